@@ -1,0 +1,20 @@
+// Package testbed starts real servers for tests and benchmarks: each in its
+// own process, in its own temporary folder, on free loopback ports, so that it
+// can be restarted, killed and paused without disturbing anybody else.
+//
+// The functions that take a [testing.TB] (Redis, Sentinel, Cluster, Proxy) stop
+// the test when the server cannot be started, print the server's log when the
+// test has failed, and clean up at its end. Each has a twin that knows nothing
+// of testing (StartRedis, StartSentinel, StartCluster, StartProxy), whose
+// result the caller has to Close.
+//
+// A server ends with the process that started it, even if that process is
+// killed (on Linux). Only the temporary folder is left behind then.
+//
+// A server program that is not installed is an error that says how to get it,
+// never a skipped test.
+//
+// To add another kind of server, give it a file of its own: reserve a port
+// with reservePort, describe the command in a processSpec, and embed the
+// Process that newProcess returns in the handle.
+package testbed
