@@ -1,0 +1,32 @@
+package driver
+
+import "fairlead.dev/providers"
+
+// The claims of the config facet. The core promises on every provider that
+// Snapshot returns the present values, that Next returns within seconds of a
+// change, and that it reaches the last state.
+const (
+	// ClaimSnapshot: all values of a snapshot belong to one moment: the
+	// changes of one Set are seen together or not at all.
+	ClaimSnapshot providers.Claim = "config.Snapshot"
+	// ClaimDeleteVisible: a deleted key is told from one with an empty value.
+	ClaimDeleteVisible providers.Claim = "config.DeleteVisible"
+	// ClaimWrite: settings can be written.
+	ClaimWrite providers.Claim = "config.Write"
+	// ClaimAtomicSet: the changes of one Set are made as one or not at all.
+	ClaimAtomicSet providers.Claim = "config.AtomicSet"
+	// ClaimCompareAndSet: a Set can demand that nobody changed the keys since
+	// a version.
+	ClaimCompareAndSet providers.Claim = "config.CompareAndSet"
+)
+
+// Claims returns the claims of this facet with their rules.
+func Claims() []providers.ClaimInfo {
+	return []providers.ClaimInfo{
+		{Claim: ClaimSnapshot, Rule: "all values of a snapshot belong to one moment"},
+		{Claim: ClaimDeleteVisible, Rule: "a deleted key is told from an empty one"},
+		{Claim: ClaimWrite, Rule: "settings can be written"},
+		{Claim: ClaimAtomicSet, Rule: "the changes of one set are made as one or not at all"},
+		{Claim: ClaimCompareAndSet, Rule: "a set can demand that nobody changed the keys since a version"},
+	}
+}

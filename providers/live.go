@@ -1,0 +1,96 @@
+package providers
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"sync"
+)
+
+// Live holds the present description of an open provider. A provider embeds
+// it to get Describe and Await, calls Update whenever it has probed, and
+// Shut when it closes. The zero value is not usable: see [NewLive].
+//
+// All methods may be called concurrently.
+type Live struct {
+	mu      sync.Mutex
+	current Description
+	changed chan struct{} // closed and replaced at every change
+	closed  bool
+}
+
+// NewLive returns a Live whose first description is d, as generation 1.
+func NewLive(d Description) *Live {
+	d.Generation = 1
+	return &Live{current: d, changed: make(chan struct{})}
+}
+
+// Update replaces the description if d differs from it, and reports whether
+// it did. The generation of d is ignored.
+func (l *Live) Update(d Description) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d.Generation = l.current.Generation
+	if l.closed || reflect.DeepEqual(d, l.current) {
+		return false
+	}
+	d.Generation++
+	l.current = d
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return true
+}
+
+// Shut makes Describe and Await fail with Closed. It reports whether it is
+// the first call.
+func (l *Live) Shut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.closed = true
+	close(l.changed)
+	return true
+}
+
+// Describe implements [Provider].
+func (l *Live) Describe(context.Context) (Description, error) {
+	d, _, err := l.state()
+	return d, err
+}
+
+// Await implements [Provider].
+func (l *Live) Await(ctx context.Context, generation uint64) (Description, error) {
+	for {
+		d, changed, err := l.state()
+		if err != nil || d.Generation != generation {
+			return d, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return Description{}, Errorf(CodeOf(ctx.Err()), "waiting for a change of the description: %w", ctx.Err())
+		}
+	}
+}
+
+func (l *Live) state() (Description, <-chan struct{}, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return Description{}, nil, Errorf(Closed, "the provider is closed")
+	}
+	return l.current.clone(), l.changed, nil
+}
+
+// clone returns a copy that shares no slice with d.
+func (d Description) clone() Description {
+	d.Notes = slices.Clone(d.Notes)
+	d.Facets = slices.Clone(d.Facets)
+	for i, f := range d.Facets {
+		d.Facets[i].Claims = slices.Clone(f.Claims)
+		d.Facets[i].Missing = slices.Clone(f.Missing)
+	}
+	return d
+}

@@ -1,0 +1,246 @@
+package providers
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind is the type of a [Setting]'s value.
+type Kind string
+
+// The kinds of settings. All values are written as text in a URL's query.
+const (
+	String   Kind = "string"
+	Bool     Kind = "bool"     // true or false
+	Int      Kind = "int"      // a decimal number
+	Duration Kind = "duration" // as time.ParseDuration reads it: 1500ms, 2s, 1h
+	Enum     Kind = "enum"     // one of Values
+	File     Kind = "file"     // a path of a file that can be read
+)
+
+// Setting declares one query parameter of a provider's URL. It is data, so
+// that a plugin's settings are validated before its process starts.
+type Setting struct {
+	Name    string
+	Kind    Kind
+	Default string   // used when the URL does not set it; may be empty
+	Values  []string // the accepted values of an Enum
+	Min     int64    // least accepted Int, or Duration in nanoseconds
+	Max     int64    // greatest accepted Int, or Duration in nanoseconds; 0 for no bound
+	Help    string   // one line
+}
+
+// PasswordSettings returns the settings from which [Settings.Password] reads.
+func PasswordSettings() []Setting {
+	return []Setting{
+		{Name: "password-env", Kind: String, Help: "environment variable that holds the password"},
+		{Name: "password-file", Kind: File, Help: "file that holds the password; one trailing newline is ignored"},
+	}
+}
+
+// Settings is a validated URL, as a [Scheme]'s Open gets it.
+type Settings struct {
+	URL    *url.URL // without its query; may hold credentials: never print it
+	Logger *slog.Logger
+
+	declared []Setting
+	values   map[string]string
+}
+
+// parseSettings validates the query of u against the declared settings.
+func parseSettings(u *url.URL, declared []Setting) (Settings, error) {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Settings{}, Errorf(Invalid, "the query of the URL cannot be read; escape reserved characters as %%XX")
+	}
+	s := Settings{declared: declared, values: map[string]string{}}
+	for name, given := range query {
+		if err := s.set(name, given); err != nil {
+			return Settings{}, err
+		}
+	}
+	bare := *u
+	bare.RawQuery = ""
+	s.URL = &bare
+	return s, nil
+}
+
+func (s *Settings) set(name string, given []string) error {
+	i := slices.IndexFunc(s.declared, func(d Setting) bool { return d.Name == name })
+	if i < 0 {
+		return Errorf(Invalid, "unknown parameter %q; accepted: %s", name, accepted(s.declared))
+	}
+	if len(given) > 1 {
+		return Errorf(Invalid, "parameter %q is given %d times; give it once", name, len(given))
+	}
+	if err := s.declared[i].check(given[0]); err != nil {
+		return err
+	}
+	s.values[name] = given[0]
+	return nil
+}
+
+func accepted(declared []Setting) string {
+	if len(declared) == 0 {
+		return "none"
+	}
+	names := make([]string, len(declared))
+	for i, d := range declared {
+		names[i] = d.Name
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func (d Setting) check(value string) error {
+	var err error
+	switch d.Kind {
+	case Bool:
+		_, err = strconv.ParseBool(value)
+	case Int:
+		err = d.checkRange(strconv.ParseInt(value, 10, 64))
+	case Duration:
+		parsed, parseErr := time.ParseDuration(value)
+		err = d.checkRange(int64(parsed), parseErr)
+	case Enum:
+		if !slices.Contains(d.Values, value) {
+			err = fmt.Errorf("accepted: %s", strings.Join(d.Values, ", "))
+		}
+	case File:
+		err = readable(value)
+	}
+	if err != nil {
+		return Errorf(Invalid, "parameter %q has the value %q, which is not %s: %w", d.Name, value, d.article(), err)
+	}
+	return nil
+}
+
+func (d Setting) checkRange(n int64, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case n < d.Min:
+		return fmt.Errorf("the least is %s", d.format(d.Min))
+	case d.Max > 0 && n > d.Max:
+		return fmt.Errorf("the greatest is %s", d.format(d.Max))
+	}
+	return nil
+}
+
+func (d Setting) format(n int64) string {
+	if d.Kind == Duration {
+		return time.Duration(n).String()
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func (d Setting) article() string {
+	switch d.Kind {
+	case Bool:
+		return "true or false"
+	case Int:
+		return "a whole number in range"
+	case Duration:
+		return "a duration in range, as 1500ms or 2s"
+	case Enum:
+		return "an accepted value"
+	default:
+		return "a readable file"
+	}
+}
+
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// String returns the value of a setting, or its default. It panics, as the
+// methods below do, if the scheme does not declare the setting.
+func (s Settings) String(name string) string {
+	if v, ok := s.values[name]; ok {
+		return v
+	}
+	i := slices.IndexFunc(s.declared, func(d Setting) bool { return d.Name == name })
+	if i < 0 {
+		panic(fmt.Sprintf("providers: setting %q is not declared by the scheme", name))
+	}
+	return s.declared[i].Default
+}
+
+// Given reports whether the URL sets the setting.
+func (s Settings) Given(name string) bool { _, ok := s.values[name]; return ok }
+
+// Bool returns the value of a setting of kind [Bool].
+func (s Settings) Bool(name string) bool {
+	b, _ := strconv.ParseBool(s.String(name))
+	return b
+}
+
+// Int returns the value of a setting of kind [Int].
+func (s Settings) Int(name string) int {
+	n, _ := strconv.Atoi(s.String(name))
+	return n
+}
+
+// Duration returns the value of a setting of kind [Duration].
+func (s Settings) Duration(name string) time.Duration {
+	d, _ := time.ParseDuration(s.String(name))
+	return d
+}
+
+// Password returns the password that the URL gives in its user part, names by
+// password-env, or names by password-file; and "" if it gives none. More than
+// one source, an unset variable and an empty file are Invalid.
+func (s Settings) Password() (string, error) {
+	inURL, hasURL := "", false
+	if s.URL.User != nil {
+		inURL, hasURL = s.URL.User.Password()
+	}
+	env, file := s.String("password-env"), s.String("password-file")
+	switch sources := btoi(hasURL) + btoi(env != "") + btoi(file != ""); {
+	case sources > 1:
+		return "", Errorf(Invalid, "the password is given in more than one way; give it in the URL, in password-env or in password-file")
+	case env != "":
+		return passwordFromEnv(env)
+	case file != "":
+		return passwordFromFile(file)
+	default:
+		return inURL, nil
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func passwordFromEnv(name string) (string, error) {
+	v := os.Getenv(name)
+	if v == "" {
+		return "", Errorf(Invalid, "parameter \"password-env\" names the environment variable %q, which is not set or empty", name)
+	}
+	return v, nil
+}
+
+func passwordFromFile(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", Errorf(Invalid, "parameter \"password-file\": %w", err)
+	}
+	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if v == "" {
+		return "", Errorf(Invalid, "parameter \"password-file\" names %q, which is empty", path)
+	}
+	return v, nil
+}
