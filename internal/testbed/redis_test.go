@@ -12,10 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRedisDefaultsAreDurable(t *testing.T) {
 	s := Redis(t)

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"io"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -31,21 +32,27 @@ func RedisClient(tb testing.TB, s *RedisServer) *redis.Client {
 	return c
 }
 
-// server is what the handles of all kinds have in common.
-type server interface {
-	Log() string
-	Close() error
+// Proxy starts a proxy in front of target ("host:port") for a test, which ends
+// with it.
+func Proxy(tb testing.TB, target string) *TCPProxy {
+	tb.Helper()
+	p, err := StartProxy(tb.Context(), target)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cleanup(tb, p)
+	return p
 }
 
-// cleanup closes s at the end of the test, and prints its log if the test has
-// failed.
-func cleanup(tb testing.TB, s server) {
+// cleanup closes c at the end of the test, and prints its log, if it has one
+// and the test has failed.
+func cleanup(tb testing.TB, c io.Closer) {
 	tb.Helper()
 	tb.Cleanup(func() {
-		if tb.Failed() {
-			tb.Logf("--- log of %T ---\n%s", s, s.Log())
+		if l, ok := c.(interface{ Log() string }); ok && tb.Failed() {
+			tb.Logf("--- log of %T ---\n%s", c, l.Log())
 		}
-		if err := s.Close(); err != nil {
+		if err := c.Close(); err != nil {
 			tb.Errorf("cleaning up: %v", err)
 		}
 	})
