@@ -65,9 +65,12 @@ type Limits struct {
 	MaxValueBytes int // kv: longest value; at least 1,000,000 on every provider
 	MaxTxnOps     int // kv: conditions and writes in one Txn
 	// MaxBatch is the number of operations, messages or settlements that one
-	// driver call takes. 1 means that the driver gains nothing from batches:
-	// callers then go straight through. 0 means 1.
+	// driver call takes; 0 means 1.
 	MaxBatch int
+	// Pipelines is the number of driver calls under way at once, for one
+	// handle, into which the portable layer gathers the calls of concurrent
+	// callers. 0: gathering gains nothing, and callers go straight through.
+	Pipelines int
 	// TTLResolution is the step to which times to live are rounded up, and
 	// MinTTL the shortest one that is kept; a shorter one is Invalid.
 	TTLResolution time.Duration
@@ -76,6 +79,7 @@ type Limits struct {
 	MaxMessageBytes int           // pubsub: body, metadata names and values, id and key together
 	MinAckDeadline  time.Duration // pubsub: shortest acknowledgement deadline
 	MaxDelay        time.Duration // pubsub: longest delay of a Nack
+	DedupeWindow    time.Duration // pubsub: how long an id is remembered
 
 	MaxFrameBytes int // rpc: longest single message
 }

@@ -1,0 +1,67 @@
+package memory
+
+import (
+	"time"
+
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+)
+
+const (
+	maxKeyBytes     = 64 << 10
+	maxValueBytes   = 64 << 20
+	maxTxnOps       = 10_000
+	maxBatch        = 1_000
+	maxMessageBytes = 64 << 20
+)
+
+func describe(b *backend) providers.Description {
+	return providers.Description{
+		Provider: "memory",
+		System:   "memory",
+		Endpoint: b.name,
+		Facets: []providers.FacetDescription{
+			facet(b, providers.KV, kvdriver.Claims(), providers.Limits{
+				MaxKeyBytes:   maxKeyBytes,
+				MaxValueBytes: maxValueBytes,
+				MaxTxnOps:     maxTxnOps,
+				MaxBatch:      maxBatch,
+				TTLResolution: time.Millisecond,
+				MinTTL:        time.Millisecond,
+			}),
+			facet(b, providers.PubSub, psdriver.Claims(), providers.Limits{
+				MaxMessageBytes: maxMessageBytes,
+				MaxBatch:        maxBatch,
+				MinAckDeadline:  time.Millisecond,
+				MaxDelay:        365 * 24 * time.Hour,
+				DedupeWindow:    b.window,
+			}),
+		},
+	}
+}
+
+// facet claims everything that the facet knows, since this is the reference.
+func facet(b *backend, f providers.Facet, all []providers.ClaimInfo, l providers.Limits) providers.FacetDescription {
+	d := providers.FacetDescription{Facet: f, Limits: l}
+	for _, info := range all {
+		d.Claims = append(d.Claims, info.Claim)
+	}
+	for _, c := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
+		d.Missing = append(d.Missing, providers.Missing{
+			Claim:  c,
+			Reason: "everything is lost when the process ends",
+			Remedy: "open another provider: a backend in memory cannot be durable",
+		})
+	}
+	if b.name != "" {
+		d.Claims = append(d.Claims, providers.Shared)
+	} else {
+		d.Missing = append(d.Missing, providers.Missing{
+			Claim:  providers.Shared,
+			Reason: "every Open of mem:// has a backend of its own",
+			Remedy: "give it a name, as in mem://NAME",
+		})
+	}
+	return d
+}

@@ -1,0 +1,68 @@
+package memory
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// lifetime is how long a handle is open. That of a watcher lies within that
+// of its store, and that within the provider's.
+type lifetime struct {
+	ctx context.Context
+	end context.CancelFunc
+}
+
+func newLifetime(parent context.Context) lifetime {
+	ctx, end := context.WithCancel(parent)
+	return lifetime{ctx, end}
+}
+
+// ready returns why a call with this context may not go on.
+func (l lifetime) ready(ctx context.Context) error {
+	if l.ctx.Err() != nil {
+		return providers.Errorf(providers.Closed, "the handle, or what it was opened from, is closed")
+	}
+	if err := ctx.Err(); err != nil {
+		return providers.Errorf(providers.CodeOf(err), "%w", err)
+	}
+	return nil
+}
+
+// wait blocks until changed is closed, until the time at (if it is not zero),
+// or until the call may not go on; it returns the reason of the last.
+func (l lifetime) wait(ctx context.Context, changed <-chan struct{}, at time.Time) error {
+	var timeout <-chan time.Time
+	if !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-changed:
+	case <-timeout:
+	case <-l.ctx.Done():
+	case <-ctx.Done():
+	}
+	return l.ready(ctx)
+}
+
+// signal wakes everybody who waits for a change. It costs nothing while
+// nobody does. It is guarded by the lock of what changes.
+type signal struct{ c chan struct{} }
+
+// wait returns a channel that the next call of fire closes.
+func (s *signal) wait() <-chan struct{} {
+	if s.c == nil {
+		s.c = make(chan struct{})
+	}
+	return s.c
+}
+
+func (s *signal) fire() {
+	if s.c != nil {
+		close(s.c)
+		s.c = nil
+	}
+}
