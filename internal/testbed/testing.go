@@ -32,6 +32,30 @@ func RedisClient(tb testing.TB, s *RedisServer) *redis.Client {
 	return c
 }
 
+// Sentinel starts a primary, two replicas and three sentinels for a test, which
+// end with it. See StartSentinel.
+func Sentinel(tb testing.TB, opts ...RedisOption) *RedisSentinel {
+	tb.Helper()
+	g, err := StartSentinel(tb.Context(), opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cleanup(tb, g)
+	return g
+}
+
+// Cluster starts a Redis Cluster of three primaries, with a replica for each if
+// replicas is true, for a test, which ends with it. See StartCluster.
+func Cluster(tb testing.TB, replicas bool, opts ...RedisOption) *RedisCluster {
+	tb.Helper()
+	c, err := StartCluster(tb.Context(), replicas, opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cleanup(tb, c)
+	return c
+}
+
 // Proxy starts a proxy in front of target ("host:port") for a test, which ends
 // with it.
 func Proxy(tb testing.TB, target string) *TCPProxy {

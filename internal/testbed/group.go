@@ -1,0 +1,77 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// startRedisServers starts n servers at the same time, each with the options
+// that optionsOf returns. If one fails, none is left.
+func startRedisServers(ctx context.Context, n int, optionsOf func(i int) []RedisOption) ([]*RedisServer, error) {
+	servers, errs := make([]*RedisServer, n), make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { servers[i], errs[i] = StartRedis(ctx, optionsOf(i)...) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, closeAll(servers))
+	}
+	return servers, nil
+}
+
+// closeAll closes those that are not nil.
+func closeAll(servers []*RedisServer) error {
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		if s != nil {
+			wg.Go(func() { errs[i] = s.Close() })
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func addrs(servers []*RedisServer) []string {
+	out := make([]string, len(servers))
+	for i, s := range servers {
+		out[i] = s.Addr()
+	}
+	return out
+}
+
+// serverAt is the server with an address.
+func serverAt(servers []*RedisServer, addr string) (*RedisServer, error) {
+	for _, s := range servers {
+		if s.Addr() == addr {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("no server of this group has the address %q", addr)
+}
+
+// logs joins the logs of servers, each under its address.
+func logs(servers []*RedisServer) string {
+	var b strings.Builder
+	for _, s := range servers {
+		fmt.Fprintf(&b, "--- %s ---\n%s\n", s.Addr(), s.Log())
+	}
+	return b.String()
+}
+
+// all succeeds when check does for every server that runs.
+func all(ctx context.Context, servers []*RedisServer, check func(context.Context, *RedisServer) error) error {
+	for _, s := range servers {
+		if !s.Running() {
+			continue
+		}
+		if err := check(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Addr(), err)
+		}
+	}
+	return nil
+}
