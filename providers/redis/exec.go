@@ -1,0 +1,166 @@
+package redis
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"fairlead.dev/providers"
+)
+
+const (
+	// graceAfterEnd is how long a call may go on after its context has ended,
+	// in order to answer precisely.
+	graceAfterEnd = 100 * time.Millisecond
+	// redirections bounds how often a command is sent anew because it reached
+	// a server that does not serve its hash slot.
+	redirections    = 20
+	redirectionWait = 50 * time.Millisecond
+)
+
+// mark is an argument of a write. It names the call, and notices when the
+// client begins to put the command on a connection: while it has not, the
+// write cannot have reached the server.
+type mark struct {
+	name string
+	sent atomic.Bool
+}
+
+// MarshalBinary is called by go-redis when it writes the argument.
+func (m *mark) MarshalBinary() ([]byte, error) {
+	m.sent.Store(true)
+	return []byte(m.name), nil
+}
+
+// newMark returns a mark with a name that no other call of any process has.
+func (p *provider) newMark() *mark {
+	var b [16]byte
+	return &mark{name: string(appendName(b[:0], p.markPrefix, p.marks.Add(1)))}
+}
+
+// do sends cmds in one pipeline to the primary that serves key, and returns
+// when all are answered or ctx has ended. All cmds must be of key's hash slot.
+//
+// A nil error means that each cmd has its own answer or error, as mapCallErr
+// takes it. With an error, cmds may still be in use: they must not be looked
+// at. It is then the context's, or that of finding the server; whether a
+// write was sent is known to its mark.
+//
+// What cmds refer to must not be changed after do has returned an error:
+// arguments that belong to a caller are copied before.
+func (p *provider) do(ctx context.Context, key string, cmds ...goredis.Cmder) error {
+	return p.within(ctx, func() error { return process(ctx, p.client, key, cmds) })
+}
+
+// wait is do for commands that block on the server. They have connections of
+// their own, so that the rest never waits for them.
+func (p *provider) wait(ctx context.Context, key string, cmds ...goredis.Cmder) error {
+	return p.within(ctx, func() error { return process(ctx, p.waiters, key, cmds) })
+}
+
+// within runs f, and leaves it behind if ctx ends first: go-redis notices a
+// deadline, but not a cancellation while it waits for an answer. What was left
+// behind ends by the timeouts of the connection.
+func (p *provider) within(ctx context.Context, f func() error) error {
+	if ctx.Done() == nil {
+		return f()
+	}
+	if err := ctx.Err(); err != nil {
+		return mapErr(err, false)
+	}
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(graceAfterEnd)
+	defer grace.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-grace.C:
+		return mapErr(ctx.Err(), false)
+	}
+}
+
+// process sends cmds until none of them was turned away for a reason that
+// sending it again mends: a script that has to be loaded, a hash slot that was
+// moved. Nothing has happened to those.
+func process(ctx context.Context, c goredis.UniversalClient, key string, cmds []goredis.Cmder) error {
+	todo := cmds
+	for attempt := 0; ; attempt++ {
+		node, err := primary(ctx, c, key)
+		if err != nil {
+			return mapCallErr(ctx, err, false)
+		}
+		send(ctx, node, todo)
+		again, moved := rejected(todo)
+		if len(again) == 0 || attempt == redirections {
+			return nil
+		}
+		if moved && !follow(ctx, c) {
+			return nil
+		}
+		todo = again
+	}
+}
+
+// send leaves the outcome in the cmds.
+func send(ctx context.Context, node *goredis.Client, cmds []goredis.Cmder) {
+	if len(cmds) == 1 {
+		_ = node.Process(ctx, cmds[0]) // the cmd keeps it
+		return
+	}
+	pipe := node.Pipeline()
+	_ = pipe.BatchProcess(ctx, cmds...) // only queues
+	_, _ = pipe.Exec(ctx)               // each cmd keeps its own
+}
+
+// rejected returns the commands that are to be sent again.
+func rejected(cmds []goredis.Cmder) (again []goredis.Cmder, moved bool) {
+	for _, c := range cmds {
+		if c.Err() == nil {
+			continue
+		}
+		if s, ok := unloaded(c); ok {
+			args := c.Args()
+			args[0], args[1] = "eval", s.src
+			again = append(again, c)
+		} else if _, ok := goredis.IsMovedError(c.Err()); ok {
+			again, moved = append(again, c), true
+		}
+	}
+	return again, moved
+}
+
+// follow learns the new place of the hash slots, and is false if there is no
+// sense in waiting for it.
+func follow(ctx context.Context, c goredis.UniversalClient) bool {
+	cc, ok := c.(*goredis.ClusterClient)
+	if !ok {
+		return false
+	}
+	cc.ReloadState(ctx)
+	return pause(ctx, redirectionWait)
+}
+
+// pause waits, and is false if ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// unsent is the error of an operation whose own deadline has passed.
+func unsent(deadline, now time.Time) error {
+	return providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the operation was sent", now.Sub(deadline))
+}

@@ -1,0 +1,208 @@
+package redis
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"fairlead.dev/providers"
+)
+
+// probeTimeout bounds one look at the servers.
+const probeTimeout = 5 * time.Second
+
+// prober keeps what has been learned about servers from probe to probe.
+type prober struct {
+	config config
+	kicks  chan struct{} // there is a new connection: probe now
+
+	mu     sync.Mutex
+	proven map[string]proof // by run_id
+}
+
+// proof is the moment at which a server's append-only file was known to be in
+// use. See nodeState.aofInUse.
+type proof struct{ configSets int }
+
+func newProber(c config) *prober {
+	return &prober{config: c, kicks: make(chan struct{}, 1), proven: map[string]proof{}}
+}
+
+func (p *prober) kick() {
+	select {
+	case p.kicks <- struct{}{}:
+	default: // a probe is due already
+	}
+}
+
+// watchServer probes until the provider is closed.
+func (p *provider) watchServer() {
+	ticker := time.NewTicker(p.config.probeInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.life.Done():
+			return
+		case <-ticker.C:
+			p.reprobe()
+			p.sweepStores()
+		case <-p.prober.kicks:
+			p.reprobe()
+		}
+	}
+}
+
+// reprobe looks at the servers and publishes what changed. While they cannot
+// be reached, the last description stands: their next connection is probed.
+func (p *provider) reprobe() {
+	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
+	defer cancel()
+	before, err := p.Describe(ctx)
+	if err != nil {
+		return
+	}
+	st, err := p.probe(ctx)
+	if err != nil {
+		p.logger.Debug("redis: the servers cannot be probed", slog.Any("error", err))
+		return
+	}
+	after := p.describe(st)
+	if p.Update(after) {
+		p.logChange(before, after)
+	}
+}
+
+// logChange tells the operator about guarantees lost and found.
+func (p *provider) logChange(before, after providers.Description) {
+	had, has := durable(before), durable(after)
+	switch {
+	case had && !has:
+		var reasons []string
+		for _, f := range after.Facets {
+			_, missing := providers.DurableFsync.Check(f)
+			if m, _ := providers.DurableFsync.Check(f); missing && !slices.Contains(reasons, m.String()) {
+				reasons = append(reasons, m.String())
+			}
+		}
+		p.logger.Warn("redis: a guarantee was lost", slog.String("endpoint", after.Endpoint), slog.Any("missing", reasons))
+	case !had && has:
+		p.logger.Info("redis: a guarantee holds again", slog.String("endpoint", after.Endpoint), slog.String("claim", string(providers.DurableFsync)))
+	}
+}
+
+func durable(d providers.Description) bool {
+	return len(d.Facets) > 0 && d.Facets[0].Has(providers.DurableFsync)
+}
+
+// probe asks every primary about its state.
+func (p *provider) probe(ctx context.Context) (state, error) {
+	var st state
+	err := p.within(ctx, func() error {
+		nodes, err := p.prober.look(ctx, p.client)
+		if err == nil {
+			st.nodes = nodes
+		}
+		return mapCallErr(ctx, err, false)
+	})
+	if err != nil {
+		return state{}, err
+	}
+	return st, nil
+}
+
+// look asks every primary that c knows.
+func (p *prober) look(ctx context.Context, c goredis.UniversalClient) ([]nodeState, error) {
+	var mu sync.Mutex
+	var nodes []nodeState
+	one := func(ctx context.Context, node *goredis.Client) error {
+		n, err := p.lookAt(ctx, node)
+		mu.Lock()
+		defer mu.Unlock()
+		nodes = append(nodes, n)
+		return err
+	}
+	var err error
+	switch c := c.(type) {
+	case *goredis.ClusterClient:
+		err = c.ForEachMaster(ctx, one)
+	case *goredis.Client:
+		err = one(ctx, c)
+	}
+	slices.SortFunc(nodes, nodeState.compare)
+	p.forget(nodes)
+	return nodes, err
+}
+
+// forget drops the proofs of servers that are gone.
+func (p *prober) forget(present []nodeState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.proven, func(runID string, _ proof) bool {
+		return !slices.ContainsFunc(present, func(n nodeState) bool { return n.runID == runID })
+	})
+}
+
+// lookAt asks one server.
+func (p *prober) lookAt(ctx context.Context, node *goredis.Client) (nodeState, error) {
+	text, err := node.Do(ctx, "info", "all").Text()
+	if err != nil {
+		return nodeState{}, err
+	}
+	n := parseInfo(text)
+	n.addr = node.Options().Addr
+	if n.settings, err = readConfig(ctx, node); err != nil {
+		if providers.CodeOf(mapErr(err, false)) != providers.PermissionDenied {
+			return nodeState{}, err
+		}
+		n.unverified = err.Error()
+	}
+	n.aofInUse = p.aofInUse(n)
+	return n, nil
+}
+
+// wanted are the settings that durability depends on.
+var wanted = []string{"appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory", "maxmemory-policy"}
+
+func readConfig(ctx context.Context, node *goredis.Client) (map[string]string, error) {
+	args := []any{"config", "get"}
+	for _, w := range wanted {
+		args = append(args, w)
+	}
+	list, err := node.Do(ctx, args...).StringSlice()
+	if err != nil {
+		return nil, err
+	}
+	settings := map[string]string{}
+	for i := 0; i+1 < len(list); i += 2 {
+		settings[list[i]] = list[i+1]
+	}
+	return settings, nil
+}
+
+// aofInUse reports whether writes go to the append-only file that a restart
+// loads. After CONFIG SET appendonly yes that is not so before the first
+// rewrite has ended, although INFO and CONFIG GET say that the file is on.
+//
+// A moment at which it is on and no rewrite runs or waits proves it. The proof
+// lasts, through the routine rewrites that follow, until the server starts
+// anew or somebody runs CONFIG SET.
+func (p *prober) aofInUse(n nodeState) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	proven, ok := p.proven[n.runID]
+	switch {
+	case !n.aofEnabled:
+		delete(p.proven, n.runID)
+		return false
+	case !n.aofRewriting:
+		p.proven[n.runID] = proof{n.configSets}
+		return true
+	default:
+		return ok && proven.configSets == n.configSets
+	}
+}

@@ -1,0 +1,176 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"fairlead.dev/providers"
+)
+
+func init() {
+	for _, name := range []string{"redis", "rediss"} {
+		providers.Register(providers.Scheme{
+			Name:     name,
+			Help:     "Redis 7: " + name + "://[user:password@]host:port[,host:port…][/db]",
+			Settings: settings(),
+			Open:     open,
+		})
+	}
+}
+
+// provider is an open provider. It lives until Close.
+type provider struct {
+	*providers.Live
+	config  config
+	logger  *slog.Logger
+	client  goredis.UniversalClient // for what is answered at once
+	waiters goredis.UniversalClient // for what blocks on the server; see wait
+	prefix  string
+
+	markPrefix string // of the names of this provider's calls
+	marks      atomic.Uint64
+
+	prober *prober
+	stores stores
+
+	life  context.Context // ends with Close
+	end   context.CancelFunc
+	tasks sync.WaitGroup
+}
+
+func open(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+	quietVendor()
+	c, err := newConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	p := newProvider(c, s.Logger)
+	if err := p.connect(ctx); err != nil {
+		return nil, errors.Join(err, p.closeClients())
+	}
+	p.tasks.Go(p.watchServer)
+	return p, nil
+}
+
+func newProvider(c config, logger *slog.Logger) *provider {
+	p := &provider{config: c, logger: logger, prefix: c.prefix, markPrefix: randomName(), prober: newProber(c)}
+	p.life, p.end = context.WithCancel(context.Background())
+	p.stores.init()
+	return p
+}
+
+// randomName returns 16 characters that nobody else draws.
+func randomName() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// appendName appends the name of the n-th of some things.
+func appendName(b []byte, prefix string, n uint64) []byte {
+	b = append(append(b, prefix...), '-')
+	return strconv.AppendUint(b, n, 36)
+}
+
+// connect finds the servers and probes them. A single host that turns out to
+// be a node of a cluster is taken for the cluster, unless the URL says
+// otherwise.
+func (p *provider) connect(ctx context.Context) error {
+	p.makeClients()
+	st, err := p.probe(ctx)
+	if err == nil && p.config.mode == "" && st.nodes[0].mode == cluster {
+		if err := p.closeClients(); err != nil {
+			return err
+		}
+		p.config.mode = cluster
+		p.makeClients()
+		st, err = p.probe(ctx)
+	}
+	if err != nil {
+		return p.explain(err)
+	}
+	if p.config.mode == "" {
+		p.config.mode = standalone
+	}
+	if err := st.unfit(p.config.mode); err != nil {
+		return err
+	}
+	p.Live = providers.NewLive(p.describe(st))
+	return nil
+}
+
+func (p *provider) makeClients() {
+	p.client = p.config.newClient(p.config.poolSize, p.prober.kick)
+	p.waiters = p.config.newClient(waitersPoolSize, p.prober.kick)
+}
+
+// explain adds where the provider tried to connect.
+func (p *provider) explain(err error) error {
+	var e *providers.Error
+	if !errors.As(err, &e) || e.Code == providers.Canceled {
+		return err
+	}
+	return providers.Errorf(e.Code, "%s: %w", p.endpoint(), err)
+}
+
+func (p *provider) endpoint() string {
+	hosts := strings.Join(p.config.hosts, ",")
+	if p.config.mode == sentinel {
+		return "sentinel " + hosts + " master " + p.config.masterName
+	}
+	return hosts
+}
+
+func (p *provider) closeClients() error {
+	return errors.Join(p.client.Close(), p.waiters.Close())
+}
+
+// Close implements [providers.Provider].
+func (p *provider) Close(context.Context) error {
+	if !p.Shut() {
+		return nil
+	}
+	p.end()
+	err := p.closeClients()
+	p.tasks.Wait()
+	return mapErr(err, false)
+}
+
+// As implements what [providers.As] asks for.
+func (p *provider) As(target any) bool {
+	switch t := target.(type) {
+	case *goredis.UniversalClient:
+		*t = p.client
+		return true
+	case **goredis.Client:
+		c, ok := p.client.(*goredis.Client)
+		*t = c
+		return ok
+	case **goredis.ClusterClient:
+		c, ok := p.client.(*goredis.ClusterClient)
+		*t = c
+		return ok
+	}
+	return false
+}
+
+// describe says what holds on servers in the state st.
+func (p *provider) describe(st state) providers.Description {
+	return providers.Description{
+		Provider: "redis",
+		System:   "redis",
+		Version:  st.version(),
+		Endpoint: p.endpoint(),
+		Notes:    st.notes(p.config),
+		Facets:   []providers.FacetDescription{p.kvFacet(st)},
+	}
+}

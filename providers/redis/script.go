@@ -1,0 +1,48 @@
+package redis
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// script is a Lua script. It is called by its digest; the server that does
+// not know it yet is given its text, by provider.do.
+type script struct{ src, sha string }
+
+var scripts = map[string]*script{} // by digest; filled when the package starts
+
+func newScript(src string) *script {
+	sum := sha1.Sum([]byte(src))
+	s := &script{src: src, sha: hex.EncodeToString(sum[:])}
+	scripts[s.sha] = s
+	return s
+}
+
+// call returns the command that runs the script. All keys must be in one hash
+// slot.
+func (s *script) call(ctx context.Context, keys []string, args ...any) *goredis.Cmd {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, "evalsha", s.sha, len(keys))
+	for _, k := range keys {
+		all = append(all, k)
+	}
+	return goredis.NewCmd(ctx, append(all, args...)...)
+}
+
+// unloaded returns the script that cmd calls if the server answered that it
+// does not know it: then nothing has happened.
+func unloaded(cmd goredis.Cmder) (*script, bool) {
+	if cmd.Err() == nil || !goredis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		return nil, false
+	}
+	args := cmd.Args()
+	if len(args) < 2 {
+		return nil, false
+	}
+	sha, _ := args[1].(string)
+	s, ok := scripts[sha]
+	return s, ok
+}

@@ -1,0 +1,216 @@
+package redis
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// The ways in which Redis servers are arranged.
+const (
+	standalone = "standalone"
+	sentinel   = "sentinel"
+	cluster    = "cluster"
+)
+
+// settings declares the parameters of the URL.
+func settings() []providers.Setting {
+	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
+	return append([]providers.Setting{
+		{Name: "mode", Kind: providers.Enum, Values: []string{standalone, sentinel, cluster},
+			Help: "how the servers are arranged; without it: sentinel if master-name is given, cluster for several hosts or a host in cluster mode, else standalone"},
+		{Name: "master-name", Kind: providers.String, Help: "name of the primary that the Sentinels watch; the hosts of the URL are then the Sentinels"},
+		{Name: "sentinel-user", Kind: providers.String, Help: "ACL user at the Sentinels"},
+		{Name: "sentinel-password-env", Kind: providers.String, Help: "environment variable that holds the password of the Sentinels"},
+		{Name: "sentinel-password-file", Kind: providers.File, Help: "file that holds the password of the Sentinels; one trailing newline is ignored"},
+		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what the names of all keys in Redis start with; one prefix is one world of stores and topics"},
+		{Name: "ca-file", Kind: providers.File, Help: "PEM file of the authorities that may sign the server's certificate; default: those of the system (rediss only)"},
+		{Name: "cert-file", Kind: providers.File, Help: "PEM file of the client certificate (rediss only, with key-file)"},
+		{Name: "key-file", Kind: providers.File, Help: "PEM file of the client certificate's key (rediss only, with cert-file)"},
+		{Name: "server-name", Kind: providers.String, Help: "name that the server's certificate must have; default: the host (rediss only)"},
+		{Name: "insecure-skip-verify", Kind: providers.Bool, Default: "false", Help: "accept any certificate of the server: no protection against impersonation (rediss only)"},
+		{Name: "dial-timeout", Kind: providers.Duration, Default: "2s", Min: 10 * ms, Max: h, Help: "longest wait for a connection"},
+		{Name: "read-timeout", Kind: providers.Duration, Default: "3s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
+		{Name: "write-timeout", Kind: providers.Duration, Default: "3s", Min: 10 * ms, Max: h, Help: "longest wait for the server to take a request, where the context allows more"},
+		{Name: "pool-size", Kind: providers.Int, Default: "32", Min: 2, Max: 10_000, Help: "most connections to one server, those of waiting watchers and subscriptions not counted"},
+		{Name: "probe-interval", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often the server's settings are probed and expired keys are swept"},
+		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts appendonly yes, appendfsync always, no-appendfsync-on-rewrite no and no eviction, where CONFIG GET is denied"},
+		{Name: "watch-history", Kind: providers.Int, Default: "10000", Min: 1, Max: 100_000_000, Help: "least number of changes that a store keeps for watchers that resume"},
+	}, providers.PasswordSettings()...)
+}
+
+// config is what the URL says, checked.
+type config struct {
+	mode       string // empty: to be found out
+	hosts      []string
+	db         int
+	user       string
+	password   string
+	masterName string
+
+	sentinelUser     string
+	sentinelPassword string
+
+	tls           *tls.Config
+	prefix        string
+	dialTimeout   time.Duration
+	readTimeout   time.Duration
+	writeTimeout  time.Duration
+	poolSize      int
+	probeInterval time.Duration
+	assertDurable bool
+	history       int
+}
+
+func newConfig(s providers.Settings) (config, error) {
+	c := config{
+		mode: s.String("mode"), hosts: s.Hosts("6379"), masterName: s.String("master-name"),
+		sentinelUser: s.String("sentinel-user"), prefix: s.String("prefix"),
+		dialTimeout: s.Duration("dial-timeout"), readTimeout: s.Duration("read-timeout"),
+		writeTimeout: s.Duration("write-timeout"), poolSize: s.Int("pool-size"),
+		probeInterval: s.Duration("probe-interval"), assertDurable: s.Bool("assert-durable"),
+		history: s.Int("watch-history"),
+	}
+	for _, step := range []func(providers.Settings) error{c.setPlace, c.setMode, c.setCredentials, c.setTLS} {
+		if err := step(s); err != nil {
+			return config{}, err
+		}
+	}
+	return c, nil
+}
+
+func (c *config) setPlace(s providers.Settings) error {
+	if len(c.hosts) == 0 {
+		return invalid("the URL names no host; as redis://127.0.0.1:6379")
+	}
+	if c.prefix == "" || strings.ContainsAny(c.prefix, "{}") {
+		return invalid("parameter \"prefix\" must not be empty nor hold { or }, which choose the hash slot")
+	}
+	path := strings.Trim(s.URL.Path, "/")
+	if path == "" {
+		return nil
+	}
+	db, err := strconv.ParseUint(path, 10, 16)
+	if err != nil {
+		return invalid("the path of the URL is the number of the database, as redis://host/1; got %q", path)
+	}
+	c.db = int(db)
+	return nil
+}
+
+func (c *config) setMode(s providers.Settings) error {
+	switch {
+	case c.mode == "" && c.masterName != "":
+		c.mode = sentinel
+	case c.mode == "" && len(c.hosts) > 1:
+		c.mode = cluster
+	}
+	switch {
+	case c.mode == sentinel && c.masterName == "":
+		return invalid("mode sentinel needs the parameter \"master-name\", the name of the primary that the Sentinels watch")
+	case c.mode != sentinel && (c.masterName != "" || s.Given("sentinel-user") || s.Given("sentinel-password-env") || s.Given("sentinel-password-file")):
+		return invalid("the parameters \"master-name\" and \"sentinel-…\" are of use in mode sentinel alone; mode is %s", c.mode)
+	case c.mode == standalone && len(c.hosts) > 1:
+		return invalid("mode standalone takes one host, the URL names %d; several hosts are the nodes of a cluster, or Sentinels with \"master-name\"", len(c.hosts))
+	case c.mode == cluster && c.db != 0:
+		return invalid("a cluster has database 0 alone; leave /%d out of the URL", c.db)
+	}
+	return nil
+}
+
+func (c *config) setCredentials(s providers.Settings) (err error) {
+	if c.password, err = s.Password(); err != nil {
+		return err
+	}
+	if s.URL.User != nil {
+		c.user = s.URL.User.Username()
+	}
+	if c.user != "" && c.password == "" {
+		return invalid("the URL names a user and no password; give it as user:password@, in \"password-env\" or in \"password-file\"")
+	}
+	c.sentinelPassword, err = secret("sentinel-password", s.String("sentinel-password-env"), s.String("sentinel-password-file"))
+	return err
+}
+
+// secret reads the value that one of two parameters names.
+func secret(name, env, file string) (string, error) {
+	switch {
+	case env != "" && file != "":
+		return "", invalid("\"%s-env\" and \"%s-file\" are both given; give one", name, name)
+	case env != "":
+		if v := os.Getenv(env); v != "" {
+			return v, nil
+		}
+		return "", invalid("parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
+	case file == "":
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", invalid("parameter \"%s-file\": %w", name, err)
+	}
+	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if v == "" {
+		return "", invalid("parameter \"%s-file\" names %q, which is empty", name, file)
+	}
+	return v, nil
+}
+
+func (c *config) setTLS(s providers.Settings) error {
+	if s.URL.Scheme != "rediss" {
+		for _, name := range []string{"ca-file", "cert-file", "key-file", "server-name", "insecure-skip-verify"} {
+			if s.Given(name) {
+				return invalid("parameter %q is of use with TLS alone; write the URL with rediss://", name)
+			}
+		}
+		return nil
+	}
+	c.tls = &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         s.String("server-name"),
+		InsecureSkipVerify: s.Bool("insecure-skip-verify"),
+	}
+	if err := c.setAuthorities(s.String("ca-file")); err != nil {
+		return err
+	}
+	return c.setClientCertificate(s.String("cert-file"), s.String("key-file"))
+}
+
+func (c *config) setAuthorities(file string) error {
+	if file == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return invalid("parameter \"ca-file\": %w", err)
+	}
+	c.tls.RootCAs = x509.NewCertPool()
+	if !c.tls.RootCAs.AppendCertsFromPEM(pem) {
+		return invalid("parameter \"ca-file\" names %q, which holds no certificate in PEM form", file)
+	}
+	return nil
+}
+
+func (c *config) setClientCertificate(certFile, keyFile string) error {
+	if (certFile == "") != (keyFile == "") {
+		return invalid("\"cert-file\" and \"key-file\" belong together; one of them is missing")
+	}
+	if certFile == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return invalid("\"cert-file\" and \"key-file\" cannot be used: %w", err)
+	}
+	c.tls.Certificates = []tls.Certificate{pair}
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return providers.Errorf(providers.Invalid, format, args...)
+}
