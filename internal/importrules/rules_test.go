@@ -1,0 +1,99 @@
+package importrules
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const module = "fairlead.dev"
+
+// rule says what a package may import. Own packages that it imports have to
+// obey the rule too, as far as they are not bound by a stricter one; what a
+// third party imports is its own affair.
+type rule struct {
+	name    string
+	applies string   // a regular expression: paths of packages, below the module's
+	own     string   // likewise: own packages that they may import; $1 is a group of applies
+	third   []string // modules of third parties; one that ends in "/" stands for all below it; "*" for all
+}
+
+var (
+	otelAPI = []string{"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/metric"}
+	koanf   = []string{"github.com/knadh/koanf/"}
+	// genproto's rpc module has the type in which grpc hands out a status.
+	grpc = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/rpc"}
+)
+
+// rules: the first one that applies to a package counts.
+var rules = []rule{
+	{
+		name:    "providers is a leaf: the standard library only",
+		applies: `providers`, own: ``,
+	},
+	{
+		name:    "a driver package imports providers only",
+		applies: `((kv|pubsub|rpc|config)/driver)(/.*)?`, own: `providers|$1(/.*)?`,
+	},
+	{
+		name:    "kv: the standard library and the OpenTelemetry API only",
+		applies: `kv(/.*)?`, own: `providers|kv(/.*)?|internal/.*`, third: otelAPI,
+	},
+	{
+		name:    "pubsub: the standard library and the OpenTelemetry API only",
+		applies: `pubsub(/.*)?`, own: `providers|pubsub(/.*)?|internal/.*`, third: otelAPI,
+	},
+	{
+		// Configuration can be kept in any kv facet that has Watch.
+		name:    "config: the OpenTelemetry API and koanf",
+		applies: `config(/.*)?`, own: `providers|config(/.*)?|kv/driver|internal/.*`, third: slices.Concat(otelAPI, koanf),
+	},
+	{
+		name:    "rpc: the OpenTelemetry API, grpc and protobuf",
+		applies: `rpc(/.*)?`, own: `providers|rpc(/.*)?|internal/.*`, third: slices.Concat(otelAPI, grpc),
+	},
+	{
+		name:    "a provider imports providers and the drivers, no other provider and no portable type",
+		applies: `(providers/[^/]+)(/.*)?`, own: `providers|(kv|pubsub|rpc|config)/driver|internal/.*|$1(/.*)?`, third: []string{"*"},
+	},
+	{
+		name:    "the suite imports no provider of a vendor, and no command",
+		applies: `conformance(/.*)?`, third: []string{"*"},
+		own: `providers|providers/memory|(kv|pubsub|rpc|config)(/.*)?|plugins(/.*)?|conformance(/.*)?|internal/.*`,
+	},
+}
+
+// below returns the path below the module's, and whether it is in the module.
+func below(importPath string) (string, bool) {
+	if importPath == module {
+		return "", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+// match is like a regular expression's, of the whole path.
+func match(pattern, path string) []int {
+	return regexp.MustCompile(`^(?:` + pattern + `)$`).FindStringSubmatchIndex(path)
+}
+
+// ruleFor finds the rule for a path below the module's, if there is one.
+func ruleFor(path string) (rule, bool) {
+	for _, r := range rules {
+		if m := match(r.applies, path); m != nil {
+			r.own = string(regexp.MustCompile(r.applies).ExpandString(nil, r.own, path, m))
+			return r, true
+		}
+	}
+	return rule{}, false
+}
+
+// allows says whether an import keeps the rule. Packages without a module are
+// the standard library's.
+func (r rule) allows(p *pkg) bool {
+	if path, ours := below(p.ImportPath); ours {
+		return match(r.own, path) != nil
+	}
+	return p.Module == nil || slices.ContainsFunc(r.third, func(m string) bool {
+		return m == "*" || m == p.Module.Path || strings.HasSuffix(m, "/") && strings.HasPrefix(p.Module.Path, m)
+	})
+}
