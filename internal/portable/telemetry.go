@@ -1,0 +1,107 @@
+package portable
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"fairlead.dev/providers"
+)
+
+// Telemetry makes the spans and the duration metric of one handle.
+type Telemetry struct {
+	tracer   trace.Tracer
+	duration metric.Float64Histogram
+	provider string
+}
+
+// NewTelemetry returns the telemetry of a facet. The scope is the import path
+// of its package; metricName that of its duration, in seconds.
+func NewTelemetry(scope, metricName, provider string) *Telemetry {
+	duration, err := otel.Meter(scope).Float64Histogram(metricName,
+		metric.WithUnit("s"),
+		metric.WithDescription("Duration of the operation."),
+		metric.WithExplicitBucketBoundaries(0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10))
+	if err != nil {
+		otel.Handle(err)
+	}
+	return &Telemetry{tracer: otel.Tracer(scope), duration: duration, provider: provider}
+}
+
+// Operation is one kind of call on one handle, with everything prebuilt that
+// its span and its metric need: a call builds no attribute.
+type Operation struct {
+	*Telemetry
+	op     string // as "kv.Get", for errors
+	span   string
+	start  []trace.SpanStartOption
+	record [providers.Internal + 1][]metric.RecordOption // by code
+}
+
+// Operation prebuilds an operation.
+func (t *Telemetry) Operation(op, span string, kind trace.SpanKind, attrs ...attribute.KeyValue) *Operation {
+	o := &Operation{
+		Telemetry: t, op: op, span: span,
+		start: []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attrs...)},
+	}
+	o.record[0] = recordOptions(attrs)
+	for _, c := range providers.Codes() {
+		o.record[c] = recordOptions(append(attrs[:len(attrs):len(attrs)], errorType(c)))
+	}
+	return o
+}
+
+func recordOptions(attrs []attribute.KeyValue) []metric.RecordOption {
+	return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
+}
+
+func errorType(c providers.Code) attribute.KeyValue {
+	return attribute.String("error.type", c.String())
+}
+
+// Call is one call of an operation.
+type Call struct {
+	*Operation
+	Span  trace.Span
+	ctx   context.Context
+	began time.Time // zero if nobody measures
+}
+
+// Start begins a call. The options are for what only this call knows.
+func (o *Operation) Start(ctx context.Context) (context.Context, Call) {
+	c := Call{Operation: o}
+	c.ctx, c.Span = o.tracer.Start(ctx, o.span, o.start...)
+	if o.duration.Enabled(ctx) {
+		c.began = time.Now()
+	}
+	return c.ctx, c
+}
+
+// End ends a call, and returns err with the operation and the provider's name
+// in it. A missing key or an end of the caller's context is not marked as an
+// error of the span.
+func (c Call) End(err error) error {
+	code := providers.CodeOf(err)
+	if !c.began.IsZero() {
+		c.duration.Record(c.ctx, time.Since(c.began).Seconds(), c.record[code]...)
+	}
+	if c.Span.IsRecording() {
+		mark(c.Span, code, err)
+	}
+	c.Span.End()
+	return providers.Annotate(err, c.op, c.provider)
+}
+
+func mark(span trace.Span, code providers.Code, err error) {
+	switch code {
+	case 0, providers.NotFound, providers.Canceled:
+		return
+	}
+	span.SetAttributes(errorType(code))
+	span.SetStatus(codes.Error, err.Error())
+}

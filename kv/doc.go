@@ -1,0 +1,50 @@
+// Package kv is a key-value store over any provider.
+//
+//	p, err := providers.Open(ctx, "redis://127.0.0.1:6379")
+//	users, err := kv.Open(ctx, p, "users", kv.Require(kv.CAS, kv.Watch, providers.DurableFsync))
+//
+//	rev, err := users.Put(ctx, "ann", []byte("1"))
+//	rev, err = users.CAS(ctx, "ann", []byte("2"), rev)
+//	if errors.Is(err, kv.ErrConflict) { … }
+//
+// # What holds everywhere
+//
+// Keys are valid UTF-8 of 1 to at least 512 bytes, in which every byte is
+// ordinary; values are up to at least 1,000,000 bytes. An empty value is not a
+// missing key. A write that was acknowledged is seen by every later read
+// through the same handle. Deleting a missing key is no error.
+//
+// Everything else is a claim (see the constants), which [Require] demands. A
+// call that needs a claim which does not hold fails with ErrUnsupported and
+// sends nothing.
+//
+// # Revisions
+//
+// A [Revision] names one state of one key; the empty one names none. It is
+// opaque: compare for equality only. A key never has a revision twice, also
+// not after it was deleted and created again. A revision is also a place in
+// the store's history, from which [Store.Watch] can start.
+//
+// # Errors
+//
+// Every error is a [*providers.Error]. A write fails with ErrConflict if its
+// condition did not hold, and then changed nothing; with ErrUnknownOutcome if
+// it was sent and no answer came: it may have been applied, may be applied
+// yet, or never. Read before you repeat it. With any other code it was not
+// applied. A key or value beyond the limits, an empty key, one that is not
+// UTF-8: Invalid or TooLarge, before anything is sent.
+//
+// A store that was opened with [Require] goes on checking: while a guarantee
+// is lost, because somebody changed the backend's settings, every call fails
+// with ErrUnsupported, which says what was lost and how to mend it.
+//
+// # Concurrency
+//
+// All methods of [Store] may be called concurrently. Where the backend gains
+// from it, the calls of concurrent callers are sent as one, so that they share
+// a round trip and an fsync; a caller who gives up gets its answer at once and
+// disturbs nobody. Slices that are passed in must not be changed until the
+// call returns, and are not kept after that (with one exception: a write that
+// ended with ErrUnknownOutcome may still be under way; leave its value alone).
+// Slices that are returned belong to the caller.
+package kv
