@@ -1,0 +1,65 @@
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
+
+# Providers that "make test" must have run its conformance cases against.
+PROVIDERS    ?= memory,redis
+PACKAGES     ?= ./...
+TEST_TIMEOUT ?= 15m
+BENCH        ?= .
+BENCHTIME    ?= 1s
+FUZZTIME     ?= 5s
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install the servers that the tests start, if they are missing (Debian, as root)
+	@command -v redis-server >/dev/null && exit 0; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+	  echo "make deps: redis-server is missing. Installing it here takes apt-get and root: install the Debian package redis-server (7.0 or newer) yourself." >&2; \
+	  exit 1; \
+	fi; \
+	apt-get update; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server
+
+.PHONY: build
+build: ## Compile everything
+	$(GO) build ./...
+
+.PHONY: lint
+lint: ## Check the format, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: test
+test: deps lint ## Lint and run all tests with the race detector, on real servers
+	$(GO) test -json -race -count=1 -timeout $(TEST_TIMEOUT) $(PACKAGES) | $(GO) run ./internal/testsummary -providers "$(PROVIDERS)"
+
+.PHONY: generate
+generate: ## Run go generate
+	$(GO) generate ./...
+
+.PHONY: bench
+bench: deps ## Run the benchmarks; BENCH=regexp and PACKAGES=… narrow them down
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	@for dir in $$(grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \
+	  targets=$$($(GO) test -list '^Fuzz' "$$dir" | grep '^Fuzz'); \
+	  for target in $$targets; do \
+	    echo "$$dir $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+	  done; \
+	done
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin dist
+	find . \( -name '*.test' -o -name '*.prof' \) -type f -delete
