@@ -1,0 +1,58 @@
+package pubsub
+
+import (
+	"context"
+	"slices"
+
+	"fairlead.dev/internal/portable"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// Topics returns the names of the topics of a provider that start with
+// prefix, in order. It needs the claim [Manage].
+func Topics(ctx context.Context, p providers.Provider, prefix string) ([]string, error) {
+	var names []string
+	err := manage(ctx, p, func(dp driver.Provider) (err error) {
+		names, err = dp.Topics(ctx, prefix)
+		return err
+	})
+	slices.Sort(names)
+	return names, providers.Annotate(err, "pubsub.Topics", "")
+}
+
+// DeleteTopic removes a topic with its messages and groups; one that does not
+// exist is no error. It needs the claim [Manage].
+func DeleteTopic(ctx context.Context, p providers.Provider, name string) error {
+	err := manage(ctx, p, func(dp driver.Provider) error { return dp.DeleteTopic(ctx, name) },
+		portable.CheckName("topic", name))
+	return providers.Annotate(err, "pubsub.DeleteTopic", "")
+}
+
+// DeleteGroup removes a group from a topic, so that nothing is kept for it any
+// longer; one that does not exist is no error. It needs the claim [Manage].
+func DeleteGroup(ctx context.Context, p providers.Provider, topic, group string) error {
+	err := manage(ctx, p, func(dp driver.Provider) error { return dp.DeleteGroup(ctx, topic, group) },
+		portable.CheckName("topic", topic), portable.CheckName("group", group))
+	return providers.Annotate(err, "pubsub.DeleteGroup", "")
+}
+
+func manage(ctx context.Context, p providers.Provider, do func(driver.Provider) error, checks ...error) error {
+	for _, err := range checks {
+		if err != nil {
+			return err
+		}
+	}
+	h, err := portable.Open(ctx, p, providers.PubSub, nil)
+	if err != nil {
+		return err
+	}
+	if err := h.Needs(Manage); err != nil {
+		return err
+	}
+	dp, err := provider(p)
+	if err != nil {
+		return err
+	}
+	return do(dp)
+}
