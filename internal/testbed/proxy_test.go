@@ -110,12 +110,13 @@ func TestProxySwallowsTheReplyOfAnAppliedRequest(t *testing.T) {
 	}
 }
 
-func TestProxySwallowsPipelines(t *testing.T) {
+func TestProxyWaitsForThePipelineToBeCarriedOut(t *testing.T) {
+	const items = 5000 // more than Redis reads at once
 	ctx := deadline(t)
 	s, p, c := startProxied(t)
-	p.SwallowReply([]byte("item-0."))
+	trap := p.SwallowReply(fmt.Appendf(nil, "item-%d.", items-1))
 	_, err := c.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i := range 100 {
+		for i := range items {
 			pipe.RPush(ctx, "list", fmt.Sprintf("item-%d.", i))
 		}
 		return nil
@@ -123,8 +124,9 @@ func TestProxySwallowsPipelines(t *testing.T) {
 	if err == nil {
 		t.Fatal("the replies came through")
 	}
-	if n := RedisClient(t, s).LLen(ctx, "list").Val(); n != 100 {
-		t.Errorf("the server has carried out %d of 100 requests", n)
+	<-trap.Sprung()
+	if n := RedisClient(t, s).LLen(ctx, "list").Val(); n != items {
+		t.Errorf("the server has carried out %d of %d requests", n, items)
 	}
 }
 
