@@ -20,7 +20,8 @@ type rule struct {
 
 var (
 	otelAPI = []string{"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/metric"}
-	koanf   = []string{"github.com/knadh/koanf/"}
+	// koanf takes its decoder's options as a type of mapstructure.
+	koanf = []string{"github.com/knadh/koanf/", "github.com/go-viper/mapstructure/v2"}
 	// genproto's rpc module has the type in which grpc hands out a status.
 	grpc = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/rpc"}
 )
