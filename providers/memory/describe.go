@@ -6,6 +6,7 @@ import (
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
+	rpcdriver "fairlead.dev/rpc/driver"
 )
 
 const (
@@ -14,6 +15,7 @@ const (
 	maxTxnOps       = 10_000
 	maxBatch        = 1_000
 	maxMessageBytes = 64 << 20
+	maxFrameBytes   = 64 << 20
 )
 
 func describe(b *backend) providers.Description {
@@ -37,6 +39,7 @@ func describe(b *backend) providers.Description {
 				MaxDelay:        365 * 24 * time.Hour,
 				DedupeWindow:    b.window,
 			}),
+			facet(b, providers.RPC, rpcdriver.Claims(), providers.Limits{MaxFrameBytes: maxFrameBytes}),
 		},
 	}
 }

@@ -32,6 +32,7 @@ type backend struct {
 	mu     sync.Mutex
 	stores map[string]*table
 	topics map[string]*topic
+	calls  *exchange
 }
 
 var backends = struct {
@@ -42,6 +43,7 @@ var backends = struct {
 // provider is one Open of a backend.
 type provider struct {
 	*providers.Live
+	*carrier
 	backend *backend
 	life    lifetime
 }
@@ -51,10 +53,12 @@ func open(_ context.Context, s providers.Settings) (providers.Provider, error) {
 		return nil, providers.Errorf(providers.Invalid, "a memory URL has no user, port or path; its forms are mem:// and mem://NAME")
 	}
 	b := acquire(s.URL.Host, s.Int("history"), s.Duration("dedupe-window"))
+	life := newLifetime(context.Background())
 	return &provider{
 		Live:    providers.NewLive(describe(b)),
+		carrier: newCarrier(life, b.calls),
 		backend: b,
-		life:    newLifetime(context.Background()),
+		life:    life,
 	}, nil
 }
 
@@ -71,6 +75,7 @@ func acquire(name string, history int, window time.Duration) *backend {
 			window:  window,
 			stores:  map[string]*table{},
 			topics:  map[string]*topic{},
+			calls:   newExchange(),
 		}
 	}
 	if name != "" {

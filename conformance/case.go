@@ -1,0 +1,78 @@
+package conformance
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// Opening is the facet, for the suite's purposes, of opening, describing,
+// closing and erring.
+const Opening providers.Facet = "open"
+
+// Profile says how much is run.
+type Profile string
+
+// The profiles.
+const (
+	Quick Profile = "quick" // seconds
+	Full  Profile = "full"  // everything, up to some minutes
+)
+
+// Case is one rule and how it is tested.
+type Case struct {
+	Name  string          // "kv/put-get": the facet and what is tested
+	Facet providers.Facet // which must be offered, except for Opening
+	// Needs are the claims that must hold. A case that proves claims needs
+	// them all.
+	Needs []providers.Claim
+	// Lacks is a claim that must not hold: the case tests its absence.
+	Lacks providers.Claim
+	// Control: the case kills, stops or starts the backend.
+	Control bool
+	Profile Profile // Quick: also run by Full; empty means Quick
+	Rule    string  // what must be so, in one line
+	// Timeout bounds the case; 0 means DefaultTimeout.
+	Timeout time.Duration
+	Run     func(t *T)
+}
+
+// DefaultTimeout bounds a case that names no other bound.
+const DefaultTimeout = 30 * time.Second
+
+// suites are filled by the files that hold the cases.
+var suites [][]Case
+
+// Cases returns all cases, ordered by facet and then as the suite runs them.
+func Cases() []Case {
+	all := slices.Concat(suites...)
+	order := []providers.Facet{Opening, providers.KV, providers.PubSub, providers.RPC, providers.Config}
+	slices.SortStableFunc(all, func(a, b Case) int {
+		return slices.Index(order, a.Facet) - slices.Index(order, b.Facet)
+	})
+	return all
+}
+
+// applies reports whether the case is to be run on what d describes, and the
+// reason if not.
+func (c Case) applies(d providers.FacetDescription, o options) (bool, string) {
+	var missing []string
+	for _, claim := range c.Needs {
+		if !d.Has(claim) {
+			missing = append(missing, string(claim))
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return false, "not claimed: " + strings.Join(missing, ", ")
+	case c.Lacks != "" && d.Has(c.Lacks):
+		return false, "claimed: " + string(c.Lacks)
+	case c.Profile == Full && o.profile == Quick:
+		return false, "not in profile quick"
+	case c.Control && o.control == nil:
+		return false, "needs control of the backend"
+	}
+	return true, ""
+}

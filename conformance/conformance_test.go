@@ -1,0 +1,20 @@
+package conformance_test
+
+import (
+	"context"
+	"testing"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/memory"
+)
+
+func TestMemory(t *testing.T) {
+	for _, url := range []string{"mem://", "mem://conformance?dedupe-window=1s"} {
+		t.Run(url, func(t *testing.T) {
+			conformance.Test(t, func(ctx context.Context) (providers.Provider, error) {
+				return providers.Open(ctx, url)
+			})
+		})
+	}
+}

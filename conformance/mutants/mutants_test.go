@@ -1,0 +1,84 @@
+package mutants
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"fairlead.dev/conformance"
+)
+
+// TestEveryMutantIsCaught runs each mutant against the cases that it names,
+// and then looks for cases that none fails.
+func TestEveryMutantIsCaught(t *testing.T) {
+	var mu sync.Mutex
+	failed := map[string]bool{}
+	t.Run("mutants", func(t *testing.T) {
+		for _, m := range All() {
+			t.Run(m.Name, func(t *testing.T) {
+				t.Parallel()
+				for _, c := range caught(t, m) {
+					mu.Lock()
+					failed[c] = true
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	for _, c := range conformance.Cases() {
+		if !failed[c.Name] {
+			t.Errorf("no mutant fails the case %s: %s", c.Name, c.Rule)
+		}
+	}
+}
+
+// caught runs the cases that a mutant names, demands that each fails by
+// assertion, and returns those that do.
+func caught(t *testing.T, m Mutant) []string {
+	if len(m.Caught) == 0 || m.Breaks == "" {
+		t.Fatal("the mutant names no case that catches it, or not what it breaks")
+	}
+	opts := []conformance.Option{
+		conformance.WithMatch(regexp.MustCompile("^(" + strings.Join(m.Caught, "|") + ")$")),
+	}
+	if m.Control != nil {
+		opts = append(opts, conformance.WithControl(m.Control()))
+	}
+	report, err := conformance.Run(t.Context(), m.Open, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, res := range report.Results {
+		if res.Outcome == conformance.Failed {
+			names = append(names, res.Case)
+		} else {
+			t.Errorf("survives: case %s %s %s %v", res.Case, res.Outcome, res.Reason, res.Failures)
+		}
+	}
+	for _, want := range m.Caught {
+		if !slices.ContainsFunc(report.Results, func(r conformance.Result) bool { return r.Case == want }) {
+			t.Errorf("there is no case %q", want)
+		}
+	}
+	return names
+}
+
+// TestNamesAreUnique guards the lists against copies.
+func TestNamesAreUnique(t *testing.T) {
+	seen := map[string]bool{}
+	for _, m := range All() {
+		if seen[m.Name] {
+			t.Errorf("two mutants are named %q", m.Name)
+		}
+		seen[m.Name] = true
+	}
+	for _, c := range conformance.Cases() {
+		if seen[c.Name] || c.Rule == "" || c.Run == nil || !strings.HasPrefix(c.Name, string(c.Facet)+"/") {
+			t.Errorf("case %q: its name is taken or has another facet's prefix, or it has no rule or function", c.Name)
+		}
+		seen[c.Name] = true
+	}
+}

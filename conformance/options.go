@@ -1,0 +1,92 @@
+package conformance
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// Opener opens the provider under test. The suite calls it several times and
+// closes what it returns.
+type Opener func(ctx context.Context) (providers.Provider, error)
+
+// Control lets the suite do to the backend what operators and accidents do.
+// The methods return when it is done, or fail.
+type Control interface {
+	// Kill ends the backend with no warning, as SIGKILL does.
+	Kill(ctx context.Context) error
+	// Start starts the backend again, on what it had stored, and returns when
+	// it serves.
+	Start(ctx context.Context) error
+}
+
+// Option changes what a run does.
+type Option func(*options)
+
+type options struct {
+	profile   Profile
+	facets    []providers.Facet
+	match     *regexp.Regexp
+	parallel  int
+	control   Control
+	transport string
+	known     map[string]string
+	progress  func(Result)
+	listed    func(cases int)
+}
+
+func newOptions(opts []Option) options {
+	o := options{profile: Full, parallel: 4, transport: "direct", progress: func(Result) {}, listed: func(int) {}}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+// WithProfile sets the profile; Full by default.
+func WithProfile(p Profile) Option { return func(o *options) { o.profile = p } }
+
+// WithFacets runs the cases of these facets alone; of all by default.
+func WithFacets(f ...providers.Facet) Option { return func(o *options) { o.facets = f } }
+
+// WithMatch runs the cases alone whose names match.
+func WithMatch(r *regexp.Regexp) Option { return func(o *options) { o.match = r } }
+
+// WithParallel sets how many cases run at once; 4 by default. Cases that
+// control the backend always run alone.
+func WithParallel(n int) Option { return func(o *options) { o.parallel = max(n, 1) } }
+
+// WithControl makes the cases run that kill and start the backend.
+func WithControl(c Control) Option { return func(o *options) { o.control = c } }
+
+// WithTransport names how the provider is reached, for the report; "direct"
+// by default.
+func WithTransport(name string) Option { return func(o *options) { o.transport = name } }
+
+// WithKnownFailures names cases that are known to fail, with the reason. They
+// are run; one that passes is a failure, so that the list stays true.
+func WithKnownFailures(reasons map[string]string) Option {
+	return func(o *options) { o.known = reasons }
+}
+
+// WithProgress calls listed with the number of cases that will be run, and
+// done after each, from one goroutine at a time.
+func WithProgress(listed func(cases int), done func(Result)) Option {
+	return func(o *options) { o.listed, o.progress = listed, done }
+}
+
+// selects reports whether the case is wanted at all.
+func (o options) selects(c Case) bool {
+	return (len(o.facets) == 0 || slices.Contains(o.facets, c.Facet)) &&
+		(o.match == nil || o.match.MatchString(c.Name))
+}
+
+func (c Case) timeout() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
+	}
+	return DefaultTimeout
+}

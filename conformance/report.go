@@ -1,0 +1,192 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"fairlead.dev/config"
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+	rpcdriver "fairlead.dev/rpc/driver"
+
+	configdriver "fairlead.dev/config/driver"
+)
+
+// Outcome says how a case ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Passed     Outcome = "passed"
+	Failed     Outcome = "failed"       // by an assertion
+	Hung       Outcome = "hung"         // not at its end some seconds after its deadline
+	NotRun     Outcome = "not run"      // see Reason: a claim, the profile, or no control
+	KnownFails Outcome = "known"        // failed, as said beforehand
+	Unexpected Outcome = "passes again" // known to fail, and passed: a failure of the list
+)
+
+// Result is how one case ended.
+type Result struct {
+	Case     string            `json:"case"`
+	Facet    providers.Facet   `json:"facet"`
+	Needs    []providers.Claim `json:"needs,omitempty"`
+	Rule     string            `json:"rule"`
+	Outcome  Outcome           `json:"outcome"`
+	Reason   string            `json:"reason,omitempty"`   // why not run, or why known to fail
+	Failures []string          `json:"failures,omitempty"` // what was asserted in vain
+	Logs     []string          `json:"logs,omitempty"`
+	Duration time.Duration     `json:"duration_ns"`
+}
+
+// Bad reports whether the result makes a provider fail.
+func (r Result) Bad() bool {
+	return r.Outcome == Failed || r.Outcome == Hung || r.Outcome == Unexpected
+}
+
+// Ran reports whether the case was run.
+func (r Result) Ran() bool { return r.Outcome != NotRun }
+
+// Verdict says what came of a claim.
+type Verdict string
+
+// The verdicts.
+const (
+	Proven     Verdict = "proven"      // claimed; cases that need it ran, and none failed
+	Refuted    Verdict = "refuted"     // claimed, and a case that needs it failed
+	Unproven   Verdict = "unproven"    // claimed, and no case that needs it ran
+	NotClaimed Verdict = "not claimed" // and see Reason and Remedy
+)
+
+// ClaimResult is what came of one claim of one facet.
+type ClaimResult struct {
+	Facet   providers.Facet `json:"facet"`
+	Claim   providers.Claim `json:"claim"`
+	Rule    string          `json:"rule"`
+	Verdict Verdict         `json:"verdict"`
+	Cases   []string        `json:"cases,omitempty"` // that ran and need it; only the failed ones if refuted
+	Reason  string          `json:"reason,omitempty"`
+	Remedy  string          `json:"remedy,omitempty"`
+}
+
+// Report is the outcome of a run.
+type Report struct {
+	Provider    string                `json:"provider"`
+	Transport   string                `json:"transport"`
+	Profile     Profile               `json:"profile"`
+	Started     time.Time             `json:"started"`
+	Duration    time.Duration         `json:"duration_ns"`
+	Description providers.Description `json:"description"`
+	Results     []Result              `json:"results"`
+	Claims      []ClaimResult         `json:"claims"`
+	// Leftovers are names that could not be removed from the backend.
+	Leftovers []string `json:"leftovers,omitempty"`
+	// Interrupted: the context ended before all cases had run.
+	Interrupted bool `json:"interrupted,omitempty"`
+}
+
+// Count returns how many results have the outcome.
+func (r *Report) Count(o Outcome) int {
+	n := 0
+	for _, res := range r.Results {
+		if res.Outcome == o {
+			n++
+		}
+	}
+	return n
+}
+
+// Err returns nil if the provider conforms in what was run: at least one case
+// ran, and none failed.
+func (r *Report) Err() error {
+	var bad []string
+	ran := 0
+	for _, res := range r.Results {
+		if res.Bad() {
+			bad = append(bad, res.Case)
+		}
+		if res.Ran() {
+			ran++
+		}
+	}
+	switch {
+	case r.Interrupted:
+		return fmt.Errorf("interrupted after %d cases", ran)
+	case ran == 0:
+		return fmt.Errorf("no case was run; widen the facets or the pattern")
+	case len(bad) > 0:
+		return fmt.Errorf("%d of %d cases failed: %v", len(bad), ran, bad)
+	}
+	return nil
+}
+
+// ClaimsOf returns the claims that a facet knows, with their rules.
+func ClaimsOf(f providers.Facet) []providers.ClaimInfo {
+	var infos []providers.ClaimInfo
+	switch f {
+	case providers.KV:
+		infos = kvdriver.Claims()
+	case providers.PubSub:
+		infos = psdriver.Claims()
+	case providers.RPC:
+		infos = rpcdriver.Claims()
+	case providers.Config:
+		infos = configdriver.Claims()
+	}
+	return slices.Concat(infos, providers.CommonClaims())
+}
+
+// Facets returns what a description says of each facet, the config that a kv
+// facet gives included.
+func Facets(d providers.Description) []providers.FacetDescription {
+	var facets []providers.FacetDescription
+	for _, f := range providers.Facets() {
+		if fd, ok := facetOf(d, f); ok {
+			facets = append(facets, fd)
+		}
+	}
+	return facets
+}
+
+func facetOf(d providers.Description, f providers.Facet) (providers.FacetDescription, bool) {
+	if f == providers.Config {
+		return config.Describe(d)
+	}
+	return d.Facet(f)
+}
+
+// judge derives the verdicts from the results.
+func (r *Report) judge() {
+	for _, fd := range Facets(r.Description) {
+		for _, info := range ClaimsOf(fd.Facet) {
+			r.Claims = append(r.Claims, r.verdict(fd, info))
+		}
+	}
+}
+
+func (r *Report) verdict(fd providers.FacetDescription, info providers.ClaimInfo) ClaimResult {
+	c := ClaimResult{Facet: fd.Facet, Claim: info.Claim, Rule: info.Rule}
+	if m, lacks := info.Claim.Check(fd); lacks {
+		c.Verdict, c.Reason, c.Remedy = NotClaimed, m.Reason, m.Remedy
+		return c
+	}
+	var ran, bad []string
+	for _, res := range r.Results {
+		if res.Facet == fd.Facet && res.Ran() && slices.Contains(res.Needs, info.Claim) {
+			ran = append(ran, res.Case)
+			if res.Bad() {
+				bad = append(bad, res.Case)
+			}
+		}
+	}
+	switch {
+	case len(bad) > 0:
+		c.Verdict, c.Cases = Refuted, bad
+	case len(ran) > 0:
+		c.Verdict, c.Cases = Proven, ran
+	default:
+		c.Verdict, c.Reason = Unproven, "no case that needs it was run"
+	}
+	return c
+}

@@ -1,0 +1,200 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"fairlead.dev/config"
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub"
+)
+
+// T is what a case works with: its provider, names of its own, and the ways
+// to fail. Fatalf and the methods that open something are called from the
+// case's own goroutine; all others may be called from any.
+type T struct {
+	run  *run
+	c    Case
+	ctx  context.Context
+	name string // prefix of the names of this case
+
+	mu       sync.Mutex
+	failures []string
+	logs     []string
+	cleanups []func(context.Context) error
+	names    int
+}
+
+// Context ends at the case's deadline, and when the run is given up.
+func (t *T) Context() context.Context { return t.ctx }
+
+// Within returns a context that ends after d, or with the case.
+func (t *T) Within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.ctx, d)
+	t.Cleanup(func(context.Context) error { cancel(); return nil })
+	return ctx
+}
+
+// Errorf records a failure; the case goes on.
+func (t *T) Errorf(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.failures) < 10 {
+		t.failures = append(t.failures, fmt.Sprintf(format, args...))
+	}
+}
+
+// Fatalf records a failure and ends the case.
+func (t *T) Fatalf(format string, args ...any) {
+	t.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// Logf records a line for the report of a case that fails.
+func (t *T) Logf(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.logs = append(t.logs, fmt.Sprintf(format, args...))
+}
+
+// Must ends the case if err is not nil.
+func (t *T) Must(err error) {
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// WantCode records a failure unless err has the code.
+func (t *T) WantCode(what string, err error, want providers.Code) {
+	if got := providers.CodeOf(err); got != want {
+		if err == nil {
+			t.Errorf("%s: no error, want %s", what, want)
+			return
+		}
+		t.Errorf("%s: want %s, got %v", what, want, err)
+	}
+}
+
+// Cleanup makes f run when the case has ended, last in first out.
+func (t *T) Cleanup(f func(context.Context) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cleanups = append(t.cleanups, f)
+}
+
+// Provider returns the provider of the run, which cases share: do not close
+// it.
+func (t *T) Provider() providers.Provider { return t.run.provider }
+
+// Open opens the backend once more; see [providers.Shared]. The provider is
+// closed when the case has ended.
+func (t *T) Open() providers.Provider {
+	p, err := t.run.open(t.ctx)
+	t.Must(err)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// Facet returns what the provider says of the case's facet.
+func (t *T) Facet() providers.FacetDescription {
+	f, _ := facetOf(t.run.description, t.c.Facet)
+	return f
+}
+
+// Control returns the control of the backend, for a case that needs it.
+func (t *T) Control() Control { return t.run.options.control }
+
+// Restart kills the backend and starts it again.
+func (t *T) Restart() {
+	t.Must(t.Control().Kill(t.ctx))
+	t.Must(t.Control().Start(t.ctx))
+}
+
+// Name returns a name that nobody else uses, for a store, topic, group or
+// source.
+func (t *T) Name() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.names++
+	return fmt.Sprintf("%s-%d", t.name, t.names)
+}
+
+// Store opens a new, empty store, which is removed when the case has ended.
+func (t *T) Store(opts ...kv.Option) *kv.Store { return t.StoreOf(t.Provider(), t.Name(), opts...) }
+
+// StoreOf opens a store of a provider by a name from [T.Name].
+func (t *T) StoreOf(p providers.Provider, name string, opts ...kv.Option) *kv.Store {
+	s, err := kv.Open(t.ctx, p, name, opts...)
+	t.Must(err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Topic opens a topic by a name from [T.Name].
+func (t *T) Topic(name string) *pubsub.Topic { return t.TopicOf(t.Provider(), name) }
+
+// TopicOf opens a topic of a provider.
+func (t *T) TopicOf(p providers.Provider, name string) *pubsub.Topic {
+	topic, err := pubsub.Open(t.ctx, p, name)
+	t.Must(err)
+	t.Cleanup(topic.Close)
+	return topic
+}
+
+// Subscribe subscribes to a topic.
+func (t *T) Subscribe(topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
+	return t.SubscribeOf(t.Provider(), topic, opts...)
+}
+
+// SubscribeOf subscribes to a topic of a provider.
+func (t *T) SubscribeOf(p providers.Provider, topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
+	s, err := pubsub.Subscribe(t.ctx, p, topic, opts...)
+	t.Must(err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Source opens the settings of a name from [T.Name].
+func (t *T) Source(name string) *config.Source { return t.SourceOf(t.Provider(), name) }
+
+// SourceOf opens settings of a provider.
+func (t *T) SourceOf(p providers.Provider, name string) *config.Source {
+	s, err := config.Open(t.ctx, p, name)
+	t.Must(err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Eventually polls until ok returns true, and ends the case if it does not
+// within d.
+func (t *T) Eventually(d time.Duration, what string, ok func() bool) {
+	for deadline := time.Now().Add(d); !ok(); {
+		if time.Now().After(deadline) || t.ctx.Err() != nil {
+			t.Fatalf("not within %v: %s", d, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// clean runs the cleanups.
+func (t *T) clean(ctx context.Context) {
+	t.mu.Lock()
+	cleanups := slices.Clone(t.cleanups)
+	t.mu.Unlock()
+	for _, f := range slices.Backward(cleanups) {
+		if err := f(ctx); err != nil {
+			t.Logf("cleaning up: %v", err)
+		}
+	}
+}
+
+// caseName makes a part of a name out of a case's name.
+func caseName(c Case) string {
+	return strings.NewReplacer("/", "-", "_", "-").Replace(c.Name)
+}

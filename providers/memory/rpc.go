@@ -1,0 +1,218 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"fairlead.dev/providers"
+	rpcdriver "fairlead.dev/rpc/driver"
+)
+
+// exchange is where the calls of one backend meet their servers.
+type exchange struct {
+	mu        sync.Mutex
+	listeners map[string][]*listener // those of one service take turns
+}
+
+func newExchange() *exchange {
+	return &exchange{listeners: map[string][]*listener{}}
+}
+
+// carrier is the rpc facet of one provider: what it opens, accepts and
+// listens to ends with the provider's life.
+type carrier struct {
+	life     lifetime
+	exchange *exchange
+}
+
+func newCarrier(life lifetime, x *exchange) *carrier {
+	return &carrier{life: life, exchange: x}
+}
+
+// Listen implements [rpcdriver.Carrier].
+func (c *carrier) Listen(ctx context.Context, cfg rpcdriver.ListenConfig) (rpcdriver.Listener, error) {
+	if err := c.life.ready(ctx); err != nil {
+		return nil, err
+	}
+	l := &listener{exchange: c.exchange, service: cfg.Service, provider: c.life, life: newLifetime(c.life.ctx)}
+	c.exchange.mu.Lock()
+	defer c.exchange.mu.Unlock()
+	c.exchange.listeners[cfg.Service] = append(c.exchange.listeners[cfg.Service], l)
+	return l, nil
+}
+
+// OpenStream implements [rpcdriver.Carrier].
+func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
+	if err := c.life.ready(ctx); err != nil {
+		return nil, err
+	}
+	x := c.exchange
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	l := x.next(cfg.Service)
+	if l == nil {
+		return nil, providers.Errorf(providers.Unavailable, "no server listens for the service %q", cfg.Service)
+	}
+	client, server := newStream(c.life, l.provider)
+	server.inbox = cfg.First
+	l.backlog = append(l.backlog, rpcdriver.Incoming{Call: cfg.Call, Stream: server})
+	l.arrived.fire()
+	return client, nil
+}
+
+// next returns the listener whose turn it is, or nil if there is none. It
+// forgets those whose provider was closed. It is called with the lock held.
+func (x *exchange) next(service string) *listener {
+	open := slices.DeleteFunc(x.listeners[service], (*listener).ended)
+	if len(open) == 0 {
+		delete(x.listeners, service)
+		return nil
+	}
+	first := open[0]
+	copy(open, open[1:])
+	open[len(open)-1] = first
+	x.listeners[service] = open
+	return first
+}
+
+// listener is one server of a service.
+type listener struct {
+	exchange *exchange
+	service  string
+	provider lifetime
+	life     lifetime
+
+	// Guarded by exchange.mu.
+	backlog []rpcdriver.Incoming
+	arrived signal // the backlog has grown
+}
+
+func (l *listener) ended() bool { return l.life.ctx.Err() != nil }
+
+// Accept implements [rpcdriver.Listener].
+func (l *listener) Accept(ctx context.Context) (rpcdriver.Incoming, error) {
+	for {
+		if err := l.life.ready(ctx); err != nil {
+			return rpcdriver.Incoming{}, err
+		}
+		in, arrived := l.take()
+		if arrived == nil {
+			return in, nil
+		}
+		if err := l.life.wait(ctx, arrived, time.Time{}); err != nil {
+			return rpcdriver.Incoming{}, err
+		}
+	}
+}
+
+// take returns the oldest stream, or a channel to wait on for one.
+func (l *listener) take() (rpcdriver.Incoming, <-chan struct{}) {
+	l.exchange.mu.Lock()
+	defer l.exchange.mu.Unlock()
+	if len(l.backlog) == 0 {
+		return rpcdriver.Incoming{}, l.arrived.wait()
+	}
+	in := l.backlog[0]
+	l.backlog = slices.Delete(l.backlog, 0, 1)
+	return in, nil
+}
+
+// Close implements [rpcdriver.Listener].
+func (l *listener) Close(ctx context.Context) error {
+	x := l.exchange
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	l.life.end()
+	x.listeners[l.service] = slices.DeleteFunc(x.listeners[l.service], (*listener).ended)
+	if len(x.listeners[l.service]) == 0 {
+		delete(x.listeners, l.service)
+	}
+	for _, in := range l.backlog {
+		_ = in.Stream.Close(ctx) // nobody has seen it: the caller gets Unavailable
+	}
+	l.backlog = nil
+	return nil
+}
+
+// stream is one end of a call. What it is sent lies in its inbox, which the
+// credits of the contract bound.
+type stream struct {
+	life lifetime
+	peer *stream
+
+	mu    sync.Mutex
+	inbox []rpcdriver.Frame
+	grown signal
+}
+
+// newStream returns the two ends of a stream, within the lives of their
+// providers.
+func newStream(clientProvider, serverProvider lifetime) (client, server *stream) {
+	client = &stream{life: newLifetime(clientProvider.ctx)}
+	server = &stream{life: newLifetime(serverProvider.ctx), peer: client}
+	client.peer = server
+	return client, server
+}
+
+// Send implements [rpcdriver.Stream].
+func (s *stream) Send(ctx context.Context, frames []rpcdriver.Frame) error {
+	if err := s.life.ready(ctx); err != nil {
+		return err
+	}
+	if s.peer.life.ctx.Err() != nil {
+		return errPeerClosed()
+	}
+	s.peer.mu.Lock()
+	defer s.peer.mu.Unlock()
+	s.peer.inbox = append(s.peer.inbox, frames...)
+	s.peer.grown.fire()
+	return nil
+}
+
+// Recv implements [rpcdriver.Stream].
+func (s *stream) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
+	for {
+		if err := s.life.ready(ctx); err != nil {
+			return nil, err
+		}
+		// Looked at before the inbox: what was sent before the close is there.
+		peerClosed := s.peer.life.ctx.Err() != nil
+		frames, grown := s.take()
+		switch {
+		case grown == nil:
+			return frames, nil
+		case peerClosed:
+			return nil, errPeerClosed()
+		}
+		select {
+		case <-grown:
+		case <-s.peer.life.ctx.Done():
+		case <-s.life.ctx.Done():
+		case <-ctx.Done():
+		}
+	}
+}
+
+// take returns what lies in the inbox, or a channel to wait on for more.
+func (s *stream) take() ([]rpcdriver.Frame, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.inbox) == 0 {
+		return nil, s.grown.wait()
+	}
+	frames := s.inbox
+	s.inbox = nil
+	return frames, nil
+}
+
+// Close implements [rpcdriver.Stream].
+func (s *stream) Close(context.Context) error {
+	s.life.end()
+	return nil
+}
+
+func errPeerClosed() error {
+	return providers.Errorf(providers.Closed, "the other end of the call closed it")
+}
