@@ -31,6 +31,8 @@ var answers = []struct {
 	{"MISCONF ", providers.Unavailable, "the server cannot persist and refuses writes"},
 	{"BUSY ", providers.Unavailable, "the server is running a long script"},
 	{"ERR max number of clients", providers.Unavailable, "maxclients is reached"},
+	{"NOSTORE ", providers.Unavailable, "the store was deleted meanwhile"},
+	{"FENCED ", providers.Unavailable, "the write came too late"},
 	{"NOPERM ", providers.PermissionDenied, "the ACL of the user does not allow what this provider needs"},
 	{"WRONGPASS ", providers.PermissionDenied, "the server refuses the user or the password"},
 	{"ERR invalid password", providers.PermissionDenied, "the server refuses the password"},
@@ -97,6 +99,11 @@ func mapAnswer(err error, sent bool) error {
 		return providers.Errorf(providers.UnknownOutcome, "the server failed within the write: %w", err)
 	}
 	return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+}
+
+// unexpected is the error for a reply that our scripts do not give.
+func unexpected(reply any) error {
+	return providers.Errorf(providers.Internal, "unexpected reply of the server: %.200v", reply)
 }
 
 // lazyText formats when it is printed.

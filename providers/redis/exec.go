@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -24,14 +25,34 @@ const (
 // client begins to put the command on a connection: while it has not, the
 // write cannot have reached the server.
 type mark struct {
-	name string
-	sent atomic.Bool
+	name  string
+	state atomic.Int32
 }
 
-// MarshalBinary is called by go-redis when it writes the argument.
+const (
+	markUnsent int32 = iota
+	markSent
+	markRevoked
+)
+
+var errRevoked = errors.New("the call was given up before it was sent")
+
+// MarshalBinary is called by go-redis when it writes the argument. An error
+// keeps the command from being completed.
 func (m *mark) MarshalBinary() ([]byte, error) {
-	m.sent.Store(true)
-	return []byte(m.name), nil
+	if m.state.CompareAndSwap(markUnsent, markSent) || m.sent() {
+		return []byte(m.name), nil
+	}
+	return nil, errRevoked
+}
+
+// sent reports whether the write may have reached the server.
+func (m *mark) sent() bool { return m.state.Load() == markSent }
+
+// revoke makes sure that the write does not reach the server any more, and is
+// false if it may have. For calls that were left behind.
+func (m *mark) revoke() bool {
+	return m.state.CompareAndSwap(markUnsent, markRevoked) || m.state.Load() == markRevoked
 }
 
 // newMark returns a mark with a name that no other call of any process has.

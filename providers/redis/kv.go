@@ -2,7 +2,13 @@ package redis
 
 import (
 	"context"
+	"strings"
 	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"fairlead.dev/kv/driver"
 )
 
 // stores are the open handles of a provider.
@@ -42,6 +48,83 @@ func (p *provider) sweepStores() {
 	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
 	defer cancel()
 	for _, s := range p.stores.byName() {
-		_, _ = s.sweep(ctx)
+		for {
+			if next, err := s.sweep(ctx); err != nil || next != 0 {
+				break
+			}
+		}
 	}
+}
+
+// registry is the set of the names of all stores.
+func (p *provider) registry() string { return p.prefix + ":kv-stores" }
+
+// OpenStore implements the kv driver's Provider.
+func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
+	s := p.newStore(c.Name)
+	if err := s.create(ctx); err != nil {
+		return nil, err
+	}
+	p.stores.add(s)
+	return s, nil
+}
+
+// Stores implements the kv driver's Provider.
+func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) {
+	cmd := goredis.NewStringSliceCmd(ctx, "smembers", p.registry())
+	if err := p.read(ctx, p.registry(), cmd); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range cmd.Val() {
+		if strings.HasPrefix(n, prefix) {
+			names = append(names, n)
+		}
+	}
+	return names, nil
+}
+
+// deletedAtOnce is how many keys one call deletes, so that the server serves
+// others in between.
+const deletedAtOnce = 1000
+
+// DeleteStore implements the kv driver's Provider. The name goes last: after a
+// failure, the store is still listed and can be deleted again.
+func (p *provider) DeleteStore(ctx context.Context, name string) error {
+	s := p.newStore(name)
+	for gone := false; !gone; {
+		cmd := kvDelete.call(ctx, s.logKeys(), s.slots, deletedAtOnce)
+		if err := p.change(ctx, s.log, cmd); err != nil {
+			return err
+		}
+		n, err := cmd.Int()
+		if err != nil {
+			return unexpected(err)
+		}
+		gone = n == 1
+	}
+	return p.change(ctx, p.registry(), goredis.NewIntCmd(ctx, "srem", p.registry(), name))
+}
+
+// read sends one command that changes nothing.
+func (p *provider) read(ctx context.Context, key string, cmd goredis.Cmder) error {
+	if err := p.do(ctx, key, cmd); err != nil {
+		return err
+	}
+	return mapCallErr(ctx, cmd.Err(), false)
+}
+
+// change sends one command that may be repeated without harm, so that it does
+// not matter whether it was carried out when it failed: only then may it be
+// reported as an unknown outcome without a mark.
+func (p *provider) change(ctx context.Context, key string, cmd goredis.Cmder) error {
+	if err := p.do(ctx, key, cmd); err != nil {
+		return mapErr(ctx.Err(), true)
+	}
+	return mapErr(cmd.Err(), true)
+}
+
+// milliseconds rounds up: a time to live never ends early.
+func milliseconds(d time.Duration) int64 {
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }

@@ -1,0 +1,37 @@
+-- Finds out what became of a call whose answer was lost, and makes sure that
+-- it does not come later.
+-- KEYS: log, fence
+-- ARGV: name of the call, a revision from before the call, most entries and
+--       most bytes to look through, how long to remember in ms
+-- Answers with pairs of an operation's number and its revision; or, if the call
+-- was not carried out and never will be, with none; or with false if that cannot
+-- be known any more.
+log = KEYS[1]
+local fence, name, since = KEYS[2], ARGV[1] .. ':', ARGV[2]
+local entries, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local found, last, complete = {}, '+', false
+while entries > 0 and bytes > 0 and not complete do
+  local part = redis.call('XREVRANGE', log, last, since, 'COUNT', 10)
+  if #part == 0 then
+    return false
+  end
+  for _, e in ipairs(part) do
+    local id, fields = e[1], e[2]
+    entries, bytes, last = entries - 1, bytes - #fields[#fields], '(' .. id
+    if string.sub(fields[2], 1, #name) == name then
+      found[#found + 1], found[#found + 2] = string.sub(fields[2], #name + 1), id
+    end
+    complete = complete or id == since
+  end
+end
+if #found > 0 then
+  return found
+end
+if not complete then
+  return false
+end
+local now = milliseconds()
+redis.call('ZREMRANGEBYSCORE', fence, '-inf', string.format('%.0f', now - ARGV[5]))
+redis.call('ZADD', fence, string.format('%.0f', now), ARGV[1])
+redis.call('PEXPIRE', fence, ARGV[5])
+return found

@@ -1,0 +1,200 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+// ended returns the error with which a watcher ends, and checks that it stays.
+func ended(t *testing.T, w driver.Watcher) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		events, err := w.Next(ctx)
+		if err == nil || providers.CodeOf(err) == providers.Unavailable {
+			t.Logf("passing: %s %v", show(events), err)
+			continue
+		}
+		if _, again := w.Next(ctx); again != err {
+			t.Errorf("the second error differs: %v, then %v", err, again)
+		}
+		return err
+	}
+}
+
+func TestWatchResumesWithoutGap(t *testing.T) {
+	s := openStore(t, open(t, testbed.Redis(t).URL()), "watch")
+	w := watch(t, s, driver.WatchRequest{Prefix: "a"})
+	var writers sync.WaitGroup
+	const each, writing = 200, 4
+	for n := range writing {
+		writers.Go(func() {
+			for i := range each {
+				s.Do(t.Context(), []driver.Op{
+					{Kind: driver.OpPut, Key: fmt.Sprint("a", n), Value: fmt.Append(nil, i)},
+					{Kind: driver.OpPut, Key: fmt.Sprint("b", n)},
+				})
+			}
+		})
+	}
+	counts := map[string]int{}
+	for range each * writing {
+		e := next(t, w, 1)
+		for _, e := range e {
+			if string(e.Value) != fmt.Sprint(counts[e.Key]) {
+				t.Fatalf("%s: got %s after %d", e.Key, e.Value, counts[e.Key])
+			}
+			counts[e.Key]++
+		}
+		// Every time, a new watcher goes on behind the last event.
+		w = watch(t, s, driver.WatchRequest{Prefix: "a", After: e[len(e)-1].Revision})
+		if total := counts["a0"] + counts["a1"] + counts["a2"] + counts["a3"]; total == each*writing {
+			break
+		}
+	}
+	writers.Wait()
+	if len(counts) != writing || counts["a0"] != each || counts["a3"] != each {
+		t.Errorf("counts %v", counts)
+	}
+}
+
+func TestWatchReportsATrimmedHistory(t *testing.T) {
+	p := open(t, testbed.Redis(t).URL()+"?watch-history=10")
+	s := openStore(t, p, "watch")
+	slow := watch(t, s, driver.WatchRequest{})
+	first := mustPut(t, s, "k", "0", 0)
+	for i := range 500 {
+		mustPut(t, s, "k", fmt.Sprint(i), 0)
+	}
+	wantCode(t, ended(t, slow), providers.Compacted)
+	_, err := s.Watch(t.Context(), driver.WatchRequest{After: first})
+	wantCode(t, err, providers.Compacted)
+	for _, rev := range []driver.Revision{"x", "1", "1-2-3", "0-1 "} {
+		_, err = s.Watch(t.Context(), driver.WatchRequest{After: rev})
+		wantCode(t, err, providers.Invalid)
+	}
+}
+
+func TestWatchReportsALostStore(t *testing.T) {
+	for name, lose := range map[string]func(t *testing.T, server *testbed.RedisServer, p driver.Provider) error{
+		"flushed": func(t *testing.T, server *testbed.RedisServer, _ driver.Provider) error {
+			return testbed.RedisClient(t, server).FlushAll(t.Context()).Err()
+		},
+		"deleted": func(t *testing.T, _ *testbed.RedisServer, p driver.Provider) error {
+			return p.DeleteStore(t.Context(), "watch")
+		},
+		"flushed and written again": func(t *testing.T, server *testbed.RedisServer, p driver.Provider) error {
+			err := testbed.RedisClient(t, server).FlushAll(t.Context()).Err()
+			mustPut(t, openStore(t, p, "watch"), "k", "again", 0)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testbed.Redis(t)
+			p := open(t, server.URL())
+			s := openStore(t, p, "watch")
+			w := watch(t, s, driver.WatchRequest{})
+			mustPut(t, s, "k", "1", 0)
+			next(t, w, 1)
+			if err := lose(t, server, p.(driver.Provider)); err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, ended(t, w), providers.Compacted)
+			if names, err := p.(driver.Provider).Stores(t.Context(), ""); err != nil || len(names) > 1 {
+				t.Errorf("stores %q, %v", names, err)
+			}
+		})
+	}
+}
+
+func TestWatchReportsWritesThatARestartLost(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisConf("appendonly no"))
+	c := testbed.RedisClient(t, server)
+	s := openStore(t, open(t, server.URL()), "watch")
+	w := watch(t, s, driver.WatchRequest{})
+	mustPut(t, s, "k", "saved", 0)
+	if err := c.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, "k", "lost", 0)
+	next(t, w, 2)
+	if err := server.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a write after the restart", func() bool {
+		return one(t, s, driver.Op{Kind: driver.OpPut, Key: "k", Value: []byte("after")}).Err == nil
+	})
+	wantCode(t, ended(t, w), providers.Compacted)
+}
+
+func TestWatchSurvivesRestart(t *testing.T) {
+	server := testbed.Redis(t)
+	s := openStore(t, open(t, server.URL()), "watch")
+	w := watch(t, s, driver.WatchRequest{})
+	mustPut(t, s, "k", "1", 0)
+	next(t, w, 1)
+	if err := server.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Next(t.Context())
+	wantCode(t, err, providers.Unavailable)
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, openStore(t, open(t, server.URL()), "watch"), "k", "2", 0)
+	for {
+		events, err := w.Next(t.Context())
+		if providers.CodeOf(err) == providers.Unavailable {
+			continue
+		}
+		if err != nil || show(events) != "Pk=2" {
+			t.Errorf("events %q, %v", show(events), err)
+		}
+		return
+	}
+}
+
+func TestCloseEndsAWaitingWatcher(t *testing.T) {
+	for name, end := range map[string]func(w driver.Watcher, s driver.Store, p providers.Provider) error{
+		"watcher": func(w driver.Watcher, _ driver.Store, _ providers.Provider) error {
+			return w.Close(context.Background())
+		},
+		"store": func(_ driver.Watcher, s driver.Store, _ providers.Provider) error {
+			return s.Close(context.Background())
+		},
+		"provider": func(_ driver.Watcher, _ driver.Store, p providers.Provider) error {
+			return p.Close(context.Background())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, testbed.Redis(t).URL())
+			s := openStore(t, p, "watch")
+			w := watch(t, s, driver.WatchRequest{})
+			result := make(chan error)
+			go func() {
+				_, err := w.Next(context.Background())
+				result <- err
+			}()
+			time.Sleep(50 * time.Millisecond) // let it wait; either way the outcome is the same
+			start := time.Now()
+			if err := end(w, s, p); err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, <-result, providers.Closed)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("ended after %v", took)
+			}
+		})
+	}
+}
