@@ -171,6 +171,6 @@ func (p *provider) describe(st state) providers.Description {
 		Version:  st.version(),
 		Endpoint: p.endpoint(),
 		Notes:    st.notes(p.config),
-		Facets:   []providers.FacetDescription{p.kvFacet(st)},
+		Facets:   []providers.FacetDescription{p.kvFacet(st), p.pubsubFacet(st)},
 	}
 }

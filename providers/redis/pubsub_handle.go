@@ -1,0 +1,61 @@
+package redis
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// handle is the open part of a topic's or subscription's handle. It ends with
+// the provider at the latest.
+type handle struct {
+	p    *provider
+	life context.Context
+	end  context.CancelFunc
+}
+
+func newHandle(p *provider) handle {
+	h := handle{p: p}
+	h.life, h.end = context.WithCancel(p.life)
+	return h
+}
+
+// ready returns why a call with this context may not go on.
+func (h *handle) ready(ctx context.Context) error {
+	if h.life.Err() != nil {
+		return providers.Errorf(providers.Closed, "the handle, or the provider, is closed")
+	}
+	if err := ctx.Err(); err != nil {
+		return mapErr(err, false)
+	}
+	return nil
+}
+
+// trimEvery is how often a handle looks for messages that need not be kept.
+const trimEvery = time.Second
+
+// trimmer drops what need not be kept, now and then, along with other calls.
+type trimmer struct {
+	p    *provider
+	keys topicKeys
+	next atomic.Int64 // Unix time in nanoseconds
+}
+
+// perhaps trims if it is time to. A failure is left to the next time.
+func (t *trimmer) perhaps(ctx context.Context) {
+	now, next := time.Now(), t.next.Load()
+	if now.UnixNano() < next || !t.next.CompareAndSwap(next, now.Add(trimEvery).UnixNano()) {
+		return
+	}
+	_, err := t.p.run(ctx, nil, trimScript, []string{t.keys.stream, t.keys.meta}, ceilMs(t.p.config.pubsub.retention))
+	if err != nil {
+		t.p.logger.DebugContext(ctx, "redis: trimming a topic failed", "key", t.keys.stream, "error", err)
+	}
+}
+
+// ceilMs returns d in milliseconds, rounded up.
+func ceilMs(d time.Duration) int64 {
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
+}

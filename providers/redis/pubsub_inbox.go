@@ -1,0 +1,119 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"fairlead.dev/pubsub/driver"
+)
+
+const (
+	// longestWait bounds one blocking read: after it, the state is looked at
+	// again, so that whatever was missed is found.
+	longestWait = 2 * time.Second
+	// waitGrace is how much later the answer of a blocking read may come.
+	waitGrace = time.Second
+	// busyPause is the wait where the server cannot be waited on.
+	busyPause = 50 * time.Millisecond
+)
+
+// source is where an inbox gets its deliveries from.
+type source interface {
+	// take returns deliveries that are at hand, at most limit, and when to ask
+	// again without a change (zero: never). The inbox is locked.
+	take(limit int, now time.Time) (out []driver.Delivery, next time.Time)
+	// pull gets more from the server, or waits until there may be more, for
+	// longestWait at most. Only one runs at a time. What it got it puts where
+	// take finds it, with the inbox locked, even if nobody waits any more.
+	pull(limit int) error
+}
+
+// inbox makes a Receive out of a source. A pull belongs to the subscription,
+// not to the call that began it: a Receive that is canceled loses nothing.
+type inbox struct {
+	sync.Mutex
+	pulling bool
+	failed  error         // of the last pull; the next Receive returns it
+	changed chan struct{} // closed at the next change; nil while nobody waits
+}
+
+// change wakes those who wait. The inbox is locked.
+func (b *inbox) change() {
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
+}
+
+func (b *inbox) receive(ctx context.Context, h *handle, src source, limit int) ([]driver.Delivery, error) {
+	for {
+		if err := h.ready(ctx); err != nil {
+			return nil, err
+		}
+		out, err, changed, next := b.look(src, min(limit, maxBatch))
+		if len(out) > 0 || err != nil {
+			return out, err
+		}
+		await(ctx, h, changed, next)
+	}
+}
+
+// look returns what is at hand, or begins a pull if none is under way.
+func (b *inbox) look(src source, limit int) (out []driver.Delivery, err error, changed <-chan struct{}, next time.Time) {
+	b.Lock()
+	defer b.Unlock()
+	if err, b.failed = b.failed, nil; err != nil {
+		return nil, err, nil, next
+	}
+	if out, next = src.take(limit, time.Now()); len(out) > 0 {
+		return out, nil, nil, next
+	}
+	if b.changed == nil {
+		b.changed = make(chan struct{})
+	}
+	if !b.pulling {
+		b.pulling = true
+		go b.run(src, limit)
+	}
+	return nil, nil, b.changed, next
+}
+
+func (b *inbox) run(src source, limit int) {
+	err := src.pull(limit)
+	b.Lock()
+	defer b.Unlock()
+	b.pulling, b.failed = false, err
+	b.change()
+}
+
+func await(ctx context.Context, h *handle, changed <-chan struct{}, next time.Time) {
+	var timeout <-chan time.Time
+	if !next.IsZero() {
+		timer := time.NewTimer(time.Until(next))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-changed:
+	case <-timeout:
+	case <-ctx.Done():
+	case <-h.life.Done():
+	}
+}
+
+// block waits until one of the streams has an entry behind the id given for
+// it, or for d. It is a hint: what is there is then looked at anew.
+func (h *handle) block(d time.Duration, streams ...string) {
+	ctx, cancel := context.WithTimeout(h.life, d+waitGrace)
+	defer cancel()
+	node, err := primary(ctx, h.p.waiters, streams[0])
+	if err == nil {
+		err = node.XRead(ctx, &goredis.XReadArgs{Streams: streams, Count: 1, Block: max(d, time.Millisecond)}).Err()
+	}
+	if err != nil && err != goredis.Nil {
+		pause(ctx, busyPause)
+	}
+}

@@ -1,0 +1,183 @@
+package redis_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+func TestSendRoundTrip(t *testing.T) {
+	tt := newTopicTest(t, testbed.Redis(t))
+	s := tt.subscribe(group)
+	metadata := map[string]string{"Color": "red", "empty": "", "1:2": "3:x\x00\r\n", "日本": "語"}
+	before := time.Now().Add(-time.Second)
+	results := tt.send(tt.topic(),
+		driver.Message{ID: "id\x00", Key: "key\n \x00", Body: []byte("\x00\xff\r\n"), Metadata: metadata}, driver.Message{})
+	got := tt.receive(s, 2)
+	if results[0].ID != "id\x00" || results[1].ID != results[1].Position || results[1].Position == "" {
+		t.Fatalf("%+v", results)
+	}
+	for i, d := range got {
+		if d.Time.Before(before) || d.Time.After(time.Now().Add(time.Second)) {
+			t.Errorf("time %v", d.Time)
+		}
+		if d.ID != results[i].ID || d.Position != results[i].Position || d.Attempt != 1 {
+			t.Errorf("%+v answers %+v", d, results[i])
+		}
+	}
+	if got[0].Key != "key\n \x00" || string(got[0].Body) != "\x00\xff\r\n" {
+		t.Errorf("%+v", got[0])
+	}
+	if diff := cmp.Diff(metadata, got[0].Metadata); diff != "" {
+		t.Error(diff)
+	}
+	if got[1].Metadata != nil || len(got[1].Body) != 0 || got[1].Key != "" {
+		t.Errorf("%+v", got[1])
+	}
+	tt.ack(s, got...)
+}
+
+func TestSendLeavesOutWhatIsTooLate(t *testing.T) {
+	tt := newTopicTest(t, testbed.Redis(t))
+	s := tt.subscribe(group)
+	results := tt.topic().Send(t.Context(), []driver.Message{
+		{Body: []byte("late"), Deadline: time.Now().Add(-time.Second)},
+		{Body: []byte("in time"), Deadline: time.Now().Add(time.Minute)},
+	})
+	wants(t, results[0].Err, providers.DeadlineExceeded)
+	if results[1].Err != nil {
+		t.Fatal(results[1].Err)
+	}
+	tt.receiveBodies(s, "in time")
+}
+
+func TestSendLargest(t *testing.T) {
+	tt := newTopicTest(t, testbed.Redis(t))
+	s := tt.subscribe(group)
+	large := strings.Repeat("x", 8<<20)
+	tt.sendBodies(tt.topic(), large, large, "small")
+	tt.ack(s, tt.receiveBodies(s, large, large, "small")...)
+}
+
+func TestDedupe(t *testing.T) {
+	tt := newTopicTest(t, testbed.Redis(t), "dedupe-window", "300ms")
+	s, topic := tt.subscribe(group), tt.topic()
+	m := driver.Message{ID: "one", Body: []byte("a")}
+	first := tt.send(topic, m, m)
+	if first[0].Duplicate || !first[1].Duplicate || first[0].Position != first[1].Position {
+		t.Fatalf("%+v", first)
+	}
+	if again := tt.send(topic, m)[0]; !again.Duplicate || again.ID != "one" || again.Position != first[0].Position {
+		t.Fatalf("%+v", again)
+	}
+	deadline := time.Now().Add(patience)
+	for tt.send(topic, m)[0].Duplicate {
+		if time.Now().After(deadline) {
+			t.Fatal("the id is never forgotten")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	got := tt.receive(s, 2)
+	if lived := got[1].Time.Sub(got[0].Time); lived < 300*time.Millisecond {
+		t.Fatalf("the id was forgotten after %v", lived)
+	}
+}
+
+func TestDedupeEndsWithTheTopic(t *testing.T) {
+	tt := newTopicTest(t, testbed.Redis(t))
+	topic := tt.topic()
+	m := driver.Message{ID: "one"}
+	tt.send(topic, m)
+	if err := tt.p.DeleteTopic(t.Context(), tt.name); err != nil {
+		t.Fatal(err)
+	}
+	if tt.send(topic, m)[0].Duplicate {
+		t.Fatal("an id of a topic that was deleted is remembered")
+	}
+}
+
+func TestDedupeOff(t *testing.T) {
+	tt := newTopicTest(t, testbed.Redis(t), "dedupe-window", "0s")
+	m := driver.Message{ID: "one"}
+	if results := tt.send(tt.topic(), m, m); results[1].Duplicate {
+		t.Fatalf("%+v", results)
+	}
+	d, err := tt.p.Describe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, _ := d.Facet(providers.PubSub); f.Has(driver.ClaimDedupe) || !f.Has(driver.ClaimAtomicBatch) {
+		t.Fatalf("%+v", f.Claims)
+	}
+}
+
+func TestTopics(t *testing.T) {
+	server := testbed.Redis(t)
+	tt := newTopicTest(t, server)
+	for _, name := range []string{"orders", "orders.eu", "users"} {
+		if _, err := tt.p.OpenTopic(t.Context(), driver.TopicConfig{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	topics := func(want ...string) {
+		t.Helper()
+		got, err := tt.p.Topics(t.Context(), "orders")
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%q, %v, want %q", got, err, want)
+		}
+	}
+	topics("orders", "orders.eu")
+	tt.send(tt.topic(), keyed("x", 3)...)
+	tt.receive(tt.subscribe(group), 1)
+	tt.nothing(tt.subscribe(group))
+	for range 2 {
+		if err := tt.p.DeleteTopic(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	topics("orders.eu")
+	left, err := testbed.RedisClient(t, server).Keys(t.Context(), "*{orders}*").Result()
+	if err != nil || len(left) != 0 {
+		t.Fatalf("left behind: %q, %v", left, err)
+	}
+}
+
+func TestStart(t *testing.T) {
+	server := testbed.Redis(t)
+	tt := newTopicTest(t, server)
+	topic := tt.topic()
+	sent := tt.sendBodies(topic, "a", "b")
+	time.Sleep(5 * time.Millisecond) // another millisecond of the server's clock
+	c := tt.sendBodies(topic, "c")[0]
+	at := tt.receive(tt.subscribe(group), 3)[2].Time
+	for name, start := range map[string]driver.SubscriptionConfig{
+		"time":     {Start: driver.StartTime, Time: at},
+		"position": {Start: driver.StartPosition, Position: sent[1].Position},
+	} {
+		tt.receiveBodies(tt.subscribe(start), "c")
+		start.Group = name
+		tt.receiveBodies(tt.subscribe(start), "c")
+	}
+	for _, name := range []string{"", "new"} {
+		tt.nothing(tt.subscribe(driver.SubscriptionConfig{Group: name, Start: driver.StartNew}))
+		last := driver.SubscriptionConfig{Group: name, Start: driver.StartPosition, Position: c.Position}
+		tt.nothing(tt.subscribe(last))
+	}
+	for _, position := range []string{"", "x", "1-", "01-1", "99999999999999-0"} {
+		_, err := tt.trySubscribe(driver.SubscriptionConfig{Group: "bad", Start: driver.StartPosition, Position: position})
+		wants(t, err, providers.Invalid)
+	}
+	if err := tt.p.DeleteTopic(t.Context(), tt.name); err != nil {
+		t.Fatal(err)
+	}
+	_, err := tt.trySubscribe(driver.SubscriptionConfig{Start: driver.StartPosition, Position: c.Position})
+	wants(t, err, providers.Compacted)
+}

@@ -1,0 +1,29 @@
+-- Drops the messages that are older than the retention and that every group
+-- has acknowledged.
+-- KEYS: stream, meta
+-- ARGV: retention in ms
+-- Returns the number of messages dropped.
+local stream, meta = KEYS[1], KEYS[2]
+
+local function after(id)
+  local ms, seq = split_id(id)
+  if #seq > 15 then return digits(ms + 1) .. '-0' end
+  return ms .. '-' .. digits(seq + 1)
+end
+
+-- needed returns the first id that a group has not acknowledged.
+local function needed(g)
+  if g['pending'] > 0 then return redis.call('XPENDING', stream, g['name'])[2] end
+  return after(g['last-delivered-id'])
+end
+
+if redis.call('EXISTS', stream) == 0 then return 0 end
+local bound = digits(math.max(server_ms() - tonumber(ARGV[1]), 0)) .. '-0'
+for _, g in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  local n = needed(to_map(g))
+  if less(n, bound) then bound = n end
+end
+local newest = redis.call('XREVRANGE', stream, '(' .. bound, '-', 'COUNT', 1)[1]
+if not newest then return 0 end
+redis.call('HSET', meta, 'trimmed', newest[1])
+return redis.call('XTRIM', stream, 'MINID', '=', bound)
