@@ -14,9 +14,8 @@ import (
 const waitersPoolSize = 10_000
 
 // options are those of a client. The vendor's own retries are off: a write
-// whose answer was lost would be applied twice. The protocol is RESP2 without
-// a greeting, so that a user with few rights can connect, and so that no call
-// has to look for pushed messages.
+// whose answer was lost would be applied twice. The protocol is RESP2, so
+// that no call has to look for pushed messages.
 func (c config) options(poolSize int, connected func()) *goredis.UniversalOptions {
 	return &goredis.UniversalOptions{
 		Addrs:                 c.hosts,

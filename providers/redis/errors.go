@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -33,6 +34,8 @@ var answers = []struct {
 	{"ERR max number of clients", providers.Unavailable, "maxclients is reached"},
 	{"NOSTORE ", providers.Unavailable, "the store was deleted meanwhile"},
 	{"FENCED ", providers.Unavailable, "the write came too late"},
+	{"ERR DB index is out of range", providers.Invalid, "the server has no database of the number that the URL's path names"},
+	{"ERR This instance has cluster support disabled", providers.Invalid, "the server is not in cluster mode; several hosts are the nodes of one cluster, or Sentinels with \"master-name\""},
 	{"NOPERM ", providers.PermissionDenied, "the ACL of the user does not allow what this provider needs"},
 	{"WRONGPASS ", providers.PermissionDenied, "the server refuses the user or the password"},
 	{"ERR invalid password", providers.PermissionDenied, "the server refuses the password"},
@@ -72,10 +75,19 @@ func mapErr(err error, sent bool) error {
 // mapCallErr is mapErr for a call under ctx: where ctx has ended and nothing
 // was sent, its end is the reason, in whatever form the client reports it.
 func mapCallErr(ctx context.Context, err error, sent bool) error {
-	if err != nil && !sent && ctx.Err() != nil && !isAnswer(err) {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	if end := ended(ctx); err != nil && !sent && end != nil && !isAnswer(err) {
+		return providers.Errorf(providers.CodeOf(end), "%w", end)
 	}
 	return mapErr(err, sent)
+}
+
+// ended is ctx.Err, except that it does not wait for the context's own timer:
+// a connection has the same deadline and may notice it first.
+func ended(ctx context.Context) error {
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 func isAnswer(err error) bool {

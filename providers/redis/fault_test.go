@@ -1,0 +1,300 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+// proxied starts a server behind a proxy, and returns the URL of the proxy.
+func proxied(t *testing.T, opts ...testbed.RedisOption) (*testbed.RedisServer, *testbed.TCPProxy, string) {
+	t.Helper()
+	server := testbed.Redis(t, opts...)
+	proxy := testbed.Proxy(t, server.Addr())
+	return server, proxy, "redis://" + proxy.Addr()
+}
+
+func TestLostAnswerOfAWriteIsFound(t *testing.T) {
+	_, proxy, u := proxied(t)
+	s := openStore(t, open(t, u), "lost")
+	first := mustPut(t, s, "cas", "1", 0)
+	for _, op := range []driver.Op{
+		{Kind: driver.OpPut, Key: "put"},
+		{Kind: driver.OpCreate, Key: "create"},
+		{Kind: driver.OpCAS, Key: "cas", Revision: first},
+	} {
+		op.Value = fmt.Append(nil, "swallow ", op.Kind)
+		trap := proxy.SwallowReply(op.Value)
+		r := one(t, s, op)
+		<-trap.Sprung()
+		if r.Err != nil || r.Revision == "" {
+			t.Errorf("%s: %+v", op.Key, r)
+			continue
+		}
+		got := one(t, s, driver.Op{Kind: driver.OpGet, Key: op.Key})
+		if got.Revision != r.Revision || string(got.Value) != string(op.Value) {
+			t.Errorf("%s: the store holds %q %s; the write returned %s", op.Key, got.Value, got.Revision, r.Revision)
+		}
+	}
+}
+
+func TestLostAnswerOfABatchIsFoundForEachOperation(t *testing.T) {
+	_, proxy, u := proxied(t)
+	s := openStore(t, open(t, u), "lost")
+	mustPut(t, s, "there", "1", 0)
+	mustPut(t, s, "gone", "1", 0)
+	trap := proxy.SwallowReply([]byte("swallow"))
+	r := s.Do(t.Context(), []driver.Op{
+		{Kind: driver.OpPut, Key: "new", Value: []byte("swallow")},
+		{Kind: driver.OpCreate, Key: "there"},
+		{Kind: driver.OpDelete, Key: "gone"},
+		{Kind: driver.OpDelete, Key: "missing"},
+	})
+	<-trap.Sprung()
+	for i, code := range []providers.Code{0, providers.Unavailable, 0, 0} {
+		if providers.CodeOf(r[i].Err) != code {
+			t.Errorf("operation %d: %v; want %v", i, r[i].Err, code)
+		}
+	}
+	if got := one(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}); got.Revision != r[0].Revision {
+		t.Errorf("the store holds %+v; the write returned %+v", got, r[0])
+	}
+}
+
+func TestLostAnswerOfATxnIsFound(t *testing.T) {
+	_, proxy, u := proxied(t)
+	s := openStore(t, open(t, u), "lost")
+	if _, err := s.Txn(t.Context(), driver.Txn{}); err != nil { // the server knows the script now
+		t.Fatal(err)
+	}
+	trap := proxy.SwallowReply([]byte("swallow"))
+	rev, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "k"}},
+		Writes: []driver.Op{{Kind: driver.OpPut, Key: "k", Value: []byte("swallow")}}})
+	<-trap.Sprung()
+	if got := one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}); err != nil || got.Revision != rev {
+		t.Errorf("the store holds %+v; the transaction returned %q, %v", got, rev, err)
+	}
+}
+
+// A loser of a race whose answer was lost must not be told of a success, nor
+// of a conflict with itself.
+func TestLostAnswerOfAConflictIsNotApplied(t *testing.T) {
+	_, proxy, u := proxied(t)
+	s := openStore(t, open(t, u), "lost")
+	mustPut(t, s, "k", "1", 0)
+	trap := proxy.SwallowReply([]byte("swallow"))
+	r := one(t, s, driver.Op{Kind: driver.OpCreate, Key: "k", Value: []byte("swallow")})
+	<-trap.Sprung()
+	wantCode(t, r.Err, providers.Unavailable)
+	wantValue(t, s, "k", "1")
+}
+
+func TestNothingIsSentToAServerThatIsNotThere(t *testing.T) {
+	_, proxy, u := proxied(t)
+	s := openStore(t, open(t, u), "down")
+	if err := proxy.Refuse(); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Cut()
+	var r driver.Result
+	eventually(t, "the client to notice", func() bool {
+		start := time.Now()
+		r = one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"})
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+		return providers.CodeOf(r.Err) == providers.Unavailable
+	})
+	if !strings.Contains(r.Err.Error(), proxy.Addr()) {
+		t.Errorf("the error does not name the server: %v", r.Err)
+	}
+	if err := proxy.Accept(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, "k", "1", 0)
+}
+
+// fill makes the pool hold several connections, so that a call need not make
+// one first.
+func fill(t *testing.T, s driver.Store) {
+	t.Helper()
+	var calls sync.WaitGroup
+	for range 16 {
+		calls.Go(func() {
+			for range 100 {
+				s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}})
+			}
+		})
+	}
+	calls.Wait()
+}
+
+func TestEveryCallEndsWithItsContextWhileTheServerHangs(t *testing.T) {
+	server := testbed.Redis(t)
+	p := open(t, server.URL()+"?read-timeout=1m&write-timeout=1m")
+	s := openStore(t, p, "hang")
+	w := watch(t, s, driver.WatchRequest{})
+	fill(t, s)
+	do := func(kind driver.OpKind) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return s.Do(ctx, []driver.Op{{Kind: kind, Key: "k"}})[0].Err
+		}
+	}
+	calls := map[string]struct {
+		f     func(context.Context) error
+		write bool
+	}{
+		"get": {do(driver.OpGet), false},
+		"put": {do(driver.OpPut), true},
+		"txn": {func(ctx context.Context) error {
+			_, err := s.Txn(ctx, driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "k"}}})
+			return err
+		}, true},
+		"list": {func(ctx context.Context) error {
+			_, err := s.List(ctx, driver.ListRequest{Limit: 1})
+			return err
+		}, false},
+		"next": {func(ctx context.Context) error {
+			_, err := w.Next(ctx)
+			return err
+		}, false},
+		"open": {func(ctx context.Context) error {
+			_, err := providers.Open(ctx, server.URL()+"?dial-timeout=1m&read-timeout=1m")
+			return err
+		}, false},
+	}
+	if err := server.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range calls {
+		for _, ending := range []providers.Code{providers.Canceled, providers.DeadlineExceeded} {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			if ending == providers.Canceled {
+				cancel()
+				ctx, cancel = context.WithCancel(t.Context())
+				time.AfterFunc(50*time.Millisecond, cancel)
+			}
+			start := time.Now()
+			err := c.f(ctx)
+			cancel()
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("%s, %v: ended after %v", name, ending, took)
+			}
+			want := ending
+			if c.write {
+				want = providers.UnknownOutcome
+			}
+			if providers.CodeOf(err) != want {
+				t.Errorf("%s, %v: %v; want %v", name, ending, err, want)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantCode(t, do(driver.OpPut)(ctx), providers.Canceled) // nothing was handed over
+	if err := server.Continue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, "k", "after", 0)
+}
+
+func TestAWriteThatTimesOutIsUnknown(t *testing.T) {
+	server := testbed.Redis(t)
+	s := openStore(t, open(t, server.URL()+"?read-timeout=100ms"), "hang")
+	fill(t, s)
+	if err := server.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, providers.UnknownOutcome)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.Unavailable)
+	if err := server.Continue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the server to answer again", func() bool {
+		return one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
+	})
+}
+
+func TestScriptsAreLoadedAfterARestart(t *testing.T) {
+	server := testbed.Redis(t)
+	s := openStore(t, open(t, server.URL()), "scripts")
+	mustPut(t, s, "k", "1", 0)
+	if err := testbed.RedisClient(t, server).ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, "k", "2", 0)
+	wantValue(t, s, "k", "2")
+}
+
+func TestOpenErrors(t *testing.T) {
+	locked := testbed.Redis(t, testbed.RedisPassword("s3cret"))
+	dead := testbed.Redis(t)
+	if err := dead.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FAIRLEAD_TEST_EMPTY", "")
+	for name, c := range map[string]struct {
+		url  string
+		code providers.Code
+		says []string
+	}{
+		"no server":            {dead.URL(), providers.Unavailable, []string{dead.Addr(), "cannot connect"}},
+		"no password":          {locked.URL(), providers.PermissionDenied, []string{"password-env", "password-file", "user:password@"}},
+		"wrong password":       {locked.URLFor("", "wr0ng"), providers.PermissionDenied, []string{"user or the password"}},
+		"wrong user":           {locked.URLFor("nobody", "wr0ng"), providers.PermissionDenied, nil},
+		"no host":              {"redis://", providers.Invalid, []string{"no host"}},
+		"not a database":       {"redis://h/x", providers.Invalid, []string{"number of the database"}},
+		"unknown mode":         {"redis://h?mode=ring", providers.Invalid, []string{"mode", "sentinel"}},
+		"sentinel, no master":  {"redis://h?mode=sentinel", providers.Invalid, []string{"master-name"}},
+		"standalone, hosts":    {"redis://h,i?mode=standalone", providers.Invalid, []string{"one host"}},
+		"cluster, database":    {"redis://h,i/3", providers.Invalid, []string{"database 0"}},
+		"TLS without rediss":   {"redis://h?server-name=x", providers.Invalid, []string{"rediss://"}},
+		"certificate, no key":  {"rediss://h?cert-file=fault_test.go", providers.Invalid, []string{"key-file"}},
+		"bad certificate":      {"rediss://h?ca-file=fault_test.go", providers.Invalid, []string{"no certificate"}},
+		"brace in prefix":      {"redis://h?prefix={a}", providers.Invalid, []string{"prefix"}},
+		"empty env":            {"redis://h?password-env=FAIRLEAD_TEST_EMPTY", providers.Invalid, []string{"FAIRLEAD_TEST_EMPTY"}},
+		"sentinel env missing": {"redis://h?master-name=m&sentinel-password-env=FAIRLEAD_TEST_EMPTY", providers.Invalid, []string{"sentinel-password-env"}},
+		"user, no password":    {"redis://me@h", providers.Invalid, []string{"password-env"}},
+		"cluster wanted":       {dead.URL() + "?mode=cluster", providers.Unavailable, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			_, err := providers.Open(t.Context(), c.url)
+			wantCode(t, err, c.code)
+			for _, word := range c.says {
+				if !strings.Contains(fmt.Sprint(err), word) {
+					t.Errorf("%v does not say %q", err, word)
+				}
+			}
+			if strings.Contains(fmt.Sprint(err), "wr0ng") {
+				t.Errorf("the error shows the password: %v", err)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func TestServersThatDoNotFit(t *testing.T) {
+	primary := testbed.Redis(t)
+	replica := testbed.Redis(t, testbed.RedisConf("replicaof "+strings.ReplaceAll(primary.Addr(), ":", " ")))
+	_, err := providers.Open(t.Context(), replica.URL())
+	wantCode(t, err, providers.Unavailable)
+	_, err = providers.Open(t.Context(), primary.URL()+"?mode=cluster")
+	if err == nil {
+		t.Error("a standalone server was taken for a cluster")
+	}
+	t.Log(err)
+	u, _ := url.Parse(primary.URL())
+	_, err = providers.Open(t.Context(), "redis://"+u.Host+"/99")
+	wantCode(t, err, providers.Invalid)
+}

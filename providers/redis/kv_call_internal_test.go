@@ -1,0 +1,79 @@
+package redis
+
+import (
+	"context"
+	"testing"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+// A write that was found not to have been carried out must not be carried out
+// afterwards, however late it comes.
+func TestALateWriteIsKeptOut(t *testing.T) {
+	server := testbed.Redis(t)
+	p, err := providers.Open(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	handle, err := p.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: "late"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := handle.(*store)
+	c := s.newTxn(t.Context(), driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "k"}}})
+	unknown := providers.Errorf(providers.UnknownOutcome, "no answer")
+	if _, err := c.resolve(t.Context(), unknown); providers.CodeOf(err) != providers.Unavailable {
+		t.Fatalf("not sent yet: %v", err)
+	}
+	if _, err := c.finish(t.Context(), s.p.do(t.Context(), s.log, c.cmd)); providers.CodeOf(err) != providers.Unavailable {
+		t.Errorf("the late write: %v", err)
+	}
+	r := s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}})
+	if providers.CodeOf(r[0].Err) != providers.NotFound {
+		t.Errorf("it was carried out: %+v", r[0])
+	}
+}
+
+// When the log does not reach back to before the call, nothing is certain.
+func TestWithoutHistoryTheOutcomeStaysUnknown(t *testing.T) {
+	server := testbed.Redis(t)
+	p, err := providers.Open(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	handle, err := p.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: "late"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := handle.(*store)
+	put := driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "k"}}}
+	c := s.newTxn(t.Context(), put)
+	if _, err := s.Txn(t.Context(), put); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.p.client.XTrimMaxLen(t.Context(), s.log, 1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	unknown := providers.Errorf(providers.UnknownOutcome, "no answer")
+	if _, err := c.resolve(t.Context(), unknown); err != unknown {
+		t.Errorf("resolve: %v", err)
+	}
+}
+
+func TestMarkThatWasRevokedIsNotSent(t *testing.T) {
+	var m mark
+	if !m.revoke() || m.sent() {
+		t.Fatal("a fresh mark can be revoked")
+	}
+	if _, err := m.MarshalBinary(); err == nil {
+		t.Error("a revoked mark was sent")
+	}
+	var n mark
+	if _, err := n.MarshalBinary(); err != nil || n.revoke() || !n.sent() {
+		t.Error("a mark that was sent was revoked")
+	}
+}
