@@ -130,7 +130,7 @@ func ClaimsOf(f providers.Facet) []providers.ClaimInfo {
 	case providers.PubSub:
 		infos = psdriver.Claims()
 	case providers.RPC:
-		infos = rpcdriver.Claims()
+		return rpcdriver.Claims() // a call stores nothing that could be durable or shared
 	case providers.Config:
 		infos = configdriver.Claims()
 	}
@@ -156,9 +156,13 @@ func facetOf(d providers.Description, f providers.Facet) (providers.FacetDescrip
 	return d.Facet(f)
 }
 
-// judge derives the verdicts from the results.
+// judge derives the verdicts from the results, for the facets of which there
+// are any.
 func (r *Report) judge() {
 	for _, fd := range Facets(r.Description) {
+		if !slices.ContainsFunc(r.Results, func(res Result) bool { return res.Facet == fd.Facet }) {
+			continue
+		}
 		for _, info := range ClaimsOf(fd.Facet) {
 			r.Claims = append(r.Claims, r.verdict(fd, info))
 		}

@@ -39,32 +39,39 @@ func describe(b *backend) providers.Description {
 				MaxDelay:        365 * 24 * time.Hour,
 				DedupeWindow:    b.window,
 			}),
-			facet(b, providers.RPC, rpcdriver.Claims(), providers.Limits{MaxFrameBytes: maxFrameBytes}),
+			claimAll(providers.RPC, rpcdriver.Claims(), providers.Limits{MaxFrameBytes: maxFrameBytes}),
 		},
 	}
 }
 
-// facet claims everything that the facet knows, since this is the reference.
-func facet(b *backend, f providers.Facet, all []providers.ClaimInfo, l providers.Limits) providers.FacetDescription {
+// claimAll claims everything that the facet knows, since this is the
+// reference.
+func claimAll(f providers.Facet, all []providers.ClaimInfo, l providers.Limits) providers.FacetDescription {
 	d := providers.FacetDescription{Facet: f, Limits: l}
 	for _, info := range all {
 		d.Claims = append(d.Claims, info.Claim)
 	}
+	return d
+}
+
+// facet describes a facet that stores something.
+func facet(b *backend, f providers.Facet, all []providers.ClaimInfo, l providers.Limits) providers.FacetDescription {
+	d := claimAll(f, all, l)
 	for _, c := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
 		d.Missing = append(d.Missing, providers.Missing{
 			Claim:  c,
 			Reason: "everything is lost when the process ends",
-			Remedy: "open another provider: a backend in memory cannot be durable",
+			Remedy: "use a provider that stores, as redis://",
 		})
 	}
 	if b.name != "" {
 		d.Claims = append(d.Claims, providers.Shared)
-	} else {
-		d.Missing = append(d.Missing, providers.Missing{
-			Claim:  providers.Shared,
-			Reason: "every Open of mem:// has a backend of its own",
-			Remedy: "give it a name, as in mem://NAME",
-		})
+		return d
 	}
+	d.Missing = append(d.Missing, providers.Missing{
+		Claim:  providers.Shared,
+		Reason: "every Open of mem:// has a backend of its own",
+		Remedy: "give it a name, as mem://NAME",
+	})
 	return d
 }

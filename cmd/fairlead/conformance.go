@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+)
+
+// conformanceFlags are the flags of "fairlead conformance".
+type conformanceFlags struct {
+	facets   []string
+	run      string
+	profile  string
+	json     string
+	junit    string
+	parallel int
+	kill     string
+	start    string
+}
+
+func newConformance() *cobra.Command {
+	var f conformanceFlags
+	cmd := &cobra.Command{
+		Use:   "conformance URL",
+		Short: "Run the conformance suite against a backend",
+		Long: `Run the conformance suite against the backend that the URL names, and say for
+every guarantee whether it is claimed, and whether it was proven or refuted.
+
+It touches nothing but names of its own, which start with ` + conformance.Prefix + `,
+and removes them when it ends, also on Ctrl-C.
+
+The cases that kill the backend run if you say how it is killed and started:
+  fairlead conformance redis://127.0.0.1:6400 \
+    --kill-command 'pkill -9 -f 127.0.0.1:6400' --start-command 'systemctl start redis@6400'`,
+		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch",
+		Args:    urlArgument,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runConformance(cmd, args[0], f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.facets, "facet", nil, "run the cases of these facets alone: open, kv, pubsub, rpc, config")
+	flags.StringVar(&f.run, "run", "", "run the cases alone whose names match this regular expression")
+	flags.StringVar(&f.profile, "profile", string(conformance.Full), "how much to run: quick or full")
+	flags.StringVar(&f.json, "json", "", "write the report as JSON to this `file`; - for standard output")
+	flags.StringVar(&f.junit, "junit", "", "write the report as JUnit XML to this `file`; - for standard output")
+	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "how many cases run at once")
+	flags.StringVar(&f.kill, "kill-command", "", "shell `command` that kills the backend, for the cases that need it")
+	flags.StringVar(&f.start, "start-command", "", "shell `command` that starts the backend again and returns when it serves")
+	cmd.MarkFlagsRequiredTogether("kill-command", "start-command")
+	cmd.AddCommand(newClean())
+	return cmd
+}
+
+func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
+	opts, err := f.options()
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if f.json == "-" || f.junit == "-" {
+		out = cmd.ErrOrStderr() // standard output is the report's alone
+	}
+	p := newProgress(out)
+	opts = append(opts, conformance.WithProgress(p.begin, p.done))
+	report, err := conformance.Run(cmd.Context(), opener(url), opts...)
+	if err != nil {
+		return fail(err)
+	}
+	p.end()
+	printReport(out, report)
+	if err := f.write(cmd, report); err != nil {
+		return &failed{err}
+	}
+	if err := report.Err(); err != nil {
+		return &failed{err}
+	}
+	return nil
+}
+
+func opener(url string) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+}
+
+// options validates the flags.
+func (f conformanceFlags) options() ([]conformance.Option, error) {
+	opts := []conformance.Option{conformance.WithParallel(f.parallel)}
+	switch p := conformance.Profile(f.profile); p {
+	case conformance.Quick, conformance.Full:
+		opts = append(opts, conformance.WithProfile(p))
+	default:
+		return nil, fmt.Errorf("--profile is %q; accepted: quick, full", f.profile)
+	}
+	facets, err := facetsOf(f.facets)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, conformance.WithFacets(facets...))
+	if f.run != "" {
+		match, err := regexp.Compile(f.run)
+		if err != nil {
+			return nil, fmt.Errorf("--run: %w", err)
+		}
+		opts = append(opts, conformance.WithMatch(match))
+	}
+	if f.kill != "" {
+		opts = append(opts, conformance.WithControl(shellControl{kill: f.kill, start: f.start}))
+	}
+	return opts, nil
+}
+
+func facetsOf(names []string) ([]providers.Facet, error) {
+	known := append([]providers.Facet{conformance.Opening}, providers.Facets()...)
+	var facets []providers.Facet
+	for _, name := range names {
+		if !slices.Contains(known, providers.Facet(name)) {
+			return nil, fmt.Errorf("--facet is %q; accepted: %s", name, strings.Trim(fmt.Sprint(known), "[]"))
+		}
+		facets = append(facets, providers.Facet(name))
+	}
+	return facets, nil
+}
+
+// write writes the report in the forms that were asked for.
+func (f conformanceFlags) write(cmd *cobra.Command, r *conformance.Report) error {
+	if f.json != "" {
+		b, err := json.MarshalIndent(r, "", "  ")
+		if err == nil {
+			err = writeFile(cmd, f.json, append(b, '\n'))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if f.junit == "" {
+		return nil
+	}
+	b, err := junitXML(r)
+	if err == nil {
+		err = writeFile(cmd, f.junit, b)
+	}
+	return err
+}
+
+func writeFile(cmd *cobra.Command, path string, b []byte) error {
+	if path == "-" {
+		_, err := cmd.OutOrStdout().Write(b)
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}
+
+func newClean() *cobra.Command {
+	return &cobra.Command{
+		Use:   "clean URL",
+		Short: "Remove what conformance runs that were killed have left on a backend",
+		Long: `Remove all stores and topics whose names start with ` + conformance.Prefix + `.
+Do not run it while a conformance run is under way on the same backend.`,
+		Args: urlArgument,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := providers.Open(cmd.Context(), args[0])
+			if err != nil {
+				return fail(err)
+			}
+			defer p.Close(context.WithoutCancel(cmd.Context()))
+			removed, err := conformance.Clean(cmd.Context(), p)
+			for _, name := range removed {
+				fmt.Fprintln(cmd.OutOrStdout(), "removed", name)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d names removed\n", len(removed))
+			return fail(err)
+		},
+	}
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// shellControl kills and starts the backend with commands of the operator.
+type shellControl struct{ kill, start string }
+
+// commandTimeout bounds each of the operator's commands.
+const commandTimeout = time.Minute
+
+func (c shellControl) Kill(ctx context.Context) error  { return shell(ctx, c.kill) }
+func (c shellControl) Start(ctx context.Context) error { return shell(ctx, c.start) }
+
+func shell(ctx context.Context, command string) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.WaitDelay = time.Second // a server that it left in the background may hold its output
+	out, err := cmd.CombinedOutput()
+	if err != nil && err != exec.ErrWaitDelay {
+		return fmt.Errorf("the command %q: %w: %s", command, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

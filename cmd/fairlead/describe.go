@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+)
+
+func newDescribe() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "describe URL",
+		Short: "Say what a backend guarantees, and what would have to change for more",
+		Long: `Probe the backend that the URL names, and print for each facet what it claims,
+its limits, and for each claim that does not hold the reason and the remedy.`,
+		Example: "  fairlead describe redis://127.0.0.1:6379",
+		Args:    urlArgument,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := describe(cmd.Context(), args[0])
+			if err != nil {
+				return fail(err)
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(d)
+			}
+			printDescription(cmd.OutOrStdout(), d)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the description as JSON")
+	return cmd
+}
+
+func describe(ctx context.Context, url string) (providers.Description, error) {
+	p, err := providers.Open(ctx, url)
+	if err != nil {
+		return providers.Description{}, err
+	}
+	defer p.Close(context.WithoutCancel(ctx))
+	return p.Describe(ctx)
+}
+
+func printDescription(out io.Writer, d providers.Description) {
+	fmt.Fprintf(out, "%s %s %s\n", d.Provider, d.Version, d.Endpoint)
+	for _, note := range d.Notes {
+		fmt.Fprintln(out, "-", note)
+	}
+	for _, fd := range conformance.Facets(d) {
+		printFacet(out, fd)
+	}
+}
+
+func printFacet(out io.Writer, fd providers.FacetDescription) {
+	t := newTable(out, string(fd.Facet), "claim", "holds", "what it says, or what is missing")
+	for _, info := range conformance.ClaimsOf(fd.Facet) {
+		if m, lacks := info.Claim.Check(fd); lacks {
+			t.AppendRow(table.Row{info.Claim, "no", because(m.Reason, m.Remedy)})
+		} else {
+			t.AppendRow(table.Row{info.Claim, "yes", info.Rule})
+		}
+	}
+	t.Render()
+	for _, l := range limits(fd.Limits) {
+		fmt.Fprintln(out, "  ", l)
+	}
+}
+
+// limits returns a line for each limit that applies.
+func limits(l providers.Limits) []string {
+	var lines []string
+	size := func(what string, n int) {
+		if n > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %d", what, n))
+		}
+	}
+	size("longest key, bytes", l.MaxKeyBytes)
+	size("longest value, bytes", l.MaxValueBytes)
+	size("operations in a transaction", l.MaxTxnOps)
+	size("longest message, bytes", l.MaxMessageBytes)
+	size("longest rpc message, bytes", l.MaxFrameBytes)
+	size("operations in one call", l.MaxBatch)
+	for _, d := range []struct {
+		what string
+		d    fmt.Stringer
+		n    int64
+	}{
+		{"times to live are exact to", l.TTLResolution, int64(l.TTLResolution)},
+		{"shortest time to live", l.MinTTL, int64(l.MinTTL)},
+		{"shortest acknowledgement deadline", l.MinAckDeadline, int64(l.MinAckDeadline)},
+		{"longest delay of a nack", l.MaxDelay, int64(l.MaxDelay)},
+		{"ids are remembered for", l.DedupeWindow, int64(l.DedupeWindow)},
+	} {
+		if d.n > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %v", d.what, d.d))
+		}
+	}
+	return lines
+}

@@ -1,0 +1,89 @@
+// Command fairlead runs the conformance suite against a backend and says what
+// the backend guarantees.
+//
+//	fairlead conformance mem://
+//	fairlead conformance redis://127.0.0.1:6379 --facet kv --junit report.xml
+//	fairlead conformance clean redis://127.0.0.1:6379
+//	fairlead describe redis://127.0.0.1:6379
+//
+// Exit codes: 0 if all went well; 1 if a case failed, the backend cannot be
+// reached or the run was interrupted; 2 for wrong usage, a wrong URL included.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/redis"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// The exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "fairlead:", err)
+	var failure *failed
+	if errors.As(err, &failure) {
+		return exitFailure
+	}
+	return exitUsage
+}
+
+// failed is an error that is not one of usage: cobra's own errors all are.
+type failed struct{ error }
+
+func (f *failed) Unwrap() error { return f.error }
+
+// fail classifies an error of the work itself.
+func fail(err error) error {
+	if err == nil || providers.CodeOf(err) == providers.Invalid {
+		return err
+	}
+	return &failed{err}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "fairlead",
+		Short:         "Ask a backend what it guarantees, and prove it",
+		SilenceErrors: true, // run prints them
+		SilenceUsage:  true,
+	}
+	root.AddCommand(newConformance(), newDescribe())
+	return root
+}
+
+// urlArgument is the one argument of a command that works on a backend.
+func urlArgument(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	return fmt.Errorf("%q takes one URL, got %d arguments; for example: %s mem://", cmd.CommandPath(), len(args), cmd.CommandPath())
+}

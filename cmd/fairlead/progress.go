@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"fairlead.dev/conformance"
+)
+
+// progress shows how a run goes on: a bar on a terminal, a line for each case
+// elsewhere. A case that fails gets a line on both.
+type progress struct {
+	out io.Writer
+	bar *progressbar.ProgressBar // nil unless out is a terminal
+}
+
+func newProgress(out io.Writer) *progress { return &progress{out: out} }
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (p *progress) begin(cases int) {
+	if !isTerminal(p.out) || cases == 0 {
+		return
+	}
+	p.bar = progressbar.NewOptions(cases,
+		progressbar.OptionSetWriter(p.out),
+		progressbar.OptionSetDescription("cases"),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionThrottle(50*time.Millisecond))
+}
+
+func (p *progress) done(r conformance.Result) {
+	if p.bar != nil {
+		if r.Bad() {
+			_ = p.bar.Clear()
+			p.line(r)
+		}
+		p.bar.Describe(r.Case)
+		_ = p.bar.Add(1)
+		return
+	}
+	p.line(r)
+}
+
+func (p *progress) line(r conformance.Result) {
+	mark := "ok  "
+	if r.Bad() {
+		mark = "FAIL"
+	}
+	fmt.Fprintf(p.out, "%s %s (%v)\n", mark, r.Case, r.Duration.Round(time.Millisecond))
+}
+
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+	}
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+)
+
+// width bounds the columns of prose.
+const width = 60
+
+func newTable(out io.Writer, title string, header ...any) table.Writer {
+	t := table.NewWriter()
+	t.SetOutputMirror(out)
+	t.SetTitle(title)
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	t.Style().Title.Align = text.AlignLeft
+	t.AppendHeader(table.Row(header))
+	configs := make([]table.ColumnConfig, len(header))
+	for i := range configs {
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: width, WidthMaxEnforcer: text.WrapSoft}
+	}
+	t.SetColumnConfigs(configs)
+	return t
+}
+
+// printReport prints what failed, the claims, the facets, and the last line.
+func printReport(out io.Writer, r *conformance.Report) {
+	printFailures(out, r)
+	printClaims(out, r)
+	printFacets(out, r)
+	for _, left := range r.Leftovers {
+		fmt.Fprintln(out, "left on the backend:", left)
+	}
+	verdict := "conforms in what was run"
+	if err := r.Err(); err != nil {
+		verdict = "DOES NOT CONFORM: " + err.Error()
+	}
+	fmt.Fprintf(out, "claims: %s\n", verdicts(r.Claims))
+	fmt.Fprintf(out, "%s (%s, profile %s, %v): %s\n", strings.TrimSpace(r.Provider+" "+r.Description.Version),
+		r.Transport, r.Profile, r.Duration.Round(10*time.Millisecond), verdict)
+}
+
+// verdicts counts the claims by verdict.
+func verdicts(claims []conformance.ClaimResult) string {
+	n := map[conformance.Verdict]int{}
+	for _, c := range claims {
+		n[c.Verdict]++
+	}
+	var parts []string
+	for _, v := range []conformance.Verdict{conformance.Proven, conformance.Refuted, conformance.Unproven, conformance.NotClaimed} {
+		parts = append(parts, fmt.Sprintf("%d %s", n[v], v))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func printFailures(out io.Writer, r *conformance.Report) {
+	for _, res := range r.Results {
+		if !res.Bad() {
+			continue
+		}
+		fmt.Fprintf(out, "\n%s %s: %s\n", strings.ToUpper(string(res.Outcome)), res.Case, res.Rule)
+		for _, line := range append(res.Failures, res.Logs...) {
+			fmt.Fprintln(out, "    "+strings.ReplaceAll(line, "\n", "\n    "))
+		}
+	}
+}
+
+func printClaims(out io.Writer, r *conformance.Report) {
+	t := newTable(out, "Guarantees", "claim", "verdict", "by")
+	for _, row := range claimRows(r.Claims) {
+		t.AppendRow(table.Row{row.name, row.verdict, row.by})
+	}
+	t.Render()
+}
+
+type claimRow struct {
+	name    string
+	verdict conformance.Verdict
+	by      string
+}
+
+// claimRows returns a row for each claim. Facets for which nobody claims the
+// same common claim, for the same reason, share one.
+func claimRows(claims []conformance.ClaimResult) []claimRow {
+	var rows []claimRow
+	for _, c := range claims {
+		row := claimRow{string(c.Claim), c.Verdict, cmp.Or(caseNames(c.Cases), because(c.Reason, c.Remedy))}
+		if strings.Contains(row.name, ".") {
+			rows = append(rows, row)
+			continue
+		}
+		same := func(r claimRow) bool {
+			return strings.HasPrefix(r.name, row.name) && r.verdict == row.verdict && r.by == row.by
+		}
+		if i := slices.IndexFunc(rows, same); i >= 0 {
+			rows[i].name += ", " + string(c.Facet)
+			continue
+		}
+		row.name += ": " + string(c.Facet)
+		rows = append(rows, row)
+	}
+	slices.SortStableFunc(rows, func(a, b claimRow) int {
+		return cmp.Compare(strings.Count(b.name, "."), strings.Count(a.name, "."))
+	})
+	return rows
+}
+
+func caseNames(cases []string) string {
+	if len(cases) > 3 {
+		return fmt.Sprintf("%s and %d more cases", strings.Join(cases[:2], " "), len(cases)-2)
+	}
+	return strings.Join(cases, " ")
+}
+
+func because(reason, remedy string) string {
+	if remedy == "" {
+		return reason
+	}
+	return reason + "; to mend it: " + remedy
+}
+
+func printFacets(out io.Writer, r *conformance.Report) {
+	t := newTable(out, "Cases", "facet", "passed", "failed", "known", "not run")
+	total := table.Row{"all", 0, 0, 0, 0}
+	for _, f := range append([]providers.Facet{conformance.Opening}, providers.Facets()...) {
+		row := table.Row{f, 0, 0, 0, 0}
+		for _, res := range r.Results {
+			if res.Facet == f {
+				i := column(res)
+				row[i] = row[i].(int) + 1
+				total[i] = total[i].(int) + 1
+			}
+		}
+		t.AppendRow(row)
+	}
+	t.AppendFooter(total)
+	t.Render()
+	printNotRun(out, r)
+}
+
+func column(r conformance.Result) int {
+	switch {
+	case r.Outcome == conformance.Passed:
+		return 1
+	case r.Bad():
+		return 2
+	case r.Outcome == conformance.KnownFails:
+		return 3
+	default:
+		return 4
+	}
+}
+
+// printNotRun says why cases were not run, where it is the operator who can
+// change that.
+func printNotRun(out io.Writer, r *conformance.Report) {
+	n := map[string]int{}
+	for _, res := range r.Results {
+		if res.Outcome == conformance.NotRun {
+			n[res.Reason]++
+		}
+	}
+	if c := n["needs control of the backend"]; c > 0 {
+		fmt.Fprintf(out, "%d cases kill the backend: give --kill-command and --start-command to run them.\n", c)
+	}
+	if c := n["not in profile quick"]; c > 0 {
+		fmt.Fprintf(out, "%d cases are run by --profile full.\n", c)
+	}
+}

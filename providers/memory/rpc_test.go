@@ -1,0 +1,207 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"fairlead.dev/providers"
+	rpcdriver "fairlead.dev/rpc/driver"
+)
+
+// callFixture is a server and a client on one backend, in providers of their
+// own.
+type callFixture struct {
+	server, client *carrier
+	listener       rpcdriver.Listener
+}
+
+func newCallFixture(t *testing.T) callFixture {
+	t.Helper()
+	x := newExchange()
+	f := callFixture{
+		server: newCarrier(newLifetime(context.Background()), x),
+		client: newCarrier(newLifetime(context.Background()), x),
+	}
+	l, err := f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
+	noError(t, err)
+	f.listener = l
+	t.Cleanup(func() { f.server.life.end(); f.client.life.end() })
+	return f
+}
+
+func (f callFixture) open(t *testing.T, first ...rpcdriver.Frame) rpcdriver.Stream {
+	t.Helper()
+	s, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s", Call: rpcdriver.Call{Method: "/a/b"}, First: first})
+	noError(t, err)
+	return s
+}
+
+func (f callFixture) pair(t *testing.T) (client, server rpcdriver.Stream) {
+	t.Helper()
+	client = f.open(t)
+	in, err := f.listener.Accept(t.Context())
+	noError(t, err)
+	return client, in.Stream
+}
+
+func noError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantErr(t *testing.T, err error, code providers.Code) {
+	t.Helper()
+	if !errors.Is(err, code) {
+		t.Fatalf("got %v, want %v", err, code)
+	}
+}
+
+func credits(n ...int) []rpcdriver.Frame {
+	frames := make([]rpcdriver.Frame, len(n))
+	for i, c := range n {
+		frames[i] = rpcdriver.Frame{Kind: rpcdriver.FrameCredit, Credit: c}
+	}
+	return frames
+}
+
+func wantFrames(t *testing.T, s rpcdriver.Stream, want ...int) {
+	t.Helper()
+	frames, err := s.Recv(t.Context())
+	noError(t, err)
+	var got []int
+	for _, f := range frames {
+		got = append(got, f.Credit)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func TestStreamCarriesFrames(t *testing.T) {
+	f := newCallFixture(t)
+	client := f.open(t, credits(1, 2)...)
+	noError(t, client.Send(t.Context(), credits(3)))
+	in, err := f.listener.Accept(t.Context())
+	noError(t, err)
+	if in.Call.Method != "/a/b" {
+		t.Errorf("the method is %q", in.Call.Method)
+	}
+	wantFrames(t, in.Stream, 1, 2, 3)
+	noError(t, in.Stream.Send(t.Context(), credits(4, 5)))
+	wantFrames(t, client, 4, 5)
+}
+
+// What was sent before a close still arrives; then the end is seen.
+func TestStreamClose(t *testing.T) {
+	client, server := newCallFixture(t).pair(t)
+	noError(t, server.Send(t.Context(), credits(1)))
+	noError(t, server.Close(t.Context()))
+	noError(t, server.Close(t.Context()))
+	wantErr(t, client.Send(t.Context(), credits(2)), providers.Closed)
+	wantErr(t, server.Send(t.Context(), credits(2)), providers.Closed)
+	wantFrames(t, client, 1)
+	for range 2 {
+		_, err := client.Recv(t.Context())
+		wantErr(t, err, providers.Closed)
+	}
+	_, err := server.Recv(t.Context())
+	wantErr(t, err, providers.Closed)
+}
+
+// Every way in which a wait in Recv and Accept can end ends it.
+func TestCallsUnblock(t *testing.T) {
+	type fixture struct {
+		callFixture
+		client, server rpcdriver.Stream
+		cancel         context.CancelFunc
+	}
+	for name, c := range map[string]struct {
+		do             func(context.Context, fixture)
+		client, server providers.Code // of the client's Recv and the server's Accept
+	}{
+		"peer closes":            {func(ctx context.Context, f fixture) { _ = f.server.Close(ctx) }, providers.Closed, 0},
+		"own close":              {func(ctx context.Context, f fixture) { _ = f.client.Close(ctx) }, providers.Closed, 0},
+		"context":                {func(_ context.Context, f fixture) { f.cancel() }, providers.Canceled, providers.Canceled},
+		"server's provider ends": {func(_ context.Context, f fixture) { f.callFixture.server.life.end() }, providers.Closed, providers.Closed},
+		"client's provider ends": {func(_ context.Context, f fixture) { f.callFixture.client.life.end() }, providers.Closed, 0},
+		"listener closes":        {func(ctx context.Context, f fixture) { _ = f.listener.Close(ctx) }, 0, providers.Closed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := fixture{callFixture: newCallFixture(t)}
+				f.client, f.server = f.pair(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				f.cancel = cancel
+				received, accepted := make(chan error, 1), make(chan error, 1)
+				go func() { _, err := f.client.Recv(ctx); received <- err }()
+				go func() { _, err := f.listener.Accept(ctx); accepted <- err }()
+				synctest.Wait()
+				c.do(t.Context(), f)
+				synctest.Wait()
+				wantEnded(t, "Recv", received, c.client)
+				wantEnded(t, "Accept", accepted, c.server)
+			})
+		})
+	}
+}
+
+// wantEnded wants an error with the code, or none at all yet for 0.
+func wantEnded(t *testing.T, what string, ended <-chan error, want providers.Code) {
+	t.Helper()
+	switch {
+	case want == 0 && len(ended) > 0:
+		t.Errorf("%s ended with %v", what, <-ended)
+	case want != 0 && len(ended) == 0:
+		t.Errorf("%s still waits", what)
+	case want != 0:
+		wantErr(t, <-ended, want)
+	}
+}
+
+// Streams that nobody has accepted end with their listener, the others go on.
+func TestListenerClose(t *testing.T) {
+	f := newCallFixture(t)
+	client, server := f.pair(t)
+	waiting := f.open(t)
+	noError(t, f.listener.Close(t.Context()))
+	noError(t, f.listener.Close(t.Context()))
+	_, err := waiting.Recv(t.Context())
+	wantErr(t, err, providers.Closed)
+	_, err = f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
+	wantErr(t, err, providers.Unavailable)
+	noError(t, server.Send(t.Context(), credits(1)))
+	wantFrames(t, client, 1)
+}
+
+// A provider that was closed without closing its listener gets no calls.
+func TestEndedListenerIsSkipped(t *testing.T) {
+	f := newCallFixture(t)
+	f.server.life.end()
+	_, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
+	wantErr(t, err, providers.Unavailable)
+	f.client.life.end()
+	_, err = f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
+	wantErr(t, err, providers.Closed)
+	_, err = f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
+	wantErr(t, err, providers.Closed)
+}
+
+func TestListenersTakeTurns(t *testing.T) {
+	f := newCallFixture(t)
+	second, err := f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
+	noError(t, err)
+	for range 6 {
+		f.open(t)
+	}
+	for _, l := range []rpcdriver.Listener{f.listener, second} {
+		if n := len(l.(*listener).backlog); n != 3 {
+			t.Errorf("a listener got %d of 6 streams", n)
+		}
+	}
+}
