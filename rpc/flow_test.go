@@ -1,0 +1,185 @@
+package rpc_test
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+// bound is how many messages of a size can be under way in one direction.
+func bound(size int) int32 { return int32(driver.Window/size + 1) }
+
+// A client that does not read stops the server, other calls go on, and all
+// arrives once it reads.
+func TestSlowClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, size := range []int{0, 1000, 1 << 20} {
+			const total = 10_000
+			n := min(total, 100*bound(size+1))
+			var sent atomic.Int32
+			impl := &service{unary: echo, output: func(_ *pb.StreamingOutputCallRequest, out outputServer) error {
+				for range n {
+					if err := out.Send(&pb.StreamingOutputCallResponse{Payload: payload(size)}); err != nil {
+						return err
+					}
+					sent.Add(1)
+				}
+				return nil
+			}}
+			c := pb.NewTestServiceClient(dialMemory(t, impl))
+			stream, err := c.StreamingOutputCall(t.Context(), &pb.StreamingOutputCallRequest{})
+			check(t, err)
+			synctest.Wait()
+			if got := sent.Load(); got == 0 || got > bound(size+64) {
+				t.Errorf("%d messages of %d bytes were sent to a client that does not read", got, size)
+			}
+			_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+			check(t, err)
+			for range n {
+				_, err := stream.Recv()
+				check(t, err)
+			}
+			if _, err := stream.Recv(); err != io.EOF {
+				t.Errorf("got %v, want EOF", err)
+			}
+		}
+	})
+}
+
+// A server that does not read stops the client; its Send ends with the
+// call's context.
+func TestSlowServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, ended := make(chan struct{}, 1), make(chan error, 1)
+		c := pb.NewTestServiceClient(dialMemory(t, lingering(began, ended)))
+		ctx, cancel := context.WithCancel(t.Context())
+		stream, err := c.StreamingInputCall(ctx)
+		check(t, err)
+		var sent atomic.Int32
+		failed := make(chan error)
+		go func() {
+			for {
+				if err := stream.Send(&pb.StreamingInputCallRequest{Payload: payload(1000)}); err != nil {
+					failed <- err
+					return
+				}
+				sent.Add(1)
+			}
+		}()
+		synctest.Wait()
+		if got := sent.Load(); got == 0 || got > bound(1000) {
+			t.Errorf("%d messages were sent to a server that does not read", got)
+		}
+		cancel()
+		if err := <-failed; err != io.EOF {
+			t.Errorf("Send failed with %v, want EOF", err)
+		}
+		wantCode(t, stream.RecvMsg(&pb.Empty{}), codes.Canceled)
+	})
+}
+
+// Both directions full at once: each side reads only after it has sent all.
+func TestBothDirectionsFlow(t *testing.T) {
+	const n = 2000
+	impl := &service{duplex: bounce}
+	c := pb.NewTestServiceClient(dialMemory(t, impl))
+	stream, err := c.FullDuplexCall(t.Context())
+	check(t, err)
+	sent := make(chan error, 1)
+	go func() {
+		for i := range n {
+			if err := stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(i)}); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- stream.CloseSend()
+	}()
+	for i := range n {
+		out, err := stream.Recv()
+		check(t, err)
+		if len(out.Payload.GetBody()) != i {
+			t.Fatalf("message %d has %d bytes", i, len(out.Payload.GetBody()))
+		}
+	}
+	check(t, within(t, sent))
+}
+
+// A server that breaks the driver contract ends its calls, and does no harm.
+func TestServerBreaksContract(t *testing.T) {
+	big := make([]byte, driver.Window)
+	for name, frames := range map[string][]driver.Frame{
+		"unknown kind":      {{Kind: 99}},
+		"half-close":        {{Kind: driver.FrameHalfClose}},
+		"headers twice":     {{Kind: driver.FrameHeaders}, {Kind: driver.FrameHeaders}},
+		"beyond credits":    {{Kind: driver.FrameMessage, Payload: big}, {Kind: driver.FrameMessage}},
+		"too much credit":   {{Kind: driver.FrameCredit, Credit: 1 << 62}},
+		"negative credit":   {{Kind: driver.FrameCredit, Credit: -1}},
+		"two replies":       {{Kind: driver.FrameMessage}, {Kind: driver.FrameMessage}},
+		"no reply":          {{Kind: driver.FrameTrailers}},
+		"not protobuf":      {{Kind: driver.FrameMessage, Payload: []byte{0xff}}},
+		"details not valid": {{Kind: driver.FrameTrailers, Status: driver.Status{Code: 13, Details: []byte{0xff}}}},
+		"details of other":  {{Kind: driver.FrameTrailers, Status: driver.Status{Code: 13, Details: []byte{0x08, 0x00}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := openMemory(t, "mem://")
+			answer(t, p, frames)
+			_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
+			wantCode(t, err, codes.Internal)
+		})
+	}
+}
+
+// answer serves one call with these frames, below the portable layer.
+func answer(t *testing.T, p providers.Provider, frames []driver.Frame) {
+	t.Helper()
+	l, err := p.(driver.Provider).Listen(t.Context(), driver.ListenConfig{Service: "test"})
+	check(t, err)
+	done := make(chan error, 1)
+	go func() {
+		in, err := l.Accept(t.Context())
+		if err == nil {
+			err = in.Stream.Send(t.Context(), frames)
+		}
+		done <- err
+	}()
+	t.Cleanup(func() { check(t, within(t, done)) })
+}
+
+// A client that breaks the driver contract gets Internal, and does no harm.
+func TestClientBreaksContract(t *testing.T) {
+	for name, frames := range map[string][]driver.Frame{
+		"trailers":        {{Kind: driver.FrameTrailers}},
+		"beyond credits":  {{Kind: driver.FrameMessage, Payload: make([]byte, driver.Window)}, {Kind: driver.FrameMessage}},
+		"after the end":   {{Kind: driver.FrameHalfClose}, {Kind: driver.FrameMessage}},
+		"no request":      {{Kind: driver.FrameHalfClose}},
+		"two requests":    {{Kind: driver.FrameMessage}, {Kind: driver.FrameMessage}, {Kind: driver.FrameHalfClose}},
+		"too much credit": {{Kind: driver.FrameCredit, Credit: 1}, {Kind: driver.FrameMessage}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := openMemory(t, "mem://")
+			serve(t, p, "test", &service{unary: echo})
+			stream, err := p.(driver.Provider).OpenStream(t.Context(), driver.StreamConfig{
+				Service: "test",
+				Call:    driver.Call{Method: pb.TestService_UnaryCall_FullMethodName},
+				First:   frames,
+			})
+			check(t, err)
+			defer stream.Close(t.Context())
+			got, err := stream.Recv(t.Context())
+			check(t, err)
+			last := got[len(got)-1]
+			if last.Kind != driver.FrameTrailers || last.Status.Code != uint32(codes.Internal) {
+				t.Errorf("got %+v", last)
+			}
+		})
+	}
+}

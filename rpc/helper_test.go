@@ -1,0 +1,127 @@
+package rpc_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/test/bufconn"
+
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/memory"
+	"fairlead.dev/rpc"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// service is the interop test service, as each test wants it.
+type service struct {
+	pb.UnimplementedTestServiceServer
+	unary  func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error)
+	output func(*pb.StreamingOutputCallRequest, grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error
+	input  func(grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error
+	duplex func(grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error
+}
+
+func (s *service) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	return s.unary(ctx, in)
+}
+
+func (s *service) StreamingOutputCall(in *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+	return s.output(in, out)
+}
+
+func (s *service) StreamingInputCall(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+	return s.input(in)
+}
+
+func (s *service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
+	return s.duplex(both)
+}
+
+// onBoth runs a test over the memory provider and over grpc-go itself: what
+// holds here has to be what holds there.
+func onBoth(t *testing.T, impl *service, test func(*testing.T, context.Context, pb.TestServiceClient)) {
+	t.Helper()
+	t.Run("fairlead", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialMemory(t, impl))) })
+	t.Run("grpc-go", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialGRPC(t, impl))) })
+}
+
+func openMemory(t *testing.T, url string) providers.Provider {
+	t.Helper()
+	p, err := providers.Open(t.Context(), url)
+	check(t, err)
+	t.Cleanup(func() { check(t, p.Close(context.Background())) })
+	return p
+}
+
+// serve starts a server that answers from now on.
+func serve(t *testing.T, p providers.Provider, name string, impl pb.TestServiceServer, opts ...rpc.ServerOption) *rpc.Server {
+	t.Helper()
+	srv, err := rpc.NewServer(t.Context(), p, name, opts...)
+	check(t, err)
+	pb.RegisterTestServiceServer(srv, impl)
+	check(t, srv.Listen(t.Context()))
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(context.Background()) }()
+	t.Cleanup(func() {
+		srv.Stop()
+		check(t, within(t, served))
+	})
+	return srv
+}
+
+func dial(t *testing.T, p providers.Provider, name string, opts ...rpc.DialOption) *rpc.Conn {
+	t.Helper()
+	conn, err := rpc.Dial(t.Context(), p, name, opts...)
+	check(t, err)
+	t.Cleanup(func() { check(t, conn.Close()) })
+	return conn
+}
+
+func dialMemory(t *testing.T, impl pb.TestServiceServer) *rpc.Conn {
+	p := openMemory(t, "mem://")
+	serve(t, p, "test", impl)
+	return dial(t, p, "test")
+}
+
+func dialGRPC(t *testing.T, impl pb.TestServiceServer) *grpc.ClientConn {
+	t.Helper()
+	lis := bufconn.Listen(1 << 20)
+	srv := grpc.NewServer()
+	pb.RegisterTestServiceServer(srv, impl)
+	go func() { _ = srv.Serve(lis) }()
+	t.Cleanup(srv.Stop)
+	conn, err := grpc.NewClient("passthrough:///bufconn",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
+	check(t, err)
+	t.Cleanup(func() { check(t, conn.Close()) })
+	return conn
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("unexpected error: %v", err)
+	}
+}
+
+// within returns what comes, and fails the test if nothing comes in time.
+func within[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came within 10 s")
+		panic("unreachable")
+	}
+}
+
+func payload(n int) *pb.Payload { return &pb.Payload{Body: make([]byte, n)} }

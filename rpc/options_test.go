@@ -1,0 +1,173 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc"
+)
+
+func TestRequire(t *testing.T) {
+	p := openMemory(t, "mem://")
+	all := rpc.Require(rpc.FullDuplex, rpc.FlowControl, rpc.FastNoResponder, rpc.LoadBalance)
+	dial(t, p, "test", all)
+	serve(t, p, "test", &service{}, all)
+	durable := rpc.Require(providers.DurableFsync)
+	_, err := rpc.Dial(t.Context(), p, "test", durable)
+	wantProviderError(t, err, providers.Unsupported, "DurableFsync")
+	_, err = rpc.NewServer(t.Context(), p, "test", durable)
+	wantProviderError(t, err, providers.Unsupported, "DurableFsync")
+}
+
+// lessened is a provider whose description can be changed.
+type lessened struct {
+	providers.Provider
+	*providers.Live
+}
+
+func (l lessened) Describe(ctx context.Context) (providers.Description, error) {
+	return l.Live.Describe(ctx)
+}
+func (l lessened) Await(ctx context.Context, g uint64) (providers.Description, error) {
+	return l.Live.Await(ctx, g)
+}
+
+func TestWithoutFacet(t *testing.T) {
+	p := lessened{openMemory(t, "mem://"), providers.NewLive(providers.Description{Provider: "less"})}
+	_, err := rpc.Dial(t.Context(), p, "test")
+	wantProviderError(t, err, providers.Unsupported, "rpc")
+	_, err = rpc.NewServer(t.Context(), p, "test")
+	wantProviderError(t, err, providers.Unsupported, "rpc")
+	// Described and not implemented: the description alone is not trusted.
+	p.Update(providers.Description{Provider: "less", Facets: []providers.FacetDescription{{Facet: providers.RPC}}})
+	_, err = rpc.Dial(t.Context(), p, "test")
+	wantProviderError(t, err, providers.Internal, "does not implement")
+}
+
+func TestBadArguments(t *testing.T) {
+	p := openMemory(t, "mem://")
+	for _, name := range []string{"", "a/b", ".a", strings.Repeat("a", 129)} {
+		_, err := rpc.Dial(t.Context(), p, name)
+		wantProviderError(t, err, providers.Invalid, "service")
+		_, err = rpc.NewServer(t.Context(), p, name)
+		wantProviderError(t, err, providers.Invalid, "service")
+	}
+	_, err := rpc.Dial(t.Context(), nil, "test")
+	wantProviderError(t, err, providers.Invalid, "nil")
+	for what, opt := range map[string]rpc.DialOption{
+		"Require":               rpc.Require(nil),
+		"WithUnaryInterceptor":  rpc.WithUnaryInterceptor(nil),
+		"WithStreamInterceptor": rpc.WithStreamInterceptor(nil),
+		"CompressorCallOption":  rpc.WithDefaultCallOptions(grpc.UseCompressor("gzip")),
+	} {
+		_, err := rpc.Dial(t.Context(), p, "test", opt)
+		wantProviderError(t, err, providers.Invalid, what)
+	}
+	for what, opt := range map[string]rpc.ServerOption{
+		"Require":           rpc.Require(nil),
+		"UnaryInterceptor":  rpc.UnaryInterceptor(nil),
+		"StreamInterceptor": rpc.StreamInterceptor(nil),
+		"MaxRecvMsgSize":    rpc.MaxRecvMsgSize(0),
+	} {
+		_, err := rpc.NewServer(t.Context(), p, "test", opt)
+		wantProviderError(t, err, providers.Invalid, what)
+	}
+}
+
+func wantProviderError(t *testing.T, err error, code providers.Code, text string) {
+	t.Helper()
+	var e *providers.Error
+	if !errors.As(err, &e) || e.Code != code || !strings.Contains(e.Error(), text) || !strings.HasPrefix(e.Op, "rpc.") {
+		t.Errorf("got %v, want %v about %q", err, code, text)
+	}
+}
+
+func TestCallOptionNotHeeded(t *testing.T) {
+	c := pb.NewTestServiceClient(dialMemory(t, &service{unary: echo}))
+	for _, opt := range []grpc.CallOption{grpc.UseCompressor("gzip"), grpc.CallContentSubtype("json"), grpc.WaitForReady(true)} {
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}, opt)
+		wantCode(t, err, codes.Unimplemented)
+	}
+	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}, grpc.WaitForReady(false))
+	check(t, err)
+}
+
+func TestMaxRecvMsgSize(t *testing.T) {
+	p := openMemory(t, "mem://")
+	serve(t, p, "test", &service{unary: echo}, rpc.MaxRecvMsgSize(100))
+	c := pb.NewTestServiceClient(dial(t, p, "test", rpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(300))))
+	for size, want := range map[int]codes.Code{50: codes.OK, 200: codes.ResourceExhausted, 400: codes.ResourceExhausted} {
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{Payload: payload(size)})
+		wantCode(t, err, want)
+	}
+}
+
+// Interceptors are called in order, from the outermost to the innermost, with
+// what those of grpc-go get.
+func TestInterceptors(t *testing.T) {
+	var seen []string // calls are made one after the other
+	note := func(who, what string) { seen = append(seen, who+" "+what) }
+	unaryClient := func(who string) grpc.UnaryClientInterceptor {
+		return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			note(who, method+" "+cc.Target())
+			return next(ctx, method, req, reply, cc, opts...)
+		}
+	}
+	streamClient := func(who string) grpc.StreamClientInterceptor {
+		return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			note(who, method+" "+cc.Target())
+			return next(ctx, desc, cc, method, opts...)
+		}
+	}
+	unaryServer := func(who string) grpc.UnaryServerInterceptor {
+		return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			note(who, info.FullMethod)
+			return next(ctx, req)
+		}
+	}
+	streamServer := func(who string) grpc.StreamServerInterceptor {
+		return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			note(who, info.FullMethod)
+			return next(srv, stream)
+		}
+	}
+	p := openMemory(t, "mem://")
+	serve(t, p, "test", &service{unary: echo, duplex: bounce},
+		rpc.UnaryInterceptor(unaryServer("s1"), unaryServer("s2")), rpc.UnaryInterceptor(unaryServer("s3")),
+		rpc.StreamInterceptor(streamServer("s1"), streamServer("s2"), streamServer("s3")))
+	c := pb.NewTestServiceClient(dial(t, p, "test",
+		rpc.WithUnaryInterceptor(unaryClient("c1"), unaryClient("c2")), rpc.WithUnaryInterceptor(unaryClient("c3")),
+		rpc.WithStreamInterceptor(streamClient("c1"), streamClient("c2"), streamClient("c3"))))
+
+	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+	check(t, err)
+	wantSeen(t, seen, pb.TestService_UnaryCall_FullMethodName)
+	seen = nil
+	stream, err := c.FullDuplexCall(t.Context())
+	check(t, err)
+	check(t, stream.CloseSend())
+	_, _ = stream.Recv() // the handler has ended
+	wantSeen(t, seen, pb.TestService_FullDuplexCall_FullMethodName)
+}
+
+func wantSeen(t *testing.T, seen []string, method string) {
+	t.Helper()
+	var want []string
+	for _, who := range []string{"c1", "c2", "c3"} {
+		want = append(want, who+" "+method+" passthrough:///test")
+	}
+	for _, who := range []string{"s1", "s2", "s3"} {
+		want = append(want, who+" "+method)
+	}
+	if !slices.Equal(seen, want) {
+		t.Errorf("seen %q, want %q", seen, want)
+	}
+}

@@ -1,0 +1,260 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc"
+)
+
+func TestPanicAndGoexit(t *testing.T) {
+	impl := &service{
+		unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			switch in.ResponseSize {
+			case 1:
+				panic("on purpose")
+			case 2:
+				runtime.Goexit()
+			}
+			return &pb.SimpleResponse{}, nil
+		},
+		duplex: func(duplexServer) error { panic(io.EOF) },
+	}
+	c := pb.NewTestServiceClient(dialMemory(t, impl))
+	for how := range int32(3) {
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{ResponseSize: how})
+		want := codes.Internal
+		if how == 0 {
+			want = codes.OK
+		}
+		wantCode(t, err, want)
+	}
+	stream, err := c.FullDuplexCall(t.Context())
+	check(t, err)
+	_, err = stream.Recv()
+	wantCode(t, err, codes.Internal)
+	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+	check(t, err)
+}
+
+func TestNobodyServes(t *testing.T) {
+	p := openMemory(t, "mem://")
+	c := pb.NewTestServiceClient(dial(t, p, "test"))
+	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+	wantCode(t, err, codes.Unavailable)
+	_, err = c.FullDuplexCall(t.Context())
+	wantCode(t, err, codes.Unavailable)
+
+	srv := serve(t, p, "test", &service{unary: echo})
+	serve(t, p, "other", &service{})
+	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+	check(t, err)
+	srv.Stop()
+	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+	wantCode(t, err, codes.Unavailable)
+}
+
+// Calls are spread over the servers of a name, in several providers of one
+// backend; one that leaves gets no more.
+func TestSpreading(t *testing.T) {
+	p, other := openMemory(t, "mem://spreading"), openMemory(t, "mem://spreading")
+	var counts [3]atomic.Int32
+	var servers [3]*rpc.Server
+	for i, at := range []providers.Provider{p, p, other} {
+		servers[i] = serve(t, at, "test", &service{unary: func(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			counts[i].Add(1)
+			return echo(ctx, in)
+		}})
+	}
+	c := pb.NewTestServiceClient(dial(t, p, "test"))
+	call := func(n int) {
+		for range n {
+			_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+			check(t, err)
+		}
+	}
+	call(30)
+	for i := range counts {
+		if n := counts[i].Load(); n != 10 {
+			t.Errorf("server %d got %d of 30 calls", i, n)
+		}
+	}
+	check(t, servers[0].GracefulStop(t.Context()))
+	call(30)
+	if counts[0].Load() != 10 || counts[1].Load() != 25 || counts[2].Load() != 25 {
+		t.Errorf("after a server left: %d, %d, %d", counts[0].Load(), counts[1].Load(), counts[2].Load())
+	}
+}
+
+func TestGracefulStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, proceed := make(chan struct{}), make(chan struct{})
+		p := openMemory(t, "mem://")
+		srv := serve(t, p, "test", &service{unary: func(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			close(began)
+			<-proceed
+			return echo(ctx, in)
+		}})
+		c := pb.NewTestServiceClient(dial(t, p, "test"))
+		called := make(chan error, 1)
+		go func() {
+			_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+			called <- err
+		}()
+		<-began
+		stopped := make(chan error, 1)
+		go func() { stopped <- srv.GracefulStop(t.Context()) }()
+		synctest.Wait()
+		if len(stopped) > 0 {
+			t.Fatal("GracefulStop did not wait for the call")
+		}
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+		wantCode(t, err, codes.Unavailable)
+		close(proceed)
+		check(t, <-called)
+		check(t, <-stopped)
+	})
+}
+
+func TestGracefulStopGivesUp(t *testing.T) {
+	began, ended := make(chan struct{}, 1), make(chan error, 1)
+	p := openMemory(t, "mem://")
+	srv := serve(t, p, "test", lingering(began, ended))
+	stream, err := pb.NewTestServiceClient(dial(t, p, "test")).FullDuplexCall(t.Context())
+	check(t, err)
+	within(t, began)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := srv.GracefulStop(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	within(t, ended)
+	_, err = stream.Recv()
+	wantCode(t, err, codes.Unavailable)
+}
+
+// The callers of a stopped server get Unavailable at once, also when the
+// handler does not heed its context.
+func TestStop(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	p := openMemory(t, "mem://")
+	srv := serve(t, p, "test", &service{duplex: func(duplexServer) error {
+		began <- struct{}{}
+		<-release
+		return nil
+	}})
+	stream, err := pb.NewTestServiceClient(dial(t, p, "test")).FullDuplexCall(t.Context())
+	check(t, err)
+	within(t, began)
+	srv.Stop()
+	_, err = stream.Recv()
+	wantCode(t, err, codes.Unavailable)
+	close(release)
+}
+
+func TestServeEndsWithContext(t *testing.T) {
+	p := openMemory(t, "mem://")
+	srv, err := rpc.NewServer(t.Context(), p, "test")
+	check(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	check(t, srv.Listen(ctx))
+	check(t, srv.Listen(ctx))
+	go func() { served <- srv.Serve(ctx) }()
+	cancel()
+	if err := within(t, served); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	if err := srv.Listen(t.Context()); !errors.Is(err, providers.Closed) {
+		t.Errorf("Listen after the end: got %v, want Closed", err)
+	}
+	check(t, srv.Serve(t.Context()))
+}
+
+func TestServeTwice(t *testing.T) {
+	p := openMemory(t, "mem://")
+	srv := serve(t, p, "test", &service{unary: echo})
+	_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
+	check(t, err) // so the first Serve runs
+	if err := srv.Serve(t.Context()); !errors.Is(err, providers.Invalid) {
+		t.Errorf("got %v, want Invalid", err)
+	}
+}
+
+// A provider that is closed takes its calls along and leaves nobody waiting.
+func TestProviderCloses(t *testing.T) {
+	for _, closes := range []string{"client", "server"} {
+		t.Run(closes, func(t *testing.T) {
+			began, ended := make(chan struct{}, 1), make(chan error, 1)
+			ps := map[string]providers.Provider{"client": openMemory(t, "mem://closes"), "server": openMemory(t, "mem://closes")}
+			srv, err := rpc.NewServer(t.Context(), ps["server"], "test")
+			check(t, err)
+			pb.RegisterTestServiceServer(srv, lingering(began, ended))
+			check(t, srv.Listen(t.Context()))
+			served := make(chan error, 1)
+			go func() { served <- srv.Serve(t.Context()) }()
+			stream, err := pb.NewTestServiceClient(dial(t, ps["client"], "test")).FullDuplexCall(t.Context())
+			check(t, err)
+			within(t, began)
+			check(t, ps[closes].Close(t.Context()))
+			within(t, ended)
+			_, err = stream.Recv()
+			wantCode(t, err, codes.Unavailable)
+			srv.Stop()
+			if err := within(t, served); closes == "server" != errors.Is(err, providers.Closed) {
+				t.Errorf("Serve returned %v", err)
+			}
+		})
+	}
+}
+
+func TestConnCloses(t *testing.T) {
+	began, ended := make(chan struct{}, 1), make(chan error, 1)
+	p := openMemory(t, "mem://")
+	serve(t, p, "test", lingering(began, ended))
+	conn := dial(t, p, "test")
+	c := pb.NewTestServiceClient(conn)
+	stream, err := c.FullDuplexCall(t.Context())
+	check(t, err)
+	within(t, began)
+	check(t, conn.Close())
+	if err := within(t, ended); err != context.Canceled {
+		t.Errorf("the handler's context ended with %v", err)
+	}
+	_, err = stream.Recv()
+	wantCode(t, err, codes.Canceled)
+	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+	wantCode(t, err, codes.Canceled)
+}
+
+func TestRegisterMistakes(t *testing.T) {
+	p := openMemory(t, "mem://")
+	srv, err := rpc.NewServer(t.Context(), p, "test")
+	check(t, err)
+	defer srv.Stop()
+	wantPanic(t, "wrong type", func() { srv.RegisterService(&pb.TestService_ServiceDesc, "no service") })
+	pb.RegisterTestServiceServer(srv, &service{})
+	wantPanic(t, "twice", func() { pb.RegisterTestServiceServer(srv, &service{}) })
+	check(t, srv.Listen(t.Context()))
+	wantPanic(t, "late", func() { srv.RegisterService(&grpc.ServiceDesc{ServiceName: "late"}, nil) })
+}
+
+func wantPanic(t *testing.T, what string, f func()) {
+	t.Helper()
+	defer func() {
+		if recover() == nil {
+			t.Errorf("%s: no panic", what)
+		}
+	}()
+	f()
+}

@@ -1,0 +1,87 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"fairlead.dev/rpc/driver"
+)
+
+// handleCall carries out one call, from its acceptance to its last frame.
+func (s *Server) handleCall(in driver.Incoming) {
+	ctx, cancel := s.callContext(in.Call)
+	defer cancel()
+	stream := &serverStream{codec: s.codec, method: in.Call.Method}
+	ctx = grpc.NewContextWithServerTransportStream(ctx, transportStream{stream})
+	stream.session = newSession(ctx, in.Stream, false)
+	go s.attend(stream, cancel)
+	err := status.Errorf(codes.Internal, "the handler of %s left its goroutine", in.Call.Method)
+	defer func() { // also after a runtime.Goexit
+		if err != nil && s.life.Err() != nil {
+			err = status.Error(codes.Unavailable, "the server was stopped")
+		}
+		stream.finish(err)
+	}()
+	err = s.run(stream)
+}
+
+// callContext returns the context of a handler. It has nothing of the
+// caller's but what the call says.
+func (s *Server) callContext(c driver.Call) (context.Context, context.CancelFunc) {
+	ctx := metadata.NewIncomingContext(s.life, fromFields(c.Metadata))
+	ctx = peer.NewContext(ctx, &peer.Peer{Addr: addr{network: s.handle.Provider, name: "client of " + s.service}})
+	if c.Timeout > 0 {
+		return context.WithTimeout(ctx, c.Timeout)
+	}
+	return context.WithCancel(ctx)
+}
+
+// attend reads while the handler does something else, so that the end of the
+// call at the client's side reaches the handler.
+func (s *Server) attend(stream *serverStream, cancel context.CancelFunc) {
+	stream.drain()
+	cancel()
+	if s.life.Err() != nil {
+		stream.close() // the caller does not wait for the handler
+	}
+}
+
+// run calls the handler and returns the outcome of the call; a panic is one.
+func (s *Server) run(stream *serverStream) (err error) {
+	if err := s.handle.Ready(); err != nil {
+		return toRPCError(err)
+	}
+	m, ok := s.methods[stream.method]
+	if !ok {
+		return s.unimplemented(stream.method)
+	}
+	stream.desc = m.desc
+	defer func() {
+		if cause := recover(); cause != nil {
+			slog.ErrorContext(stream.ctx, "rpc: a handler panicked",
+				"method", stream.method, "panic", cause, "stack", string(debug.Stack()))
+			err = status.Errorf(codes.Internal, "the handler of %s panicked", stream.method)
+		}
+	}()
+	return m.handler(m.impl, stream)
+}
+
+func (s *Server) unimplemented(method string) error {
+	service, name, ok := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	switch {
+	case !ok:
+		return status.Errorf(codes.Unimplemented, "malformed method name: %q", method)
+	case !s.services[service]:
+		return status.Errorf(codes.Unimplemented, "unknown service %v", service)
+	default:
+		return status.Errorf(codes.Unimplemented, "unknown method %v for service %v", name, service)
+	}
+}

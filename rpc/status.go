@@ -1,0 +1,82 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+// toStatus returns how a handler's error travels.
+func toStatus(err error) driver.Status {
+	st, ok := status.FromError(err)
+	if !ok {
+		st = status.FromContextError(err)
+	}
+	out := driver.Status{Code: uint32(st.Code()), Message: st.Message()}
+	if p := st.Proto(); len(p.GetDetails()) > 0 {
+		// An error leaves the details out: the rest of the status matters more.
+		out.Details, _ = proto.Marshal(p)
+	}
+	return out
+}
+
+// fromStatus returns the error that a caller gets, nil for success. Details
+// that cannot be decoded, or that belong to another code, are left out.
+func fromStatus(s driver.Status) error {
+	st := status.New(codes.Code(s.Code), s.Message)
+	if len(s.Details) > 0 {
+		p := status.New(codes.OK, "").Proto()
+		if proto.Unmarshal(s.Details, p) == nil && uint32(p.GetCode()) == s.Code {
+			st = status.FromProto(p)
+		}
+	}
+	return st.Err()
+}
+
+var statusCodes = map[providers.Code]codes.Code{
+	providers.NotFound:         codes.NotFound,
+	providers.Unavailable:      codes.Unavailable,
+	providers.Closed:           codes.Unavailable,
+	providers.Unsupported:      codes.FailedPrecondition,
+	providers.Invalid:          codes.InvalidArgument,
+	providers.TooLarge:         codes.ResourceExhausted,
+	providers.PermissionDenied: codes.PermissionDenied,
+	providers.DeadlineExceeded: codes.DeadlineExceeded,
+	providers.Canceled:         codes.Canceled,
+	providers.Internal:         codes.Internal,
+}
+
+// toRPCError returns an error of a driver or a context as a status error. One
+// that is a status already stays.
+func toRPCError(err error) error {
+	var e *providers.Error
+	if !errors.As(err, &e) {
+		if _, ok := status.FromError(err); ok {
+			return err
+		}
+	}
+	code, ok := statusCodes[providers.CodeOf(err)]
+	if !ok {
+		code = codes.Unknown
+	}
+	return status.Error(code, err.Error())
+}
+
+var (
+	errConnClosed = status.Error(codes.Canceled, "the connection is closed")
+	errClientGone = status.Error(codes.Canceled, "the client has given the call up")
+)
+
+// contextError returns why the context of a call ended, as a status error.
+func contextError(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errConnClosed) {
+		return errConnClosed
+	}
+	return status.FromContextError(ctx.Err()).Err()
+}
