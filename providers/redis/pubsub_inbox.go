@@ -53,51 +53,62 @@ func (b *inbox) receive(ctx context.Context, h *handle, src source, limit int) (
 		if err := h.ready(ctx); err != nil {
 			return nil, err
 		}
-		out, err, changed, next := b.look(src, min(limit, maxBatch))
+		out, until, err := b.look(h, src, min(limit, maxBatch))
 		if len(out) > 0 || err != nil {
 			return out, err
 		}
-		await(ctx, h, changed, next)
+		until.await(ctx, h)
 	}
 }
 
+// until is what a Receive waits for.
+type until struct {
+	changed <-chan struct{}
+	next    time.Time // zero: never
+}
+
 // look returns what is at hand, or begins a pull if none is under way.
-func (b *inbox) look(src source, limit int) (out []driver.Delivery, err error, changed <-chan struct{}, next time.Time) {
+func (b *inbox) look(h *handle, src source, limit int) ([]driver.Delivery, until, error) {
 	b.Lock()
 	defer b.Unlock()
-	if err, b.failed = b.failed, nil; err != nil {
-		return nil, err, nil, next
+	if err := b.failed; err != nil {
+		b.failed = nil
+		return nil, until{}, err
 	}
-	if out, next = src.take(limit, time.Now()); len(out) > 0 {
-		return out, nil, nil, next
+	out, next := src.take(limit, time.Now())
+	if len(out) > 0 {
+		return out, until{}, nil
 	}
 	if b.changed == nil {
 		b.changed = make(chan struct{})
 	}
 	if !b.pulling {
 		b.pulling = true
-		go b.run(src, limit)
+		go b.run(h, src, limit)
 	}
-	return nil, nil, b.changed, next
+	return nil, until{b.changed, next}, nil
 }
 
-func (b *inbox) run(src source, limit int) {
+func (b *inbox) run(h *handle, src source, limit int) {
 	err := src.pull(limit)
+	if err != nil {
+		pause(h.life, busyPause) // callers try again at once
+	}
 	b.Lock()
 	defer b.Unlock()
 	b.pulling, b.failed = false, err
 	b.change()
 }
 
-func await(ctx context.Context, h *handle, changed <-chan struct{}, next time.Time) {
+func (u until) await(ctx context.Context, h *handle) {
 	var timeout <-chan time.Time
-	if !next.IsZero() {
-		timer := time.NewTimer(time.Until(next))
+	if !u.next.IsZero() {
+		timer := time.NewTimer(time.Until(u.next))
 		defer timer.Stop()
 		timeout = timer.C
 	}
 	select {
-	case <-changed:
+	case <-u.changed:
 	case <-timeout:
 	case <-ctx.Done():
 	case <-h.life.Done():

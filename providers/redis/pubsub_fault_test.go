@@ -1,0 +1,295 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// prompt is the most that a call may go on after its context has ended, with
+// room for a busy machine.
+const prompt = time.Second
+
+func TestPubsubOfAServerThatHangs(t *testing.T) {
+	server := testbed.Redis(t)
+	tt := newTopicTest(t, server)
+	topic, idle, busy := tt.topic(), tt.subscribe(group), tt.subscribe(everything)
+	tt.sendBodies(topic, "a")
+	held := tt.receive(idle, 1)[0]
+	tt.nothing(idle)
+	if err := server.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	calls := map[string]func(context.Context) error{
+		"Send":        func(ctx context.Context) error { return topic.Send(ctx, []driver.Message{{}})[0].Err },
+		"Settle":      func(ctx context.Context) error { return settle(ctx, idle, driver.Ack, 0, held)[0] },
+		"Receive":     func(ctx context.Context) error { _, err := idle.Receive(ctx, 1); return err },
+		"broadcast":   func(ctx context.Context) error { _, err := busy.Receive(ctx, 1); return err },
+		"Topics":      func(ctx context.Context) error { _, err := tt.p.Topics(ctx, ""); return err },
+		"DeleteGroup": func(ctx context.Context) error { return tt.p.DeleteGroup(ctx, "x", "y") },
+	}
+	writes := map[string]bool{"Send": true, "Settle": true, "DeleteGroup": true}
+	for name, call := range calls {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		began := time.Now()
+		err := call(ctx)
+		if took := time.Since(began); took > prompt {
+			t.Errorf("%s went on for %v", name, took)
+		}
+		// A write is canceled if it still waited for a connection.
+		if !errors.Is(err, providers.Canceled) && !(writes[name] && errors.Is(err, providers.UnknownOutcome)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ends := make(chan error)
+	go func() {
+		_, err := idle.Receive(t.Context(), 1)
+		ends <- err
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := idle.Close(ctx); err == nil {
+		t.Error("Close of a subscription says that it gave back what it could not")
+	}
+	wants(t, <-ends, providers.Closed)
+	if took := time.Since(began); took > prompt {
+		t.Errorf("Close went on for %v", took)
+	}
+	if err := server.Continue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTrimKeepsWhatIsPending(t *testing.T) {
+	server := testbed.Redis(t)
+	tt := newTopicTest(t, server, "retention", "1ms")
+	topic := tt.topic()
+	other := driver.SubscriptionConfig{Group: "other"}
+	a, b := tt.subscribe(group), tt.subscribe(other)
+	bodies := numbered("m%d", 200)
+	tt.sendBodies(topic, bodies...)
+	gotA, gotB := tt.receiveBodies(a, bodies...), tt.receiveBodies(b, bodies...)
+	tt.ack(a, gotA...)
+	tt.ack(b, gotB[:50]...)
+	tt.ack(b, gotB[51:]...)
+	awaitLength(t, tt, server, topic, 150)
+	tt.settle(b, driver.Nack, 0, gotB[50])
+	tt.ack(b, tt.receiveBodies(b, "m50")...)
+	// Neither group has read what awaitLength sent.
+	tt.receiveBodies(a, "tick")
+	start := driver.SubscriptionConfig{Start: driver.StartPosition, Position: gotA[0].Position}
+	_, err := tt.trySubscribe(start)
+	wants(t, err, providers.Compacted)
+	start.Position = gotA[49].Position // trimmed itself, but nothing behind it
+	tt.receiveBodies(tt.subscribe(start), "m50")
+}
+
+// awaitLength publishes until trimming has left n messages, those of its own
+// not counted.
+func awaitLength(t *testing.T, tt topicTest, server *testbed.RedisServer, topic driver.Topic, n int64) {
+	t.Helper()
+	c := testbed.RedisClient(t, server)
+	deadline := time.Now().Add(patience)
+	for own := int64(1); ; own++ {
+		tt.sendBodies(topic, "tick")
+		length, err := c.XLen(t.Context(), ordersStream).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case length == n+own:
+			return
+		case length < n+own, time.Now().After(deadline):
+			t.Fatalf("%d messages are kept, want %d", length-own, n)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func TestTrimOvertakesABroadcast(t *testing.T) {
+	server := testbed.Redis(t)
+	tt := newTopicTest(t, server, "retention", "1ms")
+	topic, s := tt.topic(), tt.subscribe(everything)
+	tt.sendBodies(topic, "a", "b")
+	tt.receiveBodies(s, "a")
+	c := testbed.RedisClient(t, server)
+	deadline := time.Now().Add(patience)
+	for sent := int64(2); c.XLen(t.Context(), ordersStream).Val() == sent; sent++ {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is trimmed")
+		}
+		tt.sendBodies(topic, "tick")
+		time.Sleep(20 * time.Millisecond)
+	}
+	tt.gap(s)
+	tt.sendBodies(topic, "tick")
+	tt.receiveBodies(s, "tick")
+}
+
+// publisherLoad publishes bodies "0", "1"… until told to stop, whatever
+// happens to the server, and notes which ones were acknowledged.
+func publisherLoad(ctx context.Context, topic driver.Topic, stop <-chan struct{}) (acknowledged []string, err error) {
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return acknowledged, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		default:
+		}
+		body := strconv.Itoa(n)
+		switch r := topic.Send(ctx, []driver.Message{{Key: strconv.Itoa(n % 7), Body: []byte(body)}})[0]; {
+		case r.Err == nil:
+			acknowledged = append(acknowledged, body)
+		case !errors.Is(r.Err, providers.Unavailable) && !errors.Is(r.Err, providers.UnknownOutcome):
+			return nil, r.Err
+		}
+	}
+}
+
+// collector receives and acknowledges until every body it is told to await
+// has come.
+type collector struct {
+	mu    sync.Mutex
+	seen  map[string]bool
+	order map[string]int // the last body by key
+	bad   error
+}
+
+func (c *collector) run(ctx context.Context, s driver.Subscription) {
+	for ctx.Err() == nil {
+		got, err := s.Receive(ctx, 16)
+		if err != nil {
+			c.note(err)
+			continue
+		}
+		for _, d := range got {
+			c.add(d)
+		}
+		_ = settle(ctx, s, driver.Ack, 0, got...) // or it comes again
+	}
+}
+
+func (c *collector) note(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !errors.Is(err, providers.Unavailable) && !errors.Is(err, providers.Canceled) {
+		c.bad = errors.Join(c.bad, err)
+	}
+}
+
+func (c *collector) add(d driver.Delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, _ := strconv.Atoi(string(d.Body))
+	if last, ok := c.order[d.Key]; ok && n < last {
+		c.bad = errors.Join(c.bad, fmt.Errorf("key %s: %d comes after %d", d.Key, n, last))
+	}
+	c.order[d.Key] = n
+	c.seen[string(d.Body)] = true
+}
+
+func (c *collector) missing(want []string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(slices.DeleteFunc(slices.Clone(want), func(b string) bool { return c.seen[b] }))
+}
+
+// await polls until nothing is missing.
+func (c *collector) await(t *testing.T, want []string) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for c.missing(want) > 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d acknowledged messages never came; %v", c.missing(want), len(want), c.bad)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if c.bad != nil {
+		t.Fatal(c.bad)
+	}
+}
+
+// underLoad publishes and receives with several consumers while disturb does
+// its worst, and fails the test if an acknowledged message is lost or if one
+// overtakes another of its key.
+func underLoad(t *testing.T, tt topicTest, disturb func()) {
+	t.Helper()
+	lease := driver.SubscriptionConfig{Group: "billing", AckDeadline: 2 * time.Second}
+	c := &collector{seen: map[string]bool{}, order: map[string]int{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	topic, stop := tt.topic(), make(chan struct{})
+	var consumers sync.WaitGroup
+	for range 3 {
+		s := tt.subscribe(lease)
+		consumers.Go(func() { c.run(ctx, s) })
+	}
+	var acknowledged []string
+	var err error
+	var publisher sync.WaitGroup
+	publisher.Go(func() { acknowledged, err = publisherLoad(ctx, topic, stop) })
+	disturb()
+	close(stop)
+	publisher.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.await(t, acknowledged)
+	cancel()
+	consumers.Wait()
+	t.Logf("%d messages", len(acknowledged))
+}
+
+func TestPubsubSurvivesKills(t *testing.T) {
+	server := testbed.Redis(t)
+	underLoad(t, newTopicTest(t, server), func() {
+		for range 3 {
+			time.Sleep(300 * time.Millisecond) // of load
+			if err := errors.Join(server.Kill(t.Context()), server.Start(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestPubsubSurvivesCutConnections(t *testing.T) {
+	server := testbed.Redis(t)
+	proxy := testbed.Proxy(t, server.Addr())
+	tt := topicTest{t, openPubsub(t, "redis://"+proxy.Addr()), "orders"}
+	underLoad(t, tt, func() {
+		for range 20 {
+			time.Sleep(20 * time.Millisecond) // of load
+			proxy.Cut()
+		}
+	})
+}
+
+func TestSendWithALostAnswerIsUnknown(t *testing.T) {
+	server := testbed.Redis(t)
+	proxy := testbed.Proxy(t, server.Addr())
+	tt := topicTest{t, openPubsub(t, "redis://"+proxy.Addr()), "orders"}
+	topic, s := tt.topic(), tt.subscribe(group)
+	tt.sendBodies(topic, "a") // now the server knows the script
+	tt.ack(s, tt.receiveBodies(s, "a")...)
+	proxy.SwallowReply([]byte("swallow"))
+	m := driver.Message{ID: "one", Body: []byte("swallow")}
+	r := topic.Send(t.Context(), []driver.Message{m})[0]
+	wants(t, r.Err, providers.UnknownOutcome)
+	if again := tt.send(topic, m)[0]; !again.Duplicate {
+		t.Fatal("the message was stored, and was not found again by its id")
+	}
+	tt.ack(s, tt.receiveBodies(s, "swallow")...)
+	tt.nothing(s)
+}
