@@ -31,6 +31,7 @@ type options struct {
 	facets    []providers.Facet
 	match     *regexp.Regexp
 	parallel  int
+	patience  time.Duration
 	control   Control
 	transport string
 	known     map[string]string
@@ -39,7 +40,7 @@ type options struct {
 }
 
 func newOptions(opts []Option) options {
-	o := options{profile: Full, parallel: 4, transport: "direct", progress: func(Result) {}, listed: func(int) {}}
+	o := options{profile: Full, parallel: 4, patience: DefaultPatience, transport: "direct", progress: func(Result) {}, listed: func(int) {}}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -58,6 +59,15 @@ func WithMatch(r *regexp.Regexp) Option { return func(o *options) { o.match = r 
 // WithParallel sets how many cases run at once; 4 by default. Cases that
 // control the backend always run alone.
 func WithParallel(n int) Option { return func(o *options) { o.parallel = max(n, 1) } }
+
+// DefaultPatience is how long a case waits for what must come, unless
+// [WithPatience] says otherwise. It is long because a slow provider conforms.
+const DefaultPatience = 12 * time.Second
+
+// WithPatience sets how long a case waits for something that must come before
+// it fails. A run that expects failures, as of a broken provider, is quicker
+// with less.
+func WithPatience(d time.Duration) Option { return func(o *options) { o.patience = d } }
 
 // WithControl makes the cases run that kill and start the backend.
 func WithControl(c Control) Option { return func(o *options) { o.control = c } }

@@ -41,6 +41,9 @@ func (t *T) Within(d time.Duration) context.Context {
 	return ctx
 }
 
+// Patience is how long to wait for something that must come.
+func (t *T) Patience() time.Duration { return t.run.options.patience }
+
 // Errorf records a failure; the case goes on.
 func (t *T) Errorf(format string, args ...any) {
 	t.mu.Lock()
