@@ -50,20 +50,19 @@ func compacted() error {
 
 // Next implements the kv driver's Watcher.
 func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
-	for err := w.life.ready(ctx); ; {
-		if err != nil {
-			return nil, err
-		}
+	err := w.life.ready(ctx)
+	for err == nil {
 		w.mu.Lock()
 		w.expire(time.Now())
-		events, err := w.take()
+		events, lost := w.take()
 		changed, next := w.changed.wait(), w.nextDeadline()
 		w.mu.Unlock()
-		if len(events) > 0 || err != nil {
-			return events, err
+		if len(events) > 0 || lost != nil {
+			return events, lost
 		}
 		err = w.life.wait(ctx, changed, next)
 	}
+	return nil, err
 }
 
 // take returns what happened since the last call, and moves on. The table is
