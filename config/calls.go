@@ -1,0 +1,61 @@
+package config
+
+import (
+	"context"
+	"sync"
+
+	"fairlead.dev/providers"
+)
+
+// calls counts the calls under way, so that a Close ends them and nothing is
+// called afterwards.
+type calls struct {
+	life context.Context
+	stop context.CancelFunc
+	mu   sync.Mutex // held while a call begins, and while life ends
+	wg   sync.WaitGroup
+}
+
+func newCalls() *calls {
+	life, stop := context.WithCancel(context.Background())
+	return &calls{life: life, stop: stop}
+}
+
+// run calls f with a context that also ends with end. It fails with Closed if
+// end was called, or ended f.
+func (c *calls) run(ctx context.Context, f func(context.Context) error) error {
+	if !c.begin() {
+		return errClosed()
+	}
+	defer c.wg.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	err := f(ctx)
+	if code := providers.CodeOf(err); c.life.Err() != nil && (code == providers.Canceled || code == providers.DeadlineExceeded) {
+		return errClosed()
+	}
+	return err
+}
+
+func (c *calls) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.Err() != nil {
+		return false
+	}
+	c.wg.Add(1)
+	return true
+}
+
+// end ends all calls, waits for them, and reports whether it is the first.
+func (c *calls) end() bool {
+	c.mu.Lock()
+	first := c.life.Err() == nil
+	c.stop()
+	c.mu.Unlock()
+	c.wg.Wait()
+	return first
+}
+
+func errClosed() error { return providers.Errorf(providers.Closed, "the source is closed") }

@@ -1,0 +1,211 @@
+package config
+
+import (
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+)
+
+// decodeLayers merges the layers' contents, later ones over earlier ones, and
+// decodes them into the struct that into points to.
+func decodeLayers(contents []map[string]any, into any) error {
+	k := koanf.New(".")
+	for _, c := range contents {
+		if err := k.Load(confmap.Provider(c, ""), nil); err != nil {
+			return &Rejected{Reason: "the layers cannot be merged", Err: err}
+		}
+	}
+	err := k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		TagName:    tagName,
+		Squash:     true,
+		DecodeHook: mapstructure.DecodeHookFuncValue(convert),
+		MatchName:  func(key, field string) bool { return key == field },
+	}})
+	if err != nil {
+		return explainDecode(err)
+	}
+	return nil
+}
+
+// explainDecode names the first key at fault.
+func explainDecode(err error) error {
+	var faults []*Rejected
+	collectFaults(err, &faults)
+	if len(faults) == 0 {
+		return &Rejected{Reason: "the merged layers do not fit the struct"}
+	}
+	return slices.MinFunc(faults, func(a, b *Rejected) int { return strings.Compare(a.Key, b.Key) })
+}
+
+// collectFaults walks the tree of a decoder's errors to those that name a key.
+func collectFaults(err error, faults *[]*Rejected) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			collectFaults(e, faults)
+		}
+		return
+	}
+	var at *mapstructure.DecodeError
+	if !errors.As(err, &at) {
+		if inner := errors.Unwrap(err); inner != nil {
+			collectFaults(inner, faults)
+		}
+		return
+	}
+	*faults = append(*faults, &Rejected{Key: bracketsOut.Replace(at.Name()), Reason: reasonOf(at.Unwrap())})
+}
+
+var bracketsOut = strings.NewReplacer("[", ".", "]", "")
+
+// reasonOf describes a fault without its value.
+func reasonOf(err error) string {
+	var own unfit
+	var kind *mapstructure.UnconvertibleTypeError
+	switch {
+	case errors.As(err, &own):
+		return own.Error()
+	case errors.As(err, &kind):
+		return fmt.Sprintf("is a %T, which is not %s", kind.Value, article(kind.Expected.Type()))
+	}
+	return "does not fit the field's type"
+}
+
+// unfit is a reason why a value does not fit, without the value.
+type unfit string
+
+func (u unfit) Error() string { return string(u) }
+
+func notA(t reflect.Type) error { return unfit("is not " + article(t)) }
+
+func article(t reflect.Type) string {
+	switch k := t.Kind(); {
+	case t == durationType:
+		return "a duration with a unit, as 1500ms or 5s"
+	case k == reflect.Bool:
+		return "true or false"
+	case k >= reflect.Int && k <= reflect.Int64:
+		return fmt.Sprintf("a whole number that an %s holds", k)
+	case k >= reflect.Uint && k <= reflect.Uintptr:
+		return fmt.Sprintf("a whole number of at least 0 that a %s holds", k)
+	case k == reflect.Float32 || k == reflect.Float64:
+		return "a number"
+	case k == reflect.String:
+		return "a string; quote it"
+	case k == reflect.Struct || k == reflect.Map:
+		return "a group of keys"
+	case k == reflect.Slice || k == reflect.Array:
+		return "a list"
+	}
+	return "a valid " + t.String()
+}
+
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	numberType   = reflect.TypeFor[json.Number]()
+)
+
+// convert is the decoder's hook: it turns text into the type of a field, and
+// refuses numbers that a field would hold otherwise than they were written.
+func convert(from, to reflect.Value) (any, error) {
+	t := to.Type()
+	switch k := from.Kind(); {
+	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface:
+		return from.Interface(), nil
+	case k == reflect.String:
+		return fromText(from, t)
+	case t == durationType && from.Type() != durationType:
+		return nil, notA(t)
+	case from.CanInt() || from.CanUint() || from.CanFloat():
+		return checkedNumber(from, t)
+	}
+	return from.Interface(), nil
+}
+
+func fromText(from reflect.Value, t reflect.Type) (any, error) {
+	text := from.String()
+	if reflect.PointerTo(t).Implements(textUnmarshaler) && from.Type() != t {
+		return unmarshalText(text, t)
+	}
+	var v any
+	var err error
+	switch k := t.Kind(); {
+	case t == durationType:
+		v, err = time.ParseDuration(text)
+	case k == reflect.Bool:
+		v, err = strconv.ParseBool(text)
+	case k >= reflect.Int && k <= reflect.Int64:
+		v, err = strconv.ParseInt(text, 10, t.Bits())
+	case k >= reflect.Uint && k <= reflect.Uintptr:
+		v, err = strconv.ParseUint(text, 10, t.Bits())
+	case k == reflect.Float32 || k == reflect.Float64:
+		v, err = strconv.ParseFloat(text, t.Bits())
+	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		v = []byte(text)
+	case k == reflect.String && from.Type() == numberType:
+		err = unfit("")
+	default:
+		v = from.Interface()
+	}
+	if err != nil {
+		return nil, notA(t)
+	}
+	return v, nil
+}
+
+func unmarshalText(text string, t reflect.Type) (any, error) {
+	v := reflect.New(t)
+	if v.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)) != nil {
+		return nil, notA(t)
+	}
+	return v.Elem().Interface(), nil
+}
+
+// exactFloat is the bound up to which every whole number is a float64.
+const exactFloat = 1 << 53
+
+func checkedNumber(from reflect.Value, t reflect.Type) (any, error) {
+	zero := reflect.Zero(t)
+	fits := true
+	switch {
+	case zero.CanInt():
+		n, exact := asInt(from)
+		fits = exact && !zero.OverflowInt(n)
+	case zero.CanUint():
+		n, exact := asUint(from)
+		fits = exact && !zero.OverflowUint(n)
+	}
+	if !fits {
+		return nil, notA(t)
+	}
+	return from.Interface(), nil
+}
+
+func asInt(v reflect.Value) (n int64, exact bool) {
+	switch {
+	case v.CanInt():
+		return v.Int(), true
+	case v.CanUint():
+		return int64(v.Uint()), v.Uint() <= math.MaxInt64
+	}
+	f := v.Float()
+	return int64(f), f == math.Trunc(f) && math.Abs(f) <= exactFloat
+}
+
+func asUint(v reflect.Value) (n uint64, exact bool) {
+	if v.CanUint() {
+		return v.Uint(), true
+	}
+	i, exact := asInt(v)
+	return uint64(i), exact && i >= 0
+}

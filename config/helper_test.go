@@ -1,0 +1,89 @@
+package config_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fairlead.dev/config"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds what happens "soon". It decides no test that passes.
+const patience = 30 * time.Second
+
+func open(t testing.TB, url string) providers.Provider {
+	t.Helper()
+	p, err := providers.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.WithoutCancel(t.Context())) }) // tests of the end close it
+	return p
+}
+
+func openSource(t testing.TB, p providers.Provider, opts ...config.SourceOption) *config.Source {
+	t.Helper()
+	s, err := config.Open(t.Context(), p, "app", opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close(context.WithoutCancel(t.Context())) })
+	return s
+}
+
+func set(t testing.TB, s *config.Source, changes ...config.Change) string {
+	t.Helper()
+	version, err := s.Set(t.Context(), changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
+func put(key, value string) config.Change { return config.Put(key, []byte(value)) }
+
+func watch[T any](t testing.TB, opts ...config.Option) *config.Watcher[T] {
+	t.Helper()
+	w, err := config.Watch[T](t.Context(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// eventually polls until ok, and fails with what state prints otherwise.
+func eventually(t testing.TB, what string, ok func() bool, state func() any) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v; at the end %v", what, patience, state())
+		}
+	}
+}
+
+func wantCode(t testing.TB, err error, code providers.Code) {
+	t.Helper()
+	if providers.CodeOf(err) != code {
+		t.Fatalf("got %v, want the code %q", err, code)
+	}
+}
+
+func values(s config.State) string {
+	m := map[string]string{}
+	for key, v := range s.Values {
+		m[key] = string(v.Data)
+	}
+	return fmt.Sprint(m)
+}

@@ -1,0 +1,167 @@
+package config
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"reflect"
+	"strings"
+
+	kmaps "github.com/knadh/koanf/maps"
+	"github.com/knadh/koanf/providers/env/v2"
+
+	"fairlead.dev/config/driver"
+	"fairlead.dev/providers"
+)
+
+// Layer is one origin of settings. It is used once or several times; what it
+// needs is opened by [Load] or [Watch].
+type Layer struct {
+	open func(ctx context.Context) (feed, error)
+	err  error // of the layer's construction
+}
+
+func (l Layer) apply(s *setup) error {
+	if l.err == nil && l.open == nil {
+		return providers.Errorf(providers.Invalid, "a Layer is empty; make one with File, Env, From, Map, Flags or Defaults")
+	}
+	s.layers = append(s.layers, l)
+	return l.err
+}
+
+// feed is an open layer.
+type feed interface {
+	name() string
+	// live reports whether next ever returns anew.
+	live() bool
+	// next blocks until the version differs from the one given, which is
+	// empty at first. An error means that the layer cannot be reached.
+	next(ctx context.Context, version string) (content, error)
+	close(ctx context.Context) error
+}
+
+// content is what a layer holds at one time.
+type content struct {
+	version string
+	values  map[string]any // nested; not yet in canonical spelling
+	bad     error          // why it cannot be read
+}
+
+// static is a layer that never changes.
+type static struct {
+	label  string
+	values map[string]any
+}
+
+func (s static) name() string { return s.label }
+func (s static) live() bool   { return false }
+
+func (s static) next(context.Context, string) (content, error) {
+	return content{version: "1", values: s.values}, nil
+}
+
+func (s static) close(context.Context) error { return nil }
+
+func fixed(label string, read func() (map[string]any, error)) Layer {
+	return Layer{open: func(context.Context) (feed, error) {
+		values, err := read()
+		if err != nil {
+			return nil, providers.Errorf(providers.Invalid, "%s: %w", label, err)
+		}
+		return static{label, values}, nil
+	}}
+}
+
+// Defaults is a layer that holds the fields of a struct, usually of the type
+// that is loaded, zero values included. Nil pointers, maps and lists say
+// nothing. The struct is read when Defaults is called.
+func Defaults(v any) Layer {
+	rv := reflect.ValueOf(v)
+	for rv.Kind() == reflect.Pointer && !rv.IsNil() {
+		rv = rv.Elem()
+	}
+	if rv.Kind() != reflect.Struct {
+		return Layer{err: providers.Errorf(providers.Invalid, "Defaults needs a struct, got a %T", v)}
+	}
+	values := schemaOf(rv.Type(), map[reflect.Type]*node{}).plainFields(rv)
+	return fixed("defaults", func() (map[string]any, error) { return values, nil })
+}
+
+// Map is a layer that holds the given keys, which may be nested or have parts
+// separated by "." or "/". It is not changed, and must not be changed later.
+func Map(values map[string]any) Layer {
+	return fixed("map", func() (map[string]any, error) {
+		own := kmaps.Copy(values)
+		kmaps.IntfaceKeysToStrings(own)
+		return unnest(own, splitKey), nil
+	})
+}
+
+// Env is a layer of the environment variables that start with a prefix, which
+// may be empty, read when the layer is opened. The rest of a name is the key,
+// with "__" between its parts: APP_LIMITS__RATE is limits.rate for Env("APP_").
+func Env(prefix string) Layer {
+	return fixed(strings.TrimSpace("environment "+prefix), func() (map[string]any, error) {
+		read := env.Provider("", env.Opt{Prefix: prefix, TransformFunc: func(name, value string) (string, any) {
+			return strings.ToLower(strings.TrimPrefix(name, prefix)), value
+		}})
+		values, err := read.Read()
+		return nest(values, func(key string) []string { return strings.Split(key, "__") }), err
+	})
+}
+
+// Flags is a layer of the flags that were set on the command line, so that
+// the others do not hide the layers below. Parse the set first.
+func Flags(set *flag.FlagSet) Layer {
+	if set == nil || !set.Parsed() {
+		return Layer{err: providers.Errorf(providers.Invalid, "Flags needs a set of flags that was parsed; call its Parse first")}
+	}
+	return fixed("flags", func() (map[string]any, error) {
+		values := map[string]any{}
+		set.Visit(func(f *flag.Flag) { values[f.Name] = f.Value.String() })
+		return nest(values, splitKey), nil
+	})
+}
+
+// From is a layer of the settings of that name on a provider; see [Open].
+func From(p providers.Provider, name string, opts ...SourceOption) Layer {
+	return Layer{open: func(ctx context.Context) (feed, error) {
+		s, err := Open(ctx, p, name, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return sourceFeed{s}, nil
+	}}
+}
+
+// sourceFeed is a layer over a source.
+type sourceFeed struct{ source *Source }
+
+func (f sourceFeed) name() string { return fmt.Sprintf("%s %q", f.source.provider, f.source.name) }
+func (f sourceFeed) live() bool   { return true }
+
+func (f sourceFeed) next(ctx context.Context, version string) (content, error) {
+	state, err := f.read(ctx, version)
+	if err != nil {
+		return content{}, err
+	}
+	flat := make(map[string]any, len(state.Values))
+	for key, v := range state.Values {
+		flat[key] = string(v.Data)
+	}
+	return content{version: state.Version, values: nest(flat, splitKey)}, nil
+}
+
+func (f sourceFeed) read(ctx context.Context, version string) (driver.Snapshot, error) {
+	if version == "" {
+		return f.source.Snapshot(ctx)
+	}
+	return f.source.Next(ctx, version)
+}
+
+func (f sourceFeed) close(ctx context.Context) error { return f.source.Close(ctx) }
+
+// splitKey returns the parts of a key of a provider.
+func splitKey(key string) []string {
+	return strings.Split(strings.ReplaceAll(key, "/", "."), ".")
+}

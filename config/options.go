@@ -1,0 +1,75 @@
+package config
+
+import (
+	"context"
+	"reflect"
+
+	"fairlead.dev/providers"
+)
+
+// Option is a [Layer], or changes how [Load] and [Watch] read the layers.
+type Option interface{ apply(*setup) error }
+
+type optionFunc func(*setup) error
+
+func (f optionFunc) apply(s *setup) error { return f(s) }
+
+// setup is what the options say.
+type setup struct {
+	layers  []Layer
+	strict  bool
+	onError []func(error)
+}
+
+// Strict makes a key that names no field an error. Mind that the whole of a
+// source or a prefix of the environment is then the struct's.
+func Strict() Option {
+	return optionFunc(func(s *setup) error { s.strict = true; return nil })
+}
+
+// OnError has a function called with every rejected update ([*Rejected] is in
+// the error's chain), with every beginning of a failure to reach a layer, and
+// with every panic of a callback. [Load] ignores it. The calls are in order
+// and never concurrent, neither with each other nor with those of
+// [Watcher.OnChange]; until one returns, no further update is applied.
+func OnError(f func(error)) Option {
+	return optionFunc(func(s *setup) error {
+		if f == nil {
+			return providers.Errorf(providers.Invalid, "OnError needs a function, got nil; leave it out")
+		}
+		s.onError = append(s.onError, f)
+		return nil
+	})
+}
+
+func newSetup(opts []Option) (setup, error) {
+	var s setup
+	for _, o := range opts {
+		if o == nil {
+			return s, providers.Errorf(providers.Invalid, "an option is nil; leave it out")
+		}
+		if err := o.apply(&s); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// open opens the layers and reads each for the first time.
+func (s setup) open(ctx context.Context, t reflect.Type) (*stack, error) {
+	if t.Kind() != reflect.Struct {
+		return nil, providers.Errorf(providers.Invalid, "settings are loaded into a struct, got %s", t)
+	}
+	st := newStack(t, s.strict)
+	for _, l := range s.layers {
+		f, err := l.open(ctx)
+		if err == nil {
+			err = st.add(ctx, f)
+		}
+		if err != nil {
+			st.close(ctx)
+			return nil, err
+		}
+	}
+	return st, nil
+}

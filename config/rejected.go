@@ -1,0 +1,45 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+
+	"fairlead.dev/providers"
+)
+
+// Rejected says why an update was not applied. It is the cause of an error
+// with the code Invalid. It holds no value.
+type Rejected struct {
+	Layer  string // whose content is at fault; empty if no single one is
+	Key    string // empty if no single one is at fault
+	Reason string
+	Err    error // of Validate or of the file's parser; may be nil
+}
+
+// Error implements error.
+func (r *Rejected) Error() string {
+	text := r.Reason
+	if r.Key != "" {
+		text = fmt.Sprintf("key %q %s", r.Key, text)
+	}
+	if r.Layer != "" {
+		text = r.Layer + ": " + text
+	}
+	if r.Err != nil {
+		text += ": " + r.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (r *Rejected) Unwrap() error { return r.Err }
+
+// invalid returns err as the errors of this package are: a Rejected as the
+// cause of an Invalid.
+func invalid(err error, op string) error {
+	var r *Rejected
+	if errors.As(err, &r) {
+		err = &providers.Error{Code: providers.Invalid, Err: err}
+	}
+	return providers.Annotate(err, op, "")
+}

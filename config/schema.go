@@ -1,0 +1,253 @@
+package config
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// tagName is the struct tag that names a field's key.
+const tagName = "config"
+
+// node is the shape of a type: a group with fields, a list or map of elements,
+// or a leaf, which has neither.
+type node struct {
+	fields map[string]*field // by folded name
+	elem   *node             // of a list or a map
+	list   bool              // elem is that of a list
+}
+
+type field struct {
+	name      string // the key's canonical part, which the decoder looks for
+	index     []int
+	node      *node
+	byDefault string
+	defaulted bool
+}
+
+func (n *node) group() bool { return n.fields != nil }
+
+// schemaOf returns the shape of a type. Types that contain themselves are
+// met by the memo.
+func schemaOf(t reflect.Type, memo map[reflect.Type]*node) *node {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if n, ok := memo[t]; ok {
+		return n
+	}
+	n := &node{}
+	memo[t] = n
+	switch {
+	case isLeaf(t):
+	case t.Kind() == reflect.Struct:
+		n.fields = map[string]*field{}
+		n.addFields(t, nil, memo)
+	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String,
+		t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
+		n.elem, n.list = schemaOf(t.Elem(), memo), t.Kind() == reflect.Slice
+	}
+	return n
+}
+
+var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+
+// isLeaf reports whether values of a type are written as one text.
+func isLeaf(t reflect.Type) bool {
+	return t == reflect.TypeFor[time.Time]() || reflect.PointerTo(t).Implements(textUnmarshaler)
+}
+
+func (n *node) addFields(t reflect.Type, index []int, memo map[reflect.Type]*node) {
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get(tagName), ",")
+		at := append(index[:len(index):len(index)], f.Index...)
+		switch {
+		case name == "-":
+		case f.Anonymous && f.Type.Kind() == reflect.Struct && !isLeaf(f.Type):
+			n.addFields(f.Type, at, memo)
+		case f.IsExported():
+			n.add(f, name, at, memo)
+		}
+	}
+}
+
+func (n *node) add(f reflect.StructField, name string, index []int, memo map[reflect.Type]*node) {
+	if name == "" {
+		name = f.Name
+	}
+	byDefault, defaulted := f.Tag.Lookup("default")
+	n.fields[fold(name)] = &field{name, index, schemaOf(f.Type, memo), byDefault, defaulted}
+}
+
+var foldOut = strings.NewReplacer("_", "", "-", "")
+
+// fold returns what two spellings of a name have in common.
+func fold(name string) string { return foldOut.Replace(strings.ToLower(name)) }
+
+// tagDefaults returns what the default tags say. Groups behind pointers are
+// left alone, so that they stay nil until something is set in them.
+func (n *node) tagDefaults(t reflect.Type) map[string]any {
+	values := map[string]any{}
+	for _, f := range n.fields {
+		ft := t.FieldByIndex(f.index).Type
+		switch {
+		case f.defaulted:
+			values[f.name] = f.byDefault
+		case f.node.group() && ft.Kind() == reflect.Struct:
+			values[f.name] = f.node.tagDefaults(ft)
+		}
+	}
+	return values
+}
+
+// plain returns a typed value with its groups as map[string]any, and false for
+// a nil pointer, map, list or interface, which says nothing.
+func (n *node) plain(v reflect.Value) (any, bool) {
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	switch k := v.Kind(); {
+	case (k == reflect.Pointer || k == reflect.Map || k == reflect.Slice || k == reflect.Interface) && v.IsNil():
+		return nil, false
+	case n.group():
+		return n.plainFields(v), true
+	case n.elem != nil && !n.list:
+		return n.plainMap(v), true
+	}
+	return v.Interface(), true
+}
+
+func (n *node) plainFields(v reflect.Value) map[string]any {
+	values := map[string]any{}
+	for _, f := range n.fields {
+		if p, ok := f.node.plain(v.FieldByIndex(f.index)); ok {
+			values[f.name] = p
+		}
+	}
+	return values
+}
+
+func (n *node) plainMap(v reflect.Value) map[string]any {
+	values := map[string]any{}
+	for key, element := range v.Seq2() {
+		if p, ok := n.elem.plain(element); ok {
+			values[key.String()] = p
+		}
+	}
+	return values
+}
+
+// conflict stands for a key that a layer has more than once, in different
+// spellings or as a group and as a value.
+type conflict struct{}
+
+// canon rewrites the keys of one layer's content to their canonical spelling.
+type canon struct{ strict bool }
+
+// value returns v in the shape of n. The path is that of v.
+func (c canon) value(path string, v any, n *node) (any, error) {
+	if _, twice := v.(conflict); twice {
+		return nil, &Rejected{Key: path, Reason: "is given more than once: in several spellings, or as a value and as a group"}
+	}
+	if text, ok := v.(string); ok && (n.group() || n.elem != nil) {
+		var err error
+		if v, err = parseText(path, text, n); err != nil {
+			return nil, err
+		}
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		return c.group(path, v, n)
+	case []any:
+		return c.list(path, v, n)
+	}
+	return v, nil
+}
+
+func (c canon) group(path string, given map[string]any, n *node) (map[string]any, error) {
+	out := make(map[string]any, len(given))
+	for key, v := range given {
+		name, child, known := n.child(key)
+		at := join(path, key)
+		switch _, twice := out[name]; {
+		case v == nil: // null is as good as absent
+			continue
+		case !known && c.strict:
+			return nil, &Rejected{Key: at, Reason: "is not known; the struct has no such field"}
+		case !known:
+			continue
+		case twice:
+			v = conflict{}
+		}
+		v, err := c.value(join(path, name), v, child)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = v
+	}
+	return out, nil
+}
+
+func (c canon) list(path string, given []any, n *node) (any, error) {
+	if n.elem == nil {
+		return given, nil
+	}
+	out := make([]any, len(given))
+	for i, v := range given {
+		var err error
+		if out[i], err = c.value(path, v, n.elem); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// child returns the canonical name and the shape of what a key names. A leaf
+// knows every key: the decoder says what is wrong with a group in its place.
+func (n *node) child(key string) (string, *node, bool) {
+	switch f := n.fields[fold(key)]; {
+	case f != nil:
+		return f.name, f.node, true
+	case n.group():
+		return key, nil, false
+	case n.elem != nil:
+		return key, n.elem, true
+	}
+	return key, n, true
+}
+
+// parseText returns the list or group that a text holds: JSON, or for a list
+// also items between commas.
+func parseText(path, text string, n *node) (any, error) {
+	trimmed := strings.TrimSpace(text)
+	if n.list && !strings.HasPrefix(trimmed, "[") {
+		return splitList(trimmed), nil
+	}
+	decoder := json.NewDecoder(strings.NewReader(trimmed))
+	decoder.UseNumber()
+	var v any
+	if err := decoder.Decode(&v); err != nil || decoder.More() {
+		return nil, &Rejected{Key: path, Reason: "is a group or a list, and its value is not well-formed JSON"}
+	}
+	return v, nil
+}
+
+func splitList(text string) []any {
+	items := []any{}
+	if text == "" {
+		return items
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		items = append(items, strings.TrimSpace(item))
+	}
+	return items
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
