@@ -156,7 +156,8 @@ func (p *prober) lookAt(ctx context.Context, node *goredis.Client) (nodeState, e
 	n := parseInfo(text)
 	n.addr = node.Options().Addr
 	if n.settings, err = readConfig(ctx, node); err != nil {
-		if providers.CodeOf(mapErr(err, false)) != providers.PermissionDenied {
+		// Denied by an ACL, or renamed, as services like to do.
+		if !isAnswer(err) || providers.CodeOf(mapErr(err, false)) == providers.Unavailable {
 			return nodeState{}, err
 		}
 		n.unverified = err.Error()

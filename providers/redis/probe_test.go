@@ -1,0 +1,296 @@
+package redis_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func kvFacet(t testing.TB, p providers.Provider) providers.FacetDescription {
+	t.Helper()
+	d, err := p.Describe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, ok := d.Facet(providers.KV)
+	if !ok {
+		t.Fatalf("no kv facet: %+v", d)
+	}
+	return f
+}
+
+// lacking returns why the claim does not hold, as printed, or "".
+func lacking(t testing.TB, p providers.Provider, c providers.Claim) string {
+	t.Helper()
+	m, missing := c.Check(kvFacet(t, p))
+	if !missing {
+		return ""
+	}
+	return m.String()
+}
+
+func TestEachThingThatSpoilsDurabilityIsNamed(t *testing.T) {
+	for _, c := range []struct{ conf, reason, remedy string }{
+		{"appendfsync everysec", "appendfsync is everysec", "CONFIG SET appendfsync always"},
+		{"appendfsync no", "appendfsync is no", "CONFIG SET appendfsync always"},
+		{"appendonly no", "appendonly is no", "CONFIG SET appendonly yes"},
+		{"no-appendfsync-on-rewrite yes", "no-appendfsync-on-rewrite is yes", "CONFIG SET no-appendfsync-on-rewrite no"},
+	} {
+		t.Run(c.conf, func(t *testing.T) {
+			p := open(t, testbed.Redis(t, testbed.RedisConf(c.conf)).URL())
+			got := lacking(t, p, providers.DurableFsync)
+			if !strings.Contains(got, c.reason) || !strings.Contains(got, c.remedy) {
+				t.Errorf("got %q; want %q and %q", got, c.reason, c.remedy)
+			}
+			if strings.Count(got, "also") > 0 {
+				t.Errorf("names more than one thing: %q", got)
+			}
+		})
+	}
+}
+
+func TestEvictionSpoilsDurabilityAndTimesToLive(t *testing.T) {
+	p := open(t, testbed.Redis(t, testbed.RedisConf("maxmemory 100mb", "maxmemory-policy volatile-lru")).URL())
+	for _, c := range []providers.Claim{providers.DurableFsync, driver.ClaimTTL} {
+		if got := lacking(t, p, c); !strings.Contains(got, "maxmemory-policy is volatile-lru") {
+			t.Errorf("%s: %q", c, got)
+		}
+	}
+	// Without a limit, nothing is evicted.
+	p = open(t, testbed.Redis(t, testbed.RedisConf("maxmemory-policy allkeys-lru")).URL())
+	if got := lacking(t, p, providers.DurableFsync); got != "" {
+		t.Error(got)
+	}
+}
+
+func TestDeniedConfigIsUnverified(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisUser("app", "pw", "~* &* +@all -config"))
+	u := server.URLFor("app", "pw")
+	p := open(t, u)
+	if got := lacking(t, p, providers.DurableFsync); !strings.Contains(got, "unverified") || !strings.Contains(got, "assert-durable") {
+		t.Errorf("got %q", got)
+	}
+	p = open(t, u+"?assert-durable=true")
+	if got := lacking(t, p, providers.DurableFsync); got != "" {
+		t.Error(got)
+	}
+	d, err := p.Describe(t.Context())
+	if err != nil || !strings.Contains(fmt.Sprint(d.Notes), "asserted") {
+		t.Errorf("the notes do not say that it is asserted: %q, %v", d.Notes, err)
+	}
+	// What INFO shows is not a matter of assertion.
+	off := testbed.Redis(t, testbed.RedisConf("appendonly no"), testbed.RedisUser("app", "pw", "~* &* +@all -config"))
+	p = open(t, off.URLFor("app", "pw")+"?assert-durable=true")
+	if got := lacking(t, p, providers.DurableFsync); !strings.Contains(got, "appendonly is no") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// The permissions that the package's documentation lists are enough.
+func TestLeastPermissions(t *testing.T) {
+	rules := "~fairlead:* +info +config|get +eval +evalsha +get +mget +set +getrange +unlink +exists +time" +
+		" +xadd +xrange +xrevrange +xread +xinfo|stream +zadd +zrem +zscore +zrange +zrangebylex +zrangebyscore +zremrangebyscore" +
+		" +pexpire +sadd +srem +smembers"
+	server := testbed.Redis(t, testbed.RedisUser("least", "pw", rules))
+	p := open(t, server.URLFor("least", "pw"))
+	if got := lacking(t, p, providers.DurableFsync); got != "" {
+		t.Error(got)
+	}
+	s := openStore(t, p, "acl")
+	w := watch(t, s, driver.WatchRequest{})
+	mustPut(t, s, "k", "1", time.Millisecond)
+	if got := show(next(t, w, 2)); got != "Pk=1 Xk=" {
+		t.Errorf("events %q", got)
+	}
+	rev := mustPut(t, s, "k", "2", time.Hour)
+	if _, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "k", Revision: rev}}, Writes: []driver.Op{{Kind: driver.OpDelete, Key: "k"}}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.List(t.Context(), driver.ListRequest{Limit: 1}); err != nil {
+		t.Error(err)
+	}
+	if err := p.(driver.Provider).DeleteStore(t.Context(), "acl"); err != nil {
+		t.Error(err)
+	}
+	outside := open(t, server.URLFor("least", "pw")+"?prefix=other")
+	_, err := outside.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: "acl"})
+	wantCode(t, err, providers.PermissionDenied)
+}
+
+// records is a log that tests read.
+type records struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (r *records) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.Write(b)
+}
+
+func (r *records) count(s string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Count(r.buf.String(), s)
+}
+
+func TestDowngradeAtRunTimeIsNoticedAndLoggedOnce(t *testing.T) {
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	var log records
+	p := open(t, server.URL()+"?probe-interval=50ms", providers.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	d, err := p.Describe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(value string) {
+		t.Helper()
+		if err := c.ConfigSet(t.Context(), "appendfsync", value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("everysec")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if d, err = p.Await(ctx, d.Generation); err != nil {
+		t.Fatal(err)
+	}
+	if got := lacking(t, p, providers.DurableFsync); !strings.Contains(got, "appendfsync is everysec") {
+		t.Errorf("got %q", got)
+	}
+	set("always")
+	if _, err = p.Await(ctx, d.Generation); err != nil {
+		t.Fatal(err)
+	}
+	if got := lacking(t, p, providers.DurableFsync); got != "" {
+		t.Error(got)
+	}
+	if log.count("level=WARN") != 1 || log.count("appendfsync is everysec") != 1 {
+		t.Errorf("log: %s", log.buf.String())
+	}
+}
+
+// config sets settings of a server, in pairs.
+func configSet(t *testing.T, c *goredis.Client, pairs ...string) {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if err := c.ConfigSet(t.Context(), pairs[i], pairs[i+1]).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func info(t *testing.T, c *goredis.Client, line string) bool {
+	t.Helper()
+	text, err := c.Info(t.Context(), "persistence").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(text, line)
+}
+
+// Turned on at run time, the append-only file is not in use before its first
+// rewrite has ended, although the server says that it is on.
+func TestFirstRewriteOfTheAppendOnlyFileIsAwaited(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisConf("appendonly no"))
+	c := testbed.RedisClient(t, server)
+	p := open(t, server.URL()+"?probe-interval=50ms")
+	for i := range 4 {
+		if err := c.Set(t.Context(), fmt.Sprint(i), "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configSet(t, c, "rdb-key-save-delay", "300000", "appendonly", "yes")
+	eventually(t, "the reason to change", func() bool {
+		return strings.Contains(lacking(t, p, providers.DurableFsync), "may be the first one")
+	})
+	if !info(t, c, "aof_enabled:1") || !info(t, c, "aof_rewrite_in_progress:1") {
+		t.Fatal("the server has ended its rewrite already: the test shows nothing")
+	}
+	late := open(t, server.URL())
+	if got := lacking(t, late, providers.DurableFsync); !strings.Contains(got, "may be the first one") {
+		t.Errorf("a provider that opens now: %q", got)
+	}
+	eventually(t, "the claim", func() bool { return lacking(t, p, providers.DurableFsync) == "" })
+	if !info(t, c, "aof_rewrite_in_progress:0") {
+		t.Error("claimed before the rewrite had ended")
+	}
+}
+
+func TestRoutineRewriteDoesNotShakeTheClaim(t *testing.T) {
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	for i := range 4 {
+		if err := c.Set(t.Context(), fmt.Sprint(i), "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configSet(t, c, "rdb-key-save-delay", "200000")
+	p := open(t, server.URL()+"?probe-interval=50ms")
+	before, err := p.Describe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:1") })
+	eventually(t, "the end of the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:0") })
+	after, err := p.Describe(t.Context())
+	if err != nil || after.Generation != before.Generation {
+		t.Errorf("the description changed: %+v, %v", after, err)
+	}
+	// Off and on again: the rewrite that runs then is the first one.
+	configSet(t, c, "appendonly", "no", "appendonly", "yes")
+	eventually(t, "the loss to be noticed", func() bool {
+		return strings.Contains(lacking(t, p, providers.DurableFsync), "may be the first one")
+	})
+	eventually(t, "the claim", func() bool { return lacking(t, p, providers.DurableFsync) == "" })
+}
+
+func TestRestartIsProbedAgain(t *testing.T) {
+	server := testbed.Redis(t)
+	p := open(t, server.URL()+"?probe-interval=1m")
+	s := openStore(t, p, "k")
+	// What was changed without redis.conf is as it was after a restart.
+	configSet(t, testbed.RedisClient(t, server), "appendfsync", "everysec")
+	p2 := open(t, server.URL()+"?probe-interval=1m")
+	if got := lacking(t, p2, providers.DurableFsync); got == "" {
+		t.Fatal("everysec was not seen")
+	}
+	s2 := openStore(t, p2, "k")
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a new connection", func() bool {
+		return one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil &&
+			one(t, s2, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
+	})
+	eventually(t, "the probe", func() bool { return lacking(t, p2, providers.DurableFsync) == "" })
+}
+
+func TestReplicasAreNoted(t *testing.T) {
+	primary := testbed.Redis(t)
+	testbed.Redis(t, testbed.RedisConf("replicaof "+strings.ReplaceAll(primary.Addr(), ":", " ")))
+	c := testbed.RedisClient(t, primary)
+	eventually(t, "the replica", func() bool {
+		text, err := c.Info(t.Context(), "replication").Result()
+		return err == nil && strings.Contains(text, "connected_slaves:1")
+	})
+	d, err := open(t, primary.URL()).Describe(t.Context())
+	if err != nil || !strings.Contains(fmt.Sprint(d.Notes), "promoting") {
+		t.Errorf("notes %q, %v", d.Notes, err)
+	}
+}
