@@ -170,11 +170,16 @@ func (e *Error) Is(target error) bool {
 // CodeOf returns the code of err: that of the [*Error] in its chain, that of
 // a context error, Internal for any other error, and 0 for nil.
 func CodeOf(err error) Code {
+	if err == nil {
+		return 0 // before the variables below, which cost an allocation each
+	}
+	return codeOf(err)
+}
+
+func codeOf(err error) Code {
 	var e *Error
 	var c Code
 	switch {
-	case err == nil:
-		return 0
 	case errors.As(err, &e):
 		return e.Code
 	case errors.As(err, &c):

@@ -33,6 +33,25 @@ func NewTelemetry(scope, metricName, provider string) *Telemetry {
 	return &Telemetry{tracer: otel.Tracer(scope), duration: duration, provider: provider}
 }
 
+// noSpan is the span of a call in a program that has no tracer provider.
+var noSpan = trace.SpanFromContext(context.Background())
+
+// placeholder is the tracer provider of a program that has installed none; nil
+// if one was installed before this package was initialised.
+var placeholder = func() trace.TracerProvider {
+	p := otel.GetTracerProvider()
+	_, span := p.Tracer("").Start(context.Background(), "")
+	defer span.End()
+	if span.SpanContext().IsValid() {
+		return nil
+	}
+	return p
+}()
+
+// traced reports whether the program has installed a tracer provider. Without
+// one, even an empty span costs three allocations a call.
+func traced() bool { return otel.GetTracerProvider() != placeholder }
+
 // Operation is one kind of call on one handle, with everything prebuilt that
 // its span and its metric need: a call builds no attribute.
 type Operation struct {
@@ -74,8 +93,10 @@ type Call struct {
 
 // Start begins a call. The options are for what only this call knows.
 func (o *Operation) Start(ctx context.Context) (context.Context, Call) {
-	c := Call{Operation: o}
-	c.ctx, c.Span = o.tracer.Start(ctx, o.span, o.start...)
+	c := Call{Operation: o, ctx: ctx, Span: noSpan}
+	if traced() {
+		c.ctx, c.Span = o.tracer.Start(ctx, o.span, o.start...)
+	}
 	if o.duration.Enabled(ctx) {
 		c.began = time.Now()
 	}

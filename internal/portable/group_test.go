@@ -1,0 +1,140 @@
+package portable
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fairlead.dev/providers"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// call is a driver call that answers every operation with its double.
+func double(_ context.Context, ops []int) []int {
+	out := make([]int, len(ops))
+	for i, op := range ops {
+		out[i] = 2 * op
+	}
+	return out
+}
+
+func TestGroupAnswersEveryCallerItsOwn(t *testing.T) {
+	for _, limits := range []providers.Limits{{}, {MaxBatch: 7, Pipelines: 1}, {MaxBatch: 64, Pipelines: 2}} {
+		g := NewGroup(limits, double)
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				for j := range 200 {
+					op := i*1000 + j
+					if r, err := g.Do(t.Context(), op); err != nil || r != 2*op {
+						t.Errorf("Do(%d) = %d, %v", op, r, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if err := g.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestGroupGathers shows that those who come during a call share the next.
+func TestGroupGathers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, func(ctx context.Context, ops []int) []int {
+			sizes = append(sizes, len(ops))
+			time.Sleep(time.Second)
+			return double(ctx, ops)
+		})
+		var wg sync.WaitGroup
+		for i := range 11 {
+			wg.Go(func() {
+				if _, err := g.Do(t.Context(), i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(sizes) != 3 || sizes[0] != 1 || sizes[1] != 8 || sizes[2] != 2 {
+			t.Errorf("calls of %v operations, want 1, 8, 2", sizes)
+		}
+	})
+}
+
+func TestGroupCallerGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var served []int
+		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, func(ctx context.Context, ops []int) []int {
+			served = append(served, ops...)
+			<-release
+			return double(ctx, ops)
+		})
+		answer := make(chan error, 4)
+		do := func(ctx context.Context, op int) {
+			go func() {
+				_, err := g.Do(ctx, op)
+				answer <- err
+			}()
+			synctest.Wait()
+		}
+		do(t.Context(), 1) // straight through
+		waiting, cancel := context.WithCancel(t.Context())
+		do(waiting, 2)
+		cancel()
+		if err := <-answer; !errors.Is(err, providers.Canceled) {
+			t.Errorf("gave up in the queue: %v, want canceled", err)
+		}
+		handedOver, cancel := context.WithCancel(t.Context())
+		do(handedOver, 3)
+		do(t.Context(), 4)
+		release <- struct{}{} // answers 1; 3 and 4 are handed over
+		synctest.Wait()
+		<-answer
+		cancel()
+		if err := <-answer; !errors.Is(err, providers.UnknownOutcome) {
+			t.Errorf("gave up after it was handed over: %v, want unknown outcome", err)
+		}
+		release <- struct{}{}
+		if err := <-answer; err != nil {
+			t.Errorf("a neighbour of one who gave up: %v", err)
+		}
+		if len(served) != 3 {
+			t.Errorf("served %v, want 1, 3 and 4", served)
+		}
+	})
+}
+
+func TestGroupClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, func(ctx context.Context, ops []int) []int {
+			time.Sleep(time.Second)
+			return double(ctx, ops)
+		})
+		answers := make(chan error, 2)
+		for i := range 2 {
+			go func() {
+				_, err := g.Do(t.Context(), i)
+				answers <- err
+			}()
+		}
+		synctest.Wait()
+		if err := g.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := errors.Join(<-answers, <-answers); err != nil {
+			t.Errorf("a call under way when Close was called: %v", err)
+		}
+		if _, err := g.Do(t.Context(), 1); !errors.Is(err, providers.Closed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
