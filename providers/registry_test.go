@@ -1,0 +1,135 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var opened Settings
+
+func init() {
+	Register(Scheme{
+		Name: "test",
+		Settings: append(PasswordSettings(),
+			Setting{Name: "flag", Kind: Bool, Default: "false"},
+			Setting{Name: "size", Kind: Int, Default: "5", Min: 1, Max: 10},
+			Setting{Name: "wait", Kind: Duration, Default: "2s", Min: int64(time.Millisecond)},
+			Setting{Name: "mode", Kind: Enum, Default: "a", Values: []string{"a", "b"}},
+			Setting{Name: "ca-file", Kind: File},
+		),
+		Open: func(_ context.Context, s Settings) (Provider, error) {
+			opened = s
+			return nil, nil
+		},
+	})
+}
+
+func TestOpenRejects(t *testing.T) {
+	for _, c := range []struct{ url, says string }{
+		{"", "no scheme"},
+		{"test", "no scheme"},
+		{"test:h", `no scheme followed by "://"`},
+		{"other://h", `unknown URL scheme "other"; linked in: test`},
+		{"test://h?sise=5", `unknown parameter "sise"; accepted: ca-file, flag, mode, password-env, password-file, size, wait`},
+		{"test://h?size=x", `parameter "size" has the value "x", which is not a whole number in range`},
+		{"test://h?size=0", "the least is 1"},
+		{"test://h?size=11", "the greatest is 10"},
+		{"test://h?size=1&size=2", `parameter "size" is given 2 times`},
+		{"test://h?wait=1", "a duration in range, as 1500ms"},
+		{"test://h?wait=0s", "the least is 1ms"},
+		{"test://h?flag=ja", "true or false"},
+		{"test://h?mode=c", "accepted: a, b"},
+		{"test://h?ca-file=/no/such", "no such file"},
+		{"test://h?size=%zz", "the query of the URL cannot be read"},
+		{"test://user:se:cr@et@h:x", "the URL cannot be read"},
+		{"test://:se%cret@h", "the URL cannot be read"},
+		{"test://a,,b", `the host ""`},
+		{"test://a,b:x", `the host "b:x"`},
+	} {
+		_, err := Open(t.Context(), c.url)
+		if !errors.Is(err, Invalid) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("Open(%q): %v; want Invalid and %q", c.url, err, c.says)
+		}
+		for _, secret := range []string{"se:cr", "et@h", "se%cret"} {
+			if err != nil && strings.Contains(err.Error(), secret) {
+				t.Errorf("Open(%q): the error shows a credential: %v", c.url, err)
+			}
+		}
+	}
+	if _, err := Open(t.Context(), "test://h", WithLogger(nil)); !errors.Is(err, Invalid) {
+		t.Errorf("WithLogger(nil): %v", err)
+	}
+}
+
+func TestOpenPassesSettings(t *testing.T) {
+	logger := slog.New(slog.DiscardHandler)
+	if _, err := Open(t.Context(), "test://u:p@h1:1,h2,[::1]/7?flag=true&wait=1500ms", WithLogger(logger)); err != nil {
+		t.Fatal(err)
+	}
+	s := opened
+	if !s.Bool("flag") || s.Int("size") != 5 || s.Duration("wait") != 1500*time.Millisecond || s.String("mode") != "a" {
+		t.Errorf("settings %+v", s)
+	}
+	if got := strings.Join(s.Hosts("9"), " "); got != "h1:1 h2:9 [::1]:9" {
+		t.Errorf("hosts %q", got)
+	}
+	if s.URL.Path != "/7" || s.URL.RawQuery != "" || s.Logger != logger || !s.Given("flag") || s.Given("size") {
+		t.Errorf("URL %q", s.URL.Redacted())
+	}
+}
+
+func TestPassword(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pw")
+	if err := os.WriteFile(file, []byte("from file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FAIRLEAD_TEST_PW", "from env")
+	for _, c := range []struct{ url, want, says string }{
+		{"test://h", "", ""},
+		{"test://u:from%20url@h", "from url", ""},
+		{"test://h?password-env=FAIRLEAD_TEST_PW", "from env", ""},
+		{"test://h?password-file=" + file, "from file", ""},
+		{"test://u:x@h?password-file=" + file, "", "more than one way"},
+		{"test://h?password-env=FAIRLEAD_NOT_SET", "", "is not set or empty"},
+		{"test://h?password-file=" + empty, "", "which is empty"},
+	} {
+		if _, err := Open(t.Context(), c.url); err != nil {
+			t.Fatal(err)
+		}
+		got, err := opened.Password()
+		if got != c.want || (err != nil) != (c.says != "") || (err != nil && !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %q, %v; want %q %q", c.url, got, err, c.want, c.says)
+		}
+	}
+}
+
+func FuzzParseURL(f *testing.F) {
+	for _, s := range []string{"mem://", "redis://u:p@h1:1,h2:2/0?x=y", "a://[::1]:5,b", "://", "x://@,"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := parseURL(s)
+		if err != nil {
+			if !errors.Is(err, Invalid) {
+				t.Errorf("%q: %v", s, err)
+			}
+			return
+		}
+		settings := Settings{URL: u}
+		for _, h := range settings.Hosts("1") {
+			if !strings.Contains(h, ":") {
+				t.Errorf("%q: host %q without a port", s, h)
+			}
+		}
+	})
+}
