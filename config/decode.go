@@ -166,7 +166,7 @@ func fromText(from reflect.Value, t reflect.Type) (any, error) {
 func unmarshalText(text string, t reflect.Type) (any, error) {
 	v := reflect.New(t)
 	if v.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)) != nil {
-		return nil, notA(t)
+		return nil, unfit("is not a valid " + t.String())
 	}
 	return v.Elem().Interface(), nil
 }

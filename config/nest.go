@@ -23,12 +23,18 @@ func place(group map[string]any, path []string, v any) {
 			group[name] = inner
 		}
 		place(inner, path[1:], v)
+	case isGroup && isMap(v):
+		for key, element := range v.(map[string]any) {
+			place(inner, []string{key}, element)
+		}
 	case taken:
 		group[name] = conflict{}
 	default:
 		group[name] = v
 	}
 }
+
+func isMap(v any) bool { _, ok := v.(map[string]any); return ok }
 
 // unnest is nest for a map whose values may be nested groups already.
 func unnest(m map[string]any, split func(string) []string) map[string]any {

@@ -116,7 +116,18 @@ func (n *node) plain(v reflect.Value) (any, bool) {
 	case n.elem != nil && !n.list:
 		return n.plainMap(v), true
 	}
-	return v.Interface(), true
+	return plainLeaf(v), true
+}
+
+// plainLeaf returns a value whose copies are equal to it: what has parts that
+// a copy by reflection loses becomes its text.
+func plainLeaf(v reflect.Value) any {
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok && isLeaf(v.Type()) {
+		if text, err := m.MarshalText(); err == nil {
+			return string(text)
+		}
+	}
+	return v.Interface()
 }
 
 func (n *node) plainFields(v reflect.Value) map[string]any {
@@ -162,6 +173,9 @@ func (c canon) value(path string, v any, n *node) (any, error) {
 		return c.group(path, v, n)
 	case []any:
 		return c.list(path, v, n)
+	}
+	if k := reflect.ValueOf(v).Kind(); n.group() && k != reflect.Map && k != reflect.Struct {
+		return nil, &Rejected{Key: path, Reason: "is a value; the struct has a group of keys there"}
 	}
 	return v, nil
 }

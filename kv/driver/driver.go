@@ -196,6 +196,12 @@ type Page struct {
 	// Revision is a place in the store's history at or before the moment of
 	// the first page: a watch after it misses nothing that the listing does
 	// not show. Empty if ClaimWatch is not claimed.
+	//
+	// Where ClaimWatchTxn is claimed but ClaimSnapshotList is not, it is
+	// exactly the Revision of the store's last event before that moment (one
+	// fixed value if there was none). A reader who applies to a listing the
+	// events up to the Revision of a later one then has the state of one
+	// moment.
 	Revision Revision
 }
 
