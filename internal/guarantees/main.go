@@ -1,0 +1,142 @@
+// Command guarantees writes the README's table of guarantees from what the
+// providers describe on real servers, so that it cannot drift.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/redis"
+)
+
+//go:generate go run . ../../README.md
+
+const (
+	begin = "<!-- guarantees: made by \"make generate\" -->"
+	end   = "<!-- end of guarantees -->"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: guarantees README.md")
+		os.Exit(2)
+	}
+	if err := rewrite(context.Background(), os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "guarantees:", err)
+		os.Exit(1)
+	}
+}
+
+// rewrite replaces the table in a file.
+func rewrite(ctx context.Context, file string) error {
+	old, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	fresh, err := replaced(ctx, string(old))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(fresh), 0o644)
+}
+
+// replaced returns the text with a fresh table between the marks.
+func replaced(ctx context.Context, text string) (string, error) {
+	before, rest, ok := strings.Cut(text, begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return "", fmt.Errorf("the marks %q and %q are not both there", begin, end)
+	}
+	columns, err := describeAll(ctx)
+	if err != nil {
+		return "", err
+	}
+	return before + begin + "\n\n" + markdown(columns) + "\n" + end + after, nil
+}
+
+// column is a provider as it was found in one configuration.
+type column struct {
+	title string
+	providers.Description
+}
+
+// describeAll opens every provider on a backend of its own.
+func describeAll(ctx context.Context) ([]column, error) {
+	always, err := testbed.StartRedis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer always.Close()
+	everysec, err := testbed.StartRedis(ctx, testbed.RedisConf("appendfsync everysec"))
+	if err != nil {
+		return nil, err
+	}
+	defer everysec.Close()
+	var columns []column
+	for _, c := range []struct{ title, url string }{
+		{"memory", "mem://name"},
+		{"redis, `appendfsync always`", always.URL()},
+		{"redis, `everysec`", everysec.URL()},
+	} {
+		d, err := describe(ctx, c.url)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, column{c.title, d})
+	}
+	return columns, nil
+}
+
+func describe(ctx context.Context, url string) (providers.Description, error) {
+	p, err := providers.Open(ctx, url)
+	if err != nil {
+		return providers.Description{}, err
+	}
+	defer p.Close(ctx)
+	return p.Describe(ctx)
+}
+
+// markdown returns a row for each claim of each facet.
+func markdown(columns []column) string {
+	var b strings.Builder
+	b.WriteString("| | what it says |")
+	for _, c := range columns {
+		fmt.Fprintf(&b, " %s |", c.title)
+	}
+	b.WriteString("\n|---|---|" + strings.Repeat("---|", len(columns)) + "\n")
+	for _, f := range providers.Facets() {
+		for _, info := range conformance.ClaimsOf(f) {
+			if !slices.Contains(providers.CommonClaims(), info) {
+				row(&b, columns, f, info)
+			}
+		}
+	}
+	for _, info := range providers.CommonClaims() {
+		row(&b, columns, providers.KV, info)
+	}
+	return b.String()
+}
+
+func row(b *strings.Builder, columns []column, f providers.Facet, info providers.ClaimInfo) {
+	fmt.Fprintf(b, "| `%s` | %s |", info.Claim, info.Rule)
+	for _, c := range columns {
+		fmt.Fprintf(b, " %s |", mark(c.Description, f, info.Claim))
+	}
+	b.WriteString("\n")
+}
+
+func mark(d providers.Description, f providers.Facet, c providers.Claim) string {
+	for _, fd := range conformance.Facets(d) {
+		if fd.Facet == f && fd.Has(c) {
+			return "yes"
+		}
+	}
+	return "–"
+}
