@@ -1,0 +1,233 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+)
+
+func init() { suites = append(suites, openErrors) }
+
+// openErrors is what errors are like, and what opening refuses.
+var openErrors = []Case{
+	{
+		Name: "open/require-claimed", Facet: Opening,
+		Rule: "a facet can be opened with all of its claims required",
+		Run: func(t *T) {
+			for _, u := range t.users() {
+				f, _ := facetOf(t.describe(t.Provider()), u.facet)
+				if err := t.tryOpen(u, requirements(f.Claims)...); err != nil {
+					t.Errorf("%s: what is claimed is required: %v", u.facet, err)
+				}
+			}
+		},
+	},
+	{
+		Name: "open/require-unknown", Facet: Opening,
+		Rule: "to require a claim that nobody makes fails with Unsupported, which names it",
+		Run: func(t *T) {
+			for _, u := range t.users() {
+				t.wantNamed(u, providers.Missing{Claim: "made.Up"})
+			}
+		},
+	},
+	{
+		Name: "open/require-missing", Facet: Opening,
+		Rule: "to require a claim that is missing fails with Unsupported, which names it, the reason and the remedy",
+		Run: func(t *T) {
+			for _, u := range t.users() {
+				f, _ := facetOf(t.run.description, u.facet)
+				for _, m := range f.Missing {
+					t.wantNamed(u, m)
+				}
+			}
+		},
+	},
+	{
+		Name: "open/require-unclaimed", Facet: Opening,
+		Rule: "to require any claim of the facet that is not claimed fails with Unsupported, which names it",
+		Run: func(t *T) {
+			for _, u := range t.users() {
+				f, _ := facetOf(t.run.description, u.facet)
+				for _, info := range ClaimsOf(u.facet) {
+					if !f.Has(info.Claim) {
+						t.wantNamed(u, providers.Missing{Claim: info.Claim})
+					}
+				}
+			}
+		},
+	},
+	{
+		Name: "open/facet-not-offered", Facet: Opening,
+		Rule: "a facet that is not described cannot be opened: Unsupported",
+		Run: func(t *T) {
+			for _, u := range allUsers {
+				if _, offered := facetOf(t.run.description, u.facet); !offered {
+					t.WantCode(string(u.facet), t.tryOpen(u), providers.Unsupported)
+				}
+			}
+		},
+	},
+	{
+		Name: "open/facet-cancelled", Facet: Opening,
+		Rule: "a call whose context has ended fails with Canceled; an opening may also work",
+		Run:  facetCancelled,
+	},
+	{
+		Name: "open/error-fields", Facet: Opening,
+		Rule: "an error carries its code, the operation and the provider, and says each of them once",
+		Run: func(t *T) {
+			name := t.describe(t.Provider()).Provider
+			for _, f := range t.provoked() {
+				checkError(t, f, name)
+			}
+		},
+	},
+	{
+		Name: "open/error-is", Facet: Opening,
+		Rule: "errors.Is finds the code of an error and no other, and the context's error for Canceled",
+		Run: func(t *T) {
+			for _, f := range t.provoked() {
+				for _, code := range providers.Codes() {
+					if errors.Is(f.err, code) != (code == f.want) {
+						t.Errorf("%s: errors.Is(%v, %s) is %v", f.what, f.err, code, code != f.want)
+					}
+				}
+				if errors.Is(f.err, context.Canceled) != (f.want == providers.Canceled) {
+					t.Errorf("%s: %v is context.Canceled: %v", f.what, f.err, f.want != providers.Canceled)
+				}
+			}
+		},
+	},
+	{
+		Name: "open/retry-advice", Facet: Opening,
+		Rule: "the advice on a retry is right: safe after Canceled, never after NotFound and Unsupported, after a read after Conflict",
+		Run: func(t *T) {
+			advice := map[providers.Code]providers.Retry{
+				providers.Canceled: providers.RetrySafe, providers.NotFound: providers.RetryNever,
+				providers.Unsupported: providers.RetryNever, providers.Conflict: providers.RetryAfterRead,
+			}
+			for _, f := range t.provoked() {
+				if got := providers.CodeOf(f.err).Retry(); got != advice[f.want] {
+					t.Errorf("%s: %v: a retry is %s, want %s", f.what, f.err, got, advice[f.want])
+				}
+			}
+		},
+	},
+}
+
+// failure is a call that failed, with the code that it must have.
+type failure struct {
+	what string
+	err  error
+	want providers.Code
+}
+
+// provoked makes calls fail in all the ways that a client can bring about on
+// any provider.
+func (t *T) provoked() []failure {
+	ended, cancel := context.WithCancel(t.ctx)
+	cancel()
+	var all []failure
+	for _, u := range t.users() {
+		all = append(all,
+			failure{string(u.facet) + ": a call with a canceled context", t.opened(u, t.Provider()).use(ended), providers.Canceled},
+			failure{string(u.facet) + ": opening with made.Up required", t.tryOpen(u, providers.Claim("made.Up")), providers.Unsupported})
+		switch u.facet {
+		case providers.KV:
+			all = append(all, t.failuresKV()...)
+		case providers.Config:
+			_, err := t.Source(t.Name()).Get(t.ctx, "missing")
+			all = append(all, failure{"config: Get of a missing key", err, providers.NotFound})
+		}
+	}
+	return all
+}
+
+func (t *T) failuresKV() []failure {
+	s := t.Store()
+	_, err := s.Get(t.ctx, "missing")
+	all := []failure{{"kv: Get of a missing key", err, providers.NotFound}}
+	if s.Describe().Has(kv.CAS) {
+		_, err = s.Put(t.ctx, "k", nil)
+		t.Must(err)
+		_, err = s.Create(t.ctx, "k", nil)
+		all = append(all, failure{"kv: Create of an existing key", err, providers.Conflict})
+	}
+	return all
+}
+
+func checkError(t *T, f failure, provider string) {
+	var e *providers.Error
+	if !errors.As(f.err, &e) {
+		t.Errorf("%s: %v (%T) is no *providers.Error", f.what, f.err, f.err)
+		return
+	}
+	facet, _, _ := strings.Cut(f.what, ":")
+	if !slices.Contains(providers.Codes(), e.Code) || !strings.HasPrefix(e.Op, facet+".") || e.Provider != provider {
+		t.Errorf("%s: code %q, operation %q of facet %s, provider %q; want provider %q", f.what, e.Code, e.Op, facet, e.Provider, provider)
+	}
+	text := f.err.Error()
+	for _, once := range []string{e.Op + ":", ": " + e.Provider + ":", ": " + e.Code.String()} {
+		if strings.Count(text, once) != 1 {
+			t.Errorf("%s: the text %q has %q %d times, want once", f.what, text, once, strings.Count(text, once))
+		}
+	}
+}
+
+// tryOpen opens a facet of the provider under a new name and closes it.
+func (t *T) tryOpen(u user, reqs ...providers.Requirement) error {
+	o, err := u.open(t.ctx, t.Provider(), t.Name(), reqs...)
+	if err == nil {
+		t.Cleanup(o.close)
+	}
+	return err
+}
+
+// wantNamed demands that a facet cannot be opened with a claim required, and
+// that the error says what the provider says of it.
+func (t *T) wantNamed(u user, m providers.Missing) {
+	err := t.tryOpen(u, m.Claim)
+	t.WantCode(string(u.facet)+": opening with "+string(m.Claim)+" required", err, providers.Unsupported)
+	if err == nil {
+		return
+	}
+	for _, part := range []string{string(m.Claim), m.Reason, m.Remedy} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: the error %q does not say %q", u.facet, err, part)
+		}
+	}
+}
+
+func requirements(claims []providers.Claim) []providers.Requirement {
+	reqs := make([]providers.Requirement, len(claims))
+	for i, c := range claims {
+		reqs[i] = c
+	}
+	return reqs
+}
+
+func facetCancelled(t *T) {
+	ended, cancel := context.WithCancel(t.ctx)
+	cancel()
+	for _, u := range t.users() {
+		name := t.Name()
+		opening := started(func() error {
+			o, err := u.open(ended, t.Provider(), name)
+			if err == nil {
+				t.Cleanup(o.close)
+			}
+			return err
+		})
+		t.wantSoon(string(u.facet)+": opening", opening, 0, providers.Canceled)
+		o := t.opened(u, t.Provider())
+		t.wantSoon(string(u.facet)+": a call", started(func() error { return o.use(ended) }), providers.Canceled)
+		if o.block != nil {
+			t.wantSoon(string(u.facet)+": a call that waits", started(func() error { return o.block(ended) }), providers.Canceled)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package mutants
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, openLifeMutants, openErrorMutants) }
+
+// leak is how long a goroutine that is leaked lives, so that the tests of the
+// mutants end with none.
+const leak = 15 * time.Second
+
+// openLifeMutants open, wait and close wrongly.
+var openLifeMutants = []Mutant{
+	{
+		Name: "open-await-waits", Breaks: "Await waits although the generation is an old one", Caught: []string{"open/await-differs"},
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, _ uint64) (providers.Description, error) {
+			return next(ctx, 1)
+		}}),
+	},
+	{
+		Name: "open-await-impatient", Breaks: "Await answers though nothing changed", Caught: []string{"open/await-blocks"},
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, _ uint64) (providers.Description, error) {
+			return next(ctx, 0)
+		}}),
+	},
+	{
+		Name: "open-await-deaf", Breaks: "Await does not look at its context", Caught: []string{"open/await-cancel"},
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (providers.Description, error) {
+			return next(context.WithoutCancel(ctx), g)
+		}}),
+	},
+	{
+		Name: "open-await-outlives", Breaks: "Await is not woken by Close", Caught: []string{"open/await-closed"},
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (providers.Description, error) {
+			d, err := next(ctx, g)
+			if providers.CodeOf(err) == providers.Closed {
+				<-ctx.Done()
+			}
+			return d, err
+		}}),
+	},
+	{
+		Name: "open-one-for-all", Breaks: "all Opens return the same provider", Caught: []string{"open/second"},
+		Open: func() conformance.Opener {
+			var only atomic.Pointer[providers.Provider]
+			return func(ctx context.Context) (providers.Provider, error) {
+				if p := only.Load(); p != nil {
+					return *p, nil
+				}
+				p, err := providers.Open(ctx, "mem://")
+				if err == nil {
+					only.Store(&p)
+				}
+				return p, err
+			}
+		}(),
+	},
+	{
+		Name: "open-five-at-most", Breaks: "five providers at most can be open at once", Caught: []string{"open/concurrent"},
+		Open: atMost(5),
+	},
+	{
+		Name: "open-close-once", Breaks: "a second Close fails", Caught: []string{"open/close-twice"},
+		Open: withHooksOf(func() hooks {
+			var closed atomic.Bool
+			return hooks{close: func(ctx context.Context, next func(context.Context) error) error {
+				if closed.Swap(true) {
+					return providers.Errorf(providers.Closed, "the provider is closed")
+				}
+				return next(ctx)
+			}}
+		}),
+	},
+	{
+		Name: "open-close-does-nothing", Breaks: "Close releases nothing",
+		Caught: []string{
+			"open/closed", "kv/closed-provider", "kv/closed-provider-wakes", "pubsub/closed-provider", "pubsub/closed-provider-wakes",
+			"rpc/closed-provider", "rpc/closed-provider-wakes", "config/closed-provider", "config/closed-provider-wakes",
+		},
+		Open: withHooks(hooks{close: func(context.Context, func(context.Context) error) error { return nil }}),
+	},
+	{
+		Name: "open-cancelled-misnamed", Breaks: "an Open with a canceled context fails with Internal", Caught: []string{"open/cancelled"},
+		Open: func(ctx context.Context) (providers.Provider, error) {
+			if ctx.Err() != nil {
+				return nil, providers.Errorf(providers.Internal, "unexpected end of the conversation")
+			}
+			return providers.Open(ctx, "mem://")
+		},
+	},
+	{
+		Name: "open-handle-leaks", Breaks: "every store leaves a goroutine", Caught: []string{"open/goroutines-handles"},
+		Open: withHooks(hooks{store: func(context.Context, *string) error {
+			go time.Sleep(leak)
+			return nil
+		}}),
+	},
+	{
+		Name: "open-provider-leaks", Breaks: "every provider leaves a goroutine", Caught: []string{"open/goroutines-providers"},
+		Open: func(ctx context.Context) (providers.Provider, error) {
+			go time.Sleep(leak)
+			return providers.Open(ctx, "mem://")
+		},
+	},
+	{
+		Name: "open-as-anything", Breaks: "As is true for every type", Caught: []string{"open/as-foreign"},
+		Open: func(ctx context.Context) (providers.Provider, error) {
+			p, err := providers.Open(ctx, "mem://")
+			if err != nil {
+				return nil, err
+			}
+			return asAnything{p.(whole)}, nil
+		},
+	},
+	{
+		Name: "open-names-folded", Breaks: "names are folded to lower case", Caught: []string{"kv/names", "config/names", "pubsub/names"},
+		Open: withHooks(hooks{store: fold, topic: fold}),
+	},
+	{
+		Name: "open-dots-refused", Breaks: "names with a dot are refused", Caught: []string{"open/bad-names"},
+		Open: withHooks(hooks{topic: func(_ context.Context, name *string) error {
+			if strings.Contains(*name, ".") {
+				return providers.Errorf(providers.Invalid, "no dots in a topic's name")
+			}
+			return nil
+		}}),
+	},
+}
+
+type asAnything struct{ whole }
+
+func (asAnything) As(any) bool { return true }
+
+func fold(_ context.Context, name *string) error {
+	*name = strings.ToLower(*name)
+	return nil
+}
+
+// atMost opens memory providers, n at once.
+func atMost(n int64) conformance.Opener {
+	var open atomic.Int64
+	return func(ctx context.Context) (providers.Provider, error) {
+		if open.Add(1) > n {
+			open.Add(-1)
+			return nil, providers.Errorf(providers.Unavailable, "%d connections at most", n)
+		}
+		return withHooks(hooks{close: func(ctx context.Context, next func(context.Context) error) error {
+			open.Add(-1)
+			return next(ctx)
+		}})(ctx)
+	}
+}
+
+// openErrorMutants fail wrongly.
+var openErrorMutants = []Mutant{
+	{
+		Name: "open-error-vendors-op", Breaks: "errors name the vendor's command as the operation", Caught: []string{"open/error-fields"},
+		Open: withStoreErrors(func(e *providers.Error) error { e.Op = "GET"; return e }),
+	},
+	{
+		Name: "open-error-twice", Breaks: "errors say their code twice", Caught: []string{"open/error-fields"},
+		Open: withStoreErrors(func(e *providers.Error) error { e.Message = "kv.Get: memory: " + e.Error(); return e }),
+	},
+	{
+		Name: "open-error-bare", Breaks: "errors are no *providers.Error", Caught: []string{"open/error-is", "open/retry-advice"},
+		Open: withStoreErrors(func(e *providers.Error) error { return fmt.Errorf("refused: %v", e) }),
+	},
+	{
+		Name: "open-error-retryable", Breaks: "a missing key is said to be unavailable", Caught: []string{"open/retry-advice"},
+		Open: withStoreErrors(func(e *providers.Error) error { e.Code = providers.Unavailable; return e }),
+	},
+	{
+		Name: "open-cancel-unseen", Breaks: "a listing does not look at its context", Caught: []string{"open/facet-cancelled"},
+		Open: withStore(func(s driver.Store) driver.Store { return deafList{s} }),
+	},
+}
+
+// withStoreErrors opens memory providers whose stores' errors are changed.
+func withStoreErrors(change func(*providers.Error) error) conformance.Opener {
+	return withStore(func(s driver.Store) driver.Store {
+		return store{Store: s, out: func(_ driver.Op, r *driver.Result) {
+			if e, ok := r.Err.(*providers.Error); ok {
+				own := *e
+				r.Err = change(&own)
+			}
+		}}
+	})
+}
+
+type deafList struct{ driver.Store }
+
+func (s deafList) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
+	return s.Store.List(context.WithoutCancel(ctx), r)
+}
