@@ -46,6 +46,9 @@ func (l listing) read(ctx context.Context, watched bool) (*view, error) {
 
 func (l listing) attempt(ctx context.Context, watched bool) (*view, error) {
 	v, err := l.pages(ctx)
+	if err == nil && v.place == "" {
+		v, err = l.placeless(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +62,22 @@ func (l listing) attempt(ctx context.Context, watched bool) (*view, error) {
 		v.close(ctx)
 		return nil, err
 	}
+	return v, nil
+}
+
+// placeless is for a store that cannot name its place, as one whose data was
+// removed behind the provider's back: it is watched first and listed then.
+func (l listing) placeless(ctx context.Context) (*view, error) {
+	watcher, err := l.store.Watch(ctx, kvdriver.WatchRequest{})
+	if err != nil {
+		return nil, err
+	}
+	v, err := l.pages(ctx)
+	if err != nil {
+		(&view{watcher: watcher}).close(ctx)
+		return nil, err
+	}
+	v.watcher = watcher
 	return v, nil
 }
 

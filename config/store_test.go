@@ -1,0 +1,204 @@
+package config_test
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"fairlead.dev/config"
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+// altered is a provider that claims less, and whose store may do less.
+type altered struct {
+	kvdriver.Provider
+	without []providers.Claim
+	alter   func(kvdriver.Store) kvdriver.Store
+}
+
+func (a altered) Describe(ctx context.Context) (providers.Description, error) {
+	d, err := a.Provider.Describe(ctx)
+	for i := range d.Facets {
+		d.Facets[i].Claims = slices.DeleteFunc(d.Facets[i].Claims, func(c providers.Claim) bool { return slices.Contains(a.without, c) })
+	}
+	return d, err
+}
+
+func (a altered) OpenStore(ctx context.Context, c kvdriver.StoreConfig) (kvdriver.Store, error) {
+	s, err := a.Provider.OpenStore(ctx, c)
+	if err != nil || a.alter == nil {
+		return s, err
+	}
+	return a.alter(s), nil
+}
+
+// moments lists one key a page, each page of another moment.
+type moments struct{ kvdriver.Store }
+
+func (m moments) List(ctx context.Context, r kvdriver.ListRequest) (kvdriver.Page, error) {
+	after := r.Token
+	all, err := m.Store.List(ctx, kvdriver.ListRequest{Limit: 1000})
+	if err != nil {
+		return all, err
+	}
+	i, _ := slices.BinarySearchFunc(all.Entries, after+"\x00", func(e kvdriver.Entry, key string) int { return strings.Compare(e.Key, key) })
+	if after == "" {
+		i = 0
+	}
+	page := kvdriver.Page{Revision: all.Revision}
+	if i < len(all.Entries) {
+		page.Entries, page.Token = all.Entries[i:i+1], all.Entries[i].Key
+	}
+	return page, nil
+}
+
+func torn(p providers.Provider) altered {
+	return altered{p.(kvdriver.Provider), []providers.Claim{kvdriver.ClaimSnapshotList},
+		func(s kvdriver.Store) kvdriver.Store { return moments{s} }}
+}
+
+// A listing whose pages show several moments still makes a snapshot of one,
+// however busy the store is.
+func TestSnapshotFromPagesOfManyMoments(t *testing.T) {
+	p := open(t, "mem://")
+	writer, reader := openSource(t, p), openSource(t, torn(p), config.Require(config.Snapshot))
+	done := make(chan struct{})
+	var writers sync.WaitGroup
+	writers.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			default:
+				set(t, writer, put("a", strconv.Itoa(i)), put("m"+strconv.Itoa(i%7), "x"), config.Delete("m"+strconv.Itoa((i+3)%7)), put("z", strconv.Itoa(i)))
+			}
+		}
+	})
+	for range 200 {
+		state, err := reader.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, z := string(state.Values["a"].Data), string(state.Values["z"].Data); a != z {
+			t.Errorf("a is %s while z is %s", a, z)
+			break
+		}
+	}
+	close(done)
+	writers.Wait()
+}
+
+func TestWatchStormPagesOfManyMoments(t *testing.T) { storm(t, torn(open(t, "mem://?history=4")), 300) }
+
+// A store that claims only List and Watch is a source that claims less.
+func TestSourceOnPlainStore(t *testing.T) {
+	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []providers.Claim{kvdriver.ClaimTxn, kvdriver.ClaimCAS, kvdriver.ClaimWatchTxn}}
+	s := openSource(t, p, config.Require(config.Write, config.DeleteVisible))
+	set(t, s, put("a", "1"), put("b", "2"), config.Delete("b"+"c"))
+	state, err := s.Snapshot(t.Context())
+	if err != nil || values(state) != "map[a:1 b:2]" {
+		t.Errorf("got %s, %v", values(state), err)
+	}
+	_, err = s.Set(t.Context(), config.PutIf("a", nil, ""))
+	wantCode(t, err, providers.Unsupported)
+	_, err = config.Open(t.Context(), p, "app", config.Require(config.Snapshot, config.AtomicSet))
+	wantCode(t, err, providers.Unsupported)
+	for _, word := range []string{"config.Snapshot", "kv.WatchTxn", "config.AtomicSet", "kv.Txn"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%v does not name %s", err, word)
+		}
+	}
+}
+
+// Without Txn a Set stops at the first change that fails.
+func TestSourceSetOneByOne(t *testing.T) {
+	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []providers.Claim{kvdriver.ClaimTxn}}
+	s := openSource(t, p, config.Require(config.CompareAndSet))
+	set(t, s, config.PutIf("a", []byte("1"), ""))
+	_, err := s.Set(t.Context(), config.PutIf("a", nil, ""), put("b", "1"))
+	wantCode(t, err, providers.Conflict)
+	_, err = s.Set(t.Context(), put("b", "1"), config.PutIf("a", nil, ""), put("c", "1"))
+	wantCode(t, err, providers.UnknownOutcome)
+	state, err := s.Snapshot(t.Context())
+	if err != nil || values(state) != "map[a:1 b:1]" {
+		t.Errorf("got %s, %v", values(state), err)
+	}
+	set(t, s, config.PutIf("a", []byte("2"), state.Values["a"].Version), config.DeleteIf("b", state.Values["b"].Version))
+}
+
+func TestOpenNeedsListAndWatch(t *testing.T) {
+	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []providers.Claim{kvdriver.ClaimWatch}}
+	_, err := config.Open(t.Context(), p, "app")
+	wantCode(t, err, providers.Unsupported)
+	if !strings.Contains(err.Error(), "kv.Watch") || strings.Contains(err.Error(), "kv.List") {
+		t.Errorf("%v does not name what is missing", err)
+	}
+}
+
+// silent is a store that goes away: calls fail, and its watchers go quiet as
+// one that reconnects without a word does.
+type silent struct {
+	kvdriver.Store
+	away *atomic.Bool
+}
+
+func (s silent) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result {
+	if s.away.Load() {
+		return []kvdriver.Result{{Err: errAway}}
+	}
+	return s.Store.Do(ctx, ops)
+}
+
+func (s silent) List(ctx context.Context, r kvdriver.ListRequest) (kvdriver.Page, error) {
+	if s.away.Load() {
+		return kvdriver.Page{}, errAway
+	}
+	return s.Store.List(ctx, r)
+}
+
+func (s silent) Watch(ctx context.Context, r kvdriver.WatchRequest) (kvdriver.Watcher, error) {
+	w, err := s.Store.Watch(ctx, r)
+	return silentWatcher{w, s.away}, err
+}
+
+type silentWatcher struct {
+	kvdriver.Watcher
+	away *atomic.Bool
+}
+
+// Next loses what comes while the store is away.
+func (w silentWatcher) Next(ctx context.Context) ([]kvdriver.Event, error) {
+	for {
+		events, err := w.Watcher.Next(ctx)
+		if err != nil || !w.away.Load() {
+			return events, err
+		}
+	}
+}
+
+var errAway = providers.Errorf(providers.Unavailable, "away")
+
+func TestWatchOutage(t *testing.T) {
+	p := open(t, "mem://")
+	writer := openSource(t, p)
+	var away atomic.Bool
+	w := watch[pair](t, config.From(altered{Provider: p.(kvdriver.Provider),
+		alter: func(s kvdriver.Store) kvdriver.Store { return silent{s, &away} }}, "app"))
+	away.Store(true)
+	eventually(t, "the outage in Health", func() bool { return w.Health().Layers[0].Unreachable != nil }, func() any { return w.Health() })
+	set(t, writer, both(7)...)
+	if w.Get().Left != 0 {
+		t.Errorf("a change passed a store that is away")
+	}
+	away.Store(false)
+	eventually(t, "the change made meanwhile", func() bool { return w.Get().Left == 7 && w.Err() == nil }, func() any { return w.Health() })
+	away.Store(true)
+	eventually(t, "the second outage", func() bool { return w.Err() != nil }, func() any { return w.Health() })
+	away.Store(false)
+	eventually(t, "recovery without a change", func() bool { return w.Err() == nil }, func() any { return w.Health() })
+}
