@@ -82,11 +82,11 @@ func (k topicKeys) all() []string { return []string{k.stream, k.meta, k.ids, k.o
 
 // groupKeys are the names of a group's keys. The lanes of the ordering keys
 // come behind the base as well; the scripts name them.
-type groupKeys struct{ base, due, leases, wake string }
+type groupKeys struct{ base, due, parked, wake string }
 
 func (k topicKeys) group(name string) groupKeys {
 	base := k.base + "group:" + name + ":"
-	return groupKeys{base: base, due: base + "due", leases: base + "leases", wake: base + "wake"}
+	return groupKeys{base: base, due: base + "due", parked: base + "parked", wake: base + "wake"}
 }
 
 // topicsKey names the set of topics. It is not in the topics' hash slots, so

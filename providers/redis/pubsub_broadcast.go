@@ -58,7 +58,7 @@ func (b *broadcast) take(limit int, now time.Time) ([]driver.Delivery, time.Time
 		}
 		d := decode(m.id, m.fields)
 		d.Attempt = m.attempt
-		d.Token = m.id + "/" + strconv.Itoa(m.attempt)
+		d.Token = token{id: m.id, attempt: strconv.Itoa(m.attempt)}.String()
 		out = append(out, d)
 	}
 	return out, b.pending.next()
@@ -143,11 +143,11 @@ func (b *broadcast) Settle(ctx context.Context, all []driver.Settlement) []error
 }
 
 func (b *broadcast) settle(st driver.Settlement, now time.Time) error {
-	id, attempt, err := parseToken(st.Token)
+	t, err := parseToken(st.Token)
 	if err != nil {
 		return err
 	}
-	m := b.pending.held(id, attempt)
+	m := b.pending.held(t.id, t.attempt)
 	if m == nil {
 		return lostLease()
 	}

@@ -3,12 +3,17 @@
 -- What waits to be handed out belongs to this consumer of the group.
 local WAITING = 'waiting'
 
+-- server_ms is the time in ms, with a fraction.
 local function server_ms()
   local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  return t[1] * 1000 + t[2] / 1000
 end
 
-local function digits(n) return string.format('%.0f', n) end
+local function digits(n) return string.format('%.0f', math.floor(n)) end
+
+-- score_of is a time in ms as a score. The fraction keeps the i-th of a call
+-- behind those before it.
+local function score_of(ms, i) return string.format('%.3f', ms + i / 1000) end
 
 local function split_id(id) return string.match(id, '^(%d+)%-(%d+)$') end
 
@@ -32,27 +37,28 @@ local function to_map(flat)
   return m
 end
 
--- A lease is "ATTEMPT OWNER KEY"; the owner is empty while the message waits.
-local function lease_of(attempt, owner, key)
-  return attempt .. ' ' .. owner .. ' ' .. key
+-- What is known of a message that was handed out, or is to come again, is one
+-- member "ID ATTEMPT OWNER KEY" of the sorted set due; its score is when the
+-- lease or the delay ends. The owner is NOBODY while the message waits.
+local NOBODY = '-'
+
+local function member_of(id, attempt, owner, key)
+  return id .. ' ' .. attempt .. ' ' .. owner .. ' ' .. key
 end
 
-local function parse_lease(v)
-  if not v then return '0', '', '' end
-  return string.match(v, '^(%d+) (%S*) (.*)$')
-end
+local function parse_member(m) return string.match(m, '^(%S+) (%d+) (%S+) (.*)$') end
 
 local function lane_key(base, key) return base .. 'lane:' .. key end
 
 -- release takes a message out of the lane of its key, and makes the next one
 -- there due. It reports whether there is one.
-local function release(base, due, key, id, now)
+local function release(base, due, parked, key, id, now)
   if key == '' then return false end
   local lane = lane_key(base, key)
   redis.call('LREM', lane, 1, id)
   local next = redis.call('LINDEX', lane, 0)
-  if not next then return false end
-  redis.call('ZADD', due, 'NX', now, next)
+  if not next or redis.call('HDEL', parked, next) == 0 then return false end
+  redis.call('ZADD', due, now, member_of(next, 0, NOBODY, key))
   return true
 end
 
@@ -61,11 +67,13 @@ local function rouse(wake) redis.call('XADD', wake, 'MAXLEN', '=', 1, '*', 'w', 
 
 -- purge removes the state of a group, but for the group of the stream itself.
 local function purge(base)
-  for _, v in ipairs(redis.call('HVALS', base .. 'leases')) do
-    local _, _, key = parse_lease(v)
+  local due, parked = base .. 'due', base .. 'parked'
+  for _, key in ipairs(redis.call('HVALS', parked)) do redis.call('DEL', lane_key(base, key)) end
+  for _, m in ipairs(redis.call('ZRANGE', due, 0, -1)) do
+    local _, _, _, key = parse_member(m)
     if key ~= '' then redis.call('DEL', lane_key(base, key)) end
   end
-  redis.call('DEL', base .. 'leases', base .. 'due', base .. 'wake')
+  redis.call('DEL', due, parked, base .. 'wake')
 end
 
 local function size_of(fields)

@@ -119,7 +119,7 @@ func awaitLength(t *testing.T, tt topicTest, server *testbed.RedisServer, topic 
 
 func TestTrimOvertakesABroadcast(t *testing.T) {
 	server := testbed.Redis(t)
-	tt := newTopicTest(t, server, "retention", "1ms")
+	tt := newTopicTest(t, server, "retention", "200ms")
 	topic, s := tt.topic(), tt.subscribe(everything)
 	tt.sendBodies(topic, "a", "b")
 	tt.receiveBodies(s, "a")

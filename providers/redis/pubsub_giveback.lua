@@ -1,27 +1,27 @@
--- Makes what a consumer holds due at once, and removes the consumer when it
--- holds nothing any more.
--- KEYS: stream, due, leases, wake
--- ARGV: group, consumer, most messages (at most 1000)
--- Returns 1 if there may be more, else 0.
-local stream, due, leases, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, consumer, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- Makes what a consumer holds due at once, in steps, and with the last removes
+-- the consumer.
+-- KEYS: stream, due, wake
+-- ARGV: group, consumer, cursor ("0" to begin with), size of the step
+-- Returns the next cursor; "0" at the end.
+local stream, due, wake = KEYS[1], KEYS[2], KEYS[3]
+local group, consumer, step = ARGV[1], ARGV[2], ARGV[4]
 
-local pending = redis.pcall('XPENDING', stream, group, '-', '+', most, consumer)
-if pending.err then return 0 end -- the group is gone
-local now = server_ms()
-for i, p in ipairs(pending) do
-  local id = p[1]
-  local v = redis.call('HGET', leases, id)
-  local attempt, owner, key = parse_lease(v)
-  if not v then attempt = p[4] end
-  if not v or owner == consumer then
-    redis.call('HSET', leases, id, lease_of(attempt, '', key))
-    -- The fraction keeps the order of the stream among them.
-    redis.call('ZADD', due, now - 1 + i / 1024, id)
-  end
-  redis.call('XCLAIM', stream, group, WAITING, 0, id, 'JUSTID')
+-- Far enough in the past, and still in the order of the leases.
+local LONG_AGO = 1e12
+
+local function give_back(member, score)
+  local id, attempt, owner, key = parse_member(member)
+  if owner ~= consumer or redis.call('ZREM', due, member) == 0 then return end
+  redis.call('ZADD', due, score - LONG_AGO, member_of(id, attempt, NOBODY, key))
+  redis.pcall('XCLAIM', stream, group, WAITING, 0, id, 'JUSTID') -- the group may be gone
 end
+
+local scanned = redis.call('ZSCAN', due, ARGV[3], 'COUNT', step)
+for i = 1, #scanned[2], 2 do give_back(scanned[2][i], scanned[2][i + 1]) end
+if scanned[1] ~= '0' then return scanned[1] end
+
+local left = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer)
+if left.err then return '0' end -- the group is gone
+if #left == 0 then redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer) end
 rouse(wake)
-if #pending == most then return 1 end
-redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
-return 0
+return '0'

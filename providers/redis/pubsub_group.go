@@ -16,8 +16,8 @@ const (
 	// maxParked bounds the messages of a group that wait behind another one
 	// with their ordering key: beyond it, the group reads no new ones.
 	maxParked = 10_000
-	// giveBackChunk is how many messages one call gives back.
-	giveBackChunk = 500
+	// giveBackStep is about how many messages one call looks at.
+	giveBackStep = 500
 	// closeWait bounds how long Close waits for a call under way.
 	closeWait = time.Second
 )
@@ -87,7 +87,7 @@ func (s *groupSubscription) pull(limit int) error {
 		return err
 	}
 	l, err := s.ask(limit)
-	if err == nil && len(list(at(l, 1))) == 0 {
+	if err == nil && len(l) > 3 {
 		s.rest(l)
 	}
 	return err
@@ -123,7 +123,7 @@ func (s *groupSubscription) begin() bool {
 func (s *groupSubscription) ask(limit int) ([]any, error) {
 	sent := time.Now()
 	reply, err := s.p.run(context.Background(), nil, receiveScript,
-		[]string{s.keys.stream, s.keys.meta, s.group.due, s.group.leases, s.group.wake},
+		[]string{s.keys.stream, s.keys.meta, s.group.due, s.group.parked, s.group.wake},
 		s.config.Group, s.consumer, s.epoch, limit, ceilMs(s.config.AckDeadline), s.group.base, maxReceiveBytes, maxParked)
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
@@ -148,10 +148,12 @@ func (s *groupSubscription) accept(l []any, until time.Time) error {
 	default:
 		return unexpectedReply(l)
 	}
-	for _, m := range list(at(l, 1)) {
-		s.leased = append(s.leased, leased{newDelivery(list(m)), until})
+	for flat := list(at(l, 2)); len(flat) > 3; {
+		fields := min(3+int(number(flat[2])), len(flat))
+		s.leased = append(s.leased, leased{newDelivery(text(flat[0]), number(flat[1]), flat[3:fields]), until})
+		flat = flat[fields:]
 	}
-	if number(at(l, 2)) > 0 {
+	if number(at(l, 1)) > 0 {
 		return lostMessages()
 	}
 	return nil
@@ -161,12 +163,10 @@ func lostMessages() error {
 	return providers.Errorf(providers.Compacted, "messages of this subscription are gone from the server; it goes on behind them")
 }
 
-// newDelivery makes a delivery from {id, attempt, fields}.
-func newDelivery(l []any) driver.Delivery {
-	id, attempt := text(at(l, 0)), number(at(l, 1))
-	d := decode(id, list(at(l, 2)))
+func newDelivery(id string, attempt int64, fields []any) driver.Delivery {
+	d := decode(id, fields)
 	d.Attempt = int(attempt)
-	d.Token = id + "/" + strconv.FormatInt(attempt, 10)
+	d.Token = token{id, strconv.FormatInt(attempt, 10), keyOf(fields)}.String()
 	return d
 }
 
@@ -194,15 +194,15 @@ func (s *groupSubscription) Settle(ctx context.Context, all []driver.Settlement)
 		return errs
 	}
 	m := s.p.newMark()
-	args := []any{m, s.config.Group, s.consumer, s.group.base, longestWait.Milliseconds()}
+	args := []any{m, s.config.Group, s.group.base, longestWait.Milliseconds()}
 	var sent []int
 	for i, st := range all {
-		id, attempt, err := parseToken(st.Token)
+		t, err := parseToken(st.Token)
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		args = append(args, int(st.Kind), id, attempt, ceilMs(s.delay(st)))
+		args = append(args, int(st.Kind), t.member(s.consumer), t.id, t.key, ceilMs(s.delay(st)))
 		sent = append(sent, i)
 	}
 	if len(sent) > 0 {
@@ -222,7 +222,7 @@ func (s *groupSubscription) delay(st driver.Settlement) time.Duration {
 // settle puts the outcome of the settlements in args where sent says.
 func (s *groupSubscription) settle(ctx context.Context, m *mark, args []any, sent []int, errs []error) {
 	reply, err := s.p.run(ctx, m, settleScript,
-		[]string{s.keys.stream, s.group.due, s.group.leases, s.group.wake}, args...)
+		[]string{s.keys.stream, s.group.due, s.group.parked, s.group.wake}, args...)
 	codes := list(reply)
 	if err == nil && len(codes) != len(sent) {
 		err = unexpectedReply(reply)
@@ -241,24 +241,38 @@ func lostLease() error {
 	return providers.Errorf(providers.Conflict, "the lease of this delivery was lost or is settled")
 }
 
-// parseToken splits a token of newDelivery.
-func parseToken(token string) (id, attempt string, err error) {
-	id, attempt, _ = strings.Cut(token, "/")
-	if !isStreamID(id) || !isUint(attempt) {
-		return "", "", invalid("token %.100q is not one of a delivery", token)
+// token says which delivery it was: the id of the entry, the attempt, and the
+// ordering key, for a group as the server has it.
+type token struct{ id, attempt, key string }
+
+func (t token) String() string { return t.id + "/" + t.attempt + "/" + t.key }
+
+// member is what the scripts keep of the delivery while the consumer holds it.
+func (t token) member(consumer string) string {
+	return t.id + " " + t.attempt + " " + consumer + " " + t.key
+}
+
+func parseToken(s string) (token, error) {
+	id, rest, _ := strings.Cut(s, "/")
+	attempt, key, ok := strings.Cut(rest, "/")
+	if !ok || !isStreamID(id) || !isUint(attempt) {
+		return token{}, invalid("token %.100q is not one of a delivery", s)
 	}
-	return id, attempt, nil
+	return token{id, attempt, key}, nil
 }
 
 // Close implements the pubsub driver's Subscription.
 func (s *groupSubscription) Close(ctx context.Context) error {
 	s.end()
 	s.awaitAsking(ctx)
-	for {
-		more, err := s.p.run(ctx, nil, giveBackScript,
-			[]string{s.keys.stream, s.group.due, s.group.leases, s.group.wake}, s.config.Group, s.consumer, giveBackChunk)
-		if err != nil || number(more) == 0 {
+	for cursor := "0"; ; {
+		reply, err := s.p.run(ctx, nil, giveBackScript,
+			[]string{s.keys.stream, s.group.due, s.group.wake}, s.config.Group, s.consumer, cursor, giveBackStep)
+		if err != nil {
 			return err
+		}
+		if cursor = text(reply); cursor == "0" {
+			return nil
 		}
 	}
 }

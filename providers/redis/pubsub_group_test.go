@@ -183,7 +183,7 @@ func TestGroupLanes(t *testing.T) {
 		t.Fatalf("attempt %d of a message that was parked, want 1", second.Attempt)
 	}
 	tt.close(a)
-	tt.ack(b, tt.receiveBodies(b, "x1", "y0")...) // in the order of giving back
+	tt.ack(b, tt.receiveBodies(b, "y0", "x1")...) // in the order of the leases
 	tt.ack(b, tt.receiveBodies(b, "x2")...)
 	tt.nothing(b)
 }

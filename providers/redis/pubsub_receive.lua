@@ -1,61 +1,63 @@
 -- Leases messages to a consumer of a group: first those that come again, then
 -- new ones.
--- KEYS: stream, meta, due, leases, wake
+-- KEYS: stream, meta, due, parked, wake
 -- ARGV: group, consumer, epoch, limit, lease in ms, base of the group's keys,
 --       most bytes, most parked messages
--- Returns status, messages as {id, attempt, fields}, number of those that are
--- gone; and if there are no messages: what to do ("wait", "again" or "full"),
--- ms until the next one is due (-1: none is), last ids of stream and wake.
-local stream, meta, due, leases, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- Returns status, number of messages that are gone, and the messages: id,
+-- attempt, number of field names and values, and those, of one after the other
+-- (one flat list, since every table of a reply costs time). If there are none,
+-- then what to do ("wait", "again" or "full"), ms until the next one is due
+-- (-1: none is), last ids of stream and wake.
+local stream, meta, due, parked, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, epoch, limit, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local base, max_bytes, max_parked = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
 -- So many messages are read at once: large ones go beyond the bytes by less.
-local CHUNK = 8
+local CHUNK = 16
 -- So many reads may park all that they find before the call answers.
 local MAX_READS = 64
 
 if redis.call('HGET', meta, 'epoch') ~= epoch then return { 'lost' } end
 
 local now = server_ms()
-local out, bytes, gone = {}, 0, 0
-local new_leases, new_due = {}, {}
+local out, count, bytes, gone = {}, 0, 0, 0
+local leases, ended = {}, {}
 
 local function hand(id, attempt, key, fields)
-  out[#out + 1] = { id, attempt, fields }
-  bytes = bytes + size_of(fields)
-  new_leases[#new_leases + 1] = id
-  new_leases[#new_leases + 1] = lease_of(attempt, consumer, key)
-  new_due[#new_due + 1] = now + lease
-  new_due[#new_due + 1] = id
+  count = count + 1
+  leases[2 * count - 1] = score_of(now + lease, count)
+  leases[2 * count] = member_of(id, attempt, consumer, key)
+  local n = #out
+  out[n + 1], out[n + 2], out[n + 3] = id, attempt, #fields
+  for i, v in ipairs(fields) do
+    out[n + 3 + i] = v
+    bytes = bytes + #v
+  end
 end
 
-local function room() return #out < limit and bytes < max_bytes end
+local function room() return count < limit and bytes < max_bytes end
 
 -- forget drops a message that is no longer pending: it was deleted from the
 -- stream, or acknowledged by somebody else's command.
 local function forget(id, key)
-  redis.call('ZREM', due, id)
-  redis.call('HDEL', leases, id)
-  release(base, due, key, id, now)
+  release(base, due, parked, key, id, now)
   if #redis.call('XRANGE', stream, id, id) == 0 then gone = gone + 1 end
 end
 
-local function hand_due(id, v)
-  local attempt, _, key = parse_lease(v)
+local function hand_due(member)
+  local id, attempt, _, key = parse_member(member)
   attempt = attempt + 1
   local claimed = redis.pcall('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', attempt)
   if claimed.err then return claimed.err end
-  if claimed[1] then hand(id, attempt, key, claimed[1][2]) else forget(id, key) end
+  ended[#ended + 1] = member
+  if not claimed[1] then return forget(id, key) end
+  hand(id, attempt, key, claimed[1][2])
 end
 
 local function take_due()
-  local ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)
-  if #ready == 0 then return end
-  local held = redis.call('HMGET', leases, unpack(ready))
-  for i, id in ipairs(ready) do
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)) do
     if not room() then return end
-    local err = hand_due(id, held[i])
+    local err = hand_due(member)
     if err then return err end
   end
 end
@@ -67,28 +69,25 @@ local function key_of(fields)
   return ''
 end
 
-local parked = redis.call('HLEN', leases) - redis.call('ZCARD', due)
-
 -- take_new hands a message out, or parks it behind another one of its key.
-local function take_new(id, fields)
-  local key = key_of(fields)
+local function take_new(entry)
+  local id, key = entry[1], key_of(entry[2])
   if key == '' or redis.call('RPUSH', lane_key(base, key), id) == 1 then
-    return hand(id, 1, key, fields)
+    return hand(id, 1, key, entry[2])
   end
-  redis.call('HSET', leases, id, lease_of(0, '', key))
+  redis.call('HSET', parked, id, key)
   redis.call('XCLAIM', stream, group, WAITING, 0, id, 'RETRYCOUNT', 0, 'JUSTID')
-  parked = parked + 1
 end
 
 local function read_new()
   for _ = 1, MAX_READS do
     if not room() then return 'again' end
-    if parked >= max_parked then return 'full' end
+    if redis.call('HLEN', parked) >= max_parked then return 'full' end
     local got = redis.pcall('XREADGROUP', 'GROUP', group, consumer,
-      'COUNT', math.min(limit - #out, CHUNK), 'STREAMS', stream, '>')
+      'COUNT', math.min(limit - count, CHUNK), 'STREAMS', stream, '>')
     if not got then return 'wait' end
     if got.err then return nil, got.err end
-    for _, e in ipairs(got[1][2]) do take_new(e[1], e[2]) end
+    for _, e in ipairs(got[1][2]) do take_new(e) end
   end
   return 'again'
 end
@@ -111,12 +110,12 @@ local todo
 todo, err = read_new()
 if err then return answer_error(err) end
 
-if #out > 0 then
-  redis.call('HSET', leases, unpack(new_leases))
-  redis.call('ZADD', due, unpack(new_due))
-  return { 'ok', out, gone }
+if #ended > 0 then redis.call('ZREM', due, unpack(ended)) end
+if count > 0 then
+  redis.call('ZADD', due, unpack(leases))
+  return { 'ok', gone, out }
 end
 local soonest = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local last_wake = redis.call('XREVRANGE', wake, '+', '-', 'COUNT', 1)[1]
-return { 'ok', out, gone, todo, soonest and math.ceil(math.max(soonest - now, 0)) or -1,
+return { 'ok', gone, out, todo, soonest and math.ceil(math.max(soonest - now, 0)) or -1,
   last_delivered(), last_wake and last_wake[1] or '0-0' }

@@ -1,56 +1,53 @@
 -- Acknowledges (1), gives back (2) and extends (3) what a consumer holds.
--- KEYS: stream, due, leases, wake
--- ARGV: mark of the call, group, consumer, base of the group's keys, longest
---       wait of a consumer in ms, then for each: kind, id, attempt, delay in ms
--- Returns for each 0, or 1 if the consumer does not hold it.
-local stream, due, leases, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, consumer, base, longest_wait = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local FIRST = 6
+-- KEYS: stream, due, parked, wake
+-- ARGV: mark of the call, group, base of the group's keys, longest wait of a
+--       consumer in ms, then for each: kind, member of due, id, key, delay in ms
+-- Returns for each 0, or 1 if there is no such member.
+local stream, due, parked, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local group, base, longest_wait = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local FIRST, STEP = 5, 5
 
 local now = server_ms()
-local out, acked, roused = {}, {}, false
+local out, acked, ended, roused = {}, {}, {}, false
 
-local ids = {}
-for at = FIRST, #ARGV, 4 do ids[#ids + 1] = ARGV[at + 1] end
-local held = {}
-for i, v in ipairs(redis.call('HMGET', leases, unpack(ids))) do held[ids[i]] = v end
+local members, held = {}, {}
+for at = FIRST, #ARGV, STEP do members[#members + 1] = ARGV[at + 1] end
+for i, score in ipairs(redis.call('ZMSCORE', due, unpack(members))) do held[members[i]] = score end
 
 local kinds = {}
 
-kinds['1'] = function(id, attempt, key)
-  held[id] = nil
+kinds['1'] = function(member, id, key)
+  held[member] = nil
   acked[#acked + 1] = id
-  roused = release(base, due, key, id, now) or roused
+  ended[#ended + 1] = member
+  roused = release(base, due, parked, key, id, now) or roused
 end
 
-kinds['2'] = function(id, attempt, key, delay)
-  held[id] = lease_of(attempt, '', key)
-  redis.call('HSET', leases, id, held[id])
-  redis.call('ZADD', due, now + delay, id)
+kinds['2'] = function(member, id, key, delay)
+  local _, attempt = parse_member(member)
+  held[member] = nil
+  ended[#ended + 1] = member
+  redis.call('ZADD', due, score_of(now + delay, #ended), member_of(id, attempt, NOBODY, key))
   redis.pcall('XCLAIM', stream, group, WAITING, 0, id, 'JUSTID')
   roused = roused or delay < longest_wait
 end
 
-kinds['3'] = function(id, attempt, key, delay)
-  redis.call('ZADD', due, now + delay, id)
+kinds['3'] = function(member, _, _, delay)
+  redis.call('ZADD', due, now + delay, member)
   roused = roused or delay < longest_wait
 end
 
-for at = FIRST, #ARGV, 4 do
-  local id = ARGV[at + 1]
-  local attempt, owner, key = parse_lease(held[id])
-  if owner == consumer and attempt == ARGV[at + 2] then
-    kinds[ARGV[at]](id, attempt, key, tonumber(ARGV[at + 3]))
+for at = FIRST, #ARGV, STEP do
+  local member = ARGV[at + 1]
+  if held[member] then
+    kinds[ARGV[at]](member, ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]))
     out[#out + 1] = 0
   else
     out[#out + 1] = 1
   end
 end
 
-if #acked > 0 then
-  redis.call('XACK', stream, group, unpack(acked))
-  redis.call('ZREM', due, unpack(acked))
-  redis.call('HDEL', leases, unpack(acked))
-end
+if #acked > 0 then redis.call('XACK', stream, group, unpack(acked)) end
+if #ended > 0 then redis.call('ZREM', due, unpack(ended)) end
 if roused then rouse(wake) end
 return out
