@@ -9,15 +9,17 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// place is how far a broadcast has read.
+// place is how far a broadcast has read: see pubsub_read.lua.
 type place struct {
 	position string
-	ordinal  int64  // how many messages the topic ever had up to there; -1: unknown
-	deleted  string // highest id that was deleted one by one, as far as known
+	ordinal  int64
+	deleted  string
+	seen     int64
 }
 
-func parsePlace(l []any) place {
-	return place{position: text(at(l, 0)), ordinal: number(at(l, 1)), deleted: text(at(l, 2))}
+func parsePlace(v any) place {
+	l := list(v)
+	return place{position: text(at(l, 0)), ordinal: number(at(l, 1)), deleted: text(at(l, 2)), seen: number(at(l, 3))}
 }
 
 // broadcast is a subscription without a group. The server knows nothing of it:
@@ -74,20 +76,20 @@ func (b *broadcast) pull(limit int) error {
 		return err
 	}
 	reply, err := b.p.run(context.Background(), nil, readScript, []string{b.keys.stream, b.keys.meta},
-		b.epoch, b.place.position, b.place.ordinal, b.place.deleted, limit, maxReceiveBytes)
+		b.epoch, b.place.position, b.place.ordinal, b.place.deleted, b.place.seen, limit, maxReceiveBytes)
 	if err != nil {
 		return err
 	}
 	l := list(reply)
 	switch text(at(l, 0)) {
 	case "ok":
-		b.place = parsePlace(l[1:])
-		if !b.add(list(at(l, 4))) {
+		b.place = parsePlace(at(l, 1))
+		if !b.add(list(at(l, 2))) {
 			b.block(longestWait, b.keys.stream, b.place.position)
 		}
 		return nil
 	case "gap":
-		b.place = parsePlace(l[1:])
+		b.place = parsePlace(at(l, 1))
 		return lostMessages()
 	case "lost":
 		b.epoch = ""

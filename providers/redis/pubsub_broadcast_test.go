@@ -124,20 +124,31 @@ func TestBroadcastIdleWhileTrimmed(t *testing.T) {
 // The server comes back with an older state than the one that was read.
 func TestBroadcastOfAServerSetBack(t *testing.T) {
 	server := testbed.Redis(t)
-	tt := newTopicTest(t, server)
-	topic, s := tt.topic(), tt.subscribe(everything)
-	tt.sendBodies(topic, "0")
 	c := testbed.RedisClient(t, server)
-	old, err := c.Dump(t.Context(), ordersStream).Result()
-	if err != nil {
-		t.Fatal(err)
+	for name, later := range map[string][]string{
+		"nothing since": nil, "fewer than lost": {"3"}, "as many": {"3", "4"}, "more": {"3", "4", "5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			flush(t, server)
+			tt := newTopicTest(t, server)
+			topic, s := tt.topic(), tt.subscribe(everything)
+			tt.sendBodies(topic, "0")
+			old, err := c.Dump(t.Context(), ordersStream).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.sendBodies(topic, "1", "2")
+			tt.ack(s, tt.receiveBodies(s, "0", "1", "2")...)
+			if err := c.RestoreReplace(t.Context(), ordersStream, 0, old).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if later != nil {
+				tt.sendBodies(topic, later...)
+			}
+			tt.gap(s)
+			tt.sendBodies(topic, "last")
+			tt.ack(s, tt.receiveBodies(s, append(later, "last")...)...)
+			tt.nothing(s)
+		})
 	}
-	tt.sendBodies(topic, "1", "2")
-	tt.receiveBodies(s, "0", "1", "2")
-	if err := c.RestoreReplace(t.Context(), ordersStream, 0, old).Err(); err != nil {
-		t.Fatal(err)
-	}
-	tt.sendBodies(topic, "3")
-	tt.gap(s)
-	tt.receiveBodies(s, "3")
 }

@@ -67,13 +67,12 @@ local function rouse(wake) redis.call('XADD', wake, 'MAXLEN', '=', 1, '*', 'w', 
 
 -- purge removes the state of a group, but for the group of the stream itself.
 local function purge(base)
-  local due, parked = base .. 'due', base .. 'parked'
-  for _, key in ipairs(redis.call('HVALS', parked)) do redis.call('DEL', lane_key(base, key)) end
-  for _, m in ipairs(redis.call('ZRANGE', due, 0, -1)) do
+  local due = base .. 'due'
+  for _, m in ipairs(redis.call('ZRANGE', due, 0, -1)) do -- the first of each lane
     local _, _, _, key = parse_member(m)
     if key ~= '' then redis.call('DEL', lane_key(base, key)) end
   end
-  redis.call('DEL', due, parked, base .. 'wake')
+  redis.call('DEL', due, base .. 'parked', base .. 'wake')
 end
 
 local function size_of(fields)

@@ -71,6 +71,29 @@ func TestPubsubOfAServerThatHangs(t *testing.T) {
 	}
 }
 
+// The server leases a message for a Receive that has given up: the next one
+// gets it, though the lease is long.
+func TestGroupReceiveThatGaveUpLosesNothing(t *testing.T) {
+	server := testbed.Redis(t)
+	tt := newTopicTest(t, server)
+	s := tt.subscribe(group)
+	tt.sendBodies(tt.topic(), "a", "b")
+	tt.ack(s, tt.receiveBodies(s, "a")...) // the connection and the script are there
+	if err := server.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := s.Receive(ctx, 1)
+	wants(t, err, providers.DeadlineExceeded)
+	if err := server.Continue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := tt.receiveBodies(s, "b")[0]; d.Attempt != 1 {
+		t.Fatalf("attempt %d, want 1", d.Attempt)
+	}
+}
+
 func TestTrimKeepsWhatIsPending(t *testing.T) {
 	server := testbed.Redis(t)
 	tt := newTopicTest(t, server, "retention", "1ms")

@@ -36,6 +36,10 @@ func (h *handle) ready(ctx context.Context) error {
 // trimEvery is how often a handle looks for messages that need not be kept.
 const trimEvery = time.Second
 
+// vanishedAfter is how long a consumer that holds nothing is not heard of
+// until it is taken for gone. One that was not is made anew when it comes back.
+const vanishedAfter = time.Hour
+
 // trimmer drops what need not be kept, now and then, along with other calls.
 type trimmer struct {
 	p    *provider
@@ -49,10 +53,15 @@ func (t *trimmer) perhaps(ctx context.Context) {
 	if now.UnixNano() < next || !t.next.CompareAndSwap(next, now.Add(trimEvery).UnixNano()) {
 		return
 	}
-	_, err := t.p.run(ctx, nil, trimScript, []string{t.keys.stream, t.keys.meta}, ceilMs(t.p.config.pubsub.retention))
-	if err != nil {
+	if err := t.trim(ctx, vanishedAfter); err != nil {
 		t.p.logger.DebugContext(ctx, "redis: trimming a topic failed", "key", t.keys.stream, "error", err)
 	}
+}
+
+func (t *trimmer) trim(ctx context.Context, vanished time.Duration) error {
+	_, err := t.p.run(ctx, nil, trimScript, []string{t.keys.stream, t.keys.meta},
+		ceilMs(t.p.config.pubsub.retention), ceilMs(vanished))
+	return err
 }
 
 // ceilMs returns d in milliseconds, rounded up.

@@ -118,11 +118,16 @@ func (u until) await(ctx context.Context, h *handle) {
 // block waits until one of the streams has an entry behind the id given for
 // it, or for d. It is a hint: what is there is then looked at anew.
 func (h *handle) block(d time.Duration, streams ...string) {
+	args := []any{"xread", "count", 1, "block", max(1, ceilMs(d)), "streams"}
+	for _, s := range streams {
+		args = append(args, s)
+	}
 	ctx, cancel := context.WithTimeout(h.life, d+waitGrace)
 	defer cancel()
-	node, err := primary(ctx, h.p.waiters, streams[0])
+	cmd := goredis.NewCmd(ctx, args...)
+	err := h.p.wait(ctx, streams[0], cmd)
 	if err == nil {
-		err = node.XRead(ctx, &goredis.XReadArgs{Streams: streams, Count: 1, Block: max(d, time.Millisecond)}).Err()
+		err = cmd.Err()
 	}
 	if err != nil && err != goredis.Nil {
 		pause(ctx, busyPause)

@@ -3,8 +3,7 @@
 -- KEYS: stream, meta, ids, older ids
 -- ARGV: random text, start ("none", "new", "earliest", "id" or "position"),
 --       id, group (empty for a broadcast), base of the group's keys
--- Returns status, epoch, and for a broadcast: position, ordinal of the message
--- there (-1 if unknown), highest id that was deleted one by one.
+-- Returns status, epoch, and for a broadcast its place: see pubsub_read.lua.
 local stream, meta, ids, older = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local random, start, wanted, group, base = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
@@ -45,8 +44,7 @@ local function check(position)
   if less(position, string.match(epoch, '^%d+') .. '-0') then return 'compacted' end
   if less(position, info['max-deleted-entry-id']) then return 'compacted' end
   local trimmed = redis.call('HGET', meta, 'trimmed') or '0-0'
-  if less(position, trimmed) then return 'compacted' end
-  -- Somebody else has trimmed the stream beyond the position.
+  -- A position that was trimmed itself is good if nothing behind it was.
   local behind = not first or less(position, first)
   if behind and removed > 0 and position ~= trimmed and position ~= last then return 'compacted' end
   return 'ok'
@@ -76,4 +74,4 @@ if not less(from, last) then
 elseif not first or less(from, first) then
   ordinal = removed
 end
-return { 'ok', epoch, from, ordinal, info['max-deleted-entry-id'] }
+return { 'ok', epoch, { from, ordinal, info['max-deleted-entry-id'], 0 } }

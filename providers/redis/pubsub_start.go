@@ -57,7 +57,7 @@ func parseJoin(reply any, position string) (join, error) {
 	l := list(reply)
 	switch text(at(l, 0)) {
 	case "ok":
-		return join{epoch: text(at(l, 1)), place: parsePlace(l[2:])}, nil
+		return join{epoch: text(at(l, 1)), place: parsePlace(at(l, 2))}, nil
 	case "invalid":
 		return join{}, invalidPosition(position)
 	case "compacted":

@@ -91,15 +91,22 @@ func TestDedupe(t *testing.T) {
 }
 
 func TestDedupeEndsWithTheTopic(t *testing.T) {
-	tt := newTopicTest(t, testbed.Redis(t))
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	tt := newTopicTest(t, server)
 	topic := tt.topic()
 	m := driver.Message{ID: "one"}
-	tt.send(topic, m)
-	if err := tt.p.DeleteTopic(t.Context(), tt.name); err != nil {
-		t.Fatal(err)
-	}
-	if tt.send(topic, m)[0].Duplicate {
-		t.Fatal("an id of a topic that was deleted is remembered")
+	for name, remove := range map[string]func() error{
+		"DeleteTopic":        func() error { return tt.p.DeleteTopic(t.Context(), tt.name) },
+		"DEL by an operator": func() error { return c.Del(t.Context(), ordersStream).Err() },
+	} {
+		tt.send(topic, m)
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		if tt.send(topic, m)[0].Duplicate {
+			t.Fatalf("%s: an id of a topic that is gone is remembered", name)
+		}
 	}
 }
 

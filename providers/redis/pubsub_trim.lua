@@ -1,7 +1,8 @@
 -- Drops the messages that are older than the retention and that every group
--- has acknowledged.
+-- has acknowledged, and the consumers that hold nothing and were not heard of
+-- for long: their programs have ended without closing them.
 -- KEYS: stream, meta
--- ARGV: retention in ms
+-- ARGV: retention in ms, idle time of such a consumer in ms
 -- Returns the number of messages dropped.
 local stream, meta = KEYS[1], KEYS[2]
 
@@ -17,11 +18,22 @@ local function needed(g)
   return after(g['last-delivered-id'])
 end
 
+local function bury(group)
+  for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+    c = to_map(c)
+    if c['pending'] == 0 and c['idle'] >= tonumber(ARGV[2]) then
+      redis.call('XGROUP', 'DELCONSUMER', stream, group, c['name'])
+    end
+  end
+end
+
 if redis.call('EXISTS', stream) == 0 then return 0 end
 local bound = digits(math.max(server_ms() - tonumber(ARGV[1]), 0)) .. '-0'
 for _, g in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-  local n = needed(to_map(g))
+  g = to_map(g)
+  local n = needed(g)
   if less(n, bound) then bound = n end
+  bury(g['name'])
 end
 local newest = redis.call('XREVRANGE', stream, '(' .. bound, '-', 'COUNT', 1)[1]
 if not newest then return 0 end
