@@ -10,7 +10,7 @@ import (
 // Rejected says why an update was not applied. It is the cause of an error
 // with the code Invalid. It holds no value.
 type Rejected struct {
-	Layer  string // whose content is at fault; empty if no single one is
+	Layer  string // whose content is at fault, or whose change Validate refused; empty if not known
 	Key    string // empty if no single one is at fault
 	Reason string
 	Err    error // of Validate or of the file's parser; may be nil

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -37,11 +36,18 @@ func (a altered) OpenStore(ctx context.Context, c kvdriver.StoreConfig) (kvdrive
 	return a.alter(s), nil
 }
 
-// moments lists one key a page, each page of another moment.
-type moments struct{ kvdriver.Store }
+// moments lists one key a page, each page of another moment: between is called
+// before every page but the first.
+type moments struct {
+	kvdriver.Store
+	between func()
+}
 
 func (m moments) List(ctx context.Context, r kvdriver.ListRequest) (kvdriver.Page, error) {
 	after := r.Token
+	if after != "" {
+		m.between()
+	}
 	all, err := m.Store.List(ctx, kvdriver.ListRequest{Limit: 1000})
 	if err != nil {
 		return all, err
@@ -57,43 +63,36 @@ func (m moments) List(ctx context.Context, r kvdriver.ListRequest) (kvdriver.Pag
 	return page, nil
 }
 
-func torn(p providers.Provider) altered {
+func torn(p providers.Provider, between func()) altered {
 	return altered{p.(kvdriver.Provider), []providers.Claim{kvdriver.ClaimSnapshotList},
-		func(s kvdriver.Store) kvdriver.Store { return moments{s} }}
+		func(s kvdriver.Store) kvdriver.Store { return moments{s, between} }}
 }
 
-// A listing whose pages show several moments still makes a snapshot of one,
-// however busy the store is.
+// A listing whose pages show several moments still makes a snapshot of one.
 func TestSnapshotFromPagesOfManyMoments(t *testing.T) {
 	p := open(t, "mem://")
-	writer, reader := openSource(t, p), openSource(t, torn(p), config.Require(config.Snapshot))
-	done := make(chan struct{})
-	var writers sync.WaitGroup
-	writers.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-done:
-				return
-			default:
-				set(t, writer, put("a", strconv.Itoa(i)), put("m"+strconv.Itoa(i%7), "x"), config.Delete("m"+strconv.Itoa((i+3)%7)), put("z", strconv.Itoa(i)))
-			}
-		}
-	})
-	for range 200 {
+	writer, n := openSource(t, p), 0
+	change := func() {
+		n++
+		set(t, writer, put("a", strconv.Itoa(n)), put("m"+strconv.Itoa(n%7), "x"), config.Delete("m"+strconv.Itoa((n+3)%7)), put("z", strconv.Itoa(n)))
+	}
+	change()
+	reader := openSource(t, torn(p, change), config.Require(config.Snapshot))
+	for range 50 {
+		before := n
 		state, err := reader.Snapshot(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a, z := string(state.Values["a"].Data), string(state.Values["z"].Data); a != z {
-			t.Errorf("a is %s while z is %s", a, z)
-			break
+		if a, z := string(state.Values["a"].Data), string(state.Values["z"].Data); a != z || n == before {
+			t.Fatalf("a is %s while z is %s, after %d changes", a, z, n-before)
 		}
 	}
-	close(done)
-	writers.Wait()
 }
 
-func TestWatchStormPagesOfManyMoments(t *testing.T) { storm(t, torn(open(t, "mem://?history=4")), 300) }
+func TestWatchStormPagesOfManyMoments(t *testing.T) {
+	storm(t, torn(open(t, "mem://?history=4"), func() {}), 300)
+}
 
 // A store that claims only List and Watch is a source that claims less.
 func TestSourceOnPlainStore(t *testing.T) {

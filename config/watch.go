@@ -205,7 +205,7 @@ func (w *Watcher[T]) take(u update) {
 		err = w.applyPending(l)
 	}
 	if err != nil {
-		err = invalid(err, opWatch)
+		err = invalid(inLayer(err, l), opWatch)
 		w.health.reject(u.layer, err)
 		w.report(err)
 	}
