@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -16,7 +17,10 @@ const waitersPoolSize = 10_000
 // options are those of a client. The vendor's own retries are off: a write
 // whose answer was lost would be applied twice. The protocol is RESP2, so
 // that no call has to look for pushed messages.
-func (c config) options(poolSize int, connected func()) *goredis.UniversalOptions {
+//
+// The timeout for reading is longer than that of our calls, whose deadlines are
+// to reach the connection as they are: see conn.go.
+func (c config) options(poolSize int, limit time.Duration, connected func()) *goredis.UniversalOptions {
 	return &goredis.UniversalOptions{
 		Addrs:                 c.hosts,
 		DB:                    c.db,
@@ -26,13 +30,14 @@ func (c config) options(poolSize int, connected func()) *goredis.UniversalOption
 		SentinelUsername:      c.sentinelUser,
 		SentinelPassword:      c.sentinelPassword,
 		TLSConfig:             c.tls,
+		Dialer:                c.dial,
 		Protocol:              2,
 		DisableIdentity:       true,
 		MaxRetries:            -1,
 		DialerRetries:         1,
 		DialTimeout:           c.dialTimeout,
-		ReadTimeout:           c.readTimeout,
-		WriteTimeout:          c.writeTimeout,
+		ReadTimeout:           limit + time.Second,
+		WriteTimeout:          limit + time.Second,
 		ContextTimeoutEnabled: true,
 		PoolSize:              poolSize,
 		PipelinePoolSize:      -1,
@@ -44,8 +49,9 @@ func (c config) options(poolSize int, connected func()) *goredis.UniversalOption
 	}
 }
 
-func (c config) newClient(poolSize int, connected func()) goredis.UniversalClient {
-	o := c.options(poolSize, connected)
+// newClient returns a client for calls that last for limit at most.
+func (c config) newClient(poolSize int, limit time.Duration, connected func()) goredis.UniversalClient {
+	o := c.options(poolSize, limit, connected)
 	switch c.mode {
 	case sentinel:
 		return goredis.NewFailoverClient(o.Failover())

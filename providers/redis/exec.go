@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	// graceAfterEnd is how long a call may go on after its context has ended,
-	// in order to answer precisely.
-	graceAfterEnd = 100 * time.Millisecond
 	// redirections bounds how often a command is sent anew because it reached
 	// a server that does not serve its hash slot.
 	redirections    = 20
@@ -61,49 +58,44 @@ func (p *provider) newMark() *mark {
 	return &mark{name: string(appendName(b[:0], p.markPrefix, p.marks.Add(1)))}
 }
 
+// blockedLonger is how much longer than another call one may last that blocks
+// on the server.
+const blockedLonger = 10 * time.Second
+
 // do sends cmds in one pipeline to the primary that serves key, and returns
 // when all are answered or ctx has ended. All cmds must be of key's hash slot.
 //
 // A nil error means that each cmd has its own answer or error, as mapCallErr
-// takes it. With an error, cmds may still be in use: they must not be looked
-// at. It is then the context's, or that of finding the server; whether a
-// write was sent is known to its mark.
-//
-// What cmds refer to must not be changed after do has returned an error:
-// arguments that belong to a caller are copied before.
+// takes it. With an error, no cmd was looked at.
 func (p *provider) do(ctx context.Context, key string, cmds ...goredis.Cmder) error {
-	return p.within(ctx, func() error { return process(ctx, p.client, key, cmds) })
+	return perform(ctx, p.config.readTimeout, p.client, key, cmds)
 }
 
 // wait is do for commands that block on the server. They have connections of
 // their own, so that the rest never waits for them.
 func (p *provider) wait(ctx context.Context, key string, cmds ...goredis.Cmder) error {
-	return p.within(ctx, func() error { return process(ctx, p.waiters, key, cmds) })
+	return perform(ctx, p.config.readTimeout+blockedLonger, p.waiters, key, cmds)
 }
 
-// within runs f, and leaves it behind if ctx ends first: go-redis notices a
-// deadline, but not a cancellation while it waits for an answer. What was left
-// behind ends by the timeouts of the connection.
-func (p *provider) within(ctx context.Context, f func() error) error {
-	if ctx.Done() == nil {
-		return f()
-	}
+func perform(ctx context.Context, limit time.Duration, c goredis.UniversalClient, key string, cmds []goredis.Cmder) error {
 	if err := ctx.Err(); err != nil {
 		return mapErr(err, false)
 	}
+	f := takeOff(ctx, limit)
+	defer f.land()
+	return process(f, c, key, cmds)
+}
+
+// within runs f, and leaves it behind if ctx ends first: for calls of go-redis
+// that do more than send a command, and that need not be fast. What was left
+// behind ends by the timeouts of the connection.
+func within(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-	}
-	grace := time.NewTimer(graceAfterEnd)
-	defer grace.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-grace.C:
 		return mapErr(ctx.Err(), false)
 	}
 }

@@ -106,7 +106,8 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 	return p.change(ctx, p.registry(), goredis.NewIntCmd(ctx, "srem", p.registry(), name))
 }
 
-// read sends one command that changes nothing.
+// read sends one command that changes nothing, or nothing that anybody sees
+// and that may be repeated without harm.
 func (p *provider) read(ctx context.Context, key string, cmd goredis.Cmder) error {
 	if err := p.do(ctx, key, cmd); err != nil {
 		return err
@@ -114,12 +115,10 @@ func (p *provider) read(ctx context.Context, key string, cmd goredis.Cmder) erro
 	return mapCallErr(ctx, cmd.Err(), false)
 }
 
-// change sends one command that may be repeated without harm, so that it does
-// not matter whether it was carried out when it failed: only then may it be
-// reported as an unknown outcome without a mark.
+// change sends one command that deletes.
 func (p *provider) change(ctx context.Context, key string, cmd goredis.Cmder) error {
 	if err := p.do(ctx, key, cmd); err != nil {
-		return mapErr(ctx.Err(), true)
+		return err
 	}
 	return mapErr(cmd.Err(), true)
 }

@@ -42,11 +42,11 @@ func (s *store) logKeys() []string { return []string{s.log, s.index, s.deadlines
 // create registers the store and creates its log, if need be.
 func (s *store) create(ctx context.Context) error {
 	registry := s.p.registry()
-	if err := s.p.change(ctx, registry, goredis.NewIntCmd(ctx, "sadd", registry, s.name)); err != nil {
+	if err := s.p.read(ctx, registry, goredis.NewIntCmd(ctx, "sadd", registry, s.name)); err != nil {
 		return err
 	}
 	cmd := kvCreate.call(ctx, []string{s.log})
-	if err := s.p.change(ctx, s.log, cmd); err != nil {
+	if err := s.p.read(ctx, s.log, cmd); err != nil {
 		return err
 	}
 	rev, err := cmd.Text()
@@ -64,7 +64,7 @@ func (s *store) reached(revision string) { s.seen.Store(&revision) }
 func (s *store) sweep(ctx context.Context) (time.Duration, error) {
 	const atOnce = 200
 	cmd := kvSweep.call(ctx, s.logKeys(), s.p.config.history, s.slots, atOnce)
-	if err := s.p.read(ctx, s.log, cmd); err != nil { // repeating it is harmless
+	if err := s.p.read(ctx, s.log, cmd); err != nil {
 		return 0, err
 	}
 	ms, err := cmd.Int64()

@@ -40,7 +40,7 @@ func (s *store) newTxn(ctx context.Context, t driver.Txn) call {
 	}
 	for _, w := range t.Writes {
 		slots = append(slots, s.slot(w.Key))
-		args = append(args, int(w.Kind), string(w.Value), milliseconds(w.TTL))
+		args = append(args, int(w.Kind), w.Value, milliseconds(w.TTL))
 	}
 	return s.newCall(ctx, kvTxn, slots, args)
 }

@@ -27,8 +27,7 @@ func (w *writeCall) prepare(ctx context.Context) {
 	for _, i := range w.ops {
 		op := &w.b.ops[i]
 		slots = append(slots, w.b.s.slot(op.Key))
-		// The value is copied: the command may outlive the call.
-		args = append(args, int(op.Kind), string(op.Value), string(op.Revision), milliseconds(op.TTL))
+		args = append(args, int(op.Kind), op.Value, string(op.Revision), milliseconds(op.TTL))
 	}
 	w.call = w.b.s.newCall(ctx, kvWrite, slots, args)
 }

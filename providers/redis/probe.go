@@ -101,18 +101,16 @@ func durable(d providers.Description) bool {
 
 // probe asks every primary about its state.
 func (p *provider) probe(ctx context.Context) (state, error) {
-	var st state
-	err := p.within(ctx, func() error {
+	found := make(chan []nodeState, 1)
+	err := within(ctx, func() error {
 		nodes, err := p.prober.look(ctx, p.client)
-		if err == nil {
-			st.nodes = nodes
-		}
+		found <- nodes
 		return mapCallErr(ctx, err, false)
 	})
 	if err != nil {
 		return state{}, err
 	}
-	return st, nil
+	return state{<-found}, nil
 }
 
 // look asks every primary that c knows.
@@ -155,6 +153,11 @@ func (p *prober) lookAt(ctx context.Context, node *goredis.Client) (nodeState, e
 	}
 	n := parseInfo(text)
 	n.addr = node.Options().Addr
+	if n.loading {
+		// It serves nobody, and its settings are not those that it will have:
+		// meanwhile it says that it has no append-only file.
+		return nodeState{}, providers.Errorf(providers.Unavailable, "%s is loading its data; wait until it has", n.addr)
+	}
 	if n.settings, err = readConfig(ctx, node); err != nil {
 		// Denied by an ACL, or renamed, as services like to do.
 		if !isAnswer(err) || providers.CodeOf(mapErr(err, false)) == providers.Unavailable {

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -292,5 +293,46 @@ func TestReplicasAreNoted(t *testing.T) {
 	d, err := open(t, primary.URL()).Describe(t.Context())
 	if err != nil || !strings.Contains(fmt.Sprint(d.Notes), "promoting") {
 		t.Errorf("notes %q, %v", d.Notes, err)
+	}
+}
+
+// A server that loads its data says that it has no append-only file. That is
+// no downgrade: it serves nobody meanwhile.
+func TestLoadingServerIsNoDowngrade(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisConf("key-load-delay 50000", "loading-process-events-interval-bytes 1024"))
+	var log records
+	p := open(t, server.URL()+"?probe-interval=50ms", providers.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	s := openStore(t, p, "loading")
+	for i := range 20 {
+		value := make([]byte, 4096) // of which none is like another: they are compressed
+		_, _ = rand.Read(value)     // never fails
+		mustPut(t, s, fmt.Sprint(i), string(value), 0)
+	}
+	// The server looks at its connections while it loads a rewritten file.
+	c := testbed.RedisClient(t, server)
+	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:0") })
+	if err := server.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error, 1)
+	go func() { started <- server.Start(context.Background()) }() // returns when the data is loaded
+	eventually(t, "the server to load", func() bool {
+		err := one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err
+		return err != nil && strings.Contains(err.Error(), "loading its data")
+	})
+	_, err := providers.Open(t.Context(), server.URL())
+	wantCode(t, err, providers.Unavailable)
+	if !strings.Contains(fmt.Sprint(err), "loading") {
+		t.Errorf("open: %v", err)
+	}
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, "k", "after", 0)
+	if log.count("level=WARN") != 0 || lacking(t, p, providers.DurableFsync) != "" {
+		t.Errorf("log: %s", log.buf.String())
 	}
 }

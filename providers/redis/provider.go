@@ -42,6 +42,8 @@ type provider struct {
 	prober *prober
 	stores stores
 
+	subscriptions subscriptions
+
 	life  context.Context // ends with Close
 	end   context.CancelFunc
 	tasks sync.WaitGroup
@@ -109,8 +111,9 @@ func (p *provider) connect(ctx context.Context) error {
 }
 
 func (p *provider) makeClients() {
-	p.client = p.config.newClient(p.config.poolSize, p.prober.kick)
-	p.waiters = p.config.newClient(waitersPoolSize, p.prober.kick)
+	limit := p.config.readTimeout
+	p.client = p.config.newClient(p.config.poolSize, limit, p.prober.kick)
+	p.waiters = p.config.newClient(waitersPoolSize, limit+blockedLonger, p.prober.kick)
 }
 
 // explain adds where the provider tried to connect.
@@ -135,10 +138,11 @@ func (p *provider) closeClients() error {
 }
 
 // Close implements [providers.Provider].
-func (p *provider) Close(context.Context) error {
+func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
+	p.subscriptions.closeAll(ctx)
 	p.end()
 	err := p.closeClients()
 	p.tasks.Wait()

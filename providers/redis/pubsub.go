@@ -48,6 +48,7 @@ func (p *provider) pubsubFacet(st state) providers.FacetDescription {
 			driver.ClaimConfirmedAck, driver.ClaimFencedAck, driver.ClaimNackDelay, driver.ClaimExtend,
 			driver.ClaimDeliveryCount, driver.ClaimAtomicBatch, driver.ClaimManage,
 		},
+		Missing: []providers.Missing{noQuorum},
 		Limits: providers.Limits{
 			MaxMessageBytes: maxMessageBytes, MaxBatch: maxBatch, Pipelines: pubsubPipelines,
 			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.pubsub.window,

@@ -86,7 +86,6 @@ func (n nodeState) lacksOfInfo() (lacks []lack) {
 		}
 	}
 	add(n.role != "master", "the server is a replica", "connect to the primary")
-	add(n.loading, "the server is loading its data", "wait until it has")
 	add(!n.aofEnabled, "appendonly is no", set("appendonly", "yes"))
 	add(n.aofEnabled && !n.aofInUse,
 		"a rewrite of the append-only file is running or waiting that may be the first one since appendonly was turned on: until it has ended, a restart does not load what is written now",
