@@ -1,0 +1,232 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub"
+)
+
+func init() { suites = append(suites, ofPubSub(leaseCases)) }
+
+var (
+	confirmed = []providers.Claim{pubsub.ConfirmedAck}
+	fenced    = []providers.Claim{pubsub.FencedAck}
+	delaying  = []providers.Claim{pubsub.NackDelay}
+	extending = []providers.Claim{pubsub.Extend}
+)
+
+var leaseCases = []Case{
+	{Name: "pubsub/confirmed-ack", Needs: confirmed, Rule: "an acknowledgement that returned nil holds although its consumer ends at that moment", Run: piped(func(p *pipe) {
+		for i := range 10 {
+			p.texts(fmt.Sprintf("m%d", i))
+			p.sub.ack(p.sub.get(1)[0])
+			p.sub.close()
+			p.sub = p.join()
+		}
+		p.sub.quiet("all was acknowledged before its consumer closed")
+	})},
+	{Name: "pubsub/confirmed-ack-elsewhere", Needs: []providers.Claim{pubsub.ConfirmedAck, providers.Shared}, Rule: "an acknowledgement that returned nil is known to whoever opens the backend, although the one who gave it is gone", Run: func(t *T) {
+		p := newPipe(t, short(t))
+		second := t.Open()
+		doomed := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(p.group), short(t)), t}
+		p.texts(series("m", 10)...)
+		ds := doomed.get(10)
+		began := time.Now()
+		for _, d := range ds {
+			if err := d.Ack(t.Context()); err != nil && time.Since(began) < lease(t)/2 {
+				t.Errorf("acknowledging: %v", err)
+			}
+		}
+		slow := time.Since(began) >= lease(t)/2
+		t.Must(second.Close(t.Context()))
+		time.Sleep(lease(t))
+		if !slow { // else leases may have ended before their acknowledgement
+			p.sub.quiet("all was acknowledged by a consumer that is gone")
+		}
+	}},
+	{Name: "pubsub/fenced-ack", Needs: fenced, Rule: "an acknowledgement after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *T) {
+		stale(t, func(d *pubsub.Delivery) error { return d.Ack(t.Context()) })
+	}},
+	{Name: "pubsub/fenced-nack", Needs: fenced, Rule: "giving back after the lease was lost fails with ErrLeaseLost, and does not take the message from its new owner", Run: func(t *T) {
+		stale(t, func(d *pubsub.Delivery) error { return d.Nack(t.Context(), 0) })
+	}},
+	{Name: "pubsub/fenced-extend", Needs: []providers.Claim{pubsub.FencedAck, pubsub.Extend}, Rule: "extending after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *T) {
+		stale(t, func(d *pubsub.Delivery) error { return d.Extend(t.Context()) })
+	}},
+	{Name: "pubsub/fenced-self", Needs: fenced, Rule: "a consumer that gets a message again cannot settle it by the delivery from before", Run: func(t *T) {
+		p := newPipe(t, short(t))
+		p.texts("m")
+		first := p.sub.get(1)[0]
+		second := p.sub.get(1)[0]
+		t.WantCode("acknowledging the delivery from before", first.Ack(t.Context()), pubsub.ErrLeaseLost)
+		third := p.sub.get(1)[0] // comes only if the message is not settled
+		if string(second.Body) != "m" || string(third.Body) != "m" {
+			t.Errorf("%q and %q came, want m twice", second.Body, third.Body)
+		}
+	}},
+	{Name: "pubsub/nack-delay", Needs: delaying, Rule: "a message given back with a delay comes again, not before, to any consumer, and holds back no other", Run: piped(nackDelay)},
+	{Name: "pubsub/nack-delay-limits", Needs: delaying, Rule: "the longest delay is accepted, a longer one is TooLarge and leaves the message with its consumer", Run: piped(func(p *pipe) {
+		limit := p.Facet().Limits.MaxDelay
+		p.texts("a", "b")
+		ds := p.sub.get(2)
+		p.WantCode("a delay over the limit", ds[0].Nack(p.Context(), limit+1), providers.TooLarge)
+		p.sub.ack(ds[0])
+		p.sub.nack(ds[1], limit)
+		if limit > time.Minute {
+			p.sub.quiet("it was given back for the longest time")
+		}
+	})},
+	{Name: "pubsub/nack-delay-order", Needs: delaying, Rule: "messages given back with different delays come again by these, not in the order of giving back", Run: piped(func(p *pipe) {
+		p.texts("a", "b")
+		long, began := map[string]bool{}, time.Now()
+		for i, d := range p.sub.get(2) {
+			long[string(d.Body)] = i == 0
+			p.sub.nack(d, time.Duration(2-i)*700*time.Millisecond)
+		}
+		if first := p.sub.take(1)[0]; long[string(first.Body)] && time.Since(began) < 1300*time.Millisecond {
+			p.Errorf("the message that was given back for 1.4 s came before the one for 0.7 s")
+		}
+		p.sub.take(1)
+	})},
+	{Name: "pubsub/extend", Needs: extending, Timeout: time.Minute, Rule: "a lease that is extended in time does not end, and ends once it is no longer extended", Run: extendHolds},
+	{Name: "pubsub/extend-settled", Needs: extending, Rule: "extending a settled delivery fails with ErrLeaseLost, and it does not come again", Run: piped(func(p *pipe) {
+		p.texts("m")
+		d := p.sub.take(1)[0]
+		p.WantCode("extending what is settled", d.Extend(p.Context()), pubsub.ErrLeaseLost)
+		p.reopen()
+		p.sub.quiet("it was acknowledged")
+	})},
+	{Name: "pubsub/handle-extends", Needs: extending, Profile: Full, Rule: "while a handler runs for longer than the lease, its message and those fetched ahead come to nobody else", Run: handleExtends},
+}
+
+// stale lets a lease end, and settles the old delivery when the message has a
+// new owner; the owner must still have it.
+func stale(t *T, settle func(*pubsub.Delivery) error) {
+	p := newPipe(t, short(t))
+	owner := p.join()
+	third := p.join()
+	p.texts("m")
+	old := p.sub.get(1)[0]
+	d := owner.get(1)[0]
+	t.WantCode("settling after the lease was lost", settle(old), pubsub.ErrLeaseLost)
+	third.quiet("the message has an owner")
+	owner.nack(d, 0)
+	third.takeTexts("what its owner gave back", "m")
+}
+
+func nackDelay(p *pipe) {
+	const delay = 900 * time.Millisecond
+	other := p.join()
+	p.texts("m")
+	d := p.sub.get(1)[0]
+	before := time.Now()
+	p.sub.nack(d, delay)
+	waiting := other.later(p.Context())
+	p.texts("not delayed")
+	r := await(p.T, "another message comes", waiting)
+	p.Must(r.err)
+	if early := time.Since(before) < delay*9/10; early && string(r.d.Body) != "not delayed" {
+		p.Errorf("%s came %v after it was given back for %v", r.d.Body, time.Since(before), delay)
+	}
+	other.ack(r.d)
+	last := other.take(1)[0]
+	if held := time.Since(before); held < delay*9/10 {
+		p.Errorf("%s came %v after a message was given back for %v", last.Body, held, delay)
+	}
+	wantSame(p.T, "both messages", []string{string(r.d.Body), string(last.Body)}, []string{"m", "not delayed"})
+}
+
+// extendHolds extends every quarter of a lease. A run in which the suite
+// itself was too slow for that proves nothing, and is repeated.
+func extendHolds(t *T) {
+	deadline := max(lease(t), time.Second)
+	for range 5 {
+		if extendOnce(t, deadline) {
+			return
+		}
+		deadline *= 2
+	}
+	t.Errorf("this machine is too slow for the case: not once were four calls of Extend less than a lease apart")
+}
+
+func extendOnce(t *T, deadline time.Duration) (inTime bool) {
+	p := newPipe(t, pubsub.AckDeadline(deadline))
+	other := p.join(pubsub.AckDeadline(deadline))
+	p.texts("m")
+	extended := time.Now() // the lease begins after this
+	d := p.sub.get(1)[0]
+	ctx, cancel := context.WithTimeout(t.Context(), t.Patience()+5*deadline)
+	defer cancel()
+	waiting := other.later(ctx)
+	var err error
+	for range 8 {
+		time.Sleep(deadline / 4)
+		asked := time.Now()
+		err = d.Extend(t.Context())
+		if time.Since(extended) > deadline*9/10 {
+			return false
+		}
+		if extended = asked; err != nil {
+			t.Errorf("extending: %v", err)
+			return true
+		}
+	}
+	select {
+	case r := <-waiting:
+		if time.Since(extended) < deadline*9/10 {
+			t.Errorf("the message came to another consumer while its lease was extended: %v", r.err)
+		}
+		return true
+	default:
+	}
+	r := await(t, "the message comes again when its lease is no longer extended", waiting)
+	t.Must(r.err)
+	if held := time.Since(extended); held < deadline*9/10 {
+		t.Errorf("the message came %v after its lease of %v was extended", held, deadline)
+	}
+	return true
+}
+
+func handleExtends(t *T) {
+	deadline := max(lease(t), 1500*time.Millisecond)
+	p := newPipe(t, pubsub.AckDeadline(deadline))
+	other := p.join()
+	p.texts("a", "b", "c")
+	var all tally
+	var lost atomic.Bool
+	stop := p.sub.handle(func(ctx context.Context, d *pubsub.Delivery) error {
+		if all.add(d.Body) > 1 {
+			t.Errorf("%s came twice", d.Body)
+		}
+		if len(all.got()) > 1 {
+			return nil
+		}
+		select {
+		case <-time.After(3 * deadline):
+		case <-ctx.Done():
+			lost.Store(true)
+			t.Errorf("the lease was lost: %v", context.Cause(ctx))
+		}
+		return nil
+	}, pubsub.Prefetch(2))
+	all.reaches(t, 1)
+	waiting := other.later(t.Context())
+	for deadline := time.Now().Add(3*deadline + t.Patience()); len(all.got()) < 3 && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if got := all.got(); len(got) < 3 && !lost.Load() {
+		t.Errorf("the handler got %s, want three messages", excerpt(got))
+	}
+	select {
+	case r := <-waiting:
+		if r.err == nil {
+			t.Errorf("%s came to another consumer while Handle had it", r.d.Body)
+		}
+	default:
+	}
+	t.Must(stop())
+}
