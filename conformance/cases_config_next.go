@@ -1,0 +1,283 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"fairlead.dev/config"
+	"fairlead.dev/providers"
+)
+
+func init() { suites = append(suites, configNext) }
+
+// configNext is waiting for changes.
+var configNext = []Case{
+	{
+		Name: "config/version-changes", Facet: providers.Config, Needs: writable,
+		Rule: "every change of values gives a version that was not there before, and nothing else does",
+		Run:  configVersionChanges,
+	},
+	{
+		Name: "config/next-initial", Facet: providers.Config, Needs: writable,
+		Rule: "Next returns the present state at once for the empty version, for an older one, and for one that it never gave",
+		Run: func(t *T) {
+			s := t.Source(t.Name())
+			old := t.snapshot(s).Version
+			older := t.put(s, "k", "1")
+			t.put(s, "k", "2")
+			for _, version := range []string{"", old, older, "never given"} {
+				t.wantValues(fmt.Sprintf("Next(%q)", version), t.next(s, version), "k", "2")
+			}
+		},
+	},
+	{
+		Name: "config/next-foreign-version", Facet: providers.Config, Needs: writable,
+		Rule: "a version means the same for every handle: an old one is old for a handle that never saw it",
+		Run: func(t *T) {
+			name := t.Name()
+			s := t.Source(name)
+			old := t.put(s, "k", "1")
+			t.put(s, "k", "2")
+			t.wantValues("Next of another handle", t.next(t.Source(name), old), "k", "2")
+		},
+	},
+	{
+		Name: "config/next-waits", Facet: providers.Config,
+		Rule: "Next waits for as long as nothing changes",
+		Run: func(t *T) {
+			s := t.Source(t.Name())
+			version := t.snapshot(s).Version
+			for range 3 {
+				state, err := s.Next(t.Within(quiet), version)
+				t.WantCode(fmt.Sprintf("Next, which returned the version %q after %q", state.Version, version), err, providers.DeadlineExceeded)
+			}
+		},
+	},
+	{
+		Name: "config/next-wakes", Facet: providers.Config, Needs: writable,
+		Rule: "a Next that waits returns after a Set, again and again, with the new state",
+		Run: func(t *T) {
+			s := t.Source(t.Name())
+			version := t.put(s, "a", "a")
+			for i := range 5 {
+				answers := t.waiting(s, version)
+				t.put(s, "k", strconv.Itoa(i))
+				state := t.answered(answers, "after a Set")
+				t.wantValues("Next", state, "a", "a", "k", strconv.Itoa(i))
+				version = state.Version
+			}
+		},
+	},
+	{
+		Name: "config/next-delete", Facet: providers.Config, Needs: needs(config.DeleteVisible),
+		Rule: "a Next that waits returns after a key was deleted, and after it was set anew",
+		Run: func(t *T) {
+			s := t.Source(t.Name())
+			version := t.put(s, "a", "a", "k", "k")
+			answers := t.waiting(s, version)
+			t.set(s, config.Delete("k"))
+			state := t.answered(answers, "after Delete")
+			t.wantValues("Next", state, "a", "a")
+			answers = t.waiting(s, state.Version)
+			t.put(s, "k", "k")
+			t.wantValues("Next", t.answered(answers, "after a Set"), "a", "a", "k", "k")
+		},
+	},
+	{
+		Name: "config/next-other-name", Facet: providers.Config, Needs: writable,
+		Rule: "a Next that waits is not woken by a change under another name",
+		Run: func(t *T) {
+			name := t.Name()
+			s, other := t.Source(name), t.Source(name+"-other")
+			answers := t.waiting(s, t.put(s, "k", "v"))
+			for i := range 10 {
+				t.put(other, "k", strconv.Itoa(i))
+			}
+			t.nothing(answers, "only settings of another name changed")
+		},
+	},
+	{
+		Name: "config/next-last", Facet: providers.Config, Needs: writable,
+		Rule: "whoever follows a hundred quick changes reaches the last state, and never sees a state after a later one",
+		Run:  configNextLast,
+	},
+	{
+		Name: "config/next-never-missed", Facet: providers.Config, Needs: writable,
+		Rule: "a change between a Snapshot and the Next after it is never missed",
+		Run: func(t *T) {
+			s := t.Source(t.Name())
+			for i := range 50 {
+				state := t.snapshot(s)
+				t.put(s, "k", strconv.Itoa(i))
+				t.wantValues("Next", t.next(s, state.Version), "k", strconv.Itoa(i))
+			}
+		},
+	},
+	{
+		Name: "config/next-two", Facet: providers.Config, Needs: writable,
+		Rule: "two that wait, on one handle or on two, are both woken",
+		Run: func(t *T) {
+			name := t.Name()
+			one, two := t.Source(name), t.Source(name)
+			version := t.put(one, "k", "1")
+			state := t.until(two, "", "the value that was set", func(s config.State) bool { return len(s.Values) == 1 })
+			all := []<-chan answer{t.waiting(one, version), t.waiting(one, version), t.waiting(two, state.Version)}
+			t.put(one, "k", "2")
+			for i, answers := range all {
+				t.wantValues(fmt.Sprintf("Next number %d", i+1), t.answered(answers, "after a Set"), "k", "2")
+			}
+		},
+	},
+	{
+		Name: "config/next-cancel", Facet: providers.Config,
+		Rule: "a Next that waits ends within a second of its context, with Canceled or DeadlineExceeded, and others go on",
+		Run:  configNextCancel,
+	},
+	{
+		Name: "config/closed", Facet: providers.Config,
+		Rule: "after Close everything fails with Closed, a Next that waits too, and Close again returns nil",
+		Run:  configClosed,
+	},
+	{
+		Name: "config/close-one", Facet: providers.Config, Needs: writable,
+		Rule: "the Close of one handle leaves another one of the same name as it was, also while it waits",
+		Run: func(t *T) {
+			name := t.Name()
+			one, two := t.Source(name), t.Source(name)
+			t.put(one, "k", "1")
+			answers := t.waiting(two, t.snapshot(two).Version)
+			t.Must(one.Close(t.Context()))
+			t.nothing(answers, "only another handle was closed")
+			t.put(two, "k", "2")
+			t.wantValues("Next", t.answered(answers, "after a Set"), "k", "2")
+		},
+	},
+	{
+		Name: "config/watch-ends", Facet: providers.Config, Needs: writable,
+		Rule: "Watch yields the present state, then changes, and nothing after Close but its end",
+		Run:  configWatchEnds,
+	},
+}
+
+func configVersionChanges(t *T) {
+	s := t.Source(t.Name())
+	first := t.snapshot(s).Version
+	if again := t.snapshot(s).Version; again != first {
+		t.Errorf("two snapshots of the same settings have the versions %q and %q", first, again)
+	}
+	seen := map[string]int{first: 0}
+	changes := []config.Change{
+		config.Put("k", []byte("1")), config.Put("k", []byte("2")), config.Put("other", nil),
+		config.Put("k", nil), config.Delete("other"), config.Put("k", []byte("3")),
+	}
+	for i, c := range changes {
+		version := t.set(s, c)
+		if was, ok := seen[version]; ok {
+			t.Errorf("the version %q after change %d is that after change %d", version, i+1, was)
+		}
+		if now := t.snapshot(s).Version; now != version {
+			t.Errorf("after change %d Set returned the version %q, a snapshot has %q", i+1, version, now)
+		}
+		seen[version] = i + 1
+	}
+}
+
+func configNextLast(t *T) {
+	s := t.Source(t.Name())
+	version := t.put(s, "n", "0")
+	writing := started(func() error {
+		for i := 1; i <= 100; i++ {
+			if _, err := s.Set(t.Context(), config.Put("n", []byte(strconv.Itoa(i)))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	last := 0
+	t.until(s, version, "the last of 100 changes", func(state config.State) bool {
+		n, _ := strconv.Atoi(string(state.Values["n"].Data))
+		if n < last {
+			t.Errorf("change %d was seen after change %d", n, last)
+		}
+		last = n
+		return n == 100
+	})
+	t.Must(<-writing)
+}
+
+func configNextCancel(t *T) {
+	s := t.Source(t.Name())
+	version := t.snapshot(s).Version
+	other := t.waiting(s, version)
+	t.endsWith("Next", func(ctx context.Context) error { _, err := s.Next(ctx, version); return err })
+	ctx := t.Within(quiet)
+	t.wantSoon("Next beyond its deadline", started(func() error {
+		_, err := s.Next(ctx, version)
+		return err
+	}), providers.DeadlineExceeded)
+	t.nothing(other, "only another one's context ended")
+}
+
+func configClosed(t *T) {
+	s := t.Source(t.Name())
+	answers := t.waiting(s, t.snapshot(s).Version)
+	t.Must(s.Close(t.Context()))
+	select {
+	case a := <-answers:
+		t.WantCode("the Next that waits", a.err, providers.Closed)
+	case <-time.After(t.soon()):
+		t.Errorf("the Next that waits was not woken by Close")
+	}
+	_, err := s.Snapshot(t.Context())
+	t.WantCode("Snapshot", err, providers.Closed)
+	_, err = s.Next(t.Within(t.soon()), "")
+	t.WantCode("Next", err, providers.Closed)
+	_, err = s.Get(t.Context(), "k")
+	t.WantCode("Get", err, providers.Closed)
+	if s.Describe().Has(config.Write) {
+		_, err = s.Set(t.Context(), config.Put("k", nil))
+		t.WantCode("Set", err, providers.Closed)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Errorf("Close again: %v", err)
+	}
+}
+
+func configWatchEnds(t *T) {
+	name := t.Name()
+	s, writer := t.Source(name), t.Source(name)
+	t.put(writer, "n", "0")
+	var mu sync.Mutex
+	var seen []string
+	ctx := t.Context()
+	ended := started(func() error {
+		var last error
+		for state, err := range s.Watch(ctx, "") {
+			mu.Lock()
+			seen, last = append(seen, texts(state)["n"]), err
+			mu.Unlock()
+		}
+		return last
+	})
+	saw := func(value string) func() bool {
+		return func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(seen) > 0 && seen[len(seen)-1] == value
+		}
+	}
+	t.Eventually(t.Patience(), "Watch yields the first state", saw("0"))
+	t.put(writer, "n", "1")
+	t.Eventually(t.Patience(), "Watch yields the change", saw("1"))
+	t.Must(s.Close(ctx))
+	t.put(writer, "n", "2")
+	t.wantSoon("Watch after Close", ended, providers.Closed)
+	mu.Lock()
+	defer mu.Unlock()
+	if want := 3; len(seen) != want || seen[2] != "" {
+		t.Errorf("Watch yielded the values %q; want the first state, one change, and its end", seen)
+	}
+}
