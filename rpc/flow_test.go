@@ -3,12 +3,15 @@ package rpc_test
 import (
 	"context"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
@@ -23,7 +26,7 @@ func TestSlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, size := range []int{0, 1000, 1 << 20} {
 			const total = 10_000
-			n := min(total, 100*bound(size+1))
+			n := min(total, 20*bound(size+1))
 			var sent atomic.Int32
 			impl := &service{unary: echo, output: func(_ *pb.StreamingOutputCallRequest, out outputServer) error {
 				for range n {
@@ -115,12 +118,11 @@ func TestBothDirectionsFlow(t *testing.T) {
 
 // A server that breaks the driver contract ends its calls, and does no harm.
 func TestServerBreaksContract(t *testing.T) {
-	big := make([]byte, driver.Window)
 	for name, frames := range map[string][]driver.Frame{
 		"unknown kind":      {{Kind: 99}},
 		"half-close":        {{Kind: driver.FrameHalfClose}},
 		"headers twice":     {{Kind: driver.FrameHeaders}, {Kind: driver.FrameHeaders}},
-		"beyond credits":    {{Kind: driver.FrameMessage, Payload: big}, {Kind: driver.FrameMessage}},
+		"beyond credits":    {{Kind: driver.FrameMessage, Payload: encoded(t, &pb.SimpleResponse{Payload: payload(driver.Window)})}, {Kind: driver.FrameMessage}},
 		"too much credit":   {{Kind: driver.FrameCredit, Credit: 1 << 62}},
 		"negative credit":   {{Kind: driver.FrameCredit, Credit: -1}},
 		"two replies":       {{Kind: driver.FrameMessage}, {Kind: driver.FrameMessage}},
@@ -134,8 +136,25 @@ func TestServerBreaksContract(t *testing.T) {
 			answer(t, p, frames)
 			_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
 			wantCode(t, err, codes.Internal)
+			wantReason(t, name, status.Convert(err).Message())
 		})
 	}
+}
+
+// wantReason tells messages that are too many in bytes from those that are
+// too many in number, which have the same code.
+func wantReason(t *testing.T, name, message string) {
+	t.Helper()
+	if name == "beyond credits" && !strings.Contains(message, "credits") {
+		t.Errorf("the reason is %q", message)
+	}
+}
+
+func encoded(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	check(t, err)
+	return b
 }
 
 // answer serves one call with these frames, below the portable layer.
@@ -154,11 +173,53 @@ func answer(t *testing.T, p providers.Provider, frames []driver.Frame) {
 	t.Cleanup(func() { check(t, within(t, done)) })
 }
 
+// Whatever a server sends before it closes, the call ends.
+func FuzzServerFrames(f *testing.F) {
+	f.Add([]byte{1, 0, 2, 3, 1, 2, 3, 4, 0})
+	f.Add([]byte{4, 2, 8, 13, 5, 1, 2, 255, 0, 3, 0})
+	p, err := providers.Open(f.Context(), "mem://")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = p.Close(context.Background()) })
+	l, err := p.(driver.Provider).Listen(f.Context(), driver.ListenConfig{Service: "test"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		stream, err := pb.NewTestServiceClient(dial(t, p, "test")).FullDuplexCall(t.Context())
+		check(t, err)
+		in, err := l.Accept(t.Context())
+		check(t, err)
+		check(t, in.Stream.Send(t.Context(), framesFrom(data)))
+		check(t, in.Stream.Close(t.Context()))
+		_, _ = stream.Header()
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		stream.Trailer()
+	})
+}
+
+// framesFrom reads frames: a kind, a length, and as many bytes, which serve
+// as all that a frame may hold.
+func framesFrom(data []byte) (frames []driver.Frame) {
+	for len(data) >= 2 {
+		n := min(int(data[1]), len(data)-2)
+		kind, body := driver.FrameKind(data[0]), data[2:2+n]
+		frame := driver.Frame{Kind: kind, Payload: body, Credit: n - 10}
+		frame.Metadata = []driver.Field{{Name: string(body), Value: body}}
+		frame.Status = driver.Status{Code: uint32(n), Message: string(body), Details: body}
+		frames, data = append(frames, frame), data[2+n:]
+	}
+	return frames
+}
+
 // A client that breaks the driver contract gets Internal, and does no harm.
 func TestClientBreaksContract(t *testing.T) {
 	for name, frames := range map[string][]driver.Frame{
 		"trailers":        {{Kind: driver.FrameTrailers}},
-		"beyond credits":  {{Kind: driver.FrameMessage, Payload: make([]byte, driver.Window)}, {Kind: driver.FrameMessage}},
+		"beyond credits":  {{Kind: driver.FrameMessage, Payload: encoded(t, &pb.SimpleRequest{Payload: payload(driver.Window)})}, {Kind: driver.FrameMessage}},
 		"after the end":   {{Kind: driver.FrameHalfClose}, {Kind: driver.FrameMessage}},
 		"no request":      {{Kind: driver.FrameHalfClose}},
 		"two requests":    {{Kind: driver.FrameMessage}, {Kind: driver.FrameMessage}, {Kind: driver.FrameHalfClose}},
@@ -180,6 +241,7 @@ func TestClientBreaksContract(t *testing.T) {
 			if last.Kind != driver.FrameTrailers || last.Status.Code != uint32(codes.Internal) {
 				t.Errorf("got %+v", last)
 			}
+			wantReason(t, name, last.Status.Message)
 		})
 	}
 }

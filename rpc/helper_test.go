@@ -52,7 +52,7 @@ func onBoth(t *testing.T, impl *service, test func(*testing.T, context.Context, 
 	t.Run("grpc-go", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialGRPC(t, impl))) })
 }
 
-func openMemory(t *testing.T, url string) providers.Provider {
+func openMemory(t testing.TB, url string) providers.Provider {
 	t.Helper()
 	p, err := providers.Open(t.Context(), url)
 	check(t, err)
@@ -61,7 +61,7 @@ func openMemory(t *testing.T, url string) providers.Provider {
 }
 
 // serve starts a server that answers from now on.
-func serve(t *testing.T, p providers.Provider, name string, impl pb.TestServiceServer, opts ...rpc.ServerOption) *rpc.Server {
+func serve(t testing.TB, p providers.Provider, name string, impl pb.TestServiceServer, opts ...rpc.ServerOption) *rpc.Server {
 	t.Helper()
 	srv, err := rpc.NewServer(t.Context(), p, name, opts...)
 	check(t, err)
@@ -76,7 +76,7 @@ func serve(t *testing.T, p providers.Provider, name string, impl pb.TestServiceS
 	return srv
 }
 
-func dial(t *testing.T, p providers.Provider, name string, opts ...rpc.DialOption) *rpc.Conn {
+func dial(t testing.TB, p providers.Provider, name string, opts ...rpc.DialOption) *rpc.Conn {
 	t.Helper()
 	conn, err := rpc.Dial(t.Context(), p, name, opts...)
 	check(t, err)
@@ -84,13 +84,13 @@ func dial(t *testing.T, p providers.Provider, name string, opts ...rpc.DialOptio
 	return conn
 }
 
-func dialMemory(t *testing.T, impl pb.TestServiceServer) *rpc.Conn {
+func dialMemory(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
 	p := openMemory(t, "mem://")
 	serve(t, p, "test", impl)
 	return dial(t, p, "test")
 }
 
-func dialGRPC(t *testing.T, impl pb.TestServiceServer) *grpc.ClientConn {
+func dialGRPC(t testing.TB, impl pb.TestServiceServer) *grpc.ClientConn {
 	t.Helper()
 	lis := bufconn.Listen(1 << 20)
 	srv := grpc.NewServer()
@@ -105,7 +105,7 @@ func dialGRPC(t *testing.T, impl pb.TestServiceServer) *grpc.ClientConn {
 	return conn
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("unexpected error: %v", err)
@@ -113,7 +113,7 @@ func check(t *testing.T, err error) {
 }
 
 // within returns what comes, and fails the test if nothing comes in time.
-func within[T any](t *testing.T, c <-chan T) T {
+func within[T any](t testing.TB, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:

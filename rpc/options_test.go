@@ -6,13 +6,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
 
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
+	"fairlead.dev/rpc/driver"
 )
 
 func TestRequire(t *testing.T) {
@@ -27,21 +30,59 @@ func TestRequire(t *testing.T) {
 	wantProviderError(t, err, providers.Unsupported, "DurableFsync")
 }
 
-// lessened is a provider whose description can be changed.
-type lessened struct {
+// A guarantee that is lost at run time stops the calls that require it.
+func TestRequirementLost(t *testing.T) {
+	full := providers.Description{Facets: []providers.FacetDescription{{Facet: providers.RPC, Claims: []providers.Claim{rpc.FlowControl}}}}
+	less := providers.Description{Facets: []providers.FacetDescription{{Facet: providers.RPC}}}
+	dp := openMemory(t, "mem://").(driver.Provider)
+	p := carrying{described{dp, providers.NewLive(full)}, dp}
+	t.Cleanup(func() { p.Shut() })
+	serve(t, p, "test", &service{unary: echo}, rpc.Require(rpc.FlowControl))
+	for _, opts := range [][]rpc.DialOption{{rpc.Require(rpc.FlowControl)}, nil} {
+		c := pb.NewTestServiceClient(dial(t, p, "test", opts...))
+		awaitCode(t, c, codes.OK)
+		p.Update(less)
+		awaitCode(t, c, codes.FailedPrecondition)
+		p.Update(full)
+		awaitCode(t, c, codes.OK)
+	}
+}
+
+func awaitCode(t *testing.T, c pb.TestServiceClient, want codes.Code) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+		if status.Code(err) == want {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("got %v, want %v", err, want)
+		}
+	}
+}
+
+// described is a provider with a description of the test's own.
+type described struct {
 	providers.Provider
 	*providers.Live
 }
 
-func (l lessened) Describe(ctx context.Context) (providers.Description, error) {
-	return l.Live.Describe(ctx)
+func (d described) Describe(ctx context.Context) (providers.Description, error) {
+	return d.Live.Describe(ctx)
 }
-func (l lessened) Await(ctx context.Context, g uint64) (providers.Description, error) {
-	return l.Live.Await(ctx, g)
+
+func (d described) Await(ctx context.Context, generation uint64) (providers.Description, error) {
+	return d.Live.Await(ctx, generation)
+}
+
+// carrying is one that carries calls too.
+type carrying struct {
+	described
+	driver.Carrier
 }
 
 func TestWithoutFacet(t *testing.T) {
-	p := lessened{openMemory(t, "mem://"), providers.NewLive(providers.Description{Provider: "less"})}
+	p := described{openMemory(t, "mem://"), providers.NewLive(providers.Description{Provider: "less"})}
 	_, err := rpc.Dial(t.Context(), p, "test")
 	wantProviderError(t, err, providers.Unsupported, "rpc")
 	_, err = rpc.NewServer(t.Context(), p, "test")

@@ -15,6 +15,7 @@ import (
 
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
+	"fairlead.dev/rpc/driver"
 )
 
 func TestPanicAndGoexit(t *testing.T) {
@@ -202,7 +203,7 @@ func TestProviderCloses(t *testing.T) {
 			pb.RegisterTestServiceServer(srv, lingering(began, ended))
 			check(t, srv.Listen(t.Context()))
 			served := make(chan error, 1)
-			go func() { served <- srv.Serve(t.Context()) }()
+			go func() { served <- srv.Serve(context.Background()) }()
 			stream, err := pb.NewTestServiceClient(dial(t, ps["client"], "test")).FullDuplexCall(t.Context())
 			check(t, err)
 			within(t, began)
@@ -210,10 +211,12 @@ func TestProviderCloses(t *testing.T) {
 			within(t, ended)
 			_, err = stream.Recv()
 			wantCode(t, err, codes.Unavailable)
-			srv.Stop()
-			if err := within(t, served); closes == "server" != errors.Is(err, providers.Closed) {
-				t.Errorf("Serve returned %v", err)
+			if closes == "server" {
+				if err := within(t, served); !errors.Is(err, providers.Closed) {
+					t.Errorf("Serve returned %v, want Closed", err)
+				}
 			}
+			srv.Stop()
 		})
 	}
 }
@@ -235,6 +238,38 @@ func TestConnCloses(t *testing.T) {
 	wantCode(t, err, codes.Canceled)
 	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 	wantCode(t, err, codes.Canceled)
+}
+
+// away is a provider whose listener finds the backend away for a while.
+type away struct {
+	driver.Provider
+	attempts atomic.Int32
+}
+
+func (a *away) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
+	l, err := a.Provider.Listen(ctx, c)
+	return awayListener{l, a}, err
+}
+
+type awayListener struct {
+	driver.Listener
+	away *away
+}
+
+func (l awayListener) Accept(ctx context.Context) (driver.Incoming, error) {
+	if l.away.attempts.Add(1) <= 3 {
+		return driver.Incoming{}, providers.Errorf(providers.Unavailable, "away")
+	}
+	return l.Listener.Accept(ctx)
+}
+
+func TestBackendAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &away{Provider: openMemory(t, "mem://").(driver.Provider)}
+		serve(t, p, "test", &service{unary: echo})
+		_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
+		check(t, err)
+	})
 }
 
 func TestRegisterMistakes(t *testing.T) {
