@@ -3,6 +3,7 @@ package mutants
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 
 	"fairlead.dev/conformance"
 	"fairlead.dev/kv/driver"
@@ -119,12 +120,11 @@ func ofKV(change func(*providers.FacetDescription)) conformance.Opener {
 // that the suite goes by, is changed; the later ones are not.
 func drifting(change func(*providers.Description)) conformance.Opener {
 	return withHooksOf(func() hooks {
-		first := true
+		var later atomic.Bool
 		return hooks{describe: func(d *providers.Description) {
-			if first {
+			if !later.Swap(true) {
 				change(d)
 			}
-			first = false
 		}}
 	})
 }
