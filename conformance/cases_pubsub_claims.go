@@ -113,6 +113,7 @@ var claimCases = []Case{
 		}
 		p := newPipe(t)
 		t.Must(pubsub.DeleteGroup(t.Context(), t.Provider(), p.topic, t.Name()))
+		p.pub = t.Topic(p.topic)
 		p.texts("m")
 		p.sub.takeTexts("after another group was deleted that did not exist", "m")
 	}},
