@@ -137,7 +137,7 @@ func (p *brokenBroker) OpenSubscription(ctx context.Context, c psdriver.Subscrip
 	if err != nil {
 		return nil, err
 	}
-	return &brokenSub{Subscription: s, broker: &p.broker, provider: p.whole, config: c, held: map[string]psdriver.Delivery{}}, nil
+	return &brokenSub{Subscription: s, broker: &p.broker, provider: p.whole, config: c, held: map[string]psdriver.Delivery{}, gone: map[string]psdriver.Delivery{}}, nil
 }
 
 // brokenTopic is a topic with hooks.
@@ -183,6 +183,7 @@ type brokenSub struct {
 
 	mu   sync.Mutex
 	held map[string]psdriver.Delivery
+	gone map[string]psdriver.Delivery // held before
 }
 
 func (s *brokenSub) Receive(ctx context.Context, limit int) ([]psdriver.Delivery, error) {
@@ -220,7 +221,17 @@ func (s *brokenSub) holds() []psdriver.Delivery {
 func (s *brokenSub) release(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if d, ok := s.held[token]; ok {
+		s.gone[token] = d
+	}
 	delete(s.held, token)
+}
+
+// last returns what a token stood for that is being settled.
+func (s *brokenSub) last(token string) psdriver.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone[token]
 }
 
 func (s *brokenSub) Settle(ctx context.Context, all []psdriver.Settlement) []error {

@@ -1,0 +1,230 @@
+package mutants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+)
+
+func init() { all = append(all, pubsubSettleMutants) }
+
+// settling opens providers that change settlements of a kind, or deal with
+// them.
+func settling(kind psdriver.SettleKind, change func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error)) conformance.Opener {
+	return broken(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+		if st.Kind != kind {
+			return false, nil
+		}
+		return change(ctx, s, st)
+	}})
+}
+
+// nothing deals with a settlement by doing nothing.
+func nothing(context.Context, *brokenSub, *psdriver.Settlement) (bool, error) { return true, nil }
+
+// counting opens providers that say another attempt than the right one.
+func counting(change func(s *brokenSub, d *psdriver.Delivery)) conformance.Opener {
+	return broken(broker{deliver: change})
+}
+
+var pubsubSettleMutants = []Mutant{
+	{Name: "pubsub-ack-noop", Breaks: "an acknowledgement does nothing",
+		Caught: cases("ack-final", "ack-many", "ack-final-lease", "lease-each", "handle", "handle-waits", "resubscribe", "nack-many-times", "extend-settled"),
+		Open:   settling(psdriver.Ack, nothing)},
+	{Name: "pubsub-ack-older", Breaks: "an acknowledgement settles all older messages too", Caught: cases("ack-own", "settle-mixed"),
+		Open: settling(psdriver.Ack, func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+			for _, d := range s.holds() {
+				if number(d.Token) < number(st.Token) {
+					s.release(d.Token)
+					_ = s.one(ctx, d.Token, psdriver.Ack)
+				}
+			}
+			return false, nil
+		})},
+	{Name: "pubsub-nack-drops", Breaks: "giving back acknowledges",
+		Caught: cases("nack-redeliver", "nack-many-times", "nack-others", "nack-any-consumer", "redelivery-same", "settle-mixed", "settle-twice", "settle-canceled",
+			"handler-error", "handler-panic", "handler-settles", "alias-groups", "broadcast-nack", "count-nack", "key-nack"),
+		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
+			st.Kind = psdriver.Ack
+			return false, nil
+		})},
+	{Name: "pubsub-nack-waits", Breaks: "what is given back comes again only when its lease ends",
+		Caught: cases("nack-redeliver", "nack-others", "handler-error", "handle-gives-back", "dead-letter-handler"), Open: settling(psdriver.Nack, nothing)},
+	{Name: "pubsub-nack-all", Breaks: "giving one message back gives back all that the consumer holds", Caught: cases("nack-others"),
+		Open: settling(psdriver.Nack, func(ctx context.Context, s *brokenSub, _ *psdriver.Settlement) (bool, error) {
+			for _, d := range s.holds() {
+				_ = s.one(ctx, d.Token, psdriver.Nack)
+			}
+			return false, nil
+		})},
+	{Name: "pubsub-nack-copies", Breaks: "what is given back is published anew, behind the others", Caught: cases("redelivery-same", "key-nack", "key-handlers"),
+		Open: settling(psdriver.Nack, republish)},
+	{Name: "pubsub-nack-silent", Breaks: "a consumer that waits is not told of what another gives back", Caught: cases("nack-any-consumer", "close-inflight-waiting", "waiting-wakes", "waiting-many", "key-wakes"),
+		Open: broken(broker{receive: sleepy})},
+	{Name: "pubsub-delay-none", Breaks: "the delay of giving back is ignored", Caught: cases("nack-delay", "nack-delay-limits", "key-delay"),
+		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
+			st.Delay = 0
+			return false, nil
+		})},
+	{Name: "pubsub-delay-same", Breaks: "every delay lasts a second", Caught: cases("nack-delay-order", "nack-delay-limits"),
+		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
+			st.Delay = min(st.Delay*1000, time.Second)
+			return false, nil
+		})},
+	{Name: "pubsub-extend-noop", Breaks: "extending does nothing", Caught: cases("extend", "handle-extends"), Open: settling(psdriver.Extend, nothing)},
+	{Name: "pubsub-extend-ever", Breaks: "a lease that was extended never ends", Caught: cases("extend"),
+		Open: settling(psdriver.Extend, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
+			st.Delay = time.Hour
+			return false, nil
+		})},
+	{Name: "pubsub-lease-ever", Breaks: "a lease never ends", Caught: cases("lease-ends", "lease-each", "broadcast-lease", "count-lease", "dead-letter-crash", "fenced-ack", "key-lease"),
+		Open: leasing(1000)},
+	{Name: "pubsub-lease-early", Breaks: "a lease ends before its time", Caught: cases("lease-ends"), Open: leasing(0.5)},
+	{Name: "pubsub-ack-late", Breaks: "an acknowledgement returns nil before the backend has it", Caught: cases("confirmed-ack"), Open: lateAcks("mem://")},
+	{Name: "pubsub-ack-late-shared", Breaks: "an acknowledgement returns nil before the backend has it", Caught: cases("confirmed-ack-elsewhere"), Open: lateAcks("mem://late-acks")},
+	{Name: "pubsub-unfenced", Breaks: "a settlement after the lease was lost settles the message of its new owner", Caught: cases("fenced-ack", "fenced-nack", "fenced-self"), Open: unfenced(nil)},
+	{Name: "pubsub-unfenced-extend", Breaks: "extending succeeds after the lease was lost", Caught: cases("fenced-extend"),
+		Open: broken(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+			if st.Kind != psdriver.Extend {
+				return false, nil
+			}
+			_ = s.one(ctx, st.Token, st.Kind)
+			return true, nil
+		}})},
+	{Name: "pubsub-fenced-in-name", Breaks: "a settlement after the lease was lost is refused, and carried out", Caught: cases("fenced-ack", "fenced-nack", "fenced-self"),
+		Open: unfenced(providers.Errorf(providers.Conflict, "the lease was lost"))},
+	{Name: "pubsub-count-one", Breaks: "every delivery says that it is the first", Caught: cases("count-nack", "count-close", "count-lease", "dead-letter", "dead-letter-handler", "dead-letter-crash", "dead-letter-key"),
+		Open: counting(func(_ *brokenSub, d *psdriver.Delivery) { d.Attempt = 1 })},
+	{Name: "pubsub-count-more", Breaks: "attempts are counted from zero", Caught: cases("count-nack", "dead-letter", "dead-letter-handler"),
+		Open: counting(func(_ *brokenSub, d *psdriver.Delivery) { d.Attempt-- })},
+	{Name: "pubsub-count-groups", Breaks: "attempts of all groups are counted together", Caught: cases("count-nack"), Open: countingTogether()},
+}
+
+// number returns the number of the message that a token of the memory
+// provider stands for.
+func number(token string) int {
+	n, _, _ := strings.Cut(token, ".")
+	i, err := strconv.Atoi(n)
+	if err != nil {
+		panic("a token of the memory provider is a number, a dot and a number: " + token)
+	}
+	return i
+}
+
+// republish acknowledges a delivery and publishes the message again.
+func republish(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+	d := s.last(st.Token)
+	t, err := s.provider.OpenTopic(ctx, psdriver.TopicConfig{Name: s.config.Topic})
+	if err != nil {
+		return true, err
+	}
+	t.Send(ctx, []psdriver.Message{{Key: d.Key, Body: d.Body, Metadata: d.Metadata}})
+	return true, s.one(ctx, st.Token, psdriver.Ack)
+}
+
+// sleepy receives what is there, and else looks again only after ten seconds.
+func sleepy(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+	for {
+		now, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+		ds, err := s.Subscription.Receive(now, limit)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return ds, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
+		}
+	}
+}
+
+// leasing multiplies the AckDeadline.
+func leasing(by float64) conformance.Opener {
+	return broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
+		c.AckDeadline = time.Duration(float64(c.AckDeadline) * by)
+		return nil
+	}})
+}
+
+// lateAcks keeps acknowledgements until the consumer receives again, and
+// forgets them when it closes.
+func lateAcks(url string) conformance.Opener {
+	return brokenOf(url, func() broker {
+		var mu sync.Mutex
+		waiting := map[*brokenSub][]string{}
+		return broker{
+			settle: func(_ context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if st.Kind != psdriver.Ack {
+					return false, nil
+				}
+				waiting[s] = append(waiting[s], st.Token)
+				return true, nil
+			},
+			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+				mu.Lock()
+				for _, token := range waiting[s] {
+					_ = s.one(ctx, token, psdriver.Ack)
+				}
+				delete(waiting, s)
+				mu.Unlock()
+				return s.Subscription.Receive(ctx, limit)
+			},
+		}
+	})
+}
+
+// unfenced lets a settlement whose lease was lost settle what the new owner
+// holds, and answers it with an error or nil.
+func unfenced(answer error) conformance.Opener {
+	type owner struct {
+		sub   *brokenSub
+		token string
+	}
+	return breaking(func() broker {
+		var mu sync.Mutex
+		owners := map[string]owner{}
+		name := func(s *brokenSub, token string) string {
+			return fmt.Sprint(s.config.Topic, " ", s.config.Group, " ", number(token))
+		}
+		return broker{
+			deliver: func(s *brokenSub, d *psdriver.Delivery) {
+				mu.Lock()
+				defer mu.Unlock()
+				owners[name(s, d.Token)] = owner{s, d.Token}
+			},
+			settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				o := owners[name(s, st.Token)]
+				if o.token == st.Token || o.sub == nil {
+					return false, nil
+				}
+				_ = o.sub.one(ctx, o.token, st.Kind)
+				return true, answer
+			},
+		}
+	})
+}
+
+func countingTogether() conformance.Opener {
+	return breaking(func() broker {
+		var mu sync.Mutex
+		counts := map[string]int{}
+		return broker{deliver: func(s *brokenSub, d *psdriver.Delivery) {
+			mu.Lock()
+			defer mu.Unlock()
+			counts[s.config.Topic+d.Position]++
+			d.Attempt = counts[s.config.Topic+d.Position]
+		}}
+	})
+}
