@@ -58,10 +58,12 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 		return newBroadcast(p, c, j), nil
 	}
 	keys := p.topicKeys(c.Topic)
-	return &groupSubscription{
+	s := &groupSubscription{
 		handle: newHandle(p), config: c, keys: keys, group: keys.group(c.Group),
 		consumer: randomName(), trimmer: trimmer{p: p, keys: keys}, epoch: j.epoch,
-	}, nil
+	}
+	p.subscriptions.add(s)
+	return s, nil
 }
 
 // Receive implements the pubsub driver's Subscription.
@@ -264,6 +266,9 @@ func parseToken(s string) (token, error) {
 // Close implements the pubsub driver's Subscription.
 func (s *groupSubscription) Close(ctx context.Context) error {
 	s.end()
+	if !s.p.subscriptions.remove(s) {
+		return nil // the provider gave back
+	}
 	s.awaitAsking(ctx)
 	for cursor := "0"; ; {
 		reply, err := s.p.run(ctx, nil, giveBackScript,

@@ -218,3 +218,21 @@ func TestPubsubLeavesNothingBehind(t *testing.T) {
 	wants(t, <-ended, providers.Closed)
 	goleak.VerifyNone(t, before)
 }
+
+func TestProviderCloseGivesBack(t *testing.T) {
+	server := testbed.Redis(t)
+	p, err := providers.Open(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tt := topicTest{t, p.(driver.Provider), "orders"}
+	held := tt.subscribe(group)
+	tt.sendBodies(tt.topic(), "a", "b")
+	tt.receiveBodies(held, "a", "b")
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tt.close(held)
+	other := newTopicTest(t, server)
+	other.receiveBodies(other.subscribe(group), "a", "b")
+}
