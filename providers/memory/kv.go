@@ -20,6 +20,7 @@ type table struct {
 	history int
 
 	mu        sync.Mutex
+	deleted   bool   // by DeleteStore
 	rev       uint64 // of the last change
 	items     btree.Map[string, item]
 	deadlines *btree.BTreeG[deadline]
@@ -211,15 +212,34 @@ func withPrefix[T any](m map[string]T, prefix string) []string {
 	return names
 }
 
-// DeleteStore implements the kv driver's Provider. Handles that are open go
-// on with the detached data.
+// DeleteStore implements the kv driver's Provider. Handles and watchers that
+// are open fail from now on: a write that they took would be lost.
 func (p *provider) DeleteStore(ctx context.Context, name string) error {
 	if err := p.life.ready(ctx); err != nil {
 		return err
 	}
 	p.backend.mu.Lock()
 	defer p.backend.mu.Unlock()
+	if t := p.backend.stores[name]; t != nil {
+		t.delete()
+	}
 	delete(p.backend.stores, name)
+	return nil
+}
+
+// delete ends the table, and wakes its watchers to see that.
+func (t *table) delete() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deleted = true
+	t.changed.fire()
+}
+
+// ended returns an error if the store was deleted. The table is locked.
+func (t *table) ended() error {
+	if t.deleted {
+		return providers.Errorf(providers.Closed, "the store was deleted; open it again")
+	}
 	return nil
 }
 
@@ -235,6 +255,10 @@ func (s *store) lock(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	s.mu.Lock()
+	if err := s.ended(); err != nil {
+		s.mu.Unlock()
+		return time.Time{}, err
+	}
 	now := time.Now()
 	s.expire(now)
 	return now, nil

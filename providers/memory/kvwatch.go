@@ -68,6 +68,9 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 // take returns what happened since the last call, and moves on. The table is
 // locked.
 func (w *watcher) take() ([]driver.Event, error) {
+	if err := w.ended(); err != nil {
+		return nil, err
+	}
 	if w.after < w.first {
 		return nil, compacted()
 	}
