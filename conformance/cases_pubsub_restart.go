@@ -66,6 +66,7 @@ func (p *pipe) outage() {
 		_, err := p.try("during")
 		return err != nil
 	})
+	time.Sleep(silence) // so that others have calls under way that fail, too
 	started = true
 	p.Must(p.Control().Start(p.Context()))
 }
@@ -213,7 +214,7 @@ func (p *pipe) throughOutage(l *ledger, publish func(name string)) {
 					return
 				default:
 					publish(fmt.Sprintf("p%d-%04d-", i, j))
-					time.Sleep(4 * time.Millisecond)
+					time.Sleep(time.Duration(1+(3*i+j)%8) * time.Millisecond) // not in step with the others
 				}
 			}
 		})
@@ -338,7 +339,7 @@ func durableAck(t *T) {
 		}
 		return true
 	})
-	time.Sleep(2 * silence) // for those that come again
+	time.Sleep(outageLease(t) + 2*silence) // for those that come again
 }
 
 func durableAtomic(p *pipe) {

@@ -1,0 +1,45 @@
+package mutants
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+)
+
+func init() { all = append(all, pubsubAbsentMutants()) }
+
+// pubsubAbsentMutants say at first that a claim does not hold, and let the
+// portable layer through later.
+func pubsubAbsentMutants() []Mutant {
+	var mutants []Mutant
+	for _, info := range append(psdriver.Claims(), providers.CommonClaims()...) {
+		name := strings.TrimPrefix(string(info.Claim), "pubsub.")
+		mutants = append(mutants, Mutant{
+			Name: "pubsub-hides-" + name, Breaks: "the claim " + name + " is not made at first, and what needs it works",
+			Caught: cases("absent-" + name), Open: hiding(info.Claim),
+		})
+	}
+	return mutants
+}
+
+// hiding opens memory providers that make a claim in every description but
+// the first.
+func hiding(c providers.Claim) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) {
+		p, err := providers.Open(ctx, "mem://")
+		if err != nil {
+			return nil, err
+		}
+		var later atomic.Bool
+		return &hooked{p.(whole), hooks{describe: func(d *providers.Description) {
+			unclaim(providers.PubSub, c)(d)
+			if later.Swap(true) {
+				claim(c)(d)
+			}
+		}}}, nil
+	}
+}

@@ -1,0 +1,264 @@
+package mutants
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+)
+
+func init() { all = append(all, pubsubReceiveMutants) }
+
+// configured opens providers that subscribe to something else than asked.
+func configured(change func(*psdriver.SubscriptionConfig)) conformance.Opener {
+	return broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
+		change(c)
+		return nil
+	}})
+}
+
+// closingSub opens providers whose subscriptions close in another way.
+func closingSub(how func(ctx context.Context, s *brokenSub) error) conformance.Opener {
+	return broken(broker{close: how})
+}
+
+var pubsubReceiveMutants = []Mutant{
+	{Name: "pubsub-groups-one", Breaks: "all groups of a topic are one", Caught: cases("group-fanout", "late-group", "slow-group", "group-isolation", "key-groups", "replay-start"),
+		Open: configured(func(c *psdriver.SubscriptionConfig) {
+			if c.Group != "" {
+				c.Group = "one"
+			}
+		})},
+	{Name: "pubsub-groups-none", Breaks: "every consumer is a group of its own", Caught: cases("group-compete", "group-compete-unsettled", "group-compete-handlers", "group-kept", "close-inflight", "close-fetched", "lease-ends"),
+		Open: broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
+			c.Group += fmt.Sprint(backends.Add(1))
+			return nil
+		}})},
+	{Name: "pubsub-hoards", Breaks: "a consumer is given all messages that are there, though it asked for one", Caught: cases("group-compete", "group-compete-handlers", "group-compete-unsettled"), Open: hoarding()},
+	{Name: "pubsub-too-many", Breaks: "Receive returns more messages than asked for", Caught: cases("limit"),
+		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+			return s.Subscription.Receive(ctx, limit+2)
+		}})},
+	{Name: "pubsub-fills-up", Breaks: "Receive waits until there are as many messages as asked for", Caught: cases("limit"), Open: broken(broker{receive: fillUp})},
+	{Name: "pubsub-one-lane", Breaks: "one message of a topic is in flight at a time", Open: oneLane(true),
+		Caught: cases("poison", "waiting-many", "group-compete-unsettled", "handle-concurrency", "key-one", "key-many", "ack-own", "slow-group")},
+	{Name: "pubsub-no-lanes", Breaks: "messages with one key are delivered at once", Open: oneLane(false),
+		Caught: cases("key-one", "key-nack", "key-close", "key-lease", "key-delay", "key-many", "key-handlers")},
+	{Name: "pubsub-reversed", Breaks: "messages that are delivered together come in reverse order", Caught: cases("ordered", "ordered-backlog", "ordered-reopen", "ordered-publishers"),
+		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+			ds, err := s.Subscription.Receive(ctx, limit)
+			slices.Reverse(ds)
+			return ds, err
+		}})},
+	{Name: "pubsub-lazy-group", Breaks: "a subscription begins when it first receives", Caught: cases("group-exists", "broadcast-exists", "shared"), Open: lazyGroups()},
+	{Name: "pubsub-group-ends", Breaks: "a group ends with its last consumer", Caught: cases("group-kept", "close-inflight", "close-twice", "count-close"),
+		Open: closingSub(func(ctx context.Context, s *brokenSub) error {
+			err := s.Subscription.Close(ctx)
+			return cmpErr(err, s.provider.DeleteGroup(ctx, s.config.Topic, s.config.Group))
+		})},
+	{Name: "pubsub-broadcast-one", Breaks: "broadcast subscriptions share the messages", Caught: cases("broadcast", "broadcast-nack", "broadcast-ends"),
+		Open: configured(func(c *psdriver.SubscriptionConfig) {
+			if c.Group == "" {
+				c.Group = "broadcast"
+			}
+		})},
+	{Name: "pubsub-from-start", Breaks: "a new group begins with the oldest message", Caught: cases("late-group", "broadcast", "broadcast-ends", "manage-delete-group"),
+		Open: configured(func(c *psdriver.SubscriptionConfig) {
+			if c.Start == psdriver.StartNew {
+				c.Start = psdriver.StartEarliest
+			}
+		})},
+	{Name: "pubsub-from-new", Breaks: "every group begins with what is new", Open: configured(func(c *psdriver.SubscriptionConfig) { c.Start = psdriver.StartNew }),
+		Caught: cases("replay-start", "replay-time", "replay-time-past", "replay-position", "replay-bad-position", "broadcast-replay")},
+	{Name: "pubsub-rewinds", Breaks: "a consumer that asks for the start rewinds its group", Caught: cases("replay-existing"),
+		Open: broken(broker{config: func(ctx context.Context, p psdriver.Provider, c *psdriver.SubscriptionConfig) error {
+			if c.Start != psdriver.StartEarliest {
+				return nil
+			}
+			return p.DeleteGroup(ctx, c.Topic, c.Group)
+		}})},
+	{Name: "pubsub-time-behind", Breaks: "a time means the messages behind it, not those at it", Caught: cases("replay-time"),
+		Open: configured(func(c *psdriver.SubscriptionConfig) { c.Time = c.Time.Add(1) })},
+	{Name: "pubsub-time-hours", Breaks: "a time is cut to hours", Caught: cases("replay-time"),
+		Open: configured(func(c *psdriver.SubscriptionConfig) { c.Time = c.Time.Truncate(time.Hour) })},
+	{Name: "pubsub-position-at", Breaks: "a position means the message at it, too", Caught: cases("replay-position"),
+		Open: configured(func(c *psdriver.SubscriptionConfig) {
+			if n := number(c.Position + "."); n > 0 {
+				c.Position = fmt.Sprint(n - 1)
+			}
+		})},
+	{Name: "pubsub-position-any", Breaks: "a position that is none means the start", Caught: cases("replay-bad-position"),
+		Open: broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
+			if c.Start == psdriver.StartPosition && len(c.Position) != 1 {
+				c.Start = psdriver.StartEarliest
+			}
+			return nil
+		}})},
+	{Name: "pubsub-close-drops", Breaks: "what a consumer holds when it closes is acknowledged",
+		Caught: cases("close-inflight", "close-inflight-waiting", "close-fetched", "close-subscription", "handle-close", "handles-apart", "ack-own", "redelivery-same", "count-close", "key-close"),
+		Open: closingSub(func(ctx context.Context, s *brokenSub) error {
+			for _, d := range s.holds() {
+				_ = s.one(ctx, d.Token, psdriver.Ack)
+			}
+			return s.Subscription.Close(ctx)
+		})},
+	{Name: "pubsub-close-leaks", Breaks: "what a consumer holds when it closes comes again only when its lease ends",
+		Caught: cases("close-inflight", "close-inflight-waiting", "close-subscription", "handles-apart", "handle-close", "count-close", "key-close"),
+		Open:   closingSub(func(context.Context, *brokenSub) error { return nil })},
+	{Name: "pubsub-close-all", Breaks: "closing one consumer gives back what all of its group hold", Caught: cases("handles-apart"), Open: closingAll()},
+	{Name: "pubsub-deaf", Breaks: "a Receive that waits does not notice the end of its context, nor Close", Caught: cases("cancel-wakes", "close-wakes"),
+		Open: broken(broker{
+			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+				return s.Subscription.Receive(context.WithoutCancel(ctx), limit)
+			},
+			close: func(context.Context, *brokenSub) error { return nil },
+		})},
+	{Name: "pubsub-cancel-drops", Breaks: "what a Receive has taken when its context ends is lost", Caught: cases("cancel-loses-nothing"),
+		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+			ds, err := s.Subscription.Receive(ctx, limit)
+			time.Sleep(2 * time.Millisecond)
+			if ctx.Err() == nil || err != nil {
+				return ds, err
+			}
+			for _, d := range ds {
+				_ = s.one(context.WithoutCancel(ctx), d.Token, psdriver.Ack)
+			}
+			return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		}})},
+	{Name: "pubsub-shut-leaks", Breaks: "closing a provider leaves its consumers as they are", Caught: cases("close-provider"),
+		Open: brokenShared(broker{shut: func(func() error) error { return nil }})},
+}
+
+func cmpErr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// hoarding takes all that is there and hands out what is asked for.
+func hoarding() conformance.Opener {
+	return breaking(func() broker {
+		var mu sync.Mutex
+		fetched := map[*brokenSub][]psdriver.Delivery{}
+		return broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+			mu.Lock()
+			have := fetched[s]
+			mu.Unlock()
+			if len(have) == 0 {
+				var err error
+				if have, err = s.Subscription.Receive(ctx, 100); err != nil {
+					return nil, err
+				}
+			}
+			n := min(limit, len(have))
+			mu.Lock()
+			defer mu.Unlock()
+			fetched[s] = have[n:]
+			return have[:n], nil
+		}}
+	})
+}
+
+func fillUp(ctx context.Context, s *brokenSub, limit int) (all []psdriver.Delivery, err error) {
+	for len(all) < limit {
+		ds, err := s.Subscription.Receive(ctx, limit-len(all))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ds...)
+	}
+	return all, nil
+}
+
+// oneLane stores all messages with the same key, or without any, and delivers
+// them with the key that they had.
+func oneLane(one bool) conformance.Opener {
+	return breaking(func() broker {
+		var keys sync.Map
+		return broker{
+			keep: func(_ string, m *psdriver.Message) bool {
+				if m.Key = ""; one {
+					m.Key = "lane"
+				}
+				return true
+			},
+			result: func(topic string, m psdriver.Message, r *psdriver.SendResult) {
+				keys.Store(topic+" "+r.Position, m.Key)
+			},
+			deliver: func(s *brokenSub, d *psdriver.Delivery) {
+				d.Key = ""
+				if key, ok := keys.Load(s.config.Topic + " " + d.Position); ok {
+					d.Key = key.(string)
+				}
+			},
+		}
+	})
+}
+
+// lazySub opens its subscription when it first receives.
+type lazySub struct {
+	psdriver.Subscription // nil until then
+	open                  func() (psdriver.Subscription, error)
+}
+
+func lazyGroups() conformance.Opener {
+	b := broker{subscription: func(ctx context.Context, p psdriver.Provider, c psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
+		return &lazySub{open: sync.OnceValues(func() (psdriver.Subscription, error) {
+			return p.OpenSubscription(context.WithoutCancel(ctx), c)
+		})}, nil
+	}}
+	return brokenShared(b)
+}
+
+func (s *lazySub) Receive(ctx context.Context, limit int) ([]psdriver.Delivery, error) {
+	sub, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	return sub.Receive(ctx, limit)
+}
+
+func (s *lazySub) Settle(ctx context.Context, all []psdriver.Settlement) []error {
+	sub, _ := s.open()
+	return sub.Settle(ctx, all)
+}
+
+func (s *lazySub) Close(ctx context.Context) error {
+	sub, err := s.open()
+	if err != nil {
+		return err
+	}
+	return sub.Close(ctx)
+}
+
+func closingAll() conformance.Opener {
+	return breaking(func() broker {
+		var mu sync.Mutex
+		subs := map[string][]*brokenSub{}
+		name := func(s *brokenSub) string { return s.config.Topic + " " + s.config.Group }
+		return broker{
+			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+				mu.Lock()
+				subs[name(s)] = append(subs[name(s)], s)
+				mu.Unlock()
+				return s.Subscription.Receive(ctx, limit)
+			},
+			close: func(ctx context.Context, s *brokenSub) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, other := range subs[name(s)] {
+					for _, d := range other.holds() {
+						_ = other.one(ctx, d.Token, psdriver.Nack)
+					}
+				}
+				return s.Subscription.Close(ctx)
+			},
+		}
+	})
+}

@@ -1,0 +1,290 @@
+package mutants
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+)
+
+func init() { all = append(all, pubsubRestartMutants()) }
+
+// brokerOutage makes a memory provider behave like one whose backend can be killed
+// and started; nothing is lost by that.
+type brokerOutage struct {
+	mu     sync.Mutex
+	kills  int
+	killed chan struct{} // closed while it is down
+	starts []func()      // what happens at a start
+}
+
+func newBrokerOutage() *brokerOutage { return &brokerOutage{killed: make(chan struct{})} }
+
+// Kill implements [conformance.Control].
+func (o *brokerOutage) Kill(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.kills++
+	close(o.killed)
+	return nil
+}
+
+// Start implements [conformance.Control].
+func (o *brokerOutage) Start(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range o.starts {
+		f()
+	}
+	o.killed = make(chan struct{})
+	return nil
+}
+
+// state returns how often it was killed, and a channel that is closed when it
+// is down.
+func (o *brokerOutage) state() (kills int, killed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.kills, o.killed
+}
+
+func (o *brokerOutage) down() bool {
+	_, killed := o.state()
+	select {
+	case <-killed:
+		return true
+	default:
+		return false
+	}
+}
+
+// soon does something after a while, unless the backend is killed meanwhile.
+func (o *brokerOutage) soon(do func()) {
+	_, killed := o.state()
+	go func() {
+		select {
+		case <-time.After(30 * time.Millisecond):
+			do()
+		case <-killed:
+		}
+	}()
+}
+
+// over adds the outage to the hooks of a broker, and claims of durability.
+func (o *brokerOutage) over(b broker) broker {
+	send, settle, describe := b.send, b.settle, b.describe
+	b.send = func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
+		switch {
+		case o.down() && len(msgs) > 0:
+			return awayFor(len(msgs))
+		case send != nil:
+			return send(ctx, next, msgs)
+		}
+		return next(ctx, msgs)
+	}
+	if b.receive == nil {
+		b.receive = o.receive
+	}
+	b.settle = func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+		switch {
+		case o.down():
+			return true, errAway
+		case settle != nil:
+			return settle(ctx, s, st)
+		}
+		return false, nil
+	}
+	b.describe = func(d *providers.Description) {
+		claim(providers.DurableFsync)(d)
+		claim(providers.DurableQuorum)(d)
+		if describe != nil {
+			describe(d)
+		}
+	}
+	return b
+}
+
+func awayFor(n int) []psdriver.SendResult {
+	results := make([]psdriver.SendResult, n)
+	for i := range results {
+		results[i].Err = errAway
+	}
+	return results
+}
+
+// receive fails while the backend is down, and when it is killed.
+func (o *brokerOutage) receive(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+	_, killed := o.state()
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-killed:
+			cancel()
+		case <-inner.Done():
+		}
+	}()
+	ds, err := s.Subscription.Receive(inner, limit)
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
+		err = errAway
+	}
+	return ds, err
+}
+
+// restarting makes a mutant of which the backend can be killed.
+func restarting(name, breaks string, caught []string, b func(o *brokerOutage) broker) Mutant {
+	o := newBrokerOutage()
+	return Mutant{
+		Name: name, Breaks: breaks, Caught: caught,
+		Open:    breaking(func() broker { return o.over(b(o)) }),
+		Control: func() conformance.Control { return o },
+	}
+}
+
+// durable are the names of the cases of both claims of durability.
+func durable(names ...string) []string {
+	var out []string
+	for _, name := range names {
+		out = append(out, "durable-"+name+"-fsync", "durable-"+name+"-quorum")
+	}
+	return cases(out...)
+}
+
+func pubsubRestartMutants() []Mutant {
+	return []Mutant{
+		storedLater(),
+		restarting("pubsub-publish-early", "a message is acknowledged before it is stored, and a kill comes in between", durable("publish"), func(o *brokerOutage) broker {
+			return broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
+				o.soon(func() { next(context.WithoutCancel(ctx), msgs) })
+				return make([]psdriver.SendResult, len(msgs))
+			}}
+		}),
+		restarting("pubsub-ack-early", "an acknowledgement is confirmed before the backend has it, and a kill comes in between", durable("ack"), func(o *brokerOutage) broker {
+			return broker{settle: func(_ context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+				if st.Kind != psdriver.Ack {
+					return false, nil
+				}
+				o.soon(func() { _ = s.one(context.Background(), st.Token, psdriver.Ack) })
+				return true, nil
+			}}
+		}),
+		restarting("pubsub-group-forgotten", "a group is forgotten when the backend starts, and begins anew", durable("group"), func(o *brokerOutage) broker {
+			return broker{subscription: o.forgetting}
+		}),
+		restarting("pubsub-atomic-torn", "a kill in the middle of an atomic batch leaves half of it", durable("atomic"), func(o *brokerOutage) broker {
+			return broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
+				half := len(msgs) / 2
+				results := next(ctx, msgs[:half])
+				time.Sleep(40 * time.Millisecond)
+				if o.down() {
+					return append(results, awayFor(len(msgs)-half)...)
+				}
+				return append(results, next(ctx, msgs[half:])...)
+			}}
+		}),
+		restarting("pubsub-declares-less", "the claims of durability are withdrawn when something was published", durable("declared"), func(*brokerOutage) broker {
+			var mu sync.Mutex
+			published := false
+			return broker{
+				result: func(string, psdriver.Message, *psdriver.SendResult) {
+					mu.Lock()
+					defer mu.Unlock()
+					published = true
+				},
+				describe: func(d *providers.Description) {
+					mu.Lock()
+					defer mu.Unlock()
+					if published {
+						unclaim(providers.PubSub, providers.DurableFsync)(d)
+						unclaim(providers.PubSub, providers.DurableQuorum)(d)
+					}
+				},
+			}
+		}),
+		restarting("pubsub-quiet", "a subscription goes quiet when the backend was killed", cases("restart-receive", "restart-broadcast", "restart-handle"), func(o *brokerOutage) broker {
+			return broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+				if kills, _ := o.state(); kills > 0 {
+					<-ctx.Done()
+				}
+				return o.receive(ctx, s, limit)
+			}}
+		}),
+		restarting("pubsub-gives-up", "a subscription fails for good when the backend was killed", cases("restart-receive", "restart-broadcast", "restart-handle"), func(o *brokerOutage) broker {
+			return broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+				if kills, _ := o.state(); kills > 0 {
+					return nil, providers.Errorf(providers.Internal, "the connection was lost")
+				}
+				return o.receive(ctx, s, limit)
+			}}
+		}),
+	}
+}
+
+// storedLater stores what is sent while the backend is down, and says that it
+// does not.
+func storedLater() Mutant {
+	m := restarting("pubsub-publish-later", "a message that failed while the backend was down is stored nevertheless", durable("publish"), func(*brokerOutage) broker { return broker{} })
+	o := m.Control().(*brokerOutage)
+	m.Open = breaking(func() broker {
+		b := o.over(broker{})
+		b.send = func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
+			results := next(ctx, msgs)
+			if o.down() {
+				return awayFor(len(msgs))
+			}
+			return results
+		}
+		return b
+	})
+	return m
+}
+
+// swapped is a subscription that is replaced when the backend starts.
+type swapped struct {
+	mu      sync.Mutex
+	present psdriver.Subscription
+}
+
+func (s *swapped) get() psdriver.Subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.present
+}
+
+func (s *swapped) Receive(ctx context.Context, limit int) ([]psdriver.Delivery, error) {
+	return s.get().Receive(ctx, limit)
+}
+
+func (s *swapped) Settle(ctx context.Context, all []psdriver.Settlement) []error {
+	return s.get().Settle(ctx, all)
+}
+
+func (s *swapped) Close(ctx context.Context) error { return s.get().Close(ctx) }
+
+// forgetting opens subscriptions whose group is deleted and made anew when
+// the backend starts.
+func (o *brokerOutage) forgetting(ctx context.Context, p psdriver.Provider, c psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
+	first, err := p.OpenSubscription(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s := &swapped{present: first}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.starts = append(o.starts, func() {
+		ctx := context.Background()
+		if p.DeleteGroup(ctx, c.Topic, c.Group) != nil {
+			return // closed meanwhile
+		}
+		if anew, err := p.OpenSubscription(ctx, c); err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.present = anew
+		}
+	})
+	return s, nil
+}

@@ -1,0 +1,19 @@
+package mutants
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+)
+
+// TestHealthyBroker runs the cases on the very wrappers that the mutants are
+// made of, with hooks that break nothing: what catches a mutant is its fault.
+// It also runs the cases that memory alone cannot show: those that kill the
+// backend.
+func TestHealthyBroker(t *testing.T) {
+	o := newBrokerOutage()
+	open := breaking(func() broker { return o.over(broker{}) })
+	conformance.Test(t, open, conformance.WithControl(o), conformance.WithFacets(providers.PubSub), conformance.WithPatience(5*time.Second))
+}
