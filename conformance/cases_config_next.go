@@ -224,12 +224,12 @@ func configNextCancel(t *T) {
 func configClosed(t *T) {
 	s := t.Source(t.Name())
 	answers := t.waiting(s, t.snapshot(s).Version)
-	t.Must(s.Close(t.Context()))
+	t.wantSoon("Close while a Next waits", started(func() error { return s.Close(t.Context()) }), 0)
 	select {
 	case a := <-answers:
 		t.WantCode("the Next that waits", a.err, providers.Closed)
 	case <-time.After(t.soon()):
-		t.Errorf("the Next that waits was not woken by Close")
+		t.Fatalf("the Next that waits was not woken by Close")
 	}
 	_, err := s.Snapshot(t.Context())
 	t.WantCode("Snapshot", err, providers.Closed)

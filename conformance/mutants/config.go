@@ -1,0 +1,140 @@
+package mutants
+
+import (
+	"context"
+
+	"fairlead.dev/config"
+	configdriver "fairlead.dev/config/driver"
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+)
+
+// configProvider is a memory provider with a config facet of its own. It does
+// what package config makes of the kv facet, and can be broken.
+type configProvider struct {
+	whole
+	describe func(*providers.FacetDescription)
+	wrap     func(source) configdriver.Source
+}
+
+// withSource opens memory providers whose settings are wrapped.
+func withSource(wrap func(source) configdriver.Source) conformance.Opener {
+	return configuredBy(configProvider{wrap: wrap})
+}
+
+func configuredBy(c configProvider) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) {
+		p, err := providers.Open(ctx, "mem://")
+		if err != nil {
+			return nil, err
+		}
+		own := c
+		own.whole = p.(whole)
+		return &own, nil
+	}
+}
+
+func (p *configProvider) Describe(ctx context.Context) (providers.Description, error) {
+	d, err := p.whole.Describe(ctx)
+	if err != nil {
+		return d, err
+	}
+	facet, _ := config.Describe(d)
+	if p.describe != nil {
+		p.describe(&facet)
+	}
+	d.Facets = append(d.Facets, facet)
+	return d, nil
+}
+
+func (p *configProvider) OpenSource(ctx context.Context, c configdriver.SourceConfig) (configdriver.Source, error) {
+	s, err := openSource(ctx, p.whole, c.Name)
+	if err != nil || p.wrap == nil {
+		return s, err
+	}
+	return p.wrap(s), nil
+}
+
+// source makes a driver of a portable source. The hooks change what goes in
+// and comes out; a nil one changes nothing.
+type source struct {
+	*config.Source
+	name  string
+	open  func(ctx context.Context, name string) (source, error) // of the same provider
+	state func(*config.State)
+	set   func(ctx context.Context, changes []config.Change) (string, error)
+	next  func(ctx context.Context, version string) (config.State, error)
+}
+
+func openSource(ctx context.Context, p providers.Provider, name string) (source, error) {
+	s, err := config.Open(ctx, p, name)
+	return source{Source: s, name: name, open: func(ctx context.Context, name string) (source, error) {
+		return openSource(ctx, p, name)
+	}}, err
+}
+
+func (s source) Snapshot(ctx context.Context) (config.State, error) {
+	state, err := s.Source.Snapshot(ctx)
+	if err == nil && s.state != nil {
+		s.state(&state)
+	}
+	return state, err
+}
+
+func (s source) Next(ctx context.Context, version string) (config.State, error) {
+	if s.next != nil {
+		return s.next(ctx, version)
+	}
+	state, err := s.Source.Next(ctx, version)
+	if err == nil && s.state != nil {
+		s.state(&state)
+	}
+	return state, err
+}
+
+func (s source) Set(ctx context.Context, changes []config.Change) (string, error) {
+	if s.set != nil {
+		return s.set(ctx, changes)
+	}
+	return s.Source.Set(ctx, changes...)
+}
+
+// withState opens memory providers whose settings are changed on their way
+// out.
+func withState(change func(*config.State)) conformance.Opener {
+	return withSource(func(s source) configdriver.Source { s.state = change; return s })
+}
+
+// withChanges opens memory providers whose changes are changed on their way
+// in.
+func withChanges(change func(*config.Change)) conformance.Opener {
+	return withSource(func(s source) configdriver.Source {
+		s.set = func(ctx context.Context, changes []config.Change) (string, error) {
+			own := append([]config.Change(nil), changes...)
+			for i := range own {
+				change(&own[i])
+			}
+			return s.Source.Set(ctx, own...)
+		}
+		return s
+	})
+}
+
+// withNext opens memory providers whose Next is another.
+func withNext(next func(s source) func(ctx context.Context, version string) (config.State, error)) conformance.Opener {
+	return withSource(func(s source) configdriver.Source { s.next = next(s); return s })
+}
+
+// driftingConfig opens memory providers whose config facet is described
+// otherwise the first time, which is the description that the suite goes by.
+func driftingConfig(change func(*providers.FacetDescription)) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) {
+		first := true
+		return configuredBy(configProvider{describe: func(f *providers.FacetDescription) {
+			if first {
+				change(f)
+			}
+			first = false
+		}})(ctx)
+	}
+}

@@ -1,0 +1,151 @@
+package mutants
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/config"
+	configdriver "fairlead.dev/config/driver"
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, configClaimMutants, configAbsentMutants()) }
+
+// configClaimMutants claim what does not hold.
+var configClaimMutants = []Mutant{
+	{
+		Name: "config-snapshot-torn", Breaks: "the two halves of a snapshot are of different moments",
+		Caught: []string{"config/snapshot-moment", "config/snapshot-whole"},
+		Open: withSource(func(s source) configdriver.Source {
+			s.state = func(state *config.State) {
+				time.Sleep(time.Millisecond)
+				later, err := s.Source.Snapshot(context.Background())
+				if err != nil {
+					return // the source is being closed
+				}
+				for key := range later.Values {
+					if _, known := state.Values[key]; known && key >= "m" {
+						state.Values[key] = later.Values[key]
+					}
+				}
+			}
+			return s
+		}),
+	},
+	{
+		Name: "config-set-one-by-one", Breaks: "the changes of a Set are made one by one",
+		Caught: []string{"config/snapshot-whole", "config/atomic-race", "config/atomic-conflict"},
+		Open: withSource(func(s source) configdriver.Source {
+			s.set = func(ctx context.Context, changes []config.Change) (version string, err error) {
+				for _, c := range changes {
+					time.Sleep(10 * time.Microsecond)
+					if version, err = s.Source.Set(ctx, c); err != nil {
+						return "", err
+					}
+				}
+				return version, nil
+			}
+			return s
+		}),
+	},
+	{
+		Name: "config-cas-ignored", Breaks: "conditions are not looked at",
+		Caught: []string{"config/cas", "config/cas-race", "config/cas-recreated", "config/atomic-conflict"},
+		Open:   withChanges(func(c *config.Change) { c.Checked = false }),
+	},
+	{
+		Name: "config-cas-missing-ok", Breaks: "a missing key has every version", Caught: []string{"config/cas"},
+		Open: checking(func(c *config.Change, now config.Value, exists bool) {
+			if !exists {
+				c.Version = ""
+			}
+		}),
+	},
+	{
+		Name: "config-cas-not-atomic", Breaks: "a condition is looked at some time before the change is made",
+		Caught: []string{"config/cas-race", "config/cas-counter"},
+		Open: checking(func(c *config.Change, now config.Value, exists bool) {
+			if exists && now.Version == c.Version {
+				time.Sleep(20 * time.Millisecond)
+				c.Checked = false
+			}
+		}),
+	},
+	{
+		Name: "config-cas-by-value", Breaks: "the version of a key is that of its value", Caught: []string{"config/cas-recreated"},
+		Open: func() conformance.Opener {
+			versionOf := func(v config.Value) string { return fmt.Sprintf("%x-", v.Data) }
+			return withSource(func(s source) configdriver.Source {
+				inner := s
+				s.state = func(state *config.State) {
+					for key, v := range state.Values {
+						v.Version = versionOf(v)
+						state.Values[key] = v
+					}
+				}
+				s.set = checkedBy(inner, func(c *config.Change, now config.Value, exists bool) {
+					if exists && versionOf(now) == c.Version {
+						c.Version = now.Version
+					}
+				})
+				return s
+			})
+		}(),
+	},
+	{
+		Name: "config-not-shared", Breaks: "every Open of a URL has settings of its own", Caught: []string{"config/shared"},
+		Open: func() conformance.Opener {
+			var opened atomic.Int64
+			return func(ctx context.Context) (providers.Provider, error) {
+				return providers.Open(ctx, fmt.Sprintf("mem://config-not-shared-%d", opened.Add(1)))
+			}
+		}(),
+	},
+}
+
+// checking opens memory providers that change checked changes, knowing the
+// present value of the key.
+func checking(change func(c *config.Change, now config.Value, exists bool)) conformance.Opener {
+	return withSource(func(s source) configdriver.Source {
+		s.set = checkedBy(s, change)
+		return s
+	})
+}
+
+func checkedBy(s source, change func(c *config.Change, now config.Value, exists bool)) func(context.Context, []config.Change) (string, error) {
+	return func(ctx context.Context, changes []config.Change) (string, error) {
+		state, err := s.Source.Snapshot(ctx)
+		if err != nil {
+			return "", err
+		}
+		own := slices.Clone(changes)
+		for i, c := range own {
+			if now, exists := state.Values[c.Key]; c.Checked {
+				change(&own[i], now, exists)
+			}
+		}
+		return s.Source.Set(ctx, own...)
+	}
+}
+
+// configAbsentMutants let through what they did not claim at first.
+func configAbsentMutants() []Mutant {
+	var mutants []Mutant
+	for name, claim := range map[string]providers.Claim{
+		"write": config.Write, "cas": config.CompareAndSet, "snapshot": config.Snapshot,
+		"atomic-set": config.AtomicSet, "delete-visible": config.DeleteVisible,
+	} {
+		mutants = append(mutants, Mutant{
+			Name: "config-unclaimed-" + name, Breaks: "what was not claimed is let through: " + string(claim),
+			Caught: []string{"config/absent-" + name},
+			Open: driftingConfig(func(f *providers.FacetDescription) {
+				f.Claims = slices.DeleteFunc(f.Claims, func(c providers.Claim) bool { return c == claim })
+			}),
+		})
+	}
+	return mutants
+}

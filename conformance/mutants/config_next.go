@@ -1,0 +1,192 @@
+package mutants
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/config"
+	configdriver "fairlead.dev/config/driver"
+)
+
+func init() { all = append(all, configNextMutants) }
+
+type nexting = func(ctx context.Context, version string) (config.State, error)
+
+// configNextMutants wait for changes wrongly.
+var configNextMutants = []Mutant{
+	{
+		Name: "config-version-counts-keys", Breaks: "the version is the number of keys", Caught: []string{"config/version-changes"},
+		Open: withState(func(s *config.State) { s.Version = fmt.Sprint(len(s.Values)) }),
+	},
+	{
+		Name: "config-version-random", Breaks: "every look gives another version", Caught: []string{"config/version-changes", "config/next-waits"},
+		Open: withState(func(s *config.State) { s.Version = rand.Text() }),
+	},
+	{
+		Name: "config-next-from-now", Breaks: "Next waits for a change from now on, whatever version it is given",
+		Caught: []string{"config/next-initial", "config/next-foreign-version", "config/next-never-missed"},
+		Open: withNext(func(s source) nexting {
+			return func(ctx context.Context, _ string) (config.State, error) {
+				now, err := s.Source.Snapshot(ctx)
+				if err != nil {
+					return now, err
+				}
+				return s.Source.Next(ctx, now.Version)
+			}
+		}),
+	},
+	{
+		Name: "config-versions-own", Breaks: "Next waits if it is given a version of another handle", Caught: []string{"config/next-foreign-version"},
+		Open: withNext(func(s source) nexting {
+			return func(ctx context.Context, version string) (config.State, error) {
+				now, err := s.Source.Snapshot(ctx)
+				if err == nil && version != "" {
+					version = now.Version
+				}
+				if err != nil {
+					return now, err
+				}
+				return s.Source.Next(ctx, version)
+			}
+		}),
+	},
+	{
+		Name: "config-next-polls", Breaks: "Next returns now and then although nothing changed", Caught: []string{"config/next-waits", "config/next-cancel"},
+		Open: withNext(func(s source) nexting {
+			return func(ctx context.Context, version string) (config.State, error) {
+				short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+				defer cancel()
+				state, err := s.Source.Next(short, version)
+				if err != nil && ctx.Err() == nil {
+					return s.Source.Snapshot(ctx)
+				}
+				return state, err
+			}
+		}),
+	},
+	{
+		Name: "config-never-wakes", Breaks: "a Next that waits does not return",
+		Caught: []string{
+			"config/next-wakes", "config/next-two", "config/close-one", "config/watch-ends", "config/watch-typed",
+			"config/watch-rejects", "config/watch-callbacks",
+		},
+		Open: neverWakes,
+	},
+	{
+		Name: "config-delete-unnoticed", Breaks: "Next is not woken by a deletion", Caught: []string{"config/next-delete"},
+		Open: withNext(func(s source) nexting {
+			return func(ctx context.Context, version string) (config.State, error) {
+				before, err := s.Source.Snapshot(ctx)
+				if err != nil {
+					return before, err
+				}
+				for {
+					state, err := s.Source.Next(ctx, version)
+					if err != nil || len(state.Values) >= len(before.Values) {
+						return state, err
+					}
+					before, version = state, state.Version
+				}
+			}
+		}),
+	},
+	{
+		Name: "config-behind-by-one", Breaks: "Next returns the state before the present one", Caught: []string{"config/next-last", "config/next-wakes"},
+		Open: withNext(func(s source) nexting { return olderStates(s, func(int) bool { return true }) }),
+	},
+	{
+		Name: "config-goes-back", Breaks: "every other state that Next returns is an old one", Caught: []string{"config/next-last", "config/watch-callbacks"},
+		Open: withNext(func(s source) nexting { return olderStates(s, func(call int) bool { return call%2 == 1 }) }),
+	},
+	{
+		Name: "config-one-waits", Breaks: "of two that wait on one handle one is woken", Caught: []string{"config/next-two"},
+		Open: withNext(func(s source) nexting {
+			var waiting atomic.Int64
+			return func(ctx context.Context, version string) (config.State, error) {
+				defer waiting.Add(-1)
+				if waiting.Add(1) > 1 {
+					<-ctx.Done()
+				}
+				return s.Source.Next(ctx, version)
+			}
+		}),
+	},
+	{
+		Name: "config-next-deaf", Breaks: "Next goes on for seconds after its context has ended", Caught: []string{"config/next-cancel", "config/closed"},
+		Open: withNext(func(s source) nexting {
+			return func(ctx context.Context, version string) (config.State, error) {
+				state, err := s.Source.Next(ctx, version)
+				if err != nil {
+					time.Sleep(2500 * time.Millisecond)
+				}
+				return state, err
+			}
+		}),
+	},
+	{
+		Name: "config-close-all", Breaks: "the first Close closes the handles of that name, all of them", Caught: []string{"config/close-one"},
+		Open: withSource(closesAll()),
+	},
+}
+
+var neverWakes = withNext(func(s source) nexting {
+	return func(ctx context.Context, version string) (config.State, error) {
+		if version != "" {
+			<-ctx.Done()
+		}
+		return s.Source.Next(ctx, version)
+	}
+})
+
+// olderStates returns a Next that gives the values of the state that it saw
+// before, at those calls for which older is true.
+func olderStates(s source, older func(call int) bool) nexting {
+	var mu sync.Mutex
+	last, _ := s.Source.Snapshot(context.Background()) // memory does not fail here
+	calls := 0
+	return func(ctx context.Context, version string) (config.State, error) {
+		state, err := s.Source.Next(ctx, version)
+		if err != nil {
+			return state, err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		calls++
+		given := state
+		if older(calls) {
+			given.Values = last.Values
+		}
+		last = state
+		return given, nil
+	}
+}
+
+// closesAll returns a wrapper whose sources of one name end together.
+func closesAll() func(source) configdriver.Source {
+	var mu sync.Mutex
+	byName := map[string][]source{}
+	return func(s source) configdriver.Source {
+		mu.Lock()
+		defer mu.Unlock()
+		byName[s.name] = append(byName[s.name], s)
+		return closingSource{s, func(ctx context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, one := range byName[s.name] {
+				_ = one.Source.Close(ctx)
+			}
+			return nil
+		}}
+	}
+}
+
+type closingSource struct {
+	source
+	close func(context.Context) error
+}
+
+func (c closingSource) Close(ctx context.Context) error { return c.close(ctx) }

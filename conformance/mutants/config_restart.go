@@ -1,0 +1,162 @@
+package mutants
+
+import (
+	"context"
+	"sync"
+
+	"fairlead.dev/config"
+	configdriver "fairlead.dev/config/driver"
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, configRestartMutants) }
+
+// configRestartMutants do not survive the restart of their backend.
+var configRestartMutants = []Mutant{
+	outageMutant(Mutant{
+		Name: "config-restart-quiet", Breaks: "Next waits for ever once the backend was down", Caught: []string{"config/restart-next", "config/restart-watch"},
+	}, &outage{next: func(ctx context.Context, o *outage, s source, version string) (config.State, error) {
+		state, err := o.healthyNext(ctx, s, version)
+		if o.killed() {
+			<-ctx.Done()
+		}
+		return state, err
+	}}),
+	outageMutant(Mutant{
+		Name: "config-restart-misses", Breaks: "Next waits for a change from now on once the backend was down", Caught: []string{"config/restart-next"},
+	}, &outage{next: func(ctx context.Context, o *outage, s source, version string) (config.State, error) {
+		if now, err := s.Source.Snapshot(ctx); err == nil && o.restarted() {
+			version = now.Version
+		}
+		return o.healthyNext(ctx, s, version)
+	}}),
+	outageMutant(Mutant{
+		Name: "config-restart-loses", Breaks: "what was set is lost when the backend is killed, though durability is claimed",
+		Caught: []string{"config/durable-fsync", "config/durable-quorum"},
+	}, &outage{state: func(s *config.State) { delete(s.Values, "k7") }}),
+}
+
+// outage is the backend of a mutant, which can be down. It is its control.
+type outage struct {
+	next  func(ctx context.Context, o *outage, s source, version string) (config.State, error)
+	state func(*config.State) // after a restart
+
+	mu    sync.Mutex
+	down  chan struct{} // closed while the backend is down
+	kills int
+}
+
+// outageMutant makes the mutant, which claims durability.
+func outageMutant(m Mutant, o *outage) Mutant {
+	o.down = make(chan struct{})
+	m.Control = func() conformance.Control { return o }
+	m.Open = configuredBy(configProvider{
+		wrap: o.wrap,
+		describe: func(f *providers.FacetDescription) {
+			f.Missing = nil
+			f.Claims = append(f.Claims, providers.DurableFsync, providers.DurableQuorum)
+		},
+	})
+	return m
+}
+
+// Kill implements [conformance.Control].
+func (o *outage) Kill(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.down)
+	o.kills++
+	return nil
+}
+
+// Start implements [conformance.Control].
+func (o *outage) Start(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.down = make(chan struct{})
+	return nil
+}
+
+func (o *outage) killed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.kills > 0
+}
+
+func (o *outage) restarted() bool { return o.killed() && o.ready() == nil }
+
+// ready returns why nothing can be done now.
+func (o *outage) ready() error {
+	select {
+	case <-o.ends():
+		return providers.Errorf(providers.Unavailable, "the backend is down")
+	default:
+		return nil
+	}
+}
+
+// ends returns a channel that is closed when the backend is killed.
+func (o *outage) ends() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.down
+}
+
+func (o *outage) wrap(s source) configdriver.Source {
+	inner := s
+	s.set = func(ctx context.Context, changes []config.Change) (string, error) {
+		if err := o.ready(); err != nil {
+			return "", err
+		}
+		return inner.Source.Set(ctx, changes...)
+	}
+	s.next = func(ctx context.Context, version string) (config.State, error) {
+		if o.next != nil {
+			return o.next(ctx, o, inner, version)
+		}
+		return o.healthyNext(ctx, inner, version)
+	}
+	if o.state != nil {
+		s.state = func(state *config.State) {
+			if o.restarted() {
+				o.state(state)
+			}
+		}
+	}
+	return outageSource{s, o}
+}
+
+// healthyNext is Next as it must be.
+func (o *outage) healthyNext(ctx context.Context, s source, version string) (config.State, error) {
+	if err := o.ready(); err != nil {
+		return config.State{}, err
+	}
+	ends := o.ends()
+	up, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-ends:
+			cancel()
+		case <-up.Done():
+		}
+	}()
+	state, err := s.Source.Next(up, version)
+	if err != nil && ctx.Err() == nil && o.ready() != nil {
+		return state, o.ready()
+	}
+	return state, err
+}
+
+type outageSource struct {
+	source
+	*outage
+}
+
+func (s outageSource) Snapshot(ctx context.Context) (config.State, error) {
+	if err := s.ready(); err != nil {
+		return config.State{}, err
+	}
+	return s.source.Snapshot(ctx)
+}
