@@ -83,6 +83,9 @@ func TestBroadcastGap(t *testing.T) {
 		"one in the midst": {func(_ topicTest, sent []driver.SendResult) error {
 			return c.XDel(t.Context(), ordersStream, sent[3].Position).Err()
 		}, true, []string{"2", "4"}},
+		"the last one read": {func(_ topicTest, sent []driver.SendResult) error {
+			return c.XDel(t.Context(), ordersStream, sent[1].Position).Err()
+		}, false, []string{"2", "3", "4"}},
 		"the topic": {func(tt topicTest, _ []driver.SendResult) error {
 			return tt.p.DeleteTopic(t.Context(), tt.name)
 		}, true, nil},
