@@ -19,7 +19,7 @@ const waitersPoolSize = 10_000
 // that no call has to look for pushed messages.
 //
 // The timeout for reading is longer than that of our calls, whose deadlines are
-// to reach the connection as they are: see conn.go.
+// to reach the connection as they are: see flight.go.
 func (c config) options(poolSize int, limit time.Duration, connected func()) *goredis.UniversalOptions {
 	return &goredis.UniversalOptions{
 		Addrs:                 c.hosts,

@@ -3,146 +3,147 @@ package redis
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// go-redis notices the end of a context while it waits for a connection, and a
-// context's deadline while it waits for an answer, but no cancellation. To end
-// the wait, one has to know on which connection the call is, which go-redis
-// does not tell. Another goroutine for each call would cost a lone caller a
-// quarter of its speed.
-//
-// So a call carries its name in its deadline: go-redis hands the deadline of
-// the context to the connection as it is, and its time zone is one that no
-// other call has.
+// glance is how often a connection that waits looks whether its call is over.
+const glance = 100 * time.Millisecond
 
-// flight is the context of one call, and knows the connection that it is on.
-type flight struct {
-	context.Context
+// wait is until when one direction of a connection waits.
+type wait struct {
+	mu       sync.Mutex
+	flight   *flight // nil for a call that is not ours
 	deadline time.Time
-	zone     *time.Location
-	stop     func() bool
-
-	conn atomic.Pointer[conn]
 }
 
-var flights sync.Map // *time.Location to *flight, of the calls under way
-
-// takeOff begins a call, which lasts for limit at most. The caller must land it.
-func takeOff(ctx context.Context, limit time.Duration) *flight {
-	f := &flight{Context: ctx, zone: new(time.Location), deadline: time.Now().Add(limit)}
-	if d, ok := ctx.Deadline(); ok && d.Before(f.deadline) {
-		f.deadline = d
-	}
-	f.deadline = f.deadline.In(f.zone)
-	flights.Store(f.zone, f)
-	if ctx.Done() != nil {
-		f.stop = context.AfterFunc(ctx, f.cancel)
-	}
-	return f
+// begin notes a deadline, and the call that it names, and returns when to look
+// at it for the first time.
+func (w *wait) begin(named, deadline time.Time) time.Time {
+	f := zones.flight(named)
+	w.mu.Lock()
+	w.flight, w.deadline = f, deadline
+	w.mu.Unlock()
+	return w.next()
 }
 
-// Deadline implements context.Context.
-func (f *flight) Deadline() (time.Time, bool) { return f.deadline, true }
-
-func (f *flight) land() {
-	if f.stop != nil {
-		f.stop()
+func (w *wait) next() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flight == nil {
+		return w.deadline
 	}
-	flights.Delete(f.zone)
+	if soon := time.Now().Add(glance); soon.Before(w.deadline) {
+		return soon
+	}
+	return w.deadline
 }
 
-// cancel ends what waits on the connection.
-func (f *flight) cancel() {
-	if c := f.conn.Load(); c != nil {
-		c.interrupt(f)
+// goesOn reports whether err is only that it was time to look, and the call is
+// not over.
+func (w *wait) goesOn(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.flight != nil && !w.flight.over() && time.Now().Before(w.deadline)
 }
 
-var longAgo = time.Unix(1, 0)
-
-// conn is a connection to a server that knows the call that it carries.
+// conn is a TCP connection that ends its waits with the call that it carries.
 type conn struct {
-	net.Conn
+	*net.TCPConn
 	writeTimeout time.Duration
-
-	mu     sync.Mutex
-	flight *flight // nil for a call that is not ours
+	read, write  wait
 }
 
-// interrupt ends what waits, unless the connection carries another call by now.
-func (c *conn) interrupt(f *flight) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flight == f {
-		_ = c.Conn.SetDeadline(longAgo) // fails on a closed connection alone
-	}
-}
+// go-redis looks at the socket of a connection without TLS, to see whether the
+// server has hung up, before it sends a call.
+var _ syscall.Conn = (*conn)(nil)
 
-// carry notes the call that a deadline names.
-func (c *conn) carry(deadline time.Time) *flight {
-	found, _ := flights.Load(deadline.Location())
-	f, _ := found.(*flight)
-	c.mu.Lock()
-	c.flight = f
-	c.mu.Unlock()
-	if f != nil {
-		f.conn.Store(c)
-	}
-	return f
+// SetDeadline implements net.Conn.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // SetReadDeadline implements net.Conn.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	return c.set(t, t, c.Conn.SetReadDeadline)
+	return c.TCPConn.SetReadDeadline(c.read.begin(t, t))
 }
 
 // SetWriteDeadline implements net.Conn.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	limit := time.Now().Add(c.writeTimeout)
-	if !t.IsZero() && t.Before(limit) {
-		limit = t
+	deadline := time.Now().Add(c.writeTimeout)
+	if t.IsZero() || t.Before(deadline) {
+		deadline = t
 	}
-	return c.set(t, limit, c.Conn.SetWriteDeadline)
+	return c.TCPConn.SetWriteDeadline(c.write.begin(t, deadline))
 }
 
-// set sets a deadline for the call that named names. The call may end before it
-// is noted here, or before the deadline is set: then nobody else ends it.
-func (c *conn) set(named, deadline time.Time, set func(time.Time) error) error {
-	f := c.carry(named)
-	err := set(deadline)
-	if err == nil && f != nil && f.Err() != nil {
-		err = set(longAgo)
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	for {
+		n, err := c.TCPConn.Read(p)
+		if n > 0 || !c.read.goesOn(err) {
+			return n, err
+		}
+		if err := c.TCPConn.SetReadDeadline(c.read.next()); err != nil {
+			return 0, err
+		}
 	}
-	return err
 }
 
-// plainConn is a conn without TLS: go-redis looks at its socket to see whether
-// the server has hung up, before it sends a call.
-type plainConn struct {
-	*conn
-	syscall.Conn
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (written int, err error) {
+	for {
+		n, err := c.TCPConn.Write(p[written:])
+		written += n
+		if written == len(p) || !c.write.goesOn(err) {
+			return written, err
+		}
+		if err := c.TCPConn.SetWriteDeadline(c.write.next()); err != nil {
+			return written, err
+		}
+	}
 }
 
 // dial connects for go-redis.
 func (c config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := &net.Dialer{Timeout: c.dialTimeout, KeepAliveConfig: net.KeepAliveConfig{
+	ctx, cancel := context.WithTimeout(ctx, c.dialTimeout)
+	defer cancel()
+	d := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3,
 	}}
-	if c.tls != nil {
-		inner, err := (&tls.Dialer{NetDialer: d, Config: c.tls}).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
-		}
-		return &conn{Conn: inner, writeTimeout: c.writeTimeout}, nil
-	}
 	inner, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	return plainConn{&conn{Conn: inner, writeTimeout: c.writeTimeout}, inner.(syscall.Conn)}, nil
+	outer := &conn{TCPConn: inner.(*net.TCPConn), writeTimeout: c.writeTimeout}
+	if c.tls == nil {
+		return outer, nil
+	}
+	return c.secure(ctx, network, addr, outer)
+}
+
+// secure makes a TLS connection of inner.
+func (c config) secure(ctx context.Context, network, addr string, inner net.Conn) (net.Conn, error) {
+	settings := c.tls
+	if settings.ServerName == "" {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			host = addr
+		}
+		settings = settings.Clone()
+		settings.ServerName = host
+	}
+	t := tls.Client(inner, settings)
+	if err := t.HandshakeContext(ctx); err != nil {
+		_ = inner.Close() // the handshake's error is the reason
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: inner.RemoteAddr(), Err: err}
+	}
+	return t, nil
 }

@@ -1,4 +1,110 @@
-// Package redis offers the kv and pubsub facets on Redis 7.0 or newer.
+// Package redis offers the kv and pubsub facets on Redis 7.0 or newer: on one
+// server, on a primary that Sentinels watch, and on a cluster.
+//
+//	redis://127.0.0.1:6379                               one server
+//	rediss://app:secret@redis.example.org:6380/2         TLS, a user, database 2
+//	redis://s1:26379,s2:26379?master-name=main           Sentinels
+//	redis://n1,n2,n3                                     nodes of a cluster
+//
+// One host that turns out to be a node of a cluster is taken for the cluster.
+// [providers.Schemes] lists the parameters. [providers.As] knows
+// goredis.UniversalClient, *goredis.Client and *goredis.ClusterClient of
+// github.com/redis/go-redis/v9. The log of go-redis, which has one for the
+// whole process, goes to slog.Default at the level Debug.
+//
+// # Durability
+//
+// DurableFsync is claimed if every primary says so when it is asked: when the
+// provider opens, on every new connection, and at every probe-interval. It has
+// to be a primary with appendonly yes, appendfsync always and
+// no-appendfsync-on-rewrite no, whose last write and last rewrite of the
+// append-only file went well, and which does not evict: maxmemory is 0 or
+// maxmemory-policy is noeviction. After CONFIG SET appendonly yes, Redis says
+// that it is on, and loses everything when it is killed, until the first
+// rewrite has ended; so the claim waits for a moment without a rewrite, once
+// for each start of the server, and again when somebody ran CONFIG SET.
+// Whatever does not hold is in Missing, with what to change; a loss at run time
+// is logged once.
+//
+// Where CONFIG GET is denied, durability is unverified and not claimed. The
+// parameter assert-durable=true takes the operator's word for the settings
+// (Notes say so); what INFO shows is still checked.
+//
+// DurableFsync speaks of the one server that acknowledged. Replication is
+// asynchronous: a failover, by Sentinel, in a cluster or by hand, may lose
+// acknowledged writes, and the provider says so in Notes. DurableQuorum is
+// never claimed. With aof-load-truncated yes, the default, a server drops a torn
+// end of its file when it starts: after a crash that end holds unacknowledged
+// writes alone, but damage to the disk goes unnoticed, too.
+//
+// # Key-value
+//
+// All keys of a store begin with {prefix}:kv:{store}: and are in one hash slot:
+// one server of a cluster carries a store.
+//
+//	…:k:KEY      the value, as REVISION, "." or "!" (with a time to live), VALUE
+//	…:index      sorted set of the keys, for listings
+//	…:log        stream of the changes, each under its revision
+//	…:deadlines  sorted set of the keys with a time to live
+//	…:fence      calls that were given up, for a day; seldom there
+//	{prefix}:kv-stores   set of the names of all stores
+//
+// Do not write these keys by other means: watchers and listings would not know.
+// The log keeps watch-history changes at least, with their values: that is what
+// a store costs beyond its data, and a store of large values should keep fewer.
+// What two providers with different watch-history keep is the lesser.
+//
+// Writes are scripts, which Redis runs one at a time: they check first and write
+// after, so that a failure leaves nothing half done. The operations of one Do go
+// out in one pipeline and share one fsync. The server refuses puts when it is
+// out of memory (Unavailable); deletes go through.
+//
+// Revisions are the ids of the log: the server's milliseconds and a number. They
+// grow, and are not used again after a delete, nor after the store was lost,
+// unless the server's clock was set back in between.
+//
+// Times to live are exact to the millisecond, by the clock of the server, and
+// absolute: they go on while it is down. If that clock is set, or a replica with
+// another one is promoted, they end earlier or later by as much. Redis hides an
+// expired key by itself; the event follows at once where a watcher waits, else
+// within probe-interval while the store is open anywhere.
+//
+// Listings show each page at its own moment: SnapshotList is not claimed.
+//
+// Watches deliver every change once, in order, and a Txn at once. A watcher
+// goes on from the last entry that it has read, and fails with Compacted if
+// that entry is gone: trimmed, or lost with the server's data, by a failover,
+// FLUSHALL or DeleteStore. It holds one connection while it waits, besides
+// those of pool-size. Next tries again for a second while the server is away,
+// then fails with Unavailable, and may be called again.
+//
+// LinearizableRead is claimed on a single primary only: elsewhere, a primary
+// that was replaced answers reads until it notices.
+//
+// Lost answers. Nothing is sent twice. When a connection breaks under a write,
+// the provider looks for the call's name in the log, for two seconds at most
+// and as long as the context allows. If it is there, the write succeeded, with
+// its revision. If it is not, the same step puts the name behind the fence, and
+// a script that comes with it later does nothing: the write is then known not to
+// have been applied, and never will be (Unavailable). Without an answer, or if
+// the log was trimmed since, it is UnknownOutcome. The fence holds for a day:
+// only a request that lay in a paused server for longer could pass it.
+//
+// A store that was deleted, or lost, is created again by the next write of an
+// open handle.
+//
+// While a cluster moves the hash slot of a store, calls fail with Unavailable.
+//
+// # Permissions
+//
+// A user of the kv facet needs the keys {prefix}:* and
+//
+//	+info +config|get +eval +evalsha +get +mget +set +getrange +unlink +exists
+//	+time +xadd +xrange +xrevrange +xread +xinfo|stream +zadd +zrem +zscore
+//	+zrange +zrangebylex +zrangebyscore +zremrangebyscore +pexpire +sadd +srem
+//	+smembers
+//
+// and, in a cluster, +cluster|slots. Without +config|get, see Durability.
 //
 // # Publish and subscribe
 //

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
@@ -196,5 +198,37 @@ func TestCloseEndsAWaitingWatcher(t *testing.T) {
 				t.Errorf("ended after %v", took)
 			}
 		})
+	}
+}
+
+func TestKVLeavesNothingBehind(t *testing.T) {
+	server := testbed.Redis(t)
+	before := goleak.IgnoreCurrent()
+	p, err := providers.Open(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, p, "leak")
+	w := watch(t, s, driver.WatchRequest{})
+	mustPut(t, s, "k", "1", time.Hour)
+	ended := make(chan error)
+	go func() {
+		for {
+			if _, err := w.Next(context.Background()); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, <-ended, providers.Closed)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.Closed)
+	goleak.VerifyNone(t, before)
+	_, err = p.Describe(t.Context())
+	wantCode(t, err, providers.Closed)
+	if err := p.Close(t.Context()); err != nil {
+		t.Errorf("the second Close: %v", err)
 	}
 }

@@ -1,0 +1,67 @@
+package redis
+
+import (
+	"strings"
+	"testing"
+)
+
+// What a server sends, or somebody else wrote, never makes a decoder panic or
+// lie about what it read.
+
+func FuzzKept(f *testing.F) {
+	for _, s := range []string{"", "1-1.", "1-1!v", "abc", "1760000000000-0.a.b!c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		value, rev, err := kept(s)
+		if err != nil {
+			return
+		}
+		if !strings.HasPrefix(s, string(rev)) || !strings.HasSuffix(s, string(value)) || len(rev)+1+len(value) != len(s) {
+			t.Errorf("%q: %q, %q", s, rev, value)
+		}
+	})
+}
+
+func FuzzInfo(f *testing.F) {
+	f.Add("# Server\r\nredis_version:7.0.15\r\nrun_id:a\r\ncmdstat_config|set:calls=3,usec=1\r\n")
+	f.Add("aof_enabled:1\nrole:master")
+	f.Fuzz(func(t *testing.T, s string) {
+		n := parseInfo(s)
+		n.lacks(false)
+		older(n.version, 7)
+	})
+}
+
+func FuzzEvent(f *testing.F) {
+	f.Add("Pkey", "value")
+	f.Add("", "")
+	f.Add("Q", "x")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		e, ok := event(name, value, "1-1")
+		if ok && (e.Key != name[1:] || e.Kind == 0) {
+			t.Errorf("%q: %+v", name, e)
+		}
+	})
+}
+
+func TestAnswersOfAnotherShapeAreErrors(t *testing.T) {
+	for _, answer := range [][]any{nil, {"1-1"}, {"", "", []any{"k", int64(1)}}, {"", "", []any{"k", "no flag"}}} {
+		if page, err := parsePage(answer); err == nil {
+			t.Errorf("%v: %+v", answer, page)
+		}
+	}
+	if id, fields := entryParts("x"); id != "" || fields != nil {
+		t.Errorf("an entry: %q %v", id, fields)
+	}
+}
+
+func TestBoundsOfAPrefix(t *testing.T) {
+	for prefix, want := range map[string][2]string{
+		"": {"[", "+"}, "a": {"[a", "(b"}, "a\xff": {"[a\xff", "(b"}, "\xff": {"[\xff", "+"}, "é": {"[é", "(\xc3\xaa"},
+	} {
+		if lower, upper := bounds(prefix); lower != want[0] || upper != want[1] {
+			t.Errorf("%q: %q %q", prefix, lower, upper)
+		}
+	}
+}
