@@ -190,6 +190,9 @@ func configWatchCallbacks(t *T) {
 	})
 	for i := range 20 {
 		t.put(s, "limit", fmt.Sprint(i+1))
+		if i < 5 { // later ones may be merged
+			t.gets(w, "update number "+fmt.Sprint(i+1), func(v *typed) bool { return v.Limit == i+1 })
+		}
 	}
 	t.gets(w, "the last of 20 updates", func(v *typed) bool { return v.Limit == 20 })
 	t.Must(w.Close(t.Context()))

@@ -129,7 +129,7 @@ func endedBefore(t *T, ctx context.Context, want providers.Code) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
 	for _, c := range calls(t, rev) {
-		returns(t, c.name, eventWait, func() { t.WantCode(c.name, c.do(ctx, s), want) })
+		returns(t, c.name, t.Patience(), func() { t.WantCode(c.name, c.do(ctx, s), want) })
 	}
 	wantEntry(t, s, "k", "1", rev)
 	wantMissing(t, s, "new")
@@ -172,10 +172,10 @@ func wantOutcomes(t *T, s *kv.Store, keys []string, outcome []error) {
 func kvNeighbourGivesUp(t *T) {
 	s := t.Store()
 	inParallel(32, func(i int) {
-		for n := range 8 {
+		for n := range 16 {
 			key := fmt.Sprintf("k%d-%d", i, n)
 			if i%2 == 0 {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n*100)*time.Microsecond)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n*n*100)*time.Microsecond)
 				_, _ = s.Put(ctx, key, []byte("gives up"))
 				cancel()
 			} else if putSame(t, s, key, key) {
@@ -191,7 +191,7 @@ func kvCloseStore(t *T) {
 	rev := put(t, s, "k", "1")
 	t.Must(s.Close(t.Context()))
 	for _, c := range calls(t, rev) {
-		returns(t, c.name, eventWait, func() { t.WantCode(c.name, c.do(t.Context(), s), providers.Closed) })
+		returns(t, c.name, t.Patience(), func() { t.WantCode(c.name, c.do(t.Context(), s), providers.Closed) })
 	}
 	t.Must(s.Close(t.Context()))
 	wantEntry(t, other, "k", "1", rev)
@@ -217,14 +217,14 @@ func kvCloseUnderWay(t *T) {
 		})
 	}
 	started.Wait()
-	returns(t, "two concurrent Close", eventWait, func() {
+	returns(t, "two concurrent Close", t.Patience(), func() {
 		inParallel(2, func(int) {
 			if err := s.Close(t.Context()); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 		})
 	})
-	returns(t, "the calls under way at Close", eventWait, writers.Wait)
+	returns(t, "the calls under way at Close", t.Patience(), writers.Wait)
 	for i, err := range outcome {
 		if err != nil && !errors.Is(err, providers.Closed) {
 			t.Errorf("the write of %s, under way at Close: want no error or Closed, got %v", keys[i], err)

@@ -168,11 +168,14 @@ func wantConflict(t *T, s *kv.Store, key string, rev kv.Revision) {
 	t.WantCode(fmt.Sprintf("CAS of %q with the revision %q", key, rev), err, providers.Conflict)
 }
 
-// race makes 32 callers write one key through two handles; one must win.
-func race(t *T, write func(s *kv.Store, key, value string, rev kv.Revision) error, exists bool) {
+const raceRounds = 5
+
+// race makes 32 callers write one key through two handles, which it returns;
+// one must win.
+func race(t *T, write func(s *kv.Store, key, value string, rev kv.Revision) error, exists bool) []*kv.Store {
 	name := t.Name()
 	handles := []*kv.Store{t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)}
-	for round := range 5 {
+	for round := range raceRounds {
 		key := fmt.Sprint("k", round)
 		var rev kv.Revision
 		if exists {
@@ -197,6 +200,7 @@ func race(t *T, write func(s *kv.Store, key, value string, rev kv.Revision) erro
 			t.Fatalf("%d of 32 concurrent writes of one key succeeded", won)
 		}
 	}
+	return handles
 }
 
 func kvCASGarbage(t *T) {

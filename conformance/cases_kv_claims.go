@@ -137,7 +137,7 @@ var kvShared = []Case{
 		put(t, s, "l", "1")
 		t.Must(s.Delete(t.Context(), "l"))
 		put(t, other, "m", "2")
-		t.Eventually(eventWait, "both Opens see the other's writes", func() bool {
+		t.Eventually(t.Patience(), "both Opens see the other's writes", func() bool {
 			k, err := other.GetMany(t.Context(), "k", "l")
 			t.Must(err)
 			m, err := s.GetMany(t.Context(), "m")
@@ -171,7 +171,7 @@ var kvShared = []Case{
 		s, other := t.StoreOf(p, name), t.StoreOf(t.Provider(), name)
 		rev := put(t, s, "k", "1")
 		t.Must(p.Close(t.Context()))
-		t.Eventually(eventWait, "the other Open sees the write", func() bool {
+		t.Eventually(t.Patience(), "the other Open sees the write", func() bool {
 			_, err := other.Get(t.Context(), "k")
 			return err == nil
 		})

@@ -104,7 +104,7 @@ func (w *writers) write(key string) {
 // acks waits for n more acknowledged writes.
 func (w *writers) acks(n int64, when string) {
 	want := w.acked.Load() + n
-	w.t.Eventually(20*time.Second, fmt.Sprintf("%d writes are acknowledged %s the kill", n, when), func() bool { return w.acked.Load() >= want })
+	w.t.Eventually(2*w.t.Patience(), fmt.Sprintf("%d writes are acknowledged %s the kill", n, when), func() bool { return w.acked.Load() >= want })
 }
 
 func (w *writers) stop() {
@@ -121,7 +121,7 @@ func killUnderWriters(t *T, durable bool) {
 	defer w.stop()
 	w.acks(200, "before")
 	t.Must(t.Control().Kill(t.Context()))
-	t.Eventually(20*time.Second, "writes fail, which shows that the kill happened", func() bool { return w.failed.Load() >= 16 })
+	t.Eventually(2*t.Patience(), "writes fail, which shows that the kill happened", func() bool { return w.failed.Load() >= 16 })
 	t.Must(t.Control().Start(t.Context()))
 	w.acks(200, "after")
 	w.stop()
@@ -138,7 +138,7 @@ func killUnderWriters(t *T, durable bool) {
 // kill kills the backend and waits until calls fail.
 func kill(t *T, s *kv.Store) {
 	t.Must(t.Control().Kill(t.Context()))
-	t.Eventually(20*time.Second, "calls fail, which shows that the kill happened", func() bool {
+	t.Eventually(2*t.Patience(), "calls fail, which shows that the kill happened", func() bool {
 		_, err := s.Get(t.Within(time.Second), "any")
 		return err != nil && providers.CodeOf(err) != providers.NotFound
 	})
@@ -147,7 +147,7 @@ func kill(t *T, s *kv.Store) {
 // start starts the backend and waits until the handle works again.
 func start(t *T, s *kv.Store) {
 	t.Must(t.Control().Start(t.Context()))
-	t.Eventually(20*time.Second, "the handle works again after the start", func() bool {
+	t.Eventually(2*t.Patience(), "the handle works again after the start", func() bool {
 		_, err := s.Put(t.Within(2*time.Second), "after the start", nil)
 		return err == nil
 	})
@@ -219,7 +219,7 @@ func kvKillWatch(t *T) {
 	events := nextEvents(t, w, 10)
 	ended := make(chan error, 1)
 	rest := make(chan []kv.Event, 1)
-	ctx := t.Within(40 * time.Second)
+	ctx := t.Within(3 * t.Patience())
 	go func() {
 		more, err := eventsAcross(ctx, w, "k-end")
 		rest <- more
@@ -231,7 +231,7 @@ func kvKillWatch(t *T) {
 		put(t, s, key, key)
 	}
 	put(t, s, "k-end", "")
-	returns(t, "reading events across a kill", 45*time.Second, func() { events = append(events, <-rest...) })
+	returns(t, "reading events across a kill", 3*t.Patience()+2*time.Second, func() { events = append(events, <-rest...) })
 	switch err := <-ended; providers.CodeOf(err) {
 	case providers.Compacted:
 		return
@@ -264,14 +264,15 @@ func eventsAcross(ctx context.Context, w *kv.Watcher, last string) (all []kv.Eve
 
 func kvKillTTL(t *T) {
 	s := t.Store()
-	short, long := ttlOf(t, time.Second), ttlOf(t, 6*time.Second)
+	short := ttlOf(t, time.Second)
+	long := ttlOf(t, lastSeen(t, short)+3*time.Second)
 	began := time.Now()
 	put(t, s, "short", "1", kv.WithTTL(short))
 	put(t, s, "long", "1", kv.WithTTL(long))
 	put(t, s, "kept", "1", kv.WithTTL(ttlOf(t, time.Hour)))
 	written := time.Now()
 	kill(t, s)
-	t.Must(wait(t.Context(), time.Until(began.Add(short))))
+	t.Must(wait(t.Context(), time.Until(written.Add(lastSeen(t, short)))))
 	start(t, s)
 	for key, ttl := range map[string]time.Duration{"short": short, "long": long} {
 		for gone := false; !gone; time.Sleep(20 * time.Millisecond) {

@@ -4,15 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairlead.dev/kv"
 	"fairlead.dev/providers"
 )
-
-// eventWait bounds how long the kv cases wait for an event that must come, and
-// for a call that must return.
-const eventWait = 10 * time.Second
 
 // kvCase is a case of the kv facet.
 func kvCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
@@ -85,6 +82,11 @@ func brief(s string) string {
 // listPages reads a whole listing page by page, and checks what holds for
 // every page.
 func listPages(t *T, s *kv.Store, prefix string, limit int) []kv.Entry {
+	return listPagesWith(t, s, prefix, limit, func() {})
+}
+
+// listPagesWith calls between before each page but the first.
+func listPagesWith(t *T, s *kv.Store, prefix string, limit int, between func()) []kv.Entry {
 	var all []kv.Entry
 	for token := ""; ; {
 		page, err := s.ListPage(t.Context(), prefix, token, limit)
@@ -96,6 +98,7 @@ func listPages(t *T, s *kv.Store, prefix string, limit int) []kv.Entry {
 		if token = page.Token; token == "" {
 			break
 		}
+		between()
 	}
 	for i, e := range all {
 		if !strings.HasPrefix(e.Key, prefix) {
@@ -163,10 +166,56 @@ func forEach[E any](n int, all []E, do func(E)) {
 // inParallel calls do for 0 to n-1 at once and returns when all have ended.
 func inParallel(n int, do func(i int)) {
 	var wg sync.WaitGroup
+	start := make(chan struct{})
 	for i := range n {
-		wg.Go(func() { do(i) })
+		wg.Go(func() { <-start; do(i) })
 	}
+	close(start)
 	wg.Wait()
+}
+
+// concurrent are writers that change a store, each in a loop.
+type concurrent struct {
+	t      *T
+	writes atomic.Int64 // that were acknowledged
+}
+
+// whileWriting runs do while writers change the store, each in a loop with
+// its own number, and returns when all have ended.
+func whileWriting(t *T, writers int, write func(writer, round int) error, do func(*concurrent)) {
+	c := &concurrent{t: t}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for round := 0; ; round++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := write(w, round); err != nil {
+					t.Errorf("a concurrent writer: %v", err)
+					return
+				}
+				c.writes.Add(1)
+			}
+		})
+	}
+	defer wg.Wait() // also when do ends the case
+	defer close(stop)
+	do(c)
+}
+
+// advance waits for n more writes, so that something happens between two
+// looks also where looking is quick.
+func (c *concurrent) advance(n int64) {
+	want := c.writes.Load() + n
+	for deadline := time.Now().Add(c.t.Patience()); c.writes.Load() < want; time.Sleep(50 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the concurrent writers made fewer than %d writes in %v", n, c.t.Patience())
+		}
+	}
 }
 
 // returns runs do in a goroutine of its own and ends the case if it is not
@@ -196,11 +245,11 @@ func watch(t *T, s *kv.Store, prefix string, opts ...kv.WatchOption) *kv.Watcher
 // the case if that takes too long.
 func eventsUntil(t *T, w *kv.Watcher, what string, enough func([]kv.Event) bool) []kv.Event {
 	var all []kv.Event
-	ctx := t.Within(eventWait)
+	ctx := t.Within(t.Patience())
 	for !enough(all) {
 		var events []kv.Event
 		var err error
-		returns(t, "Next, waiting for "+what, eventWait+2*time.Second, func() { events, err = w.Next(ctx) })
+		returns(t, "Next, waiting for "+what, t.Patience()+2*time.Second, func() { events, err = w.Next(ctx) })
 		if err != nil {
 			t.Fatalf("waiting for %s: got %s, and then %v", what, showEvents(all), err)
 		}

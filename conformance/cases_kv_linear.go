@@ -37,9 +37,9 @@ var kvLinear = []Case{
 		h := newHistory(t)
 		var clients sync.WaitGroup
 		clients.Go(func() { h.run(150) })
-		h.t.Eventually(eventWait, "100 calls", func() bool { return h.count() >= 100 })
+		t.Eventually(t.Patience(), "100 calls", func() bool { return h.count() >= 100 })
 		t.Must(t.Control().Kill(t.Context()))
-		h.t.Eventually(eventWait, "calls that fail while the backend is down", func() bool { return h.failures() > 0 })
+		t.Eventually(t.Patience(), "calls that fail while the backend is down", func() bool { return h.failures() > 0 })
 		t.Must(t.Control().Start(t.Context()))
 		clients.Wait()
 		h.check()

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"fairlead.dev/kv"
 	"fairlead.dev/providers"
@@ -168,31 +167,6 @@ func kvListIterator(t *T) {
 	}
 }
 
-// whileWriting runs do while writers change the store, each in a loop with
-// its own number, and returns when all have ended.
-func whileWriting(t *T, writers int, write func(writer, round int) error, do func()) {
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for w := range writers {
-		wg.Go(func() {
-			for round := 0; ; round++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if err := write(w, round); err != nil {
-					t.Errorf("a concurrent writer: %v", err)
-					return
-				}
-			}
-		})
-	}
-	defer wg.Wait() // also when do ends the case
-	defer close(stop)
-	do()
-}
-
 func kvListDuringWrites(t *T) {
 	s := t.Store()
 	stable := numbered("s", 120)
@@ -206,10 +180,10 @@ func kvListDuringWrites(t *T) {
 		_, err := s.Put(t.Context(), key, []byte(key))
 		return err
 	}
-	whileWriting(t, 6, write, func() {
-		for round := range 6 {
+	whileWriting(t, 6, write, func(c *concurrent) {
+		for round := range 4 {
 			seen := map[string]bool{}
-			for _, e := range listPages(t, s, "s", 7+round) {
+			for _, e := range listPagesWith(t, s, "s", 7+round, func() { c.advance(2) }) {
 				seen[e.Key] = true
 				if string(e.Value) != e.Key {
 					t.Errorf("the entry of %s has the value %q", e.Key, e.Value)
@@ -264,9 +238,9 @@ func kvSnapshotConcurrent(t *T) {
 	}
 	t.Must(both(-1))
 	fill(t, s, numbered("m", 30))
-	whileWriting(t, 1, func(_, round int) error { return both(round) }, func() {
-		for range 20 {
-			entries := listPages(t, s, "", 8)
+	whileWriting(t, 1, func(_, round int) error { return both(round) }, func(c *concurrent) {
+		for range 10 {
+			entries := listPagesWith(t, s, "", 8, func() { c.advance(1) })
 			first, last := entries[0], entries[len(entries)-1]
 			if first.Key != "a" || last.Key != "z" || string(first.Value) != string(last.Value) || first.Revision != last.Revision {
 				t.Errorf("one listing shows %s=%s and %s=%s, which were always written together", first.Key, first.Value, last.Key, last.Value)

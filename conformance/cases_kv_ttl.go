@@ -64,7 +64,7 @@ func kvTTL() []Case {
 		}),
 		ttlCase("ttl-create", "Create takes a time to live; when it has ended the key can be created again, and stays", func(t *T) {
 			s := t.Store()
-			ttl := ttlOf(t, 100*time.Millisecond)
+			ttl := ttlOf(t, 200*time.Millisecond)
 			lives(t, s, ttl, func(ttl time.Duration) error {
 				_, err := s.Create(t.Context(), "k", []byte("v"), kv.WithTTL(ttl))
 				return err

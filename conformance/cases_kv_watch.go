@@ -147,7 +147,7 @@ var kvWatch = []Case{
 			w := watch(t, s, "k")
 			go func() {
 				waiting <- struct{}{}
-				events, err := w.Next(t.Within(eventWait))
+				events, err := w.Next(t.Within(t.Patience()))
 				if err == nil && showEvents(events) != "[put k=1]" {
 					err = fmt.Errorf("Next returned %s", showEvents(events))
 				}
@@ -159,7 +159,7 @@ var kvWatch = []Case{
 		}
 		time.Sleep(20 * time.Millisecond) // so that most are blocked; it decides nothing
 		put(t, s, "k", "1")
-		returns(t, "20 Next that waited", eventWait+time.Second, func() {
+		returns(t, "20 Next that waited", t.Patience()+time.Second, func() {
 			for range 20 {
 				if err := <-woken; err != nil {
 					t.Errorf("a Next that waited: %v", err)
@@ -286,8 +286,8 @@ func kvWatchClose(t *T) {
 		select {
 		case err := <-ended:
 			t.WantCode("Next that waits while the "+what+" is closed", err, providers.Closed)
-		case <-time.After(eventWait):
-			t.Fatalf("Next has not returned %v after the %s was closed", eventWait, what)
+		case <-time.After(t.Patience()):
+			t.Fatalf("Next has not returned %v after the %s was closed", t.Patience(), what)
 		}
 		t.Must(closeIt(t.Context()))
 		_, err := w.Next(t.Context())

@@ -76,7 +76,7 @@ var kvWatchEvery = []Case{
 	}, kv.Txn, kv.WatchTxn),
 	watchCase("watch-expiry", "a watch sees the end of a time to live, though nobody reads the key", func(t *T) {
 		s := t.Store()
-		ttl := ttlOf(t, 100*time.Millisecond)
+		ttl := ttlOf(t, 200*time.Millisecond)
 		w := watch(t, s, "k")
 		began := time.Now()
 		put(t, s, "k", "1", kv.WithTTL(ttl))
@@ -198,12 +198,12 @@ func kvWatchTxn(t *T) {
 		_, err := s.Txn(t.Context(), kv.ThenPut("xa", v), kv.ThenPut("y", v), kv.ThenPut("xb", v), kv.ThenPut("xc", v))
 		return err
 	}
-	whileWriting(t, 3, txn, func() {
+	whileWriting(t, 3, txn, func(*concurrent) {
 		for transactions := 0; transactions < 60; {
 			var events []kv.Event
 			var err error
-			ctx := t.Within(eventWait)
-			returns(t, "Next", eventWait+2*time.Second, func() { events, err = w.Next(ctx) })
+			ctx := t.Within(t.Patience())
+			returns(t, "Next", t.Patience()+2*time.Second, func() { events, err = w.Next(ctx) })
 			t.Must(err)
 			if len(events)%3 != 0 {
 				t.Fatalf("a batch of %s, which is not whole transactions", showEvents(events))
@@ -280,7 +280,7 @@ var kvWatchGaps = []Case{
 // must then come again.
 func wantAllOrCompacted(t *T, w *kv.Watcher, keys []string) {
 	var all []kv.Event
-	ctx := t.Within(30 * time.Second)
+	ctx := t.Within(2 * t.Patience())
 	for len(all) < len(keys) {
 		events, err := w.Next(ctx)
 		if providers.CodeOf(err) == providers.Compacted {
@@ -299,26 +299,29 @@ func wantAllOrCompacted(t *T, w *kv.Watcher, keys []string) {
 
 func kvListWatch(t *T) {
 	s := t.Store()
+	// Each key is written once and perhaps deleted, so that no later write
+	// hides a change that was missed.
 	write := func(writer, round int) error {
-		key := fmt.Sprint("k", (writer*5+round*3)%20)
 		if round%4 == 3 {
-			return s.Delete(t.Context(), key)
+			return s.Delete(t.Context(), fmt.Sprintf("k%d-%d", writer, round-2))
 		}
-		_, err := s.Put(t.Context(), key, []byte(fmt.Sprintf("%d.%d", writer, round)))
+		_, err := s.Put(t.Context(), fmt.Sprintf("k%d-%d", writer, round), []byte(fmt.Sprintf("%d.%d", writer, round)))
+		time.Sleep(100 * time.Microsecond) // so that there are not too many
 		return err
 	}
 	var watchers []*kv.Watcher
 	var states []map[string]string
-	whileWriting(t, 4, write, func() {
+	whileWriting(t, 4, write, func(c *concurrent) {
 		for i := range 5 {
-			state, rev := listState(t, s, 3+i)
+			state, rev := listState(t, s, 30+i, c)
+			c.advance(4)
 			watchers = append(watchers, watch(t, s, "k", kv.After(rev)))
 			states = append(states, state)
-			time.Sleep(10 * time.Millisecond) // lets the writers go on; it decides nothing
+			c.advance(20)
 		}
 	})
 	put(t, s, "k-end", "")
-	want, _ := listState(t, s, 100)
+	want, _ := listState(t, s, 100, nil)
 	for i, w := range watchers {
 		for _, e := range eventsToKey(t, w, "k-end") {
 			if delete(states[i], e.Key); e.Kind == kv.PutEvent {
@@ -331,8 +334,9 @@ func kvListWatch(t *T) {
 	}
 }
 
-// listState reads the store, and the revision of the first page.
-func listState(t *T, s *kv.Store, limit int) (map[string]string, kv.Revision) {
+// listState reads the store, and the revision of the first page; writers go
+// on between pages.
+func listState(t *T, s *kv.Store, limit int, c *concurrent) (map[string]string, kv.Revision) {
 	state := map[string]string{}
 	page, err := s.ListPage(t.Context(), "k", "", limit)
 	t.Must(err)
@@ -343,6 +347,9 @@ func listState(t *T, s *kv.Store, limit int) (map[string]string, kv.Revision) {
 		}
 		if page.Token == "" {
 			return state, first
+		}
+		if c != nil {
+			c.advance(1)
 		}
 		page, err = s.ListPage(t.Context(), "k", page.Token, limit)
 		t.Must(err)

@@ -130,7 +130,8 @@ func ClaimsOf(f providers.Facet) []providers.ClaimInfo {
 	case providers.PubSub:
 		infos = psdriver.Claims()
 	case providers.RPC:
-		return rpcdriver.Claims() // a call stores nothing that could be durable or shared
+		// A call stores nothing that could be durable.
+		return append(rpcdriver.Claims(), providers.ClaimInfo{Claim: providers.Shared, Rule: "every Open of the same URL reaches the same servers"})
 	case providers.Config:
 		infos = configdriver.Claims()
 	}

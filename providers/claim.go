@@ -19,9 +19,9 @@ const (
 	// DurableQuorum: a write that was acknowledged has reached stable storage
 	// of a majority of the servers, and survives the loss of any minority.
 	DurableQuorum Claim = "DurableQuorum"
-	// Shared: every Open of the same URL reaches the same data, from any
-	// process that can reach the backend or, for a backend that lives in
-	// memory, from this process.
+	// Shared: every Open of the same URL reaches the same data (in rpc: the
+	// same servers), from any process that can reach the backend or, for a
+	// backend that lives in memory, from this process.
 	Shared Claim = "Shared"
 )
 

@@ -39,7 +39,7 @@ func describe(b *backend) providers.Description {
 				MaxDelay:        365 * 24 * time.Hour,
 				DedupeWindow:    b.window,
 			}),
-			claimAll(providers.RPC, rpcdriver.Claims(), providers.Limits{MaxFrameBytes: maxFrameBytes}),
+			share(b, claimAll(providers.RPC, rpcdriver.Claims(), providers.Limits{MaxFrameBytes: maxFrameBytes})),
 		},
 	}
 }
@@ -64,6 +64,11 @@ func facet(b *backend, f providers.Facet, all []providers.ClaimInfo, l providers
 			Remedy: "use a provider that stores, as redis://",
 		})
 	}
+	return share(b, d)
+}
+
+// share claims Shared where it holds.
+func share(b *backend, d providers.FacetDescription) providers.FacetDescription {
 	if b.name != "" {
 		d.Claims = append(d.Claims, providers.Shared)
 		return d

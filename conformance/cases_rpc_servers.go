@@ -1,0 +1,345 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc"
+)
+
+func init() { suites = append(suites, rpcServers, rpcAbsent()) }
+
+// rpcServers is servers that come and go, and the claims.
+var rpcServers = []Case{
+	{
+		Name: "rpc/no-server", Facet: providers.RPC, Needs: []providers.Claim{rpc.FastNoResponder},
+		Rule: "a call of a name that nobody serves fails with Unavailable within a second, before and after there was a server",
+		Run:  rpcNoServer,
+	},
+	{
+		Name: "rpc/load-balance", Facet: providers.RPC, Needs: []providers.Claim{rpc.LoadBalance},
+		Rule: "the calls of one client reach all three servers of a name, and those that are left when one stops",
+		Run:  rpcLoadBalance,
+	},
+	{
+		Name: "rpc/ping-pong", Facet: providers.RPC, Needs: []providers.Claim{rpc.FullDuplex},
+		Rule: "both directions of a call flow at once: a hundred questions each wait for the answer to the one before",
+		Run:  rpcPingPong,
+	},
+	{
+		Name: "rpc/half-close", Facet: providers.RPC, Needs: []providers.Claim{rpc.FullDuplex},
+		Rule: "the client can end its direction while the server goes on with the other, and the server hears of it",
+		Run:  rpcHalfClose,
+	},
+	{
+		Name: "rpc/graceful-stop", Facet: providers.RPC,
+		Rule: "a server that stops gracefully lets calls under way end well, and takes no more",
+		Run:  rpcGraceful,
+	},
+	{
+		Name: "rpc/stop", Facet: providers.RPC,
+		Rule: "the calls under way on a server that is stopped fail with Unavailable, soon",
+		Run: func(t *T) {
+			name := t.Name()
+			t.breaks(t.client(t.Provider(), name), func(s *service) func() {
+				return t.serve(t.Provider(), name, s).Stop
+			})
+		},
+	},
+	{
+		Name: "rpc/server-gone", Facet: providers.RPC, Needs: []providers.Claim{providers.Shared},
+		Rule: "the calls under way on a server whose provider is closed fail with Unavailable, soon",
+		Run: func(t *T) {
+			name := t.Name()
+			t.breaks(t.client(t.Provider(), name), func(s *service) func() {
+				p := t.Open()
+				t.serve(p, name, s)
+				return func() { t.Must(p.Close(t.Context())) }
+			})
+		},
+	},
+	{
+		Name: "rpc/client-gone", Facet: providers.RPC, Needs: []providers.Claim{providers.Shared},
+		Rule: "the handler's context ends when the provider of its client is closed",
+		Run: func(t *T) {
+			begun, ended := make(chan struct{}), make(chan struct{})
+			name := t.Name()
+			t.serve(t.Provider(), name, &service{duplex: waits(t, begun, ended)})
+			p := t.Open()
+			both, err := t.client(p, name).FullDuplexCall(t.Context())
+			t.Must(err)
+			t.Must(both.Send(&pb.StreamingOutputCallRequest{}))
+			t.wantBegun(begun)
+			t.Must(p.Close(t.Context()))
+			t.wantEvent("the handler's context ends", ended)
+		},
+	},
+	{
+		Name: "rpc/shared", Facet: providers.RPC, Needs: []providers.Claim{providers.Shared},
+		Rule: "a client of one provider reaches a server of another one of the same URL",
+		Run: func(t *T) {
+			name := t.Name()
+			t.serve(t.Open(), name, &service{})
+			concurrently(t, t.client(t.Open(), name), 20)
+		},
+	},
+	{
+		Name: "rpc/restart", Facet: providers.RPC, Control: true, Timeout: time.Minute,
+		Rule: "servers and clients survive the restart of the backend: calls work again within seconds",
+		Run:  rpcRestart,
+	},
+}
+
+// rpcAbsent returns a case for each claim of the facet.
+func rpcAbsent() []Case {
+	var cases []Case
+	for name, c := range map[string]providers.Claim{
+		"full-duplex": rpc.FullDuplex, "flow-control": rpc.FlowControl, "no-server": rpc.FastNoResponder, "load-balance": rpc.LoadBalance,
+	} {
+		cases = append(cases, Case{
+			Name: "rpc/absent-" + name, Facet: providers.RPC, Lacks: c,
+			Rule: fmt.Sprintf("without the claim %s, neither clients nor servers can be had with it required", c),
+			Run: func(t *T) {
+				conn, err := rpc.Dial(t.Context(), t.Provider(), t.Name(), rpc.Require(c))
+				t.WantCode("Dial", err, providers.Unsupported)
+				if err == nil {
+					_ = conn.Close()
+				}
+				srv, err := rpc.NewServer(t.Context(), t.Provider(), t.Name(), rpc.Require(c))
+				t.WantCode("NewServer", err, providers.Unsupported)
+				if err == nil {
+					srv.Stop()
+				}
+			},
+		})
+	}
+	return cases
+}
+
+// duplexHandler handles calls in both directions.
+type duplexHandler = func(grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error
+
+// waits returns a handler that waits for the end of its context, and tells.
+func waits(t *T, begun, ended chan struct{}) duplexHandler {
+	ctx := t.Context()
+	return func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
+		close(begun)
+		select {
+		case <-both.Context().Done():
+			close(ended)
+		case <-ctx.Done():
+		}
+		return both.Context().Err()
+	}
+}
+
+// wantBegun demands that a call reaches its handler.
+func (t *T) wantBegun(begun <-chan struct{}) {
+	select {
+	case <-begun:
+	case <-time.After(t.Patience()):
+		t.Fatalf("the call has not reached its handler after %v", t.Patience())
+	}
+}
+
+// named returns a service that tells a name.
+func named(name string) *service {
+	return &service{unary: func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		return &pb.SimpleResponse{ServerId: name}, nil
+	}}
+}
+
+func askName(ctx context.Context, c pb.TestServiceClient) (string, error) {
+	out, err := c.UnaryCall(ctx, &pb.SimpleRequest{FillServerId: true})
+	return out.GetServerId(), err
+}
+
+func rpcNoServer(t *T) {
+	name := t.Name()
+	c := t.client(t.Provider(), name)
+	call := func(when string) {
+		ctx := t.Within(25 * time.Second)
+		select {
+		case err := <-started(func() error { _, err := c.EmptyCall(ctx, &pb.Empty{}); return err }):
+			t.wantStatus(when, err, codes.Unavailable)
+		case <-time.After(t.soon()):
+			t.Errorf("%s: the call has not failed after %v", when, t.soon())
+		}
+	}
+	call("before there was a server")
+	srv := t.serve(t.Provider(), name, &service{})
+	t.echo(t.patient(), c, "there is one")
+	t.Must(srv.GracefulStop(t.Context()))
+	call("after the server stopped")
+}
+
+func rpcLoadBalance(t *T) {
+	name := t.Name()
+	servers := map[string]*rpc.Server{}
+	for i := range 3 {
+		id := fmt.Sprintf("server %d", i)
+		servers[id] = t.serve(t.Provider(), name, named(id))
+	}
+	c := t.client(t.Provider(), name)
+	t.reaches(c, 3)
+	t.Must(servers["server 0"].GracefulStop(t.Context()))
+	for id := range t.reaches(c, 2) {
+		if id == "server 0" {
+			t.Errorf("a server that has stopped is still reached")
+		}
+	}
+}
+
+// reaches demands that sixty calls reach a number of servers.
+func (t *T) reaches(c pb.TestServiceClient, servers int) map[string]int {
+	ctx := t.patient()
+	reached := map[string]int{}
+	for range 60 {
+		id, err := askName(ctx, c)
+		if err != nil {
+			t.Fatalf("a call: %v", err)
+		}
+		reached[id]++
+	}
+	if len(reached) != servers {
+		t.Errorf("60 calls reached %v; want all of the %d servers", reached, servers)
+	}
+	return reached
+}
+
+func rpcPingPong(t *T) {
+	both, err := t.served(&service{}).FullDuplexCall(t.patient())
+	t.Must(err)
+	for i := range 100 {
+		t.Must(both.Send(&pb.StreamingOutputCallRequest{Payload: nth(i, 100)}))
+		m, err := both.Recv()
+		if err == nil {
+			err = checkNumber(i, m.Payload)
+		}
+		if err != nil {
+			t.Fatalf("the answer to question %d: %v", i, err)
+		}
+	}
+	t.Must(both.CloseSend())
+	if _, err := both.Recv(); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func rpcHalfClose(t *T) {
+	c := t.served(&service{duplex: func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
+		if err := both.Send(&pb.StreamingOutputCallResponse{Payload: nth(0, 50)}); err != nil {
+			return err
+		}
+		if _, err := both.Recv(); err != io.EOF {
+			return fmt.Errorf("want the end of the client's messages, got %w", err)
+		}
+		for i := 1; i < 20; i++ {
+			if err := both.Send(&pb.StreamingOutputCallResponse{Payload: nth(i, 50)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	both, err := c.FullDuplexCall(t.patient())
+	t.Must(err)
+	for i := range 20 {
+		m, err := both.Recv()
+		if err == nil {
+			err = checkNumber(i, m.Payload)
+		}
+		if err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+		if i == 0 {
+			t.Must(both.CloseSend())
+		}
+	}
+	if _, err := both.Recv(); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func rpcGraceful(t *T) {
+	begun, finish := make(chan struct{}), make(chan struct{})
+	name := t.Name()
+	srv := t.serve(t.Provider(), name, &service{duplex: func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
+		close(begun)
+		select {
+		case <-finish:
+		case <-both.Context().Done():
+			return both.Context().Err()
+		}
+		return both.Send(&pb.StreamingOutputCallResponse{Payload: payload("the last word")})
+	}})
+	c := t.client(t.Provider(), name)
+	both, err := c.FullDuplexCall(t.patient())
+	t.Must(err)
+	t.Must(both.Send(&pb.StreamingOutputCallRequest{}))
+	t.wantBegun(begun)
+	stopping := started(func() error { return srv.GracefulStop(t.Context()) })
+	t.Eventually(t.Patience(), "a server that stops takes no more calls", func() bool {
+		_, err := c.EmptyCall(t.Within(time.Second), &pb.Empty{})
+		return err != nil
+	})
+	select {
+	case err := <-stopping:
+		t.Errorf("GracefulStop returned %v while a call was under way", err)
+		stopping = nil
+	default:
+	}
+	close(finish)
+	m, err := both.Recv()
+	if err != nil || string(m.GetPayload().GetBody()) != "the last word" {
+		t.Errorf("the call under way got %v, %v", m, err)
+	}
+	if stopping != nil {
+		t.wantSoon("GracefulStop after the last call", stopping, 0)
+	}
+}
+
+// breaks starts a server and a call on it, ends the server with what start
+// returned, and demands that the call fails.
+func (t *T) breaks(c pb.TestServiceClient, start func(*service) func()) {
+	begun, ended := make(chan struct{}), make(chan struct{})
+	stop := start(&service{duplex: waits(t, begun, ended)})
+	both, err := c.FullDuplexCall(t.Context())
+	t.Must(err)
+	t.Must(both.Send(&pb.StreamingOutputCallRequest{}))
+	t.wantBegun(begun)
+	stop()
+	select {
+	case err := <-started(func() error { _, err := both.Recv(); return err }):
+		t.wantStatus("the call under way", err, codes.Unavailable)
+	case <-time.After(t.soon()):
+		t.Errorf("the call under way has not failed after %v", t.soon())
+	}
+	t.wantEvent("the handler's context ends", ended)
+}
+
+func rpcRestart(t *T) {
+	name := t.Name()
+	t.serve(t.Provider(), name, &service{})
+	c := t.client(t.Provider(), name)
+	t.echo(t.patient(), c, "before")
+	t.Must(t.Control().Kill(t.Context()))
+	t.Must(t.Control().Start(t.Context()))
+	var failed atomic.Int64
+	t.Eventually(max(t.Patience(), 3*time.Second), "calls work again", func() bool {
+		_, err := c.EmptyCall(t.Within(time.Second), &pb.Empty{})
+		if err != nil {
+			failed.Add(1)
+		}
+		return err == nil
+	})
+	t.Logf("%d calls failed after the start", failed.Load())
+	concurrently(t, c, 20)
+}

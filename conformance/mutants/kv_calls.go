@@ -1,0 +1,171 @@
+package mutants
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, kvCallMutants()) }
+
+// kvCallMutants break what is about contexts, closing, calls of many keys and
+// concurrent calls.
+func kvCallMutants() []Mutant {
+	return []Mutant{
+		kvMutant("context-ignored", "a listing, a Txn and a Watch do not look at their context", "canceled-before deadline-before", func(s driver.Store) store {
+			return store{
+				list: func(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
+					return s.List(context.WithoutCancel(ctx), r)
+				},
+				txn: func(ctx context.Context, t driver.Txn) (driver.Revision, error) {
+					return s.Txn(context.WithoutCancel(ctx), t)
+				},
+			}
+		}),
+		kvMutant("deadline-lies", "a write that was applied is said to have missed its deadline", "deadline-honest", func(s driver.Store) store {
+			var calls atomic.Int64
+			return store{out: func(op driver.Op, r *driver.Result) {
+				if op.Kind.IsWrite() && calls.Add(1)%7 == 0 {
+					*r = driver.Result{Err: providers.Errorf(providers.DeadlineExceeded, "too late")}
+				}
+			}}
+		}),
+		kvMutant("close-closes-all", "closing one handle closes all", "close-store", closesAllHandles()),
+		kvMutant("write-behind", "writes are acknowledged when they are buffered, and Close drops the buffer", "close-under-way linear-handles linear-history", writeBehind),
+		kvMutant("getmany-once", "a key that is asked for twice in one call is answered once", "getmany", func(s driver.Store) store {
+			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
+				results, seen := s.Do(ctx, ops), map[string]bool{}
+				for i, op := range ops {
+					if seen[op.Key] {
+						results[i] = driver.Result{Err: providers.NotFound}
+					}
+					seen[op.Key] = true
+				}
+				return results
+			}}
+		}),
+		kvMutant("batch-tail", "the last answer of a full batch is lost", "getmany-batches", func(s driver.Store) store {
+			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
+				results := s.Do(ctx, ops)
+				if len(ops) >= 1000 {
+					results[len(ops)-1] = driver.Result{Err: providers.NotFound}
+				}
+				return results
+			}}
+		}),
+		kvMutant("getmany-4mb", "answers of more than 4 MiB together are refused", "getmany-large", func(s driver.Store) store {
+			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
+				results, size := s.Do(ctx, ops), 0
+				for i, r := range results {
+					if size += len(r.Value); size > 4<<20 {
+						results[i] = driver.Result{Err: providers.Errorf(providers.Internal, "the answer is too large")}
+					}
+				}
+				return results
+			}}
+		}),
+		kvMutant("stale-reads", "every fifth read is answered from what the reader saw before", "read-own-write linear-handles linear-history txn-read-in-turn", staleReads),
+		batching("crosstalk", "two concurrent callers get each other's answers", "no-crosstalk", func(results []driver.Result, _ []driver.Op) {
+			if len(results) > 1 {
+				results[0], results[1] = results[1], results[0]
+			}
+		}),
+		batching("failures-spread", "a call that fails makes those that were sent with it fail", "failures-apart no-crosstalk", func(results []driver.Result, _ []driver.Op) {
+			for i := range results {
+				if results[i].Err != nil {
+					for j := range results {
+						results[j] = driver.Result{Err: results[i].Err}
+					}
+					return
+				}
+			}
+		}),
+		batching("deadline-shared", "the earliest deadline of concurrent calls counts for all of them", "neighbour-gives-up", func(results []driver.Result, ops []driver.Op) {
+			for _, op := range ops {
+				if time.Now().After(op.Deadline) {
+					for i := range results {
+						results[i] = driver.Result{Err: providers.Errorf(providers.DeadlineExceeded, "too late")}
+					}
+				}
+			}
+		}),
+	}
+}
+
+// batching is a mutant to which concurrent calls come together.
+func batching(name, breaks, caught string, spoil func([]driver.Result, []driver.Op)) Mutant {
+	return kvMutantOf(name, breaks, caught, kvProvider{
+		describe: func(f *providers.FacetDescription) { f.Limits.Pipelines = 1 },
+		wrap: changed(func(s driver.Store) store {
+			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
+				results := s.Do(ctx, ops)
+				time.Sleep(time.Millisecond) // others queue up
+				spoil(results, ops)
+				return results
+			}}
+		}),
+	})
+}
+
+// closesAllHandles makes handles of which each closes all the others.
+func closesAllHandles() func(driver.Store) store {
+	var mu sync.Mutex
+	var handles []driver.Store
+	return func(s driver.Store) store {
+		mu.Lock()
+		defer mu.Unlock()
+		handles = append(handles, s)
+		return store{close: func(ctx context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, h := range handles {
+				_ = h.Close(ctx)
+			}
+			return nil
+		}}
+	}
+}
+
+// writeBehind keeps blind puts until a read through the same handle, or until
+// there are 20.
+func writeBehind(s driver.Store) store {
+	var mu sync.Mutex
+	var buffer []driver.Op
+	return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(ops) == 1 && ops[0].Kind == driver.OpPut && len(buffer) < 20 && ctx.Err() == nil {
+			op := ops[0]
+			op.Value = append([]byte(nil), op.Value...)
+			buffer = append(buffer, op)
+			return []driver.Result{{Revision: "buffered"}}
+		}
+		s.Do(context.WithoutCancel(ctx), buffer)
+		buffer = nil
+		return s.Do(ctx, ops)
+	}}
+}
+
+// staleReads answers every fifth read of a key as the one before.
+func staleReads(s driver.Store) store {
+	var mu sync.Mutex
+	before := map[string]driver.Result{}
+	reads := 0
+	return store{each: func(op driver.Op) driver.Result {
+		mu.Lock()
+		defer mu.Unlock()
+		if op.Kind != driver.OpGet {
+			return one(s, op)
+		}
+		old, known := before[op.Key]
+		if reads++; known && reads%5 == 0 {
+			return old
+		}
+		before[op.Key] = one(s, op)
+		return before[op.Key]
+	}}
+}

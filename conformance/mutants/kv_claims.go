@@ -1,0 +1,108 @@
+package mutants
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, kvAbsentMutants(), kvClaimMutants) }
+
+// kvAbsentMutants say at first that a claim does not hold, and let what needs
+// it through later.
+func kvAbsentMutants() []Mutant {
+	var mutants []Mutant
+	for _, info := range conformance.ClaimsOf(providers.KV) {
+		name := strings.TrimPrefix(string(info.Claim), "kv.")
+		m := kvMutantOf("hides-"+name, "the claim "+name+" is not made at first, and what needs it works", "absent-"+strings.ToLower(name), kvProvider{})
+		m.Open = drifting(unclaim(providers.KV, info.Claim))
+		if !claimedByMemory(info.Claim) {
+			m.Open = describedLater(claimsOfKV(info.Claim))
+		}
+		mutants = append(mutants, m)
+	}
+	return mutants
+}
+
+// claimedByMemory reports whether mem:// claims it.
+func claimedByMemory(c providers.Claim) bool {
+	return !slices.Contains([]providers.Claim{providers.DurableFsync, providers.DurableQuorum, providers.Shared}, c)
+}
+
+// claimsOfKV adds claims to a description of the kv facet.
+func claimsOfKV(claims ...providers.Claim) func(*providers.FacetDescription) {
+	return func(f *providers.FacetDescription) {
+		f.Claims = append(f.Claims, claims...)
+		f.Missing = slices.DeleteFunc(f.Missing, func(m providers.Missing) bool { return slices.Contains(claims, m.Claim) })
+	}
+}
+
+// describedLater opens memory providers of which all descriptions but the
+// first are changed.
+func describedLater(change func(*providers.FacetDescription)) conformance.Opener {
+	return withHooksOf(func() hooks {
+		first := true
+		return hooks{describe: func(d *providers.Description) {
+			for i := range d.Facets {
+				if d.Facets[i].Facet == providers.KV && !first {
+					change(&d.Facets[i])
+				}
+			}
+			first = false
+		}}
+	})
+}
+
+var kvClaimMutants = []Mutant{
+	kvMutantOf("stores-all", "Stores has all names, whatever the prefix", "stores-listed", kvProvider{
+		stores: func(ctx context.Context, p driver.Provider, _ string) ([]string, error) { return p.Stores(ctx, "") },
+	}),
+	kvMutantOf("stores-twice", "Stores has each name twice", "stores-listed", kvProvider{
+		stores: func(ctx context.Context, p driver.Provider, prefix string) ([]string, error) {
+			names, err := p.Stores(ctx, prefix)
+			return append(names, names...), err
+		},
+	}),
+	kvMutantOf("delete-store-dropped", "DeleteStore does nothing", "store-deleted store-deleted-open", kvProvider{
+		remove: func(context.Context, driver.Provider, string) error { return nil },
+	}),
+	kvMutantOf("delete-store-prefix", "DeleteStore deletes all stores whose names start with that of the one", "store-deleted-alone", kvProvider{
+		remove: func(ctx context.Context, p driver.Provider, prefix string) error {
+			names, err := p.Stores(ctx, prefix)
+			for _, name := range names {
+				_ = p.DeleteStore(ctx, name)
+			}
+			return err
+		},
+	}),
+	kvMutantOf("delete-store-missing", "DeleteStore of a missing store fails", "store-deleted-alone", kvProvider{
+		remove: func(ctx context.Context, p driver.Provider, name string) error {
+			if names, err := p.Stores(ctx, name); err != nil || !slices.Contains(names, name) {
+				return providers.Errorf(providers.NotFound, "no store %q", name)
+			}
+			return p.DeleteStore(ctx, name)
+		},
+	}),
+	kvMutantOf("shared-claimed", "Shared is claimed, and every Open has data of its own", "shared-sees shared-cas shared-watch shared-survives", kvProvider{describe: claimsOfKV(providers.Shared)}),
+	durableAtFirst("durable-fsync", providers.DurableFsync),
+	durableAtFirst("durable-quorum", providers.DurableQuorum),
+}
+
+// durableAtFirst withdraws a claim of durability.
+func durableAtFirst(caught string, c providers.Claim) Mutant {
+	return kvDrift(caught+"-withdrawn", "the claim "+string(c)+" is made once and never again", caught, claimsOfKV(c))
+}
+
+// before returns the revision of memory before one.
+func before(rev driver.Revision) driver.Revision {
+	n, err := strconv.ParseUint(string(rev), 10, 64)
+	if err != nil {
+		return rev
+	}
+	return driver.Revision(strconv.FormatUint(n-1, 10))
+}

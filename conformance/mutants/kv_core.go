@@ -1,0 +1,183 @@
+package mutants
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, kvCoreMutants()) }
+
+// kvCoreMutants break what every store does with one key.
+func kvCoreMutants() []Mutant {
+	return append([]Mutant{
+		kvMutant("value-truncated", "a value is stored to its first zero byte alone", "put-get binary-value", func(driver.Store) store {
+			return store{in: func(op *driver.Op) { op.Value, _, _ = bytes.Cut(op.Value, []byte{0}) }}
+		}),
+		kvMutant("value-64k", "a value is stored to its first 65,536 bytes", "value-1000000 value-max getmany-large list-large watch-large", func(driver.Store) store {
+			return store{in: func(op *driver.Op) { op.Value = op.Value[:min(len(op.Value), 1<<16)] }}
+		}),
+		kvMutant("value-4mb", "a value of more than 4 MiB, which the limit allows, is refused", "value-max", func(s driver.Store) store {
+			return store{each: func(op driver.Op) driver.Result {
+				if len(op.Value) > 4<<20 {
+					return driver.Result{Err: providers.Errorf(providers.TooLarge, "the value has %d bytes, the limit is %d", len(op.Value), 4<<20)}
+				}
+				return one(s, op)
+			}}
+		}),
+		kvDrift("value-over-max", "values over the published limit are stored", "value-over-max", func(f *providers.FacetDescription) { f.Limits.MaxValueBytes = 1_000_000 }),
+		kvMutant("missing-found", "a key that does not exist has an empty value", "get-missing delete-gone empty-value getmany getmany-none getmany-batches", func(driver.Store) store {
+			return store{out: func(op driver.Op, r *driver.Result) {
+				if providers.CodeOf(r.Err) == providers.NotFound {
+					*r = driver.Result{Revision: "0"}
+				}
+			}}
+		}),
+		kvMutant("first-write-wins", "a put over an existing key is acknowledged and dropped", "overwrite create-put-over read-own-write", func(s driver.Store) store {
+			return store{each: func(op driver.Op) driver.Result {
+				if op.Kind == driver.OpPut && exists(s, op.Key) {
+					return driver.Result{Revision: get(s, op.Key).Revision}
+				}
+				return one(s, op)
+			}}
+		}),
+		kvMutant("delete-dropped", "a delete is acknowledged and dropped", "delete-gone list-deleted key-slash", func(s driver.Store) store {
+			return store{each: func(op driver.Op) driver.Result {
+				if op.Kind == driver.OpDelete {
+					return driver.Result{}
+				}
+				return one(s, op)
+			}}
+		}),
+		kvMutant("delete-missing-fails", "deleting a missing key is NotFound", "delete-missing", func(s driver.Store) store {
+			return store{each: func(op driver.Op) driver.Result {
+				if op.Kind == driver.OpDelete && !exists(s, op.Key) {
+					return get(s, op.Key)
+				}
+				return one(s, op)
+			}}
+		}),
+		kvMutant("empty-deletes", "a put of an empty value deletes the key", "empty-value", func(driver.Store) store {
+			return store{in: func(op *driver.Op) {
+				if op.Kind == driver.OpPut && len(op.Value) == 0 {
+					op.Kind = driver.OpDelete
+				}
+			}}
+		}),
+		kvMutant("rev-of-read", "every read gives another revision", "rev-stable", func(driver.Store) store {
+			reads := 0
+			return store{out: func(op driver.Op, r *driver.Result) {
+				if reads++; op.Kind == driver.OpGet && r.Err == nil {
+					r.Revision += driver.Revision(strings.Repeat("+", reads))
+				}
+			}}
+		}),
+		kvMutant("close-empties", "closing a handle empties the store", "reopen", func(s driver.Store) store {
+			return store{close: func(ctx context.Context) error {
+				page, _ := s.List(ctx, driver.ListRequest{Limit: 1000})
+				for _, e := range page.Entries {
+					one(s, driver.Op{Kind: driver.OpDelete, Key: e.Key})
+				}
+				return s.Close(ctx)
+			}}
+		}),
+		{
+			Name: "kv-stores-cut", Breaks: "the name of a store ends at its first dot", Caught: kvCases("stores-isolated watch-stores"),
+			Open: withHooks(hooks{store: func(_ context.Context, name *string) error {
+				*name, _, _ = strings.Cut(*name, ".")
+				return nil
+			}}),
+		},
+		kvMutant("alias-put", "the slice that was put is kept", "alias-put", func(driver.Store) store {
+			var mu sync.Mutex
+			kept := map[string][]byte{}
+			return store{out: func(op driver.Op, r *driver.Result) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case op.Kind == driver.OpPut:
+					kept[op.Key] = op.Value
+				case op.Kind == driver.OpGet && r.Err == nil:
+					r.Value = bytes.Clone(kept[op.Key])
+				}
+			}}
+		}),
+		kvMutant("alias-get", "all readers of a value get one slice", "alias-get", func(driver.Store) store {
+			same := oneSlice()
+			return store{out: func(op driver.Op, r *driver.Result) { r.Value = same(op.Key, r.Revision, r.Value) }}
+		}),
+	}, kvRevisionMutants()...)
+}
+
+// oneSlice returns a function that answers with the first slice that it was
+// given for a state of a key.
+func oneSlice() func(key string, rev driver.Revision, value []byte) []byte {
+	var mu sync.Mutex
+	kept := map[string][]byte{}
+	return func(key string, rev driver.Revision, value []byte) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		name := fmt.Sprintf("%q %q", key, rev)
+		if _, ok := kept[name]; !ok {
+			kept[name] = value
+		}
+		return kept[name]
+	}
+}
+
+func kvRevisionMutants() []Mutant {
+	return []Mutant{
+		kvMutant("rev-of-value", "the revision is made of the value", "rev-changes rev-never-reused cas-aba cas-recreated", func(s driver.Store) store {
+			return relabeled(s, func(_ *label, value []byte) string { return fmt.Sprintf("hash-%q", value) })
+		}),
+		kvMutant("rev-restarts", "the revision counts the writes of a key since it was created", "rev-never-reused create-new cas-recreated cas-expired", func(s driver.Store) store {
+			return relabeled(s, func(l *label, _ []byte) string {
+				l.writes++
+				return fmt.Sprint(l.writes)
+			})
+		}),
+		kvMutant("rev-frozen", "a put over a key keeps its revision", "rev-changes cas-stale cas-aba create-put-over delete-if-stale", func(s driver.Store) store {
+			return relabeled(s, func(l *label, _ []byte) string { return "frozen" })
+		}),
+	}
+}
+
+// label is the revision that a key is said to have.
+type label struct {
+	name   string
+	writes int
+	real   driver.Revision
+}
+
+// relabeled gives keys revisions of its own making: name is called for every
+// write. A label that was given anew means the newest state.
+func relabeled(s driver.Store, name func(l *label, value []byte) string) store {
+	var mu sync.Mutex
+	labels := map[string]*label{}
+	return store{each: func(op driver.Op) driver.Result {
+		mu.Lock()
+		defer mu.Unlock()
+		l := labels[op.Key]
+		if l == nil || !exists(s, op.Key) {
+			l = &label{}
+			labels[op.Key] = l
+		}
+		if string(op.Revision) == l.name && l.name != "" {
+			op.Revision = l.real
+		}
+		r := one(s, op)
+		switch {
+		case r.Err != nil || op.Kind == driver.OpDelete || op.Kind == driver.OpDeleteIf:
+			return r
+		case op.Kind != driver.OpGet:
+			l.name, l.real = name(l, op.Value), r.Revision
+		}
+		r.Revision = driver.Revision(l.name)
+		return r
+	}}
+}

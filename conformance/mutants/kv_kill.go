@@ -1,0 +1,179 @@
+package mutants
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, kvKillMutants()) }
+
+// killable makes a mutant whose backend can be killed and started, and claims
+// durability. Its stores are changed by wrap; what wrap returns is asked only
+// while the backend is up, if it does not replace do itself.
+func killable(name, breaks, caught string, wrap func(o *brokerOutage, s driver.Store) store) Mutant {
+	o := newBrokerOutage()
+	m := kvMutantOf(name, breaks, caught, kvProvider{})
+	m.Open = killableProvider(o, wrap)
+	m.Control = func() conformance.Control { return o }
+	return m
+}
+
+func killableProvider(o *brokerOutage, wrap func(o *brokerOutage, s driver.Store) store) conformance.Opener {
+	return kvProvider{
+		describe: claimsOfKV(providers.DurableFsync, providers.DurableQuorum),
+		wrap: changed(func(s driver.Store) store {
+			changes := wrap(o, s)
+			changes.Store = s
+			return outageOver(o, changes)
+		}),
+	}.opens("mem://")
+}
+
+// outageOver makes every call of a store fail while the backend is down, but
+// those that the store deals with itself through do.
+func outageOver(o *brokerOutage, s store) store {
+	over := store{
+		do: func(ctx context.Context, ops []driver.Op) []driver.Result {
+			if o.down() && s.do == nil {
+				return away(len(ops))
+			}
+			return s.Do(ctx, ops)
+		},
+		list: func(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
+			if o.down() && s.list == nil {
+				return driver.Page{}, errAway
+			}
+			return s.List(ctx, r)
+		},
+		txn: func(ctx context.Context, t driver.Txn) (driver.Revision, error) {
+			if o.down() {
+				return "", errAway
+			}
+			return s.Txn(ctx, t)
+		},
+		watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
+			if o.down() {
+				return nil, errAway
+			}
+			w, err := s.Watch(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			return watcherOf{w, o.next(w)}, nil
+		},
+	}
+	return over
+}
+
+// next fails while the backend is down.
+func (o *brokerOutage) next(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+	return func(ctx context.Context) ([]driver.Event, error) {
+		if o.down() {
+			time.Sleep(5 * time.Millisecond) // callers try again at once
+			return nil, errAway
+		}
+		return w.Next(ctx)
+	}
+}
+
+func away(n int) []driver.Result {
+	results := make([]driver.Result, n)
+	for i := range results {
+		results[i].Err = errAway
+	}
+	return results
+}
+
+func kvKillMutants() []Mutant {
+	return []Mutant{
+		killable("kill-acked-early", "a write is acknowledged before it is stored, and a kill comes in between", "kill-fsync kill-quorum kill-outcomes linear-kill", func(o *brokerOutage, s driver.Store) store {
+			return store{each: func(op driver.Op) driver.Result {
+				if op.Kind != driver.OpPut {
+					return one(s, op)
+				}
+				op.Value = append([]byte(nil), op.Value...)
+				o.soon(func() { one(s, op) })
+				return driver.Result{Revision: "soon"}
+			}}
+		}),
+		killable("kill-applies-later", "a write that failed while the backend was down is applied", "kill-fsync kill-quorum kill-outcomes", func(o *brokerOutage, s driver.Store) store {
+			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
+				if results := s.Do(ctx, ops); !o.down() {
+					return results
+				}
+				return away(len(ops))
+			}}
+		}),
+		killable("kill-empty", "a listing is empty while the backend is down", "kill-reads", func(o *brokerOutage, s driver.Store) store {
+			return store{list: func(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
+				if o.down() {
+					return driver.Page{}, nil
+				}
+				return s.List(ctx, r)
+			}}
+		}),
+		killable("kill-counts-anew", "revisions are counted anew after a restart", "kill-revisions", func(o *brokerOutage, s driver.Store) store {
+			writes := 0
+			return store{out: func(op driver.Op, r *driver.Result) {
+				if kills, _ := o.state(); kills > 0 && op.Kind == driver.OpPut && r.Err == nil {
+					writes++
+					r.Revision = driver.Revision(fmt.Sprint(writes))
+				}
+			}}
+		}),
+		killable("kill-watch-quiet", "a watcher goes quiet when the backend was killed", "kill-watch", func(o *brokerOutage, s driver.Store) store {
+			return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+				return func(ctx context.Context) ([]driver.Event, error) {
+					events, err := w.Next(ctx)
+					if kills, _ := o.state(); kills > 0 {
+						<-ctx.Done()
+						return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+					}
+					return events, err
+				}
+			})
+		}),
+		killable("kill-watch-gap", "a watcher goes on from then when the backend has started", "kill-watch", gapAfterKill),
+		killable("kill-ttl-anew", "times to live begin anew when the backend starts", "kill-ttl", ttlAnew),
+	}
+}
+
+// gapAfterKill drops the first events after a restart.
+func gapAfterKill(o *brokerOutage, _ driver.Store) store {
+	dropped := 0
+	return store{events: without(func(driver.Event) bool {
+		if kills, _ := o.state(); kills == 0 || dropped == 5 {
+			return false
+		}
+		dropped++
+		return true
+	})}
+}
+
+// ttlAnew writes what has a time to live again at every start.
+func ttlAnew(o *brokerOutage, s driver.Store) store {
+	var mu sync.Mutex
+	given := map[string]driver.Op{}
+	o.mu.Lock()
+	o.starts = append(o.starts, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, op := range given {
+			one(s, op)
+		}
+	})
+	o.mu.Unlock()
+	return store{in: func(op *driver.Op) {
+		mu.Lock()
+		defer mu.Unlock()
+		if op.TTL > 0 {
+			given[op.Key] = *op
+		}
+	}}
+}

@@ -1,0 +1,93 @@
+package mutants
+
+import (
+	"sync"
+	"time"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, kvTTLMutants) }
+
+// ttlMutant changes times to live that are given.
+func ttlMutant(name, breaks, caught string, change func(time.Duration) time.Duration) Mutant {
+	return kvMutant(name, breaks, caught, func(driver.Store) store {
+		return store{in: func(op *driver.Op) {
+			if op.TTL > 0 {
+				op.TTL = change(op.TTL)
+			}
+		}}
+	})
+}
+
+var kvTTLMutants = []Mutant{
+	ttlMutant("ttl-ignored", "times to live are ignored", "ttl-expires ttl-least ttl-create ttl-cas ttl-txn ttl-getmany ttl-list ttl-many ttl-other-keys watch-expiry expiry-events", func(time.Duration) time.Duration { return 0 }),
+	ttlMutant("ttl-early", "times to live end at a quarter", "ttl-expires ttl-rounded-up ttl-create ttl-many watch-expiry", func(d time.Duration) time.Duration { return d / 4 }),
+	ttlMutant("ttl-whole-seconds", "times to live of more than a second are cut to whole ones", "ttl-rounded-up", func(d time.Duration) time.Duration {
+		if d < time.Second {
+			return d
+		}
+		return d.Truncate(time.Second)
+	}),
+	ttlMutant("ttl-late", "times to live end four seconds late", "ttl-expires ttl-least", func(d time.Duration) time.Duration { return d + 4*time.Second }),
+	kvMutant("ttl-least", "times to live of less than a second, which the limits allow, are refused", "ttl-least", func(s driver.Store) store {
+		return store{each: func(op driver.Op) driver.Result {
+			if op.TTL > 0 && op.TTL < time.Second {
+				return driver.Result{Err: providers.Errorf(providers.Invalid, "too short")}
+			}
+			return one(s, op)
+		}}
+	}),
+	kvDrift("ttl-below-least", "a time to live below the published least is accepted", "ttl-refused", func(f *providers.FacetDescription) { f.Limits.MinTTL = 100 * time.Millisecond }),
+	kvMutant("ttl-sticks", "a write has the time to live of the one before", "ttl-other-keys ttl-overwrite-clears ttl-recreated", func(driver.Store) store {
+		var last time.Duration
+		return store{in: func(op *driver.Op) {
+			if op.Kind == driver.OpGet {
+				return
+			}
+			if op.TTL == 0 {
+				op.TTL = last
+			}
+			last = op.TTL
+		}}
+	}),
+	kvMutant("ttl-survives", "the end of a key's time to live stays when it is overwritten", "ttl-overwrite-clears ttl-replaced ttl-cas ttl-txn", survivingTTL),
+	kvMutant("ttl-timer", "what is at a key when an earlier time to live has passed is deleted", "ttl-overwrite-clears ttl-replaced ttl-recreated ttl-cas expiry-events", func(s driver.Store) store {
+		return store{in: func(op *driver.Op) {
+			if op.TTL > 0 {
+				key := op.Key
+				time.AfterFunc(op.TTL, func() { one(s, driver.Op{Kind: driver.OpDelete, Key: key}) })
+				op.TTL = 0
+			}
+		}}
+	}),
+	kvMutant("ttl-conflict-clears", "a Create that ends with a Conflict clears the key's time to live", "ttl-conflict", func(s driver.Store) store {
+		return store{each: func(op driver.Op) driver.Result {
+			r := one(s, op)
+			if op.Kind == driver.OpCreate && r.Err != nil {
+				one(s, driver.Op{Kind: driver.OpPut, Key: op.Key, Value: get(s, op.Key).Value})
+			}
+			return r
+		}}
+	}),
+}
+
+// survivingTTL keeps the end of the first time to live that a key is given,
+// as long as it exists.
+func survivingTTL(s driver.Store) store {
+	var mu sync.Mutex
+	ends := map[string]time.Time{}
+	return store{in: func(op *driver.Op) {
+		mu.Lock()
+		defer mu.Unlock()
+		end, ok := ends[op.Key]
+		switch {
+		case op.Kind == driver.OpGet:
+		case ok && exists(s, op.Key):
+			op.TTL = max(time.Until(end), 1)
+		case op.TTL > 0:
+			ends[op.Key] = time.Now().Add(op.TTL)
+		}
+	}}
+}

@@ -1,0 +1,238 @@
+package mutants
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func init() { all = append(all, kvWatchMutants, kvNextMutants) }
+
+// eventMutant changes the events that a watcher returns.
+func eventMutant(name, breaks, caught string, change func([]driver.Event) []driver.Event) Mutant {
+	return kvMutant(name, breaks, caught, func(driver.Store) store { return store{events: change} })
+}
+
+// watchingMutant changes what is asked of a watch.
+func watchingMutant(name, breaks, caught string, change func(*driver.WatchRequest)) Mutant {
+	return kvMutant(name, breaks, caught, func(driver.Store) store { return store{watching: change} })
+}
+
+// without drops events.
+func without(drop func(driver.Event) bool) func([]driver.Event) []driver.Event {
+	return func(events []driver.Event) []driver.Event { return slices.DeleteFunc(events, drop) }
+}
+
+// eachEvent changes events one by one.
+func eachEvent(change func(*driver.Event)) func([]driver.Event) []driver.Event {
+	return func(events []driver.Event) []driver.Event {
+		for i := range events {
+			change(&events[i])
+		}
+		return events
+	}
+}
+
+var kvWatchMutants = []Mutant{
+	eventMutant("watch-no-values", "events come without values", "watch-put watch-large alias-watch watch-last", eachEvent(func(e *driver.Event) { e.Value = nil })),
+	eventMutant("watch-own-revision", "events have a number of their own for a revision", "watch-put watch-conditional watch-last txn-events", eachEvent(func(e *driver.Event) { e.Revision += "0" })),
+	eventMutant("watch-no-deletes", "deletes are not seen", "watch-delete watch-conditional watch-after-put watch-after-page every-change", without(func(e driver.Event) bool { return e.Kind == driver.DeleteEvent })),
+	eventMutant("watch-delete-empty", "a delete is seen as a put of nothing", "watch-delete list-watch", eachEvent(func(e *driver.Event) { e.Kind = driver.PutEvent })),
+	kvMutant("watch-no-cas", "what CAS does is not seen", "watch-conditional", func(s driver.Store) store {
+		var mu sync.Mutex
+		hidden := map[driver.Revision]bool{}
+		return store{
+			out: func(op driver.Op, r *driver.Result) {
+				mu.Lock()
+				defer mu.Unlock()
+				hidden[r.Revision] = op.Kind == driver.OpCAS
+			},
+			events: without(func(e driver.Event) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return hidden[e.Revision]
+			}),
+		}
+	}),
+	watchingMutant("watch-all", "a watch of a prefix sees all keys", "watch-prefix", func(r *driver.WatchRequest) { r.Prefix = "" }),
+	watchingMutant("watch-prefix-pattern", "a star in the prefix of a watch is a pattern", "watch-prefix", func(r *driver.WatchRequest) { r.Prefix = strings.TrimSuffix(r.Prefix, "*") }),
+	watchingMutant("watch-replays", "a watch from now sees what was before", "watch-now watch-delete every-no-change", func(r *driver.WatchRequest) {
+		if r.After == "" {
+			r.After = "0"
+		}
+	}),
+	watchingMutant("watch-from-now", "a watch after a revision begins now", "watch-after-put watch-after-event watch-after-page watch-empty-page every-same-order every-after-old watch-txn-after alias-watch list-watch", func(r *driver.WatchRequest) { r.After = "" }),
+	kvMutant("watch-inclusive", "a watch after a revision begins with it", "watch-after-put watch-after-event every-same-order watch-txn-after expiry-events", func(s driver.Store) store {
+		return store{watching: func(r *driver.WatchRequest) {
+			if r.After != "" {
+				r.After = before(r.After)
+			}
+		}}
+	}),
+	kvMutant("watch-any-revision", "a watch after a revision that is none begins now", "watch-refused", func(s driver.Store) store {
+		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
+			w, err := s.Watch(ctx, r)
+			if providers.CodeOf(err) == providers.Invalid {
+				r.After = ""
+				return s.Watch(ctx, r)
+			}
+			return w, err
+		}}
+	}),
+	kvMutant("watch-competes", "watchers share their events out", "watch-two watch-wakes every-same-order alias-watch", func(driver.Store) store {
+		var mu sync.Mutex
+		taken := map[string]bool{}
+		return store{events: without(func(e driver.Event) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			name := e.Key + " " + string(e.Revision)
+			defer func() { taken[name] = true }()
+			return taken[name]
+		})}
+	}),
+	eventMutant("watch-backwards", "the events of a batch come in the reverse order", "watch-order watch-after-put watch-last every-change watch-large", func(events []driver.Event) []driver.Event {
+		slices.Reverse(events)
+		return events
+	}),
+	eventMutant("watch-first-state", "of several changes of a key the first is kept", "watch-last watch-order every-change every-quick", perKey(func([]driver.Event) int { return 0 })),
+	eventMutant("watch-merges", "of several changes of a key the last is kept, though every one is claimed", "every-change every-quick", perKey(func(all []driver.Event) int { return len(all) - 1 })),
+	eventMutant("watch-twice", "events come twice", "every-change every-quick every-after-old every-same-order", func(events []driver.Event) []driver.Event { return append(events, events...) }),
+	kvMutant("watch-conflicts", "a write that ends with a Conflict is seen", "every-no-change", func(s driver.Store) store {
+		return store{out: func(op driver.Op, r *driver.Result) {
+			if providers.CodeOf(r.Err) == providers.Conflict {
+				one(s, driver.Op{Kind: driver.OpPut, Key: op.Key, Value: get(s, op.Key).Value})
+			}
+		}}
+	}),
+	kvMutant("watch-txn-split", "events come one at a time", "watch-txn", oneAtATime),
+	eventMutant("expiry-unseen", "the end of a time to live is not seen", "watch-expiry expiry-events", without(func(e driver.Event) bool { return e.Kind == driver.ExpireEvent })),
+	eventMutant("expiry-as-delete", "the end of a time to live is told as a delete", "expiry-events watch-expiry", eachEvent(func(e *driver.Event) {
+		if e.Kind == driver.ExpireEvent {
+			e.Kind = driver.DeleteEvent
+		}
+	})),
+	eventMutant("watch-slow-drops", "a reader that is 300 events behind loses the older ones", "watch-slow every-quick every-after-old", func(events []driver.Event) []driver.Event {
+		return events[max(0, len(events)-300):]
+	}),
+	kvMutant("alias-watch", "all watchers get one slice of a value", "alias-watch", func(driver.Store) store {
+		same := oneSlice()
+		return store{events: eachEvent(func(e *driver.Event) { e.Value = same(e.Key, e.Revision, e.Value) })}
+	}),
+	eventMutant("watch-4mb", "events beyond 4 MiB are left out", "watch-large", func(events []driver.Event) []driver.Event {
+		size := 0
+		return slices.DeleteFunc(events, func(e driver.Event) bool { size += len(e.Value); return size > 4<<20 })
+	}),
+}
+
+// perKey keeps one of the events of each key.
+func perKey(keep func([]driver.Event) int) func([]driver.Event) []driver.Event {
+	return func(events []driver.Event) []driver.Event {
+		byKey := map[string][]driver.Event{}
+		for _, e := range events {
+			byKey[e.Key] = append(byKey[e.Key], e)
+		}
+		return slices.DeleteFunc(events, func(e driver.Event) bool {
+			all := byKey[e.Key]
+			return e.Revision != all[keep(all)].Revision
+		})
+	}
+}
+
+// kvNextMutants wait wrongly.
+var kvNextMutants = []Mutant{
+	kvMutant("watch-never-wakes", "a Next that waits is not woken by a change", "watch-wakes watch-expiry", func(s driver.Store) store {
+		return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+			return func(ctx context.Context) ([]driver.Event, error) {
+				now, cancel := context.WithTimeout(ctx, time.Millisecond)
+				defer cancel()
+				events, err := w.Next(now)
+				if err != nil && ctx.Err() == nil && providers.CodeOf(err) == providers.DeadlineExceeded {
+					<-ctx.Done()
+					return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+				}
+				return events, err
+			}
+		})
+	}),
+	kvMutant("watch-deaf", "a Next that waits does not notice the end of its context", "watch-cancel", func(s driver.Store) store {
+		return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+			return func(ctx context.Context) ([]driver.Event, error) { return w.Next(context.WithoutCancel(ctx)) }
+		})
+	}),
+	kvMutant("watch-cancel-loses", "a Next whose context has ended throws away what it had", "watch-cancel", func(s driver.Store) store {
+		return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+			return func(ctx context.Context) ([]driver.Event, error) {
+				if ctx.Err() != nil {
+					now, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+					defer cancel()
+					_, _ = w.Next(now)
+				}
+				return w.Next(ctx)
+			}
+		})
+	}),
+	kvMutant("watch-close-deaf", "a Next that waits does not notice that its watcher is closed", "watch-close", func(s driver.Store) store {
+		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
+			w, err := s.Watch(ctx, r)
+			return deafWatcher{w}, err
+		}}
+	}),
+	kvMutant("watch-compacted-hidden", "a watcher whose history is gone goes on from now", "watch-old", func(s driver.Store) store {
+		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
+			w, err := s.Watch(ctx, r)
+			if providers.CodeOf(err) == providers.Compacted {
+				w, err = s.Watch(ctx, driver.WatchRequest{Prefix: r.Prefix})
+			}
+			if err != nil {
+				return nil, err
+			}
+			return watcherOf{w, skipping(s, r.Prefix, w)}, nil
+		}}
+	}),
+}
+
+// deafWatcher ends with its provider alone.
+type deafWatcher struct{ driver.Watcher }
+
+func (w deafWatcher) Next(ctx context.Context) ([]driver.Event, error) {
+	return w.Watcher.Next(context.WithoutCancel(ctx))
+}
+
+func (deafWatcher) Close(context.Context) error { return nil }
+
+// skipping returns a Next that begins anew where it should say Compacted.
+func skipping(s driver.Store, prefix string, w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+	return func(ctx context.Context) ([]driver.Event, error) {
+		events, err := w.Next(ctx)
+		if providers.CodeOf(err) != providers.Compacted {
+			return events, err
+		}
+		if w, err = s.Watch(ctx, driver.WatchRequest{Prefix: prefix}); err != nil {
+			return nil, err
+		}
+		return w.Next(ctx)
+	}
+}
+
+// oneAtATime makes watchers return one event at a time.
+func oneAtATime(s driver.Store) store {
+	return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+		var waiting []driver.Event
+		return func(ctx context.Context) ([]driver.Event, error) {
+			if len(waiting) == 0 {
+				var err error
+				if waiting, err = w.Next(ctx); err != nil {
+					return nil, err
+				}
+			}
+			first := waiting[:1:1]
+			waiting = waiting[1:]
+			return first, nil
+		}
+	})
+}

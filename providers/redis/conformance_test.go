@@ -1,0 +1,58 @@
+package redis_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/redis"
+)
+
+func opener(url string) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+}
+
+// TestConformance runs the whole suite on a server that is killed and started
+// on the way, and demands that every claim is proven.
+func TestConformance(t *testing.T) {
+	server := testbed.Redis(t)
+	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server))
+	for _, c := range report.Claims {
+		if c.Verdict == conformance.Unproven {
+			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
+		}
+	}
+	wantClaim(t, report, providers.DurableFsync, conformance.Proven)
+}
+
+// TestConformanceEverysec shows that a server which fsyncs late conforms too,
+// since it claims less.
+func TestConformanceEverysec(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"))
+	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick))
+	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
+}
+
+func TestConformanceSentinel(t *testing.T) {
+	group := testbed.Sentinel(t)
+	url := "redis://" + strings.Join(group.Addrs(), ",") + "?master-name=" + testbed.SentinelMasterName
+	conformance.Test(t, opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("sentinel"))
+}
+
+func TestConformanceCluster(t *testing.T) {
+	cluster := testbed.Cluster(t, false)
+	url := "redis://" + strings.Join(cluster.Addrs(), ",")
+	conformance.Test(t, opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("cluster"))
+}
+
+func wantClaim(t *testing.T, r *conformance.Report, claim providers.Claim, want conformance.Verdict) {
+	t.Helper()
+	for _, c := range r.Claims {
+		if c.Claim == claim && c.Verdict != want {
+			t.Errorf("%s: %s is %s, want %s: %s %v", c.Facet, claim, c.Verdict, want, c.Reason, c.Cases)
+		}
+	}
+}

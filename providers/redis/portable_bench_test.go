@@ -1,0 +1,97 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sync"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub"
+)
+
+// callers runs call from n goroutines at once, 20 times each.
+func callers(n int, call func(i int) error) func() error {
+	return func() error {
+		errs := make(chan error, n)
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				for range 20 {
+					if err := call(i); err != nil {
+						errs <- err
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		close(errs)
+		return <-errs
+	}
+}
+
+// BenchmarkPortableAgainstGoRedis compares what programs call with go-redis as
+// people use it: one goroutine, and 64 with one call at a time each. The
+// portable layer gathers the 64 into pipelines.
+func BenchmarkPortableAgainstGoRedis(b *testing.B) {
+	server := testbed.Redis(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	p, err := providers.Open(ctx, server.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { p.Close(context.Background()) })
+	store, err := kv.Open(ctx, p, "s")
+	if err != nil {
+		b.Fatal(err)
+	}
+	topic, err := pubsub.Open(ctx, p, "t")
+	if err != nil {
+		b.Fatal(err)
+	}
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	raw := goredis.NewClient(&goredis.Options{Addr: u.Host, MaxRetries: -1, ContextTimeoutEnabled: true, PoolSize: 64})
+	b.Cleanup(func() { _ = raw.Close() })
+
+	value := make([]byte, 256)
+	keys := make([]string, 64)
+	for i := range keys {
+		keys[i] = fmt.Sprint("k", i)
+		_, err := store.Put(ctx, keys[i], value)
+		if err == nil {
+			err = raw.Set(ctx, keys[i], value, 0).Err()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, n := range []int{1, 64} {
+		b.Run(fmt.Sprintf("get/%d callers", n), func(b *testing.B) {
+			contest(b,
+				callers(n, func(i int) error { _, err := store.Get(ctx, keys[i]); return err }),
+				callers(n, func(i int) error { return raw.Get(ctx, keys[i]).Err() }))
+		})
+		b.Run(fmt.Sprintf("put/%d callers", n), func(b *testing.B) {
+			contest(b,
+				callers(n, func(i int) error { _, err := store.Put(ctx, keys[i], value); return err }),
+				callers(n, func(i int) error { return raw.Set(ctx, keys[i], value, 0).Err() }))
+		})
+		b.Run(fmt.Sprintf("publish/%d callers", n), func(b *testing.B) {
+			contest(b,
+				callers(n, func(int) error { _, err := topic.Publish(ctx, pubsub.Message{Body: value}); return err }),
+				callers(n, func(int) error {
+					return raw.XAdd(ctx, &goredis.XAddArgs{Stream: "raw", Values: []any{"body", value}}).Err()
+				}))
+		})
+	}
+}
