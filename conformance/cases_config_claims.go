@@ -164,6 +164,7 @@ func configSnapshotWhole(t *T) {
 	s, other := t.Source(name), t.Source(name)
 	version := t.set(s, setPairs("0", pairs, pairs)...)
 	var done atomic.Bool
+	var reads atomic.Int64
 	var readers sync.WaitGroup
 	follow := func(read func(context.Context) (config.State, error)) {
 		readers.Go(func() {
@@ -171,9 +172,11 @@ func configSnapshotWhole(t *T) {
 				state, err := read(t.Context())
 				if err != nil {
 					t.Errorf("reading: %v", err)
+					reads.Add(60) // enough
 					return
 				}
 				t.wantPairs(state, pairs)
+				reads.Add(1)
 			}
 		})
 	}
@@ -184,7 +187,8 @@ func configSnapshotWhole(t *T) {
 		version = state.Version
 		return state, err
 	})
-	for i := range 200 {
+	// More than the 200 where they are over before the readers have begun.
+	for i := 0; i < 200 || reads.Load() < 60 && i < 20_000; i++ {
 		t.set(s, setPairs(strconv.Itoa(i), pairs, 1+rand.IntN(pairs))...)
 	}
 	done.Store(true)

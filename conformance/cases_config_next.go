@@ -188,8 +188,15 @@ func configVersionChanges(t *T) {
 func configNextLast(t *T) {
 	s := t.Source(t.Name())
 	version := t.put(s, "n", "0")
+	answers := make(chan struct{}, 200)
 	writing := started(func() error {
 		for i := 1; i <= 100; i++ {
+			if i > 1 && i < 10 { // so that there are some on the way to the last
+				select {
+				case <-answers:
+				case <-time.After(t.Patience()):
+				}
+			}
 			if _, err := s.Set(t.Context(), config.Put("n", []byte(strconv.Itoa(i)))); err != nil {
 				return err
 			}
@@ -203,6 +210,10 @@ func configNextLast(t *T) {
 			t.Errorf("change %d was seen after change %d", n, last)
 		}
 		last = n
+		select {
+		case answers <- struct{}{}:
+		default:
+		}
 		return n == 100
 	})
 	t.Must(<-writing)

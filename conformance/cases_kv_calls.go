@@ -285,30 +285,37 @@ func kvNoCrosstalk(t *T) {
 	})
 }
 
+// badCall is a call that must fail.
+type badCall struct {
+	what string
+	want providers.Code
+	call func() error
+}
+
 func kvFailuresApart(t *T) {
 	s := t.Store()
 	put(t, s, "exists", "1")
-	bad := []func() (string, error, providers.Code){
-		func() (string, error, providers.Code) {
+	bad := []badCall{
+		{"Get of a missing key", providers.NotFound, func() error {
 			_, err := s.Get(t.Context(), "missing")
-			return "Get of a missing key", err, providers.NotFound
-		},
-		func() (string, error, providers.Code) {
+			return err
+		}},
+		{"Put of an empty key", providers.Invalid, func() error {
 			_, err := s.Put(t.Context(), "", nil)
-			return "Put of an empty key", err, providers.Invalid
-		},
+			return err
+		}},
 	}
 	if t.Facet().Has(kv.CAS) {
-		bad = append(bad, func() (string, error, providers.Code) {
+		bad = append(bad, badCall{"Create of an existing key", providers.Conflict, func() error {
 			_, err := s.Create(t.Context(), "exists", nil)
-			return "Create of an existing key", err, providers.Conflict
-		})
+			return err
+		}})
 	}
 	inParallel(48, func(i int) {
 		for n := range 5 {
 			if i%4 == 0 {
-				what, err, want := bad[(i/4+n)%len(bad)]()
-				t.WantCode(what, err, want)
+				b := bad[(i/4+n)%len(bad)]
+				t.WantCode(b.what, b.call(), b.want)
 				continue
 			}
 			key := fmt.Sprintf("k%d-%d", i, n)

@@ -235,9 +235,9 @@ func kvKillWatch(t *T) {
 	switch err := <-ended; providers.CodeOf(err) {
 	case providers.Compacted:
 		return
+	case 0:
 	default:
 		t.Fatalf("the watch across the kill: got %s, and then %v", showEvents(events), err)
-	case 0:
 	}
 	for _, key := range keys {
 		if !hasKey(events, key) && (durable(t) || key >= keys[20]) {

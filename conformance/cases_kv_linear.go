@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -30,17 +31,21 @@ var kvLinear = []Case{
 	}, kv.LinearizableRead),
 	kvCase("linear-history", "what 8 clients saw of 3 keys, through several handles, has an order in which every call happened at one moment of its duration", func(t *T) {
 		h := newHistory(t)
-		h.run(40)
+		h.run(40, func() bool { return false })
 		h.check()
 	}, kv.LinearizableRead),
 	kvControl("linear-kill", "the history of 8 clients has such an order also when the backend is killed in the middle and started again", func(t *T) {
 		h := newHistory(t)
+		var started atomic.Bool
 		var clients sync.WaitGroup
-		clients.Go(func() { h.run(150) })
+		clients.Go(func() { h.run(100, func() bool { return !started.Load() }) })
+		defer clients.Wait()
+		defer started.Store(true)
 		t.Eventually(t.Patience(), "100 calls", func() bool { return h.count() >= 100 })
 		t.Must(t.Control().Kill(t.Context()))
 		t.Eventually(t.Patience(), "calls that fail while the backend is down", func() bool { return h.failures() > 0 })
 		t.Must(t.Control().Start(t.Context()))
+		started.Store(true)
 		clients.Wait()
 		h.check()
 	}, kv.LinearizableRead, providers.DurableFsync),
@@ -87,17 +92,20 @@ func newHistory(t *T) *history {
 	return h
 }
 
-// run lets 8 clients make calls.
-func (h *history) run(calls int) {
+// run lets 8 clients make so many calls each, and go on while more says so.
+func (h *history) run(calls int, more func() bool) {
 	inParallel(8, func(client int) {
 		r := rand.New(rand.NewPCG(uint64(client), 1))
 		known := map[string]kv.Entry{} // what the client saw last
-		for n := range calls {
+		for n := 0; n < calls || more(); n++ {
 			ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
 			h.call(ctx, r, client, n, known)
 			cancel()
-			if h.failures() > 0 {
-				time.Sleep(10 * time.Millisecond) // the backend is, or was, down
+			if n >= calls || h.failures() > 0 {
+				// The backend is about to be down, is, or was. Few calls:
+				// the search for an order takes long with many whose
+				// outcome is unknown.
+				time.Sleep(50 * time.Millisecond)
 			}
 		}
 	})

@@ -224,7 +224,7 @@ func kvTTLConflict(t *T) {
 	beforeItEnds(t, func(key string, ttl time.Duration) error {
 		put(t, s, key, "1", kv.WithTTL(ttl))
 		if _, err := s.Create(t.Context(), key, []byte("2")); providers.CodeOf(err) != providers.Conflict {
-			return fmt.Errorf("Create of an existing key: %v", err)
+			return fmt.Errorf("creating an existing key: %v", err)
 		}
 		return nil
 	}, func(key string, ttl time.Duration) { waitGone(t, s, key, lastSeen(t, ttl)) })

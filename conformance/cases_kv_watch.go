@@ -149,7 +149,7 @@ var kvWatch = []Case{
 				waiting <- struct{}{}
 				events, err := w.Next(t.Within(t.Patience()))
 				if err == nil && showEvents(events) != "[put k=1]" {
-					err = fmt.Errorf("Next returned %s", showEvents(events))
+					err = fmt.Errorf("got %s from Next", showEvents(events))
 				}
 				woken <- err
 			}()

@@ -194,6 +194,7 @@ func kvWatchTxn(t *T) {
 	s := t.Store()
 	w := watch(t, s, "x")
 	txn := func(writer, round int) error {
+		time.Sleep(3 * time.Millisecond) // a reader may be slower than memory, and its history ends
 		v := []byte(fmt.Sprintf("%d.%d", writer, round))
 		_, err := s.Txn(t.Context(), kv.ThenPut("xa", v), kv.ThenPut("y", v), kv.ThenPut("xb", v), kv.ThenPut("xc", v))
 		return err

@@ -32,6 +32,7 @@ type Result struct {
 	Case     string            `json:"case"`
 	Facet    providers.Facet   `json:"facet"`
 	Needs    []providers.Claim `json:"needs,omitempty"`
+	Control  bool              `json:"control,omitempty"` // the case kills the backend
 	Rule     string            `json:"rule"`
 	Outcome  Outcome           `json:"outcome"`
 	Reason   string            `json:"reason,omitempty"`   // why not run, or why known to fail
@@ -53,9 +54,9 @@ type Verdict string
 
 // The verdicts.
 const (
-	Proven     Verdict = "proven"      // claimed; cases that need it ran, and none failed
-	Refuted    Verdict = "refuted"     // claimed, and a case that needs it failed
-	Unproven   Verdict = "unproven"    // claimed, and no case that needs it ran
+	Proven     Verdict = "proven"      // claimed; cases that need it ran (for durability: with kills), and all passed
+	Refuted    Verdict = "refuted"     // claimed, and a case that needs it failed, be it known to fail
+	Unproven   Verdict = "unproven"    // claimed, and no case that could prove it ran
 	NotClaimed Verdict = "not claimed" // and see Reason and Remedy
 )
 
@@ -131,7 +132,7 @@ func ClaimsOf(f providers.Facet) []providers.ClaimInfo {
 		infos = psdriver.Claims()
 	case providers.RPC:
 		// A call stores nothing that could be durable.
-		return append(rpcdriver.Claims(), providers.ClaimInfo{Claim: providers.Shared, Rule: "every Open of the same URL reaches the same servers"})
+		return slices.DeleteFunc(append(rpcdriver.Claims(), providers.CommonClaims()...), func(c providers.ClaimInfo) bool { return aboutKills(c.Claim) })
 	case providers.Config:
 		infos = configdriver.Claims()
 	}
@@ -176,22 +177,31 @@ func (r *Report) verdict(fd providers.FacetDescription, info providers.ClaimInfo
 		c.Verdict, c.Reason, c.Remedy = NotClaimed, m.Reason, m.Remedy
 		return c
 	}
-	var ran, bad []string
+	var proof, bad []string
 	for _, res := range r.Results {
-		if res.Facet == fd.Facet && res.Ran() && slices.Contains(res.Needs, info.Claim) {
-			ran = append(ran, res.Case)
-			if res.Bad() {
-				bad = append(bad, res.Case)
-			}
+		switch {
+		case res.Facet != fd.Facet || !res.Ran() || !slices.Contains(res.Needs, info.Claim):
+		case res.Outcome != Passed:
+			bad = append(bad, res.Case)
+		case res.Control || !aboutKills(info.Claim):
+			proof = append(proof, res.Case)
 		}
 	}
 	switch {
 	case len(bad) > 0:
 		c.Verdict, c.Cases = Refuted, bad
-	case len(ran) > 0:
-		c.Verdict, c.Cases = Proven, ran
+	case len(proof) > 0:
+		c.Verdict, c.Cases = Proven, proof
+	case aboutKills(info.Claim):
+		c.Verdict, c.Reason = Unproven, "no case that kills the backend was run"
 	default:
 		c.Verdict, c.Reason = Unproven, "no case that needs it was run"
 	}
 	return c
+}
+
+// aboutKills reports whether a claim speaks of what outlives the backend's
+// process: while that lives, nothing about it can be shown.
+func aboutKills(c providers.Claim) bool {
+	return c == providers.DurableFsync || c == providers.DurableQuorum
 }

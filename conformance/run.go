@@ -71,7 +71,7 @@ func (r *run) all(ctx context.Context, report *Report) {
 	report.Results = make([]Result, len(cases))
 	var together, alone []int
 	for i, c := range cases {
-		report.Results[i] = Result{Case: c.Name, Facet: c.Facet, Needs: c.Needs, Rule: c.Rule, Outcome: NotRun}
+		report.Results[i] = Result{Case: c.Name, Facet: c.Facet, Needs: c.Needs, Control: c.Control, Rule: c.Rule, Outcome: NotRun}
 		offered, applies, why := r.applies(c)
 		report.Results[i].Reason = why
 		switch {

@@ -30,7 +30,7 @@ func CommonClaims() []ClaimInfo {
 	return []ClaimInfo{
 		{DurableFsync, "an acknowledged write is on stable storage of the server that took it"},
 		{DurableQuorum, "an acknowledged write is on stable storage of a majority of servers"},
-		{Shared, "every Open of the same URL reaches the same data"},
+		{Shared, "every Open of the same URL reaches the same data and servers"},
 	}
 }
 

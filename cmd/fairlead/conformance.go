@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"regexp"
 	"runtime"
@@ -26,6 +27,7 @@ type conformanceFlags struct {
 	parallel int
 	kill     string
 	start    string
+	verbose  bool
 }
 
 func newConformance() *cobra.Command {
@@ -40,8 +42,8 @@ It touches nothing but names of its own, which start with ` + conformance.Prefix
 and removes them when it ends, also on Ctrl-C.
 
 The cases that kill the backend run if you say how it is killed and started:
-  fairlead conformance redis://127.0.0.1:6400 \
-    --kill-command 'pkill -9 -f 127.0.0.1:6400' --start-command 'systemctl start redis@6400'`,
+  fairlead conformance redis://127.0.0.1:6379 \
+    --kill-command 'systemctl kill -s KILL redis' --start-command 'systemctl start redis'`,
 		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch",
 		Args:    urlArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,6 +59,7 @@ The cases that kill the backend run if you say how it is killed and started:
 	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "how many cases run at once")
 	flags.StringVar(&f.kill, "kill-command", "", "shell `command` that kills the backend, for the cases that need it")
 	flags.StringVar(&f.start, "start-command", "", "shell `command` that starts the backend again and returns when it serves")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show what is logged: the cases provoke warnings and errors on purpose")
 	cmd.MarkFlagsRequiredTogether("kill-command", "start-command")
 	cmd.AddCommand(newClean())
 	return cmd
@@ -70,6 +73,9 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	out := cmd.OutOrStdout()
 	if f.json == "-" || f.junit == "-" {
 		out = cmd.ErrOrStderr() // standard output is the report's alone
+	}
+	if !f.verbose {
+		slog.SetDefault(slog.New(slog.DiscardHandler))
 	}
 	p := newProgress(out)
 	opts = append(opts, conformance.WithProgress(p.begin, p.done))

@@ -96,11 +96,13 @@ var configNextMutants = []Mutant{
 	},
 	{
 		Name: "config-behind-by-one", Breaks: "Next returns the state before the present one", Caught: []string{"config/next-last", "config/next-wakes"},
-		Open: withNext(func(s source) nexting { return olderStates(s, func(int) bool { return true }) }),
+		Open: withNext(func(s source) nexting { return olderStates(s, always, always) }),
 	},
 	{
-		Name: "config-goes-back", Breaks: "every other state that Next returns is an old one", Caught: []string{"config/next-last", "config/watch-callbacks"},
-		Open: withNext(func(s source) nexting { return olderStates(s, func(call int) bool { return call%2 == 1 }) }),
+		Name: "config-goes-back", Breaks: "every other state that Next returns is the one from the beginning", Caught: []string{"config/next-last", "config/watch-callbacks"},
+		Open: withNext(func(s source) nexting {
+			return olderStates(s, func(call int) bool { return call%2 == 0 }, func(int) bool { return false })
+		}),
 	},
 	{
 		Name: "config-one-waits", Breaks: "of two that wait on one handle one is woken", Caught: []string{"config/next-two"},
@@ -142,9 +144,10 @@ var neverWakes = withNext(func(s source) nexting {
 	}
 })
 
-// olderStates returns a Next that gives the values of the state that it saw
-// before, at those calls for which older is true.
-func olderStates(s source, older func(call int) bool) nexting {
+// olderStates returns a Next that, at those calls for which older is true,
+// gives the values of a state that it keeps: that of the beginning, and from
+// each call for which moves is true the one of that call.
+func olderStates(s source, older, moves func(call int) bool) nexting {
 	var mu sync.Mutex
 	last, _ := s.Source.Snapshot(context.Background()) // memory does not fail here
 	calls := 0
@@ -160,10 +163,14 @@ func olderStates(s source, older func(call int) bool) nexting {
 		if older(calls) {
 			given.Values = last.Values
 		}
-		last = state
+		if moves(calls) {
+			last = state
+		}
 		return given, nil
 	}
 }
+
+func always(int) bool { return true }
 
 // closesAll returns a wrapper whose sources of one name end together.
 func closesAll() func(source) configdriver.Source {

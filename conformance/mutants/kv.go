@@ -2,7 +2,6 @@ package mutants
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"fairlead.dev/conformance"
@@ -259,6 +258,3 @@ func kvDrift(name, breaks, caught string, change func(*providers.FacetDescriptio
 		}
 	})}
 }
-
-// shared returns the URL of a memory backend that a mutant's Opens share.
-func shared() string { return fmt.Sprintf("mem://mutant-%d", backends.Add(1)) }

@@ -91,6 +91,10 @@ var kvCASMutants = []Mutant{
 	kvMutant("delete-if-ignored", "DeleteIf deletes whatever the revision", "delete-if-stale delete-if-missing delete-if-race cas-garbage cas-expired", becoming(driver.OpDeleteIf, driver.OpDelete)),
 }
 
+// checkPause is how long checkThenAct waits: long enough that others act
+// meanwhile, also on a busy machine.
+const checkPause = 10 * time.Millisecond
+
 // checkThenAct checks conditions, waits a little, and writes blindly.
 func checkThenAct(s driver.Store) store {
 	holds := func(key string, rev driver.Revision) bool { return get(s, key).Revision == rev }
@@ -101,7 +105,7 @@ func checkThenAct(s driver.Store) store {
 				if !holds(op.Key, op.Revision) {
 					return driver.Result{Err: conflict()}
 				}
-				time.Sleep(200 * time.Microsecond)
+				time.Sleep(checkPause)
 				op.Kind = kind
 			}
 			return one(s, op)
@@ -112,7 +116,7 @@ func checkThenAct(s driver.Store) store {
 					return "", conflict()
 				}
 			}
-			time.Sleep(200 * time.Microsecond)
+			time.Sleep(checkPause)
 			t.Conditions = nil
 			return s.Txn(ctx, t)
 		},

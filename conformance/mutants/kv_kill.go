@@ -20,7 +20,7 @@ func killable(name, breaks, caught string, wrap func(o *brokerOutage, s driver.S
 	o := newBrokerOutage()
 	m := kvMutantOf(name, breaks, caught, kvProvider{})
 	m.Open = killableProvider(o, wrap)
-	m.Control = func() conformance.Control { return o }
+	m.Control = o.anew
 	return m
 }
 

@@ -1,11 +1,9 @@
 package mutants
 
 import (
-	"context"
 	"slices"
 
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 // Mutant is a broken provider.
@@ -24,8 +22,3 @@ var all [][]Mutant
 
 // All returns the mutants.
 func All() []Mutant { return slices.Concat(all...) }
-
-// Opener opens a URL.
-func opener(url string) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
-}

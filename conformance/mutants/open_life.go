@@ -54,7 +54,9 @@ var openLifeMutants = []Mutant{
 			var only atomic.Pointer[providers.Provider]
 			return func(ctx context.Context) (providers.Provider, error) {
 				if p := only.Load(); p != nil {
-					return *p, nil
+					if _, err := (*p).Describe(ctx); err == nil { // not closed by an earlier run
+						return *p, nil
+					}
 				}
 				p, err := providers.Open(ctx, "mem://")
 				if err == nil {

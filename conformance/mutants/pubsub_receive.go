@@ -48,7 +48,9 @@ var pubsubReceiveMutants = []Mutant{
 	{Name: "pubsub-one-lane", Breaks: "one message of a topic is in flight at a time", Open: oneLane(true),
 		Caught: cases("poison", "waiting-many", "group-compete-unsettled", "handle-concurrency", "key-one", "key-many", "ack-own", "slow-group")},
 	{Name: "pubsub-no-lanes", Breaks: "messages with one key are delivered at once", Open: oneLane(false),
-		Caught: cases("key-one", "key-nack", "key-close", "key-lease", "key-delay", "key-many", "key-handlers")},
+		Caught: cases("key-one", "key-nack", "key-lease", "key-delay", "key-many", "key-handlers")},
+	{Name: "pubsub-close-behind", Breaks: "what a consumer holds when it closes comes again behind others with its key", Caught: cases("key-close"),
+		Open: oneLane(false, func(b *broker) { b.close = closeBehind })},
 	{Name: "pubsub-reversed", Breaks: "messages that are delivered together come in reverse order", Caught: cases("ordered", "ordered-backlog", "ordered-reopen", "ordered-publishers"),
 		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 			ds, err := s.Subscription.Receive(ctx, limit)
@@ -178,10 +180,10 @@ func fillUp(ctx context.Context, s *brokenSub, limit int) (all []psdriver.Delive
 
 // oneLane stores all messages with the same key, or without any, and delivers
 // them with the key that they had.
-func oneLane(one bool) conformance.Opener {
+func oneLane(one bool, more ...func(*broker)) conformance.Opener {
 	return breaking(func() broker {
 		var keys sync.Map
-		return broker{
+		b := broker{
 			keep: func(_ string, m *psdriver.Message) bool {
 				if m.Key = ""; one {
 					m.Key = "lane"
@@ -198,7 +200,19 @@ func oneLane(one bool) conformance.Opener {
 				}
 			},
 		}
+		for _, change := range more {
+			change(&b)
+		}
+		return b
 	})
+}
+
+// closeBehind gives back what is held with a delay, so that others overtake.
+func closeBehind(ctx context.Context, s *brokenSub) error {
+	for _, d := range s.holds() {
+		_ = s.Subscription.Settle(ctx, []psdriver.Settlement{{Token: d.Token, Kind: psdriver.Nack, Delay: 100 * time.Millisecond}})
+	}
+	return s.Subscription.Close(ctx)
 }
 
 // lazySub opens its subscription when it first receives.

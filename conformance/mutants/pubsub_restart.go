@@ -24,6 +24,14 @@ type brokerOutage struct {
 
 func newBrokerOutage() *brokerOutage { return &brokerOutage{killed: make(chan struct{})} }
 
+// anew returns itself for another run.
+func (o *brokerOutage) anew() conformance.Control {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.kills = 0
+	return o
+}
+
 // Kill implements [conformance.Control].
 func (o *brokerOutage) Kill(context.Context) error {
 	o.mu.Lock()
@@ -141,7 +149,7 @@ func restarting(name, breaks string, caught []string, b func(o *brokerOutage) br
 	return Mutant{
 		Name: name, Breaks: breaks, Caught: caught,
 		Open:    breaking(func() broker { return o.over(b(o)) }),
-		Control: func() conformance.Control { return o },
+		Control: o.anew,
 	}
 }
 
