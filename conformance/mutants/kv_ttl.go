@@ -57,8 +57,8 @@ var kvTTLMutants = []Mutant{
 		return store{in: func(op *driver.Op) {
 			if op.TTL > 0 {
 				key := op.Key
-				// A little early, for timers come late.
-				time.AfterFunc(op.TTL*9/10, func() { one(s, driver.Op{Kind: driver.OpDelete, Key: key}) })
+				// Early, for timers are late when the machine is busy.
+				time.AfterFunc(op.TTL/2, func() { one(s, driver.Op{Kind: driver.OpDelete, Key: key}) })
 				op.TTL = 0
 			}
 		}}
