@@ -4,6 +4,7 @@ SHELL       := bash
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
+BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
 
 # Providers that "make test" must have run its conformance cases against.
 PROVIDERS    ?= memory,redis
@@ -36,6 +37,7 @@ lint: ## Check the format, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	cd plugins/proto && $(GO) run $(BUF) lint && $(GO) run $(BUF) breaking --against baseline.binpb
 
 .PHONY: test
 test: deps lint ## Lint and run all tests with the race detector, on real servers

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -22,8 +23,22 @@ type Scheme struct {
 
 var registry = struct {
 	sync.RWMutex
-	schemes map[string]Scheme
+	schemes   map[string]Scheme
+	resolvers []Resolver
 }{schemes: map[string]Scheme{}}
+
+// Resolver finds a scheme that no linked package has registered, as one that
+// a plugin offers. It returns false if it does not know the name, and an error
+// if it does and cannot offer it.
+type Resolver func(ctx context.Context, name string) (Scheme, bool, error)
+
+// RegisterResolver makes [Open] ask r for schemes that are not registered,
+// after the resolvers that were registered before it.
+func RegisterResolver(r Resolver) {
+	registry.Lock()
+	defer registry.Unlock()
+	registry.resolvers = append(registry.resolvers, r)
+}
 
 // Register makes a scheme known to [Open]. A provider's package calls it from
 // init. It panics if the scheme has no name or no Open, or if the name is
@@ -67,6 +82,18 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
+// WithLookupEnv sets where the environment variables that a URL's settings name
+// are looked up. The default is os.LookupEnv.
+func WithLookupEnv(lookup func(name string) (value string, ok bool)) Option {
+	return func(s *Settings) error {
+		if lookup == nil {
+			return Errorf(Invalid, "WithLookupEnv needs a function, got nil; leave the option out for os.LookupEnv")
+		}
+		s.lookupEnv = lookup
+		return nil
+	}
+}
+
 // Open connects to the backend that rawURL names and probes it. The context
 // bounds the opening alone; the provider lives until it is closed.
 //
@@ -74,7 +101,7 @@ func WithLogger(l *slog.Logger) Option {
 // if the backend cannot be reached; PermissionDenied if it refuses the
 // credentials.
 func Open(ctx context.Context, rawURL string, opts ...Option) (Provider, error) {
-	scheme, settings, err := resolve(rawURL)
+	scheme, settings, err := resolve(ctx, rawURL)
 	if err == nil {
 		err = apply(&settings, opts)
 	}
@@ -88,23 +115,45 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (Provider, error) 
 	return p, nil
 }
 
-func resolve(rawURL string) (Scheme, Settings, error) {
+func resolve(ctx context.Context, rawURL string) (Scheme, Settings, error) {
 	u, err := parseURL(rawURL)
 	if err != nil {
 		return Scheme{}, Settings{}, err
 	}
-	registry.RLock()
-	s, ok := registry.schemes[u.Scheme]
-	registry.RUnlock()
-	if !ok {
-		return Scheme{}, Settings{}, unknownScheme(u.Scheme)
-	}
-	settings, err := parseSettings(u, s.Settings)
+	s, err := schemeOf(ctx, u.Scheme)
 	if err != nil {
 		return Scheme{}, Settings{}, err
 	}
-	settings.Logger = slog.Default()
-	return s, settings, nil
+	settings, err := s.Parse(rawURL)
+	return s, settings, err
+}
+
+func schemeOf(ctx context.Context, name string) (Scheme, error) {
+	registry.RLock()
+	s, ok := registry.schemes[name]
+	resolvers := registry.resolvers
+	registry.RUnlock()
+	if ok {
+		return s, nil
+	}
+	for _, r := range resolvers {
+		if s, ok, err := r(ctx, name); ok || err != nil {
+			return s, err
+		}
+	}
+	return Scheme{}, unknownScheme(name)
+}
+
+// Parse validates a URL against the scheme's settings. It does not look at the
+// URL's scheme.
+func (s Scheme) Parse(rawURL string) (Settings, error) {
+	u, err := parseURL(rawURL)
+	if err != nil {
+		return Settings{}, err
+	}
+	settings, err := parseSettings(u, s.Settings)
+	settings.rawURL, settings.lookupEnv, settings.Logger = rawURL, os.LookupEnv, slog.Default()
+	return settings, err
 }
 
 func schemeNames() string {
@@ -120,7 +169,11 @@ func schemeNames() string {
 }
 
 func unknownScheme(name string) error {
-	return Errorf(Invalid, "unknown URL scheme %q; linked in: %s", name, schemeNames())
+	hint := ""
+	if strings.HasPrefix(name, "plugin+") {
+		hint = "; to find plugins, import _ \"fairlead.dev/plugins/auto\""
+	}
+	return Errorf(Invalid, "unknown URL scheme %q; linked in: %s%s", name, schemeNames(), hint)
 }
 
 func apply(s *Settings, opts []Option) error {

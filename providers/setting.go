@@ -22,6 +22,7 @@ const (
 	Duration Kind = "duration" // as time.ParseDuration reads it: 1500ms, 2s, 1h
 	Enum     Kind = "enum"     // one of Values
 	File     Kind = "file"     // a path of a file that can be read
+	Env      Kind = "env"      // the name of an environment variable, which holds what is secret
 )
 
 // Setting declares one query parameter of a provider's URL. It is data, so
@@ -39,7 +40,7 @@ type Setting struct {
 // PasswordSettings returns the settings from which [Settings.Password] reads.
 func PasswordSettings() []Setting {
 	return []Setting{
-		{Name: "password-env", Kind: String, Help: "environment variable that holds the password"},
+		{Name: "password-env", Kind: Env, Help: "environment variable that holds the password"},
 		{Name: "password-file", Kind: File, Help: "file that holds the password; one trailing newline is ignored"},
 	}
 }
@@ -49,9 +50,22 @@ type Settings struct {
 	URL    *url.URL // without its query; may hold credentials: never print it
 	Logger *slog.Logger
 
-	declared []Setting
-	values   map[string]string
+	rawURL    string
+	lookupEnv func(string) (string, bool)
+	declared  []Setting
+	values    map[string]string
 }
+
+// RawURL returns the URL as it was given. It may hold credentials: never print
+// it.
+func (s Settings) RawURL() string { return s.rawURL }
+
+// Declared returns the settings that the scheme declares.
+func (s Settings) Declared() []Setting { return slices.Clone(s.declared) }
+
+// LookupEnv looks up an environment variable that a setting of the kind [Env]
+// names.
+func (s Settings) LookupEnv(name string) (value string, ok bool) { return s.lookupEnv(name) }
 
 // parseSettings validates the query of u against the declared settings.
 func parseSettings(u *url.URL, declared []Setting) (Settings, error) {
@@ -210,7 +224,7 @@ func (s Settings) Password() (string, error) {
 	case sources > 1:
 		return "", Errorf(Invalid, "the password is given in more than one way; give it in the URL, in password-env or in password-file")
 	case env != "":
-		return passwordFromEnv(env)
+		return s.passwordFromEnv(env)
 	case file != "":
 		return passwordFromFile(file)
 	default:
@@ -225,8 +239,8 @@ func btoi(b bool) int {
 	return 0
 }
 
-func passwordFromEnv(name string) (string, error) {
-	v := os.Getenv(name)
+func (s Settings) passwordFromEnv(name string) (string, error) {
+	v, _ := s.lookupEnv(name)
 	if v == "" {
 		return "", Errorf(Invalid, "parameter \"password-env\" names the environment variable %q, which is not set or empty", name)
 	}
