@@ -16,6 +16,10 @@ func kvCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
 	return Case{Name: "kv/" + name, Facet: providers.KV, Rule: rule, Run: run, Needs: needs}
 }
 
+// large is the size of values that are large together. With a key before it,
+// one is still within the least limit that a provider may publish.
+const large = 999_000
+
 // kvFull is a case of the kv facet that takes long.
 func kvFull(name, rule string, run func(*T), needs ...providers.Claim) Case {
 	c := kvCase(name, rule, run, needs...)

@@ -96,7 +96,7 @@ var kvList = []Case{
 	}),
 	listCase("list-during-writes", "while keys come and go, a listing has no key twice, and all keys that stay", kvListDuringWrites),
 	listCase("list-large", "a listing of values that are large together, 12 MB, returns them all", func(t *T) {
-		s, value := t.Store(), strings.Repeat("v", 1_000_000)
+		s, value := t.Store(), strings.Repeat("v", large)
 		keys := numbered("k", 12)
 		forEach(4, keys, func(key string) { putSame(t, s, key, key+value) })
 		entries := listPages(t, s, "", 100)

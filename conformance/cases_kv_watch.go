@@ -214,7 +214,7 @@ var kvWatch = []Case{
 		wantEvents(t, nextEvents(t, v, 1), "put k=other")
 	}),
 	watchCase("watch-large", "events of values that are large together, 8 MB, all come whole", func(t *T) {
-		s, value := t.Store(), strings.Repeat("v", 1_000_000)
+		s, value := t.Store(), strings.Repeat("v", large)
 		w := watch(t, s, "")
 		keys := numbered("k", 8)
 		for _, key := range keys {
