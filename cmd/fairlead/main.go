@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -76,7 +77,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newConformance(), newDescribe())
+	root.AddCommand(newConformance(), newDescribe(), newNew())
 	return root
 }
 
@@ -86,4 +87,24 @@ func urlArgument(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return fmt.Errorf("%q takes one URL, got %d arguments; for example: %s mem://", cmd.CommandPath(), len(args), cmd.CommandPath())
+}
+
+// oneArgument is for a command that takes one argument: what it is, and an
+// example of it.
+func oneArgument(what, example string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return nil
+		}
+		return fmt.Errorf("%q takes one argument, %s, got %d; for example: %s %s", cmd.CommandPath(), what, len(args), cmd.CommandPath(), example)
+	}
+}
+
+// subcommand is for a command that does nothing by itself.
+func subcommand(cmd *cobra.Command, args []string) error {
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	return fmt.Errorf("%q takes a command: one of %s", cmd.CommandPath(), strings.Join(names, ", "))
 }

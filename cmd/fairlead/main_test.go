@@ -66,6 +66,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"bad scheme", "conformance memory://", exitUsage, `unknown URL scheme "memory"; linked in: broken, mem, redis`},
 		{"bad parameter", "describe mem://?histroy=1", exitUsage, `unknown parameter "histroy"; accepted: dedupe-window, history`},
 		{"half a control", "conformance mem:// --kill-command true", exitUsage, "kill-command start-command"},
+		{"new what", "new", exitUsage, `"fairlead new" takes a command: one of provider`},
 		{"describe", "describe mem://x", exitOK, "kv.SnapshotList"},
 		{"clean", "conformance clean mem://", exitOK, "0 names removed"},
 		{"unreachable", "conformance redis://:hidden@127.0.0.1:1", exitFailure, "unavailable"},
