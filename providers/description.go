@@ -31,8 +31,11 @@ type Description struct {
 	Generation uint64
 	// Notes are facts for the operator that no claim expresses, as the
 	// topology and what it does to durability.
-	Notes  []string
-	Facets []FacetDescription
+	Notes []string
+	// Volatile: the data lives in the process that opened the provider, and
+	// is lost with it.
+	Volatile bool
+	Facets   []FacetDescription
 }
 
 // FacetDescription says what holds for one facet.

@@ -23,6 +23,7 @@ func describe(b *backend) providers.Description {
 		Provider: "memory",
 		System:   "memory",
 		Endpoint: b.name,
+		Volatile: true,
 		Facets: []providers.FacetDescription{
 			facet(b, providers.KV, kvdriver.Claims(), providers.Limits{
 				MaxKeyBytes:   maxKeyBytes,

@@ -10,22 +10,10 @@ import (
 	"time"
 
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
 )
 
-// hostConn moves frames for a host. Send is called by one goroutine at a time,
-// and so is Recv.
-type hostConn interface {
-	Send(*pluginpb.ExchangeRequest) error
-	// Recv returns os.ErrDeadlineExceeded after Interrupt, and loses nothing
-	// by that.
-	Recv() (*pluginpb.ExchangeResponse, error)
-	// Interrupt makes a Recv that waits return, or the next one. It reports
-	// false if the connection cannot.
-	Interrupt() bool
-	Close() error
-}
-
-// Lost is the error of a call whose reply will not come.
+// Lost is the error of a call whose reply did not come.
 type Lost struct {
 	// Sent: the call was handed over, and may have been carried out.
 	Sent  bool
@@ -43,27 +31,46 @@ func (l *Lost) Unwrap() error { return l.Cause }
 //
 // Calls that are made at the same time share frames: whoever finds nobody
 // sending sends what has gathered. Where the connection can be interrupted no
-// goroutine reads: one of those who wait for a reply reads for all, so that a
-// lone caller gets its reply without a change of goroutines.
+// goroutine of its own reads: one of those who wait for a reply reads for all,
+// so that a lone caller gets its reply without a change of goroutines.
 type Link struct {
 	conn hostConn
-	out  outbox[*pluginpb.ExchangeRequest]
+	out  outbox[outgoing]
 	turn chan struct{} // holds the right to read
 
 	ids  atomic.Uint64
 	mu   sync.Mutex
-	wait map[uint64]chan *pluginpb.Reply // nil when the link is broken
+	wait map[uint64]waiting // nil when the link is broken
 	err  error
 	done chan struct{}
+}
+
+// waiting is who gets a reply.
+type waiting struct {
+	answer chan *pluginpb.Reply
+	late   func(*pluginpb.Reply) // instead, when the caller is gone
+}
+
+// outgoing is a call, or that a caller gave one up.
+type outgoing struct {
+	call   *pluginpb.Call
+	cancel uint64
+}
+
+func (o outgoing) size() int {
+	if o.call == nil {
+		return 0
+	}
+	return o.call.SizeVT()
 }
 
 // newLink takes a connection that is attached.
 func newLink(conn hostConn) *Link {
 	l := &Link{
 		conn: conn, turn: make(chan struct{}, 1),
-		wait: map[uint64]chan *pluginpb.Reply{}, done: make(chan struct{}),
+		wait: map[uint64]waiting{}, done: make(chan struct{}),
 	}
-	l.out = outbox[*pluginpb.ExchangeRequest]{send: conn.Send, broken: l.fail}
+	l.out = outbox[outgoing]{send: l.send, size: outgoing.size, broken: l.fail}
 	if conn.Interrupt() {
 		l.turn <- struct{}{}
 	} else {
@@ -72,18 +79,23 @@ func newLink(conn hostConn) *Link {
 	return l
 }
 
+func (l *Link) send(items []outgoing) (func() error, error) {
+	f := &pluginpb.ExchangeRequest{}
+	for _, o := range items {
+		if o.call != nil {
+			f.Calls = append(f.Calls, o.call)
+		} else {
+			f.Cancels = append(f.Cancels, o.cancel)
+		}
+	}
+	return l.conn.Send(f)
+}
+
 // Done is closed when the link is broken or closed.
 func (l *Link) Done() <-chan struct{} { return l.done }
 
-// Err returns why the link is broken, after Done.
-func (l *Link) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
-}
-
 // Close breaks the link.
-func (l *Link) Close() { l.fail(errors.New("the link is closed")) }
+func (l *Link) Close() { l.fail(errors.New("the connection to the plugin is closed")) }
 
 func (l *Link) fail(cause error) {
 	l.mu.Lock()
@@ -93,47 +105,81 @@ func (l *Link) fail(cause error) {
 	}
 	l.wait, l.err = nil, cause
 	close(l.done)
-	go l.conn.Close() // it may wait for somebody who sends
+	l.conn.Close()
 }
 
 // Call makes a call and waits for its reply. It sets the call's id, and its
-// timeout from the context. The error is a [*Lost]; errors of the plugin are in
-// the reply.
-func (l *Link) Call(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+// timeout from the context. A reply that comes when the caller has gone goes to
+// late, if that is not nil. The error is a [*Lost], or TooLarge; errors of the
+// plugin are in the reply.
+func (l *Link) Call(ctx context.Context, c *pluginpb.Call, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Lost{Cause: err}
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		c.TimeoutNanos = max(int64(time.Until(deadline)), 1)
 	}
+	if size := c.SizeVT(); size > maxMessage {
+		return nil, providers.Errorf(providers.TooLarge, "the call has %d bytes; one of a plugin has %d at most", size, maxMessage)
+	}
 	c.Id = l.ids.Add(1)
 	answer := make(chan *pluginpb.Reply, 1)
-	if err := l.expect(c.Id, answer); err != nil {
+	if err := l.expect(c.Id, waiting{answer: answer}); err != nil {
 		return nil, &Lost{Cause: err}
 	}
-	l.out.put(func(f *pluginpb.ExchangeRequest) *pluginpb.ExchangeRequest {
-		if f == nil {
-			f = &pluginpb.ExchangeRequest{}
-		}
-		f.Calls = append(f.Calls, c)
-		return f
-	})
-	return l.await(ctx, c.Id, answer)
+	l.out.put(outgoing{call: c})
+	r, err := l.await(ctx, answer)
+	if err == nil || l.broken() {
+		return r, err
+	}
+	return l.giveUp(ctx, c.Id, answer, late)
 }
 
-func (l *Link) expect(id uint64, answer chan *pluginpb.Reply) error {
+// giveUp tells the plugin that the caller's context has ended, and waits a
+// little for what came of the call.
+func (l *Link) giveUp(ctx context.Context, id uint64, answer chan *pluginpb.Reply, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
+	l.out.put(outgoing{cancel: id})
+	still, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if r, err := l.await(still, answer); err == nil {
+		return r, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case r := <-answer: // just now
+		return r, nil
+	default:
+	}
+	if l.wait != nil {
+		l.wait[id] = waiting{late: late}
+	}
+	return nil, &Lost{Sent: true, Cause: ctx.Err()}
+}
+
+func (l *Link) expect(id uint64, w waiting) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.wait == nil {
 		return l.err
 	}
-	l.wait[id] = answer
+	l.wait[id] = w
 	return nil
 }
 
-func (l *Link) await(ctx context.Context, id uint64, answer chan *pluginpb.Reply) (*pluginpb.Reply, error) {
+func (l *Link) broken() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// await waits for an answer, and reads for all while nobody else does.
+func (l *Link) await(ctx context.Context, answer chan *pluginpb.Reply) (*pluginpb.Reply, error) {
 	for {
-		select {
+		select { // an answer that is there counts before all else
 		case r := <-answer:
 			return r, nil
 		default:
@@ -144,8 +190,7 @@ func (l *Link) await(ctx context.Context, id uint64, answer chan *pluginpb.Reply
 		case <-l.done:
 			return l.last(answer)
 		case <-ctx.Done():
-			l.giveUp(id)
-			return nil, &Lost{Sent: true, Cause: ctx.Err()}
+			return nil, ctx.Err()
 		case <-l.turn:
 			l.readFor(ctx, answer)
 		}
@@ -154,35 +199,25 @@ func (l *Link) await(ctx context.Context, id uint64, answer chan *pluginpb.Reply
 
 // last returns a reply that came before the link broke.
 func (l *Link) last(answer chan *pluginpb.Reply) (*pluginpb.Reply, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	select {
 	case r := <-answer:
 		return r, nil
 	default:
-		return nil, &Lost{Sent: true, Cause: l.Err()}
+		return nil, &Lost{Sent: true, Cause: l.err}
 	}
-}
-
-// giveUp tells the plugin that nobody waits any more.
-func (l *Link) giveUp(id uint64) {
-	l.mu.Lock()
-	delete(l.wait, id)
-	l.mu.Unlock()
-	l.out.put(func(f *pluginpb.ExchangeRequest) *pluginpb.ExchangeRequest {
-		if f == nil {
-			f = &pluginpb.ExchangeRequest{}
-		}
-		f.Cancels = append(f.Cancels, id)
-		return f
-	})
 }
 
 // readFor reads frames until the answer is there or the context ends, and
 // passes on the right to read.
 func (l *Link) readFor(ctx context.Context, answer chan *pluginpb.Reply) {
-	stop := context.AfterFunc(ctx, func() { l.conn.Interrupt() })
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { l.conn.Interrupt() })
+		defer stop()
+	}
 	for len(answer) == 0 && ctx.Err() == nil && l.receive() {
 	}
-	stop()
 	l.turn <- struct{}{}
 }
 
@@ -200,7 +235,7 @@ func (l *Link) receive() bool {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return true
 	case err != nil:
-		l.fail(err)
+		l.fail(fmt.Errorf("the connection to the plugin broke: %w", err))
 		return false
 	}
 	if f.End != nil {
@@ -210,10 +245,21 @@ func (l *Link) receive() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range f.Replies {
-		if answer, ok := l.wait[r.Id]; ok {
-			delete(l.wait, r.Id)
-			answer <- r
-		}
+		l.deliver(r)
 	}
 	return l.wait != nil
+}
+
+func (l *Link) deliver(r *pluginpb.Reply) {
+	w, ok := l.wait[r.Id]
+	if !ok {
+		return
+	}
+	delete(l.wait, r.Id)
+	switch {
+	case w.answer != nil:
+		w.answer <- r
+	case w.late != nil:
+		go w.late(r)
+	}
 }

@@ -5,61 +5,89 @@ import (
 	"sync"
 )
 
+// enough is how many bytes a frame gathers.
+const enough = 4 << 20
+
 // outbox gathers what concurrent goroutines send into frames. Whoever finds
-// nobody sending sends, as long as there is anything: no goroutine waits to
-// send, and no timer fills a frame.
-type outbox[F comparable] struct {
-	send   func(F) error
+// nobody sending sends; no timer fills a frame.
+type outbox[T any] struct {
+	// send sends a frame, or begins to and returns what does the rest.
+	send   func([]T) (rest func() error, err error)
+	size   func(T) int
 	broken func(error)
 
 	mu      sync.Mutex
-	next    F // the frame that gathers; the zero value if there is none
+	queue   []T
 	sending bool
 	failed  bool
 }
 
-// put adds to the frame that goes out next, and sees to it that it does. add
-// gets the zero value for a new frame.
-func (o *outbox[F]) put(add func(F) F) {
+// put adds to the frame that goes out next, and sees to it that it does.
+func (o *outbox[T]) put(item T) {
 	o.mu.Lock()
-	o.next = add(o.next)
+	o.queue = append(o.queue, item)
 	if o.sending || o.failed {
 		o.mu.Unlock()
 		return
 	}
 	o.sending = true
+	frame := o.take()
 	o.mu.Unlock()
-	for first := true; ; first = false {
-		if !first {
-			runtime.Gosched() // lets those join who were just woken
-		}
-		f, ok := o.take()
-		if !ok {
-			return
-		}
-		if err := o.send(f); err != nil {
-			o.fail(err)
-			return
-		}
+	rest, err := o.send(frame)
+	switch {
+	case err != nil:
+		o.fail(err)
+	case rest != nil || !o.idle():
+		go o.finish(rest) // the caller goes on to its own reply
 	}
 }
 
-func (o *outbox[F]) take() (F, bool) {
+// idle ends the sending if nothing has gathered.
+func (o *outbox[T]) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var none F
-	f := o.next
-	o.next = none
-	if f == none {
-		o.sending = false
-	}
-	return f, f != none
+	o.sending = len(o.queue) > 0
+	return !o.sending
 }
 
-func (o *outbox[F]) fail(err error) {
+// finish sends the rest of a frame, and frames until there are no more.
+func (o *outbox[T]) finish(rest func() error) {
+	var err error
+	for err == nil {
+		if rest != nil {
+			if err = rest(); err != nil {
+				break
+			}
+		}
+		runtime.Gosched() // lets those join who were just woken
+		if o.idle() {
+			return
+		}
+		o.mu.Lock()
+		frame := o.take()
+		o.mu.Unlock()
+		rest, err = o.send(frame)
+	}
+	o.fail(err)
+}
+
+// take returns what has gathered, or as much of it as is enough for a frame.
+func (o *outbox[T]) take() []T {
+	n, bytes := 0, 0
+	for n < len(o.queue) && (n == 0 || bytes < enough) {
+		bytes += o.size(o.queue[n])
+		n++
+	}
+	frame := o.queue[:n:n]
+	if o.queue = o.queue[n:]; len(o.queue) == 0 {
+		o.queue = nil
+	}
+	return frame
+}
+
+func (o *outbox[T]) fail(err error) {
 	o.mu.Lock()
-	var none F
-	o.next, o.failed = none, true
+	o.queue, o.failed = nil, true
 	o.mu.Unlock()
 	o.broken(err)
 }

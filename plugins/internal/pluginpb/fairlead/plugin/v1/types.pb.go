@@ -180,9 +180,11 @@ type Description struct {
 	// Without credentials.
 	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// Starts at 1 and grows with every change.
-	Generation    uint64              `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
-	Notes         []string            `protobuf:"bytes,6,rep,name=notes,proto3" json:"notes,omitempty"`
-	Facets        []*FacetDescription `protobuf:"bytes,7,rep,name=facets,proto3" json:"facets,omitempty"`
+	Generation uint64              `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
+	Notes      []string            `protobuf:"bytes,6,rep,name=notes,proto3" json:"notes,omitempty"`
+	Facets     []*FacetDescription `protobuf:"bytes,7,rep,name=facets,proto3" json:"facets,omitempty"`
+	// The data lives in the plugin's process and is lost with it.
+	Volatile      bool `protobuf:"varint,8,opt,name=volatile,proto3" json:"volatile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,6 +266,13 @@ func (x *Description) GetFacets() []*FacetDescription {
 		return x.Facets
 	}
 	return nil
+}
+
+func (x *Description) GetVolatile() bool {
+	if x != nil {
+		return x.Volatile
+	}
+	return false
 }
 
 type FacetDescription struct {
@@ -537,7 +546,7 @@ const file_fairlead_plugin_v1_types_proto_rawDesc = "" +
 	"\x1efairlead/plugin/v1/types.proto\x12\x12fairlead.plugin.v1\"O\n" +
 	"\x05Error\x12,\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x18.fairlead.plugin.v1.CodeR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\xeb\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x87\x02\n" +
 	"\vDescription\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x16\n" +
 	"\x06system\x18\x02 \x01(\tR\x06system\x12\x18\n" +
@@ -547,7 +556,8 @@ const file_fairlead_plugin_v1_types_proto_rawDesc = "" +
 	"generation\x18\x05 \x01(\x04R\n" +
 	"generation\x12\x14\n" +
 	"\x05notes\x18\x06 \x03(\tR\x05notes\x12<\n" +
-	"\x06facets\x18\a \x03(\v2$.fairlead.plugin.v1.FacetDescriptionR\x06facets\"\xab\x01\n" +
+	"\x06facets\x18\a \x03(\v2$.fairlead.plugin.v1.FacetDescriptionR\x06facets\x12\x1a\n" +
+	"\bvolatile\x18\b \x01(\bR\bvolatile\"\xab\x01\n" +
 	"\x10FacetDescription\x12\x14\n" +
 	"\x05facet\x18\x01 \x01(\tR\x05facet\x12\x16\n" +
 	"\x06claims\x18\x02 \x03(\tR\x06claims\x125\n" +

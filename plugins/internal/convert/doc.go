@@ -1,0 +1,35 @@
+// Package convert makes messages of the protocol of the structs of the driver
+// packages, and the other way round. What comes from a message shares its
+// memory with it.
+package convert
+
+import "time"
+
+// each applies f to every element.
+func each[A, B any](in []A, f func(A) B) []B {
+	if in == nil {
+		return nil
+	}
+	out := make([]B, len(in))
+	for i, a := range in {
+		out[i] = f(a)
+	}
+	return out
+}
+
+// until returns what is left of the time to a deadline, and 0 for none. A
+// deadline that has passed leaves a nanosecond.
+func until(deadline time.Time) int64 {
+	if deadline.IsZero() {
+		return 0
+	}
+	return max(int64(time.Until(deadline)), 1)
+}
+
+// in is the reverse of until.
+func in(nanos int64) time.Time {
+	if nanos <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(nanos))
+}

@@ -1,0 +1,123 @@
+package convert
+
+import (
+	"time"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/pubsub/driver"
+)
+
+// FromSubscription returns the message for the configuration of a
+// subscription.
+func FromSubscription(c driver.SubscriptionConfig) *pluginpb.PubSubOpenSubscription {
+	return &pluginpb.PubSubOpenSubscription{
+		Topic: c.Topic, Group: c.Group, Start: pluginpb.PubSubStart(c.Start),
+		TimeUnixNanos: fromTime(c.Time), Position: []byte(c.Position), AckDeadlineNanos: int64(c.AckDeadline),
+	}
+}
+
+// ToSubscription returns the configuration of a message.
+func ToSubscription(c *pluginpb.PubSubOpenSubscription) driver.SubscriptionConfig {
+	return driver.SubscriptionConfig{
+		Topic: c.GetTopic(), Group: c.GetGroup(), Start: driver.Start(c.GetStart()),
+		Time: toTime(c.GetTimeUnixNanos()), Position: string(c.GetPosition()), AckDeadline: time.Duration(c.GetAckDeadlineNanos()),
+	}
+}
+
+func fromTime(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func toTime(nanos int64) time.Time {
+	if nanos == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, nanos)
+}
+
+// FromMessages returns the message for messages to publish.
+func FromMessages(msgs []driver.Message) *pluginpb.PubSubSend {
+	return &pluginpb.PubSubSend{Messages: each(msgs, func(m driver.Message) *pluginpb.PubSubMessage {
+		return &pluginpb.PubSubMessage{Id: m.ID, Key: m.Key, Body: m.Body, Metadata: m.Metadata, TimeoutNanos: until(m.Deadline)}
+	})}
+}
+
+// ToMessages returns the messages to publish.
+func ToMessages(s *pluginpb.PubSubSend) []driver.Message {
+	return each(s.GetMessages(), func(m *pluginpb.PubSubMessage) driver.Message {
+		return driver.Message{ID: m.Id, Key: m.Key, Body: m.Body, Metadata: m.Metadata, Deadline: in(m.TimeoutNanos)}
+	})
+}
+
+// FromSendResults returns the message for the results of a Send.
+func FromSendResults(rs []driver.SendResult) *pluginpb.PubSubSendResults {
+	return &pluginpb.PubSubSendResults{Results: each(rs, func(r driver.SendResult) *pluginpb.PubSubSendResult {
+		return &pluginpb.PubSubSendResult{Id: r.ID, Position: []byte(r.Position), Duplicate: r.Duplicate, Error: FromError(r.Err)}
+	})}
+}
+
+// ToSendResults returns the results of a Send.
+func ToSendResults(rs *pluginpb.PubSubSendResults) []driver.SendResult {
+	return each(rs.GetResults(), func(r *pluginpb.PubSubSendResult) driver.SendResult {
+		return driver.SendResult{ID: r.Id, Position: string(r.Position), Duplicate: r.Duplicate, Err: ToError(r.Error)}
+	})
+}
+
+// FromDeliveries returns the message for deliveries.
+func FromDeliveries(ds []driver.Delivery) *pluginpb.PubSubDeliveries {
+	return &pluginpb.PubSubDeliveries{Deliveries: each(ds, func(d driver.Delivery) *pluginpb.PubSubDelivery {
+		return &pluginpb.PubSubDelivery{
+			Id: d.ID, Key: d.Key, Body: d.Body, Metadata: d.Metadata, TimeUnixNanos: fromTime(d.Time),
+			Token: []byte(d.Token), Attempt: int64(d.Attempt), Position: []byte(d.Position),
+		}
+	})}
+}
+
+// ToDeliveries returns the deliveries of a message.
+func ToDeliveries(ds *pluginpb.PubSubDeliveries) []driver.Delivery {
+	return each(ds.GetDeliveries(), func(d *pluginpb.PubSubDelivery) driver.Delivery {
+		return driver.Delivery{
+			ID: d.Id, Key: d.Key, Body: d.Body, Metadata: d.Metadata, Time: toTime(d.TimeUnixNanos),
+			Token: string(d.Token), Attempt: int(d.Attempt), Position: string(d.Position),
+		}
+	})
+}
+
+// FromSettlements returns the message for settlements.
+func FromSettlements(s []driver.Settlement) *pluginpb.PubSubSettle {
+	return &pluginpb.PubSubSettle{Settlements: each(s, func(s driver.Settlement) *pluginpb.PubSubSettlement {
+		return &pluginpb.PubSubSettlement{Token: []byte(s.Token), Kind: pluginpb.PubSubSettleKind(s.Kind), DelayNanos: int64(s.Delay)}
+	})}
+}
+
+// ToSettlements returns the settlements of a message.
+func ToSettlements(s *pluginpb.PubSubSettle) []driver.Settlement {
+	return each(s.GetSettlements(), func(s *pluginpb.PubSubSettlement) driver.Settlement {
+		return driver.Settlement{Token: string(s.Token), Kind: driver.SettleKind(s.Kind), Delay: time.Duration(s.DelayNanos)}
+	})
+}
+
+// FromSettled returns the message for the outcomes of a Settle.
+func FromSettled(errs []error) *pluginpb.PubSubSettled {
+	s := &pluginpb.PubSubSettled{}
+	for i, err := range errs {
+		if err != nil {
+			s.Failures = append(s.Failures, &pluginpb.PubSubSettleFailure{Index: int64(i), Error: FromError(err)})
+		}
+	}
+	return s
+}
+
+// ToSettled returns the outcomes of a Settle of n settlements.
+func ToSettled(s *pluginpb.PubSubSettled, n int) []error {
+	errs := make([]error, n)
+	for _, f := range s.GetFailures() {
+		if f.Index >= 0 && f.Index < int64(n) {
+			errs[f.Index] = ToError(f.Error)
+		}
+	}
+	return errs
+}

@@ -1,0 +1,54 @@
+package convert
+
+import (
+	"time"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/rpc/driver"
+)
+
+// FromCall returns the message for what a server learns of a call.
+func FromCall(c driver.Call) *pluginpb.RPCStart {
+	return &pluginpb.RPCStart{Method: c.Method, Metadata: fromFields(c.Metadata), TimeoutNanos: int64(c.Timeout)}
+}
+
+// ToCall returns what a server learns of a call.
+func ToCall(c *pluginpb.RPCStart) driver.Call {
+	return driver.Call{Method: c.GetMethod(), Metadata: toFields(c.GetMetadata()), Timeout: time.Duration(c.GetTimeoutNanos())}
+}
+
+// FromFrames returns the messages for frames.
+func FromFrames(fs []driver.Frame) []*pluginpb.RPCFrame {
+	return each(fs, func(f driver.Frame) *pluginpb.RPCFrame {
+		return &pluginpb.RPCFrame{
+			Kind: pluginpb.RPCFrameKind(f.Kind), Metadata: fromFields(f.Metadata), Payload: f.Payload,
+			Status: fromStatus(f.Status), Credit: int64(f.Credit),
+		}
+	})
+}
+
+// ToFrames returns the frames of messages.
+func ToFrames(fs []*pluginpb.RPCFrame) []driver.Frame {
+	return each(fs, func(f *pluginpb.RPCFrame) driver.Frame {
+		return driver.Frame{
+			Kind: driver.FrameKind(f.Kind), Metadata: toFields(f.Metadata), Payload: f.Payload,
+			Status: driver.Status{Code: f.Status.GetCode(), Message: f.Status.GetMessage(), Details: f.Status.GetDetails()},
+			Credit: int(f.Credit),
+		}
+	})
+}
+
+func fromStatus(s driver.Status) *pluginpb.RPCStatus {
+	if s.Code == 0 && s.Message == "" && len(s.Details) == 0 {
+		return nil
+	}
+	return &pluginpb.RPCStatus{Code: s.Code, Message: s.Message, Details: s.Details}
+}
+
+func fromFields(fs []driver.Field) []*pluginpb.RPCField {
+	return each(fs, func(f driver.Field) *pluginpb.RPCField { return &pluginpb.RPCField{Name: f.Name, Value: f.Value} })
+}
+
+func toFields(fs []*pluginpb.RPCField) []driver.Field {
+	return each(fs, func(f *pluginpb.RPCField) driver.Field { return driver.Field{Name: f.Name, Value: f.Value} })
+}

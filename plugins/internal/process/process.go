@@ -1,0 +1,309 @@
+package process
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+)
+
+// Version is the version of the protocol that this package speaks.
+const Version = 1
+
+const (
+	// startTimeout bounds a launch whose context does not.
+	startTimeout = 60 * time.Second
+	// killTimeout bounds the wait for a killed process to be gone.
+	killTimeout = 10 * time.Second
+)
+
+// Spec says what to launch, and how.
+type Spec struct {
+	Name string // of the plugin, for errors
+	Path string // of the binary
+	Env  []string
+	// SocketDir is where the folder for the plugin's sockets is made; empty
+	// for a default.
+	SocketDir string
+	Dial      []grpc.DialOption
+	// Log gets what the plugin writes: records of slog's or hclog's JSON
+	// handler with their levels, other lines of stderr at the level that their
+	// first word says or else as Info, and stdout as Info.
+	Log *slog.Logger
+}
+
+// Process is a plugin that was launched. Its methods may be called
+// concurrently.
+type Process struct {
+	child    *child
+	conn     *grpc.ClientConn
+	dir      string
+	lifetime pluginpb.PluginService_LifetimeClient
+	end      context.CancelFunc // of the lifetime stream
+	lost     chan struct{}
+	cleanup  sync.Once
+}
+
+// Launch starts a plugin and returns when it is ready: it serves the protocol,
+// and holds the Lifetime stream. When Launch fails no process is left, and the
+// error holds the last lines that the plugin wrote.
+func Launch(ctx context.Context, spec Spec) (*Process, error) {
+	dir, err := newSocketDir(spec.SocketDir)
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{child: newChild(spec, dir), dir: dir, lost: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, p.child.kill)
+	defer stop()
+	if err := p.connect(spec); err != nil {
+		p.Kill()
+		return nil, p.explain(ctx, spec, err)
+	}
+	return p, nil
+}
+
+func (p *Process) connect(spec Spec) error {
+	c := p.clientConfig()
+	addr, err := goplugin.NewClient(c).Start()
+	if err != nil {
+		return err
+	}
+	if p.conn, err = dial(addr, c.TLSConfig, spec.Dial); err != nil {
+		return err
+	}
+	return p.holdLifetime()
+}
+
+// clientConfig is made afresh for each launch.
+func (p *Process) clientConfig() *goplugin.ClientConfig {
+	return &goplugin.ClientConfig{
+		HandshakeConfig:  handshake(),
+		VersionedPlugins: map[int]goplugin.PluginSet{Version: {pluginName: service{}}},
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		AutoMTLS:         true,
+		SkipHostEnv:      true,
+		StartTimeout:     startTimeout,
+		Logger:           hclog.NewNullLogger(),
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir},
+		RunnerFunc: func(_ hclog.Logger, handshake *exec.Cmd, dir string) (runner.Runner, error) {
+			p.child.addEnv(handshake.Env)
+			return p.child, os.Remove(dir) // the child has one already
+		},
+	}
+}
+
+func dial(addr net.Addr, conf *tls.Config, opts []grpc.DialOption) (*grpc.ClientConn, error) {
+	target := "passthrough:///" + addr.String()
+	if addr.Network() == "unix" {
+		target = "unix:" + addr.String()
+	}
+	opts = append([]grpc.DialOption{
+		grpc.WithTransportCredentials(credentials.NewTLS(conf)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 2, MaxDelay: time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+	}, opts...)
+	return grpc.NewClient(target, opts...)
+}
+
+// holdLifetime opens the stream with which the plugin's life ends, and waits
+// until the plugin is ready.
+func (p *Process) holdLifetime() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.end = cancel
+	stream, err := pluginpb.NewPluginServiceClient(p.conn).Lifetime(ctx)
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) == codes.Unimplemented {
+		return fmt.Errorf("it does not serve fairlead.plugin.v1.PluginService: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("opening the Lifetime stream: %w", err)
+	}
+	p.lifetime = stream
+	go func() {
+		defer close(p.lost)
+		for err == nil {
+			_, err = stream.Recv()
+		}
+	}()
+	return nil
+}
+
+// explain puts together why a launch failed. The process has ended.
+func (p *Process) explain(ctx context.Context, spec Spec, err error) error {
+	what := err.Error()
+	switch state := p.child.state(); {
+	case ctx.Err() != nil:
+		err, what = ctx.Err(), "it was not ready in time: "+ctx.Err().Error()
+	case p.child.endedByItself():
+		what = "it ended before it was ready (" + state + ")"
+	case strings.HasPrefix(what, "incompatible API version"):
+		what = fmt.Sprintf("it does not speak version %d of the protocol; build it with a version of fairlead.dev that does", Version)
+	}
+	return &LaunchError{Name: spec.Name, What: what, Stderr: p.Stderr(), Err: err}
+}
+
+// LaunchError says why a plugin could not be launched.
+type LaunchError struct {
+	Name   string
+	What   string
+	Stderr []string // the last lines that the plugin wrote
+	Err    error
+}
+
+// Error implements error.
+func (e *LaunchError) Error() string {
+	return fmt.Sprintf("plugin %s: %s%s", e.Name, e.What, LastLines(e.Stderr))
+}
+
+// Unwrap returns the cause.
+func (e *LaunchError) Unwrap() error { return e.Err }
+
+// LastLines formats what Stderr returns for the end of an error's text.
+func LastLines(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return "; the last that it wrote:\n  " + strings.Join(lines, "\n  ")
+}
+
+// Conn is the connection for the protocol's control plane. It belongs to the
+// process: it is closed by Stop and Kill.
+func (p *Process) Conn() *grpc.ClientConn { return p.conn }
+
+// PID is the plugin's process id.
+func (p *Process) PID() int { return p.child.pid() }
+
+// Exited is closed when the process has ended, all that it wrote was read, and
+// its process group was killed.
+func (p *Process) Exited() <-chan struct{} { return p.child.exited }
+
+// Lost is closed when the Lifetime stream has ended: the plugin is about to
+// end, or does not answer for it.
+func (p *Process) Lost() <-chan struct{} { return p.lost }
+
+// State says how the process ended, as "exit status 1" or "signal: killed".
+func (p *Process) State() string { return p.child.state() }
+
+// Stderr returns the last lines that the plugin wrote to its standard error.
+func (p *Process) Stderr() []string { return p.child.tail.lines() }
+
+// Check asks the plugin whether it is well. It returns when the plugin answers
+// or the context ends.
+func (p *Process) Check(ctx context.Context) error {
+	r, err := grpc_health_v1.NewHealthClient(p.conn).Check(ctx,
+		&grpc_health_v1.HealthCheckRequest{Service: goplugin.GRPCServiceName})
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return nil
+	case err != nil:
+		return err
+	case r.Status != grpc_health_v1.HealthCheckResponse_SERVING:
+		return errors.New("its health is " + r.Status.String())
+	}
+	return nil
+}
+
+// Stop lets the plugin finish what it does and end. When the context ends
+// first, the plugin is killed. It returns when the process is gone.
+func (p *Process) Stop(ctx context.Context) error {
+	_ = p.lifetime.CloseSend()
+	select {
+	case <-p.Exited():
+	case <-ctx.Done():
+	}
+	return p.Kill()
+}
+
+// Kill ends the process and its whole group at once, and returns when it is
+// gone and nothing of it is left. It may be called again, and after Stop.
+func (p *Process) Kill() error {
+	p.child.kill()
+	defer p.cleanup.Do(p.release)
+	select {
+	case <-p.Exited():
+		return nil
+	case <-time.After(killTimeout):
+		return fmt.Errorf("process %d was killed and is still there after %v", p.PID(), killTimeout)
+	}
+}
+
+func (p *Process) release() {
+	if p.end != nil {
+		p.end()
+	}
+	if p.lifetime != nil {
+		<-p.lost
+	}
+	if p.conn != nil {
+		_ = p.conn.Close()
+	}
+	_ = os.RemoveAll(p.dir)
+}
+
+// maxSocketDir is the longest path of a socket folder: a socket's path may
+// have 103 bytes on some systems, and names are added to it.
+const maxSocketDir = 60
+
+// newSocketDir makes a folder that nobody else can enter. By default it is not
+// below TMPDIR, which may be too long for the path of a socket.
+func newSocketDir(base string) (string, error) {
+	if base == "" {
+		base = defaultSocketDir()
+	}
+	if err := CheckSocketDir(base); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(base, "fl-")
+	if err != nil {
+		return "", fmt.Errorf("making a folder for the plugin's sockets: %w", err)
+	}
+	return dir, nil
+}
+
+func defaultSocketDir() string {
+	run := os.Getenv("XDG_RUNTIME_DIR")
+	if info, err := os.Stat(run); err == nil && info.IsDir() && CheckSocketDir(run) == nil && writable(run) {
+		return run
+	}
+	if info, err := os.Stat("/tmp"); err == nil && info.IsDir() {
+		return "/tmp"
+	}
+	return os.TempDir()
+}
+
+// CheckSocketDir says whether sockets can be made in folders below dir.
+func CheckSocketDir(dir string) error {
+	switch {
+	case !filepath.IsAbs(dir):
+		return fmt.Errorf("the socket folder %q is not an absolute path", dir)
+	case len(dir) > maxSocketDir:
+		return fmt.Errorf("the path of the socket folder %q has %d bytes; sockets need one of at most %d", dir, len(dir), maxSocketDir)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package service
+
+import (
+	"context"
+
+	"fairlead.dev/internal/portable"
+	"fairlead.dev/plugins/internal/convert"
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// topic is an open topic, which gathers as a store does.
+type topic struct {
+	driver.Topic
+	group *portable.Group[driver.Message, driver.SendResult]
+}
+
+func (t *topic) Close(ctx context.Context) error {
+	err := t.Topic.Close(ctx)
+	_ = t.group.Close(ctx) // nothing runs any more
+	return err
+}
+
+func (s *session) pubsubProvider(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	p, err := driverOf[driver.Provider](s)
+	if err != nil {
+		return nil, err
+	}
+	switch b := c.Body.(type) {
+	case *pluginpb.Call_PubsubOpenTopic:
+		return s.openTopic(ctx, p, b.PubsubOpenTopic.GetName())
+	case *pluginpb.Call_PubsubOpenSubscription:
+		sub, err := p.OpenSubscription(ctx, convert.ToSubscription(b.PubsubOpenSubscription))
+		return s.keep(ctx, sub, err)
+	case *pluginpb.Call_PubsubTopics:
+		return names(p.Topics(ctx, b.PubsubTopics.GetPrefix()))
+	case *pluginpb.Call_PubsubDeleteTopic:
+		return &pluginpb.Reply{}, p.DeleteTopic(ctx, b.PubsubDeleteTopic.GetName())
+	case *pluginpb.Call_PubsubDeleteGroup:
+		return &pluginpb.Reply{}, p.DeleteGroup(ctx, b.PubsubDeleteGroup.GetTopic(), b.PubsubDeleteGroup.GetGroup())
+	}
+	return nil, nil
+}
+
+func (s *session) openTopic(ctx context.Context, p driver.Provider, name string) (*pluginpb.Reply, error) {
+	limits, err := s.limits(ctx, providers.PubSub)
+	if err != nil {
+		return nil, err
+	}
+	t, err := p.OpenTopic(ctx, driver.TopicConfig{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	return s.keep(ctx, &topic{t, portable.NewGroup(limits, t.Send)}, nil)
+}
+
+func (s *session) pubsubSend(ctx context.Context, handle uint64, send *pluginpb.PubSubSend) (*pluginpb.Reply, error) {
+	t, err := at[*topic](s, handle)
+	if err != nil {
+		return nil, err
+	}
+	msgs := convert.ToMessages(send)
+	var results []driver.SendResult
+	if len(msgs) == 1 {
+		r, err := t.group.Do(ctx, msgs[0])
+		if err != nil {
+			r.Err = err
+		}
+		results = []driver.SendResult{r}
+	} else {
+		results = t.Send(ctx, msgs)
+	}
+	return &pluginpb.Reply{Body: &pluginpb.Reply_PubsubSendResults{PubsubSendResults: convert.FromSendResults(results)}}, nil
+}
+
+func (s *session) pubsubSubscription(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	sub, err := at[driver.Subscription](s, c.Handle)
+	if err != nil {
+		return nil, err
+	}
+	switch b := c.Body.(type) {
+	case *pluginpb.Call_PubsubReceive:
+		ds, err := sub.Receive(ctx, max(int(b.PubsubReceive.GetLimit()), 1))
+		return &pluginpb.Reply{Body: &pluginpb.Reply_PubsubDeliveries{PubsubDeliveries: convert.FromDeliveries(ds)}}, err
+	case *pluginpb.Call_PubsubSettle:
+		errs := sub.Settle(ctx, convert.ToSettlements(b.PubsubSettle))
+		return &pluginpb.Reply{Body: &pluginpb.Reply_PubsubSettled{PubsubSettled: convert.FromSettled(errs)}}, nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,141 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/plugins/internal/convert"
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
+)
+
+// session is one opening of a backend by a host.
+type session struct {
+	id       uint64
+	token    []byte
+	provider providers.Provider
+	log      *slog.Logger
+
+	life       context.Context
+	endLife    context.CancelFunc
+	attached   atomic.Bool
+	unattached *time.Timer
+	ended      chan struct{} // closed when all is closed
+	closing    sync.Once
+	closeErr   error
+
+	mu      sync.Mutex
+	last    uint64
+	handles map[uint64]closer // nil when the session ends
+}
+
+// closer is anything that a handle names.
+type closer interface{ Close(context.Context) error }
+
+func newSession(id uint64, token []byte, p providers.Provider, log *slog.Logger) *session {
+	s := &session{
+		id: id, token: token, provider: p, log: log,
+		ended: make(chan struct{}), handles: map[uint64]closer{},
+	}
+	s.life, s.endLife = context.WithCancel(context.Background())
+	return s
+}
+
+// attach reports whether it is the first call.
+func (s *session) attach() bool {
+	s.unattached.Stop()
+	return !s.attached.Swap(true)
+}
+
+// close ends all calls, closes all handles and the provider. Concurrent calls
+// wait for the first.
+func (s *session) close(ctx context.Context) error {
+	s.closing.Do(func() {
+		s.unattached.Stop()
+		s.mu.Lock()
+		handles := s.handles
+		s.handles = nil
+		s.mu.Unlock()
+		var wg sync.WaitGroup
+		for _, h := range handles {
+			wg.Go(func() { _ = h.Close(ctx) })
+		}
+		wg.Wait()
+		s.closeErr = s.provider.Close(ctx)
+		s.endLife()
+		close(s.ended)
+	})
+	return s.closeErr
+}
+
+// keep gives an open thing a handle.
+func (s *session) keep(ctx context.Context, c closer, err error) (*pluginpb.Reply, error) {
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handles == nil {
+		go c.Close(context.WithoutCancel(ctx))
+		return nil, providers.Errorf(providers.Closed, "the session is closed")
+	}
+	s.last++
+	s.handles[s.last] = c
+	return &pluginpb.Reply{Handle: s.last}, nil
+}
+
+// release closes a handle. One that is not there is no error.
+func (s *session) release(ctx context.Context, id uint64) error {
+	s.mu.Lock()
+	c, ok := s.handles[id]
+	delete(s.handles, id)
+	s.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return c.Close(ctx)
+}
+
+// at returns what a handle names, as the type that the call is for.
+func at[H any](s *session, id uint64) (H, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.handles[id]
+	h, fits := c.(H)
+	switch {
+	case !ok:
+		return h, providers.Errorf(providers.Closed, "there is no handle %d in this session", id)
+	case !fits:
+		return h, providers.Errorf(providers.Invalid, "the handle %d is of another kind than the call", id)
+	}
+	return h, nil
+}
+
+// driverOf returns the provider as the interface of a facet's driver.
+func driverOf[D any](s *session) (D, error) {
+	d, ok := s.provider.(D)
+	if !ok {
+		return d, providers.Errorf(providers.Unsupported, "this provider does not offer the facet of the call")
+	}
+	return d, nil
+}
+
+// handle carries out a call. A panic of the driver fails the call alone.
+func (s *session) handle(ctx context.Context, c *pluginpb.Call) (r *pluginpb.Reply) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("a driver panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			r = &pluginpb.Reply{Error: convert.FromError(providers.Errorf(providers.Internal, "the driver panicked: %v", v))}
+		}
+	}()
+	r, err := s.dispatch(traced(ctx, c), c)
+	if err != nil {
+		return &pluginpb.Reply{Error: convert.FromError(err)}
+	}
+	return r
+}
