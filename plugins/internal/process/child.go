@@ -34,6 +34,7 @@ type child struct {
 	tail      *tail
 	handshake *io.PipeReader
 	announce  *io.PipeWriter
+	silent    chan struct{} // closed when its standard output has ended
 	exited    chan struct{}
 	reading   sync.WaitGroup
 
@@ -49,6 +50,7 @@ func newChild(spec Spec, dir string) *child {
 		log:    spec.Log,
 		dir:    dir,
 		tail:   &tail{},
+		silent: make(chan struct{}),
 		exited: make(chan struct{}),
 	}
 	c.handshake, c.announce = io.Pipe()
@@ -183,6 +185,7 @@ func (c *child) readStdout(r io.Reader) {
 			c.log.Info(text, "stream", "stdout")
 		}
 	})
+	close(c.silent) // before go-plugin knows
 	_ = c.announce.Close()
 }
 
@@ -190,21 +193,20 @@ func (c *child) readStdout(r io.Reader) {
 func (c *child) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.started && c.ended == "":
-		c.killed = true
+	if c.ended != "" {
+		return
+	}
+	c.killed = true
+	if c.started {
 		killGroup(c.cmd.Process)
-	case !c.started && !c.killed && c.ended == "":
-		c.killed = true
 	}
 }
 
-// neverStarted ends a child that go-plugin did not come to start.
+// neverStarted ends a child that go-plugin did not come to start, and will not.
 func (c *child) neverStarted() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.started && c.ended == "" {
-		c.killed = true
 		c.abandon("not started")
 	}
 }
@@ -224,6 +226,20 @@ func (c *child) state() string {
 	return c.ended
 }
 
+// settle gives a process that has closed its output a moment to end by itself,
+// so that its exit status tells why.
+func (c *child) settle() {
+	select {
+	case <-c.silent:
+	default:
+		return
+	}
+	select {
+	case <-c.exited:
+	case <-time.After(pipeTimeout):
+	}
+}
+
 // endedByItself reports whether the process has ended without being killed.
 func (c *child) endedByItself() bool {
 	c.mu.Lock()
@@ -237,11 +253,9 @@ func (c *child) Wait(context.Context) error {
 	return nil
 }
 
-// Kill implements runner.Runner.
-func (c *child) Kill(context.Context) error {
-	c.kill()
-	return nil
-}
+// Kill implements runner.Runner. go-plugin calls it when the handshake fails;
+// whoever called go-plugin then kills the process, and looks first why it ended.
+func (c *child) Kill(context.Context) error { return nil }
 
 // Stdout implements runner.Runner: the handshake and nothing else.
 func (c *child) Stdout() io.ReadCloser { return c.handshake }

@@ -25,17 +25,17 @@ func (l *logger) line(line []byte, cut int) {
 	if strings.TrimSpace(text) == "" {
 		return
 	}
+	r, ok := parseRecord(line)
+	switch {
+	case ok:
+		text = r.String()
+	case cut > 0:
+		r = record{level: slog.LevelInfo, message: text, attrs: []slog.Attr{slog.Int("bytes cut", cut)}}
+	default:
+		r = record{level: l.levelOf(text), message: text}
+	}
 	l.tail.add(text, cut)
-	ctx := context.Background()
-	if cut > 0 {
-		l.log.LogAttrs(ctx, slog.LevelInfo, text, slog.Int("bytes cut", cut))
-		return
-	}
-	if r, ok := parseRecord(line); ok {
-		l.log.LogAttrs(ctx, r.level, r.message, r.attrs...)
-		return
-	}
-	l.log.LogAttrs(ctx, l.levelOf(text), text)
+	l.log.LogAttrs(context.Background(), r.level, r.message, r.attrs...)
 }
 
 // levelOf guesses the level of a line that is no record.
@@ -58,6 +58,15 @@ type record struct {
 	level   slog.Level
 	message string
 	attrs   []slog.Attr
+}
+
+// String is for people.
+func (r record) String() string {
+	text := r.level.String() + " " + r.message
+	for _, a := range r.attrs {
+		text += " " + a.String()
+	}
+	return text
 }
 
 // parseRecord reads what slog's JSON handler or hclog writes. Anything else,

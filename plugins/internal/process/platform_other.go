@@ -11,7 +11,7 @@ func attributes() *syscall.SysProcAttr { return nil }
 
 func killGroup(p *os.Process) { _ = p.Kill() }
 
-// EndGroup does nothing: there are no process groups.
-func EndGroup() {}
+// endOthers does nothing: there are no process groups.
+func endOthers(bool) {}
 
 func writable(string) bool { return true }

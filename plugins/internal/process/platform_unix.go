@@ -4,6 +4,7 @@ package process
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 )
 
@@ -11,11 +12,17 @@ import (
 // group.
 func killGroup(p *os.Process) { _ = syscall.Kill(-p.Pid, syscall.SIGKILL) }
 
-// EndGroup kills the process group of this process, and with it this process,
-// if the group is its own; else it does nothing.
-func EndGroup() {
-	if syscall.Getpgrp() == os.Getpid() {
-		_ = syscall.Kill(0, syscall.SIGKILL)
+// endOthers ends the other processes of this process's group, if the group is
+// its own: what the plugin has started does not outlive it. A host that lives
+// kills the group itself.
+func endOthers(hostGone bool) {
+	if syscall.Getpgrp() != os.Getpid() {
+		return
+	}
+	signal.Ignore(syscall.SIGTERM)
+	_ = syscall.Kill(0, syscall.SIGTERM)
+	if hostGone {
+		_ = syscall.Kill(0, syscall.SIGKILL) // this process, too
 	}
 }
 

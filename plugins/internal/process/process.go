@@ -78,7 +78,8 @@ func Launch(ctx context.Context, spec Spec) (*Process, error) {
 	stop := context.AfterFunc(ctx, p.child.kill)
 	defer stop()
 	if err := p.connect(spec); err != nil {
-		p.Kill()
+		p.child.settle()
+		err = errors.Join(err, p.Kill())
 		return nil, p.explain(ctx, spec, err)
 	}
 	return p, nil
@@ -244,6 +245,7 @@ func (p *Process) Stop(ctx context.Context) error {
 // gone and nothing of it is left. It may be called again, and after Stop.
 func (p *Process) Kill() error {
 	p.child.kill()
+	p.child.neverStarted()
 	defer p.cleanup.Do(p.release)
 	select {
 	case <-p.Exited():

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
@@ -54,11 +55,17 @@ func LogLevel() slog.Level {
 }
 
 // Serve is the plugin's side of a launch: it serves until the context ends, and
-// then cuts off what still runs. hostLost is called when the host has ended
-// (see also the Lifetime stream). Only what writes to the original standard
-// output may disturb the handshake; afterwards os.Stdout is os.Stderr.
-func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostLost func(), opts ...grpc.ServerOption) {
-	go awaitEnd(os.Stdin, hostLost)
+// then cuts off what still runs, and ends what the plugin has started and what
+// is in its process group. hostGone is called when the host has ended, which
+// the Lifetime stream tells as well. From the first call on, os.Stdout is
+// os.Stderr.
+func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostGone func(), opts ...grpc.ServerOption) {
+	var gone atomic.Bool
+	go awaitEnd(os.Stdin, func() {
+		gone.Store(true)
+		hostGone()
+	})
+	defer func() { endOthers(gone.Load()) }()
 	stderr := os.Stderr
 	var once sync.Once
 	restore := func() { once.Do(func() { os.Stdout, os.Stderr = stderr, stderr }) }
