@@ -2,10 +2,14 @@ package remote
 
 import (
 	"context"
-	"log/slog"
+	"net"
 
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
+	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/wire"
 	"fairlead.dev/providers"
@@ -19,17 +23,107 @@ type Session struct {
 	Description *pluginpb.Description
 }
 
+// DialOptions are what every control connection needs.
+func DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(wire.MaxFrame), grpc.MaxCallSendMsgSize(wire.MaxFrame)),
+		grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
+	}
+}
+
 // Dial opens the backend through a control connection and attaches the data
 // plane: over the socket that the plugin offers if sockets is true, else over
 // a gRPC stream.
 func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.OpenRequest, sockets bool) (*Session, error) {
-	panic("being written")
+	client := pluginpb.NewPluginServiceClient(control)
+	resp, err := client.Open(ctx, req)
+	if err != nil {
+		return nil, fromStatus(ctx, err)
+	}
+	s := &Session{ID: resp.Session, Control: client, Description: resp.Description}
+	a := &pluginpb.Attach{Session: resp.Session, Token: resp.Token}
+	if sockets && resp.Socket != "" {
+		s.Link, err = attachSocket(ctx, resp.Socket, a)
+	} else {
+		s.Link, err = wire.AttachStream(ctx, client, a)
+	}
+	if err != nil {
+		_, _ = client.Close(context.WithoutCancel(ctx), &pluginpb.CloseRequest{Session: resp.Session})
+		return nil, providers.Errorf(providers.Unavailable, "%w", err)
+	}
+	return s, nil
 }
 
-// New returns a provider over the sessions that open makes.
-func New(ctx context.Context, open func(context.Context) (*Session, error), log *slog.Logger) (providers.Provider, error) {
-	panic("being written")
+func attachSocket(ctx context.Context, path string, a *pluginpb.Attach) (*wire.Link, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := wire.SameUser(conn.(*net.UnixConn)); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return wire.Attach(ctx, conn, a)
 }
 
-// DialOptions are what every control connection needs.
-func DialOptions() []grpc.DialOption { return nil }
+// fromStatus returns the error of a call of the control plane.
+func fromStatus(ctx context.Context, err error) error {
+	for _, d := range status.Convert(err).Details() {
+		if e, ok := d.(*pluginpb.Error); ok {
+			return convert.ToError(e)
+		}
+	}
+	if ctx.Err() != nil {
+		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	}
+	return providers.Errorf(providers.Unavailable, "the plugin cannot be reached: %w", err)
+}
+
+// do makes a call of a session. A write that was sent and not answered is
+// UnknownOutcome.
+func (p *provider) do(ctx context.Context, s *Session, c *pluginpb.Call, write bool, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		c.Traceparent, c.Tracestate = carrier["traceparent"], carrier["tracestate"]
+	}
+	r, err := s.Link.Call(ctx, c, late)
+	switch {
+	case err != nil:
+		err = lost(ctx, err, write)
+	case r.Error != nil:
+		err = ended(ctx, convert.ToError(r.Error))
+	default:
+		return r, nil
+	}
+	if p.life.Err() != nil && providers.CodeOf(err) == providers.Unavailable {
+		return nil, closed()
+	}
+	return nil, err
+}
+
+// ended returns the caller's own reason for the end of a call that was given
+// up: the plugin knows only that it was.
+func ended(ctx context.Context, err error) error {
+	code := providers.CodeOf(err)
+	if cause := ctx.Err(); cause != nil && (code == providers.Canceled || code == providers.DeadlineExceeded) {
+		return providers.Errorf(providers.CodeOf(cause), "%w", cause)
+	}
+	return err
+}
+
+func lost(ctx context.Context, err error, write bool) error {
+	l, ok := err.(*wire.Lost)
+	switch {
+	case !ok:
+		return err
+	case l.Sent && write:
+		return providers.Errorf(providers.UnknownOutcome, "the plugin did not answer the write: %w", l.Cause)
+	case l.Cause == ctx.Err():
+		return providers.Errorf(providers.CodeOf(l.Cause), "%w", l.Cause)
+	default:
+		return providers.Errorf(providers.Unavailable, "%w", l.Cause)
+	}
+}

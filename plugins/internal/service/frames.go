@@ -2,11 +2,8 @@ package service
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
-
-	"golang.org/x/sys/unix"
 
 	"fairlead.dev/plugins/internal/wire"
 )
@@ -41,34 +38,11 @@ func (s *Service) accept(l net.Listener) {
 
 func (s *Service) serveSocket(conn *net.UnixConn) {
 	defer conn.Close()
-	if err := SameUser(conn); err != nil {
+	if err := wire.SameUser(conn); err != nil {
 		s.config.Log.Warn("a connection to the frame socket was refused", "error", err)
 		return
 	}
 	if err := s.serve(context.Background(), wire.SocketConn(conn, attachWithin)); err != nil {
 		s.config.Log.Warn("a connection of the frame socket broke", "error", err)
 	}
-}
-
-// SameUser returns an error unless the process at the other end of a Unix
-// socket belongs to this process's user.
-func SameUser(conn *net.UnixConn) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return err
-	}
-	if credErr != nil {
-		return credErr
-	}
-	if int(cred.Uid) != os.Getuid() {
-		return fmt.Errorf("the peer belongs to user %d, this process to user %d; run both as the same user", cred.Uid, os.Getuid())
-	}
-	return nil
 }

@@ -1,0 +1,123 @@
+package remote
+
+import (
+	"context"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
+)
+
+// handle is something that is open in the plugin, and is opened anew in a new
+// session.
+type handle struct {
+	p      *provider
+	parent *handle // on which it is opened; nil for the provider
+	// open returns the call that opens it; again is true if it was open in an
+	// earlier session.
+	open func(again bool) (*pluginpb.Call, error)
+
+	turn   chan struct{} // holds the right to look at what follows
+	number uint64        // of the session in which it is open; 0 for none
+	id     uint64
+	closed bool
+}
+
+// newHandle opens a handle, on another one if parent is not nil.
+func newHandle(ctx context.Context, p *provider, parent *handle, open func(again bool) (*pluginpb.Call, error)) (*handle, error) {
+	h := &handle{p: p, parent: parent, open: open, turn: make(chan struct{}, 1)}
+	h.turn <- struct{}{}
+	_, _, err := h.at(ctx)
+	return h, err
+}
+
+// place is where a handle is open.
+type place struct {
+	session *Session
+	number  uint64
+}
+
+// where returns where the handle is to be open, and its parent's id there.
+func (h *handle) where(ctx context.Context) (place, uint64, error) {
+	if h.parent != nil {
+		return h.parent.at(ctx)
+	}
+	s, number, err := h.p.current()
+	return place{s, number}, 0, err
+}
+
+// at returns where the handle is open, and its id there.
+func (h *handle) at(ctx context.Context) (place, uint64, error) {
+	select {
+	case <-h.turn:
+	case <-ctx.Done():
+		return place{}, 0, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	}
+	defer func() { h.turn <- struct{}{} }()
+	if h.closed {
+		return place{}, 0, providers.Errorf(providers.Closed, "the handle is closed")
+	}
+	now, parent, err := h.where(ctx)
+	if err == nil && now.number != h.number {
+		err = h.openIn(ctx, now, parent)
+	}
+	return now, h.id, err
+}
+
+func (h *handle) openIn(ctx context.Context, now place, parent uint64) error {
+	c, err := h.open(h.number > 0)
+	if err != nil {
+		return err
+	}
+	c.Handle = parent
+	s := now.session
+	r, err := h.p.do(ctx, s, c, false, func(r *pluginpb.Reply) { h.p.release(s, r.Handle) })
+	if err == nil {
+		h.id, h.number = r.Handle, now.number
+	}
+	return err
+}
+
+// release closes a handle that nobody waits for any more.
+func (p *provider) release(s *Session, id uint64) {
+	if id == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, _ = p.do(ctx, s, closing(id), false, nil)
+}
+
+func closing(id uint64) *pluginpb.Call {
+	return &pluginpb.Call{Handle: id, Body: &pluginpb.Call_CloseHandle{CloseHandle: &pluginpb.CloseHandle{}}}
+}
+
+// call makes a call on the handle.
+func (h *handle) call(ctx context.Context, c *pluginpb.Call, write bool) (*pluginpb.Reply, error) {
+	at, id, err := h.at(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Handle = id
+	return h.p.do(ctx, at.session, c, write, nil)
+}
+
+// close releases the handle in the plugin. If that is not there, nothing is.
+func (h *handle) close(ctx context.Context) error {
+	select {
+	case <-h.turn:
+	case <-ctx.Done():
+		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	}
+	was := h.closed
+	h.closed = true
+	h.turn <- struct{}{}
+	s, number, err := h.p.current()
+	if was || err != nil || number != h.number {
+		return nil
+	}
+	_, err = h.p.do(ctx, s, closing(h.id), false, nil)
+	if code := providers.CodeOf(err); code == providers.Unavailable || code == providers.Closed {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+package remote
+
+import (
+	"context"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/plugins/internal/convert"
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
+)
+
+// OpenStore implements the kv driver's Provider.
+func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
+	h, err := newHandle(ctx, p, nil, func(bool) (*pluginpb.Call, error) {
+		return &pluginpb.Call{Body: &pluginpb.Call_KvOpenStore{KvOpenStore: &pluginpb.KVOpenStore{Name: c.Name}}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &store{h}, nil
+}
+
+// Stores implements the kv driver's Provider.
+func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) {
+	r, err := p.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvStores{KvStores: &pluginpb.KVStores{Prefix: prefix}}}, false)
+	return r.GetNames().GetNames(), err
+}
+
+// DeleteStore implements the kv driver's Provider.
+func (p *provider) DeleteStore(ctx context.Context, name string) error {
+	_, err := p.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvDeleteStore{KvDeleteStore: &pluginpb.KVDeleteStore{Name: name}}}, true)
+	return err
+}
+
+// store implements the kv driver's Store.
+type store struct{ *handle }
+
+// enough is how many bytes of values one call carries; one operation may have
+// more.
+const enough = 16 << 20
+
+// Do sends operations whose values are large together in several calls.
+func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
+	results := make([]driver.Result, 0, len(ops))
+	for len(ops) > 0 {
+		n := fit(len(ops), func(i int) int { return len(ops[i].Value) })
+		results = append(results, s.do(ctx, ops[:n])...)
+		ops = ops[n:]
+	}
+	return results
+}
+
+// fit returns how many of n things, at least one, go in one call.
+func fit(n int, size func(int) int) int {
+	bytes := 0
+	for i := range n {
+		if bytes += size(i); bytes > enough && i > 0 {
+			return i
+		}
+	}
+	return n
+}
+
+func (s *store) do(ctx context.Context, ops []driver.Op) []driver.Result {
+	writes := false
+	for _, op := range ops {
+		writes = writes || op.Kind.IsWrite()
+	}
+	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvDo{KvDo: &pluginpb.KVDo{Ops: convert.FromOps(ops)}}}, writes)
+	results := convert.ToResults(r.GetKvResults())
+	if err == nil && len(results) != len(ops) {
+		err = providers.Errorf(providers.Internal, "the plugin answered %d operations with %d results", len(ops), len(results))
+	}
+	if err == nil {
+		return results
+	}
+	results = make([]driver.Result, len(ops))
+	for i, op := range ops {
+		results[i].Err = ofRead(ctx, err, op.Kind.IsWrite())
+	}
+	return results
+}
+
+// ofRead returns the error for an operation of a call with writes: a read's
+// outcome is not unknown.
+func ofRead(ctx context.Context, err error, write bool) error {
+	if write || providers.CodeOf(err) != providers.UnknownOutcome {
+		return err
+	}
+	if ctx.Err() != nil {
+		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	}
+	return providers.Errorf(providers.Unavailable, "%w", err)
+}
+
+// Txn implements the kv driver's Store.
+func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) {
+	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvTxn{KvTxn: convert.FromTxn(t)}}, len(t.Writes) > 0)
+	return driver.Revision(r.GetKvTxnResult().GetRevision()), err
+}
+
+// List implements the kv driver's Store.
+func (s *store) List(ctx context.Context, l driver.ListRequest) (driver.Page, error) {
+	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvList{KvList: &pluginpb.KVList{
+		Prefix: []byte(l.Prefix), Token: []byte(l.Token), Limit: int64(l.Limit),
+	}}}, false)
+	return convert.ToPage(r.GetKvPage()), err
+}
+
+// Close implements the kv driver's Store.
+func (s *store) Close(ctx context.Context) error { return s.close(ctx) }

@@ -1,0 +1,72 @@
+package remote
+
+import (
+	"context"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/plugins/internal/convert"
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
+)
+
+// watcher implements the kv driver's Watcher. In a new session it goes on
+// behind the last event that it has read, or where it was told to begin. One
+// that was to begin at its moment, and has read nothing, does not know where it
+// was: it ends with Compacted, as does one of a store that is lost.
+type watcher struct {
+	*handle
+	prefix string
+	after  driver.Revision
+	// volatile reports whether the store is lost with a session.
+	volatile func() bool
+	end      error // nil until the watcher is at its end
+}
+
+// Watch implements the kv driver's Store.
+func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
+	w := &watcher{prefix: r.Prefix, after: r.After, volatile: s.p.volatile}
+	var err error
+	if w.handle, err = newHandle(ctx, s.p, s.handle, w.request); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *watcher) request(again bool) (*pluginpb.Call, error) {
+	if again && (w.after == "" || w.volatile()) {
+		return nil, lostHistory()
+	}
+	return &pluginpb.Call{Body: &pluginpb.Call_KvWatch{KvWatch: &pluginpb.KVWatch{Prefix: []byte(w.prefix), After: []byte(w.after)}}}, nil
+}
+
+func lostHistory() error {
+	return providers.Errorf(providers.Compacted, "the plugin was started anew, and what happened meanwhile is not known; list, and watch from the page's revision")
+}
+
+// Next implements the kv driver's Watcher.
+func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
+	if w.end != nil {
+		return nil, w.end
+	}
+	w.p.wait(ctx)
+	r, err := w.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvNext{KvNext: &pluginpb.KVNext{}}}, false)
+	switch providers.CodeOf(err) {
+	case 0:
+	case providers.Compacted, providers.Closed, providers.Invalid: // the revision was one of a store that is lost
+		if w.end = err; providers.CodeOf(err) == providers.Invalid {
+			w.end = lostHistory()
+		}
+		return nil, w.end
+	default:
+		return nil, err
+	}
+	events := convert.ToEvents(r.GetKvEvents())
+	if len(events) == 0 {
+		return nil, providers.Errorf(providers.Internal, "the plugin answered without an event")
+	}
+	w.after = events[len(events)-1].Revision
+	return events, nil
+}
+
+// Close implements the kv driver's Watcher.
+func (w *watcher) Close(ctx context.Context) error { return w.close(ctx) }

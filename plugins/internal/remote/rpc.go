@@ -1,0 +1,104 @@
+package remote
+
+import (
+	"context"
+	"sync/atomic"
+
+	"fairlead.dev/plugins/internal/convert"
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+// listener implements the rpc driver's Listener.
+type listener struct{ *handle }
+
+// Listen implements the rpc driver's Carrier.
+func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
+	h, err := newHandle(ctx, p, nil, func(bool) (*pluginpb.Call, error) {
+		return &pluginpb.Call{Body: &pluginpb.Call_RpcListen{RpcListen: &pluginpb.RPCListen{Service: c.Service}}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &listener{h}, nil
+}
+
+// Accept implements the rpc driver's Listener.
+func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
+	l.p.wait(ctx)
+	at, id, err := l.at(ctx)
+	if err != nil {
+		return driver.Incoming{}, err
+	}
+	r, err := l.p.do(ctx, at.session, &pluginpb.Call{Handle: id, Body: &pluginpb.Call_RpcAccept{RpcAccept: &pluginpb.RPCAccept{}}},
+		false, func(r *pluginpb.Reply) { l.p.release(at.session, r.Handle) })
+	if err != nil {
+		return driver.Incoming{}, err
+	}
+	return driver.Incoming{
+		Call:   convert.ToCall(r.GetRpcIncoming().GetStart()),
+		Stream: &stream{p: l.p, session: at.session, id: r.Handle},
+	}, nil
+}
+
+// Close implements the rpc driver's Listener.
+func (l *listener) Close(ctx context.Context) error { return l.close(ctx) }
+
+// OpenStream implements the rpc driver's Carrier.
+func (p *provider) OpenStream(ctx context.Context, c driver.StreamConfig) (driver.Stream, error) {
+	s, _, err := p.current()
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.do(ctx, s, &pluginpb.Call{Body: &pluginpb.Call_RpcOpenStream{RpcOpenStream: &pluginpb.RPCOpenStream{
+		Service: c.Service, Start: convert.FromCall(c.Call), First: convert.FromFrames(c.First),
+	}}}, false, func(r *pluginpb.Reply) { p.release(s, r.Handle) })
+	if err != nil {
+		return nil, err
+	}
+	return &stream{p: p, session: s, id: r.Handle}, nil
+}
+
+// stream implements the rpc driver's Stream. It is lost with its session.
+type stream struct {
+	p       *provider
+	session *Session
+	id      uint64
+	closed  atomic.Bool
+}
+
+func (s *stream) call(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	if s.closed.Load() {
+		return nil, providers.Errorf(providers.Closed, "the stream is closed")
+	}
+	c.Handle = s.id
+	return s.p.do(ctx, s.session, c, false, nil)
+}
+
+// Send implements the rpc driver's Stream.
+func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
+	_, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcSend{RpcSend: &pluginpb.RPCSend{Frames: convert.FromFrames(frames)}}})
+	return err
+}
+
+// Recv implements the rpc driver's Stream.
+func (s *stream) Recv(ctx context.Context) ([]driver.Frame, error) {
+	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcReceive{RpcReceive: &pluginpb.RPCReceive{}}})
+	if err != nil {
+		return nil, err
+	}
+	return convert.ToFrames(r.GetRpcFrames().GetFrames()), nil
+}
+
+// Close implements the rpc driver's Stream.
+func (s *stream) Close(ctx context.Context) error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	_, err := s.p.do(ctx, s.session, closing(s.id), false, nil)
+	if code := providers.CodeOf(err); code == providers.Unavailable || code == providers.Closed {
+		return nil
+	}
+	return err
+}

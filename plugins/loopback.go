@@ -1,0 +1,99 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/plugins/internal/remote"
+	"fairlead.dev/plugins/internal/service"
+	"fairlead.dev/providers"
+)
+
+// Transport says over what the calls of a plugin travel.
+type Transport string
+
+// The transports.
+const (
+	Frames Transport = "frames" // a Unix socket, where the plugin offers one
+	Stream Transport = "stream" // a gRPC stream
+)
+
+// Loopback returns a provider that reaches p as if p were in a plugin: with all
+// marshalling, but within this process. It is for tests. The provider closes p.
+func Loopback(ctx context.Context, p providers.Provider, over Transport) (providers.Provider, error) {
+	l := &loopback{service: service.New(service.Config{
+		Open: func(context.Context, string, map[string]string) (providers.Provider, error) { return p, nil },
+		Log:  slog.Default(),
+	})}
+	err := l.start(over)
+	if err == nil {
+		l.Provider, err = remote.New(ctx, func(ctx context.Context) (*remote.Session, error) {
+			return remote.Dial(ctx, l.control, &pluginpb.OpenRequest{}, over == Frames)
+		}, slog.Default())
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.stop(ctx), p.Close(ctx))
+	}
+	return l, nil
+}
+
+// Close implements [providers.Provider].
+func (l *loopback) Close(ctx context.Context) error {
+	l.closing.Do(func() { l.closeErr = errors.Join(l.Provider.Close(ctx), l.stop(ctx)) })
+	return l.closeErr
+}
+
+// loopback is a plugin within this process.
+type loopback struct {
+	remote.Provider
+	service *service.Service
+	server  *grpc.Server
+	control *grpc.ClientConn
+	dir     string // of the socket, if there is one
+
+	closing  sync.Once
+	closeErr error
+}
+
+func (l *loopback) start(over Transport) (err error) {
+	if over == Frames {
+		if l.dir, err = os.MkdirTemp("", "fairlead"); err != nil {
+			return err
+		}
+		if err := l.service.ListenFrames(filepath.Join(l.dir, "frames.sock")); err != nil {
+			return err
+		}
+	}
+	listener := bufconn.Listen(1 << 20)
+	l.server = grpc.NewServer(service.ServerOptions()...)
+	pluginpb.RegisterPluginServiceServer(l.server, l.service)
+	go l.server.Serve(listener) // returns nil after Stop
+	l.control, err = grpc.NewClient("passthrough:loopback", append(remote.DialOptions(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))...)
+	return err
+}
+
+func (l *loopback) stop(ctx context.Context) error {
+	err := l.service.Shutdown(ctx)
+	if l.control != nil {
+		err = errors.Join(err, l.control.Close())
+	}
+	if l.server != nil {
+		l.server.Stop()
+	}
+	if l.dir != "" {
+		err = errors.Join(err, os.RemoveAll(l.dir))
+	}
+	return err
+}
