@@ -16,7 +16,7 @@ FUZZTIME     ?= 5s
 
 .PHONY: help
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
 deps: ## Install the servers that the tests start, if they are missing (Debian, as root)
@@ -40,8 +40,12 @@ lint: ## Check the format, go vet, staticcheck
 	cd plugins/proto && $(GO) run $(BUF) lint && $(GO) run $(BUF) breaking --against baseline.binpb
 
 .PHONY: test
-test: deps lint ## Lint and run all tests with the race detector, on real servers
+test: deps lint test-kubernetes ## Lint and run all tests with the race detector, on real servers
 	$(GO) test -json -race -count=1 -timeout $(TEST_TIMEOUT) $(PACKAGES) | $(GO) run ./internal/testsummary -providers "$(PROVIDERS)"
+
+.PHONY: test-kubernetes
+test-kubernetes: ## Check the manifests of examples/kubernetes, in a module of their own
+	cd examples/kubernetes/check && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -race -count=1 ./...
 
 .PHONY: generate
 generate: ## Run go generate
