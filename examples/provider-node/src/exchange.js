@@ -1,0 +1,62 @@
+import { toMessage, ProviderError } from './errors.js';
+import { log } from './log.js';
+import { Outbox } from './outbox.js';
+
+/**
+ * The data plane of one session over one Exchange stream: takes frames of
+ * calls, and sends frames of replies.
+ */
+export class Exchange {
+  #stream;
+  #sessions;
+  #session = null;
+  #outbox;
+
+  /**
+   * @param {import('@grpc/grpc-js').ServerDuplexStream} stream
+   * @param {Map<number, import('./session.js').Session>} sessions
+   */
+  constructor(stream, sessions) {
+    this.#stream = stream;
+    this.#sessions = sessions;
+    this.#outbox = new Outbox(stream);
+    stream.on('data', (frame) => this.#frame(frame));
+    stream.on('end', () => this.#broken());
+    stream.on('cancelled', () => this.#broken());
+    stream.on('error', () => this.#broken());
+  }
+
+  #frame(frame) {
+    try {
+      if (this.#session === null) this.#attach(frame.attach);
+    } catch (e) {
+      return this.#refuse(e);
+    }
+    for (const call of frame.calls) this.#begin(call);
+    for (const id of frame.cancels) this.#session.cancel(id);
+  }
+
+  #attach(attach) {
+    if (!attach) throw new ProviderError('INVALID', 'the first frame holds no Attach');
+    const session = this.#sessions.get(attach.session);
+    if (!session) throw new ProviderError('CLOSED', 'there is no such session, or no longer; open another one');
+    session.attach(attach.token);
+    this.#session = session;
+    this.#stream.write({ replies: [] });
+  }
+
+  #refuse(e) {
+    this.#stream.write({ end: toMessage(e) });
+    this.#stream.end();
+  }
+
+  async #begin(call) {
+    this.#outbox.put(await this.#session.call(call));
+  }
+
+  #broken() {
+    this.#outbox.stop();
+    this.#stream.end();
+    this.#session?.close().catch((e) => log.error('closing a session failed', { error: e.message }));
+  }
+}

@@ -1,0 +1,131 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ended } from '../call-context.js';
+import { ProviderError } from '../errors.js';
+import * as layout from './layout.js';
+import { toBytes } from './operations.js';
+
+// What one look into the history takes at most; the changes of one revision
+// still come together.
+const MOST = 1000;
+const MOST_BYTES = 4 << 20;
+const MOST_PASSED = 20_000; // changes of other keys
+
+const compacted = () =>
+  new ProviderError('COMPACTED', "the changes after this revision are no longer kept; list, and watch from the page's revision");
+
+/** Reads the changes of a store from a revision on. */
+export class Watcher {
+  #env;
+  #store;
+  #prefix;
+  #after;
+  #end = null;
+  #wake = () => {};
+
+  /**
+   * @param {import('./environment.js').Environment} env
+   * @param {number} store
+   * @param {object} request a message KVWatch
+   */
+  constructor(env, store, { prefix, after }) {
+    this.#env = env;
+    this.#store = store;
+    this.#prefix = Buffer.from(prefix);
+    env.db.fresh();
+    const last = env.db.last();
+    this.#after = after.length === 0 ? last : parse(after, last);
+    this.#check();
+  }
+
+  /**
+   * @param {import('../call-context.js').CallContext} ctx
+   * @returns {Promise<object[]>} messages KVEvent, at least one
+   */
+  async next(ctx) {
+    for (;;) {
+      ctx.check();
+      if (this.#end) throw this.#end;
+      const { events, more } = this.#take();
+      if (events.length > 0) return events;
+      await (more ? nextTurn() : this.#changed(ctx));
+    }
+  }
+
+  close() {
+    this.#end ??= ended('CLOSED');
+    this.#wake();
+  }
+
+  /** Waits until something may have changed. */
+  #changed(ctx) {
+    return new Promise((resolve) => {
+      const offSignal = this.#env.signals.wait(this.#store, () => this.#wake());
+      const offEnd = ctx.onEnd(() => this.#wake());
+      this.#wake = () => {
+        offSignal();
+        offEnd();
+        this.#wake = () => {};
+        resolve();
+      };
+      if (ctx.code !== null) this.#wake();
+    });
+  }
+
+  #check() {
+    const state = this.#env.db.state(this.#store);
+    if (!state) throw new ProviderError('CLOSED', 'the store was deleted; open it again');
+    if (this.#after < state.first) throw compacted();
+  }
+
+  /** Returns what happened since the last call, and moves on. */
+  #take() {
+    this.#env.db.fresh();
+    try {
+      this.#check();
+    } catch (e) {
+      this.#end = e;
+      throw e;
+    }
+    return this.#read();
+  }
+
+  #read() {
+    const events = [];
+    let [bytes, passed] = [0, 0];
+    for (const { key: row, value } of this.#env.db.changes.getRange(this.#range())) {
+      const revision = layout.revisionOfChange(row);
+      const full = events.length >= MOST || bytes >= MOST_BYTES || passed >= MOST_PASSED;
+      if (full && revision !== this.#after) return { events, more: true };
+      this.#after = revision;
+      passed++;
+      const change = layout.toChange(value);
+      if (!startsWith(change.key, this.#prefix)) continue;
+      events.push(toEvent(change, revision));
+      bytes += value.length;
+    }
+    return { events, more: false };
+  }
+
+  #range() {
+    return { start: layout.changeKey(this.#store, this.#after + 1, 0), end: layout.behind(layout.storeKey(this.#store)) };
+  }
+}
+
+const toEvent = ({ kind, key, value }, revision) => ({
+  kind: `KV_EVENT_KIND_${kind}`,
+  key,
+  value,
+  revision: toBytes(revision),
+});
+
+const startsWith = (key, prefix) => key.subarray(0, prefix.length).equals(prefix);
+
+/** @param {Buffer} after @param {number} last the last revision there is */
+function parse(after, last) {
+  const text = after.toString('latin1');
+  const n = /^(0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : NaN;
+  if (!(n <= last)) {
+    throw new ProviderError('INVALID', `${JSON.stringify(text.slice(0, 40))} was never a revision of this store; pass one that it returned`);
+  }
+  return n;
+}

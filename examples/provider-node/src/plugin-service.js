@@ -1,0 +1,100 @@
+import { Metadata, status } from '@grpc/grpc-js';
+import { CallContext, ended } from './call-context.js';
+import { asProviderError, toMessage } from './errors.js';
+import { Exchange } from './exchange.js';
+import { Provider } from './lmdb/provider.js';
+import { statusDetails } from './protocol.js';
+import { Session } from './session.js';
+import { parse } from './settings.js';
+
+const grpcCodes = {
+  NOT_FOUND: status.NOT_FOUND,
+  UNAVAILABLE: status.UNAVAILABLE,
+  UNSUPPORTED: status.UNIMPLEMENTED,
+  INVALID: status.INVALID_ARGUMENT,
+  PERMISSION_DENIED: status.PERMISSION_DENIED,
+  DEADLINE_EXCEEDED: status.DEADLINE_EXCEEDED,
+  CANCELED: status.CANCELLED,
+  CLOSED: status.FAILED_PRECONDITION,
+};
+
+/** What PluginService of plugin.proto does. */
+export class PluginService {
+  #sessions = new Map();
+  #nextSession = 1;
+  #url;
+  #hostLost;
+
+  /**
+   * @param {string} url of the backend that the plugin was started for, or ''
+   * @param {() => void} hostLost is called when a Lifetime has ended
+   */
+  constructor(url, hostLost) {
+    this.#url = url;
+    this.#hostLost = hostLost;
+  }
+
+  /** The functions that a gRPC server takes. */
+  get methods() {
+    return {
+      Open: unary((request) => this.#open(request)),
+      Describe: unary((request, ctx) => this.#describe(request, ctx)),
+      Close: unary((request) => this.#close(request)),
+      Lifetime: (stream) => this.#lifetime(stream),
+      Exchange: (stream) => new Exchange(stream, this.#sessions),
+    };
+  }
+
+  async #open({ url }) {
+    const provider = await Provider.open(parse(url || this.#url));
+    const id = this.#nextSession++;
+    const session = new Session(id, provider, () => this.#sessions.delete(id));
+    this.#sessions.set(id, session);
+    return { session: id, token: session.token, description: session.description };
+  }
+
+  async #describe({ session: id, generation }, ctx) {
+    const session = this.#sessions.get(id);
+    if (!session) throw ended('CLOSED');
+    return { description: await session.describe(generation, ctx) };
+  }
+
+  async #close({ session }) {
+    await this.#sessions.get(session)?.close();
+    return {};
+  }
+
+  #lifetime(stream) {
+    stream.write({});
+    stream.on('data', () => {});
+    stream.on('end', () => stream.end());
+    stream.on('close', () => this.#hostLost());
+    stream.on('cancelled', () => this.#hostLost());
+  }
+
+  /** Closes all sessions. */
+  async close() {
+    await Promise.all([...this.#sessions.values()].map((session) => session.close()));
+  }
+}
+
+/** Makes what grpc-js calls out of a function that returns a promise. */
+function unary(f) {
+  return (call, callback) => {
+    const ctx = new CallContext();
+    call.on('cancelled', () => ctx.end('CANCELED'));
+    f(call.request, ctx).then(
+      (response) => callback(null, response),
+      (e) => callback(toStatus(e)),
+    );
+  };
+}
+
+/** @returns {object} a gRPC status whose details hold the Error of the protocol */
+function toStatus(e) {
+  const error = toMessage(e);
+  const code = grpcCodes[asProviderError(e).code] ?? status.INTERNAL;
+  const metadata = new Metadata();
+  metadata.set('grpc-status-details-bin', statusDetails(code, error));
+  return { code, details: error.message, metadata };
+}

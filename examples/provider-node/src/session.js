@@ -1,0 +1,135 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { CallContext, ended } from './call-context.js';
+import { carryOut } from './calls.js';
+import { asProviderError, ProviderError, toMessage } from './errors.js';
+import { log } from './log.js';
+
+const ATTACH_WITHIN = 30_000; // milliseconds
+
+/** One opening of a backend by a host: its handles, and the calls under way. */
+export class Session {
+  id;
+  token = randomBytes(32);
+  #provider;
+  #closed;
+  #attached = false;
+  #unattached;
+  #nextHandle = 1;
+  /** Handles: what each names, what it was opened from, the calls on it. */
+  #handles = new Map();
+  #calls = new Map();
+  #waits = new Set();
+  #closing = null;
+
+  /**
+   * @param {number} id
+   * @param {import('./lmdb/provider.js').Provider} provider belongs to the session
+   * @param {() => void} closed is called once
+   */
+  constructor(id, provider, closed) {
+    this.id = id;
+    this.#provider = provider;
+    this.#closed = closed;
+    this.#handles.set(0, { target: provider, parent: null, calls: new Set() });
+    this.#unattached = setTimeout(() => this.close(), ATTACH_WITHIN).unref();
+  }
+
+  get description() {
+    return this.#provider.description;
+  }
+
+  /** The description never changes: another generation than its own is answered at once, its own at the end. */
+  async describe(generation, ctx) {
+    if (generation !== this.description.generation) return this.description;
+    this.#waits.add(ctx);
+    try {
+      return await new Promise((_, reject) => ctx.onEnd((code) => reject(ended(code))));
+    } finally {
+      this.#waits.delete(ctx);
+    }
+  }
+
+  /** Throws unless the token is the session's, and nobody has shown it before. */
+  attach(token) {
+    if (token.length !== this.token.length || !timingSafeEqual(token, this.token)) {
+      throw new ProviderError('PERMISSION_DENIED', 'the token is not that of the session');
+    }
+    if (this.#attached || this.#closing) throw new ProviderError('CLOSED', 'the session is closed, or has its data plane already; open another one');
+    this.#attached = true;
+    clearTimeout(this.#unattached);
+  }
+
+  /**
+   * Carries out a call.
+   * @param {object} call a message Call
+   * @returns {Promise<object>} a message Reply
+   */
+  async call(call) {
+    const ctx = new CallContext(call.timeout_nanos);
+    const on = this.#handles.get(call.handle);
+    this.#calls.set(call.id, ctx);
+    on?.calls.add(ctx);
+    try {
+      if (this.#closing) throw ended('CLOSED');
+      return { id: call.id, ...(await carryOut(call, this, ctx)) };
+    } catch (e) {
+      if (asProviderError(e) !== e) log.error('a call failed for a reason that it should not have', { call: call.body, error: e.stack });
+      return { id: call.id, error: toMessage(e) };
+    } finally {
+      this.#calls.delete(call.id);
+      on?.calls.delete(ctx);
+    }
+  }
+
+  /** @param {number} id of a call whose caller gave up */
+  cancel(id) {
+    this.#calls.get(id)?.end('CANCELED');
+  }
+
+  /** @returns {number} a handle of what was opened from another one */
+  add(target, parent = 0) {
+    if (!this.#handles.has(parent)) {
+      target.close?.();
+      throw ended('CLOSED');
+    }
+    const handle = this.#nextHandle++;
+    this.#handles.set(handle, { target, parent, calls: new Set() });
+    return handle;
+  }
+
+  get(handle) {
+    const found = this.#handles.get(handle);
+    if (!found) throw ended('CLOSED');
+    return found.target;
+  }
+
+  /** Closes a handle with all that was opened from it; no error if there is none. */
+  async closeHandle(handle) {
+    if (handle === 0) return this.close();
+    const found = this.#handles.get(handle);
+    if (!found) return;
+    for (const [child, { parent }] of [...this.#handles]) {
+      if (parent === handle) await this.closeHandle(child);
+    }
+    this.#handles.delete(handle);
+    for (const ctx of found.calls) ctx.end('CLOSED');
+    found.target.close?.();
+  }
+
+  /** Ends all calls and closes everything; returns when that is done. */
+  close() {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close() {
+    clearTimeout(this.#unattached);
+    for (const ctx of [...this.#calls.values(), ...this.#waits]) ctx.end('CLOSED');
+    for (const [handle, { target }] of this.#handles) {
+      if (handle !== 0) target.close?.();
+    }
+    this.#handles.clear();
+    this.#closed();
+    await this.#provider.close();
+  }
+}
