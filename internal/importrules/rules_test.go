@@ -58,6 +58,16 @@ var rules = []rule{
 		applies: `(providers/[^/]+)(/.*)?`, own: `providers|(kv|pubsub|rpc|config)/driver|internal/.*|$1(/.*)?`, third: []string{"*"},
 	},
 	{
+		name:    "the main package of a plugin imports its provider",
+		applies: `plugins/fairlead-([^/]+)`, own: `plugins(/.*)?|providers(/$1(/.*)?)?|(kv|pubsub|rpc|config)/driver|internal/.*`, third: []string{"*"},
+	},
+	{
+		// A host links no client of a backend: that is what plugins are for.
+		name:    "plugins imports providers and the drivers, and no client of a backend",
+		applies: `plugins(/.*)?`, own: `providers|(kv|pubsub|rpc|config)/driver|plugins(/.*)?|internal/.*`,
+		third: slices.Concat(otelAPI, grpc, []string{"github.com/hashicorp/", "github.com/planetscale/vtprotobuf", "golang.org/x/sys", "golang.org/x/mod"}),
+	},
+	{
 		name:    "the suite imports no provider of a vendor, and no command",
 		applies: `conformance(/.*)?`, third: []string{"*"},
 		own: `providers|providers/memory|(kv|pubsub|rpc|config)(/.*)?|plugins(/.*)?|conformance(/.*)?|internal/.*`,
