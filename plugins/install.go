@@ -1,0 +1,134 @@
+package plugins
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// askTimeout is how long a binary may take to print its manifest.
+const askTimeout = 30 * time.Second
+
+// Install copies a binary into a plugin folder, which it makes if need be, and
+// writes the manifest that "BINARY --manifest" prints, with the checksum. It
+// runs the binary: install what you trust. A plugin of the same name is
+// replaced; its processes go on until they are started anew.
+func Install(ctx context.Context, binary, dir string) (Installed, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return Installed{}, providers.Errorf(providers.PermissionDenied, "making the plugin folder: %w", err)
+	}
+	temp, err := os.MkdirTemp(dir, ".install-")
+	if err != nil {
+		return Installed{}, providers.Errorf(providers.PermissionDenied, "writing to the plugin folder: %w", err)
+	}
+	defer os.RemoveAll(temp)
+	p, err := install(ctx, binary, dir, temp)
+	if err != nil {
+		return Installed{}, providers.Annotate(err, "plugins.Install", "")
+	}
+	return p, p.Verify()
+}
+
+// install prepares both files in the folder temp, and moves them to dir.
+func install(ctx context.Context, binary, dir, temp string) (Installed, error) {
+	staged := filepath.Join(temp, filepath.Base(binary))
+	sum, err := copyBinary(binary, staged)
+	if err != nil {
+		return Installed{}, providers.Errorf(providers.Invalid, "copying the binary: %w", err)
+	}
+	m, err := askManifest(ctx, staged)
+	if err != nil {
+		return Installed{}, err
+	}
+	m.Command, m.SHA256 = prefix+m.Name, sum
+	manifest := filepath.Join(temp, "manifest")
+	if err := writeFile(manifest, 0o644, bytes.NewReader(m.encode())); err != nil {
+		return Installed{}, providers.Errorf(providers.PermissionDenied, "writing the manifest: %w", err)
+	}
+	p := Installed{Manifest: m, Dir: dir, Path: filepath.Join(dir, m.Command)}
+	err = errors.Join(
+		os.Rename(staged, p.Path),
+		os.Rename(manifest, filepath.Join(dir, prefix+m.Name+manifestExt)))
+	if err != nil {
+		return Installed{}, providers.Errorf(providers.PermissionDenied, "moving the files to their place: %w", err)
+	}
+	return p, nil
+}
+
+func copyBinary(from, to string) (sum string, err error) {
+	f, err := os.Open(from)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", from)
+	}
+	h := sha256.New()
+	if err := writeFile(to, 0o755, io.TeeReader(f, h)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// writeFile writes a new file and syncs it.
+func writeFile(path string, mode os.FileMode, from io.Reader) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, from)
+	// The mode was subject to the umask.
+	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+}
+
+// askManifest runs a binary to print its manifest.
+func askManifest(ctx context.Context, binary string) (Manifest, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	out, err := runManifest(ctx, binary)
+	// A process that was just forked elsewhere in this program may hold the
+	// file open for writing until it executes its own.
+	for ; errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil; out, err = runManifest(ctx, binary) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		return Manifest{}, providers.Errorf(providers.Invalid, "%s --manifest: %w; is it a plugin of fairlead?", filepath.Base(binary), err)
+	}
+	return ParseManifest(filepath.Base(binary)+" --manifest", out)
+}
+
+func runManifest(ctx context.Context, binary string) ([]byte, error) {
+	var out, errs limitedBuffer
+	cmd := exec.CommandContext(ctx, binary, "--manifest")
+	cmd.Env = environment([]string{"PATH"})
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%w%s", err, strings.TrimRight("\n"+errs.kept.String(), "\n"))
+	}
+	return out.kept.Bytes(), nil
+}
+
+// limitedBuffer takes no more than a manifest may have.
+type limitedBuffer struct{ kept bytes.Buffer }
+
+// Write implements io.Writer.
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.kept.Len()+len(p) > maxManifest {
+		return 0, fmt.Errorf("it writes more than %d bytes", maxManifest)
+	}
+	return b.kept.Write(p)
+}

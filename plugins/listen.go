@@ -1,0 +1,280 @@
+package plugins
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/plugins/internal/remote"
+	"fairlead.dev/plugins/internal/service"
+	"fairlead.dev/providers"
+)
+
+const (
+	// A host asks for a sign of life after keepaliveTime of silence, and gives
+	// the sidecar up after keepaliveTimeout.
+	keepaliveTime    = 10 * time.Second
+	keepaliveTimeout = 5 * time.Second
+	// checkTimeout bounds --check.
+	checkTimeout = 4 * time.Second
+	// framesExt is added to the path of a sidecar's socket for that of frames.
+	framesExt = ".frames"
+)
+
+// sidecarArguments are what a sidecar is started with.
+type sidecarArguments struct {
+	listen, url, urlFile string
+	cert, key, clientCA  string
+}
+
+// validate checks the arguments, and finds the URL.
+func (a *sidecarArguments) validate() error {
+	if err := a.findURL(); err != nil {
+		return err
+	}
+	u, err := url.Parse(a.listen)
+	if err != nil {
+		return errors.New("--listen: the address cannot be read; accepted: unix:///path, tcp://host:port")
+	}
+	switch u.Scheme {
+	case "unix":
+		if a.cert != "" || a.key != "" || a.clientCA != "" {
+			return errors.New("--tls-cert, --tls-key and --tls-client-ca are for tcp://; who may use a Unix socket is for the file's mode to say")
+		}
+		_, err = unixTarget(u)
+	case "tcp":
+		if _, err = tcpTarget(u); err == nil {
+			err = a.validateTCP(u)
+		}
+	default:
+		err = fmt.Errorf("the address %q has no known scheme; accepted: unix:///path, tcp://host:port", a.listen)
+	}
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	return nil
+}
+
+func (a *sidecarArguments) validateTCP(u *url.URL) error {
+	given := 0
+	for _, f := range []string{a.cert, a.key, a.clientCA} {
+		if f != "" {
+			given++
+		}
+	}
+	switch {
+	case given == 0 && loopbackHost(u.Hostname()):
+		return nil
+	case given < 3:
+		return errors.New("--tls-cert, --tls-key and --tls-client-ca have to be given together, and are needed for an address that is no loopback address")
+	case a.url == "":
+		return fmt.Errorf("a URL is missing: over TCP a sidecar serves one backend; give --url-file, --url or the variable %s", URLEnv)
+	}
+	_, err := a.serverTLS()
+	return err
+}
+
+// findURL takes the URL from where it is given.
+func (a *sidecarArguments) findURL() error {
+	fromEnv := os.Getenv(URLEnv)
+	switch {
+	case a.url != "" && a.urlFile != "":
+		return errors.New("--url and --url-file: give one of them")
+	case a.urlFile != "":
+		b, err := os.ReadFile(a.urlFile)
+		if err != nil {
+			return fmt.Errorf("--url-file: %w", err)
+		}
+		if a.url = strings.TrimSpace(string(b)); a.url == "" {
+			return fmt.Errorf("--url-file: %s is empty", a.urlFile)
+		}
+	case a.url == "":
+		a.url = fromEnv
+	}
+	if a.url == "" {
+		return nil
+	}
+	return checkURL(a.url)
+}
+
+// checkURL finds mistakes before a host does.
+func checkURL(rawURL string) error {
+	name, _, _ := strings.Cut(rawURL, "://")
+	var names []string
+	for _, s := range providers.Schemes() {
+		if s.Name == strings.ToLower(name) {
+			_, err := s.Parse(rawURL)
+			return err
+		}
+		if !strings.HasPrefix(s.Name, sidecarPrefix) {
+			names = append(names, s.Name)
+		}
+	}
+	return fmt.Errorf("the URL has a scheme that this plugin does not offer; offered: %s", strings.Join(names, ", "))
+}
+
+// serverTLS reads the files, so that mistakes are found. They are read again
+// for each connection: certificates are renewed.
+func (a *sidecarArguments) serverTLS() (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(a.cert, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+	}
+	pool, err := readPool(a.clientCA)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-client-ca: %w", err)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{pair},
+		ClientCAs:    pool,
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		MinVersion:   tls.VersionTLS13,
+		NextProtos:   []string{"h2"},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return a.serverTLS()
+		},
+	}, nil
+}
+
+// credentials returns those of the server.
+func (a *sidecarArguments) credentials() (credentials.TransportCredentials, error) {
+	if a.cert == "" {
+		return insecure.NewCredentials(), nil
+	}
+	conf, err := a.serverTLS()
+	if err != nil {
+		return nil, err
+	}
+	return credentials.NewTLS(conf), nil
+}
+
+// serveSidecar serves until the process is asked to end.
+func serveSidecar(name string, a sidecarArguments) error {
+	log := newLog(name)
+	creds, err := a.credentials()
+	if err != nil {
+		return err
+	}
+	listener, frames, err := listen(a.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	s := service.New(service.Config{Open: a.open(log), Log: log})
+	if frames != "" {
+		if err := s.ListenFrames(frames); err != nil {
+			log.Warn("the frame socket is not offered", "error", err)
+		}
+	}
+	server := newSidecarServer(creds, s, log)
+	log.Info("the plugin listens", "address", a.listen)
+	return server.Serve(listener)
+}
+
+// newSidecarServer returns a server that ends with a signal.
+func newSidecarServer(creds credentials.TransportCredentials, s *service.Service, log *slog.Logger) *grpc.Server {
+	server := grpc.NewServer(append(service.ServerOptions(), grpc.Creds(creds),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}))...)
+	pluginpb.RegisterPluginServiceServer(server, s)
+	status := health.NewServer()
+	grpc_health_v1.RegisterHealthServer(server, status)
+	onSignal(func() {
+		log.Info("the plugin is ending")
+		status.Shutdown()
+		shutdown(s, log)
+		server.Stop()
+	})
+	return server
+}
+
+// open opens the backend that the sidecar serves, or, if it was started without
+// one, that which the host asks for.
+func (a *sidecarArguments) open(log *slog.Logger) func(context.Context, string, map[string]string) (providers.Provider, error) {
+	open := openWith(log)
+	return func(ctx context.Context, asked string, env map[string]string) (providers.Provider, error) {
+		switch {
+		case a.url == "" && asked == "":
+			return nil, providers.Errorf(providers.Invalid, "the sidecar was started without a URL; start it with --url-file, --url or the variable %s", URLEnv)
+		case a.url == "":
+			return open(ctx, asked, env)
+		case asked != "" && asked != a.url:
+			return nil, providers.Errorf(providers.PermissionDenied, "the sidecar serves the one backend that it was started for")
+		}
+		return open(ctx, a.url, nil)
+	}
+}
+
+// listen returns a listener, and the path for the frame socket, if there is to
+// be one.
+func listen(address string) (l net.Listener, frames string, err error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, "", err
+	}
+	if u.Scheme == "tcp" {
+		l, err = net.Listen("tcp", u.Host)
+		return l, "", err
+	}
+	frames = u.Path + framesExt
+	if err := errors.Join(removeStale(u.Path), removeStale(frames)); err != nil {
+		return nil, "", err
+	}
+	if l, err = net.Listen("unix", u.Path); err == nil {
+		err = os.Chmod(u.Path, 0o600)
+	}
+	return l, frames, err
+}
+
+// removeStale removes a socket that a process which was killed has left.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode()&fs.ModeSocket == 0 {
+		return fmt.Errorf("%s exists and is no socket", path)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return fmt.Errorf("another process listens at %s", path)
+	}
+	return os.Remove(path)
+}
+
+// checkSidecar asks a sidecar whether it is well.
+func checkSidecar(address string) error {
+	at, err := parseReattach(address)
+	if err != nil {
+		return fmt.Errorf("--check: %w", err)
+	}
+	conn, err := grpc.NewClient(at.target, append(remote.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	if err != nil {
+		return fmt.Errorf("--check: %w", err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	r, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	if err == nil && r.Status != grpc_health_v1.HealthCheckResponse_SERVING {
+		err = errors.New("it is " + r.Status.String())
+	}
+	return err
+}

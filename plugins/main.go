@@ -1,0 +1,248 @@
+package plugins
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/plugins/internal/process"
+	"fairlead.dev/plugins/internal/service"
+	"fairlead.dev/providers"
+)
+
+// Exit codes of a plugin.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// orphanTimeout is how long a plugin whose host is gone may take to end.
+const orphanTimeout = 1500 * time.Millisecond
+
+// URLEnv holds the URL of the backend of a plugin that was started with
+// --listen, unless --url or --url-file gives it.
+const URLEnv = "FAIRLEAD_URL"
+
+// Main is the body of a plugin's main function. The plugin offers the schemes
+// of the provider packages that the program imports:
+//
+//	package main
+//
+//	import (
+//		"fairlead.dev/plugins"
+//		_ "fairlead.dev/providers/redis"
+//	)
+//
+//	func main() { plugins.Main("redis") }
+//
+// The binary is to be called fairlead-NAME. Started by a host, it serves that
+// host and ends with it. Started with --listen, it is a sidecar: see the flags
+// with --help. Main does not return.
+func Main(name string) {
+	os.Exit(run(name, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// arguments are what a plugin can be started with.
+type arguments struct {
+	manifest, version bool
+	check             string
+	sidecarArguments
+}
+
+func run(name string, args []string, stdout, stderr io.Writer) int {
+	var a arguments
+	flags := a.flags(name)
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage(name, flags))
+		return exitOK
+	case err == nil && flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if err != nil {
+		return report(stderr, name, exitUsage, fmt.Errorf("%w; see --help", err))
+	}
+	return a.run(name, stdout, stderr)
+}
+
+func (a *arguments) run(name string, stdout, stderr io.Writer) int {
+	switch {
+	case a.manifest:
+		_, _ = stdout.Write(describeSelf(name).encode())
+		return exitOK
+	case a.version:
+		fmt.Fprintln(stdout, version(name))
+		return exitOK
+	case a.check != "":
+		return report(stderr, name, exitFailure, checkSidecar(a.check))
+	case a.listen != "":
+		if err := a.validate(); err != nil {
+			return report(stderr, name, exitUsage, err)
+		}
+		return report(stderr, name, exitFailure, serveSidecar(name, a.sidecarArguments))
+	case process.Launched():
+		serveHost(name)
+		return exitOK
+	default:
+		return report(stderr, name, exitUsage, errors.New(
+			"this is a plugin, which programs start by themselves; to run it by hand, for many programs, give it --listen (see --help)"))
+	}
+}
+
+func report(stderr io.Writer, name string, code int, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "%s%s: %v\n", prefix, name, err)
+	return code
+}
+
+func (a *arguments) flags(name string) *flag.FlagSet {
+	f := flag.NewFlagSet(prefix+name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.BoolVar(&a.manifest, "manifest", false, "print the manifest, without the checksum")
+	f.BoolVar(&a.version, "version", false, "print the version")
+	f.StringVar(&a.check, "check", "", "ask the sidecar at `address` whether it is well; exit with 0 if so")
+	f.StringVar(&a.listen, "listen", "", "serve as a sidecar at `address`: unix:///path or tcp://host:port")
+	f.StringVar(&a.url, "url", "", "`URL` of the backend that the sidecar serves; visible to other users: prefer --url-file or the variable "+URLEnv)
+	f.StringVar(&a.urlFile, "url-file", "", "`file` that holds the URL")
+	f.StringVar(&a.cert, "tls-cert", "", "PEM `file` of the certificate that hosts are shown")
+	f.StringVar(&a.key, "tls-key", "", "PEM `file` of the certificate's key")
+	f.StringVar(&a.clientCA, "tls-client-ca", "", "PEM `file` of the authorities of hosts' certificates")
+	return f
+}
+
+func usage(name string, f *flag.FlagSet) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s is a plugin of Fairlead. It offers:\n\n", prefix, name)
+	for _, s := range describeSelf(name).Schemes {
+		fmt.Fprintf(&b, "  %s://  %s\n", s.Name, s.Help)
+	}
+	fmt.Fprintf(&b, `
+Programs start it by themselves, with "plugin+%s://…" as a URL. Flags:
+
+`, describeSelf(name).firstScheme())
+	f.VisitAll(func(f *flag.Flag) {
+		value, help := flag.UnquoteUsage(f)
+		fmt.Fprintf(&b, "  --%s %s\n\t%s\n", f.Name, value, help)
+	})
+	fmt.Fprintf(&b, `
+A sidecar serves any number of hosts, until SIGTERM. Hosts open it with the URL
+sidecar+unix:///path or sidecar+tcp://host:port. Without a URL it opens those
+that hosts ask for, as a host with %s does. Over TCP, hosts and sidecar
+show each other certificates, unless the address is a loopback address.
+`, ReattachEnv)
+	return b.String()
+}
+
+func (m Manifest) firstScheme() string {
+	if len(m.Schemes) == 0 {
+		return m.Name
+	}
+	return m.Schemes[0].Name
+}
+
+func version(name string) string {
+	v := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v = info.Main.Version
+		for _, d := range info.Deps {
+			if d.Path == "fairlead.dev" {
+				v += ", fairlead.dev " + d.Version
+			}
+		}
+	}
+	return fmt.Sprintf("%s%s %s, protocol %d", prefix, name, v, process.Version)
+}
+
+// serveHost serves the host that has launched this process, until that ends.
+func serveHost(name string) {
+	log := newLog(name)
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	var s *service.Service
+	drain := sync.OnceFunc(func() {
+		go func() {
+			defer end()
+			shutdown(s, log)
+		}()
+	})
+	s = service.New(service.Config{Open: openWith(log), Log: log, HostLost: drain})
+	onSignal(drain)
+	dir := os.Getenv(process.SocketDirEnv)
+	if dir != "" {
+		if err := s.ListenFrames(filepath.Join(dir, "frames-"+random()+".sock")); err != nil {
+			log.Warn("the frame socket is not offered", "error", err)
+		}
+	}
+	process.Serve(ctx,
+		func(r grpc.ServiceRegistrar) { pluginpb.RegisterPluginServiceServer(r, s) },
+		func() {
+			time.AfterFunc(orphanTimeout, end)
+			drain()
+		},
+		service.ServerOptions()...)
+	_ = os.Remove(dir) // the host does it, if it can
+}
+
+// shutdown closes all sessions.
+func shutdown(s *service.Service, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		log.Warn("closing the sessions", "error", err)
+	}
+}
+
+// onSignal calls f when the process is asked to end. A second signal ends it.
+func onSignal(f func()) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	context.AfterFunc(ctx, func() {
+		stop()
+		f()
+	})
+}
+
+// newLog writes what the host reads.
+func newLog(name string) *slog.Logger {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: process.LogLevel()}))
+	slog.SetDefault(log)
+	return log
+}
+
+// openWith opens backends. A variable that the host has sent comes first.
+func openWith(log *slog.Logger) func(context.Context, string, map[string]string) (providers.Provider, error) {
+	return func(ctx context.Context, url string, env map[string]string) (providers.Provider, error) {
+		lookup := func(name string) (string, bool) {
+			if v, ok := env[name]; ok {
+				return v, true
+			}
+			return os.LookupEnv(name)
+		}
+		return providers.Open(ctx, url, providers.WithLookupEnv(lookup), providers.WithLogger(log))
+	}
+}
+
+func random() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,27 @@
+//go:build unix
+
+package plugins
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// checkOwner refuses what somebody else than this user and root can change.
+func checkOwner(path string, info fs.FileInfo) error {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to the user %d; it has to belong to this user (%d) or to root", path, s.Uid, os.Geteuid())
+	}
+	return checkMode(path, info)
+}
+
+func checkMode(path string, info fs.FileInfo) error {
+	if info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("everybody may write to %s; chmod o-w it", path)
+	}
+	return nil
+}
+
+func executable(info fs.FileInfo) bool { return info.Mode().Perm()&0o111 != 0 }

@@ -1,0 +1,230 @@
+package plugins
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/plugins/internal/remote"
+	"fairlead.dev/providers"
+)
+
+// sidecarPrefix begins the schemes of plugins that somebody else has started.
+const sidecarPrefix = "sidecar+"
+
+// ReattachEnv holds a JSON object of the names of plugins, and where each one
+// runs already, as {"redis":"unix:///tmp/redis.sock"}.
+const ReattachEnv = "FAIRLEAD_REATTACH"
+
+func init() {
+	providers.Register(providers.Scheme{
+		Name: sidecarPrefix + "unix",
+		Help: "a plugin that listens on a Unix socket: sidecar+unix:///run/fairlead/redis.sock",
+		Settings: []providers.Setting{{
+			Name: "transport", Kind: providers.Enum, Default: string(Frames), Values: []string{string(Frames), string(Stream)},
+			Help: "how calls travel: over a Unix socket of their own, or over a gRPC stream",
+		}},
+		Open: openUnixSidecar,
+	})
+	providers.Register(providers.Scheme{
+		Name: sidecarPrefix + "tcp",
+		Help: "a plugin that listens on a TCP port: sidecar+tcp://host:port?ca=FILE&cert=FILE&key=FILE",
+		Settings: []providers.Setting{
+			{Name: "ca", Kind: providers.File, Help: "PEM file of the authorities of the plugin's certificate; without it, the system's"},
+			{Name: "cert", Kind: providers.File, Help: "PEM file of this host's certificate"},
+			{Name: "key", Kind: providers.File, Help: "PEM file of the certificate's key"},
+			{Name: "server-name", Kind: providers.String, Help: "name in the plugin's certificate; by default that in the URL"},
+		},
+		Open: openTCPSidecar,
+	})
+}
+
+// sidecar is where a plugin listens that somebody else has started.
+type sidecar struct {
+	target  string // of gRPC
+	tls     *tls.Config
+	sockets bool
+}
+
+func openUnixSidecar(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+	target, err := unixTarget(s.URL)
+	if err != nil {
+		return nil, err
+	}
+	at := &sidecar{target: target, sockets: Transport(s.String("transport")) == Frames}
+	return at.open(ctx, noURL, s.Logger)
+}
+
+func openTCPSidecar(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+	target, err := tcpTarget(s.URL)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := clientTLS(s)
+	if err != nil {
+		return nil, err
+	}
+	at := &sidecar{target: target, tls: conf}
+	return at.open(ctx, noURL, s.Logger)
+}
+
+// noURL asks for the backend that the plugin was started for.
+func noURL() *pluginpb.OpenRequest { return &pluginpb.OpenRequest{} }
+
+func unixTarget(u *url.URL) (string, error) {
+	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/" || u.User != nil {
+		return "", providers.Errorf(providers.Invalid, "the URL has to name a socket by its absolute path, with three slashes: unix:///run/fairlead/redis.sock")
+	}
+	return "unix://" + u.Path, nil
+}
+
+func tcpTarget(u *url.URL) (string, error) {
+	if u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") || u.User != nil {
+		return "", providers.Errorf(providers.Invalid, "the URL has to name a host and a port, and nothing else: tcp://host:port")
+	}
+	return "dns:///" + u.Host, nil
+}
+
+// clientTLS returns nil for a connection without TLS, which only a loopback
+// address may have.
+func clientTLS(s providers.Settings) (*tls.Config, error) {
+	given := s.Given("ca") || s.Given("server-name")
+	switch {
+	case s.Given("cert") != s.Given("key"):
+		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert\" and \"key\" go together")
+	case !given && !s.Given("cert") && loopbackHost(s.URL.Hostname()):
+		return nil, nil
+	case !s.Given("cert"):
+		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert\" and \"key\" are missing: over TCP, host and plugin show each other certificates, unless the plugin is at a loopback address")
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: s.String("server-name")}
+	cert, key := s.String("cert"), s.String("key")
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert\" and \"key\": %w", err)
+	}
+	// Read again for each connection: certificates are renewed.
+	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		return &pair, err
+	}
+	if s.Given("ca") {
+		pool, err := readPool(s.String("ca"))
+		if err != nil {
+			return nil, providers.Errorf(providers.Invalid, "the parameter \"ca\": %w", err)
+		}
+		conf.RootCAs = pool
+	}
+	return conf, nil
+}
+
+func readPool(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+	}
+	return pool, nil
+}
+
+func loopbackHost(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// open opens a backend. It waits for the plugin until the context ends; once
+// open, the provider looks for a plugin that is gone until it is closed.
+func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, log *slog.Logger) (providers.Provider, error) {
+	creds := insecure.NewCredentials()
+	if at.tls != nil {
+		creds = credentials.NewTLS(at.tls)
+	}
+	conn, err := grpc.NewClient(at.target, append(remote.DialOptions(),
+		grpc.WithTransportCredentials(creds),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}))...)
+	if err != nil {
+		return nil, providers.Errorf(providers.Invalid, "%w", err)
+	}
+	open := func(ctx context.Context) (*remote.Session, error) {
+		for {
+			s, err := remote.Dial(ctx, patient{conn}, req(), at.sockets)
+			// A connection that broke under way says nothing of the backend.
+			if err == nil || providers.CodeOf(err) != providers.Unavailable || conn.GetState() == connectivity.Ready || ctx.Err() != nil {
+				return s, err
+			}
+		}
+	}
+	return newProvider(ctx, open, log, func(context.Context) { _ = conn.Close() })
+}
+
+// patient is a connection on which Open waits until the plugin is there.
+type patient struct{ *grpc.ClientConn }
+
+// Invoke implements [grpc.ClientConnInterface].
+func (c patient) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if method == pluginpb.PluginService_Open_FullMethodName {
+		opts = append(opts[:len(opts):len(opts)], grpc.WaitForReady(true))
+	}
+	return c.ClientConn.Invoke(ctx, method, args, reply, opts...)
+}
+
+// reattach returns where a plugin runs that a debugger has started; nil if the
+// host is to start it itself.
+func reattach(plugin string) (*sidecar, error) {
+	text := os.Getenv(ReattachEnv)
+	if text == "" {
+		return nil, nil
+	}
+	var all map[string]string
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		return nil, providers.Errorf(providers.Invalid, "the environment variable %s is no JSON object of names and addresses, as {\"redis\":\"unix:///tmp/redis.sock\"}: %w", ReattachEnv, err)
+	}
+	addr, ok := all[plugin]
+	if !ok {
+		return nil, nil
+	}
+	at, err := parseReattach(addr)
+	if err != nil {
+		return nil, providers.Errorf(providers.Invalid, "the environment variable %s has the address %q for %q: %w", ReattachEnv, addr, plugin, err)
+	}
+	return at, nil
+}
+
+func parseReattach(addr string) (*sidecar, error) {
+	u, err := url.Parse(addr)
+	if err != nil {
+		return nil, err
+	}
+	at := &sidecar{}
+	switch {
+	case u.Scheme == "unix":
+		at.sockets = true
+		at.target, err = unixTarget(u)
+	case u.Scheme == "tcp" && loopbackHost(u.Hostname()):
+		at.target, err = tcpTarget(u)
+	default:
+		err = fmt.Errorf("accepted: unix:///path, tcp://127.0.0.1:port")
+	}
+	return at, err
+}
