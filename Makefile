@@ -55,6 +55,10 @@ generate: ## Run go generate
 bench: deps ## Run the benchmarks; BENCH=regexp and PACKAGES=… narrow them down
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PACKAGES)
 
+.PHONY: bench-plugins
+bench-plugins: deps ## Compare the ways to a provider: linked in, plugins, sidecars, go-plugin alone
+	$(GO) run ./internal/pluginbench $(BENCHFLAGS)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME
 	@for dir in $$(grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \

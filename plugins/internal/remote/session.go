@@ -33,8 +33,8 @@ func DialOptions() []grpc.DialOption {
 }
 
 // Dial opens the backend through a control connection and attaches the data
-// plane: over the socket that the plugin offers if sockets is true, else over
-// a gRPC stream.
+// plane: over the socket that the plugin offers if sockets is true and it can be
+// reached, else over a gRPC stream.
 func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.OpenRequest, sockets bool) (*Session, error) {
 	client := pluginpb.NewPluginServiceClient(control)
 	resp, err := client.Open(ctx, req)
@@ -43,8 +43,12 @@ func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.O
 	}
 	s := &Session{ID: resp.Session, Control: client, Description: resp.Description}
 	a := &pluginpb.Attach{Session: resp.Session, Token: resp.Token}
+	var socket *net.UnixConn
 	if sockets && resp.Socket != "" {
-		s.Link, err = attachSocket(ctx, resp.Socket, a)
+		socket = dialSocket(ctx, resp.Socket)
+	}
+	if socket != nil {
+		s.Link, err = wire.Attach(ctx, socket, a)
 	} else {
 		s.Link, err = wire.AttachStream(ctx, client, a)
 	}
@@ -55,17 +59,20 @@ func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.O
 	return s, nil
 }
 
-func attachSocket(ctx context.Context, path string, a *pluginpb.Attach) (*wire.Link, error) {
+// dialSocket returns nil if the socket cannot be reached: a sidecar may be of
+// another user, or have it in a folder that this process does not see.
+func dialSocket(ctx context.Context, path string) *net.UnixConn {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	if err := wire.SameUser(conn.(*net.UnixConn)); err != nil {
-		conn.Close()
-		return nil, err
+	socket := conn.(*net.UnixConn)
+	if wire.SameUser(socket) != nil {
+		socket.Close()
+		return nil
 	}
-	return wire.Attach(ctx, conn, a)
+	return socket
 }
 
 // fromStatus returns the error of a call of the control plane.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -55,12 +56,12 @@ func StreamConn(s grpc.BidiStreamingServer[pluginpb.ExchangeRequest, pluginpb.Ex
 // Handler carries out a call. It returns soon when the context ends.
 type Handler func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply
 
-// Serve carries out the calls that come, each in a goroutine of its own, until
-// the connection breaks; it returns nil if the host closed it. All calls have
-// ended then. The context ends all calls, and does not end Serve.
+// Serve carries out the calls that come until the connection breaks; it returns
+// nil if the host closed it. All calls have ended then. The context ends all
+// calls, and does not end Serve.
 func Serve(ctx context.Context, conn PluginConn, handle Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &server{handle: handle, cancels: map[uint64]context.CancelFunc{}}
+	s := &server{ctx: ctx, conn: conn, handle: handle, cancels: map[uint64]context.CancelFunc{}, broken: make(chan error, 1)}
 	s.out = outbox[*pluginpb.Reply]{
 		send: func(replies []*pluginpb.Reply) (func() error, error) {
 			return nil, conn.Send(&pluginpb.ExchangeResponse{Replies: replies})
@@ -68,46 +69,93 @@ func Serve(ctx context.Context, conn PluginConn, handle Handler) error {
 		size:   (*pluginpb.Reply).SizeVT,
 		broken: func(error) { cancel() }, // Recv fails as well
 	}
-	defer s.calls.Wait()
-	defer cancel()
-	for {
-		f, err := conn.Recv()
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
-			return nil
-		case err != nil:
-			return err
-		}
-		for _, c := range f.Calls {
-			s.begin(ctx, c)
-		}
-		for _, id := range f.Cancels {
-			s.cancel(id)
-		}
+	s.calls.Go(s.read)
+	err := <-s.broken
+	cancel()
+	s.calls.Wait()
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return nil
 	}
+	return err
 }
 
 // server is what one connection has under way.
+//
+// Calls run in goroutines of their own, but the last one of a frame, as long as
+// such calls are quick: the goroutine that reads carries it out itself, which
+// spares a lone caller a change of goroutines. Should it take longer than
+// expected, another goroutine reads on.
 type server struct {
+	ctx    context.Context
+	conn   PluginConn
 	handle Handler
 	out    outbox[*pluginpb.Reply]
-	calls  sync.WaitGroup
+	calls  sync.WaitGroup // and whoever reads
+	broken chan error
+	quick  atomic.Bool // the last call was
 
 	mu      sync.Mutex
 	cancels map[uint64]context.CancelFunc
 }
 
-func (s *server) begin(ctx context.Context, c *pluginpb.Call) {
-	ctx, cancel := bounded(ctx, c.TimeoutNanos)
+// soon is what counts as quick.
+const soon = 50 * time.Microsecond
+
+// read reads until the connection breaks, or another goroutine has taken over.
+func (s *server) read() {
+	for {
+		f, err := s.conn.Recv()
+		if err != nil {
+			s.broken <- err
+			return
+		}
+		var own func()
+		for i, c := range f.Calls {
+			do := s.begin(c)
+			if i == len(f.Calls)-1 && len(f.Cancels) == 0 && s.quick.Load() {
+				own = do
+				break
+			}
+			s.calls.Go(do)
+		}
+		for _, id := range f.Cancels {
+			s.cancel(id)
+		}
+		if own != nil && !s.relieved(own) {
+			return
+		}
+	}
+}
+
+// relieved carries out a call, and reports whether the caller still reads.
+func (s *server) relieved(call func()) bool {
+	s.calls.Add(1) // for the relief
+	relief := time.AfterFunc(soon, func() {
+		defer s.calls.Done()
+		s.read()
+	})
+	call()
+	if !relief.Stop() {
+		return false
+	}
+	s.calls.Done()
+	return true
+}
+
+// begin returns what carries out a call and replies.
+func (s *server) begin(c *pluginpb.Call) func() {
+	ctx, cancel := bounded(s.ctx, c.TimeoutNanos)
 	s.mu.Lock()
 	s.cancels[c.Id] = cancel
 	s.mu.Unlock()
-	s.calls.Go(func() {
+	return func() {
+		began := time.Now()
 		r := s.handle(ctx, c)
+		s.quick.Store(time.Since(began) < soon)
 		r.Id = c.Id
 		s.cancel(c.Id)
 		s.out.put(tooLarge(r))
-	})
+	}
 }
 
 func bounded(ctx context.Context, timeout int64) (context.Context, context.CancelFunc) {
