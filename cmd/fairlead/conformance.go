@@ -19,15 +19,16 @@ import (
 
 // conformanceFlags are the flags of "fairlead conformance".
 type conformanceFlags struct {
-	facets   []string
-	run      string
-	profile  string
-	json     string
-	junit    string
-	parallel int
-	kill     string
-	start    string
-	verbose  bool
+	facets    []string
+	run       string
+	profile   string
+	transport string
+	json      string
+	junit     string
+	parallel  int
+	kill      string
+	start     string
+	verbose   bool
 }
 
 func newConformance() *cobra.Command {
@@ -44,7 +45,7 @@ and removes them when it ends, also on Ctrl-C.
 The cases that kill the backend run if you say how it is killed and started:
   fairlead conformance redis://127.0.0.1:6379 \
     --kill-command 'systemctl kill -s KILL redis' --start-command 'systemctl start redis'`,
-		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch",
+		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch\n  fairlead conformance mem:// --transport loopback\n  fairlead conformance plugin+mem://",
 		Args:    urlArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runConformance(cmd, args[0], f)
@@ -54,6 +55,7 @@ The cases that kill the backend run if you say how it is killed and started:
 	flags.StringSliceVar(&f.facets, "facet", nil, "run the cases of these facets alone: open, kv, pubsub, rpc, config")
 	flags.StringVar(&f.run, "run", "", "run the cases alone whose names match this regular expression")
 	flags.StringVar(&f.profile, "profile", string(conformance.Full), "how much to run: quick or full")
+	flags.StringVar(&f.transport, "transport", "", "how to reach a provider that is linked in: direct (the default), or with all marshalling of a plugin, loopback or loopback-stream")
 	flags.StringVar(&f.json, "json", "", "write the report as JSON to this `file`; - for standard output")
 	flags.StringVar(&f.junit, "junit", "", "write the report as JUnit XML to this `file`; - for standard output")
 	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "how many cases run at once")
@@ -70,6 +72,10 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	if err != nil {
 		return err
 	}
+	open, name, err := transport(url, f.transport)
+	if err != nil {
+		return err
+	}
 	out := cmd.OutOrStdout()
 	if f.json == "-" || f.junit == "-" {
 		out = cmd.ErrOrStderr() // standard output is the report's alone
@@ -78,8 +84,8 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 		slog.SetDefault(slog.New(slog.DiscardHandler))
 	}
 	p := newProgress(out)
-	opts = append(opts, conformance.WithProgress(p.begin, p.done))
-	report, err := conformance.Run(cmd.Context(), opener(url), opts...)
+	opts = append(opts, conformance.WithProgress(p.begin, p.done), conformance.WithTransport(name))
+	report, err := conformance.Run(cmd.Context(), open, opts...)
 	if err != nil {
 		return fail(err)
 	}

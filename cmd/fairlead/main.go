@@ -5,9 +5,12 @@
 //	fairlead conformance redis://127.0.0.1:6379 --facet kv --junit report.xml
 //	fairlead conformance clean redis://127.0.0.1:6379
 //	fairlead describe redis://127.0.0.1:6379
+//	fairlead plugin list
+//	fairlead new provider acme
 //
 // Exit codes: 0 if all went well; 1 if a case failed, the backend cannot be
-// reached or the run was interrupted; 2 for wrong usage, a wrong URL included.
+// reached or the run was interrupted; 2 for wrong usage, a wrong URL included;
+// that of the plugin for "plugin run".
 package main
 
 import (
@@ -22,6 +25,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	_ "fairlead.dev/plugins/auto"
 	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/redis"
@@ -50,6 +54,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintln(stderr, "fairlead:", err)
+	var ended *exited
+	if errors.As(err, &ended) {
+		return ended.code
+	}
 	var failure *failed
 	if errors.As(err, &failure) {
 		return exitFailure
@@ -61,6 +69,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type failed struct{ error }
 
 func (f *failed) Unwrap() error { return f.error }
+
+// exited is the end of a program that was run for the user, whose exit code is
+// the command's own.
+type exited struct {
+	error
+	code int
+}
 
 // fail classifies an error of the work itself.
 func fail(err error) error {
@@ -77,7 +92,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newConformance(), newDescribe(), newNew())
+	root.AddCommand(newConformance(), newDescribe(), newNew(), newPlugin())
 	return root
 }
 

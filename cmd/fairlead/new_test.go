@@ -31,13 +31,24 @@ func TestNewProvider(t *testing.T) {
 		t.Errorf("not gofmt-ed: %s", out)
 	}
 	command(t, dir, true, "go", "vet", "./...")
-	if out := command(t, dir, true, "go", "test", "-v", "./..."); !strings.Contains(out, "fairlead-provider-ran: acme direct") || !strings.Contains(out, "PASS: TestConformance/kv/list-pages") {
+	if out := command(t, dir, true, "go", "test", "-v", "./..."); !strings.Contains(out, "fairlead-provider-ran: acme direct") || !strings.Contains(out, "fairlead-provider-ran: acme loopback") || !strings.Contains(out, "PASS: TestConformance/kv/list-pages") {
 		t.Errorf("the suite was not run:\n%s", out)
 	}
+	wantInstallable(t, dir, "acme")
 	claimTooMuch(t, filepath.Join(dir, "provider.go"))
 	if out := command(t, dir, false, "go", "test", "./..."); !strings.Contains(out, "FAIL: TestConformance/kv/watch") {
 		t.Errorf("the suite does not fail for a claim that does not hold:\n%s", out)
 	}
+}
+
+// wantInstallable builds the plugin, installs it, and runs the suite over its
+// process.
+func wantInstallable(t *testing.T, dir, name string) {
+	t.Helper()
+	command(t, dir, true, "make", "build")
+	pluginFolder(t)
+	want(t, exitOK, "plugin install "+filepath.Join(dir, "bin", "fairlead-"+name))
+	want(t, exitOK, "conformance plugin+"+name+"://", "kv/list-pages", "("+process+", profile full", "conforms in what was run")
 }
 
 // claimTooMuch makes the mistake that the suite is there for.

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/plugins"
+	"fairlead.dev/providers"
+)
+
+// The values of --transport, and the names of transports in reports.
+const (
+	direct         = "direct"
+	loopback       = "loopback"
+	loopbackStream = "loopback-stream"
+	process        = "process" // where the URL is that of a plugin
+	sidecar        = "sidecar" // likewise
+)
+
+// transport returns how the suite reaches the backend, and its name in the
+// report. wanted is empty for whatever the URL says.
+func transport(url, wanted string) (conformance.Opener, string, error) {
+	open := opener(url)
+	name := transportOf(url)
+	if wanted == "" || wanted == name {
+		return open, name, nil
+	}
+	if !slices.Contains([]string{direct, loopback, loopbackStream}, wanted) {
+		return nil, "", fmt.Errorf("--transport is %q; accepted: direct, loopback, loopback-stream", wanted)
+	}
+	if name != direct {
+		return nil, "", fmt.Errorf("--transport is %q, and the URL is that of a %s; leave the flag out, or give the URL of a provider that is linked in", wanted, name)
+	}
+	over := plugins.Frames
+	if wanted == loopbackStream {
+		over = plugins.Stream
+	}
+	return func(ctx context.Context) (providers.Provider, error) {
+		p, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return plugins.Loopback(ctx, p, over)
+	}, wanted, nil
+}
+
+// transportOf returns how a URL by itself is reached.
+func transportOf(url string) string {
+	scheme, _, _ := strings.Cut(url, "://")
+	switch {
+	case strings.HasPrefix(scheme, "sidecar+"):
+		return sidecar
+	case strings.HasPrefix(scheme, "plugin+") || !slices.Contains(schemeNames(), scheme):
+		return process
+	default:
+		return direct
+	}
+}
