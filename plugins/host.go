@@ -125,11 +125,9 @@ func (h *Host) openIn(ctx context.Context, plugin string, s providers.Settings) 
 		return nil, err
 	}
 	open := func(ctx context.Context) (*remote.Session, error) {
-		proc, err := sup.process(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return remote.Dial(ctx, proc.Conn(), request(s), h.options.transport == Frames)
+		return sup.session(ctx, func(p *process.Process) (*remote.Session, error) {
+			return remote.Dial(ctx, p.Conn(), request(s), h.options.transport == Frames)
+		})
 	}
 	p, err := newProvider(ctx, open, s.Logger.With("plugin", plugin), sup.unuse)
 	if err != nil {

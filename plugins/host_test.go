@@ -3,6 +3,7 @@ package plugins_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 // open opens a URL, and closes the provider at the end of the test.
 func open(t testing.TB, h *plugins.Host, url string, opts ...providers.Option) providers.Provider {
 	t.Helper()
+	opts = append(opts, providers.WithLogger(slog.New(slog.DiscardHandler)))
 	p, err := h.Open(t.Context(), url, opts...)
 	if err != nil {
 		t.Fatal(err)

@@ -187,8 +187,7 @@ func serveHost(name string) {
 	})
 	s = service.New(service.Config{Open: openWith(log), Log: log, HostLost: drain})
 	onSignal(drain)
-	dir := os.Getenv(process.SocketDirEnv)
-	if dir != "" {
+	if dir := os.Getenv(process.SocketDirEnv); dir != "" {
 		if err := s.ListenFrames(filepath.Join(dir, "frames-"+random()+".sock")); err != nil {
 			log.Warn("the frame socket is not offered", "error", err)
 		}
@@ -200,7 +199,6 @@ func serveHost(name string) {
 			drain()
 		},
 		service.ServerOptions()...)
-	_ = os.Remove(dir) // the host does it, if it can
 }
 
 // shutdown closes all sessions.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairlead.dev/plugins/internal/process"
+	"fairlead.dev/plugins/internal/remote"
 	"fairlead.dev/providers"
 )
 
@@ -273,6 +274,35 @@ func ended(p *process.Process) error {
 	return fmt.Errorf("it ended (%s)%s", p.State(), process.LastLines(p.Stderr()))
 }
 
+// session opens a session in the running process, and in the next one if that
+// ends meanwhile.
+func (s *supervisor) session(ctx context.Context, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
+	for {
+		p, err := s.process(ctx)
+		if err != nil {
+			return nil, err
+		}
+		session, err := dial(p)
+		if err == nil || ctx.Err() != nil || !lost(p) {
+			return session, err
+		}
+	}
+}
+
+// lost reports whether a process that was just called has ended. One that is
+// connected has answered, whatever it is.
+func lost(p *process.Process) bool {
+	if p.Connected() {
+		return false
+	}
+	select {
+	case <-p.Exited():
+		return true
+	case <-time.After(lastWords):
+		return false
+	}
+}
+
 // process waits for the running process. It fails when the plugin is in a
 // crash loop, cannot be started, or is stopped.
 func (s *supervisor) process(ctx context.Context) (*process.Process, error) {
@@ -281,7 +311,7 @@ func (s *supervisor) process(ctx context.Context) (*process.Process, error) {
 		p, status, changed := s.running, s.status, s.changed
 		s.mu.Unlock()
 		switch {
-		case p != nil:
+		case p != nil && !exited(p):
 			return p, nil
 		case status.State == Failed:
 			return nil, failure(s.name, status.LastError)
@@ -293,6 +323,15 @@ func (s *supervisor) process(ctx context.Context) (*process.Process, error) {
 		case <-ctx.Done():
 			return nil, gaveUp(ctx, s.name, status)
 		}
+	}
+}
+
+func exited(p *process.Process) bool {
+	select {
+	case <-p.Exited():
+		return true
+	default:
+		return false
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -196,6 +197,9 @@ func LastLines(lines []string) string {
 // Conn is the connection for the protocol's control plane. It belongs to the
 // process: it is closed by Stop and Kill.
 func (p *Process) Conn() *grpc.ClientConn { return p.conn }
+
+// Connected reports whether the connection was there when it was used last.
+func (p *Process) Connected() bool { return p.conn.GetState() == connectivity.Ready }
 
 // PID is the plugin's process id.
 func (p *Process) PID() int { return p.child.pid() }

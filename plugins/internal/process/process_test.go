@@ -272,6 +272,9 @@ func TestHostIsKilled(t *testing.T) {
 			for _, pid := range plugin.pids {
 				eventually(t, "process "+strconv.Itoa(pid)+" is gone", func() bool { return !alive(pid) })
 			}
+			if _, err := os.Stat(plugin.dir); !os.IsNotExist(err) {
+				t.Errorf("the socket folder is left: %v", err)
+			}
 		})
 	}
 }

@@ -65,7 +65,10 @@ func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostGone f
 		gone.Store(true)
 		hostGone()
 	})
-	defer func() { endOthers(gone.Load()) }()
+	defer func() {
+		_ = os.Remove(os.Getenv(SocketDirEnv)) // the host does it, if it can
+		endOthers(gone.Load())
+	}()
 	stderr := os.Stderr
 	var once sync.Once
 	restore := func() { once.Do(func() { os.Stdout, os.Stderr = stderr, stderr }) }
