@@ -19,15 +19,6 @@ import (
 	"fairlead.dev/providers"
 )
 
-// Transport says over what the calls of a plugin travel.
-type Transport string
-
-// The transports.
-const (
-	Frames Transport = "frames" // a Unix socket, where the plugin offers one
-	Stream Transport = "stream" // a gRPC stream
-)
-
 // Loopback returns a provider that reaches p as if p were in a plugin: with all
 // marshalling, but within this process. It is for tests. The provider closes p.
 func Loopback(ctx context.Context, p providers.Provider, over Transport) (providers.Provider, error) {
