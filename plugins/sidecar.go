@@ -19,9 +19,11 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/remote"
+	"fairlead.dev/plugins/internal/service"
 	"fairlead.dev/providers"
 )
 
@@ -31,6 +33,9 @@ const sidecarPrefix = "sidecar+"
 // ReattachEnv holds a JSON object of the names of plugins, and where each one
 // runs already, as {"redis":"unix:///tmp/redis.sock"}.
 const ReattachEnv = "FAIRLEAD_REATTACH"
+
+// lateAfter is when waiting for a sidecar is worth a line in the log.
+const lateAfter = 5 * time.Second
 
 func init() {
 	providers.Register(providers.Scheme{
@@ -166,9 +171,12 @@ func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, l
 	if err != nil {
 		return nil, providers.Errorf(providers.Invalid, "%w", err)
 	}
+	address := strings.TrimPrefix(strings.TrimPrefix(at.target, "dns:///"), "unix://")
 	open := func(ctx context.Context) (*remote.Session, error) {
+		late := time.AfterFunc(lateAfter, func() { log.Warn("still waiting for a plugin that is not there", "address", address) })
+		defer late.Stop()
 		for {
-			s, err := remote.Dial(ctx, patient{conn}, req(), at.sockets)
+			s, err := remote.Dial(ctx, patient{conn, address}, req(), at.sockets)
 			// A connection that broke under way says nothing of the backend.
 			if err == nil || providers.CodeOf(err) != providers.Unavailable || conn.GetState() == connectivity.Ready || ctx.Err() != nil {
 				return s, err
@@ -179,14 +187,22 @@ func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, l
 }
 
 // patient is a connection on which Open waits until the plugin is there.
-type patient struct{ *grpc.ClientConn }
+type patient struct {
+	*grpc.ClientConn
+	address string
+}
 
 // Invoke implements [grpc.ClientConnInterface].
 func (c patient) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	if method == pluginpb.PluginService_Open_FullMethodName {
-		opts = append(opts[:len(opts):len(opts)], grpc.WaitForReady(true))
+	if method != pluginpb.PluginService_Open_FullMethodName {
+		return c.ClientConn.Invoke(ctx, method, args, reply, opts...)
 	}
-	return c.ClientConn.Invoke(ctx, method, args, reply, opts...)
+	err := c.ClientConn.Invoke(ctx, method, args, reply, append(opts[:len(opts):len(opts)], grpc.WaitForReady(true))...)
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	// gRPC's message has why there is no connection.
+	return service.Status(providers.Errorf(providers.CodeOf(ctx.Err()), "waiting for the plugin at %s: %s", c.address, status.Convert(err).Message()))
 }
 
 // reattach returns where a plugin runs that a debugger has started; nil if the

@@ -1,0 +1,383 @@
+package plugins_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/plugins"
+	"fairlead.dev/providers"
+)
+
+// sidecar is a plugin that a test has started.
+type sidecar struct {
+	cmd    *exec.Cmd
+	output lockedBuffer
+	ended  chan struct{}
+}
+
+// lockedBuffer is written while it is read.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// startSidecar starts a plugin with arguments; it ends with the test.
+func startSidecar(t testing.TB, name string, env []string, args ...string) *sidecar {
+	t.Helper()
+	s := &sidecar{cmd: exec.Command(binary(t, name), args...), ended: make(chan struct{})}
+	s.cmd.Env = env
+	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(s.ended)
+		_ = s.cmd.Wait() // how it ended is in ProcessState
+	}()
+	t.Cleanup(func() { s.signal(t, syscall.SIGKILL) })
+	return s
+}
+
+// signal signals the process and, if that ends it, waits for its end.
+func (s *sidecar) signal(t testing.TB, sig syscall.Signal) {
+	t.Helper()
+	_ = s.cmd.Process.Signal(sig)
+	select {
+	case <-s.ended:
+	case <-time.After(20 * time.Second):
+		t.Errorf("the sidecar has not ended after %v; it wrote\n%s", sig, s.output.String())
+	}
+}
+
+// socketPath is a short path for a socket.
+func socketPath(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "fl-side-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "s.sock")
+}
+
+// openURL opens a URL as programs do, and closes it at the end of the test.
+func openURL(t testing.TB, url string) providers.Provider {
+	t.Helper()
+	p, err := providers.Open(t.Context(), url, providers.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	return p
+}
+
+// The sidecar may start before or after the host, may be killed and started
+// again, and serves many hosts.
+func TestSidecar(t *testing.T) {
+	for _, over := range []plugins.Transport{plugins.Frames, plugins.Stream} {
+		t.Run(string(over), func(t *testing.T) {
+			path := socketPath(t)
+			url := "sidecar+unix://" + path + "?transport=" + string(over)
+			opened := make(chan error, 1)
+			var early providers.Provider
+			go func() {
+				var err error
+				early, err = providers.Open(t.Context(), url, providers.WithLogger(slog.New(slog.DiscardHandler)))
+				opened <- err
+			}()
+			first := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://one")
+			if err := <-opened; err != nil {
+				t.Fatalf("opening before the sidecar is there: %v", err)
+			}
+			t.Cleanup(func() { _ = early.Close(context.Background()) })
+			exercise(t, store(t, early))
+			late := openURL(t, url)
+			if e, err := store(t, late).Get(t.Context(), "ann"); err != nil || string(e.Value) != "1" {
+				t.Errorf("the second host got %q, %v", e.Value, err)
+			}
+
+			first.signal(t, syscall.SIGKILL)
+			second := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://one")
+			works(t, early)
+			works(t, late)
+
+			second.signal(t, syscall.SIGTERM)
+			if code := second.cmd.ProcessState.ExitCode(); code != 0 {
+				t.Errorf("after SIGTERM the exit code is %d, want 0; it wrote\n%s", code, second.output.String())
+			}
+			if left, _ := filepath.Glob(path + "*"); len(left) > 0 {
+				t.Errorf("sockets are left: %q", left)
+			}
+		})
+	}
+}
+
+func TestSidecarIsNotThere(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := providers.Open(ctx, "sidecar+unix://"+socketPath(t)); !errors.Is(err, providers.DeadlineExceeded) {
+		t.Errorf("got %v, want DeadlineExceeded", err)
+	}
+}
+
+// A frame socket that the host cannot reach is no obstacle.
+func TestSidecarWithoutItsFrameSocket(t *testing.T) {
+	path := socketPath(t)
+	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
+	eventually(t, "the frame socket is there", func() bool { _, err := os.Stat(path + ".frames"); return err == nil })
+	if err := os.Remove(path + ".frames"); err != nil {
+		t.Fatal(err)
+	}
+	exercise(t, store(t, openURL(t, "sidecar+unix://"+path)))
+}
+
+// The secret of a sidecar's URL comes from a file or the environment.
+func TestSidecarOfRedis(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisPassword("s3cret"))
+	path := socketPath(t)
+	backend := server.URLFor("default", "s3cret")
+	file := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(file, []byte(backend+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startSidecar(t, "redis", nil, "--listen", "unix://"+path, "--url-file", file)
+	exercise(t, store(t, openURL(t, "sidecar+unix://"+path)))
+	s.signal(t, syscall.SIGTERM)
+	startSidecar(t, "redis", []string{"FAIRLEAD_URL=" + backend}, "--listen", "unix://"+path)
+	exercise(t, store(t, openURL(t, "sidecar+unix://"+path)))
+	if strings.Contains(s.output.String(), "s3cret") {
+		t.Errorf("the secret is in what the sidecar wrote:\n%s", s.output.String())
+	}
+}
+
+// Two processes cannot have one socket; a file that is no socket stays.
+func TestSidecarSocketIsTaken(t *testing.T) {
+	path := socketPath(t)
+	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
+	p := openURL(t, "sidecar+unix://"+path)
+	second := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
+	<-second.ended
+	if !strings.Contains(second.output.String(), "another process listens at "+path) || second.cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("the second one: %s, %s", second.cmd.ProcessState, second.output.String())
+	}
+	works(t, p)
+	file := path + "-file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	third := startSidecar(t, "memory", nil, "--listen", "unix://"+file, "--url", "mem://")
+	<-third.ended
+	if !strings.Contains(third.output.String(), "is no socket") {
+		t.Errorf("the third one: %s", third.output.String())
+	}
+}
+
+func TestCheck(t *testing.T) {
+	path := socketPath(t)
+	check := func() error { return exec.Command(binary(t, "memory"), "--check", "unix://"+path).Run() }
+	if err := check(); err == nil {
+		t.Error("a sidecar that is not there is said to be well")
+	}
+	s := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
+	eventually(t, "the sidecar is well", func() bool { return check() == nil })
+	s.signal(t, syscall.SIGTERM)
+	if err := check(); err == nil {
+		t.Error("a sidecar that has ended is said to be well")
+	}
+}
+
+// freePort is a port on which nobody listens.
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}
+
+func TestSidecarOverTCP(t *testing.T) {
+	addr := "127.0.0.1:" + freePort(t)
+	startSidecar(t, "memory", nil, "--listen", "tcp://"+addr, "--url", "mem://")
+	exercise(t, store(t, openURL(t, "sidecar+tcp://"+addr)))
+}
+
+func TestSidecarWithTLS(t *testing.T) {
+	certs, err := testbed.NewCertificates(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	others, err := testbed.NewCertificates(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := "127.0.0.1:" + freePort(t)
+	startSidecar(t, "memory", nil, "--listen", "tcp://"+addr, "--url", "mem://",
+		"--tls-cert", certs.ServerCert, "--tls-key", certs.ServerKey, "--tls-client-ca", certs.CA)
+	with := func(ca, cert, key string) string {
+		return "sidecar+tcp://" + addr + "?" + url.Values{"ca": {ca}, "cert": {cert}, "key": {key}}.Encode()
+	}
+	good := with(certs.CA, certs.ClientCert, certs.ClientKey)
+	exercise(t, store(t, openURL(t, good)))
+	exercise(t, store(t, openURL(t, good+"&server-name=localhost")))
+	for _, c := range []struct{ url, want string }{
+		{"sidecar+tcp://" + addr, "waiting for the plugin at " + addr},
+		{with(certs.CA, others.ClientCert, others.ClientKey), "waiting for the plugin at " + addr},
+		{with(others.CA, certs.ClientCert, certs.ClientKey), "certificate signed by unknown authority"},
+		{good + "&server-name=example.com", "not example.com"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := providers.Open(ctx, c.url)
+		cancel()
+		if !errors.Is(err, providers.DeadlineExceeded) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want DeadlineExceeded with %q", c.url, err, c.want)
+		}
+	}
+}
+
+func TestSidecarURLs(t *testing.T) {
+	certs, err := testbed.NewCertificates(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]string{
+		"sidecar+unix://relative/path":                                    "absolute path",
+		"sidecar+unix:///":                                                "absolute path",
+		"sidecar+unix:///s?transport=pigeon":                              "accepted: frames, stream",
+		"sidecar+tcp://example.com":                                       "a host and a port",
+		"sidecar+tcp://example.com:1":                                     `"cert" and "key" are missing`,
+		"sidecar+tcp://example.com:1?ca=" + certs.CA:                      `"cert" and "key" are missing`,
+		"sidecar+tcp://example.com:1?cert=" + certs.ClientCert:            "go together",
+		"sidecar+tcp://a:1?cert=" + certs.CA + "&key=" + certs.ServerCert: `"cert" and "key"`,
+	} {
+		if _, err := providers.Open(t.Context(), url); !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want Invalid with %q", url, err, want)
+		}
+	}
+}
+
+// A host uses a plugin that somebody runs in a debugger, and leaves it alone.
+func TestReattach(t *testing.T) {
+	path := socketPath(t)
+	s := startSidecar(t, "memory", nil, "--listen", "unix://"+path)
+	dir := installed(t, "memory")
+	if err := os.Remove(filepath.Join(dir, "fairlead-memory")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(plugins.ReattachEnv, `{"memory":"unix://`+path+`"}`)
+	h := newHost(t, plugins.WithFolders(dir))
+	exercise(t, store(t, open(t, h, "plugin+mem://a")))
+	if len(h.Status()) > 0 {
+		t.Errorf("the host supervises %+v", h.Status())
+	}
+	_ = h.Close(t.Context())
+	works(t, openReattached(t, dir))
+	select {
+	case <-s.ended:
+		t.Error("the plugin has ended with the host")
+	default:
+	}
+	for value, want := range map[string]string{
+		"redis":                            "no JSON object",
+		`{"memory":"tcp://example.com:1"}`: "accepted: unix:///path, tcp://127.0.0.1:port",
+		`{"memory":"unix://x"}`:            "absolute path",
+	} {
+		t.Setenv(plugins.ReattachEnv, value)
+		if _, err := newHost(t, plugins.WithFolders(dir)).Open(t.Context(), "plugin+mem://"); !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want Invalid with %q", value, err, want)
+		}
+	}
+}
+
+func openReattached(t *testing.T, dir string) providers.Provider {
+	t.Helper()
+	return open(t, newHost(t, plugins.WithFolders(dir)), "plugin+mem://b")
+}
+
+// Wrong arguments give the exit code 2 and say what is wrong.
+func TestArguments(t *testing.T) {
+	certs, err := testbed.NewCertificates(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tlsArgs := []string{"--tls-cert", certs.ServerCert, "--tls-key", certs.ServerKey, "--tls-client-ca", certs.CA}
+	for _, c := range []struct {
+		args []string
+		want string
+		code int
+	}{
+		{nil, "give it --listen", 2},
+		{[]string{"--unknown"}, "see --help", 2},
+		{[]string{"word"}, `unexpected argument "word"`, 2},
+		{[]string{"--help"}, "sidecar+unix:///path", 0},
+		{[]string{"--version"}, "protocol 1", 0},
+		{[]string{"--manifest"}, `"command": "fairlead-memory"`, 0},
+		{[]string{"--listen", "/path"}, "accepted: unix:///path, tcp://host:port", 2},
+		{[]string{"--listen", "unix://path"}, "absolute path", 2},
+		{[]string{"--listen", "tcp://127.0.0.1"}, "a host and a port", 2},
+		{[]string{"--listen", "tcp://0.0.0.0:1", "--url", "mem://"}, "--tls-cert, --tls-key and --tls-client-ca", 2},
+		{append([]string{"--listen", "tcp://0.0.0.0:1"}, tlsArgs...), "a URL is missing", 2},
+		{append([]string{"--listen", "tcp://0.0.0.0:1"}, tlsArgs[:4]...), "given together", 2},
+		{append([]string{"--listen", "unix:///tmp/x"}, tlsArgs...), "are for tcp://", 2},
+		{[]string{"--listen", "unix:///tmp/x", "--url", "redis://x"}, "offered: mem", 2},
+		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://?a=b"}, `unknown parameter "a"`, 2},
+		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://", "--url-file", empty}, "give one of them", 2},
+		{[]string{"--listen", "unix:///tmp/x", "--url-file", empty}, "is empty", 2},
+		{[]string{"--check", "nonsense"}, "accepted: unix:///path", 1},
+	} {
+		cmd := exec.Command(binary(t, "memory"), c.args...)
+		cmd.Env = []string{}
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), c.want) {
+			t.Errorf("%q: exit code %d, output %q; want %d and %q", c.args, code, out, c.code, c.want)
+		}
+	}
+}
+
+// A sidecar opens nothing but what it was started for.
+func TestSidecarServesOneBackend(t *testing.T) {
+	path := socketPath(t)
+	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://one")
+	t.Setenv(plugins.ReattachEnv, `{"memory":"unix://`+path+`"}`)
+	h := newHost(t, plugins.WithFolders(installed(t, "memory")))
+	if _, err := h.Open(t.Context(), "plugin+mem://two"); !errors.Is(err, providers.PermissionDenied) {
+		t.Errorf("got %v, want PermissionDenied", err)
+	}
+	without := socketPath(t)
+	startSidecar(t, "memory", nil, "--listen", "unix://"+without)
+	if _, err := providers.Open(t.Context(), "sidecar+unix://"+without); !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), "--url-file") {
+		t.Errorf("got %v, want Invalid", err)
+	}
+}
