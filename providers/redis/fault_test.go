@@ -284,6 +284,16 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
+// TestSentinelPasswordIsLookedUp where the program says, as that of the servers
+// is: in a plugin, the environment is not the program's.
+func TestSentinelPasswordIsLookedUp(t *testing.T) {
+	const url = "redis://127.0.0.1:1?master-name=m&sentinel-password-env=FAIRLEAD_TEST_ELSEWHERE"
+	_, err := providers.Open(t.Context(), url, providers.WithLookupEnv(func(name string) (string, bool) {
+		return "secret", name == "FAIRLEAD_TEST_ELSEWHERE"
+	}))
+	wantCode(t, err, providers.Unavailable) // nobody listens there
+}
+
 func TestServersThatDoNotFit(t *testing.T) {
 	primary := testbed.Redis(t)
 	replica := testbed.Redis(t, testbed.RedisConf("replicaof "+strings.ReplaceAll(primary.Addr(), ":", " ")))

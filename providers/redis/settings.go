@@ -26,7 +26,7 @@ func settings() []providers.Setting {
 			Help: "how the servers are arranged; without it: sentinel if master-name is given, cluster for several hosts or a host in cluster mode, else standalone"},
 		{Name: "master-name", Kind: providers.String, Help: "name of the primary that the Sentinels watch; the hosts of the URL are then the Sentinels"},
 		{Name: "sentinel-user", Kind: providers.String, Help: "ACL user at the Sentinels"},
-		{Name: "sentinel-password-env", Kind: providers.String, Help: "environment variable that holds the password of the Sentinels"},
+		{Name: "sentinel-password-env", Kind: providers.Env, Help: "environment variable that holds the password of the Sentinels"},
 		{Name: "sentinel-password-file", Kind: providers.File, Help: "file that holds the password of the Sentinels; one trailing newline is ignored"},
 		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what the names of all keys in Redis start with; one prefix is one world of stores and topics"},
 		{Name: "ca-file", Kind: providers.File, Help: "PEM file of the authorities that may sign the server's certificate; default: those of the system (rediss only)"},
@@ -134,17 +134,18 @@ func (c *config) setCredentials(s providers.Settings) (err error) {
 	if c.user != "" && c.password == "" {
 		return invalid("the URL names a user and no password; give it as user:password@, in \"password-env\" or in \"password-file\"")
 	}
-	c.sentinelPassword, err = secret("sentinel-password", s.String("sentinel-password-env"), s.String("sentinel-password-file"))
+	c.sentinelPassword, err = secret(s, "sentinel-password")
 	return err
 }
 
-// secret reads the value that one of two parameters names.
-func secret(name, env, file string) (string, error) {
+// secret reads the value that the parameter name-env or name-file names.
+func secret(s providers.Settings, name string) (string, error) {
+	env, file := s.String(name+"-env"), s.String(name+"-file")
 	switch {
 	case env != "" && file != "":
 		return "", invalid("\"%s-env\" and \"%s-file\" are both given; give one", name, name)
 	case env != "":
-		if v := os.Getenv(env); v != "" {
+		if v, _ := s.LookupEnv(env); v != "" {
 			return v, nil
 		}
 		return "", invalid("parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
