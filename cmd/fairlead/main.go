@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -34,6 +35,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	slog.SetLogLoggerLevel(slog.LevelWarn) // that plugins come and go is no news here
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

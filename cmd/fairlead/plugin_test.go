@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"fairlead.dev/conformance"
 	"fairlead.dev/internal/testbed"
@@ -157,6 +160,30 @@ func TestPluginRun(t *testing.T) {
 		}
 	}
 	want(t, exitUsage, "plugin run memory -- --no-such-flag", "no-such-flag")
+}
+
+// TestPluginRunSidecar runs a plugin until it is interrupted.
+func TestPluginRunSidecar(t *testing.T) {
+	pluginFolder(t)
+	want(t, exitOK, "plugin install "+binary(t, "fairlead-memory"))
+	socket := filepath.Join(t.TempDir(), "s")
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"plugin", "run", "memory", "--", "--listen", "unix://" + socket, "--url", "mem://"}, io.Discard, io.Discard)
+	}()
+	want(t, exitOK, "describe sidecar+unix://"+socket, "memory", "kv.CAS") // waits until it is there
+	wantTransport(t, "sidecar+unix://"+socket, sidecar)
+	interrupt()
+	select {
+	case code := <-ended:
+		if code != exitOK {
+			t.Errorf("exit code %d of an interrupted sidecar", code)
+		}
+	case <-time.After(drainTimeout):
+		t.Error("the sidecar does not end")
+	}
 }
 
 // TestPluginConformance runs the suite over a plugin's process, and asks a
