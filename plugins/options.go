@@ -48,7 +48,7 @@ func defaults() options {
 		transport: Frames,
 		restart: RestartPolicy{
 			MinPause: 50 * time.Millisecond, MaxPause: 10 * time.Second,
-			MaxStarts: 10, Window: 30 * time.Second, Cooldown: time.Minute,
+			MaxStarts: 5, Window: 30 * time.Second, Cooldown: 30 * time.Second,
 		},
 		every:   2 * time.Second,
 		timeout: 5 * time.Second,
@@ -104,8 +104,8 @@ func WithTransport(t Transport) Option {
 }
 
 // WithRestart sets how plugins are started again. The default pauses 50 ms to
-// 10 s, and takes ten starts within 30 s for a crash loop, which it looks at
-// again after a minute.
+// 10 s, and takes five starts within 30 s for a crash loop, which it looks at
+// again after 30 s.
 func WithRestart(p RestartPolicy) Option {
 	return func(o *options) error {
 		switch {

@@ -35,6 +35,17 @@ var roles = map[string]func(){
 	"mute":      func() { fmt.Println("1|1|unix|" + os.Getenv(SocketDirEnv) + "/x|grpc|"); select {} },
 	"children":  func() { startSleeper(); servePlugin(nil) },
 	"stubborn":  func() { startSleeper(); servePlugin(func() { select {} }) },
+	// The two ways to notice that the host is gone, each one alone.
+	"no stdin": func() {
+		os.Stdin, _ = os.Open(os.DevNull)
+		servePlugin(nil)
+	},
+	"no lifetime": func() {
+		ctx, end := context.WithCancel(context.Background())
+		Serve(ctx, func(r grpc.ServiceRegistrar) {
+			pluginpb.RegisterPluginServiceServer(r, lifetime{lost: func() {}})
+		}, end)
+	},
 	"slow":      func() { servePlugin(func() { time.Sleep(300 * time.Millisecond); fmt.Fprintln(os.Stderr, "drained") }) },
 }
 

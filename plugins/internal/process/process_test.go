@@ -257,7 +257,7 @@ func TestHostIsKilled(t *testing.T) {
 	for _, c := range []struct {
 		role    string
 		stopped bool
-	}{{"well", false}, {"children", false}, {"children", true}} {
+	}{{"well", false}, {"children", false}, {"children", true}, {"no stdin", false}, {"no lifetime", false}} {
 		t.Run(c.role+" stopped "+strconv.FormatBool(c.stopped), func(t *testing.T) {
 			host, plugin := startHost(t, c.role)
 			if c.stopped {

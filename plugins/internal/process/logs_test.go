@@ -1,0 +1,82 @@
+package process
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+func FuzzLogger(f *testing.F) {
+	for _, l := range oddLines {
+		f.Add([]byte(l))
+	}
+	f.Add([]byte(`{"time":"x","level":"WARN+1","msg":"m","g":{"a":[1,{"b":null}]}}` + "\r\n[WARN] w\npanic: p\ngoroutine 1"))
+	f.Fuzz(func(t *testing.T, written []byte) {
+		var log bytes.Buffer
+		l := newLogger(slog.New(slog.NewTextHandler(&log, nil)), &tail{})
+		read := 0
+		readLines(io.MultiReader(bytes.NewReader(written), strings.NewReader("\n")), func(line []byte, cut int) {
+			read += len(line) + cut
+			l.line(line, cut)
+		})
+		if lost := len(written) + 1 - read; lost < 0 || lost > bytes.Count(written, []byte("\n"))+bytes.Count(written, []byte("\r"))+1 {
+			t.Errorf("%d of %d bytes were read", read, len(written))
+		}
+		for _, r := range log.String() {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Errorf("the log has the character %q", r)
+			}
+		}
+		for _, line := range l.tail.lines() {
+			if len(line) > maxTailBytes+40 {
+				t.Errorf("a line of the tail has %d bytes", len(line))
+			}
+		}
+	})
+}
+
+func TestLevels(t *testing.T) {
+	for line, want := range map[string]slog.Level{
+		"plain":                                  slog.LevelInfo,
+		"[WARN] w":                               slog.LevelWarn,
+		"warning: w":                             slog.LevelWarn,
+		"ERROR: e":                               slog.LevelError,
+		"[TRACE] t":                              levelTrace,
+		"panic: p":                               slog.LevelError,
+		`{"level":"DEBUG","msg":"d"}`:            slog.LevelDebug,
+		`{"level":"WARN+1","msg":"w"}`:           slog.LevelWarn + 1,
+		`{"@level":"trace","@message":"t"}`:      levelTrace,
+		`{"@level":"loud","@message":"t"}`:       slog.LevelInfo,
+		`{"level":"ERROR","msg":"two"} trailing`: slog.LevelInfo,
+	} {
+		var got slog.Level
+		h := slog.NewTextHandler(io.Discard, &slog.HandlerOptions{
+			Level: levelTrace,
+			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if l, ok := a.Value.Any().(slog.Level); ok && a.Key == slog.LevelKey {
+					got = l
+				}
+				return a
+			},
+		})
+		newLogger(slog.New(h), &tail{}).line([]byte(line), 0)
+		if got != want {
+			t.Errorf("%s: got %v, want %v", line, got, want)
+		}
+	}
+}
+
+// After a panic began, all lines are errors.
+func TestPanicLines(t *testing.T) {
+	var log bytes.Buffer
+	l := newLogger(slog.New(slog.NewTextHandler(&log, nil)), &tail{})
+	for _, line := range []string{"before", "panic: p", "goroutine 1 [running]:"} {
+		l.line([]byte(line), 0)
+	}
+	if n := strings.Count(log.String(), "level=ERROR"); n != 2 {
+		t.Errorf("%d errors, want 2:\n%s", n, log.String())
+	}
+}
