@@ -17,6 +17,11 @@ const maxMessage = MaxFrame - enough - 1<<10
 // reply: the plugin was told, and knows best what came of the call.
 const grace = 900 * time.Millisecond
 
+// slack is how much longer than its caller the plugin gives a call: it is the
+// host that ends calls, so that the plugin is never the first to say that the
+// time is over.
+const slack = 100 * time.Millisecond
+
 // quickly is how long a caller itself tries to send; a goroutine does the rest
 // when the plugin does not read.
 const quickly = 20 * time.Millisecond

@@ -117,7 +117,7 @@ func (l *Link) Call(ctx context.Context, c *pluginpb.Call, late func(*pluginpb.R
 		return nil, &Lost{Cause: err}
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		c.TimeoutNanos = max(int64(time.Until(deadline)), 1)
+		c.TimeoutNanos = max(int64(time.Until(deadline)+slack), 1)
 	}
 	if size := c.SizeVT(); size > maxMessage {
 		return nil, providers.Errorf(providers.TooLarge, "the call has %d bytes; one of a plugin has %d at most", size, maxMessage)

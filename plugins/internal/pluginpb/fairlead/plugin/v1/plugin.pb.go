@@ -580,7 +580,8 @@ type Call struct {
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// What the call works on, as an earlier reply named it; 0 for the provider.
 	Handle uint64 `protobuf:"varint,2,opt,name=handle,proto3" json:"handle,omitempty"`
-	// What is left of the caller's time, in nanoseconds; 0 for any time.
+	// What is left of the caller's time, in nanoseconds, and a little more: the
+	// host ends its calls itself. 0 for any time.
 	TimeoutNanos int64 `protobuf:"varint,3,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
 	// W3C trace context of the caller; empty if there is none.
 	Traceparent string `protobuf:"bytes,4,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
