@@ -1,4 +1,7 @@
 import { ProviderError } from './errors.js';
+import { Provider } from './lmdb/provider.js';
+import { Store } from './lmdb/store.js';
+import { Watcher } from './lmdb/watcher.js';
 
 /**
  * What the calls of the protocol do. A function gets the call's body, what its
@@ -39,7 +42,7 @@ const onWatcher = {
   },
 };
 
-const kinds = { Provider: onProvider, Store: onStore, Watcher: onWatcher };
+const kinds = new Map([[Provider, onProvider], [Store, onStore], [Watcher, onWatcher]]);
 
 /**
  * Carries out a call.
@@ -54,7 +57,7 @@ export async function carryOut(call, session, ctx) {
     return {};
   }
   const target = session.get(call.handle);
-  const f = kinds[target.constructor.name]?.[call.body];
+  const f = kinds.get(target.constructor)?.[call.body];
   if (!f) throw unknown(call);
   return f(call[call.body], target, ctx, session, call.handle);
 }

@@ -10,6 +10,7 @@ export class Exchange {
   #stream;
   #sessions;
   #session = null;
+  #refused = false;
   #outbox;
 
   /**
@@ -27,6 +28,7 @@ export class Exchange {
   }
 
   #frame(frame) {
+    if (this.#refused) return;
     try {
       if (this.#session === null) this.#attach(frame.attach);
     } catch (e) {
@@ -40,12 +42,13 @@ export class Exchange {
     if (!attach) throw new ProviderError('INVALID', 'the first frame holds no Attach');
     const session = this.#sessions.get(attach.session);
     if (!session) throw new ProviderError('CLOSED', 'there is no such session, or no longer; open another one');
-    session.attach(attach.token);
+    session.attach(attach.token, () => this.#stream.end());
     this.#session = session;
     this.#stream.write({ replies: [] });
   }
 
   #refuse(e) {
+    this.#refused = true;
     this.#stream.write({ end: toMessage(e) });
     this.#stream.end();
   }

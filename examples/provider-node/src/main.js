@@ -11,7 +11,9 @@ Other uses:
   ${command} --listen unix:///PATH [URL]     serve as a sidecar, for the URL unless a host names another
 `;
 
-const DRAIN = 5000; // milliseconds
+// Milliseconds for what is under way, and for the last answers, to end.
+const DRAIN = 5000;
+const LAST_ANSWERS = 500;
 
 /** Ends the process once, when what is under way is done. */
 function makeShutdown(parts) {
@@ -20,11 +22,18 @@ function makeShutdown(parts) {
     log.info('the plugin ends', { reason });
     setTimeout(() => process.exit(1), DRAIN).unref();
     await parts.service.close();
-    parts.server.forceShutdown();
+    await stop(parts.server);
     if (parts.socket) fs.rmSync(parts.socket, { force: true });
     process.exit(0);
   };
   return (reason) => (running ??= shutdown(reason));
+}
+
+function stop(server) {
+  return new Promise((resolve) => {
+    server.tryShutdown(resolve);
+    setTimeout(resolve, LAST_ANSWERS).unref();
+  });
 }
 
 function make(url, hostLost) {
@@ -43,7 +52,8 @@ async function serveHost() {
   parts.socket = await handshake(parts.server, process.env);
   // A pipe that the host holds: it ends with the host, also if that is killed
   // before it has opened the Lifetime stream.
-  if (fs.fstatSync(0).isFIFO()) process.stdin.resume().on('end', () => shutdown('the host is gone'));
+  const stdin = fs.fstatSync(0);
+  if (stdin.isFIFO() || stdin.isSocket()) process.stdin.resume().on('end', () => shutdown('the host is gone'));
 }
 
 /** Serves any hosts, which come and go. */

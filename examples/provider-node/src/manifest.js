@@ -22,6 +22,5 @@ export const manifest = {
   name,
   command,
   protocols,
-  env: ['PATH'], // where node is found
   schemes: [{ name: 'lmdb', help: 'an LMDB database in a local folder: lmdb:///path/of/folder', settings }],
 };

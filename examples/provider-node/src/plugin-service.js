@@ -22,6 +22,7 @@ const grpcCodes = {
 export class PluginService {
   #sessions = new Map();
   #nextSession = 1;
+  #lifetimes = new Set();
   #url;
   #hostLost;
 
@@ -65,16 +66,21 @@ export class PluginService {
   }
 
   #lifetime(stream) {
+    this.#lifetimes.add(stream);
     stream.write({});
-    stream.on('data', () => {});
-    stream.on('end', () => stream.end());
-    stream.on('close', () => this.#hostLost());
-    stream.on('cancelled', () => this.#hostLost());
+    stream.resume();
+    for (const event of ['end', 'close', 'cancelled']) stream.on(event, () => this.#lifetimeEnded(stream));
   }
 
-  /** Closes all sessions. */
+  #lifetimeEnded(stream) {
+    if (this.#lifetimes.delete(stream)) this.#hostLost();
+    stream.end();
+  }
+
+  /** Closes all sessions, and tells the hosts that the plugin ends. */
   async close() {
     await Promise.all([...this.#sessions.values()].map((session) => session.close()));
+    for (const stream of this.#lifetimes) stream.end();
   }
 }
 

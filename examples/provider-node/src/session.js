@@ -1,4 +1,5 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CallContext, ended } from './call-context.js';
 import { carryOut } from './calls.js';
 import { asProviderError, ProviderError, toMessage } from './errors.js';
@@ -12,12 +13,13 @@ export class Session {
   token = randomBytes(32);
   #provider;
   #closed;
-  #attached = false;
+  #endPlane = null;
   #unattached;
   #nextHandle = 1;
   /** Handles: what each names, what it was opened from, the calls on it. */
   #handles = new Map();
   #calls = new Map();
+  #running = new Set();
   #waits = new Set();
   #closing = null;
 
@@ -49,13 +51,17 @@ export class Session {
     }
   }
 
-  /** Throws unless the token is the session's, and nobody has shown it before. */
-  attach(token) {
+  /**
+   * Throws unless the token is the session's, and nobody has shown it before.
+   * @param {Buffer} token
+   * @param {() => void} end ends the data plane
+   */
+  attach(token, end) {
     if (token.length !== this.token.length || !timingSafeEqual(token, this.token)) {
       throw new ProviderError('PERMISSION_DENIED', 'the token is not that of the session');
     }
-    if (this.#attached || this.#closing) throw new ProviderError('CLOSED', 'the session is closed, or has its data plane already; open another one');
-    this.#attached = true;
+    if (this.#endPlane || this.#closing) throw new ProviderError('CLOSED', 'the session is closed, or has its data plane already; open another one');
+    this.#endPlane = end;
     clearTimeout(this.#unattached);
   }
 
@@ -64,7 +70,14 @@ export class Session {
    * @param {object} call a message Call
    * @returns {Promise<object>} a message Reply
    */
-  async call(call) {
+  call(call) {
+    const running = this.#call(call);
+    this.#running.add(running);
+    running.finally(() => this.#running.delete(running));
+    return running;
+  }
+
+  async #call(call) {
     const ctx = new CallContext(call.timeout_nanos);
     const on = this.#handles.get(call.handle);
     this.#calls.set(call.id, ctx);
@@ -116,7 +129,7 @@ export class Session {
     found.target.close?.();
   }
 
-  /** Ends all calls and closes everything; returns when that is done. */
+  /** Ends all calls and closes everything; returns when that is done, and the replies are on their way. */
   close() {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -128,6 +141,9 @@ export class Session {
     for (const [handle, { target }] of this.#handles) {
       if (handle !== 0) target.close?.();
     }
+    await Promise.all(this.#running);
+    await nextTurn();
+    this.#endPlane?.();
     this.#handles.clear();
     this.#closed();
     await this.#provider.close();

@@ -17,7 +17,8 @@ const claims = [
 
 const MILLISECOND = 1e6;
 
-const limits = {
+/** What the host checks before it sends anything; a message Limits. */
+export const limits = {
   max_key_bytes: 1024, // LMDB takes 1978 here, of which a few are used
   max_value_bytes: 4 << 20,
   max_txn_ops: 200,

@@ -1,4 +1,5 @@
 import { asProviderError, ProviderError } from '../errors.js';
+import { limits } from './description.js';
 
 /** @param {number} revision @returns {Buffer} as the protocol carries it */
 export const toBytes = (revision) => Buffer.from(String(revision));
@@ -39,9 +40,14 @@ const writes = {
 
 const removes = (op) => op.kind === 'KV_OP_KIND_DELETE' || op.kind === 'KV_OP_KIND_DELETE_IF';
 
-/** Refuses an operation that no host of this protocol makes. */
-export function checkKind(op, kinds = writes) {
-  if (!(op.kind in kinds)) throw new ProviderError('UNSUPPORTED', `an operation of the kind ${op.kind} is not known here`);
+const tooLong = (what, length, limit) => new ProviderError('TOO_LARGE', `the ${what} has ${length} bytes; the limit is ${limit}`);
+
+/** Refuses what a host does not send: LMDB would fail, and with it the writes of others. */
+function check({ kind, key, value }, kinds = writes) {
+  if (!(kind in kinds)) throw new ProviderError('UNSUPPORTED', `an operation of the kind ${kind} is not known here`);
+  if (key.length === 0) throw new ProviderError('INVALID', 'the key is empty');
+  if (key.length > limits.max_key_bytes) throw tooLong('key', key.length, limits.max_key_bytes);
+  if (value.length > limits.max_value_bytes) throw tooLong('value', value.length, limits.max_value_bytes);
 }
 
 function change(tx, store, op, found, revision) {
@@ -57,6 +63,7 @@ function change(tx, store, op, found, revision) {
  * @returns {object} a message KVResult
  */
 export function write(tx, store, op) {
+  check(op);
   let written = none;
   const found = tx.get(store, op.key);
   writes[op.kind](found, op);
@@ -90,6 +97,7 @@ export function writeEach(tx, store, ops) {
  * @returns {Buffer} the revision of what was written
  */
 export function applyTxn(tx, store, { conditions, writes: ops }) {
+  for (const op of ops) check(op, { KV_OP_KIND_PUT: 1, KV_OP_KIND_DELETE: 1 });
   const read = new Map();
   for (const { key } of [...conditions, ...ops]) read.set(key.toString('latin1'), tx.get(store, key));
   const found = (key) => read.get(key.toString('latin1'));

@@ -10,6 +10,7 @@ const NAMES = layout.nameKey('');
 export class Provider {
   #env;
   #release;
+  #closing = null;
   description;
 
   /** @param {{folder: string, history: number, historyBytes: number}} settings */
@@ -74,6 +75,7 @@ export class Provider {
   }
 
   close() {
-    return this.#release();
+    this.#closing ??= this.#release();
+    return this.#closing;
   }
 }

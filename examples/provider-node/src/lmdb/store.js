@@ -1,7 +1,7 @@
 import { CallContext, ended } from '../call-context.js';
 import { ProviderError, toMessage } from '../errors.js';
 import { list } from './listing.js';
-import { applyTxn, checkKind, notFound, toBytes, writeEach } from './operations.js';
+import { applyTxn, notFound, toBytes, writeEach } from './operations.js';
 import { Watcher } from './watcher.js';
 
 const READ = 'KV_OP_KIND_GET';
@@ -45,7 +45,7 @@ export class Store {
 
   async #write(ops, writes, results, ctx) {
     const chosen = writes.map((i) => ops[i]);
-    const limits = chosen.map((op) => (checkKind(op), new CallContext(op.timeout_nanos)));
+    const limits = chosen.map((op) => new CallContext(op.timeout_nanos));
     let written;
     try {
       written = await this.#transact((tx) => this.#inTime(tx, chosen, limits), bytesOf(chosen), ctx);
@@ -64,7 +64,6 @@ export class Store {
 
   /** Answers a KVTxn. @returns {Promise<Buffer>} the revision */
   txn(request, ctx) {
-    for (const op of request.writes) checkKind(op, { KV_OP_KIND_PUT: 1, KV_OP_KIND_DELETE: 1 });
     return this.#transact((tx) => applyTxn(tx, this.#id, request), bytesOf(request.writes), ctx);
   }
 

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { eventually, folder, forever, one, open, put, read, shown, watchOf, within } from './helpers.js';
+
+const program = fileURLToPath(new URL('writer-process.js', import.meta.url));
+
+/** Starts a process that writes to the folder; what it printed is in acked(). */
+function writerProcess(t, at) {
+  const child = spawn(process.execPath, [program, at], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.on('data', (part) => (text += part));
+  t.after(() => child.kill('SIGKILL'));
+  return { child, acked: () => text.split('\n').slice(0, -1), ended: once(child, 'close') };
+}
+
+test('what was acknowledged before a kill is there, and another process goes on', async (t) => {
+  const at = folder(t);
+  const store = await (await open(t, at)).openStore('s', forever());
+  for (let round = 0; round < 3; round++) {
+    const { child, acked, ended } = writerProcess(t, at);
+    const watcher = watchOf(store);
+    const seen = new Set();
+    await eventually(async () => {
+      for (const event of await watcher.next(within(10_000))) seen.add(String(event.key));
+      await one(store, put('own', 'x'));
+      return acked().length > 100;
+    }, 'the other process writes');
+    child.kill('SIGKILL');
+    await ended;
+    await one(store, put('own', String(round)));
+    for (const key of acked()) assert.equal(await read(store, key), key);
+    assert.ok([...seen].some((key) => key !== 'own'), 'a watch sees what another process writes');
+  }
+});
+
+test('a watch that waits is woken by another process', async (t) => {
+  const at = folder(t);
+  const store = await (await open(t, at)).openStore('s', forever());
+  const waiting = watchOf(store).next(within(10_000));
+  writerProcess(t, at);
+  assert.match(shown(await waiting)[0], /^PUT \d+-0-0=/);
+});
