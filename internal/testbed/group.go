@@ -23,12 +23,22 @@ func startRedisServers(ctx context.Context, n int, optionsOf func(i int) []Redis
 	return servers, nil
 }
 
+// server is what the groups of servers have in common.
+type server interface {
+	comparable
+	Addr() string
+	Running() bool
+	Log() string
+	Close() error
+}
+
 // closeAll closes those that are not nil.
-func closeAll(servers []*RedisServer) error {
+func closeAll[S server](servers []S) error {
+	var none S
 	errs := make([]error, len(servers))
 	var wg sync.WaitGroup
 	for i, s := range servers {
-		if s != nil {
+		if s != none {
 			wg.Go(func() { errs[i] = s.Close() })
 		}
 	}
@@ -36,7 +46,7 @@ func closeAll(servers []*RedisServer) error {
 	return errors.Join(errs...)
 }
 
-func addrs(servers []*RedisServer) []string {
+func addrs[S server](servers []S) []string {
 	out := make([]string, len(servers))
 	for i, s := range servers {
 		out[i] = s.Addr()
@@ -45,17 +55,17 @@ func addrs(servers []*RedisServer) []string {
 }
 
 // serverAt is the server with an address.
-func serverAt(servers []*RedisServer, addr string) (*RedisServer, error) {
+func serverAt[S server](servers []S, addr string) (found S, err error) {
 	for _, s := range servers {
 		if s.Addr() == addr {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("no server of this group has the address %q", addr)
+	return found, fmt.Errorf("no server of this group has the address %q", addr)
 }
 
 // logs joins the logs of servers, each under its address.
-func logs(servers []*RedisServer) string {
+func logs[S server](servers []S) string {
 	var b strings.Builder
 	for _, s := range servers {
 		fmt.Fprintf(&b, "--- %s ---\n%s\n", s.Addr(), s.Log())
@@ -64,7 +74,7 @@ func logs(servers []*RedisServer) string {
 }
 
 // all succeeds when check does for every server that runs.
-func all(ctx context.Context, servers []*RedisServer, check func(context.Context, *RedisServer) error) error {
+func all[S server](ctx context.Context, servers []S, check func(context.Context, S) error) error {
 	for _, s := range servers {
 		if !s.Running() {
 			continue

@@ -1,0 +1,48 @@
+package testbed
+
+import (
+	"io"
+	"testing"
+)
+
+// Etcd starts one etcd for a test, which ends with it. See StartEtcd.
+func Etcd(tb testing.TB, opts ...EtcdOption) *EtcdServer {
+	tb.Helper()
+	s, err := StartEtcd(tb.Context(), opts...)
+	return started(tb, s, err)
+}
+
+// EtcdCluster starts an etcd cluster of n members for a test, which ends with
+// it. See StartEtcdCluster.
+func EtcdCluster(tb testing.TB, n int, opts ...EtcdOption) *EtcdGroup {
+	tb.Helper()
+	g, err := StartEtcdCluster(tb.Context(), n, opts...)
+	return started(tb, g, err)
+}
+
+// NATS starts one nats-server with JetStream for a test, which ends with it.
+// See StartNATS.
+func NATS(tb testing.TB, opts ...NATSOption) *NATSServer {
+	tb.Helper()
+	s, err := StartNATS(tb.Context(), opts...)
+	return started(tb, s, err)
+}
+
+// NATSCluster starts a cluster of n nats-servers for a test, which ends with
+// it. See StartNATSCluster.
+func NATSCluster(tb testing.TB, n int, opts ...NATSOption) *NATSGroup {
+	tb.Helper()
+	g, err := StartNATSCluster(tb.Context(), n, opts...)
+	return started(tb, g, err)
+}
+
+// started stops the test when a server could not be started, and closes it at
+// the test's end.
+func started[S io.Closer](tb testing.TB, s S, err error) S {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cleanup(tb, s)
+	return s
+}
