@@ -20,6 +20,7 @@ type Group[Op, Res any] struct {
 	ctx  context.Context // of calls that serve several callers
 	stop context.CancelFunc
 
+	spare   sync.Pool // of waiters that nobody else knows any more
 	mu      sync.Mutex
 	running int
 	queue   []*waiter[Op, Res]
@@ -97,15 +98,26 @@ func (g *Group[Op, Res]) enter(ctx context.Context, op Op) (*waiter[Op, Res], er
 		g.running++
 		return nil, nil
 	}
-	w := &waiter[Op, Res]{op: op, answer: make(chan Res, 1)}
+	w := g.waiter()
+	w.op, w.taken = op, false
 	w.deadline, _ = ctx.Deadline()
 	g.queue = append(g.queue, w)
 	return w, nil
 }
 
+func (g *Group[Op, Res]) waiter() *waiter[Op, Res] {
+	if w, ok := g.spare.Get().(*waiter[Op, Res]); ok {
+		return w
+	}
+	return &waiter[Op, Res]{answer: make(chan Res, 1)}
+}
+
 func (g *Group[Op, Res]) await(ctx context.Context, w *waiter[Op, Res]) (Res, error) {
 	select {
 	case r := <-w.answer:
+		var none Op
+		w.op = none
+		g.spare.Put(w)
 		return r, nil
 	case <-ctx.Done():
 	}

@@ -1,9 +1,34 @@
 // Package convert makes messages of the protocol of the structs of the driver
 // packages, and the other way round. What comes from a message shares its
-// memory with it.
+// memory with it, and a message that is made with what it is made of: it is for
+// being sent at once.
 package convert
 
-import "time"
+import (
+	"time"
+	"unsafe"
+)
+
+// messages makes a message of every element, all in one allocation.
+func messages[A, M any](in []A, set func(*M, A)) []*M {
+	if len(in) == 0 {
+		return nil
+	}
+	all, out := make([]M, len(in)), make([]*M, len(in))
+	for i, a := range in {
+		out[i] = &all[i]
+		set(out[i], a)
+	}
+	return out
+}
+
+// raw returns the bytes of a string, which must not be changed.
+func raw[S ~string](s S) []byte {
+	if s == "" {
+		return nil
+	}
+	return unsafe.Slice(unsafe.StringData(string(s)), len(s))
+}
 
 // each applies f to every element.
 func each[A, B any](in []A, f func(A) B) []B {

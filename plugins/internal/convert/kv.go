@@ -8,13 +8,11 @@ import (
 )
 
 // FromOps returns the messages for operations.
-func FromOps(ops []driver.Op) []*pluginpb.KVOp { return each(ops, fromOp) }
-
-func fromOp(op driver.Op) *pluginpb.KVOp {
-	return &pluginpb.KVOp{
-		Kind: pluginpb.KVOpKind(op.Kind), Key: []byte(op.Key), Value: op.Value, Revision: []byte(op.Revision),
-		TtlNanos: int64(op.TTL), TimeoutNanos: until(op.Deadline),
-	}
+func FromOps(ops []driver.Op) []*pluginpb.KVOp {
+	return messages(ops, func(m *pluginpb.KVOp, op driver.Op) {
+		m.Kind, m.Key, m.Value, m.Revision = pluginpb.KVOpKind(op.Kind), raw(op.Key), op.Value, raw(op.Revision)
+		m.TtlNanos, m.TimeoutNanos = int64(op.TTL), until(op.Deadline)
+	})
 }
 
 // ToOps returns the operations of messages.
@@ -29,8 +27,8 @@ func toOp(op *pluginpb.KVOp) driver.Op {
 
 // FromResults returns the message for results.
 func FromResults(rs []driver.Result) *pluginpb.KVResults {
-	return &pluginpb.KVResults{Results: each(rs, func(r driver.Result) *pluginpb.KVResult {
-		return &pluginpb.KVResult{Value: r.Value, Revision: []byte(r.Revision), Error: FromError(r.Err)}
+	return &pluginpb.KVResults{Results: messages(rs, func(m *pluginpb.KVResult, r driver.Result) {
+		m.Value, m.Revision, m.Error = r.Value, raw(r.Revision), FromError(r.Err)
 	})}
 }
 
@@ -44,8 +42,8 @@ func ToResults(rs *pluginpb.KVResults) []driver.Result {
 // FromTxn returns the message for a transaction.
 func FromTxn(t driver.Txn) *pluginpb.KVTxn {
 	return &pluginpb.KVTxn{
-		Conditions: each(t.Conditions, func(c driver.Condition) *pluginpb.KVCondition {
-			return &pluginpb.KVCondition{Key: []byte(c.Key), Revision: []byte(c.Revision)}
+		Conditions: messages(t.Conditions, func(m *pluginpb.KVCondition, c driver.Condition) {
+			m.Key, m.Revision = raw(c.Key), raw(c.Revision)
 		}),
 		Writes: FromOps(t.Writes),
 	}
@@ -64,10 +62,10 @@ func ToTxn(t *pluginpb.KVTxn) driver.Txn {
 // FromPage returns the message for a page.
 func FromPage(p driver.Page) *pluginpb.KVPage {
 	return &pluginpb.KVPage{
-		Entries: each(p.Entries, func(e driver.Entry) *pluginpb.KVEntry {
-			return &pluginpb.KVEntry{Key: []byte(e.Key), Value: e.Value, Revision: []byte(e.Revision)}
+		Entries: messages(p.Entries, func(m *pluginpb.KVEntry, e driver.Entry) {
+			m.Key, m.Value, m.Revision = raw(e.Key), e.Value, raw(e.Revision)
 		}),
-		Token: []byte(p.Token), Revision: []byte(p.Revision),
+		Token: raw(p.Token), Revision: raw(p.Revision),
 	}
 }
 
@@ -83,8 +81,8 @@ func ToPage(p *pluginpb.KVPage) driver.Page {
 
 // FromEvents returns the message for events.
 func FromEvents(events []driver.Event) *pluginpb.KVEvents {
-	return &pluginpb.KVEvents{Events: each(events, func(e driver.Event) *pluginpb.KVEvent {
-		return &pluginpb.KVEvent{Kind: pluginpb.KVEventKind(e.Kind), Key: []byte(e.Key), Value: e.Value, Revision: []byte(e.Revision)}
+	return &pluginpb.KVEvents{Events: messages(events, func(m *pluginpb.KVEvent, e driver.Event) {
+		m.Kind, m.Key, m.Value, m.Revision = pluginpb.KVEventKind(e.Kind), raw(e.Key), e.Value, raw(e.Revision)
 	})}
 }
 

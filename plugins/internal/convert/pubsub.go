@@ -40,8 +40,8 @@ func toTime(nanos int64) time.Time {
 
 // FromMessages returns the message for messages to publish.
 func FromMessages(msgs []driver.Message) *pluginpb.PubSubSend {
-	return &pluginpb.PubSubSend{Messages: each(msgs, func(m driver.Message) *pluginpb.PubSubMessage {
-		return &pluginpb.PubSubMessage{Id: m.ID, Key: m.Key, Body: m.Body, Metadata: m.Metadata, TimeoutNanos: until(m.Deadline)}
+	return &pluginpb.PubSubSend{Messages: messages(msgs, func(to *pluginpb.PubSubMessage, m driver.Message) {
+		to.Id, to.Key, to.Body, to.Metadata, to.TimeoutNanos = m.ID, m.Key, m.Body, m.Metadata, until(m.Deadline)
 	})}
 }
 
@@ -54,8 +54,8 @@ func ToMessages(s *pluginpb.PubSubSend) []driver.Message {
 
 // FromSendResults returns the message for the results of a Send.
 func FromSendResults(rs []driver.SendResult) *pluginpb.PubSubSendResults {
-	return &pluginpb.PubSubSendResults{Results: each(rs, func(r driver.SendResult) *pluginpb.PubSubSendResult {
-		return &pluginpb.PubSubSendResult{Id: r.ID, Position: []byte(r.Position), Duplicate: r.Duplicate, Error: FromError(r.Err)}
+	return &pluginpb.PubSubSendResults{Results: messages(rs, func(m *pluginpb.PubSubSendResult, r driver.SendResult) {
+		m.Id, m.Position, m.Duplicate, m.Error = r.ID, raw(r.Position), r.Duplicate, FromError(r.Err)
 	})}
 }
 
@@ -68,11 +68,9 @@ func ToSendResults(rs *pluginpb.PubSubSendResults) []driver.SendResult {
 
 // FromDeliveries returns the message for deliveries.
 func FromDeliveries(ds []driver.Delivery) *pluginpb.PubSubDeliveries {
-	return &pluginpb.PubSubDeliveries{Deliveries: each(ds, func(d driver.Delivery) *pluginpb.PubSubDelivery {
-		return &pluginpb.PubSubDelivery{
-			Id: d.ID, Key: d.Key, Body: d.Body, Metadata: d.Metadata, TimeUnixNanos: fromTime(d.Time),
-			Token: []byte(d.Token), Attempt: int64(d.Attempt), Position: []byte(d.Position),
-		}
+	return &pluginpb.PubSubDeliveries{Deliveries: messages(ds, func(m *pluginpb.PubSubDelivery, d driver.Delivery) {
+		m.Id, m.Key, m.Body, m.Metadata, m.TimeUnixNanos = d.ID, d.Key, d.Body, d.Metadata, fromTime(d.Time)
+		m.Token, m.Attempt, m.Position = raw(d.Token), int64(d.Attempt), raw(d.Position)
 	})}
 }
 
@@ -88,8 +86,8 @@ func ToDeliveries(ds *pluginpb.PubSubDeliveries) []driver.Delivery {
 
 // FromSettlements returns the message for settlements.
 func FromSettlements(s []driver.Settlement) *pluginpb.PubSubSettle {
-	return &pluginpb.PubSubSettle{Settlements: each(s, func(s driver.Settlement) *pluginpb.PubSubSettlement {
-		return &pluginpb.PubSubSettlement{Token: []byte(s.Token), Kind: pluginpb.PubSubSettleKind(s.Kind), DelayNanos: int64(s.Delay)}
+	return &pluginpb.PubSubSettle{Settlements: messages(s, func(m *pluginpb.PubSubSettlement, s driver.Settlement) {
+		m.Token, m.Kind, m.DelayNanos = raw(s.Token), pluginpb.PubSubSettleKind(s.Kind), int64(s.Delay)
 	})}
 }
 

@@ -19,11 +19,9 @@ func ToCall(c *pluginpb.RPCStart) driver.Call {
 
 // FromFrames returns the messages for frames.
 func FromFrames(fs []driver.Frame) []*pluginpb.RPCFrame {
-	return each(fs, func(f driver.Frame) *pluginpb.RPCFrame {
-		return &pluginpb.RPCFrame{
-			Kind: pluginpb.RPCFrameKind(f.Kind), Metadata: fromFields(f.Metadata), Payload: f.Payload,
-			Status: fromStatus(f.Status), Credit: int64(f.Credit),
-		}
+	return messages(fs, func(m *pluginpb.RPCFrame, f driver.Frame) {
+		m.Kind, m.Metadata, m.Payload = pluginpb.RPCFrameKind(f.Kind), fromFields(f.Metadata), f.Payload
+		m.Status, m.Credit = fromStatus(f.Status), int64(f.Credit)
 	})
 }
 
@@ -46,7 +44,7 @@ func fromStatus(s driver.Status) *pluginpb.RPCStatus {
 }
 
 func fromFields(fs []driver.Field) []*pluginpb.RPCField {
-	return each(fs, func(f driver.Field) *pluginpb.RPCField { return &pluginpb.RPCField{Name: f.Name, Value: f.Value} })
+	return messages(fs, func(m *pluginpb.RPCField, f driver.Field) { m.Name, m.Value = f.Name, f.Value })
 }
 
 func toFields(fs []*pluginpb.RPCField) []driver.Field {

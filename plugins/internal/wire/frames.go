@@ -70,9 +70,10 @@ func (f *frames) writeQuickly(b []byte) (rest func() error, err error) {
 	}, nil
 }
 
-// read reads a message. After an error with os.ErrDeadlineExceeded it may be
-// called again and goes on where it was.
-func (f *frames) read(m message) error {
+// read reads a message, with unmarshal, which gets bytes that are overwritten
+// after it. After an error with os.ErrDeadlineExceeded it may be called again
+// and goes on where it was.
+func (f *frames) read(unmarshal func([]byte) error) error {
 	if err := f.fill(prefix); err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (f *frames) read(m message) error {
 	if err := f.fill(prefix + int(size)); err != nil {
 		return err
 	}
-	err := m.UnmarshalVT(f.in[prefix : prefix+size])
+	err := unmarshal(f.in[prefix : prefix+size])
 	f.in = f.in[prefix+size:]
 	if len(f.in) == 0 && cap(f.buf) > keepBuffer {
 		f.buf, f.in = nil, nil

@@ -84,7 +84,7 @@ func (c *socketConn) Send(f *pluginpb.ExchangeRequest) (func() error, error) {
 
 func (c *socketConn) Recv() (*pluginpb.ExchangeResponse, error) {
 	var f pluginpb.ExchangeResponse
-	return &f, c.read(&f)
+	return &f, c.read(f.UnmarshalVT)
 }
 
 func (c *socketConn) Interrupt() bool {

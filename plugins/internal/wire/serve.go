@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,10 @@ func (c *pluginSocket) Recv() (*pluginpb.ExchangeRequest, error) {
 		c.first = 0
 	}
 	var f pluginpb.ExchangeRequest
-	return &f, c.read(&f)
+	return &f, c.read(func(b []byte) error {
+		// Calls share one copy of the frame: drivers keep none of their bytes.
+		return f.UnmarshalVTUnsafe(bytes.Clone(b))
+	})
 }
 
 // StreamConn returns the plugin's end of an Exchange stream.

@@ -269,7 +269,7 @@ func readAll[M message](c *chunks, fresh func() M) (all []M, err error) {
 	f := frames{conn: c}
 	for {
 		m := fresh()
-		switch err := f.read(m); {
+		switch err := f.read(m.UnmarshalVT); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		case errors.Is(err, io.EOF):
 			return all, nil

@@ -1,0 +1,47 @@
+package plugins_test
+
+import (
+	"context"
+	"testing"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/plugins"
+	"fairlead.dev/providers"
+)
+
+// BenchmarkLoopback shows what the way through a plugin costs beside the
+// change of processes, in time of all processors and in allocations for a call.
+func BenchmarkLoopback(b *testing.B) {
+	for _, over := range []plugins.Transport{plugins.Frames, plugins.Stream} {
+		b.Run(string(over), func(b *testing.B) {
+			ctx := context.Background()
+			direct, err := providers.Open(ctx, "mem://")
+			if err != nil {
+				b.Fatal(err)
+			}
+			p, err := plugins.Loopback(ctx, direct, over)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer p.Close(ctx)
+			s, err := kv.Open(ctx, p, "bench")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close(ctx)
+			if _, err := s.Put(ctx, "k", make([]byte, 256)); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := s.Get(ctx, "k"); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
