@@ -204,7 +204,9 @@ func (s *supervisor) live(ctx, patience context.Context) error {
 	if err == nil {
 		patience, cancel := context.WithTimeout(patience, drainTimeout)
 		defer cancel()
-		err = p.Stop(patience)
+		if err = p.Stop(patience); p.State() != "exit status 0" {
+			s.log.Warn("a plugin did not end well", "plugin", s.name, "state", p.State())
+		}
 	} else {
 		err = errors.Join(err, p.Kill())
 	}

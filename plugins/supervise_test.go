@@ -2,7 +2,6 @@ package plugins_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -170,7 +169,7 @@ func writeManifest(t testing.TB, dir string, m plugins.Manifest) {
 
 func TestCrashLoop(t *testing.T) {
 	dir := script(t, "echo out of luck >&2; exit 7")
-	var log bytes.Buffer
+	var log lockedBuffer
 	h := newHost(t, plugins.WithFolders(dir), plugins.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
 		plugins.WithRestart(plugins.RestartPolicy{
 			MinPause: time.Millisecond, MaxPause: 2 * time.Millisecond,
@@ -221,11 +220,23 @@ func TestARefusedBinaryIsNotTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.Open(t.Context(), "plugin+mem://")
-	if !errors.Is(err, providers.PermissionDenied) || !strings.Contains(err.Error(), "the checksum of") {
+	if providers.CodeOf(err) != providers.PermissionDenied || !strings.Contains(err.Error(), "the checksum of") {
 		t.Fatalf("got %v, want PermissionDenied for the checksum", err)
 	}
 	if s := h.Status()[0]; s.Generation != 0 {
 		t.Errorf("it was started: %+v", s)
+	}
+}
+
+// A plugin ends by itself when its host closes it.
+func TestAPluginEndsWell(t *testing.T) {
+	var log lockedBuffer
+	h := newHost(t, plugins.WithFolders(installed(t, "memory")), plugins.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	if err := open(t, h, "plugin+mem://").Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "did not end well") {
+		t.Error(log.String())
 	}
 }
 

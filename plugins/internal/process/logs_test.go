@@ -31,6 +31,9 @@ func FuzzLogger(f *testing.F) {
 			}
 		}
 		for _, line := range l.tail.lines() {
+			if strings.ContainsFunc(line, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }) {
+				t.Errorf("the tail has %q", line)
+			}
 			if len(line) > maxTailBytes+40 {
 				t.Errorf("a line of the tail has %d bytes", len(line))
 			}

@@ -46,7 +46,7 @@ var roles = map[string]func(){
 			pluginpb.RegisterPluginServiceServer(r, lifetime{lost: func() {}})
 		}, end)
 	},
-	"slow":      func() { servePlugin(func() { time.Sleep(300 * time.Millisecond); fmt.Fprintln(os.Stderr, "drained") }) },
+	"slow": func() { servePlugin(func() { time.Sleep(300 * time.Millisecond); fmt.Fprintln(os.Stderr, "drained") }) },
 }
 
 func TestMain(m *testing.M) {
