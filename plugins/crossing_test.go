@@ -1,0 +1,147 @@
+package plugins_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/plugins"
+	"fairlead.dev/providers"
+)
+
+// observer is a provider whose store tells what reaches it.
+type observer struct {
+	*providers.Live
+	contexts chan context.Context
+	ended    chan error
+}
+
+func newObserver() *observer {
+	return &observer{
+		Live: providers.NewLive(providers.Description{
+			Provider: "observer",
+			Facets:   []providers.FacetDescription{{Facet: providers.KV, Limits: providers.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20}}},
+		}),
+		contexts: make(chan context.Context, 10), ended: make(chan error, 10),
+	}
+}
+
+func (o *observer) Close(context.Context) error {
+	o.Shut()
+	return nil
+}
+
+func (o *observer) OpenStore(context.Context, kvdriver.StoreConfig) (kvdriver.Store, error) {
+	return observed{o: o}, nil
+}
+func (o *observer) Stores(context.Context, string) ([]string, error) { return nil, nil }
+func (o *observer) DeleteStore(context.Context, string) error        { panic("this driver panics") }
+
+type observed struct {
+	kvdriver.Store
+	o *observer
+}
+
+// Do waits for the end of its context where the key is "wait".
+func (s observed) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result {
+	s.o.contexts <- ctx
+	if ops[0].Key != "wait" {
+		return make([]kvdriver.Result, len(ops))
+	}
+	<-ctx.Done()
+	s.o.ended <- ctx.Err()
+	results := make([]kvdriver.Result, len(ops))
+	for i := range results {
+		results[i].Err = providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	}
+	return results
+}
+func (s observed) Close(context.Context) error { return nil }
+
+// observing opens a store of an observer through a loopback.
+func observing(t *testing.T, over plugins.Transport) (*observer, providers.Provider, kvdriver.Store) {
+	o := newObserver()
+	p, err := plugins.Loopback(t.Context(), o, over)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	s, err := p.(kvdriver.Provider).OpenStore(t.Context(), kvdriver.StoreConfig{Name: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, p, s
+}
+
+func overBoth(t *testing.T, test func(t *testing.T, over plugins.Transport)) {
+	for _, over := range []plugins.Transport{plugins.Frames, plugins.Stream} {
+		t.Run(string(over), func(t *testing.T) { test(t, over) })
+	}
+}
+
+func get(key string) []kvdriver.Op { return []kvdriver.Op{{Kind: kvdriver.OpGet, Key: key}} }
+
+// TestTraceContextCrosses shows that the driver's spans belong to the caller's
+// trace.
+func TestTraceContextCrosses(t *testing.T) {
+	overBoth(t, func(t *testing.T, over plugins.Transport) {
+		o, _, s := observing(t, over)
+		state, err := trace.ParseTraceState("vendor=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		caller := trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4, 5}, TraceFlags: trace.FlagsSampled, TraceState: state,
+		})
+		s.Do(trace.ContextWithSpanContext(t.Context(), caller), get("k"))
+		got := trace.SpanContextFromContext(<-o.contexts)
+		if !got.IsRemote() || got.TraceID() != caller.TraceID() || got.SpanID() != caller.SpanID() ||
+			!got.IsSampled() || got.TraceState().String() != "vendor=1" {
+			t.Errorf("the driver sees %+v, the caller sent %+v", got, caller)
+		}
+		s.Do(t.Context(), get("k"))
+		if got := trace.SpanContextFromContext(<-o.contexts); got.IsValid() {
+			t.Errorf("without a trace the driver sees %+v", got)
+		}
+	})
+}
+
+// TestDeadlineAndCancellationCross shows that the driver learns how long its
+// caller waits, and that it does no more.
+func TestDeadlineAndCancellationCross(t *testing.T) {
+	overBoth(t, func(t *testing.T, over plugins.Transport) {
+		o, _, s := observing(t, over)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		s.Do(ctx, get("k"))
+		if deadline, ok := (<-o.contexts).Deadline(); !ok || time.Until(deadline) > time.Hour+time.Minute || time.Until(deadline) < 50*time.Minute {
+			t.Errorf("the driver sees the deadline %v, %v, which is in an hour", deadline, ok)
+		}
+		waiting := make(chan error, 1)
+		go func() { waiting <- s.Do(ctx, get("wait"))[0].Err }()
+		<-o.contexts
+		cancel()
+		if err := <-o.ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the driver's context ended with %v", err)
+		}
+		if err := <-waiting; providers.CodeOf(err) != providers.Canceled {
+			t.Errorf("the caller got %v", err)
+		}
+	})
+}
+
+// TestPanicOfADriver shows that it fails its call alone.
+func TestPanicOfADriver(t *testing.T) {
+	overBoth(t, func(t *testing.T, over plugins.Transport) {
+		_, p, s := observing(t, over)
+		if err := p.(kvdriver.Provider).DeleteStore(t.Context(), "s"); providers.CodeOf(err) != providers.Internal {
+			t.Errorf("a call whose driver panics: %v", err)
+		}
+		if err := s.Do(t.Context(), get("k"))[0].Err; err != nil {
+			t.Errorf("the call after it: %v", err)
+		}
+	})
+}
