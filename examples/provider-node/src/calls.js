@@ -53,7 +53,7 @@ const kinds = new Map([[Provider, onProvider], [Store, onStore], [Watcher, onWat
  */
 export async function carryOut(call, session, ctx) {
   if (call.body === 'close_handle') {
-    await session.closeHandle(call.handle);
+    session.closeHandle(call.handle);
     return {};
   }
   const target = session.get(call.handle);

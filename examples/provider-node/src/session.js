@@ -16,7 +16,7 @@ export class Session {
   #endPlane = null;
   #unattached;
   #nextHandle = 1;
-  /** Handles: what each names, what it was opened from, the calls on it. */
+  /** Handles: what each names, and what it was opened from. */
   #handles = new Map();
   #calls = new Map();
   #running = new Set();
@@ -32,7 +32,7 @@ export class Session {
     this.id = id;
     this.#provider = provider;
     this.#closed = closed;
-    this.#handles.set(0, { target: provider, parent: null, calls: new Set() });
+    this.#handles.set(0, { target: provider, parent: null });
     this.#unattached = setTimeout(() => this.close(), ATTACH_WITHIN).unref();
   }
 
@@ -79,9 +79,7 @@ export class Session {
 
   async #call(call) {
     const ctx = new CallContext(call.timeout_nanos);
-    const on = this.#handles.get(call.handle);
     this.#calls.set(call.id, ctx);
-    on?.calls.add(ctx);
     try {
       if (this.#closing) throw ended('CLOSED');
       return { id: call.id, ...(await carryOut(call, this, ctx)) };
@@ -90,7 +88,6 @@ export class Session {
       return { id: call.id, error: toMessage(e) };
     } finally {
       this.#calls.delete(call.id);
-      on?.calls.delete(ctx);
     }
   }
 
@@ -106,7 +103,7 @@ export class Session {
       throw ended('CLOSED');
     }
     const handle = this.#nextHandle++;
-    this.#handles.set(handle, { target, parent, calls: new Set() });
+    this.#handles.set(handle, { target, parent });
     return handle;
   }
 
@@ -116,16 +113,17 @@ export class Session {
     return found.target;
   }
 
-  /** Closes a handle with all that was opened from it; no error if there is none. */
-  async closeHandle(handle) {
-    if (handle === 0) return this.close();
+  /**
+   * Closes a handle with all that was opened from it; no error if there is
+   * none. A write that is under way on a store ends with its answer.
+   */
+  closeHandle(handle) {
     const found = this.#handles.get(handle);
     if (!found) return;
     for (const [child, { parent }] of [...this.#handles]) {
-      if (parent === handle) await this.closeHandle(child);
+      if (parent === handle) this.closeHandle(child);
     }
     this.#handles.delete(handle);
-    for (const ctx of found.calls) ctx.end('CLOSED');
     found.target.close?.();
   }
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { eventually, folder, forever, one, open, put, read, shown, watchOf, within } from './helpers.js';
 
 const program = fileURLToPath(new URL('writer-process.js', import.meta.url));
+const putProgram = fileURLToPath(new URL('put-process.js', import.meta.url));
 
 /** Starts a process that writes to the folder; what it printed is in acked(). */
 function writerProcess(t, at) {
@@ -42,4 +43,28 @@ test('a watch that waits is woken by another process', async (t) => {
   const waiting = watchOf(store).next(within(10_000));
   writerProcess(t, at);
   assert.match(shown(await waiting)[0], /^PUT \d+-0-0=/);
+});
+
+/** Puts a key in another process, and returns when that has ended. */
+const putElsewhere = (at, ...args) => execFileSync(process.execPath, [putProgram, at, ...args]);
+
+test('a read sees what another process wrote before it began', async (t) => {
+  const at = folder(t);
+  const store = await (await open(t, at)).openStore('s', forever());
+  await one(store, put('k', 'before'));
+  const before = read(store, 'k');
+  putElsewhere(at, 'k', 'after'); // in the same turn of this process
+  const after = read(store, 'k');
+  assert.deepEqual(await Promise.all([before, after]), ['before', 'after']);
+});
+
+test('a time to live that a process set which has ended, ends', async (t) => {
+  const at = folder(t);
+  const store = await (await open(t, at)).openStore('s', forever());
+  await new Promise((resolve) => setTimeout(resolve, 50)); // until the first look for deadlines is over
+  const watcher = watchOf(store);
+  putElsewhere(at, 'k', 'v', String(400e6));
+  const events = [];
+  while (events.length < 2) events.push(...(await watcher.next(within(10_000))));
+  assert.deepEqual(shown(events), ['PUT k=v', 'EXPIRE k']);
 });

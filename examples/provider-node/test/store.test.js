@@ -114,10 +114,24 @@ test('a watcher that waits ends with its caller and with its handle, and loses n
   await assert.rejects(waiting, refuses('CLOSED'));
 });
 
+test('a deadline that holds no longer is forgotten', async (t) => {
+  const at = folder(t);
+  const store = await (await open(t, at)).openStore('s', forever());
+  for (let i = 0; i < 5; i++) await one(store, put('k', '', { ttl_nanos: 3600e9 + i * 1e9 }));
+  const { env, release } = await acquire(at, {});
+  env.db.fresh();
+  assert.equal(env.db.deadlines.getKeysCount(), 1);
+  await one(store, remove('k'));
+  env.db.fresh();
+  assert.equal(env.db.deadlines.getKeysCount(), 0);
+  await release();
+});
+
 test('the pages of a listing show one moment', async (t) => {
-  const store = await (await open(t, folder(t))).openStore('s', forever());
+  const provider = await open(t, folder(t));
+  const store = await provider.openStore('s', forever());
   for (const key of ['a', 'b', 'c', 'd']) await one(store, put(key, '1'));
-  const list = (token, limit = 2) => store.list({ prefix: Buffer.alloc(0), token, limit }, forever());
+  const list = (token, of = store) => of.list({ prefix: Buffer.alloc(0), token, limit: 2 }, forever());
   const first = list(Buffer.alloc(0));
   await one(store, remove('c'));
   await one(store, put('d', '2'));
@@ -126,6 +140,8 @@ test('the pages of a listing show one moment', async (t) => {
   assert.deepEqual([...first.entries, ...second.entries].map(({ key, value }) => `${key}=${value}`), ['a=1', 'b=1', 'c=1', 'd=1']);
   assert.equal(second.token, undefined);
   assert.throws(() => list(Buffer.from('garbage')), refuses('INVALID'));
+  const other = await provider.openStore('other', forever());
+  assert.throws(() => list(first.token, other), refuses('INVALID'));
   const foreign = Buffer.from(first.token);
   foreign[5] ^= 1; // of another process
   assert.throws(() => list(foreign), refuses('COMPACTED'));

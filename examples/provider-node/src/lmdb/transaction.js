@@ -135,17 +135,15 @@ export class Transaction {
     }
   }
 
-  // Changes of one revision are dropped together, those of this transaction
-  // not at all.
+  // Those of this transaction stay, so that there is a history at all.
   #trim(store, state) {
     const excess = () => state.count > this.#limits.changes || state.bytes > this.#limits.bytes;
     if (!excess()) return;
     const range = { start: layout.storeKey(store), end: layout.changeKey(store, this.#began + 1, 0) };
     const dropped = [];
     for (const { key, value } of this.#db.changes.getRange(range)) {
-      const revision = layout.revisionOfChange(key);
-      if (revision !== state.first && !excess()) break;
-      state.first = revision;
+      if (!excess()) break;
+      state.first = layout.revisionOfChange(key);
       state.count--;
       state.bytes -= value.length;
       dropped.push(key);
