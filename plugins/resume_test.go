@@ -131,6 +131,9 @@ func TestVolatileIsAGap(t *testing.T) {
 	topic := must[*pubsub.Topic](t)(pubsub.Open(ctx, p, "t"))
 	sub := must[*pubsub.Subscription](t)(pubsub.Subscribe(ctx, p, "t", pubsub.Group("g")))
 	killed(t, h, p)
+	for range 3 { // the new store has revisions that the old one had
+		must[kv.Revision](t)(s.Put(ctx, "b", nil))
+	}
 	if _, err := w.Next(ctx); providers.CodeOf(err) != providers.Compacted {
 		t.Errorf("the watcher: %v", err)
 	}
