@@ -113,13 +113,27 @@ func (h *Host) folders() []string {
 // openIn opens a backend in a plugin, or in the process that a debugger runs in
 // its place.
 func (h *Host) openIn(ctx context.Context, plugin string, s providers.Settings) (providers.Provider, error) {
-	running, err := reattach(plugin)
+	debugged, err := reattach(plugin)
 	if err != nil {
 		return nil, err
 	}
-	if running != nil {
-		return running.open(ctx, func() *pluginpb.OpenRequest { return request(s) }, s.Logger)
+	var p *provider
+	if debugged != nil {
+		p, err = debugged.open(ctx, func() *pluginpb.OpenRequest { return request(s) }, s.Logger)
+	} else {
+		p, err = h.openSupervised(ctx, plugin, s)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if err := h.keep(p); err != nil {
+		_ = p.Close(ctx)
+		return nil, err
+	}
+	return p, nil
+}
+
+func (h *Host) openSupervised(ctx context.Context, plugin string, s providers.Settings) (*provider, error) {
 	sup, err := h.use(plugin)
 	if err != nil {
 		return nil, err
@@ -129,15 +143,7 @@ func (h *Host) openIn(ctx context.Context, plugin string, s providers.Settings) 
 			return remote.Dial(ctx, p.Conn(), request(s), h.options.transport == Frames)
 		})
 	}
-	p, err := newProvider(ctx, open, s.Logger.With("plugin", plugin), sup.unuse)
-	if err != nil {
-		return nil, err
-	}
-	if err := h.keep(p); err != nil {
-		_ = p.Close(ctx)
-		return nil, err
-	}
-	return p, nil
+	return newProvider(ctx, open, s.Logger.With("plugin", plugin), sup.unuse)
 }
 
 // use returns the supervisor of a plugin, in use.
@@ -236,7 +242,7 @@ func (h *Host) Close(ctx context.Context) error {
 	}
 	wg.Wait()
 	for _, s := range running {
-		wg.Go(func() { s.stop(ctx) })
+		wg.Go(func() { s.stop(ctx, true) }) // also under an Open that is under way
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -148,7 +148,9 @@ Programs start it by themselves, with "plugin+%s://…" as a URL. Flags:
 A sidecar serves any number of hosts, until SIGTERM. Hosts open it with the URL
 sidecar+unix:///path or sidecar+tcp://host:port. Without a URL it opens those
 that hosts ask for, as a host with %s does. Over TCP, hosts and sidecar
-show each other certificates, unless the address is a loopback address.
+show each other certificates, unless the address is a loopback address. The
+variable FAIRLEAD_LOG_LEVEL sets the least level of the log: debug, info, warn,
+error.
 `, ReattachEnv)
 	return b.String()
 }

@@ -73,7 +73,7 @@ func openUnixSidecar(ctx context.Context, s providers.Settings) (providers.Provi
 		return nil, err
 	}
 	at := &sidecar{target: target, sockets: Transport(s.String("transport")) == Frames}
-	return at.open(ctx, noURL, s.Logger)
+	return at.openProvider(ctx, s)
 }
 
 func openTCPSidecar(ctx context.Context, s providers.Settings) (providers.Provider, error) {
@@ -86,11 +86,17 @@ func openTCPSidecar(ctx context.Context, s providers.Settings) (providers.Provid
 		return nil, err
 	}
 	at := &sidecar{target: target, tls: conf}
-	return at.open(ctx, noURL, s.Logger)
+	return at.openProvider(ctx, s)
 }
 
-// noURL asks for the backend that the plugin was started for.
-func noURL() *pluginpb.OpenRequest { return &pluginpb.OpenRequest{} }
+// openProvider opens the backend that the plugin was started for.
+func (at *sidecar) openProvider(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+	p, err := at.open(ctx, func() *pluginpb.OpenRequest { return &pluginpb.OpenRequest{} }, s.Logger)
+	if err != nil {
+		return nil, err // p is nil, but not as a Provider
+	}
+	return p, nil
+}
 
 func unixTarget(u *url.URL) (string, error) {
 	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/" || u.User != nil {
@@ -156,7 +162,7 @@ func loopbackHost(host string) bool {
 
 // open opens a backend. It waits for the plugin until the context ends; once
 // open, the provider looks for a plugin that is gone until it is closed.
-func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, log *slog.Logger) (providers.Provider, error) {
+func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, log *slog.Logger) (*provider, error) {
 	creds := insecure.NewCredentials()
 	if at.tls != nil {
 		creds = credentials.NewTLS(at.tls)

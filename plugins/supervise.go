@@ -98,20 +98,21 @@ func (s *supervisor) unuse(ctx context.Context) {
 	s.users--
 	last := s.users == 0
 	if last && s.idle > 0 {
-		s.idling = time.AfterFunc(s.idle, func() { s.stop(context.Background()) })
+		s.idling = time.AfterFunc(s.idle, func() { s.stop(context.Background(), false) })
 		last = false
 	}
 	s.mu.Unlock()
 	if last {
-		s.stop(ctx)
+		s.stop(ctx, false)
 	}
 }
 
-// stop ends the run if nobody uses the plugin, and waits until it has ended.
-// When the context ends first, the plugin is killed.
-func (s *supervisor) stop(ctx context.Context) {
+// stop ends the run, and waits until it has ended; unless somebody uses the
+// plugin and nobody forces it. When the context ends first, the plugin is
+// killed.
+func (s *supervisor) stop(ctx context.Context, force bool) {
 	s.mu.Lock()
-	if s.users > 0 {
+	if s.users > 0 && !force {
 		s.mu.Unlock()
 		return
 	}

@@ -252,6 +252,26 @@ func TestOpenGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
+// Closing the host ends a plugin that is just being started for an Open.
+func TestCloseDuringOpen(t *testing.T) {
+	h := newHost(t, plugins.WithFolders(script(t, "sleep 3600")))
+	opened := make(chan error, 1)
+	go func() {
+		_, err := h.Open(t.Context(), "plugin+script://")
+		opened <- err
+	}()
+	eventually(t, "the plugin is being started", func() bool { return len(h.Status()) > 0 })
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.Status()[0]; s.State != plugins.Stopped {
+		t.Errorf("the plugin is %s, want stopped", s.State)
+	}
+	if err := <-opened; !errors.Is(err, providers.Closed) {
+		t.Errorf("got %v, want Closed", err)
+	}
+}
+
 func TestIdle(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")), plugins.WithIdle(300*time.Millisecond))
 	for range 3 {
