@@ -7,6 +7,7 @@ import { eventually, folder, forever, one, open, put, read, shown, watchOf, with
 
 const program = fileURLToPath(new URL('writer-process.js', import.meta.url));
 const putProgram = fileURLToPath(new URL('put-process.js', import.meta.url));
+const fullProgram = fileURLToPath(new URL('full-process.js', import.meta.url));
 
 /** Starts a process that writes to the folder; what it printed is in acked(). */
 function writerProcess(t, at) {
@@ -67,4 +68,13 @@ test('a time to live that a process set which has ended, ends', async (t) => {
   const events = [];
   while (events.length < 2) events.push(...(await watcher.next(within(10_000))));
   assert.deepEqual(shown(events), ['PUT k=v', 'EXPIRE k']);
+});
+
+test('a disk that is full fails writes, and nothing else', async (t) => {
+  // A limit on the size of files is what a process can have of a full disk.
+  const limited = `trap '' XFSZ; ulimit -f 3000; exec "${process.execPath}" "${fullProgram}" "${folder(t)}" 2>/dev/null`;
+  const { acked, failures, lost, freed } = JSON.parse(execFileSync('sh', ['-c', limited]));
+  assert.ok(acked > 3, `${acked} writes`);
+  assert.deepEqual(new Set(failures), new Set(['CODE_UNKNOWN_OUTCOME']));
+  assert.deepEqual([lost, freed], [[], true]);
 });

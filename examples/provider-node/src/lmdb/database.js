@@ -6,6 +6,17 @@ import { sync } from './folder.js';
 const FORMAT = 1;
 const FORMAT_KEY = Buffer.from('format');
 const LAST = Buffer.from('last');
+const options = {
+  noSubdir: false, // the path is that of a folder, whatever its name
+  // A commit is seen by readers, and acknowledged, when it is on the disk, and
+  // not before.
+  overlappingSync: false,
+  // Commits are made by Writer alone. With batches of its own lmdb would make
+  // promises that nobody sees fail, which ends the process.
+  eventTurnBatching: false,
+  maxDbs: 8,
+  maxReaders: 512,
+};
 const binary = { encoding: 'binary', keyEncoding: 'binary' };
 
 /**
@@ -18,9 +29,7 @@ export class Database {
 
   /** @param {string} folder */
   constructor(folder) {
-    // Without overlappingSync a commit is seen by readers, and acknowledged,
-    // when it is on the disk, and not before.
-    this.#root = openLMDB({ ...binary, path: folder, noSubdir: false, overlappingSync: false, maxDbs: 8, maxReaders: 512 });
+    this.#root = openLMDB({ ...binary, ...options, path: folder });
     for (const name of ['meta', 'states', 'entries', 'deadlines', 'changes']) {
       this[name] = this.#root.openDB({ ...binary, name });
     }
@@ -45,8 +54,12 @@ export class Database {
    * @param {() => T} f may read and write; not asynchronous
    * @returns {Promise<T>} once it is on the disk
    */
-  transaction(f) {
-    return this.#root.childTransaction(f);
+  async transaction(f) {
+    try {
+      return await this.#root.childTransaction(f);
+    } catch (e) {
+      throw e.commitError ? await e.commitError.catch((cause) => cause) : e;
+    }
   }
 
   /** Makes the reads that follow see all that was committed before. */
