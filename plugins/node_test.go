@@ -208,3 +208,36 @@ func TestNodeCrash(t *testing.T) {
 		t.Errorf("want the last lines that Node.js wrote, got %v", err)
 	}
 }
+
+// TestNodeSidecar opens a sidecar in another language, which was killed once
+// and has left its socket.
+func TestNodeSidecar(t *testing.T) {
+	dir := checkout(t)
+	socket := "unix://" + filepath.Join(onDisk(t), "s")
+	url := "lmdb://" + onDisk(t)
+	start := func() *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "fairlead-lmdb"), "--listen", socket, "--url", url)
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	killed := start()
+	p, err := providers.Open(t.Context(), "sidecar+"+socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	works(t, p)
+	_ = killed.Process.Kill()
+	_ = killed.Wait()
+	again := start()
+	works(t, p)
+	if err := p.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	_ = again.Process.Signal(syscall.SIGTERM)
+	if err := again.Wait(); err != nil {
+		t.Errorf("a sidecar that was told to end: %v", err)
+	}
+}

@@ -1,18 +1,31 @@
 import fs from 'node:fs';
-import { listen, makeServer, credentials } from './grpc-server.js';
+import { parseArgs } from 'node:util';
+import { makeServer } from './grpc-server.js';
 import { handshake, launched } from './launch.js';
 import { log } from './log.js';
 import { command, manifest } from './manifest.js';
 import { PluginService } from './plugin-service.js';
+import { parse } from './settings.js';
+import { serveAt } from './sidecar.js';
 
 const usage = `${command} is a Fairlead plugin: a host starts it, for a URL as plugin+lmdb:///path/of/folder.
 Other uses:
-  ${command} --manifest                      print the manifest
-  ${command} --listen unix:///PATH [URL]     serve as a sidecar, for the URL unless a host names another
+  ${command} --manifest
+        print the manifest
+  ${command} --listen unix:///PATH [--url URL | --url-file FILE]
+        serve as a sidecar, the URL or, without one, what hosts ask for; the
+        variable FAIRLEAD_URL may hold the URL, too
 `;
 
+const flags = {
+  manifest: { type: 'boolean' },
+  listen: { type: 'string' },
+  url: { type: 'string' },
+  'url-file': { type: 'string' },
+};
+
 // Milliseconds for what is under way, and for the last answers, to end.
-const DRAIN = 5000;
+const DRAIN = 1500;
 const LAST_ANSWERS = 500;
 
 /** Ends the process once, when what is under way is done. */
@@ -57,29 +70,28 @@ async function serveHost() {
 }
 
 /** Serves any hosts, which come and go. */
-async function serveSidecar(address, url) {
-  if (!address?.startsWith('unix:///')) throw new Error('--listen takes unix:///PATH');
-  const { parts, shutdown } = make(url ?? '', () => {});
+async function serveSidecar(values) {
+  const url = values.url ?? (values['url-file'] ? fs.readFileSync(values['url-file'], 'utf8').trim() : process.env.FAIRLEAD_URL) ?? '';
+  if (url) parse(url); // a mistake is found now, not by a host
+  const { parts, shutdown } = make(url, () => {});
   process.on('SIGINT', () => shutdown('SIGINT'));
-  const socket = address.slice('unix://'.length);
-  await listen(parts.server, socket, credentials());
-  fs.chmodSync(socket, 0o600);
-  parts.socket = socket;
-  log.info('the plugin serves', { address });
+  parts.socket = await serveAt(parts.server, values.listen);
+  log.info('the plugin serves', { address: values.listen });
 }
 
-async function main([first, ...rest]) {
+async function main() {
   process.umask(0o077); // nobody else reads the data or uses the socket
-  if (first === '--manifest') process.stdout.write(`${JSON.stringify(manifest, null, 2)}\n`);
-  else if (first === '--listen') await serveSidecar(...rest);
-  else if (first === undefined && launched(process.env)) await serveHost();
+  const { values } = parseArgs({ options: flags });
+  if (values.manifest) process.stdout.write(`${JSON.stringify(manifest, null, 2)}\n`);
+  else if (values.listen) await serveSidecar(values);
+  else if (launched(process.env)) await serveHost();
   else {
     process.stderr.write(usage);
     process.exitCode = 2;
   }
 }
 
-main(process.argv.slice(2)).catch((e) => {
+main().catch((e) => {
   log.error('the plugin cannot start', { error: e.message });
-  process.exit(1);
+  process.exit(e.code?.startsWith?.('ERR_PARSE_ARGS') ? 2 : 1);
 });
