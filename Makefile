@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
 BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
 
 # Providers that "make test" must have run its conformance cases against.
-PROVIDERS    ?= memory,redis
+PROVIDERS    ?= memory,redis,lmdb
 PACKAGES     ?= ./...
 TEST_TIMEOUT ?= 15m
 BENCH        ?= .
@@ -19,14 +19,17 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## Install the servers that the tests start, if they are missing (Debian, as root)
-	@command -v redis-server >/dev/null && exit 0; \
+deps: ## Install what the tests run, if it is missing: redis-server, Node.js (Debian, as root)
+	@missing=; \
+	command -v redis-server >/dev/null || missing="redis-server"; \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
+	[ -z "$$missing" ] && exit 0; \
 	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
-	  echo "make deps: redis-server is missing. Installing it here takes apt-get and root: install the Debian package redis-server (7.0 or newer) yourself." >&2; \
+	  echo "make deps: missing: $$missing. Installing it here takes apt-get and root: install the Debian packages (redis-server 7.0, nodejs 20, or newer) yourself." >&2; \
 	  exit 1; \
 	fi; \
 	apt-get update; \
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing
 
 .PHONY: build
 build: ## Compile everything

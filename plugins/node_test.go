@@ -31,7 +31,7 @@ func TestNodeConformance(t *testing.T) {
 	opened := func(ctx context.Context) (providers.Provider, error) {
 		return n.host.Open(ctx, "plugin+lmdb://"+n.data)
 	}
-	report := conformance.Test(t, opened, conformance.WithControl(n), conformance.WithTransport("process stream, Node.js"))
+	report := conformance.Test(t, opened, conformance.WithControl(n), conformance.WithTransport("process"))
 	kv, _ := report.Description.Facet(providers.KV)
 	if !kv.Has(providers.DurableFsync) {
 		t.Errorf("DurableFsync is not claimed: %v", kv.Missing)
