@@ -21,7 +21,3 @@ const grace = 900 * time.Millisecond
 // host that ends calls, so that the plugin is never the first to say that the
 // time is over.
 const slack = 100 * time.Millisecond
-
-// quickly is how long a caller itself tries to send; a goroutine does the rest
-// when the plugin does not read.
-const quickly = 20 * time.Millisecond

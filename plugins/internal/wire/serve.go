@@ -65,7 +65,7 @@ type Handler func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply
 // calls, and does not end Serve.
 func Serve(ctx context.Context, conn PluginConn, handle Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &server{ctx: ctx, conn: conn, handle: handle, cancels: map[uint64]context.CancelFunc{}, broken: make(chan error, 1)}
+	s := &server{ctx: ctx, conn: conn, handle: handle, cancels: map[uint64]context.CancelFunc{}, broken: make(chan error, 1), start: time.Now()}
 	s.out = outbox[*pluginpb.Reply]{
 		send: func(replies []*pluginpb.Reply) (func() error, error) {
 			return nil, conn.Send(&pluginpb.ExchangeResponse{Replies: replies})
@@ -98,12 +98,19 @@ type server struct {
 	broken chan error
 	quick  atomic.Bool // the last call was
 
+	start   time.Time
+	own     atomic.Int64 // since start, when whoever reads began a call; 0 if it reads
+	owned   atomic.Int64 // such calls, ever
+	watched atomic.Bool  // there is a timer that looks at own
+
 	mu      sync.Mutex
 	cancels map[uint64]context.CancelFunc
 }
 
-// soon is what counts as quick.
-const soon = 50 * time.Microsecond
+const (
+	soon = 50 * time.Microsecond // counts as quick
+	look = 5 * time.Millisecond  // how often whoever reads is looked at
+)
 
 // read reads until the connection breaks, or another goroutine has taken over.
 func (s *server) read() {
@@ -133,17 +140,33 @@ func (s *server) read() {
 
 // relieved carries out a call, and reports whether the caller still reads.
 func (s *server) relieved(call func()) bool {
-	s.calls.Add(1) // for the relief
-	relief := time.AfterFunc(soon, func() {
-		defer s.calls.Done()
-		s.read()
-	})
-	call()
-	if !relief.Stop() {
-		return false
+	began := time.Since(s.start).Nanoseconds() + 1
+	s.own.Store(began)
+	s.owned.Add(1)
+	if !s.watched.Swap(true) {
+		time.AfterFunc(look, s.watch(s.owned.Load()))
 	}
-	s.calls.Done()
-	return true
+	call()
+	return s.own.CompareAndSwap(began, 0)
+}
+
+// watch returns what looks whether whoever reads has been at one call for long,
+// and looks again as long as there are such calls. One timer for many calls
+// costs less than one for each.
+func (s *server) watch(seen int64) func() {
+	return func() {
+		// Whoever is relieved still counts in s.calls, and nobody else reads:
+		// Serve has not ended.
+		if began := s.own.Load(); began > 0 && time.Since(s.start).Nanoseconds()-began > soon.Nanoseconds() && s.own.CompareAndSwap(began, 0) {
+			s.calls.Go(s.read)
+		}
+		now := s.owned.Load()
+		if now == seen && s.own.Load() == 0 {
+			s.watched.Store(false)
+			return
+		}
+		time.AfterFunc(look, s.watch(now))
+	}
 }
 
 // begin returns what carries out a call and replies.
