@@ -167,7 +167,7 @@ func runHost() {
 	for _, l := range p.Stderr() {
 		sleeper += strings.TrimPrefix(l, "sleeper ")
 	}
-	fmt.Println(p.PID(), p.dir, sleeper)
+	fmt.Println(p.PID(), p.dir.path, sleeper)
 	select {}
 }
 
@@ -190,7 +190,7 @@ func launch(t *testing.T, s Spec) *Process {
 		if err := p.Kill(); err != nil {
 			t.Error(err)
 		}
-		if _, err := os.Stat(p.dir); !os.IsNotExist(err) {
+		if _, err := os.Stat(p.dir.path); !os.IsNotExist(err) {
 			t.Errorf("the socket folder is still there: %v", err)
 		}
 	})

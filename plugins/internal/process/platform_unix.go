@@ -27,3 +27,17 @@ func endOthers(hostGone bool) {
 }
 
 func writable(dir string) bool { return syscall.Access(dir, 2) == nil }
+
+// lockDir locks a folder until the file is closed or this process ends. It
+// fails if another process has locked it, or it is another user's.
+func lockDir(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -58,7 +57,7 @@ type Spec struct {
 type Process struct {
 	child    *child
 	conn     *grpc.ClientConn
-	dir      string
+	dir      *socketDir
 	lifetime pluginpb.PluginService_LifetimeClient
 	end      context.CancelFunc // of the lifetime stream
 	lost     chan struct{}
@@ -73,7 +72,7 @@ func Launch(ctx context.Context, spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{child: newChild(spec, dir), dir: dir, lost: make(chan struct{})}
+	p := &Process{child: newChild(spec, dir.path), dir: dir, lost: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, p.child.kill)
@@ -108,7 +107,7 @@ func (p *Process) clientConfig() *goplugin.ClientConfig {
 		SkipHostEnv:      true,
 		StartTimeout:     startTimeout,
 		Logger:           hclog.NewNullLogger(),
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir},
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir.path},
 		RunnerFunc: func(_ hclog.Logger, handshake *exec.Cmd, dir string) (runner.Runner, error) {
 			p.child.addEnv(handshake.Env)
 			return p.child, os.Remove(dir) // the child has one already
@@ -269,47 +268,5 @@ func (p *Process) release() {
 	if p.conn != nil {
 		_ = p.conn.Close()
 	}
-	_ = os.RemoveAll(p.dir)
-}
-
-// maxSocketDir is the longest path of a socket folder: a socket's path may
-// have 103 bytes on some systems, and names are added to it.
-const maxSocketDir = 60
-
-// newSocketDir makes a folder that nobody else can enter. By default it is not
-// below TMPDIR, which may be too long for the path of a socket.
-func newSocketDir(base string) (string, error) {
-	if base == "" {
-		base = defaultSocketDir()
-	}
-	if err := CheckSocketDir(base); err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp(base, "fl-")
-	if err != nil {
-		return "", fmt.Errorf("making a folder for the plugin's sockets: %w", err)
-	}
-	return dir, nil
-}
-
-func defaultSocketDir() string {
-	run := os.Getenv("XDG_RUNTIME_DIR")
-	if info, err := os.Stat(run); err == nil && info.IsDir() && CheckSocketDir(run) == nil && writable(run) {
-		return run
-	}
-	if info, err := os.Stat("/tmp"); err == nil && info.IsDir() {
-		return "/tmp"
-	}
-	return os.TempDir()
-}
-
-// CheckSocketDir says whether sockets can be made in folders below dir.
-func CheckSocketDir(dir string) error {
-	switch {
-	case !filepath.IsAbs(dir):
-		return fmt.Errorf("the socket folder %q is not an absolute path", dir)
-	case len(dir) > maxSocketDir:
-		return fmt.Errorf("the path of the socket folder %q has %d bytes; sockets need one of at most %d", dir, len(dir), maxSocketDir)
-	}
-	return nil
+	p.dir.remove()
 }

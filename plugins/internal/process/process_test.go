@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -189,7 +190,7 @@ func TestLongTMPDIR(t *testing.T) {
 	}
 	t.Setenv("TMPDIR", long)
 	p := launch(t, spec("well", slog.New(slog.DiscardHandler)))
-	info, err := os.Stat(p.dir)
+	info, err := os.Stat(p.dir.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +201,62 @@ func TestLongTMPDIR(t *testing.T) {
 	s.SocketDir = long
 	if _, err := Launch(t.Context(), s); err == nil || !strings.Contains(err.Error(), "at most 60") {
 		t.Errorf("a socket folder that is too long gives %v", err)
+	}
+}
+
+// What a host and a plugin that were killed together have left is removed, and
+// nothing else.
+func TestStaleSocketFolders(t *testing.T) {
+	base, err := os.MkdirTemp("/tmp", "fl-stale-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(base)
+	folder := func(name string, age time.Duration, fill func(file string) error) string {
+		dir := filepath.Join(base, name)
+		if err := errors.Join(os.Mkdir(dir, 0o700), fill(filepath.Join(dir, "f"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(dir, time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	socket := func(file string) error {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: file})
+		if err != nil {
+			return err
+		}
+		l.SetUnlinkOnClose(false)
+		return l.Close()
+	}
+	stale := folder("fairlead.1", time.Hour, socket)
+	kept := []string{
+		folder("fairlead.2", time.Second, socket),
+		folder("fairlead.3", time.Hour, func(file string) error { return os.WriteFile(file, nil, 0o600) }),
+		folder("fairlead.x", time.Hour, socket),
+		folder("fairlead.4", time.Hour, socket),
+	}
+	lock, err := lockDir(kept[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+
+	s := spec("well", slog.New(slog.DiscardHandler))
+	s.SocketDir = base
+	first := launch(t, s)
+	if err := os.Chtimes(first.dir.path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	launch(t, s)
+	for _, dir := range append(kept, first.dir.path) {
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("%s is gone: %v", dir, err)
+		}
+	}
+	if _, err := os.Stat(stale); !os.IsNotExist(err) {
+		t.Errorf("the stale folder is there: %v", err)
 	}
 }
 
@@ -244,7 +301,7 @@ func TestFailedLaunches(t *testing.T) {
 
 func socketDirs(t *testing.T) []string {
 	t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(defaultSocketDir(), "fl-[0-9]*"))
+	dirs, err := filepath.Glob(filepath.Join(defaultSocketDir(), socketDirPrefix+"[0-9]*"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,87 @@
+package plugins
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fairlead.dev/plugins/internal/process"
+	"fairlead.dev/plugins/internal/remote"
+	"fairlead.dev/providers"
+)
+
+// session opens a session in the running process, and in the next one if that
+// ends meanwhile.
+func (s *supervisor) session(ctx context.Context, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
+	for {
+		p, err := s.process(ctx)
+		if err != nil {
+			return nil, err
+		}
+		session, err := dial(p)
+		if err == nil || ctx.Err() != nil || !lost(p) {
+			return session, err
+		}
+	}
+}
+
+// lost reports whether a process that was just called has ended. One that is
+// connected has answered, whatever it is.
+func lost(p *process.Process) bool {
+	if p.Connected() {
+		return false
+	}
+	select {
+	case <-p.Exited():
+		return true
+	case <-time.After(lastWords):
+		return false
+	}
+}
+
+// process waits for the running process. It fails when the plugin is in a
+// crash loop, cannot be started, or is stopped.
+func (s *supervisor) process(ctx context.Context) (*process.Process, error) {
+	for {
+		s.mu.Lock()
+		p, status, changed := s.running, s.status, s.changed
+		s.mu.Unlock()
+		switch {
+		case p != nil && !exited(p):
+			return p, nil
+		case status.State == Failed:
+			return nil, failure(s.name, status.LastError)
+		case status.State == Stopped:
+			return nil, providers.Errorf(providers.Closed, "the plugin %s is closed", s.name)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, gaveUp(ctx, s.name, status)
+		}
+	}
+}
+
+func exited(p *process.Process) bool {
+	select {
+	case <-p.Exited():
+		return true
+	default:
+		return false
+	}
+}
+
+func failure(name string, err error) error {
+	if !mayPass(err) {
+		return err
+	}
+	return providers.Errorf(providers.Unavailable, "the plugin %s does not stay alive: %w", name, err)
+}
+
+func gaveUp(ctx context.Context, name string, status Status) error {
+	err := ctx.Err()
+	if status.LastError != nil {
+		err = fmt.Errorf("%w; before, %w", err, status.LastError)
+	}
+	return providers.Errorf(providers.CodeOf(ctx.Err()), "waiting for the plugin %s: %w", name, err)
+}
