@@ -9,7 +9,7 @@ BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
 # Providers that "make test" must have run its conformance cases against.
 PROVIDERS    ?= memory,redis,lmdb
 PACKAGES     ?= ./...
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 25m
 BENCH        ?= .
 BENCHTIME    ?= 1s
 FUZZTIME     ?= 5s
@@ -20,16 +20,7 @@ help: ## Show the targets
 
 .PHONY: deps
 deps: ## Install what the tests run, if it is missing: redis-server, Node.js (Debian, as root)
-	@missing=; \
-	command -v redis-server >/dev/null || missing="redis-server"; \
-	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
-	[ -z "$$missing" ] && exit 0; \
-	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
-	  echo "make deps: missing: $$missing. Installing it here takes apt-get and root: install the Debian packages (redis-server 7.0, nodejs 20, or newer) yourself." >&2; \
-	  exit 1; \
-	fi; \
-	apt-get update; \
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing
+	@.ci/deps
 
 .PHONY: build
 build: ## Compile everything

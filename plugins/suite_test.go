@@ -21,10 +21,10 @@ type way struct {
 // ways are all but the direct one, over which the providers' own tests run the
 // suite.
 var ways = []way{
-	{"loopback stream", loopback(plugins.Stream)},
-	{"loopback frames", loopback(plugins.Frames)},
-	{"process stream", inProcess(plugins.Stream)},
-	{"process frames", inProcess(plugins.Frames)},
+	{"loopback-stream", loopback(plugins.Stream)},
+	{"loopback", loopback(plugins.Frames)},
+	{"process-stream", inProcess(plugins.Stream)},
+	{"process", inProcess(plugins.Frames)},
 }
 
 func loopback(over plugins.Transport) func(*testing.T, string, string) conformance.Opener {
