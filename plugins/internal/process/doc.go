@@ -20,5 +20,7 @@
 // killed as a whole when the plugin has ended, and a socket folder of its own
 // (mode 0700, a short path whatever TMPDIR says), which is removed. Its
 // standard input is a pipe that nothing is written to and that ends with the
-// host, even if the host is killed before it has opened the Lifetime stream.
+// host, even if the host is killed before it has opened the Lifetime stream. On
+// Linux the kernel kills a plugin whose host is gone, unless the plugin has
+// changed its parent-death signal, as those made with [Serve] do.
 package process

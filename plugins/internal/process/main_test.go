@@ -24,6 +24,7 @@ const roleEnv = "FAIRLEAD_TEST_ROLE"
 var roles = map[string]func(){
 	"well":      func() { servePlugin(nil) },
 	"host":      runHost,
+	"impatient": runImpatientHost,
 	"noise":     noise,
 	"endless":   endlessLine,
 	"odd-logs":  oddLogs,
@@ -155,6 +156,12 @@ func startSleeper() {
 		panic(err)
 	}
 	fmt.Fprintln(os.Stderr, "sleeper", c.Process.Pid)
+}
+
+// runImpatientHost launches a plugin that will never be ready.
+func runImpatientHost() {
+	_, err := Launch(context.Background(), Spec{Name: "test", Path: os.Getenv("PLUGIN_PATH"), Log: slog.New(slog.DiscardHandler)})
+	panic(err)
 }
 
 // runHost launches a plugin, says where it is, and waits to be killed.

@@ -336,6 +336,40 @@ func TestHostIsKilled(t *testing.T) {
 	}
 }
 
+// A plugin that knows nothing of hosts, and is not even ready, ends with its
+// host as well.
+func TestHostIsKilledDuringLaunch(t *testing.T) {
+	dir := t.TempDir()
+	plugin, pidFile := filepath.Join(dir, "plugin"), filepath.Join(dir, "pid")
+	text := "#!/bin/sh\necho $$ > " + pidFile + ".new\nmv " + pidFile + ".new " + pidFile + "\nexec sleep 3600\n"
+	if err := os.WriteFile(plugin, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := exec.Command(self)
+	host.Env = append(os.Environ(), roleEnv+"=impatient", "PLUGIN_PATH="+plugin)
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	eventually(t, "the plugin has started", func() bool {
+		b, err := os.ReadFile(pidFile)
+		if err != nil {
+			return false
+		}
+		pid, err = strconv.Atoi(strings.TrimSpace(string(b)))
+		return err == nil
+	})
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait()
+	eventually(t, "the plugin is gone", func() bool { return !alive(pid) })
+}
+
 type hosted struct {
 	pids []int // of the plugin and its child
 	dir  string
