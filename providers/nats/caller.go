@@ -1,0 +1,187 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+)
+
+// caller sends requests, many at a time, and hands each answer to who waits
+// for it. Unlike the client's own, its requests end when the connection breaks:
+// whether an answer is still to be had is then known at once.
+type caller struct {
+	nc     *natsgo.Conn
+	prefix string // of the inboxes
+
+	mu      sync.Mutex
+	last    uint64
+	waiting map[string]waiting // by the inbox's last token
+}
+
+// waiting is a request without an answer.
+type waiting struct {
+	subject string
+	index   int
+	answers chan<- answer // never blocks: it has room for all its requests
+}
+
+// answer is that of the request with this index.
+type answer struct {
+	index int
+	msg   *natsgo.Msg
+	err   error
+}
+
+func newCaller() *caller { return &caller{waiting: map[string]waiting{}} }
+
+// attach is called once, before the first request.
+func (c *caller) attach(nc *natsgo.Conn) error {
+	c.nc, c.prefix = nc, nc.NewInbox()+"."
+	sub, err := nc.Subscribe(c.prefix+"*", c.receive)
+	if err != nil {
+		return err
+	}
+	return sub.SetPendingLimits(-1, -1) // no answer is ever dropped
+}
+
+func (c *caller) receive(m *natsgo.Msg) {
+	w, ok := c.take(m.Subject[len(c.prefix):])
+	if !ok {
+		return // nobody waits any more
+	}
+	a := answer{index: w.index, msg: m}
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		a.err = errNobody
+	}
+	w.answers <- a
+}
+
+func (c *caller) take(token string) (waiting, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, ok := c.waiting[token]
+	delete(c.waiting, token)
+	return w, ok
+}
+
+// send sends a request, whose answer will come on answers under index. With an
+// error, nothing was sent, and no answer comes. The token is for forget.
+func (c *caller) send(m *natsgo.Msg, index int, answers chan<- answer) (token string, err error) {
+	c.mu.Lock()
+	c.last++
+	token = strconv.FormatUint(c.last, 36)
+	c.waiting[token] = waiting{subject: m.Subject, index: index, answers: answers}
+	c.mu.Unlock()
+	m.Reply = c.prefix + token
+	if err := c.nc.PublishMsg(m); err != nil {
+		c.take(token)
+		return "", err
+	}
+	return token, nil
+}
+
+// forget gives requests up.
+func (c *caller) forget(tokens []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range tokens {
+		delete(c.waiting, t)
+	}
+}
+
+// fail answers the requests that match with err.
+func (c *caller) fail(err error, match func(waiting) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for token, w := range c.waiting {
+		if match(w) {
+			delete(c.waiting, token)
+			w.answers <- answer{index: w.index, err: err}
+		}
+	}
+}
+
+// lost ends all requests: the connection broke.
+func (c *caller) lost() { c.fail(errLost, func(waiting) bool { return true }) }
+
+// denied ends the requests whose subject the server refuses to this user.
+func (c *caller) denied(err error) {
+	c.fail(err, func(w waiting) bool { return strings.Contains(err.Error(), `"`+w.subject+`"`) })
+}
+
+// request sends one request and returns its answer. sent is false if nothing
+// reached the server.
+func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg) (reply *natsgo.Msg, sent bool, err error) {
+	if err := ended(ctx); err != nil {
+		return nil, false, err
+	}
+	answers := make(chan answer, 1)
+	token, err := c.send(m, 0, answers)
+	if err != nil {
+		return nil, false, err
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case a := <-answers:
+		return a.msg, true, a.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = errNoAnswer(limit)
+	}
+	c.forget([]string{token})
+	return nil, true, err
+}
+
+func errNoAnswer(limit time.Duration) error {
+	return errors.New("no answer within the request-timeout of " + limit.String())
+}
+
+// api asks JetStream, decodes the answer into v, and returns its error. write
+// says whether the request changes something.
+func (p *provider) api(ctx context.Context, subject string, request, v any, write bool) error {
+	var body []byte
+	if request != nil {
+		var err error
+		if body, err = json.Marshal(request); err != nil {
+			return providers.Errorf(providers.Internal, "%w", err)
+		}
+	}
+	m := &natsgo.Msg{Subject: apiPrefix + subject, Data: body}
+	reply, sent, err := p.calls.request(ctx, p.config.requestTimeout, m)
+	if err != nil {
+		return mapErr(err, write && sent)
+	}
+	return mapErr(decodeAPI(reply.Data, v), write)
+}
+
+const apiPrefix = "$JS.API."
+
+// decodeAPI returns an *apiError if the answer is one.
+func decodeAPI(data []byte, v any) error {
+	var failed struct {
+		Error *apiError `json:"error"`
+	}
+	if err := json.Unmarshal(data, &failed); err != nil {
+		return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+	}
+	if failed.Error != nil {
+		return failed.Error
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package nats_test
+
+import (
+	"context"
+	"testing"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/nats"
+)
+
+func opener(url string) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+}
+
+// TestConformance runs the whole suite on a server that is killed and started
+// on the way, and demands that every claim is proven.
+func TestConformance(t *testing.T) {
+	server := testbed.NATS(t, testbed.NATSSync("always"))
+	report := conformance.Test(t, opener(server.URL()+"?monitor="+server.MonitorURL()), conformance.WithControl(server))
+	wantProven(t, report)
+	wantClaim(t, report, providers.DurableFsync, conformance.Proven)
+}
+
+// TestConformanceDefault shows that a server which syncs late conforms too,
+// since it claims less.
+func TestConformanceDefault(t *testing.T) {
+	server := testbed.NATS(t)
+	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick))
+	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
+}
+
+func wantProven(t *testing.T, r *conformance.Report) {
+	t.Helper()
+	for _, c := range r.Claims {
+		if c.Verdict == conformance.Unproven {
+			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
+		}
+	}
+}
+
+func wantClaim(t *testing.T, r *conformance.Report, claim providers.Claim, want conformance.Verdict) {
+	t.Helper()
+	for _, c := range r.Claims {
+		if c.Claim == claim && c.Verdict != want {
+			t.Errorf("%s: %s is %s, want %s: %s %v", c.Facet, claim, c.Verdict, want, c.Reason, c.Cases)
+		}
+	}
+}

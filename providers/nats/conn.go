@@ -1,0 +1,163 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+)
+
+const (
+	reconnectWait = 50 * time.Millisecond
+	// pingInterval and pingsOut find a server out that is silent: after 4 to 6
+	// seconds the connection is given up for another.
+	pingInterval = 2 * time.Second
+	pingsOut     = 2
+	// writeTimeout bounds how long a stopped server may hold up a caller who
+	// sends.
+	writeTimeout = time.Second
+)
+
+// connect connects to one of the servers. The client is left behind if ctx
+// ends first; it then ends by the dial-timeout.
+func (p *provider) connect(ctx context.Context) error {
+	opts, err := p.config.options()
+	if err != nil {
+		return err
+	}
+	opts = append(opts, p.handlers()...)
+	type result struct {
+		nc  *natsgo.Conn
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		nc, err := natsgo.Connect(p.config.servers(), opts...)
+		done <- result{nc, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return connectError(r.err)
+		}
+		p.nc = r.nc
+	case <-ctx.Done():
+		go func() {
+			if r := <-done; r.nc != nil {
+				r.nc.Close()
+			}
+		}()
+		return ended(ctx)
+	}
+	if err := p.calls.attach(p.nc); err != nil {
+		p.nc.Close()
+		return mapErr(err, false)
+	}
+	return nil
+}
+
+// connectError is mapErr for what Connect returns.
+func connectError(err error) error {
+	if isPermission(err) {
+		return mapErr(err, false)
+	}
+	text := strings.ToLower(err.Error())
+	for _, hint := range []string{"authorization", "nkey", "jwt", "credential"} {
+		if strings.Contains(text, hint) {
+			return providers.Errorf(providers.PermissionDenied, "the server refuses the credentials: %w", err)
+		}
+	}
+	return providers.Errorf(providers.Unavailable, "cannot connect: %w", err)
+}
+
+func (c config) servers() string {
+	urls := make([]string, len(c.hosts))
+	for i, h := range c.hosts {
+		urls[i] = "nats://" + h
+	}
+	return strings.Join(urls, ",")
+}
+
+// options are those of the client. It keeps nothing to send later: a write
+// that was reported as failed would be applied after all.
+func (c config) options() ([]natsgo.Option, error) {
+	opts := []natsgo.Option{
+		natsgo.Name("fairlead"),
+		natsgo.Timeout(c.dialTimeout),
+		natsgo.MaxReconnects(-1),
+		natsgo.ReconnectWait(reconnectWait),
+		natsgo.ReconnectJitter(reconnectWait, reconnectWait),
+		natsgo.ReconnectBufSize(-1),
+		natsgo.PingInterval(pingInterval),
+		natsgo.MaxPingsOutstanding(pingsOut),
+		natsgo.FlusherTimeout(writeTimeout),
+		natsgo.IgnoreAuthErrorAbort(),
+		natsgo.SetCustomDialer(&net.Dialer{Timeout: c.dialTimeout, KeepAlive: 15 * time.Second}),
+	}
+	if c.tls != nil {
+		opts = append(opts, natsgo.Secure(c.tls))
+	}
+	switch {
+	case c.user != "":
+		opts = append(opts, natsgo.UserInfo(c.user, c.password))
+	case c.token != "":
+		opts = append(opts, natsgo.Token(c.token))
+	case c.nkeyFile != "":
+		o, err := natsgo.NkeyOptionFromSeed(c.nkeyFile)
+		if err != nil {
+			return nil, invalid("parameter \"nkey-file\" names %q, which holds no usable seed", c.nkeyFile)
+		}
+		opts = append(opts, o)
+	case c.credsFile != "":
+		opts = append(opts, natsgo.UserCredentials(c.credsFile))
+	}
+	return opts, nil
+}
+
+// handlers are told what happens to the connection.
+func (p *provider) handlers() []natsgo.Option {
+	return []natsgo.Option{
+		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
+			p.calls.lost()
+			if err != nil {
+				p.logger.Debug("nats: the connection broke", slog.Any("error", err))
+			}
+		}),
+		natsgo.ReconnectHandler(func(*natsgo.Conn) {
+			p.reconnected.fire()
+			p.kick()
+		}),
+		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
+			p.logger.Debug("nats: an error of the connection", slog.Any("error", err))
+			if errors.Is(err, natsgo.ErrPermissionViolation) {
+				p.calls.denied(err)
+			}
+		}),
+	}
+}
+
+// kick has the servers probed soon.
+func (p *provider) kick() {
+	select {
+	case p.kicks <- struct{}{}:
+	default: // a probe is due already
+	}
+}
+
+// pause waits, and is false if ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

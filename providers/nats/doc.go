@@ -1,0 +1,89 @@
+// Package nats offers the kv facet on NATS 2.12 or newer with JetStream: on one
+// server, and on a cluster.
+//
+//	nats://127.0.0.1:4222                               one server
+//	nats://app:secret@n1,n2,n3?replicas=3               a cluster, a user
+//	nats://n1?creds-file=app.creds&ca-file=ca.pem       a JWT and its NKey, TLS
+//
+// Credentials are a user and password, a token (the URL's user alone, or
+// token-env, token-file), the seed of an NKey (nkey-file), or a credentials file
+// (creds-file): one of them. The parameter tls, and those of certificates,
+// demand TLS; a server that demands it gets it anyway. [providers.Schemes] lists
+// the parameters. [providers.As] knows *nats.Conn of github.com/nats-io/nats.go.
+//
+// The client keeps nothing to send later, and repeats nothing. A server that is
+// silent is given up after 4 to 6 seconds, and the next one of the URL, or of
+// those that the cluster names, is tried.
+//
+// # Durability
+//
+// JetStream acknowledges when it has written, and syncs later: every 2 minutes,
+// unless sync_interval is always. Without that, acknowledged writes survive the
+// kill of a server and not the loss of its power. A client is not told which it
+// is. So DurableFsync is claimed only if the parameter monitor names the
+// monitoring pages of the servers (of all that may hold data) and each says
+// sync_always, now and at every probe-interval; or if the operator asserts it
+// with assert-sync-always=true, which Notes say.
+//
+// The parameter replicas is how many servers hold each stream. With 1, a
+// stream is on one server of the cluster, and away while that one is. With 3 or
+// 5, a write is acknowledged by a majority, and DurableQuorum is claimed if the
+// servers are known to sync always. A store that exists with another number of
+// replicas is refused.
+//
+// Without sync always, a server that lost its power gives sequences again that
+// it had given before: a revision may then stand for two states.
+//
+// # Key-value
+//
+// A store is a stream, {prefix}-kv-{store}, with = for each dot of the name. Its
+// subjects begin with its name and a random part, which is new when the store is
+// created again, so that a handle of the deleted one cannot write to it:
+//
+//	….k.KEY   the keys; the stream keeps the last message of each
+//	….c.N     conditions of transactions, on keys that they do not write
+//	….t       a record of times: see Watches
+//
+// A key is one token for each part that ends with a slash, and one that begins
+// with = for the rest: a/b is a/.=b. Other bytes than letters, digits, _ and -
+// are =XX. Listings and watches of a prefix are filtered by the server as far as
+// the prefix's last slash. A deleted key is a message with KV-Operation: PURGE,
+// as in NATS KV; nats-cli can read a store, but is not to write to it.
+//
+// Every read asks the leader of the stream. LinearizableRead is claimed with one
+// replica only: a leader that was replaced may answer until it notices.
+//
+// Conditional writes depend on the sequence of the key's last message. A Create
+// over a deleted key, and one that the server refuses, reads the key and tries
+// again if the condition holds after all: nothing was applied before.
+//
+// A Txn is an atomic batch, at most 500 messages: a write each, and one for each
+// condition on a key that is not written. The server takes 50 at a time for one
+// stream; the others wait.
+//
+// A write whose answer was lost is UnknownOutcome, and is not repeated.
+//
+// Times to live are whole seconds, rounded up, by the server's clock, and go on
+// while it is down. A server that was started again removes what expired
+// meanwhile a little late; reads do not show it.
+//
+// Listings ask for all subjects of the prefix, and sort them, for each page; the
+// values of a page are read one by one. SnapshotList is not claimed.
+//
+// Watches merge changes: a watcher that is late gets the last state of each
+// key. What was deleted, and what expired, is remembered for watch-history (1h;
+// a store keeps that of who created it). A watcher goes on behind what it has
+// read, within a second after the server is back, and fails with Compacted if
+// the stream does not hold what came since: deleted keys that are forgotten, a
+// store that was deleted, data that was lost. Whether a deleted key is forgotten
+// is known by the time at which the stream was at that place: that of the
+// message there, or of the last record of the store's time before it (16 in one
+// watch-history, while some provider has the store open and writes to it).
+//
+// A Delete of a key that does not exist is seen by watchers as a delete.
+//
+// # Permissions
+//
+// A user needs to publish to $JS.API.> and {prefix}-kv-*.> and to subscribe to
+// _INBOX.>.
+package nats

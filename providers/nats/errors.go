@@ -1,0 +1,154 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+)
+
+// errLost is why a request has no answer: the connection broke under it.
+var errLost = errors.New("the connection broke before the answer came")
+
+// errNobody: no server takes the request, which therefore did nothing.
+var errNobody = errors.New("no server answers: JetStream, or the leader of the stream, is away")
+
+// apiError is what JetStream answers when it refuses a request.
+type apiError struct {
+	Code        int    `json:"code"`
+	ErrCode     int    `json:"err_code"`
+	Description string `json:"description"`
+}
+
+func (e *apiError) Error() string {
+	return fmt.Sprintf("%s (JetStream error %d)", e.Description, e.ErrCode)
+}
+
+// The answers of JetStream that are treated apart.
+const (
+	codeStreamNotFound   = 10059
+	codeStreamExists     = 10058
+	codeConsumerNotFound = 10014
+	codeConsumerExists   = 10148
+	codeNoMessage        = 10037
+	codeWrongLast        = 10071
+	codeWrongLastBusy    = 10164 // in a cluster: another write of the key is under way
+	codeTooManyBatches   = 10210
+	codeIncompleteBatch  = 10176
+)
+
+func isNobody(err error) bool { return errors.Is(err, errNobody) }
+
+func isAPI(err error, codes ...int) bool {
+	var e *apiError
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, c := range codes {
+		if e.ErrCode == c {
+			return true
+		}
+	}
+	return false
+}
+
+// answers are the codes of what JetStream says. None of them comes after a
+// write was applied.
+var answers = map[int]struct {
+	code providers.Code
+	help string
+}{
+	10002:              {providers.Unavailable, "the account's JetStream limits are reached"},
+	10003:              {providers.Internal, "JetStream refuses the request"},
+	10005:              {providers.Unavailable, "the cluster has too few servers for \"replicas\", or none with room"},
+	10008:              {providers.Unavailable, "JetStream is away for the moment"},
+	10009:              {providers.Unavailable, "the cluster elects a leader"},
+	10023:              {providers.Unavailable, "the server is out of resources"},
+	10026:              {providers.Unavailable, "the account has reached its number of streams or consumers"},
+	10028:              {providers.Unavailable, "the server is out of memory for JetStream"},
+	10039:              {providers.Unavailable, "JetStream is not enabled for this account"},
+	10047:              {providers.Unavailable, "the server is out of storage for JetStream"},
+	10054:              {providers.TooLarge, "the stream takes no message as long as this"},
+	10074:              {providers.Invalid, "a server that is not in a cluster holds 1 replica only; open with replicas=1"},
+	10076:              {providers.Unavailable, "JetStream is not enabled on the server"},
+	10118:              {providers.Unavailable, "the stream is offline"},
+	10194:              {providers.Unavailable, "the stream is offline"},
+	codeStreamNotFound: {providers.Unavailable, "the stream does not exist, or was deleted; open the store or topic again"},
+	codeWrongLast:      {providers.Conflict, "the condition of the write did not hold"},
+	codeWrongLastBusy:  {providers.Conflict, "the condition of the write did not hold"},
+	codeTooManyBatches: {providers.Unavailable, "too many transactions are under way on the server"},
+}
+
+// mapErr returns err as an error with a code. sent says whether a write may
+// have reached the server: then a missing answer is an unknown outcome. A read
+// has sent == false always.
+func mapErr(err error, sent bool) error {
+	var ours *providers.Error
+	var api *apiError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &ours):
+		return err
+	case errors.As(err, &api):
+		return mapAPI(api, sent)
+	case errors.Is(err, errNobody):
+		return providers.Errorf(providers.Unavailable, "%w", err)
+	case isPermission(err):
+		return providers.Errorf(providers.PermissionDenied, "the server refuses the credentials, or what this provider needs: %w", err)
+	case sent:
+		return providers.Errorf(providers.UnknownOutcome, "the server did not answer the write: %w", err)
+	case errors.Is(err, natsgo.ErrConnectionClosed):
+		return providers.Errorf(providers.Closed, "the provider is closed")
+	case errors.Is(err, natsgo.ErrMaxPayload):
+		return providers.Errorf(providers.TooLarge, "the message is longer than the server's max_payload: %w", err)
+	case errors.Is(err, context.Canceled):
+		return providers.Errorf(providers.Canceled, "%w", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return providers.Errorf(providers.DeadlineExceeded, "%w", err)
+	default:
+		return providers.Errorf(providers.Unavailable, "the server does not answer: %w", err)
+	}
+}
+
+func isPermission(err error) bool {
+	for _, target := range []error{natsgo.ErrAuthorization, natsgo.ErrAuthExpired, natsgo.ErrAuthRevoked, natsgo.ErrAccountAuthExpired, natsgo.ErrPermissionViolation} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return strings.Contains(strings.ToLower(err.Error()), "permissions violation")
+}
+
+func mapAPI(e *apiError, sent bool) error {
+	if a, ok := answers[e.ErrCode]; ok {
+		return providers.Errorf(a.code, "%s: %w", a.help, e)
+	}
+	switch {
+	case e.Code == 503:
+		if sent {
+			return providers.Errorf(providers.UnknownOutcome, "the server failed within the write: %w", e)
+		}
+		return providers.Errorf(providers.Unavailable, "%w", e)
+	case e.Code >= 500 && sent:
+		return providers.Errorf(providers.UnknownOutcome, "the server failed within the write: %w", e)
+	default:
+		return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", e)
+	}
+}
+
+// ended is the error of a call whose context ended before anything was sent.
+func ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return providers.Errorf(providers.CodeOf(err), "%w", err)
+	}
+	return nil
+}
+
+func closedError(what string) error {
+	return providers.Errorf(providers.Closed, "the %s is closed", what)
+}

@@ -1,0 +1,139 @@
+package nats
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+const (
+	kindKV = "kv"
+	formKV = "kv1"
+
+	maxKeyBytes = 512 // each byte may take three in a subject
+	// headerBytes is more than our headers and the subject take.
+	headerBytes  = 4096
+	leastValue   = 1_000_000
+	leastPayload = leastValue + headerBytes
+	maxTxnOps    = 500
+	kvBatch      = 128
+	kvPipelines  = 2
+)
+
+// kvFacet says what the kv facet promises on servers in the state st.
+func (p *provider) kvFacet(st state) providers.FacetDescription {
+	f := providers.FacetDescription{
+		Facet: providers.KV,
+		Claims: []providers.Claim{
+			providers.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimList, driver.ClaimTTL,
+			driver.ClaimWatch, driver.ClaimExpiryEvents, driver.ClaimManage,
+		},
+		Missing: []providers.Missing{
+			{Claim: driver.ClaimSnapshotList, Reason: "the values of a page are read one by one"},
+			{Claim: driver.ClaimWatchEvery, Reason: "the stream keeps the last message of each key: a watcher that is late gets that one alone"},
+			{Claim: driver.ClaimWatchTxn, Reason: "a watcher that is late does not get the parts of a transaction that were overwritten since"},
+		},
+		Limits: providers.Limits{
+			MaxKeyBytes: maxKeyBytes, MaxValueBytes: int(st.maxPayload) - headerBytes, MaxTxnOps: maxTxnOps,
+			MaxBatch: kvBatch, Pipelines: kvPipelines, TTLResolution: time.Second, MinTTL: time.Second,
+		},
+	}
+	claim(&f, providers.DurableFsync, st.undurable(p.config))
+	claim(&f, providers.DurableQuorum, st.alone(p.config))
+	claim(&f, driver.ClaimLinearizableRead, p.config.stale())
+	return f
+}
+
+// stale lists what may let a read miss an acknowledged write.
+func (c config) stale() []lack {
+	if c.replicas == 1 {
+		return nil
+	}
+	return []lack{{reason: "with replicas, a leader that was replaced may answer reads until it notices"}}
+}
+
+// claim adds c to what f claims or, if something keeps it from holding, to what
+// is missing.
+func claim(f *providers.FacetDescription, c providers.Claim, lacks []lack) {
+	if len(lacks) == 0 {
+		f.Claims = append(f.Claims, c)
+		return
+	}
+	var reasons, remedies []string
+	for _, l := range lacks {
+		reasons = append(reasons, l.reason)
+		if l.remedy != "" {
+			remedies = append(remedies, l.remedy)
+		}
+	}
+	f.Missing = append(f.Missing, providers.Missing{
+		Claim: c, Reason: strings.Join(reasons, "; also "), Remedy: strings.Join(remedies, "; also "),
+	})
+}
+
+// store is a handle of a store.
+type store struct {
+	p       *provider
+	stream  string
+	epoch   string
+	keys    string // what the subjects of all keys start with
+	checks  string // those of conditions in transactions: see kv_txn.go
+	ticks   string // the subject of the record of times: see kv_history.go
+	history time.Duration
+	created time.Time
+
+	wrote atomic.Bool // since the last tick
+
+	life context.Context // ends with Close, or the provider's
+	end  context.CancelFunc
+}
+
+// OpenStore implements the kv driver's Provider.
+func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
+	want := p.newStream(p.streamName(kindKV, c.Name), formKV)
+	want.MaxMsgsPerSubject = 1
+	want.AllowRollup, want.AllowMsgTTL, want.AllowAtomic = true, true, true
+	want.MarkerTTL = p.config.history
+	info, err := p.openStream(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	base := strings.TrimSuffix(info.Config.Subjects[0], ">")
+	s := &store{
+		p: p, stream: info.Config.Name, epoch: info.epoch(),
+		keys: base + "k.", checks: base + "c.", ticks: base + "t",
+		history: info.Config.MarkerTTL, created: info.Created,
+	}
+	s.life, s.end = context.WithCancel(p.life)
+	p.handles.add(s)
+	return s, nil
+}
+
+// Stores implements the kv driver's Provider.
+func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) {
+	return p.streamNames(ctx, kindKV, prefix)
+}
+
+// DeleteStore implements the kv driver's Provider.
+func (p *provider) DeleteStore(ctx context.Context, name string) error {
+	return p.deleteStream(ctx, p.streamName(kindKV, name))
+}
+
+// Close implements the kv driver's Store.
+func (s *store) Close(context.Context) error {
+	s.p.handles.remove(s)
+	s.end()
+	return nil
+}
+
+// ready returns why a call under ctx may not go on.
+func (s *store) ready(ctx context.Context) error {
+	if s.life.Err() != nil {
+		return closedError("store's handle")
+	}
+	return ended(ctx)
+}

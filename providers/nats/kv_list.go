@@ -1,0 +1,117 @@
+package nats
+
+import (
+	"context"
+	"sort"
+	"strings"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+const (
+	pageEntries = 500
+	pageBytes   = 4 << 20
+	getsAtOnce  = 64
+	// tokenMark starts the tokens of pages; the last key of the page follows.
+	tokenMark = "after:"
+)
+
+// List implements the kv driver's Store. The server knows the subjects, in no
+// order; they are sorted here, and the values of the page read one by one.
+func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
+	if err := s.ready(ctx); err != nil {
+		return driver.Page{}, err
+	}
+	last, ok := strings.CutPrefix(r.Token, tokenMark)
+	if r.Token != "" && (!ok || last == "" || !strings.HasPrefix(last, r.Prefix)) {
+		return driver.Page{}, invalid("the page token is not one of a listing with the prefix %q", r.Prefix)
+	}
+	ctx, cancel := s.boundRead(ctx)
+	defer cancel()
+	keys, place, err := s.keysOf(ctx, r.Prefix, last)
+	if err != nil {
+		return driver.Page{}, err
+	}
+	page := driver.Page{Revision: s.format(revision{seq: place})}
+	limit, bytes := min(r.Limit, pageEntries), 0
+	for len(keys) > 0 && len(page.Entries) < limit && bytes < pageBytes {
+		n := min(len(keys), getsAtOnce, limit-len(page.Entries))
+		entries, err := s.entries(ctx, keys[:n])
+		if err != nil {
+			return driver.Page{}, err
+		}
+		for _, e := range entries {
+			bytes += len(e.Value)
+		}
+		page.Entries = append(page.Entries, entries...)
+		last, keys = keys[n-1], keys[n:]
+	}
+	if len(keys) > 0 {
+		page.Token = tokenMark + last
+	}
+	return page, nil
+}
+
+// boundRead ends a read with the handle.
+func (s *store) boundRead(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// keysOf returns the keys with a prefix that come after another, in order, and
+// a place in the history before the moment at which they were read. Among them
+// are keys that were deleted not long ago.
+func (s *store) keysOf(ctx context.Context, prefix, after string) (keys []string, place uint64, err error) {
+	filter := s.keys + prefixFilter(prefix)
+	for seen, first := 0, true; ; first = false {
+		var info streamInfo
+		request := map[string]any{"subjects_filter": filter, "offset": seen}
+		if err := s.p.api(ctx, "STREAM.INFO."+s.stream, request, &info, false); err != nil {
+			return nil, 0, err
+		}
+		if info.epoch() != s.epoch {
+			return nil, 0, s.gone()
+		}
+		if first {
+			place = info.State.Last
+		}
+		for subject := range info.State.Subjects {
+			key, err := subjectKey(strings.TrimPrefix(subject, s.keys))
+			if err != nil {
+				return nil, 0, providers.Errorf(providers.Internal, "%w", err)
+			}
+			if strings.HasPrefix(key, prefix) && (after == "" || key > after) {
+				keys = append(keys, key)
+			}
+		}
+		if seen += len(info.State.Subjects); seen >= info.Total || len(info.State.Subjects) == 0 {
+			sort.Strings(keys)
+			return keys, place, nil
+		}
+	}
+}
+
+func (s *store) gone() error {
+	return providers.Errorf(providers.Unavailable, "the store was deleted meanwhile; open it again")
+}
+
+// entries reads the values of keys, and leaves those out that do not exist.
+func (s *store) entries(ctx context.Context, keys []string) ([]driver.Entry, error) {
+	ops := make([]driver.Op, len(keys))
+	for i, key := range keys {
+		ops[i] = driver.Op{Kind: driver.OpGet, Key: key}
+	}
+	entries := make([]driver.Entry, 0, len(keys))
+	for i, r := range s.Do(ctx, ops) {
+		switch providers.CodeOf(r.Err) {
+		case 0:
+			entries = append(entries, driver.Entry{Key: keys[i], Value: r.Value, Revision: r.Revision})
+		case providers.NotFound:
+		default:
+			return nil, r.Err
+		}
+	}
+	return entries, nil
+}

@@ -1,0 +1,48 @@
+package nats
+
+import (
+	"strconv"
+	"strings"
+
+	"fairlead.dev/kv/driver"
+)
+
+// revision is where in the stream a state of a key begins: the sequence of its
+// message. All keys of a transaction have that of its last message, so that a
+// watch after it begins behind all of them.
+type revision struct {
+	seq  uint64
+	kind byte
+}
+
+const (
+	plain   = byte(0)
+	deleted = byte('d') // no key has it: it is a place in the history alone
+	ofTxn   = byte('t')
+)
+
+func (s *store) format(r revision) driver.Revision {
+	b := make([]byte, 0, 32)
+	b = append(append(b, s.epoch...), '.')
+	b = strconv.AppendUint(b, r.seq, 10)
+	if r.kind != plain {
+		b = append(b, r.kind)
+	}
+	return driver.Revision(b)
+}
+
+// parse is Invalid for a revision that this provider never gives; ours is false
+// for one of another store, or of a deleted one of this name.
+func (s *store) parse(text driver.Revision) (r revision, ours bool, err error) {
+	epoch, number, ok := strings.Cut(string(text), ".")
+	if ok && number != "" {
+		if c := number[len(number)-1]; c == deleted || c == ofTxn {
+			r.kind, number = c, number[:len(number)-1]
+		}
+		r.seq, err = strconv.ParseUint(number, 10, 64)
+	}
+	if !ok || err != nil || len(epoch) != len(s.epoch) || number == "" || number[0] < '0' || number[0] > '9' {
+		return r, false, invalid("%q is not a revision of a NATS store", text)
+	}
+	return r, epoch == s.epoch, nil
+}

@@ -1,0 +1,166 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+// A transaction is an atomic batch: the server takes all of its messages, if
+// the last messages of the keys have the sequences that are expected, or none.
+// A condition on a key that is written goes with its write; one on another key
+// goes with an empty message of a subject of its own, which nobody reads.
+
+const (
+	hdrBatchID     = "Nats-Batch-Id"
+	hdrBatchSeq    = "Nats-Batch-Sequence"
+	hdrBatchCommit = "Nats-Batch-Commit"
+)
+
+// Txn implements the kv driver's Store.
+func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) {
+	if err := s.ready(ctx); err != nil {
+		return "", err
+	}
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	for {
+		expected, err := s.observe(ctx, t.Conditions)
+		if err != nil {
+			return "", err
+		}
+		seq, err := s.commit(ctx, s.txnMessages(t, expected))
+		switch {
+		case err == nil:
+			s.wrote.Store(true)
+			return s.format(revision{seq: seq, kind: ofTxn}), nil
+		case !isAPI(err, codeWrongLast, codeWrongLastBusy, codeTooManyBatches, codeIncompleteBatch):
+			return "", err
+		case !pause(ctx, conflictPause):
+			return "", mapErr(ctx.Err(), false)
+		}
+	}
+}
+
+// observe returns the sequences of the last messages of the conditions' keys,
+// if all conditions hold.
+func (s *store) observe(ctx context.Context, conditions []driver.Condition) (map[string]uint64, error) {
+	expected := make(map[string]uint64, len(conditions))
+	answers := make(chan answer, len(conditions))
+	var tokens []string
+	defer func() { s.p.calls.forget(tokens) }()
+	for i, c := range conditions {
+		token, err := s.p.calls.send(s.getRequest(c.Key), i, answers)
+		if err != nil {
+			return nil, mapErr(err, false)
+		}
+		tokens = append(tokens, token)
+	}
+	for range conditions {
+		select {
+		case a := <-answers:
+			m, err := parseGet(a)
+			if err == nil {
+				err = s.settle(ctx, m)
+			}
+			if err == nil {
+				err = s.holds(conditions[a.index], m)
+			}
+			if err != nil {
+				return nil, err
+			}
+			expected[conditions[a.index].Key] = seqOf(m)
+		case <-ctx.Done():
+			return nil, s.ending(ctx, false)
+		}
+	}
+	return expected, nil
+}
+
+// txnMessages are the messages of the batch: first those of the conditions
+// alone, then the writes, which follow each other without a gap.
+func (s *store) txnMessages(t driver.Txn, expected map[string]uint64) []*natsgo.Msg {
+	writes := make([]*natsgo.Msg, len(t.Writes))
+	for i, op := range t.Writes {
+		m := s.write(op)
+		if m.Header == nil {
+			m.Header = natsgo.Header{}
+		}
+		if seq, ok := expected[op.Key]; ok {
+			expect(m, seq)
+			delete(expected, op.Key)
+		}
+		m.Header[hdrTxn] = []string{strconv.Itoa(len(t.Writes) - 1 - i)}
+		writes[i] = m
+	}
+	var all []*natsgo.Msg
+	for key, seq := range expected {
+		m := &natsgo.Msg{Subject: s.checks + strconv.Itoa(len(all)), Header: natsgo.Header{}}
+		expect(m, seq)
+		m.Header[hdrExpectedOf] = []string{s.keys + keySubject(key)}
+		all = append(all, m)
+	}
+	return append(all, writes...)
+}
+
+// commit sends a batch and returns the sequence of its last message. The answer
+// to the first message, which comes before all others are looked at, is of
+// interest only if it is a refusal: the last one then is refused as well.
+func (s *store) commit(ctx context.Context, msgs []*natsgo.Msg) (uint64, error) {
+	id := randomName()
+	answers := make(chan answer, 2)
+	var tokens []string
+	defer func() { s.p.calls.forget(tokens) }()
+	last := len(msgs) - 1
+	for i, m := range msgs {
+		m.Header[hdrBatchID] = []string{id}
+		m.Header[hdrBatchSeq] = []string{strconv.Itoa(i + 1)}
+		if i == last {
+			m.Header[hdrBatchCommit] = []string{"1"}
+		}
+		if i > 0 && i < last {
+			if err := s.p.nc.PublishMsg(m); err != nil {
+				return 0, mapErr(err, false) // without its end, a batch is never applied
+			}
+			continue
+		}
+		token, err := s.p.calls.send(m, i, answers)
+		if err != nil {
+			return 0, mapErr(err, false)
+		}
+		tokens = append(tokens, token)
+	}
+	for {
+		select {
+		case a := <-answers:
+			if a.index != last {
+				if err := firstOfBatch(a); err != nil {
+					return 0, err
+				}
+				continue
+			}
+			ack, err := parseAck(a)
+			return ack.Seq, err
+		case <-ctx.Done():
+			return 0, s.ending(ctx, true)
+		}
+	}
+}
+
+// firstOfBatch returns why the batch is refused as a whole. An empty answer is
+// that of a batch that goes on.
+func firstOfBatch(a answer) error {
+	if a.err != nil || len(a.msg.Data) == 0 {
+		return nil // the answer to the last message decides
+	}
+	_, err := parseAck(a)
+	if err == nil {
+		err = providers.Errorf(providers.Internal, "the server does not take batches: %s", fmt.Sprintf("%.100q", a.msg.Data))
+	}
+	return err
+}

@@ -1,0 +1,222 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+const (
+	// watchPatience is how long Next goes on trying while the server cannot be
+	// reached, before it says so.
+	watchPatience = time.Second
+	watchRetry    = 50 * time.Millisecond
+)
+
+// watcher reads the stream behind a place with a consumer that the server may
+// forget at any time: the watcher then makes another, behind what it has read.
+type watcher struct {
+	s      *store
+	prefix string
+	pos    uint64 // of the last message that was read
+
+	reader *reader
+	fresh  time.Time // all messages up to then were read, or are still there
+
+	final error // at its end
+	life  context.Context
+	end   context.CancelFunc
+}
+
+// Watch implements the kv driver's Store.
+func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	w := &watcher{s: s, prefix: r.Prefix, fresh: time.Now()}
+	if err := w.place(ctx, r.After); err != nil {
+		return nil, err
+	}
+	w.life, w.end = context.WithCancel(s.life)
+	w.reader = newReader(s.p, s.stream, s.keys+prefixFilter(r.Prefix))
+	context.AfterFunc(w.life, w.reader.close)
+	return w, nil
+}
+
+// place finds where the watch begins.
+func (w *watcher) place(ctx context.Context, after driver.Revision) error {
+	if after == "" {
+		info, err := w.s.p.streamInfo(ctx, w.s.stream)
+		if err == nil && info.epoch() != w.s.epoch {
+			err = w.s.gone()
+		}
+		w.pos = info.State.Last
+		return err
+	}
+	r, ours, err := w.s.parse(after)
+	if err != nil {
+		return err
+	}
+	if !ours {
+		return w.s.lost("the revision is of a store that was deleted, or of another one")
+	}
+	w.pos = r.seq
+	return w.s.checkHistory(ctx, r.seq)
+}
+
+// Close implements the kv driver's Watcher.
+func (w *watcher) Close(context.Context) error {
+	w.end()
+	return nil
+}
+
+// Next implements the kv driver's Watcher.
+func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
+	joined, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.life, cancel)()
+	until := time.Now().Add(watchPatience)
+	for {
+		if w.final != nil {
+			return nil, w.final
+		}
+		if err := ended(ctx); err != nil {
+			return nil, err
+		}
+		events, err := w.step(joined)
+		if err != nil {
+			w.reader.restart() // what it has read was not delivered
+		}
+		switch {
+		case w.life.Err() != nil:
+			w.final = closedError("watcher")
+		case len(events) > 0:
+			return events, nil
+		case err == nil:
+			until = time.Now().Add(watchPatience)
+		case providers.CodeOf(err) == providers.Compacted:
+			w.final = err
+		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+			return nil, err
+		default:
+			pause(joined, watchRetry)
+		}
+	}
+}
+
+// step returns the next events; there may be none.
+func (w *watcher) step(ctx context.Context) ([]driver.Event, error) {
+	msgs, err := w.reader.read(ctx, w.pos)
+	if err != nil {
+		if errors.Is(err, errResumed) {
+			return nil, w.s.checkHistory(ctx, w.pos)
+		}
+		return nil, err
+	}
+	var events []driver.Event
+	for _, m := range msgs {
+		e, ok, err := w.event(m)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			events = append(events, e)
+		}
+	}
+	if err := w.checkFresh(ctx); err != nil {
+		return nil, err
+	}
+	if n := len(msgs); n > 0 {
+		w.pos = msgs[n-1].seq
+		if msgs[n-1].pending == 0 {
+			w.fresh = time.Now()
+		}
+	}
+	return events, nil
+}
+
+// checkFresh finds out whether a watcher that was late for long missed markers.
+func (w *watcher) checkFresh(ctx context.Context) error {
+	if time.Since(w.fresh) < w.s.history/2 {
+		return nil
+	}
+	if err := w.s.checkHistory(ctx, w.pos); err != nil {
+		return err
+	}
+	w.fresh = time.Now()
+	return nil
+}
+
+func (w *watcher) event(d delivered) (e driver.Event, ok bool, err error) {
+	m := message{Seq: d.seq, header: d.msg.Header}
+	e.Key, err = subjectKey(strings.TrimPrefix(d.msg.Subject, w.s.keys))
+	if err != nil {
+		return e, false, providers.Errorf(providers.Internal, "%w", err)
+	}
+	e.Kind, e.Revision = m.state(), w.s.format(m.revision())
+	if e.Kind == driver.PutEvent {
+		e.Value = d.msg.Data
+	}
+	return e, strings.HasPrefix(e.Key, w.prefix), nil
+}
+
+// consumerConfig is what we set of the configuration of a consumer.
+type consumerConfig struct {
+	Name          string        `json:"name,omitempty"`
+	Durable       string        `json:"durable_name,omitempty"`
+	DeliverPolicy string        `json:"deliver_policy"`
+	StartSeq      uint64        `json:"opt_start_seq,omitempty"`
+	StartTime     *time.Time    `json:"opt_start_time,omitempty"`
+	AckPolicy     string        `json:"ack_policy"`
+	AckWait       time.Duration `json:"ack_wait,omitempty"`
+	MaxDeliver    int           `json:"max_deliver,omitempty"`
+	MaxAckPending int           `json:"max_ack_pending,omitempty"`
+	MaxWaiting    int           `json:"max_waiting,omitempty"`
+	Filter        string        `json:"filter_subject,omitempty"`
+	Replay        string        `json:"replay_policy"`
+	Inactive      time.Duration `json:"inactive_threshold,omitempty"`
+	Replicas      int           `json:"num_replicas"`
+	Memory        bool          `json:"mem_storage,omitempty"`
+
+	Metadata map[string]string `json:"metadata,omitempty"`
+}
+
+// pullRequest asks a consumer for messages.
+type pullRequest struct {
+	Batch     int           `json:"batch"`
+	MaxBytes  int           `json:"max_bytes,omitempty"`
+	Expires   time.Duration `json:"expires,omitempty"`
+	NoWait    bool          `json:"no_wait,omitempty"`
+	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
+}
+
+func (p *provider) createConsumer(ctx context.Context, stream string, c consumerConfig) error {
+	request := struct {
+		Stream string         `json:"stream_name"`
+		Config consumerConfig `json:"config"`
+	}{stream, c}
+	return p.api(ctx, "CONSUMER.CREATE."+stream+"."+c.Name, request, nil, false)
+}
+
+// pull sends a request for messages, which will come to inbox.
+func (p *provider) pull(stream, consumer, inbox string, r pullRequest) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return providers.Errorf(providers.Internal, "%w", err)
+	}
+	return mapErr(p.nc.PublishRequest(apiPrefix+"CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, body), false)
+}
+
+// subscribe returns a channel of what comes to a new inbox.
+func (p *provider) subscribe(capacity int) (chan *natsgo.Msg, *natsgo.Subscription, error) {
+	c := make(chan *natsgo.Msg, capacity)
+	sub, err := p.nc.ChanSubscribe(p.nc.NewInbox(), c)
+	return c, sub, mapErr(err, false)
+}

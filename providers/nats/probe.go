@@ -1,0 +1,214 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+const (
+	probeTimeout = 5 * time.Second
+	// jszBytes is more than the page of a server takes that is asked for its
+	// settings alone.
+	jszBytes = 1 << 20
+)
+
+// prober asks the monitoring pages.
+type prober struct{ http http.Client }
+
+// state is what a probe found.
+type state struct {
+	version    string
+	cluster    string // its name; empty: one server
+	maxPayload int64
+	noStream   string // why JetStream cannot be used; empty: it can
+	monitors   []monitored
+}
+
+// monitored is what the monitoring page of one server says.
+type monitored struct {
+	url        string
+	err        error
+	syncAlways bool
+	interval   time.Duration
+}
+
+// watchServers probes until the provider is closed.
+func (p *provider) watchServers() {
+	defer p.prober.http.CloseIdleConnections()
+	ticker := time.NewTicker(p.config.probeInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.life.Done():
+			return
+		case <-ticker.C:
+		case <-p.kicks:
+		}
+		p.reprobe()
+		p.tickStores()
+	}
+}
+
+// reprobe looks at the servers and publishes what changed. While they cannot be
+// reached, the last description stands: their next connection is probed.
+func (p *provider) reprobe() {
+	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
+	defer cancel()
+	before, err := p.Describe(ctx)
+	if err != nil {
+		return
+	}
+	st, err := p.probe(ctx)
+	if err != nil {
+		p.logger.Debug("nats: the servers cannot be probed", slog.Any("error", err))
+		return
+	}
+	if after := p.describe(st); p.Update(after) {
+		p.logChange(before, after)
+	}
+}
+
+// logChange tells the operator about guarantees lost and found.
+func (p *provider) logChange(before, after providers.Description) {
+	for _, c := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
+		had, has := claims(before, c), claims(after, c)
+		switch {
+		case had && !has:
+			p.logger.Warn("nats: a guarantee was lost", slog.String("endpoint", after.Endpoint), slog.String("claim", string(c)))
+		case !had && has:
+			p.logger.Info("nats: a guarantee holds again", slog.String("endpoint", after.Endpoint), slog.String("claim", string(c)))
+		}
+	}
+}
+
+func claims(d providers.Description, c providers.Claim) bool {
+	return len(d.Facets) > 0 && d.Facets[0].Has(c)
+}
+
+// probe asks the server that this provider is connected to about JetStream, and
+// the monitoring pages.
+func (p *provider) probe(ctx context.Context) (state, error) {
+	st := state{
+		version: p.nc.ConnectedServerVersion(), cluster: p.nc.ConnectedClusterName(),
+		maxPayload: p.nc.MaxPayload(),
+	}
+	err := p.api(ctx, "INFO", nil, nil, false)
+	switch {
+	case isAPI(err, 10039, 10076), isNobody(err):
+		st.noStream = err.Error()
+	case err != nil:
+		return state{}, err
+	}
+	if err := p.tooOld(); err != nil {
+		return state{}, err
+	}
+	for _, url := range p.config.monitors {
+		st.monitors = append(st.monitors, p.prober.look(ctx, url))
+	}
+	return st, nil
+}
+
+func (p *provider) tooOld() error {
+	var major, minor int
+	v := p.nc.ConnectedServerVersion()
+	if _, err := fmt.Sscanf(v, "%d.%d", &major, &minor); err == nil && (major < 2 || major == 2 && minor < 12) {
+		return providers.Errorf(providers.Unsupported, "the server runs NATS %s; version 2.12 or newer is needed", v)
+	}
+	return nil
+}
+
+// look reads how a server syncs.
+func (p *prober) look(ctx context.Context, url string) monitored {
+	m := monitored{url: url}
+	m.err = func() error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/jsz", nil)
+		if err != nil {
+			return err
+		}
+		reply, err := p.http.Do(req)
+		if err != nil {
+			return err
+		}
+		defer reply.Body.Close()
+		if reply.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %s", reply.Status)
+		}
+		var page struct {
+			Config struct {
+				SyncInterval time.Duration `json:"sync_interval"`
+				SyncAlways   bool          `json:"sync_always"`
+			} `json:"config"`
+		}
+		err = json.NewDecoder(io.LimitReader(reply.Body, jszBytes)).Decode(&page)
+		m.syncAlways, m.interval = page.Config.SyncAlways, page.Config.SyncInterval
+		return err
+	}()
+	return m
+}
+
+// serves reports whether stores and topics can be had.
+func (st state) serves() bool { return st.noStream == "" && st.maxPayload >= leastPayload }
+
+// lack is one thing that keeps a guarantee from holding.
+type lack struct{ reason, remedy string }
+
+// undurable lists what keeps acknowledged writes from being on stable storage.
+func (st state) undurable(c config) (lacks []lack) {
+	if c.assertSync {
+		return nil
+	}
+	if len(st.monitors) == 0 {
+		return []lack{{
+			"unverified: JetStream acknowledges before it syncs, every 2 minutes, unless sync_interval is always, and tells no client which it is",
+			"set jetstream { sync_interval: always } on every server, and open with monitor=URL of their monitoring pages as the proof, or with assert-sync-always=true",
+		}}
+	}
+	for _, m := range st.monitors {
+		switch {
+		case m.err != nil:
+			lacks = append(lacks, lack{"unverified: the monitoring page " + m.url + " cannot be read: " + m.err.Error(),
+				"let the provider read it, or open with assert-sync-always=true"})
+		case !m.syncAlways:
+			lacks = append(lacks, lack{fmt.Sprintf("sync_interval of %s is %v: what was acknowledged since the last sync is lost with the power", m.url, m.interval),
+				"set jetstream { sync_interval: always } and start the server anew"})
+		}
+	}
+	return lacks
+}
+
+// alone lists what keeps acknowledged writes from being on a majority.
+func (st state) alone(c config) []lack {
+	if c.replicas > 1 {
+		if len(st.monitors) > 0 && !c.assertSync && len(st.monitors) < c.replicas {
+			return append(st.undurable(c), lack{"the monitoring pages of fewer servers are given than replicas", "list those of all servers in \"monitor\""})
+		}
+		return st.undurable(c)
+	}
+	return []lack{{"replicas is 1: one server holds the data", "open with replicas=3 on a cluster, with names that do not exist yet"}}
+}
+
+// notes are what no claim says.
+func (st state) notes(c config) (notes []string) {
+	if st.noStream != "" {
+		notes = append(notes, "JetStream cannot be used, so that there are no stores and no topics: "+st.noStream)
+	} else if st.maxPayload < leastPayload {
+		notes = append(notes, fmt.Sprintf("max_payload of the server is %d, so that there are no stores and no topics: they need %d", st.maxPayload, leastPayload))
+	}
+	if st.cluster != "" {
+		notes = append(notes, fmt.Sprintf("cluster %s: each stream is held by %d of its servers", st.cluster, c.replicas))
+	}
+	if c.assertSync {
+		notes = append(notes, "sync_interval always is asserted by the operator (assert-sync-always), not verified")
+	}
+	if len(st.undurable(c)) > 0 {
+		notes = append(notes, "after a loss of power the server may give the sequence of a lost write to another one: a revision, or a position, may then stand for both")
+	}
+	return notes
+}

@@ -1,0 +1,190 @@
+package nats
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+)
+
+func init() {
+	providers.Register(providers.Scheme{
+		Name:     "nats",
+		Help:     "NATS 2.15 with JetStream: nats://[user:password@]host:port[,host:port…]",
+		Settings: settings(),
+		Open:     open,
+	})
+}
+
+// provider is an open provider. It lives until Close.
+type provider struct {
+	*providers.Live
+	config config
+	logger *slog.Logger
+	nc     *natsgo.Conn
+	calls  *caller
+	prober prober
+
+	handles handles
+
+	life  context.Context // ends with Close
+	end   context.CancelFunc
+	tasks sync.WaitGroup
+
+	reconnected signal // there is a new connection
+	kicks       chan struct{}
+}
+
+func open(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+	c, err := newConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	p := &provider{config: c, logger: s.Logger, calls: newCaller(), kicks: make(chan struct{}, 1)}
+	p.life, p.end = context.WithCancel(context.Background())
+	if err := p.connect(ctx); err != nil {
+		p.end()
+		return nil, p.explain(err)
+	}
+	st, err := p.probe(ctx)
+	if err != nil {
+		p.end()
+		p.nc.Close()
+		return nil, p.explain(err)
+	}
+	p.Live = providers.NewLive(p.describe(st))
+	p.tasks.Go(p.watchServers)
+	return p, nil
+}
+
+// explain adds where the provider tried to connect.
+func (p *provider) explain(err error) error {
+	var e *providers.Error
+	if !errors.As(err, &e) || e.Code == providers.Canceled {
+		return err
+	}
+	return providers.Errorf(e.Code, "%s: %w", p.endpoint(), err)
+}
+
+func (p *provider) endpoint() string { return strings.Join(p.config.hosts, ",") }
+
+// Close implements [providers.Provider].
+func (p *provider) Close(ctx context.Context) error {
+	if !p.Shut() {
+		return nil
+	}
+	p.handles.closeAll(ctx)
+	p.end()
+	p.calls.fail(closedError("provider"), func(waiting) bool { return true })
+	p.nc.Close()
+	p.tasks.Wait()
+	return nil
+}
+
+// As implements what [providers.As] asks for.
+func (p *provider) As(target any) bool {
+	t, ok := target.(**natsgo.Conn)
+	if ok {
+		*t = p.nc
+	}
+	return ok
+}
+
+// describe says what holds on servers in the state st.
+func (p *provider) describe(st state) providers.Description {
+	d := providers.Description{
+		Provider: "nats",
+		System:   "nats",
+		Version:  st.version,
+		Endpoint: p.endpoint(),
+		Notes:    st.notes(p.config),
+	}
+	if st.serves() {
+		d.Facets = append(d.Facets, p.kvFacet(st))
+	}
+	return d
+}
+
+// handles are what was opened from a provider and has to be closed with it.
+type handles struct {
+	mu   sync.Mutex
+	open map[handle]struct{}
+}
+
+// handle is a store, or a subscription.
+type handle interface {
+	Close(ctx context.Context) error
+}
+
+func (h *handles) add(x handle) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open == nil {
+		h.open = map[handle]struct{}{}
+	}
+	h.open[x] = struct{}{}
+}
+
+func (h *handles) remove(x handle) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.open, x)
+}
+
+func (h *handles) all() []handle {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]handle, 0, len(h.open))
+	for x := range h.open {
+		all = append(all, x)
+	}
+	return all
+}
+
+func (h *handles) closeAll(ctx context.Context) {
+	for _, x := range h.all() {
+		_ = x.Close(ctx) // it gives back what it can
+	}
+}
+
+// signal wakes everybody who waits for something to happen again.
+type signal struct {
+	mu    sync.Mutex
+	count int
+	c     chan struct{}
+}
+
+// next returns how often it has happened, and a channel that is closed when it
+// happens again.
+func (s *signal) next() (int, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c == nil {
+		s.c = make(chan struct{})
+	}
+	return s.count, s.c
+}
+
+func (s *signal) fire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count++
+	if s.c != nil {
+		close(s.c)
+		s.c = nil
+	}
+}
+
+// randomName returns 12 characters that nobody else draws.
+func randomName() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,208 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+)
+
+const (
+	readBatch     = 256
+	readBytes     = 4 << 20
+	readExpires   = 4 * time.Second
+	readHeartbeat = time.Second
+	// readSilence without a heartbeat is that of a consumer, or of its server,
+	// that is gone.
+	readSilence = 2500 * time.Millisecond
+	// consumerIdle is how long the server keeps a consumer that nobody asks.
+	consumerIdle = 30 * time.Second
+)
+
+// errResumed says that a consumer was made anew: the caller checks whether the
+// stream still holds what comes behind the place.
+var errResumed = errors.New("the consumer was made anew")
+
+// reader reads a stream without acknowledgements. It belongs to one goroutine
+// at a time, close excepted.
+type reader struct {
+	p      *provider
+	stream string
+	filter string
+
+	consumer   string // empty: there is none
+	connection int    // of p.reconnected, for which it was made
+	delivered  uint64 // messages that the consumer has sent
+	asked      bool   // a pull is under way
+	pulled     int    // messages that came for it
+	heard      time.Time
+	msgs       chan *natsgo.Msg
+
+	mu     sync.Mutex
+	sub    *natsgo.Subscription
+	closed bool
+}
+
+// delivered is a message with its place.
+type delivered struct {
+	msg      *natsgo.Msg
+	seq      uint64
+	consumed uint64 // by the consumer's own count
+	pending  uint64
+	time     time.Time
+}
+
+func newReader(p *provider, stream, filter string) *reader {
+	return &reader{p: p, stream: stream, filter: filter}
+}
+
+// close gives the subscription back, and lets the server forget the consumer.
+func (r *reader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	if r.sub != nil {
+		_ = r.sub.Unsubscribe() // it may have ended with the connection
+	}
+}
+
+// restart has the next read begin behind the place that it is given.
+func (r *reader) restart() { r.consumer = "" }
+
+// read waits for messages behind the sequence after. It may return none. With
+// any error but errResumed, it is to be called again.
+func (r *reader) read(ctx context.Context, after uint64) ([]delivered, error) {
+	connection, broken := r.p.reconnected.next()
+	if r.consumer == "" || r.connection != connection {
+		if err := r.start(ctx, after, connection); err != nil {
+			return nil, err
+		}
+		return nil, errResumed
+	}
+	if err := r.ask(); err != nil {
+		r.consumer = ""
+		return nil, err
+	}
+	select {
+	case m := <-r.msgs:
+		return r.take(m), nil
+	default:
+	}
+	timer := time.NewTimer(time.Until(r.heard.Add(readSilence)))
+	defer timer.Stop()
+	select {
+	case m := <-r.msgs:
+		return r.take(m), nil
+	case <-broken:
+		return nil, nil
+	case <-timer.C:
+		r.consumer = ""
+		return nil, providers.Errorf(providers.Unavailable, "the server has not been heard of for %v", readSilence)
+	case <-ctx.Done():
+		return nil, mapErr(ctx.Err(), false)
+	}
+}
+
+// start makes a consumer that begins behind a sequence.
+func (r *reader) start(ctx context.Context, after uint64, connection int) error {
+	r.consumer = ""
+	if err := r.resubscribe(); err != nil {
+		return err
+	}
+	name := randomName()
+	err := r.p.createConsumer(ctx, r.stream, consumerConfig{
+		Name: name, DeliverPolicy: "by_start_sequence", StartSeq: after + 1, AckPolicy: "none",
+		Filter: r.filter, Replay: "instant", Inactive: consumerIdle, Replicas: 1, Memory: true,
+	})
+	if err != nil {
+		if isAPI(err, codeStreamNotFound) {
+			return providers.Errorf(providers.Compacted, "the stream was deleted: %w", err)
+		}
+		return err
+	}
+	r.consumer, r.connection, r.delivered, r.asked = name, connection, 0, false
+	return nil
+}
+
+// resubscribe takes a new inbox, so that nothing of the last consumer comes.
+func (r *reader) resubscribe() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return closedError("reader")
+	}
+	if r.sub != nil {
+		_ = r.sub.Unsubscribe()
+	}
+	var err error
+	r.msgs, r.sub, err = r.p.subscribe(2 * readBatch)
+	return err
+}
+
+func (r *reader) ask() error {
+	if r.asked {
+		return nil
+	}
+	err := r.p.pull(r.stream, r.consumer, r.sub.Subject, pullRequest{
+		Batch: readBatch, MaxBytes: max(readBytes, 2*int(r.p.nc.MaxPayload())), Expires: readExpires, Heartbeat: readHeartbeat,
+	})
+	if err == nil {
+		r.asked, r.pulled, r.heard = true, 0, time.Now()
+	}
+	return err
+}
+
+// take returns the messages that are there, of which m is the first.
+func (r *reader) take(m *natsgo.Msg) (all []delivered) {
+	for {
+		r.heard = time.Now()
+		d, ok := r.accept(m)
+		if ok {
+			all = append(all, d)
+		}
+		if r.consumer == "" {
+			return all
+		}
+		select {
+		case m = <-r.msgs:
+		default:
+			return all
+		}
+	}
+}
+
+// accept takes a message, or a status.
+func (r *reader) accept(m *natsgo.Msg) (d delivered, ok bool) {
+	switch status := m.Header.Get("Status"); status {
+	case "":
+	case "100": // a heartbeat
+		return d, false
+	case "404", "408", "409":
+		r.asked = false
+		if status == "409" && m.Header.Get("Description") != "Message Size Exceeds MaxBytes" && m.Header.Get("Description") != "Batch Completed" {
+			r.consumer = ""
+		}
+		return d, false
+	default: // 503: there is no such consumer
+		r.consumer = ""
+		return d, false
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		r.consumer = ""
+		return d, false
+	}
+	if meta.Sequence.Consumer != r.delivered+1 { // one was dropped on the way: begin behind the last
+		r.consumer = ""
+		return d, false
+	}
+	r.delivered = meta.Sequence.Consumer
+	if r.pulled++; r.pulled == readBatch {
+		r.asked = false
+	}
+	return delivered{m, meta.Sequence.Stream, meta.Sequence.Consumer, meta.NumPending, meta.Timestamp}, true
+}

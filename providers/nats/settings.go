@@ -1,0 +1,219 @@
+package nats
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// settings declares the parameters of the URL.
+func settings() []providers.Setting {
+	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
+	return append([]providers.Setting{
+		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what the names of all streams and subjects start with; one prefix is one world of stores, topics and services"},
+		{Name: "replicas", Kind: providers.Int, Default: "1", Min: 1, Max: 5, Help: "number of servers that hold each stream; an existing stream with another number is refused"},
+		{Name: "token-env", Kind: providers.Env, Help: "environment variable that holds the token"},
+		{Name: "token-file", Kind: providers.File, Help: "file that holds the token; one trailing newline is ignored"},
+		{Name: "nkey-file", Kind: providers.File, Help: "file that holds the seed of an NKey"},
+		{Name: "creds-file", Kind: providers.File, Help: "credentials file: a user's JWT and the seed of its NKey"},
+		{Name: "tls", Kind: providers.Bool, Default: "false", Help: "demand TLS; ca-file, cert-file, server-name and insecure-skip-verify do so too"},
+		{Name: "ca-file", Kind: providers.File, Help: "PEM file of the authorities that may sign the server's certificate; default: those of the system"},
+		{Name: "cert-file", Kind: providers.File, Help: "PEM file of the client certificate (with key-file)"},
+		{Name: "key-file", Kind: providers.File, Help: "PEM file of the client certificate's key (with cert-file)"},
+		{Name: "server-name", Kind: providers.String, Help: "name that the server's certificate must have; default: the host"},
+		{Name: "insecure-skip-verify", Kind: providers.Bool, Default: "false", Help: "accept any certificate of the server: no protection against impersonation"},
+		{Name: "dial-timeout", Kind: providers.Duration, Default: "2s", Min: 10 * ms, Max: h, Help: "longest wait for a connection to one server"},
+		{Name: "request-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
+		{Name: "probe-interval", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often the servers are probed"},
+		{Name: "monitor", Kind: providers.String, Help: "URLs of the servers' monitoring pages, separated by commas, as http://127.0.0.1:8222: of every server that may hold data; they prove whether sync_interval is always"},
+		{Name: "assert-sync-always", Kind: providers.Bool, Default: "false", Help: "the operator asserts that every server has sync_interval always, where no monitoring page can be read"},
+		{Name: "watch-history", Kind: providers.Duration, Default: "1h", Min: 60 * s, Max: 8760 * h, Help: "how long a new store remembers what was deleted, for watchers that resume; an existing store keeps its own"},
+	}, providers.PasswordSettings()...)
+}
+
+// config is what the URL says, checked.
+type config struct {
+	hosts []string
+
+	user, password, token string
+	nkeyFile, credsFile   string
+	tls                   *tls.Config
+
+	prefix         string
+	replicas       int
+	dialTimeout    time.Duration
+	requestTimeout time.Duration
+	probeInterval  time.Duration
+	monitors       []string
+	assertSync     bool
+	history        time.Duration
+}
+
+func newConfig(s providers.Settings) (config, error) {
+	c := config{
+		hosts: s.Hosts("4222"), prefix: s.String("prefix"), replicas: s.Int("replicas"),
+		nkeyFile: s.String("nkey-file"), credsFile: s.String("creds-file"),
+		dialTimeout: s.Duration("dial-timeout"), requestTimeout: s.Duration("request-timeout"),
+		probeInterval: s.Duration("probe-interval"), assertSync: s.Bool("assert-sync-always"),
+		history: s.Duration("watch-history").Round(time.Second),
+	}
+	for _, step := range []func(providers.Settings) error{c.setPlace, c.setMonitors, c.setCredentials, c.setTLS} {
+		if err := step(s); err != nil {
+			return config{}, err
+		}
+	}
+	return c, nil
+}
+
+var prefixForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$`)
+
+func (c *config) setPlace(s providers.Settings) error {
+	switch {
+	case len(c.hosts) == 0:
+		return invalid("the URL names no host; as nats://127.0.0.1:4222")
+	case strings.Trim(s.URL.Path, "/") != "":
+		return invalid("a NATS URL has no path; got %q", s.URL.Path)
+	case !prefixForm.MatchString(c.prefix):
+		return invalid("parameter \"prefix\" has 1 to 32 of the characters A–Z a–z 0–9 _ - and starts with a letter or digit; got %q", c.prefix)
+	case c.replicas%2 == 0:
+		return invalid("parameter \"replicas\" is 1, 3 or 5: an even number survives no more losses than the odd one below it; got %d", c.replicas)
+	}
+	return nil
+}
+
+func (c *config) setMonitors(s providers.Settings) error {
+	list := s.String("monitor")
+	if list == "" {
+		return nil
+	}
+	for _, m := range strings.Split(list, ",") {
+		u, err := url.Parse(m)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return invalid("parameter \"monitor\" lists URLs such as http://127.0.0.1:8222, separated by commas; one of them cannot be read")
+		}
+		c.monitors = append(c.monitors, strings.TrimSuffix(m, "/"))
+	}
+	return nil
+}
+
+func (c *config) setCredentials(s providers.Settings) (err error) {
+	if c.password, err = s.Password(); err != nil {
+		return err
+	}
+	if s.URL.User != nil {
+		c.user = s.URL.User.Username()
+	}
+	if c.token, err = secret(s, "token"); err != nil {
+		return err
+	}
+	if c.user != "" && c.password == "" { // as NATS has it: a name alone is a token
+		if c.token != "" {
+			return tooManyCredentials()
+		}
+		c.user, c.token = "", c.user
+	}
+	ways := 0
+	for _, given := range []bool{c.user != "" || c.password != "", c.token != "", c.nkeyFile != "", c.credsFile != ""} {
+		if given {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return tooManyCredentials()
+	case c.user == "" && c.password != "":
+		return invalid("a password is given and no user; name the user in the URL, as nats://user@host")
+	}
+	return nil
+}
+
+func tooManyCredentials() error {
+	return invalid("credentials are given in more than one way; give one of: user and password, a token (the URL's user alone, token-env, token-file), nkey-file, creds-file")
+}
+
+// secret reads the value that the parameter name-env or name-file names.
+func secret(s providers.Settings, name string) (string, error) {
+	env, file := s.String(name+"-env"), s.String(name+"-file")
+	switch {
+	case env != "" && file != "":
+		return "", invalid("\"%s-env\" and \"%s-file\" are both given; give one", name, name)
+	case env != "":
+		if v, _ := s.LookupEnv(env); v != "" {
+			return v, nil
+		}
+		return "", invalid("parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
+	case file == "":
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", invalid("parameter \"%s-file\": %w", name, err)
+	}
+	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if v == "" {
+		return "", invalid("parameter \"%s-file\" names %q, which is empty", name, file)
+	}
+	return v, nil
+}
+
+func (c *config) setTLS(s providers.Settings) error {
+	wanted := s.Bool("tls")
+	for _, name := range []string{"ca-file", "cert-file", "key-file", "server-name", "insecure-skip-verify"} {
+		wanted = wanted || s.Given(name)
+	}
+	if !wanted {
+		return nil
+	}
+	if s.Given("tls") && !s.Bool("tls") {
+		return invalid("parameter \"tls\" is false, and others that are of use with TLS alone are given; leave one of them out")
+	}
+	c.tls = &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         s.String("server-name"),
+		InsecureSkipVerify: s.Bool("insecure-skip-verify"),
+	}
+	if err := c.setAuthorities(s.String("ca-file")); err != nil {
+		return err
+	}
+	return c.setClientCertificate(s.String("cert-file"), s.String("key-file"))
+}
+
+func (c *config) setAuthorities(file string) error {
+	if file == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return invalid("parameter \"ca-file\": %w", err)
+	}
+	c.tls.RootCAs = x509.NewCertPool()
+	if !c.tls.RootCAs.AppendCertsFromPEM(pem) {
+		return invalid("parameter \"ca-file\" names %q, which holds no certificate in PEM form", file)
+	}
+	return nil
+}
+
+func (c *config) setClientCertificate(certFile, keyFile string) error {
+	if (certFile == "") != (keyFile == "") {
+		return invalid("\"cert-file\" and \"key-file\" belong together; one of them is missing")
+	}
+	if certFile == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return invalid("\"cert-file\" and \"key-file\" cannot be used: %w", err)
+	}
+	c.tls.Certificates = []tls.Certificate{pair}
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return providers.Errorf(providers.Invalid, format, args...)
+}

@@ -1,0 +1,161 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// streamConfig is what we set of the configuration of a stream.
+type streamConfig struct {
+	Name              string            `json:"name"`
+	Description       string            `json:"description,omitempty"`
+	Subjects          []string          `json:"subjects"`
+	Retention         string            `json:"retention"`
+	MaxConsumers      int               `json:"max_consumers"`
+	MaxMsgs           int64             `json:"max_msgs"`
+	MaxBytes          int64             `json:"max_bytes"`
+	MaxAge            time.Duration     `json:"max_age"`
+	MaxMsgsPerSubject int64             `json:"max_msgs_per_subject"`
+	MaxMsgSize        int32             `json:"max_msg_size"`
+	Discard           string            `json:"discard"`
+	Storage           string            `json:"storage"`
+	Replicas          int               `json:"num_replicas"`
+	Duplicates        time.Duration     `json:"duplicate_window,omitempty"`
+	AllowDirect       bool              `json:"allow_direct"`
+	AllowRollup       bool              `json:"allow_rollup_hdrs"`
+	AllowMsgTTL       bool              `json:"allow_msg_ttl"`
+	AllowAtomic       bool              `json:"allow_atomic"`
+	MarkerTTL         time.Duration     `json:"subject_delete_marker_ttl,omitempty"`
+	Metadata          map[string]string `json:"metadata,omitempty"`
+}
+
+// streamInfo is what we read of a stream.
+type streamInfo struct {
+	Config  streamConfig `json:"config"`
+	Created time.Time    `json:"created"`
+	Now     time.Time    `json:"ts"` // by the server's clock
+	State   struct {
+		First    uint64         `json:"first_seq"`
+		Last     uint64         `json:"last_seq"`
+		LastTime time.Time      `json:"last_ts"`
+		Messages uint64         `json:"messages"`
+		Subjects map[string]int `json:"subjects"`
+	} `json:"state"`
+	Total int `json:"total"` // of the subjects, where they come in pages
+}
+
+// The metadata of a stream of ours.
+const (
+	metaForm  = "fairlead-form"  // of the subjects and headers: see formKV
+	metaEpoch = "fairlead-epoch" // tells a stream from its predecessors of the same name
+)
+
+func (i streamInfo) epoch() string { return i.Config.Metadata[metaEpoch] }
+
+// newStream is the configuration that all streams of ours have in common.
+func (p *provider) newStream(name, form string) streamConfig {
+	epoch := randomName()
+	return streamConfig{
+		Name: name, Description: "of fairlead.dev; see its package providers/nats",
+		Subjects:  []string{strings.ReplaceAll(name, ".", "=") + "." + epoch + ".>"},
+		Retention: "limits", MaxConsumers: -1, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
+		Discard: "old", Storage: "file", Replicas: p.config.replicas,
+		Metadata: map[string]string{metaForm: form, metaEpoch: epoch},
+	}
+}
+
+// openStream returns the stream of that name, and creates it if need be.
+// Creating it twice is as good as once, so that a lost answer does no harm.
+func (p *provider) openStream(ctx context.Context, want streamConfig) (streamInfo, error) {
+	for {
+		info, err := p.streamInfo(ctx, want.Name)
+		if isAPI(err, codeStreamNotFound) {
+			err = p.api(ctx, "STREAM.CREATE."+want.Name, want, &info, false)
+			if isAPI(err, codeStreamExists) {
+				continue // somebody else was faster
+			}
+		}
+		if err != nil {
+			return streamInfo{}, err
+		}
+		return info, p.checkStream(info.Config, want)
+	}
+}
+
+func (p *provider) checkStream(got, want streamConfig) error {
+	switch {
+	case got.Metadata[metaForm] != want.Metadata[metaForm] || got.Metadata[metaEpoch] == "":
+		return invalid("the stream %q exists and is not one of this provider, or of another version; delete it, or open with another prefix", got.Name)
+	case got.Replicas != want.Replicas:
+		return invalid("the stream %q exists with %d replicas, and the parameter \"replicas\" is %d; make them equal", got.Name, got.Replicas, want.Replicas)
+	case got.Storage != "file":
+		return invalid("the stream %q is kept in memory; delete it, or open with another prefix", got.Name)
+	}
+	return nil
+}
+
+func (p *provider) streamInfo(ctx context.Context, name string) (info streamInfo, err error) {
+	err = p.api(ctx, "STREAM.INFO."+name, nil, &info, false)
+	return info, err
+}
+
+// streamNames returns the names of the stores or topics that start with prefix.
+func (p *provider) streamNames(ctx context.Context, kind, prefix string) ([]string, error) {
+	var names []string
+	for seen := 0; ; {
+		var page struct {
+			Total   int      `json:"total"`
+			Streams []string `json:"streams"`
+		}
+		if err := p.api(ctx, "STREAM.NAMES", map[string]int{"offset": seen}, &page, false); err != nil {
+			return nil, err
+		}
+		for _, s := range page.Streams {
+			if name, ok := p.nameOf(kind, s); ok && strings.HasPrefix(name, prefix) {
+				names = append(names, name)
+			}
+		}
+		if seen += len(page.Streams); seen >= page.Total || len(page.Streams) == 0 {
+			return names, nil
+		}
+	}
+}
+
+// deleteStream is as good twice as once, so that a lost answer does no harm.
+func (p *provider) deleteStream(ctx context.Context, name string) error {
+	err := p.api(ctx, "STREAM.DELETE."+name, nil, nil, true)
+	if isAPI(err, codeStreamNotFound) {
+		return nil
+	}
+	return err
+}
+
+// pubAck is the answer to a publication.
+type pubAck struct {
+	Error     *apiError `json:"error"`
+	Stream    string    `json:"stream"`
+	Seq       uint64    `json:"seq"`
+	Duplicate bool      `json:"duplicate"`
+}
+
+// parseAck returns the answer to a publication, whose request ended with err.
+func parseAck(a answer) (pubAck, error) {
+	if a.err != nil {
+		return pubAck{}, mapErr(a.err, true)
+	}
+	var ack pubAck
+	if err := json.Unmarshal(a.msg.Data, &ack); err != nil {
+		return ack, providers.Errorf(providers.UnknownOutcome, "unexpected answer of the server: %w", err)
+	}
+	if ack.Error != nil {
+		return ack, mapErr(ack.Error, true)
+	}
+	if ack.Seq == 0 {
+		return ack, providers.Errorf(providers.UnknownOutcome, "unexpected answer of the server: %.100q", a.msg.Data)
+	}
+	return ack, nil
+}
