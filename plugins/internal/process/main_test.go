@@ -160,7 +160,7 @@ func startSleeper() {
 
 // runImpatientHost launches a plugin that will never be ready.
 func runImpatientHost() {
-	_, err := Launch(context.Background(), Spec{Name: "test", Path: os.Getenv("PLUGIN_PATH"), Log: slog.New(slog.DiscardHandler)})
+	_, err := Launch(context.Background(), Spec{Name: "test", Path: os.Getenv("PLUGIN_PATH"), SocketDir: os.Getenv("PLUGIN_SOCKETS"), Log: slog.New(slog.DiscardHandler)})
 	panic(err)
 }
 

@@ -339,7 +339,11 @@ func TestHostIsKilled(t *testing.T) {
 // A plugin that knows nothing of hosts, and is not even ready, ends with its
 // host as well.
 func TestHostIsKilledDuringLaunch(t *testing.T) {
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("/tmp", "fl-launch-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	plugin, pidFile := filepath.Join(dir, "plugin"), filepath.Join(dir, "pid")
 	text := "#!/bin/sh\necho $$ > " + pidFile + ".new\nmv " + pidFile + ".new " + pidFile + "\nexec sleep 3600\n"
 	if err := os.WriteFile(plugin, []byte(text), 0o755); err != nil {
@@ -350,7 +354,7 @@ func TestHostIsKilledDuringLaunch(t *testing.T) {
 		t.Fatal(err)
 	}
 	host := exec.Command(self)
-	host.Env = append(os.Environ(), roleEnv+"=impatient", "PLUGIN_PATH="+plugin)
+	host.Env = append(os.Environ(), roleEnv+"=impatient", "PLUGIN_PATH="+plugin, "PLUGIN_SOCKETS="+dir)
 	if err := host.Start(); err != nil {
 		t.Fatal(err)
 	}
