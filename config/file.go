@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	stdjson "encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -100,6 +103,26 @@ func (f *file) next(ctx context.Context, version string) (content, error) {
 	}
 }
 
+// lineOf returns where a file is malformed, as far as its parser says. The
+// parser's text is not used: it may hold parts of the file, and so of a secret.
+func lineOf(err error, data string) string {
+	var json *stdjson.SyntaxError
+	var toml interface{ Position() (row, column int) }
+	switch {
+	case errors.As(err, &json):
+		return fmt.Sprintf(", at line %d", 1+strings.Count(data[:min(int(json.Offset), len(data))], "\n"))
+	case errors.As(err, &toml):
+		row, _ := toml.Position()
+		return fmt.Sprintf(", at line %d", row)
+	}
+	if m := lineInText.FindString(err.Error()); m != "" {
+		return ", at " + m
+	}
+	return ""
+}
+
+var lineInText = regexp.MustCompile(`\bline \d+`)
+
 func (f *file) content(l look) (content, error) {
 	if l.failure != "" {
 		return content{}, providers.Errorf(providers.Unavailable, "%s", l.failure)
@@ -110,7 +133,7 @@ func (f *file) content(l look) (content, error) {
 	}
 	values, err := f.parser.Unmarshal([]byte(l.data))
 	if err != nil {
-		c.bad = &Rejected{Reason: "is not well-formed", Err: err}
+		c.bad = &Rejected{Reason: "is not well-formed" + lineOf(err, l.data)}
 		return c, nil
 	}
 	kmaps.IntfaceKeysToStrings(values)

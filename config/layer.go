@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"reflect"
 	"strings"
@@ -23,7 +22,7 @@ type Layer struct {
 
 func (l Layer) apply(s *setup) error {
 	if l.err == nil && l.open == nil {
-		return providers.Errorf(providers.Invalid, "a Layer is empty; make one with File, Env, From, Map, Flags or Defaults")
+		return providers.Errorf(providers.Invalid, "a Layer is empty; make one with File, Env, From, FromURL, Map, Flags or Defaults")
 	}
 	s.layers = append(s.layers, l)
 	return l.err
@@ -83,7 +82,11 @@ func Defaults(v any) Layer {
 	if rv.Kind() != reflect.Struct {
 		return Layer{err: providers.Errorf(providers.Invalid, "Defaults needs a struct, got a %T", v)}
 	}
-	values := schemaOf(rv.Type(), map[reflect.Type]*node{}).plainFields(rv)
+	schema, err := schemaOf(rv.Type())
+	if err != nil {
+		return Layer{err: err}
+	}
+	values := schema.plainFields(rv)
 	return fixed("defaults", func() (map[string]any, error) { return values, nil })
 }
 
@@ -107,19 +110,6 @@ func Env(prefix string) Layer {
 		}})
 		values, err := read.Read()
 		return nest(values, func(key string) []string { return strings.Split(key, "__") }), err
-	})
-}
-
-// Flags is a layer of the flags that were set on the command line, so that
-// the others do not hide the layers below. Parse the set first.
-func Flags(set *flag.FlagSet) Layer {
-	if set == nil || !set.Parsed() {
-		return Layer{err: providers.Errorf(providers.Invalid, "Flags needs a set of flags that was parsed; call its Parse first")}
-	}
-	return fixed("flags", func() (map[string]any, error) {
-		values := map[string]any{}
-		set.Visit(func(f *flag.Flag) { values[f.Name] = f.Value.String() })
-		return nest(values, splitKey), nil
 	})
 }
 
@@ -153,7 +143,7 @@ func (f sourceFeed) next(ctx context.Context, version string) (content, error) {
 }
 
 func (f sourceFeed) read(ctx context.Context, version string) (driver.Snapshot, error) {
-	if version == "" {
+	if version == "" && f.source.quiet == 0 {
 		return f.source.Snapshot(ctx)
 	}
 	return f.source.Next(ctx, version)

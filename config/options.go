@@ -57,19 +57,24 @@ func newSetup(opts []Option) (setup, error) {
 
 // open opens the layers and reads each for the first time.
 func (s setup) open(ctx context.Context, t reflect.Type) (*stack, error) {
-	if t.Kind() != reflect.Struct {
-		return nil, providers.Errorf(providers.Invalid, "settings are loaded into a struct, got %s", t)
+	st, err := newStack(t, s.strict)
+	if err != nil {
+		return nil, err
 	}
-	st := newStack(t, s.strict)
+	return st, s.openInto(ctx, st)
+}
+
+// openInto closes the stack if it fails.
+func (s setup) openInto(ctx context.Context, st *stack) error {
 	for _, l := range s.layers {
 		f, err := l.open(ctx)
 		if err == nil {
 			err = st.add(ctx, f)
 		}
 		if err != nil {
-			st.close(ctx)
-			return nil, err
+			_ = st.close(ctx) // the first error says more
+			return err
 		}
 	}
-	return st, nil
+	return nil
 }

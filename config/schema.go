@@ -6,9 +6,11 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"fairlead.dev/providers"
 )
 
-// tagName is the struct tag that names a field's key.
+// tagName is the struct tag that names a field's key, and says what it is.
 const tagName = "config"
 
 // node is the shape of a type: a group with fields, a list or map of elements,
@@ -17,6 +19,7 @@ type node struct {
 	fields map[string]*field // by folded name
 	elem   *node             // of a list or a map
 	list   bool              // elem is that of a list
+	free   map[string]string // where there is no struct: the first spelling of each folded key
 }
 
 type field struct {
@@ -25,29 +28,42 @@ type field struct {
 	node      *node
 	byDefault string
 	defaulted bool
+	secret    bool
 }
 
 func (n *node) group() bool { return n.fields != nil }
 
-// schemaOf returns the shape of a type. Types that contain themselves are
-// met by the memo.
-func schemaOf(t reflect.Type, memo map[reflect.Type]*node) *node {
+// schemaOf returns the shape of a type, or what is wrong with its tags.
+func schemaOf(t reflect.Type) (*node, error) {
+	b := schemaBuilder{known: map[reflect.Type]*node{}}
+	n := b.node(t)
+	return n, b.problem
+}
+
+// schemaBuilder knows the shapes that were met, so that types may contain
+// themselves.
+type schemaBuilder struct {
+	known   map[reflect.Type]*node
+	problem error // the first bad tag
+}
+
+func (b *schemaBuilder) node(t reflect.Type) *node {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if n, ok := memo[t]; ok {
+	if n, ok := b.known[t]; ok {
 		return n
 	}
 	n := &node{}
-	memo[t] = n
+	b.known[t] = n
 	switch {
 	case isLeaf(t):
 	case t.Kind() == reflect.Struct:
 		n.fields = map[string]*field{}
-		n.addFields(t, nil, memo)
+		b.addFields(n, t, nil, false)
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String,
 		t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
-		n.elem, n.list = schemaOf(t.Elem(), memo), t.Kind() == reflect.Slice
+		n.elem, n.list = b.node(t.Elem()), t.Kind() == reflect.Slice
 	}
 	return n
 }
@@ -59,26 +75,37 @@ func isLeaf(t reflect.Type) bool {
 	return t == reflect.TypeFor[time.Time]() || reflect.PointerTo(t).Implements(textUnmarshaler)
 }
 
-func (n *node) addFields(t reflect.Type, index []int, memo map[reflect.Type]*node) {
+// addFields adds the fields of a struct, which is at index in n's. They are
+// all secret if the struct is.
+func (b *schemaBuilder) addFields(n *node, t reflect.Type, index []int, secret bool) {
 	for f := range t.Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get(tagName), ",")
+		name, own := b.tag(t, f)
 		at := append(index[:len(index):len(index)], f.Index...)
 		switch {
 		case name == "-":
 		case f.Anonymous && f.Type.Kind() == reflect.Struct && !isLeaf(f.Type):
-			n.addFields(f.Type, at, memo)
+			b.addFields(n, f.Type, at, secret || own)
 		case f.IsExported():
-			n.add(f, name, at, memo)
+			byDefault, defaulted := f.Tag.Lookup("default")
+			n.fields[fold(name)] = &field{name, at, b.node(f.Type), byDefault, defaulted, secret || own}
 		}
 	}
 }
 
-func (n *node) add(f reflect.StructField, name string, index []int, memo map[reflect.Type]*node) {
+// tag returns what a field's tag says: its name, and whether it is secret.
+func (b *schemaBuilder) tag(t reflect.Type, f reflect.StructField) (name string, secret bool) {
+	name, options, _ := strings.Cut(f.Tag.Get(tagName), ",")
 	if name == "" {
 		name = f.Name
 	}
-	byDefault, defaulted := f.Tag.Lookup("default")
-	n.fields[fold(name)] = &field{name, index, schemaOf(f.Type, memo), byDefault, defaulted}
+	switch {
+	case options == secretOption:
+		return name, true
+	case options != "" && b.problem == nil:
+		b.problem = providers.Errorf(providers.Invalid,
+			"the tag %s:%q of the field %s of %s has the option %q; accepted: %s", tagName, f.Tag.Get(tagName), f.Name, t, options, secretOption)
+	}
+	return name, false
 }
 
 var foldOut = strings.NewReplacer("_", "", "-", "")
@@ -226,10 +253,21 @@ func (n *node) child(key string) (string, *node, bool) {
 		return f.name, f.node, true
 	case n.group():
 		return key, nil, false
+	case n.free != nil:
+		return n.spelling(key), n, true
 	case n.elem != nil:
 		return key, n.elem, true
 	}
 	return key, n, true
+}
+
+// spelling returns how a key was spelled when it was met first.
+func (n *node) spelling(key string) string {
+	first, met := n.free[fold(key)]
+	if !met {
+		n.free[fold(key)], first = key, key
+	}
+	return first
 }
 
 // parseText returns the list or group that a text holds: JSON, or for a list

@@ -27,6 +27,7 @@ type Source struct {
 	provider string
 	name     string
 	facet    providers.FacetDescription
+	quiet    time.Duration // 0 if it is of no use
 	calls    *calls
 }
 
@@ -35,6 +36,7 @@ type SourceOption func(*sourceSettings) error
 
 type sourceSettings struct {
 	required []providers.Requirement
+	quiet    time.Duration
 }
 
 // Require makes the opening fail with Unsupported, naming what is missing,
@@ -92,7 +94,10 @@ func openSource(ctx context.Context, p providers.Provider, d providers.Descripti
 	if err != nil {
 		return nil, err
 	}
-	return &Source{driver: src, provider: d.Provider, name: name, facet: facet, calls: newCalls()}, nil
+	if facet.Has(Snapshot) {
+		settings.quiet = 0
+	}
+	return &Source{driver: src, provider: d.Provider, name: name, facet: facet, quiet: settings.quiet, calls: newCalls()}, nil
 }
 
 func openDriver(ctx context.Context, p providers.Provider, d providers.Description, name string) (driver.Source, error) {
@@ -125,7 +130,15 @@ func (s *Source) Snapshot(ctx context.Context) (State, error) {
 // fails with Unavailable within seconds; call it again with the same version.
 func (s *Source) Next(ctx context.Context, version string) (State, error) {
 	return s.read(ctx, "config.Next", func(ctx context.Context) (State, error) {
-		return s.driver.Next(ctx, version)
+		for {
+			state, err := s.driver.Next(ctx, version)
+			if err == nil {
+				state, err = s.rest(ctx, state)
+			}
+			if err != nil || state.Version != version { // a change may be taken back
+				return state, err
+			}
+		}
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"fairlead.dev/providers"
 )
 
 // stack is the open layers with what each of them holds. One goroutine at a
@@ -24,9 +26,15 @@ type openLayer struct {
 	pending map[string]any // what was read later and is not applied; nil if nothing
 }
 
-func newStack(t reflect.Type, strict bool) *stack {
-	schema := schemaOf(t, map[reflect.Type]*node{})
-	return &stack{schema: schema, canon: canon{strict}, defaults: schema.tagDefaults(t)}
+func newStack(t reflect.Type, strict bool) (*stack, error) {
+	if t.Kind() != reflect.Struct {
+		return nil, providers.Errorf(providers.Invalid, "settings are loaded into a struct, got %s", t)
+	}
+	schema, err := schemaOf(t)
+	if err != nil {
+		return nil, err
+	}
+	return &stack{schema: schema, canon: canon{strict}, defaults: schema.tagDefaults(t)}, nil
 }
 
 // add reads a layer for the first time. The stack owns the feed also if that
@@ -75,7 +83,7 @@ func (s *stack) decode(into any, use func(*openLayer) bool) error {
 	}
 	err := decodeLayers(contents, into)
 	if err == nil {
-		return validate(into)
+		return s.validate(into)
 	}
 	return s.blame(err, contents[1:])
 }
@@ -92,9 +100,12 @@ func (s *stack) blame(err error, contents []map[string]any) error {
 		}
 	}
 	named := *r
-	named.Layer = "the struct's default tags"
+	named.Layer = tagsLayer
 	return &named
 }
+
+// tagsLayer is the name of what lies below all layers.
+const tagsLayer = "the struct's default tags"
 
 // holds reports whether a content has a key, or a value in the place of one of
 // the groups around it.
@@ -105,7 +116,7 @@ func holds(group map[string]any, path []string) bool {
 }
 
 // validate calls the struct's Validate, if it has one.
-func validate(v any) (err error) {
+func (s *stack) validate(v any) (err error) {
 	checked, ok := v.(interface{ Validate() error })
 	if !ok {
 		return nil
@@ -116,7 +127,7 @@ func validate(v any) (err error) {
 		}
 	}()
 	if err := checked.Validate(); err != nil {
-		return &Rejected{Reason: "Validate refuses the settings", Err: err}
+		return &Rejected{Reason: "Validate refuses the settings", Err: s.schema.scrubbed(err, v)}
 	}
 	return nil
 }

@@ -18,8 +18,10 @@ const opWatch = "config.Watch"
 // Watcher keeps settings up to date. All methods may be called concurrently.
 type Watcher[T any] struct {
 	current atomic.Pointer[T]
+	origins atomic.Pointer[origins]
 	stack   *stack // of the goroutine run alone
 	health  *healthBoard
+	counts  []layerCounts // by layer
 	onError []func(error)
 
 	mu       sync.Mutex
@@ -32,8 +34,6 @@ type Watcher[T any] struct {
 	running sync.WaitGroup
 	ended   chan struct{} // closed when no goroutine runs
 }
-
-type callback[T any] struct{ f func(old, now *T) }
 
 // update is what the follower of a layer found.
 type update struct {
@@ -71,10 +71,11 @@ func newWatcher[T any](ctx context.Context, opts []Option) (*Watcher[T], error) 
 	}
 	life, stop := context.WithCancel(context.Background())
 	w := &Watcher[T]{
-		stack: s, health: newHealthBoard(s.layers), onError: set.onError,
+		stack: s, health: newHealthBoard(s.layers), counts: countsOf(s.layers), onError: set.onError,
 		updates: make(chan update), life: life, stop: stop, ended: make(chan struct{}),
 	}
 	w.current.Store(first)
+	w.origins.Store(s.origins())
 	return w, nil
 }
 
@@ -101,27 +102,6 @@ func (w *Watcher[T]) Health() Health { return w.health.read() }
 // Err returns all that is wrong at present, or nil: layers out of reach, and
 // contents that were rejected.
 func (w *Watcher[T]) Err() error { return w.health.read().Err() }
-
-// OnChange has a function called after each change of the settings, with the
-// settings that the watcher held before and holds now. A change that leaves
-// them deeply equal is none. Callbacks are called in the order in which they
-// were given, and never concurrently; a panic is reported through [OnError]
-// and to slog. Until a callback returns no further update is applied, while
-// Get and Health go on. It must not call Close, which would wait for it.
-//
-// A change before OnChange returns may be missed: read Get after it. The
-// function that OnChange returns ends the calls, except one that has begun.
-func (w *Watcher[T]) OnChange(f func(old, now *T)) (cancel func()) {
-	c := &callback[T]{f}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.onChange = append(slices.Clip(w.onChange), c)
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.onChange = slices.DeleteFunc(slices.Clone(w.onChange), func(o *callback[T]) bool { return o == c })
-	}
-}
 
 // Close ends the watcher and waits for its goroutines and callbacks, at most
 // until the context ends. Get goes on to return the last settings. Calls after
@@ -171,6 +151,7 @@ func (w *Watcher[T]) follow(layer int, f feed, version string) {
 func (w *Watcher[T]) unreachable(layer int, err error) {
 	err = providers.Annotate(err, opWatch, "")
 	if w.health.reach(layer, err) {
+		w.counts[layer].unreachable()
 		w.send(update{layer: layer, err: err})
 	}
 }
@@ -206,9 +187,13 @@ func (w *Watcher[T]) take(u update) {
 	}
 	if err != nil {
 		err = invalid(inLayer(err, l), opWatch)
+		w.origins.Store(w.stack.origins())
 		w.health.reject(u.layer, err)
+		w.counts[u.layer].rejected()
 		w.report(err)
+		return
 	}
+	w.counts[u.layer].applied()
 }
 
 func (w *Watcher[T]) applyPending(l *openLayer) error {
@@ -221,6 +206,7 @@ func (w *Watcher[T]) applyPending(l *openLayer) error {
 	if changed {
 		w.current.Store(now)
 	}
+	w.origins.Store(w.stack.origins())
 	w.health.apply(w.indexes(promoted), changed)
 	if changed {
 		w.notify(old, now)
@@ -240,25 +226,34 @@ func (w *Watcher[T]) notify(old, now *T) {
 	w.mu.Lock()
 	callbacks := w.onChange
 	w.mu.Unlock()
+	scrub := func(text string) string {
+		schema := w.stack.schema
+		return schema.scrub(schema.scrub(text, old), now)
+	}
 	for _, c := range callbacks {
-		if err := contain("OnChange", func() { c.f(old, now) }); err != nil {
+		if err := contain("OnChange", scrub, func() { c.f(old, now) }); err != nil {
 			w.report(providers.Annotate(err, opWatch, ""))
 		}
 	}
 }
 
+// report tells the callbacks. Errors hold no value, so that a panic with one
+// may be logged.
 func (w *Watcher[T]) report(err error) {
+	asItIs := func(text string) string { return text }
 	for _, f := range w.onError {
-		_ = contain("OnError", func() { f(err) }) // contain has logged it
+		_ = contain("OnError", asItIs, func() { f(err) }) // contain has logged it
 	}
 }
 
-// contain calls f and returns its panic as an error.
-func contain(what string, f func()) (err error) {
+// contain calls f and returns its panic as an error. What the panic says goes
+// through scrub.
+func contain(what string, scrub func(string) string, f func()) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			slog.Error("config: a callback panicked", "callback", what, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			err = providers.Errorf(providers.Internal, "a callback of %s panicked: %v", what, r)
+			says := scrub(fmt.Sprint(r))
+			slog.Error("config: a callback panicked", "callback", what, "panic", says, "stack", string(debug.Stack()))
+			err = providers.Errorf(providers.Internal, "a callback of %s panicked: %s", what, says)
 		}
 	}()
 	f()

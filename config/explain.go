@@ -1,0 +1,239 @@
+package config
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"fairlead.dev/providers"
+)
+
+// Explanation says where the value of a key comes from.
+type Explanation struct {
+	Key    string // with "." between its parts
+	Secret bool   // no value of it is shown
+	// Origins are the layers that have the key, the least important first. If
+	// there are none, the field has the zero value of its type.
+	Origins []Origin
+}
+
+// Origin is what one layer says about a key.
+type Origin struct {
+	Layer string // as in [LayerHealth]
+	Value string // as text; lists and groups as JSON; [Redacted] for a secret
+	Wins  bool   // whether this is the value that holds
+	// Rejected: the layer's present content says so, and is not applied. The
+	// layer may be there a second time, with what it said before.
+	Rejected bool
+}
+
+// String returns a line: the value, whose it is, and who is below.
+func (e Explanation) String() string {
+	line, rest := e.Key+" has its zero value", []string{}
+	for _, o := range e.Origins {
+		switch {
+		case o.Wins:
+			line = fmt.Sprintf("%s = %s, from %s", e.Key, o.Value, o.Layer)
+		case o.Rejected:
+			rest = append(rest, fmt.Sprintf("%s says %s, which is rejected", o.Layer, o.Value))
+		default:
+			rest = append(rest, fmt.Sprintf("%s says %s", o.Layer, o.Value))
+		}
+	}
+	return strings.Join(append([]string{line}, rest...), "; ")
+}
+
+// Explain reads the layers once and says where the value of a key comes from,
+// or for a group (the empty key is that of all) those of its keys, in order.
+// Unlike [Load] it neither decodes nor validates, so that it helps when that
+// fails.
+//
+// T is the struct, whose tags say what is secret. With T any there is none:
+// keys are spelled as in the first layer that has them, and [SecretName] says
+// what is secret.
+//
+// Errors: Invalid for a key that no field has (with T any: that no layer has);
+// those of [Load] for layers that cannot be read.
+func Explain[T any](ctx context.Context, key string, opts ...Option) ([]Explanation, error) {
+	all, err := explain(ctx, reflect.TypeFor[T](), key, opts)
+	return all, invalid(err, "config.Explain")
+}
+
+func explain(ctx context.Context, t reflect.Type, key string, opts []Option) ([]Explanation, error) {
+	set, err := newSetup(opts)
+	if err != nil {
+		return nil, err
+	}
+	st := &stack{schema: &node{free: map[string]string{}}}
+	if t != reflect.TypeFor[any]() {
+		if st, err = newStack(t, set.strict); err != nil {
+			return nil, err
+		}
+	}
+	if err := set.openInto(ctx, st); err != nil {
+		return nil, err
+	}
+	st.promote(func(*openLayer) bool { return true })
+	all, err := st.origins().explain(key)
+	if closeErr := st.close(ctx); err == nil {
+		err = closeErr
+	}
+	return all, err
+}
+
+// Explain says where the value of a key comes from, or for a group (the empty
+// key is that of all) those of its keys, in order. It tells of the settings
+// that Get returns, and of what is rejected at present.
+//
+// Errors: Invalid for a key that no field has.
+func (w *Watcher[T]) Explain(key string) ([]Explanation, error) {
+	all, err := w.origins.Load().explain(key)
+	return all, invalid(err, "config.Explain")
+}
+
+// origins is what the layers held at one time. It is never changed.
+type origins struct {
+	schema   *node
+	contents []layerContent // the least important first
+}
+
+type layerContent struct {
+	layer    string
+	values   map[string]any
+	rejected bool
+}
+
+func (s *stack) origins() *origins {
+	o := &origins{schema: s.schema, contents: []layerContent{{layer: tagsLayer, values: s.defaults}}}
+	for _, l := range s.layers {
+		o.contents = append(o.contents, layerContent{layer: l.feed.name(), values: l.good})
+		if l.pending != nil {
+			o.contents = append(o.contents, layerContent{l.feed.name(), l.pending, true})
+		}
+	}
+	return o
+}
+
+func (o *origins) explain(key string) ([]Explanation, error) {
+	path, shape, err := o.resolve(key)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*Explanation{}
+	for _, c := range o.contents {
+		o.collect(c, path, found)
+	}
+	if len(found) == 0 && !shape.group() && shape.free == nil {
+		found[key] = &Explanation{Key: strings.Join(path, "."), Secret: o.schema.secretPath(path)}
+	}
+	if len(found) == 0 && shape.free != nil && key != "" {
+		return nil, providers.Errorf(providers.Invalid, "no layer has the key %q", key)
+	}
+	all := []Explanation{}
+	for _, at := range slices.Sorted(maps.Keys(found)) {
+		settleWinner(found[at])
+		all = append(all, *found[at])
+	}
+	return all, nil
+}
+
+// resolve returns the canonical parts of a key and the shape of what it names.
+func (o *origins) resolve(key string) (path []string, n *node, err error) {
+	n = o.schema
+	if key == "" {
+		return nil, n, nil
+	}
+	for _, part := range splitKey(key) {
+		if n.list {
+			return nil, nil, providers.Errorf(providers.Invalid, "the key %q is inside of a list, which is one value; ask for the list", key)
+		}
+		name, child, known := n.child(part)
+		if !known {
+			return nil, nil, providers.Errorf(providers.Invalid, "the struct has no field for the key %q", key)
+		}
+		path, n = append(path, name), child
+	}
+	return path, n, nil
+}
+
+// collect adds what a layer says about the key at path, and about those in it.
+func (o *origins) collect(c layerContent, path []string, found map[string]*Explanation) {
+	var v any = c.values
+	n := o.schema
+	for _, part := range path {
+		group, ok := v.(map[string]any)
+		if !ok {
+			return
+		}
+		if v, ok = group[part]; !ok {
+			return
+		}
+		_, n, _ = n.child(part)
+	}
+	o.leaves(c, path, v, n, found)
+}
+
+// leaves adds what a layer says in v, which is at path.
+func (o *origins) leaves(c layerContent, path []string, v any, n *node, found map[string]*Explanation) {
+	if group, ok := v.(map[string]any); ok {
+		for key, inner := range group {
+			_, child, _ := n.child(key)
+			o.leaves(c, append(path[:len(path):len(path)], key), inner, child, found)
+		}
+		return
+	}
+	key := strings.Join(path, ".")
+	e := cmp.Or(found[key], &Explanation{Key: key, Secret: o.schema.secretPath(path)})
+	found[key] = e
+	text := Redacted
+	if !e.Secret {
+		text = textOf(n.mask(v))
+	}
+	e.Origins = append(e.Origins, Origin{Layer: c.layer, Value: text, Rejected: c.rejected})
+}
+
+// settleWinner marks the most important of the origins that are applied.
+func settleWinner(e *Explanation) {
+	for i := len(e.Origins) - 1; i >= 0; i-- {
+		if !e.Origins[i].Rejected {
+			e.Origins[i].Wins = true
+			return
+		}
+	}
+}
+
+// secretPath reports whether the key at a path, or a group around it, is
+// secret.
+func (n *node) secretPath(path []string) bool {
+	for _, part := range path {
+		if n.secretChild(part) {
+			return true
+		}
+		_, n, _ = n.child(part)
+		if n == nil {
+			return false
+		}
+	}
+	return false
+}
+
+// textOf returns a value as a person would write it.
+func textOf(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	case fmt.Stringer:
+		return v.String()
+	}
+	if text, err := json.Marshal(v); err == nil {
+		return string(text)
+	}
+	return fmt.Sprint(v)
+}

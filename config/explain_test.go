@@ -1,0 +1,129 @@
+package config_test
+
+import (
+	"flag"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"fairlead.dev/config"
+	"fairlead.dev/providers"
+)
+
+func lines(all []config.Explanation) []string {
+	var out []string
+	for _, e := range all {
+		out = append(out, e.String())
+	}
+	return out
+}
+
+func wantLines(t *testing.T, all []config.Explanation, err error, want ...string) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, lines(all)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Setenv("FLX_LIMITS__RATE", "3")
+	path := file(t, "a.yaml", "limits: {rate: 2, burst: 9}\nweights: {b: 2}\ntags: [x, y]")
+	opts := []config.Option{config.File(path), config.Env("FLX_"), config.Map(map[string]any{"weights.a": 1, "limits.rate": 4})}
+	explain := func(key string) ([]config.Explanation, error) {
+		return config.Explain[settings](t.Context(), key, opts...)
+	}
+	rate := "Limits.Rate = 4, from map; the struct's default tags says 10; file " + path + " says 2; environment FLX_ says 3"
+	all, err := explain("limits/RATE")
+	wantLines(t, all, err, rate)
+	all, err = explain("limits")
+	wantLines(t, all, err, "Limits.Burst = 9, from file "+path+"; the struct's default tags says 1", rate, "Limits.Wait = 1s, from the struct's default tags")
+	all, err = explain("weights")
+	wantLines(t, all, err, "Weights.a = 1, from map", "Weights.b = 2, from file "+path)
+	all, err = explain("tags")
+	wantLines(t, all, err, `Tags = ["x","y"], from file `+path)
+	all, err = explain("share")
+	wantLines(t, all, err, "Share has its zero value")
+	all, err = explain("tls")
+	wantLines(t, all, err)
+	if all, err = explain(""); err != nil || len(all) != 7 {
+		t.Errorf("all keys: %q, %v", lines(all), err)
+	}
+	for key, word := range map[string]string{"limits.rat": "no field", "x": "no field", "tags.0": "list"} {
+		if _, err := explain(key); providers.CodeOf(err) != providers.Invalid || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: got %v", key, err)
+		}
+	}
+	if _, err := config.Explain[int](t.Context(), ""); providers.CodeOf(err) != providers.Invalid {
+		t.Errorf("no struct: got %v", err)
+	}
+}
+
+func TestExplainWithoutStruct(t *testing.T) {
+	t.Setenv("FLY_LOG_LEVEL", "warn")
+	t.Setenv("FLY_DB__PASS_WORD", hidden)
+	opts := []config.Option{config.Map(map[string]any{"log-level": "info", "limits/rate": 5}), config.Env("FLY_")}
+	all, err := config.Explain[any](t.Context(), "", opts...)
+	wantLines(t, all, err,
+		"db.pass_word = [secret], from environment FLY_", "limits.rate = 5, from map", "log-level = warn, from environment FLY_; map says info")
+	all, err = config.Explain[any](t.Context(), "LogLevel", opts...)
+	wantLines(t, all, err, "log-level = warn, from environment FLY_; map says info")
+	if _, err := config.Explain[any](t.Context(), "none", opts...); providers.CodeOf(err) != providers.Invalid {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What is rejected is told, and is not what holds.
+func TestWatcherExplain(t *testing.T) {
+	p := open(t, "mem://")
+	s := openSource(t, p)
+	set(t, s, both(1)...)
+	reported := make(chan error, 1)
+	w := watch[pair](t, config.Map(map[string]any{"left": 0}), config.From(p, "app"), config.OnError(func(err error) { reported <- err }))
+	all, err := w.Explain("left")
+	wantLines(t, all, err, `Left = 1, from memory "app"; map says 0`)
+	set(t, s, put("left", "-3"))
+	<-reported
+	all, err = w.Explain("left")
+	wantLines(t, all, err, `Left = 1, from memory "app"; map says 0; memory "app" says -3, which is rejected`)
+	set(t, s, config.Delete("left"))
+	eventually(t, "the layer below", func() bool { return w.Get().Left == 0 && w.Err() == nil }, func() any { return w.Health() })
+	all, err = w.Explain("left")
+	wantLines(t, all, err, "Left = 0, from map")
+}
+
+func TestFlagsOfBothKinds(t *testing.T) {
+	posix := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	posix.Int("limits.rate", 5, "")
+	posix.StringSlice("tags", nil, "")
+	posix.String("level", "unset", "")
+	if _, err := config.Load[settings](t.Context(), config.Flags(posix)); providers.CodeOf(err) != providers.Invalid {
+		t.Errorf("unparsed: got %v", err)
+	}
+	if err := posix.Parse([]string{"--limits.rate=7", "--tags=a", "--tags=b c"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := config.Load[settings](t.Context(), config.Flags(posix))
+	if err != nil || got.Limits.Rate != 7 || !slices.Equal(got.Tags, []string{"a", "b c"}) || got.Level != "info" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for name, layer := range map[string]config.Layer{
+		"nil":     config.Flags((*flag.FlagSet)(nil)),
+		"strange": config.Flags(strangeFlags{}),
+	} {
+		if _, err := config.Load[settings](t.Context(), layer); providers.CodeOf(err) != providers.Invalid {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// strangeFlags has flags without a value.
+type strangeFlags struct{}
+
+func (strangeFlags) Parsed() bool                      { return true }
+func (strangeFlags) Visit(f func(*struct{ X string })) { f(&struct{ X string }{"x"}) }

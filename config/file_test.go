@@ -1,0 +1,137 @@
+package config_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fairlead.dev/config"
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+// A ConfigMap in a volume is a link to a link to a folder; an update swaps the
+// link in the middle.
+func TestWatchConfigMap(t *testing.T) {
+	dir := t.TempDir()
+	swap := func(version, text string) {
+		t.Helper()
+		for _, err := range []error{
+			os.Mkdir(filepath.Join(dir, version), 0o700),
+			os.WriteFile(filepath.Join(dir, version, "app.yaml"), []byte(text), 0o600),
+			os.Symlink(version, filepath.Join(dir, "..data_tmp")),
+			os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	swap("..1", "left: 1\nright: 1")
+	path := filepath.Join(dir, "app.yaml")
+	if err := os.Symlink(filepath.Join("..data", "app.yaml"), path); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		reported := make(chan error, 10)
+		w := watch[pair](t, config.File(path), config.OnError(func(err error) { reported <- err }))
+		seen := make(chan pair, 10)
+		w.OnChange(func(_, now *pair) { seen <- *now })
+		swap("..2", "left: 2\nright: 2")
+		if err := os.RemoveAll(filepath.Join(dir, "..1")); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-seen; got != (pair{2, 2, "none"}) {
+			t.Errorf("got %+v", got)
+		}
+		swap("..3", "left: -1\nright: 3")
+		if err := <-reported; !errors.Is(err, providers.Invalid) || *w.Get() != (pair{2, 2, "none"}) {
+			t.Errorf("a bad update: reported %v, holds %+v", err, *w.Get())
+		}
+		swap("..4", "left: 4\nright: 4")
+		if got := <-seen; got.Left != 4 || w.Err() != nil {
+			t.Errorf("got %+v, %v", got, w.Err())
+		}
+	})
+}
+
+// A file that is written piece by piece, at whatever moments it is looked at,
+// is taken when it is whole, and not before.
+func TestWatchHalfWrittenFile(t *testing.T) {
+	path := file(t, "app.yaml", "left: 1\nright: 1")
+	synctest.Test(t, func(t *testing.T) {
+		w := watch[pair](t, config.File(path), config.OnError(func(err error) { t.Errorf("reported %v", err) }))
+		changes := make(chan pair, 100)
+		w.OnChange(func(_, now *pair) { changes <- *now })
+		text := "left: 22222\nnote: " + strings.Repeat("x", 50) + "\nright: 22222"
+		for end := range len(text) + 1 { // from the empty file on
+			if err := os.WriteFile(path, []byte(text[:end]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(370 * time.Millisecond)
+		}
+		if got := <-changes; got.Right != 22222 || len(changes) != 0 {
+			t.Errorf("the first change was %+v, %d came after it", got, len(changes))
+		}
+	})
+}
+
+func TestFromURL(t *testing.T) {
+	path := file(t, "app.toml", "left = 4")
+	t.Setenv("FLU_RIGHT", "5")
+	for url, want := range map[string]pair{
+		"file://" + path: {4, 0, "none"},
+		"file:" + path:   {4, 0, "none"},
+		"env:FLU_":       {0, 5, "none"},
+		"mem://":         {0, 0, "none"},
+	} {
+		w := watch[pair](t, config.FromURL(url, "app"))
+		if *w.Get() != want {
+			t.Errorf("%s: got %+v", url, *w.Get())
+		}
+	}
+	for url, word := range map[string]string{
+		"": "file:app.yaml", "app.yaml": "redis://", "file:": "names no file", "file://app.yaml": "file:///etc",
+		"file:app.ini": "accepted: .yaml", "nosuch://x": "unknown URL scheme",
+	} {
+		_, err := config.Load[pair](t.Context(), config.FromURL(url, "app"))
+		if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), word) {
+			t.Errorf("%q: got %v", url, err)
+		}
+	}
+	_, err := config.Load[pair](t.Context(), config.FromURL("mem://", "a/b"))
+	wantCode(t, err, providers.Invalid)
+}
+
+// closing tells that it is closed.
+type closing struct {
+	kvdriver.Provider
+	closed chan<- bool
+}
+
+func (c closing) Close(ctx context.Context) error {
+	c.closed <- true
+	return c.Provider.Close(ctx)
+}
+
+// The provider that FromURL opened is closed with the watcher.
+func TestFromURLClosesProvider(t *testing.T) {
+	closed := make(chan bool, 1)
+	providers.Register(providers.Scheme{Name: "counted", Open: func(ctx context.Context, _ providers.Settings) (providers.Provider, error) {
+		p, err := providers.Open(ctx, "mem://")
+		return closing{p.(kvdriver.Provider), closed}, err
+	}})
+	w, err := config.Watch[pair](t.Context(), config.FromURL("counted://", "app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-closed
+}

@@ -1,0 +1,61 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+
+	"fairlead.dev/providers"
+)
+
+// FlagSet is a set of command-line flags: [flag.FlagSet], or that of
+// github.com/spf13/pflag. F is its type of a flag, a struct with a Name and a
+// Value.
+type FlagSet[F any] interface {
+	Parsed() bool
+	// Visit calls a function with each flag that was set.
+	Visit(func(*F))
+}
+
+// Flags is a layer of the flags that were set on the command line, so that
+// the others do not hide the layers below. Parse the set first.
+//
+//	config.Flags(flag.CommandLine)
+//	config.Flags(cmd.Flags()) // of cobra
+func Flags[F any](set FlagSet[F]) Layer {
+	if v := reflect.ValueOf(set); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() || !set.Parsed() {
+		return Layer{err: providers.Errorf(providers.Invalid, "Flags needs a set of flags that was parsed; call its Parse first")}
+	}
+	return fixed("flags", func() (map[string]any, error) {
+		values := map[string]any{}
+		var err error
+		set.Visit(func(f *F) {
+			name, value, ok := flagOf(f)
+			if !ok {
+				err = providers.Errorf(providers.Invalid, "a %T has no Name, or no Value that is a text", f)
+			}
+			values[name] = value
+		})
+		return nest(values, splitKey), err
+	})
+}
+
+// flagOf reads a flag. A list of pflag's has a text of its own making, whose
+// items cannot be told apart.
+func flagOf(f any) (name string, value any, ok bool) {
+	v := reflect.Indirect(reflect.ValueOf(f))
+	if v.Kind() != reflect.Struct || !v.FieldByName("Name").IsValid() || !v.FieldByName("Value").IsValid() {
+		return "", nil, false
+	}
+	name = v.FieldByName("Name").String()
+	switch set := v.FieldByName("Value").Interface().(type) {
+	case interface{ GetSlice() []string }:
+		items := []any{}
+		for _, item := range set.GetSlice() {
+			items = append(items, item)
+		}
+		return name, items, true
+	case fmt.Stringer:
+		return name, set.String(), true
+	}
+	return name, nil, false
+}
