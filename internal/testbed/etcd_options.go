@@ -73,7 +73,7 @@ func (c *etcdConfig) commandLine(s *EtcdServer, cluster string) []string {
 		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
 		"--listen-metrics-urls=" + s.metricsURL(""),
 		"--initial-cluster=" + cluster, "--initial-cluster-token=testbed",
-		"--logger=zap", "--log-level=warn",
+		"--logger=zap", "--log-level=error",
 	}
 	if c.tls {
 		args = append(args, "--cert-file="+s.certs.ServerCert, "--key-file="+s.certs.ServerKey)

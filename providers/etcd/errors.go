@@ -1,0 +1,93 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"fairlead.dev/providers"
+)
+
+var errClosed = providers.Errorf(providers.Closed, "the provider is closed")
+
+// refusal is an answer of the server that says that nothing was applied.
+type refusal struct {
+	code providers.Code
+	help string
+}
+
+// refusals are the answers by their text.
+var refusals = func() map[string]refusal {
+	all := map[string]refusal{}
+	for err, r := range map[error]refusal{
+		rpctypes.ErrGRPCNoSpace:                {providers.Unavailable, "the database has reached --quota-backend-bytes; compact and defragment it, and disarm the alarm"},
+		rpctypes.ErrGRPCRequestTooManyRequests: {providers.Unavailable, "the server has too much to do"},
+		rpctypes.ErrGRPCRequestTooLarge:        {providers.TooLarge, "the server's --max-request-bytes is less than this request"},
+		rpctypes.ErrGRPCTooManyOps:             {providers.TooLarge, "the server's --max-txn-ops is less than this request"},
+		rpctypes.ErrGRPCCompacted:              {providers.Compacted, "the history was compacted"},
+		rpctypes.ErrGRPCFutureRev:              {providers.Compacted, "the server has lost its history"},
+		rpctypes.ErrGRPCNoLeader:               {providers.Unavailable, "the member has no leader"},
+		rpctypes.ErrGRPCUnhealthy:              {providers.Unavailable, "the cluster is unhealthy"},
+		rpctypes.ErrGRPCCorrupt:                {providers.Unavailable, "the cluster found its data corrupt"},
+		rpctypes.ErrGRPCNotSupportedForLearner: {providers.Unavailable, "the endpoint is a learner; name voting members in the URL"},
+		rpctypes.ErrGRPCLeaseNotFound:          {providers.Unavailable, "the time to live ended before the write reached the server"},
+		rpctypes.ErrGRPCLeaseTTLTooLarge:       {providers.Invalid, "the time to live is longer than the server takes"},
+		rpctypes.ErrGRPCPermissionDenied:       {providers.PermissionDenied, "no role of the user allows this on the keys of \"prefix\""},
+		rpctypes.ErrGRPCAuthFailed:             {providers.PermissionDenied, "the server refuses the user or the password"},
+		rpctypes.ErrGRPCUserEmpty:              {providers.PermissionDenied, "the server demands a user; give user:password@ in the URL, or user@ and \"password-env\" or \"password-file\""},
+		rpctypes.ErrGRPCInvalidAuthToken:       {providers.PermissionDenied, "the server refuses the login"},
+		rpctypes.ErrGRPCAuthOldRevision:        {providers.Unavailable, "users or roles are being changed"},
+	} {
+		all[rpctypes.ErrorDesc(err)] = r
+	}
+	return all
+}()
+
+// mapErr returns err as an error with a code. sent says whether a write may
+// have reached the server: then a missing answer is an unknown outcome. A read
+// has sent == false always.
+func mapErr(err error, sent bool) error {
+	if err == nil {
+		return nil
+	}
+	var ours *providers.Error
+	if errors.As(err, &ours) {
+		return err
+	}
+	text := rpctypes.ErrorDesc(err)
+	var named rpctypes.EtcdError
+	if errors.As(err, &named) {
+		text = named.Error()
+	}
+	if r, ok := refusals[text]; ok {
+		return providers.Errorf(r.code, "%s: %w", r.help, err)
+	}
+	if sent {
+		return providers.Errorf(providers.UnknownOutcome, "the server did not answer the write: %w", err)
+	}
+	return mapUnsent(err)
+}
+
+// mapUnsent is for what had no effect.
+func mapUnsent(err error) error {
+	code := status.Code(err)
+	switch {
+	case errors.Is(err, context.Canceled), code == codes.Canceled:
+		return providers.Errorf(providers.Canceled, "%w", err)
+	case errors.Is(err, context.DeadlineExceeded), code == codes.DeadlineExceeded:
+		return providers.Errorf(providers.DeadlineExceeded, "%w", err)
+	case errors.Is(err, clientv3.ErrNoAvailableEndpoints), code == codes.Unavailable:
+		return providers.Errorf(providers.Unavailable, "the server did not answer: %w", err)
+	default:
+		return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+	}
+}
+
+// unexpected is the error for an answer that etcd does not give.
+func unexpected(what string) error {
+	return providers.Errorf(providers.Internal, "unexpected answer of the server: %s", what)
+}

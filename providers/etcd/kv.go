@@ -1,0 +1,86 @@
+package etcd
+
+import (
+	"context"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/kv/driver"
+)
+
+// registry is the key that says that a store exists.
+func (p *provider) registry(store string) string { return p.config.prefix + "/kv-stores/" + store }
+
+// OpenStore implements the kv driver's Provider.
+func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
+	s := p.newStore(c.Name)
+	if err := s.create(ctx); err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Stores implements the kv driver's Provider.
+func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) {
+	key := p.registry(prefix)
+	r, err := p.get(ctx, &pb.RangeRequest{Key: []byte(key), RangeEnd: prefixEnd(key), KeysOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(r.Kvs))
+	for i, kv := range r.Kvs {
+		names[i] = strings.TrimPrefix(string(kv.Key), p.registry(""))
+	}
+	return names, nil
+}
+
+// deletedAtOnce is how many keys one call deletes, so that the server serves
+// others in between.
+const deletedAtOnce = 1000
+
+// DeleteStore implements the kv driver's Provider. The name goes last: after a
+// failure, the store is still listed and can be deleted again.
+func (p *provider) DeleteStore(ctx context.Context, name string) error {
+	s := p.newStore(name)
+	defer s.end()
+	all := &pb.RangeRequest{Key: []byte(s.prefix), RangeEnd: prefixEnd(s.prefix), KeysOnly: true, Limit: deletedAtOnce}
+	for {
+		r, err := p.get(ctx, all)
+		if err != nil {
+			return err
+		}
+		if !r.More {
+			break
+		}
+		last := r.Kvs[len(r.Kvs)-1].Key
+		if err := p.deleteRange(ctx, r.Kvs[0].Key, append(last, 0)); err != nil {
+			return err
+		}
+	}
+	_, err := p.txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
+		deleteOp(&pb.DeleteRangeRequest{Key: all.Key, RangeEnd: all.RangeEnd}),
+		deleteOp(&pb.DeleteRangeRequest{Key: s.guard}),
+	}})
+	return err
+}
+
+func (p *provider) deleteRange(ctx context.Context, from, to []byte) error {
+	return p.change(ctx, func(ctx context.Context) error {
+		_, err := p.kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: from, RangeEnd: to})
+		return err
+	})
+}
+
+// prefixEnd is the end of the range of keys that start with prefix.
+func prefixEnd(prefix string) []byte {
+	end := []byte(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] < 0xff {
+			end[i]++
+			return end[:i+1]
+		}
+	}
+	return []byte{0} // to the end of all keys
+}

@@ -1,0 +1,40 @@
+package etcd
+
+import (
+	"time"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+const (
+	maxKeyBytes = 4096
+	// maxValueBytes leaves room for a key and the rest of a request within the
+	// 1.5 MiB of etcd's default --max-request-bytes.
+	maxValueBytes = 1_400_000
+	maxBatch      = 256
+	kvPipelines   = 4
+)
+
+// kvFacet says what the kv facet promises on a cluster in the state st.
+func (p *provider) kvFacet(st state) providers.FacetDescription {
+	f := providers.FacetDescription{
+		Facet: providers.KV,
+		Claims: []providers.Claim{
+			providers.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimLinearizableRead, driver.ClaimList,
+			driver.ClaimSnapshotList, driver.ClaimTTL, driver.ClaimWatch, driver.ClaimWatchEvery,
+			driver.ClaimWatchTxn, driver.ClaimManage,
+		},
+		Missing: []providers.Missing{
+			{Claim: driver.ClaimExpiryEvents, Reason: "etcd shows the end of a lease as a delete"},
+		},
+		Limits: providers.Limits{
+			MaxKeyBytes: maxKeyBytes, MaxValueBytes: maxValueBytes, MaxTxnOps: st.txnOps - 1,
+			MaxBatch: maxBatch, Pipelines: kvPipelines,
+			TTLResolution: time.Second, MinTTL: st.minTTL,
+		},
+	}
+	claim(&f, providers.DurableFsync, st.unsynced(p.config))
+	claim(&f, providers.DurableQuorum, st.alone(p.config))
+	return f
+}

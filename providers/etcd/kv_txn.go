@@ -1,0 +1,111 @@
+package etcd
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+// Txn implements the kv driver's Store.
+func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) {
+	if err := s.closed(); err != nil {
+		return "", err
+	}
+	for {
+		revision, again, err := s.tryTxn(ctx, t)
+		if err != nil || !again {
+			return revision, err
+		}
+	}
+}
+
+// tryTxn carries out a transaction. It is to be tried again if a key whose time
+// to live had ended was in the way.
+func (s *store) tryTxn(ctx context.Context, t driver.Txn) (revision driver.Revision, again bool, err error) {
+	var made leases
+	for i := range t.Writes {
+		if err := made.begin(ctx, s.p, &t.Writes[i]); err != nil {
+			made.drop(s.p)
+			return "", false, err
+		}
+	}
+	resp, err := s.commit(ctx, s.txnRequest(t, made))
+	if err == nil && resp.Succeeded {
+		return formatRevision(resp.Header.Revision), false, nil
+	}
+	if providers.CodeOf(err) != providers.UnknownOutcome {
+		made.drop(s.p)
+	}
+	if err != nil {
+		return "", false, err
+	}
+	again, err = s.unblock(ctx, t, resp)
+	if err == nil && !again {
+		err = txnConflict(t, resp)
+	}
+	return "", again, err
+}
+
+func (s *store) txnRequest(t driver.Txn, made leases) *pb.TxnRequest {
+	r := &pb.TxnRequest{}
+	for _, c := range t.Conditions {
+		key, revision := s.key(c.Key), conditionRevision(c)
+		r.Compare = append(r.Compare, isAt(key, revision))
+		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: key, KeysOnly: true}))
+	}
+	for i := range t.Writes {
+		op := &t.Writes[i]
+		change := deleteOp(&pb.DeleteRangeRequest{Key: s.key(op.Key)})
+		if op.Kind == driver.OpPut {
+			change = made.put(s.key(op.Key), op)
+		}
+		r.Success = append(r.Success, change)
+	}
+	return r
+}
+
+// conditionRevision is the revision that a condition demands; 0 for a key that
+// must not exist, and -1 for a revision that no key has.
+func conditionRevision(c driver.Condition) int64 {
+	if c.Revision == "" {
+		return 0
+	}
+	if revision, ok := parseRevision(c.Revision); ok {
+		return revision
+	}
+	return -1
+}
+
+// unblock removes keys that had to be absent and whose time to live has ended.
+func (s *store) unblock(ctx context.Context, t driver.Txn, resp *pb.TxnResponse) (any bool, err error) {
+	var keys [][]byte
+	for i, c := range t.Conditions {
+		for _, kv := range resp.Responses[i].GetResponseRange().GetKvs() {
+			if c.Revision == "" && kv.Lease != 0 {
+				keys = append(keys, kv.Key)
+			}
+		}
+	}
+	return s.clear(ctx, keys)
+}
+
+// txnConflict names the condition that did not hold.
+func txnConflict(t driver.Txn, resp *pb.TxnResponse) error {
+	for i, c := range t.Conditions {
+		var found int64
+		for _, kv := range resp.Responses[i].GetResponseRange().GetKvs() {
+			found = kv.ModRevision
+		}
+		switch {
+		case found == conditionRevision(c):
+		case c.Revision == "":
+			return providers.Errorf(providers.Conflict, "the key %q exists", c.Key)
+		default:
+			return providers.Errorf(providers.Conflict, "the key %q does not have the revision %s", c.Key, c.Revision)
+		}
+	}
+	return unexpected("no condition failed")
+}

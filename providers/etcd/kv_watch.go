@@ -1,0 +1,187 @@
+package etcd
+
+import (
+	"context"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+const (
+	// watchPatience is how long Next goes on trying while the server cannot be
+	// reached, before it says so.
+	watchPatience = time.Second
+	watchRetry    = 50 * time.Millisecond
+)
+
+// watcher has a stream of its own, so that a slow reader holds the server back
+// and nothing piles up here: the server then reads what it has to send from its
+// history. When the stream breaks, another one goes on behind the last
+// revision that was delivered.
+type watcher struct {
+	s      *store
+	prefix string
+	after  int64 // of the pump: the last revision that was delivered
+	news   chan news
+	final  error // the end of the watcher
+	life   context.Context
+	end    context.CancelFunc
+	ended  chan struct{} // closed when the pump has
+}
+
+// news is what the pump has for Next.
+type news struct {
+	events []driver.Event
+	err    error
+}
+
+// Watch implements the kv driver's Store.
+func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
+	if err := s.closed(); err != nil {
+		return nil, err
+	}
+	w := &watcher{s: s, prefix: s.prefix + r.Prefix, news: make(chan news), ended: make(chan struct{})}
+	if err := w.start(ctx, r.After); err != nil {
+		return nil, err
+	}
+	w.life, w.end = context.WithCancel(s.life)
+	go w.pump()
+	return w, nil
+}
+
+// start fixes the place from which on w watches.
+func (w *watcher) start(ctx context.Context, after driver.Revision) error {
+	if after != "" {
+		revision, ok := parseRevision(after)
+		if !ok {
+			return invalid("%q is not a revision of an etcd store", after)
+		}
+		w.after = revision
+		return nil
+	}
+	r, err := w.s.p.get(ctx, &pb.RangeRequest{Key: w.s.guard, KeysOnly: true})
+	if err == nil {
+		w.after = r.Header.Revision
+	}
+	return err
+}
+
+// Close implements the kv driver's Watcher.
+func (w *watcher) Close(context.Context) error {
+	w.end()
+	<-w.ended
+	return nil
+}
+
+// Next implements the kv driver's Watcher.
+func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
+	var since time.Time // of the first failure in a row
+	for w.final == nil {
+		select {
+		case <-ctx.Done():
+			return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		case <-w.life.Done():
+			w.final = providers.Errorf(providers.Closed, "the watcher is closed")
+		case n := <-w.news:
+			switch {
+			case n.err == nil:
+				return n.events, nil
+			case providers.CodeOf(n.err) == providers.Compacted:
+				w.final = n.err
+			case since.IsZero():
+				since = time.Now()
+			case providers.CodeOf(n.err) != providers.Unavailable, time.Since(since) > watchPatience:
+				return nil, n.err
+			}
+		}
+	}
+	return nil, w.final
+}
+
+// pump reads streams until the watcher is closed or its history is gone.
+func (w *watcher) pump() {
+	defer close(w.ended)
+	for {
+		err := w.stream()
+		if w.life.Err() != nil || !w.tell(news{err: err}) || providers.CodeOf(err) == providers.Compacted {
+			return
+		}
+		if !pause(w.life, watchRetry) {
+			return
+		}
+	}
+}
+
+// tell hands news to Next, and is false if the watcher was closed.
+func (w *watcher) tell(n news) bool {
+	select {
+	case w.news <- n:
+		return true
+	case <-w.life.Done():
+		return false
+	}
+}
+
+// stream reads one stream to its end. Members without a leader end theirs, so
+// that a watch does not hang on one that was cut off.
+func (w *watcher) stream() error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(w.life))
+	defer cancel()
+	stream, err := w.s.p.watch.Watch(ctx)
+	if err != nil {
+		return mapErr(err, false)
+	}
+	err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
+		Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), StartRevision: w.after + 1,
+	}}})
+	for err == nil {
+		var resp *pb.WatchResponse
+		if resp, err = stream.Recv(); err == nil {
+			err = w.take(ctx, resp)
+		}
+	}
+	return mapErr(err, false)
+}
+
+// take delivers what a stream brought.
+func (w *watcher) take(ctx context.Context, resp *pb.WatchResponse) error {
+	switch {
+	case resp.CompactRevision != 0:
+		return providers.Errorf(providers.Compacted, "the history was compacted up to revision %d, after %d was delivered", resp.CompactRevision, w.after)
+	case resp.Canceled:
+		return providers.Errorf(providers.Unavailable, "the server ended the watch: %s", resp.CancelReason)
+	case resp.Created && resp.Header.Revision < w.after:
+		// A follower may be behind; a cluster that is has lost its history.
+		return w.s.checkHistory(ctx, w.after)
+	case len(resp.Events) == 0:
+		return nil
+	}
+	events := make([]driver.Event, len(resp.Events))
+	for i, e := range resp.Events {
+		var err error
+		if events[i], err = w.event(e); err != nil {
+			return err
+		}
+	}
+	if w.tell(news{events: events}) {
+		w.after = resp.Events[len(resp.Events)-1].Kv.ModRevision
+	}
+	return nil
+}
+
+func (w *watcher) event(e *mvccpb.Event) (driver.Event, error) {
+	ev := driver.Event{Kind: driver.DeleteEvent, Key: w.s.name(e.Kv.Key), Revision: formatRevision(e.Kv.ModRevision)}
+	if e.Type == mvccpb.Event_DELETE {
+		return ev, nil
+	}
+	v, _, err := value(e.Kv)
+	ev.Kind, ev.Value = driver.PutEvent, v
+	return ev, err
+}

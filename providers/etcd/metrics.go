@@ -1,0 +1,100 @@
+package etcd
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+const (
+	metricsTimeoutDivisor = 2 // of the request timeout, for one page
+	metricsBytes          = 8 << 20
+)
+
+// sample is what a member says about itself on its metrics page.
+type sample struct {
+	member  uint64
+	version string
+	fsyncs  float64 // of the log, since the member was started
+	writes  float64 // to the log, since the member was started
+}
+
+// The metrics that a sample is made of.
+const (
+	metricFsyncs  = "etcd_disk_wal_fsync_duration_seconds_count"
+	metricWrites  = "etcd_disk_wal_write_duration_seconds_count"
+	metricID      = "etcd_server_id"
+	metricVersion = "etcd_server_version"
+)
+
+// fetchSample reads the metrics page of a member.
+func fetchSample(ctx context.Context, c *http.Client, endpoint string) (sample, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/metrics", nil)
+	if err != nil {
+		return sample{}, err
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return sample{}, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return sample{}, fmt.Errorf("%s/metrics: %s", endpoint, res.Status)
+	}
+	return parseSample(io.LimitReader(res.Body, metricsBytes))
+}
+
+// parseSample reads the text format of Prometheus, of which it needs four
+// lines.
+func parseSample(r io.Reader) (s sample, err error) {
+	found := map[string]bool{}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		name, label, value, ok := parseMetric(lines.Text())
+		if !ok {
+			continue
+		}
+		switch name {
+		case metricFsyncs:
+			s.fsyncs, err = strconv.ParseFloat(value, 64)
+		case metricWrites:
+			s.writes, err = strconv.ParseFloat(value, 64)
+		case metricID:
+			s.member, err = strconv.ParseUint(label, 16, 64)
+		case metricVersion:
+			s.version = label
+		default:
+			continue
+		}
+		if err != nil {
+			return sample{}, fmt.Errorf("the metric %s: %w", name, err)
+		}
+		found[name] = true
+	}
+	if err := lines.Err(); err != nil {
+		return sample{}, err
+	}
+	for _, name := range []string{metricFsyncs, metricWrites, metricID} {
+		if !found[name] {
+			return sample{}, fmt.Errorf("the page has no metric %s", name)
+		}
+	}
+	return s, nil
+}
+
+// parseMetric takes a line `name value` or `name{label="…"} value` apart.
+func parseMetric(line string) (name, label, value string, ok bool) {
+	series, value, ok := strings.Cut(line, " ")
+	if !ok || strings.HasPrefix(line, "#") {
+		return "", "", "", false
+	}
+	name, labels, _ := strings.Cut(series, "{")
+	_, quoted, _ := strings.Cut(labels, `="`)
+	label, _, _ = strings.Cut(quoted, `"`)
+	return name, label, value, true
+}

@@ -1,0 +1,172 @@
+package etcd
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/providers"
+)
+
+// watchCluster probes until the provider is closed.
+func (p *provider) watchCluster() {
+	ticker := time.NewTicker(p.config.probeInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.life.Done():
+			return
+		case <-ticker.C:
+			p.reprobe()
+		}
+	}
+}
+
+// reprobe looks at the cluster and publishes what changed. While it cannot be
+// reached, the last description stands.
+func (p *provider) reprobe() {
+	ctx, cancel := context.WithTimeout(p.life, 2*p.config.requestTimeout)
+	defer cancel()
+	before, err := p.Describe(ctx)
+	if err != nil {
+		return
+	}
+	st, err := p.probe(ctx)
+	if err != nil {
+		p.logger.Debug("etcd: the cluster cannot be probed", slog.Any("error", err))
+		return
+	}
+	after := p.describe(st)
+	if p.Update(after) {
+		p.logChange(before, after)
+	}
+}
+
+// logChange tells the operator about guarantees lost and found.
+func (p *provider) logChange(before, after providers.Description) {
+	for _, claim := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
+		had, has := before.Facets[0].Has(claim), after.Facets[0].Has(claim)
+		switch missing, _ := claim.Check(after.Facets[0]); {
+		case had && !has:
+			p.logger.Warn("etcd: a guarantee was lost", slog.String("endpoint", after.Endpoint), slog.String("missing", missing.String()))
+		case !had && has:
+			p.logger.Info("etcd: a guarantee holds now", slog.String("endpoint", after.Endpoint), slog.String("claim", string(claim)))
+		}
+	}
+}
+
+// probe asks the cluster about its state.
+func (p *provider) probe(ctx context.Context) (st state, err error) {
+	if err := p.ping(ctx); err != nil {
+		return state{}, err
+	}
+	if st.txnOps, err = p.probeTxnOps(ctx); err != nil {
+		return state{}, err
+	}
+	p.prober.txnOps.Store(int64(st.txnOps))
+	urls := p.config.urls()
+	st.members, err = p.members(ctx)
+	switch providers.CodeOf(err) {
+	case 0:
+		for _, m := range st.members {
+			urls = append(urls, m.urls...)
+		}
+	case providers.PermissionDenied:
+		st.hidden = err.Error()
+	default:
+		return state{}, err
+	}
+	slices.Sort(urls)
+	return st, p.probeMembers(ctx, &st, slices.Compact(urls))
+}
+
+// ping makes sure that the user may read the keys of the provider.
+func (p *provider) ping(ctx context.Context) error {
+	_, err := p.get(ctx, &pb.RangeRequest{Key: []byte(p.registry("")), Limit: 1, KeysOnly: true})
+	return err
+}
+
+// member is a member of the cluster that votes.
+type member struct {
+	id   uint64
+	name string
+	urls []string // of its clients
+}
+
+// members lists the voting members.
+func (p *provider) members(ctx context.Context) (voters []member, err error) {
+	var list *pb.MemberListResponse
+	err = p.do(ctx, func(ctx context.Context) (err error) {
+		list, err = p.cluster.MemberList(ctx, &pb.MemberListRequest{Linearizable: true})
+		return err
+	})
+	for _, m := range list.GetMembers() {
+		if !m.IsLearner {
+			voters = append(voters, member{id: m.ID, name: m.Name, urls: m.ClientURLs})
+		}
+	}
+	return voters, err
+}
+
+// probeMembers finds out about the members' logs.
+func (p *provider) probeMembers(ctx context.Context, st *state, urls []string) error {
+	if p.prober.minTTL == 0 {
+		if err := p.probeTTL(ctx); err != nil {
+			return err
+		}
+	}
+	samples, failures, err := p.prober.settle(ctx, urls, p.probeTTL)
+	if err != nil {
+		return err
+	}
+	st.failures, st.minTTL = failures, p.prober.minTTL
+	for _, s := range samples {
+		if st.version == "" || s.version < st.version {
+			st.version = s.version
+		}
+	}
+	for i := range st.members {
+		v := p.prober.of(st.members[i].id)
+		st.verdicts = append(st.verdicts, v)
+		if st.version == "" {
+			st.version = v.last.version
+		}
+	}
+	return nil
+}
+
+// probeTTL learns the shortest time to live, by asking for a shorter one. It
+// makes each member write to its log, and leaves nothing.
+func (p *provider) probeTTL(ctx context.Context) error {
+	granted, err := p.grant(ctx, 1)
+	if err != nil {
+		return err
+	}
+	p.prober.minTTL = time.Duration(granted.TTL) * time.Second
+	return p.revoke(ctx, granted.ID)
+}
+
+// probeTxnOps learns how many operations a transaction may have, by reading the
+// same key as often.
+func (p *provider) probeTxnOps(ctx context.Context) (int, error) {
+	low, high := 1, wantedTxnOps
+	for try := high; low < high; try = (low + high + 1) / 2 {
+		r := &pb.TxnRequest{}
+		for range try {
+			r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: []byte(p.registry("")), KeysOnly: true, Serializable: true}))
+		}
+		_, err := p.readTxn(ctx, r)
+		switch providers.CodeOf(err) {
+		case 0:
+			low = try
+		case providers.TooLarge:
+			high = try - 1
+		default:
+			return 0, err
+		}
+	}
+	return low, nil
+}

@@ -1,0 +1,72 @@
+package providers
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+)
+
+// TLSSettings returns the settings from which [Settings.TLS] reads. scheme is
+// the one whose URLs speak TLS, for the help.
+func TLSSettings(scheme string) []Setting {
+	only := " (" + scheme + " only)"
+	return []Setting{
+		{Name: "ca-file", Kind: File, Help: "PEM file of the authorities that may sign the server's certificate; default: those of the system" + only},
+		{Name: "cert-file", Kind: File, Help: "PEM file of the client certificate, with key-file" + only},
+		{Name: "key-file", Kind: File, Help: "PEM file of the client certificate's key, with cert-file" + only},
+		{Name: "server-name", Kind: String, Help: "name that the server's certificate must have; default: the host" + only},
+		{Name: "insecure-skip-verify", Kind: Bool, Default: "false", Help: "accept any certificate of the server: no protection against impersonation" + only},
+	}
+}
+
+// TLS returns what the [TLSSettings] say, for a URL of the given scheme, and
+// nil for every other URL, where it is Invalid to give one of them.
+func (s Settings) TLS(scheme string) (*tls.Config, error) {
+	if s.URL.Scheme != scheme {
+		for _, d := range TLSSettings(scheme) {
+			if s.Given(d.Name) {
+				return nil, Errorf(Invalid, "parameter %q is of use with TLS alone; write the URL with %s://", d.Name, scheme)
+			}
+		}
+		return nil, nil
+	}
+	c := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         s.String("server-name"),
+		InsecureSkipVerify: s.Bool("insecure-skip-verify"),
+	}
+	if err := setAuthorities(c, s.String("ca-file")); err != nil {
+		return nil, err
+	}
+	return c, setClientCertificate(c, s.String("cert-file"), s.String("key-file"))
+}
+
+func setAuthorities(c *tls.Config, file string) error {
+	if file == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return Errorf(Invalid, "parameter \"ca-file\": %w", err)
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return Errorf(Invalid, "parameter \"ca-file\" names %q, which holds no certificate in PEM form", file)
+	}
+	return nil
+}
+
+func setClientCertificate(c *tls.Config, certFile, keyFile string) error {
+	if (certFile == "") != (keyFile == "") {
+		return Errorf(Invalid, "\"cert-file\" and \"key-file\" belong together; one of them is missing")
+	}
+	if certFile == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return Errorf(Invalid, "\"cert-file\" and \"key-file\" cannot be used: %w", err)
+	}
+	c.Certificates = []tls.Certificate{pair}
+	return nil
+}
