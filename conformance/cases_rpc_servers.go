@@ -103,6 +103,7 @@ func rpcAbsent() []Case {
 	var cases []Case
 	for name, c := range map[string]providers.Claim{
 		"full-duplex": rpc.FullDuplex, "flow-control": rpc.FlowControl, "no-server": rpc.FastNoResponder, "load-balance": rpc.LoadBalance,
+		"directory": rpc.Directory,
 	} {
 		cases = append(cases, Case{
 			Name: "rpc/absent-" + name, Facet: providers.RPC, Lacks: c,
@@ -176,6 +177,7 @@ func rpcNoServer(t *T) {
 	}
 	call("before there was a server")
 	srv := t.serve(t.Provider(), name, &service{})
+	t.isServed(c)
 	t.echo(t.patient(), c, "there is one")
 	t.Must(srv.GracefulStop(t.Context()))
 	call("after the server stopped")
@@ -189,17 +191,15 @@ func rpcLoadBalance(t *T) {
 		servers[id] = t.serve(t.Provider(), name, named(id))
 	}
 	c := t.client(t.Provider(), name)
-	t.reaches(c, 3)
+	t.Eventually(t.Patience(), "60 calls reach all 3 servers", func() bool { return len(t.reached(c)) == 3 })
 	t.Must(servers["server 0"].GracefulStop(t.Context()))
-	for id := range t.reaches(c, 2) {
-		if id == "server 0" {
-			t.Errorf("a server that has stopped is still reached")
-		}
+	if got := t.reached(c); len(got) != 2 || got["server 0"] > 0 {
+		t.Errorf("60 calls after server 0 has stopped reached %v; want the 2 others", got)
 	}
 }
 
-// reaches demands that sixty calls reach a number of servers.
-func (t *T) reaches(c pb.TestServiceClient, servers int) map[string]int {
+// reached returns how many of sixty calls reached which server.
+func (t *T) reached(c pb.TestServiceClient) map[string]int {
 	ctx := t.patient()
 	reached := map[string]int{}
 	for range 60 {
@@ -209,10 +209,15 @@ func (t *T) reaches(c pb.TestServiceClient, servers int) map[string]int {
 		}
 		reached[id]++
 	}
-	if len(reached) != servers {
-		t.Errorf("60 calls reached %v; want all of the %d servers", reached, servers)
-	}
 	return reached
+}
+
+// isServed waits until the servers that were just started are seen.
+func (t *T) isServed(c pb.TestServiceClient) {
+	t.Eventually(t.Patience(), "a server that was started is reached", func() bool {
+		_, err := c.EmptyCall(t.Within(t.soon()), &pb.Empty{})
+		return err == nil
+	})
 }
 
 func rpcPingPong(t *T) {
@@ -311,6 +316,7 @@ func rpcGraceful(t *T) {
 func (t *T) breaks(c pb.TestServiceClient, start func(*service) func()) {
 	begun, ended := make(chan struct{}), make(chan struct{})
 	stop := start(&service{duplex: waits(t, begun, ended)})
+	t.isServed(c)
 	both, err := c.FullDuplexCall(t.Context())
 	t.Must(err)
 	t.Must(both.Send(&pb.StreamingOutputCallRequest{}))

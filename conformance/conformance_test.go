@@ -10,7 +10,7 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	for _, url := range []string{"mem://", "mem://conformance?dedupe-window=1s"} {
+	for _, url := range []string{"mem://", "mem://conformance?dedupe-window=1s", "mem://conformance-directory?rpc=directory"} {
 		t.Run(url, func(t *testing.T) {
 			conformance.Test(t, func(ctx context.Context) (providers.Provider, error) {
 				return providers.Open(ctx, url)

@@ -9,4 +9,5 @@ const (
 	FlowControl     = driver.ClaimFlowControl     // a slow reader bounds memory
 	FastNoResponder = driver.ClaimFastNoResponder // a call that nobody serves fails within a second
 	LoadBalance     = driver.ClaimLoadBalance     // calls are spread over all servers
+	Directory       = driver.ClaimDirectory       // calls are plain gRPC, straight to the servers
 )

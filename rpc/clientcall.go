@@ -19,7 +19,7 @@ const maxMethod = 1024
 
 // clientCall is a call that is about to be opened.
 type clientCall struct {
-	conn    *Conn
+	conn    *carrierConn
 	desc    *grpc.StreamDesc
 	options callOptions
 	codec   codec
@@ -32,7 +32,7 @@ type clientCall struct {
 
 // prepare checks all that can be wrong with a call before anything is sent.
 // The call that it returns is opened or abandoned.
-func (c *Conn) prepare(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (*clientCall, error) {
+func (c *carrierConn) prepare(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (*clientCall, error) {
 	if c.life.Err() != nil {
 		return nil, errConnClosed
 	}
@@ -107,7 +107,7 @@ func (c *clientCall) done(s *session, err error) {
 	c.options.finish(s, c.conn.peer(), err)
 }
 
-func (c *Conn) peer() peer.Peer {
+func (c *carrierConn) peer() peer.Peer {
 	return peer.Peer{Addr: addr{network: c.handle.Provider, name: c.service}}
 }
 

@@ -44,11 +44,12 @@ func (s *service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 	return s.duplex(both)
 }
 
-// onBoth runs a test over the memory provider and over grpc-go itself: what
-// holds here has to be what holds there.
+// onBoth runs a test over the memory provider, as a carrier and as a directory,
+// and over grpc-go itself: what holds here has to be what holds there.
 func onBoth(t *testing.T, impl *service, test func(*testing.T, context.Context, pb.TestServiceClient)) {
 	t.Helper()
 	t.Run("fairlead", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialMemory(t, impl))) })
+	t.Run("directory", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialDirectory(t, impl))) })
 	t.Run("grpc-go", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialGRPC(t, impl))) })
 }
 
@@ -86,6 +87,12 @@ func dial(t testing.TB, p providers.Provider, name string, opts ...rpc.DialOptio
 
 func dialMemory(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
 	p := openMemory(t, "mem://")
+	serve(t, p, "test", impl)
+	return dial(t, p, "test")
+}
+
+func dialDirectory(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
+	p := openMemory(t, "mem://?rpc=directory")
 	serve(t, p, "test", impl)
 	return dial(t, p, "test")
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 
 	"fairlead.dev/providers"
 )
@@ -32,6 +31,7 @@ type dialConfig struct {
 	calls   []grpc.CallOption
 	unary   []grpc.UnaryClientInterceptor
 	stream  []grpc.StreamClientInterceptor
+	direct  directConfig
 }
 
 type serverConfig struct {
@@ -39,6 +39,7 @@ type serverConfig struct {
 	maxRecv int
 	unary   []grpc.UnaryServerInterceptor
 	stream  []grpc.StreamServerInterceptor
+	direct  directConfig
 }
 
 type dialFunc func(*dialConfig) error
@@ -78,8 +79,8 @@ func Require(reqs ...providers.Requirement) Option { return requireOption(reqs) 
 func WithDefaultCallOptions(opts ...grpc.CallOption) DialOption {
 	return dialFunc(func(c *dialConfig) error {
 		c.calls = append(c.calls, opts...)
-		if _, err := newCallOptions(c.calls); err != nil {
-			return providers.Errorf(providers.Invalid, "WithDefaultCallOptions: %s", status.Convert(err).Message())
+		if slices.Contains(opts, nil) {
+			return providers.Errorf(providers.Invalid, "WithDefaultCallOptions needs call options, got nil; leave the option out for none")
 		}
 		return nil
 	})

@@ -104,10 +104,10 @@ func TestBadArguments(t *testing.T) {
 	_, err := rpc.Dial(t.Context(), nil, "test")
 	wantProviderError(t, err, providers.Invalid, "nil")
 	for what, opt := range map[string]rpc.DialOption{
-		"Require":               rpc.Require(nil),
-		"WithUnaryInterceptor":  rpc.WithUnaryInterceptor(nil),
-		"WithStreamInterceptor": rpc.WithStreamInterceptor(nil),
-		"CompressorCallOption":  rpc.WithDefaultCallOptions(grpc.UseCompressor("gzip")),
+		"Require":                rpc.Require(nil),
+		"WithUnaryInterceptor":   rpc.WithUnaryInterceptor(nil),
+		"WithStreamInterceptor":  rpc.WithStreamInterceptor(nil),
+		"WithDefaultCallOptions": rpc.WithDefaultCallOptions(nil),
 	} {
 		_, err := rpc.Dial(t.Context(), p, "test", opt)
 		wantProviderError(t, err, providers.Invalid, what)

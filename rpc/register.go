@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"sync"
 
 	"google.golang.org/grpc"
 )
@@ -15,21 +17,59 @@ type method struct {
 	handler grpc.StreamHandler
 }
 
-// RegisterService implements [grpc.ServiceRegistrar]; generated code calls
-// it. As in gRPC it is called before Serve, and a mistake of the program
-// (after Listen or Serve, a service twice, an implementation of the wrong
-// type) is fatal: it panics.
-func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	checkImplementation(desc, impl)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.listener != nil || s.stopping {
+// registry is which services a server has.
+type registry struct {
+	mu       sync.Mutex
+	frozen   bool // it listens, or was stopped
+	services map[string]grpc.ServiceInfo
+}
+
+func newRegistry() *registry { return &registry{services: map[string]grpc.ServiceInfo{}} }
+
+// add notes a service. It panics if it comes too late or twice.
+func (r *registry) add(desc *grpc.ServiceDesc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.frozen {
 		panic(fmt.Sprintf("rpc: RegisterService(%q) after Listen, Serve or Stop", desc.ServiceName))
 	}
-	if s.services[desc.ServiceName] {
+	if _, twice := r.services[desc.ServiceName]; twice {
 		panic(fmt.Sprintf("rpc: service %q is registered twice", desc.ServiceName))
 	}
-	s.services[desc.ServiceName] = true
+	info := grpc.ServiceInfo{Metadata: desc.Metadata}
+	for _, m := range desc.Methods {
+		info.Methods = append(info.Methods, grpc.MethodInfo{Name: m.MethodName})
+	}
+	for _, m := range desc.Streams {
+		info.Methods = append(info.Methods, grpc.MethodInfo{
+			Name: m.StreamName, IsClientStream: m.ClientStreams, IsServerStream: m.ServerStreams,
+		})
+	}
+	r.services[desc.ServiceName] = info
+}
+
+func (r *registry) freeze() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frozen = true
+}
+
+func (r *registry) has(service string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.services[service]
+	return ok
+}
+
+func (r *registry) info() map[string]grpc.ServiceInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.services)
+}
+
+func (s *carrierServer) register(desc *grpc.ServiceDesc, impl any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range desc.Methods {
 		m := &desc.Methods[i]
 		sd := &grpc.StreamDesc{StreamName: m.MethodName}
@@ -56,7 +96,7 @@ func checkImplementation(desc *grpc.ServiceDesc, impl any) {
 }
 
 // unaryHandler makes of a unary method a stream of one message each way.
-func (s *Server) unaryHandler(m *grpc.MethodDesc) grpc.StreamHandler {
+func (s *carrierServer) unaryHandler(m *grpc.MethodDesc) grpc.StreamHandler {
 	return func(impl any, stream grpc.ServerStream) error {
 		reply, err := m.Handler(impl, stream.Context(), stream.RecvMsg, s.unary)
 		if err != nil {
@@ -66,7 +106,7 @@ func (s *Server) unaryHandler(m *grpc.MethodDesc) grpc.StreamHandler {
 	}
 }
 
-func (s *Server) streamHandler(fullMethod string, desc *grpc.StreamDesc) grpc.StreamHandler {
+func (s *carrierServer) streamHandler(fullMethod string, desc *grpc.StreamDesc) grpc.StreamHandler {
 	if s.stream == nil {
 		return desc.Handler
 	}

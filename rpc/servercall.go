@@ -2,8 +2,6 @@ package rpc
 
 import (
 	"context"
-	"log/slog"
-	"runtime/debug"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -16,7 +14,7 @@ import (
 )
 
 // handleCall carries out one call, from its acceptance to its last frame.
-func (s *Server) handleCall(in driver.Incoming) {
+func (s *carrierServer) handleCall(in driver.Incoming) {
 	ctx, cancel := s.callContext(in.Call)
 	defer cancel()
 	stream := &serverStream{codec: s.codec, method: in.Call.Method}
@@ -35,7 +33,7 @@ func (s *Server) handleCall(in driver.Incoming) {
 
 // callContext returns the context of a handler. It has nothing of the
 // caller's but what the call says.
-func (s *Server) callContext(c driver.Call) (context.Context, context.CancelFunc) {
+func (s *carrierServer) callContext(c driver.Call) (context.Context, context.CancelFunc) {
 	ctx := metadata.NewIncomingContext(s.life, fromFields(c.Metadata))
 	ctx = peer.NewContext(ctx, &peer.Peer{Addr: addr{network: s.handle.Provider, name: "client of " + s.service}})
 	if c.Timeout > 0 {
@@ -46,7 +44,7 @@ func (s *Server) callContext(c driver.Call) (context.Context, context.CancelFunc
 
 // attend reads while the handler does something else, so that the end of the
 // call at the client's side reaches the handler.
-func (s *Server) attend(stream *serverStream, cancel context.CancelFunc) {
+func (s *carrierServer) attend(stream *serverStream, cancel context.CancelFunc) {
 	stream.drain()
 	cancel()
 	if s.life.Err() != nil {
@@ -55,7 +53,7 @@ func (s *Server) attend(stream *serverStream, cancel context.CancelFunc) {
 }
 
 // run calls the handler and returns the outcome of the call; a panic is one.
-func (s *Server) run(stream *serverStream) (err error) {
+func (s *carrierServer) run(stream *serverStream) (err error) {
 	if err := s.handle.Ready(); err != nil {
 		return toRPCError(err)
 	}
@@ -64,22 +62,16 @@ func (s *Server) run(stream *serverStream) (err error) {
 		return s.unimplemented(stream.method)
 	}
 	stream.desc = m.desc
-	defer func() {
-		if cause := recover(); cause != nil {
-			slog.ErrorContext(stream.ctx, "rpc: a handler panicked",
-				"method", stream.method, "panic", cause, "stack", string(debug.Stack()))
-			err = status.Errorf(codes.Internal, "the handler of %s panicked", stream.method)
-		}
-	}()
+	defer catch(stream.ctx, stream.method, &err)
 	return m.handler(m.impl, stream)
 }
 
-func (s *Server) unimplemented(method string) error {
+func (s *carrierServer) unimplemented(method string) error {
 	service, name, ok := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	switch {
 	case !ok:
 		return status.Errorf(codes.Unimplemented, "malformed method name: %q", method)
-	case !s.services[service]:
+	case !s.registry.has(service):
 		return status.Errorf(codes.Unimplemented, "unknown service %v", service)
 	default:
 		return status.Errorf(codes.Unimplemented, "unknown method %v for service %v", name, service)

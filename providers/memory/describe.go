@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"time"
 
 	kvdriver "fairlead.dev/kv/driver"
@@ -18,7 +19,7 @@ const (
 	maxFrameBytes   = 64 << 20
 )
 
-func describe(b *backend) providers.Description {
+func describe(b *backend, direct bool) providers.Description {
 	return providers.Description{
 		Provider: "memory",
 		System:   "memory",
@@ -40,7 +41,7 @@ func describe(b *backend) providers.Description {
 				MaxDelay:        365 * 24 * time.Hour,
 				DedupeWindow:    b.window,
 			}),
-			share(b, claimAll(providers.RPC, rpcdriver.Claims(), providers.Limits{MaxFrameBytes: maxFrameBytes})),
+			share(b, rpcFacet(direct)),
 		},
 	}
 }
@@ -53,6 +54,22 @@ func claimAll(f providers.Facet, all []providers.ClaimInfo, l providers.Limits) 
 		d.Claims = append(d.Claims, info.Claim)
 	}
 	return d
+}
+
+// rpcFacet describes the carrier, or the directory if direct.
+func rpcFacet(direct bool) providers.FacetDescription {
+	f := claimAll(providers.RPC, rpcdriver.Claims(), providers.Limits{MaxFrameBytes: maxFrameBytes})
+	if direct {
+		f.Limits.MaxFrameBytes = 0 // what gRPC takes
+		return f
+	}
+	f.Claims = slices.DeleteFunc(f.Claims, func(c providers.Claim) bool { return c == rpcdriver.ClaimDirectory })
+	f.Missing = append(f.Missing, providers.Missing{
+		Claim:  rpcdriver.ClaimDirectory,
+		Reason: "calls are carried within the process",
+		Remedy: "open it as mem://NAME?rpc=directory",
+	})
+	return f
 }
 
 // facet describes a facet that stores something.

@@ -23,7 +23,8 @@
 // 10,000 messages of a group wait so, it reads no further until some are
 // acknowledged.
 //
-// rpc: a carrier within the process.
+// rpc: a carrier within the process or, with the parameter rpc=directory, the
+// addresses of gRPC servers of this process, whose calls go over the network.
 //
 // Nothing is durable: all is lost when the process ends.
 //

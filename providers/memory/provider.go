@@ -17,6 +17,8 @@ func init() {
 				Help: "changes of a store and acknowledged messages of a topic that are kept"},
 			{Name: "dedupe-window", Kind: providers.Duration, Default: "2m", Min: int64(time.Millisecond),
 				Help: "how long a topic remembers the ids of its messages"},
+			{Name: "rpc", Kind: providers.Enum, Default: "carrier", Values: []string{"carrier", "directory"},
+				Help: "carrier: calls stay within the process; directory: they are gRPC over the network of this machine"},
 		},
 		Open: open,
 	})
@@ -33,6 +35,7 @@ type backend struct {
 	stores map[string]*table
 	topics map[string]*topic
 	calls  *exchange
+	places *places
 }
 
 var backends = struct {
@@ -44,6 +47,7 @@ var backends = struct {
 type provider struct {
 	*providers.Live
 	*carrier
+	*directory
 	backend *backend
 	life    lifetime
 }
@@ -55,10 +59,11 @@ func open(_ context.Context, s providers.Settings) (providers.Provider, error) {
 	b := acquire(s.URL.Host, s.Int("history"), s.Duration("dedupe-window"))
 	life := newLifetime(context.Background())
 	return &provider{
-		Live:    providers.NewLive(describe(b)),
-		carrier: newCarrier(life, b.calls),
-		backend: b,
-		life:    life,
+		Live:      providers.NewLive(describe(b, s.String("rpc") == "directory")),
+		carrier:   newCarrier(life, b.calls),
+		directory: &directory{life: life, places: b.places},
+		backend:   b,
+		life:      life,
 	}, nil
 }
 
@@ -76,6 +81,7 @@ func acquire(name string, history int, window time.Duration) *backend {
 			stores:  map[string]*table{},
 			topics:  map[string]*topic{},
 			calls:   newExchange(),
+			places:  newPlaces(),
 		}
 	}
 	if name != "" {

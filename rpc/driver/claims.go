@@ -18,6 +18,11 @@ const (
 	// ClaimLoadBalance: the calls of one client are spread over all servers of
 	// the service.
 	ClaimLoadBalance providers.Claim = "rpc.LoadBalance"
+	// ClaimDirectory: the provider keeps the addresses of the servers, and
+	// calls go straight to them as plain gRPC, which is open to programs in any
+	// language. A provider that claims it is a [Directory], every other one is
+	// a [Carrier].
+	ClaimDirectory providers.Claim = "rpc.Directory"
 )
 
 // Claims returns the claims of this facet with their rules.
@@ -27,5 +32,6 @@ func Claims() []providers.ClaimInfo {
 		{Claim: ClaimFlowControl, Rule: "a slow reader bounds memory and slows down no other call"},
 		{Claim: ClaimFastNoResponder, Rule: "a call that nobody serves fails within a second"},
 		{Claim: ClaimLoadBalance, Rule: "calls are spread over all servers of a service"},
+		{Claim: ClaimDirectory, Rule: "calls are plain gRPC to the addresses that the provider keeps"},
 	}
 }

@@ -2,8 +2,12 @@
 // Programs use package rpc instead, which makes gRPC of it: stubs, codecs,
 // interceptors, status, flow control.
 //
-// A provider of this facet is a [Carrier]: it moves frames between the two
-// ends of a call through its own backend, and knows nothing of what they mean.
+// A provider of this facet is one of two things. A [Carrier] moves frames
+// between the two ends of a call through its own backend, and knows nothing of
+// what they mean. A [Directory] keeps the addresses of the servers, and gRPC
+// does the rest. Which one it is stands in its description: [ClaimDirectory].
+// What follows is the contract of a Carrier; that of a Directory stands with
+// it.
 //
 // # Contract
 //
@@ -98,7 +102,8 @@ import (
 	"fairlead.dev/providers"
 )
 
-// Provider is implemented by a provider that describes the rpc facet.
+// Provider is implemented by a provider that describes the rpc facet, unless
+// it claims [ClaimDirectory] and implements [Directory].
 type Provider interface {
 	providers.Provider
 	Carrier

@@ -1,0 +1,193 @@
+package mutants
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc"
+	rpcdriver "fairlead.dev/rpc/driver"
+)
+
+func init() { all = append(all, rpcDirectoryMutants) }
+
+// listed is a memory provider that keeps addresses, and is changed; a nil hook
+// changes nothing.
+type listed struct {
+	whole
+	directory rpcdriver.Directory
+	register  func(rpcdriver.RegisterConfig) rpcdriver.RegisterConfig
+	entry     func(rpcdriver.Registration) rpcdriver.Registration
+	watch     func(rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher
+}
+
+// listedBy opens memory providers with hooks.
+func listedBy(hooks listed) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) {
+		p, err := providers.Open(ctx, "mem://?rpc=directory")
+		if err != nil {
+			return nil, err
+		}
+		own := hooks
+		own.whole, own.directory = p.(whole), p.(rpcdriver.Directory)
+		return &own, nil
+	}
+}
+
+func (p *listed) Register(ctx context.Context, c rpcdriver.RegisterConfig) (rpcdriver.Registration, error) {
+	if p.register != nil {
+		c = p.register(c)
+	}
+	r, err := p.directory.Register(ctx, c)
+	if err == nil && p.entry != nil {
+		r = p.entry(r)
+	}
+	return r, err
+}
+
+func (p *listed) WatchEndpoints(ctx context.Context, c rpcdriver.WatchConfig) (rpcdriver.EndpointWatcher, error) {
+	w, err := p.directory.WatchEndpoints(ctx, c)
+	if err == nil && p.watch != nil {
+		w = p.watch(w)
+	}
+	return w, err
+}
+
+// rpcDirectoryMutants keep addresses wrongly.
+var rpcDirectoryMutants = []Mutant{
+	{
+		Name: "rpc-directory-not-there", Breaks: "what is registered is not where the server is", Caught: []string{"rpc/directory-plain"},
+		Open: listedBy(listed{register: func(c rpcdriver.RegisterConfig) rpcdriver.RegisterConfig {
+			c.Endpoint.Address = "127.0.0.1:1"
+			return c
+		}}),
+	},
+	{
+		Name: "rpc-directory-cut", Breaks: "addresses end at the first space", Caught: []string{"rpc/directory-watch"},
+		Open: listedBy(listed{register: func(c rpcdriver.RegisterConfig) rpcdriver.RegisterConfig {
+			c.Endpoint.Address, _, _ = strings.Cut(c.Endpoint.Address, " ")
+			return c
+		}}),
+	},
+	{
+		Name: "rpc-directory-unsorted", Breaks: "endpoints come in any order", Caught: []string{"rpc/directory-watch"},
+		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return backwards{w} }}),
+	},
+	{
+		Name: "rpc-directory-stays", Breaks: "endpoints that are removed stay while the provider is open", Caught: []string{"rpc/directory-watch"},
+		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration { return stays{r} }}),
+	},
+	{
+		Name: "rpc-directory-turns", Breaks: "of several watchers only the first one sees changes", Caught: []string{"rpc/directory-watchers"},
+		Open: func() conformance.Opener {
+			var watchers atomic.Int64
+			return listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher {
+				if watchers.Add(1) == 1 {
+					return w
+				}
+				return &onlyOnce{EndpointWatcher: w}
+			}})
+		}(),
+	},
+	{
+		Name: "rpc-directory-busy", Breaks: "Next returns although nothing has changed", Caught: []string{"rpc/directory-watchers"},
+		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &busy{EndpointWatcher: w} }}),
+	},
+	{
+		Name: "rpc-directory-immortal", Breaks: "an endpoint stays although nobody keeps it", Caught: []string{"rpc/directory-lease"},
+		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration {
+			go func() { _ = r.Keep(context.Background()) }() // until Close
+			return r
+		}}),
+	},
+	{
+		Name: "rpc-directory-unkept", Breaks: "an endpoint vanishes although it is kept", Caught: []string{"rpc/directory-lease"},
+		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration { return unkept{r} }}),
+	},
+	{
+		Name: "rpc-directory-stale", Breaks: "a watcher never shows a server that joins later", Caught: []string{"rpc/directory-rolling"},
+		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &onlyOnce{EndpointWatcher: w} }}),
+	},
+	{
+		Name: "rpc-unclaimed-directory", Breaks: "what was not claimed is let through: " + string(rpc.Directory), Caught: []string{"rpc/absent-directory"},
+		Open: func(ctx context.Context) (providers.Provider, error) {
+			p, err := listedBy(listed{})(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &drifted{listed: p.(*listed), change: unclaim(providers.RPC, rpc.Directory)}, nil
+		},
+	},
+}
+
+// drifted is described otherwise the first time.
+type drifted struct {
+	*listed
+	later  atomic.Bool
+	change func(*providers.Description)
+}
+
+func (d *drifted) Describe(ctx context.Context) (providers.Description, error) {
+	desc, err := d.listed.Describe(ctx)
+	if err == nil && !d.later.Swap(true) {
+		d.change(&desc)
+	}
+	return desc, err
+}
+
+type backwards struct{ rpcdriver.EndpointWatcher }
+
+func (b backwards) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
+	all, err := b.EndpointWatcher.Next(ctx)
+	slices.Reverse(all)
+	return all, err
+}
+
+type stays struct{ rpcdriver.Registration }
+
+func (s stays) Close(context.Context) error {
+	go func() { _ = s.Keep(context.Background()) }() // until the provider is closed
+	return nil
+}
+
+// onlyOnce is a watcher that sees no changes.
+type onlyOnce struct {
+	rpcdriver.EndpointWatcher
+	told atomic.Bool
+}
+
+func (o *onlyOnce) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
+	if !o.told.Swap(true) {
+		return o.EndpointWatcher.Next(ctx)
+	}
+	<-ctx.Done()
+	return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+}
+
+// busy is a watcher that does not wait for long.
+type busy struct {
+	rpcdriver.EndpointWatcher
+	last []rpcdriver.Endpoint
+}
+
+func (b *busy) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	now, err := b.EndpointWatcher.Next(short)
+	if err != nil && ctx.Err() == nil && short.Err() != nil {
+		return b.last, nil
+	}
+	b.last = now
+	return now, err
+}
+
+type unkept struct{ rpcdriver.Registration }
+
+func (unkept) Keep(ctx context.Context) error {
+	<-ctx.Done()
+	return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+}

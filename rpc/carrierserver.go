@@ -1,0 +1,230 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"fairlead.dev/internal/portable"
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+// acceptPause is how long Serve waits before it accepts again when the
+// backend is away.
+const acceptPause = 100 * time.Millisecond
+
+// carrierServer takes calls from a carrier.
+type carrierServer struct {
+	handle  *portable.Handle
+	carrier driver.Carrier
+	service string
+	codec   codec
+	unary   grpc.UnaryServerInterceptor
+	stream  grpc.StreamServerInterceptor
+
+	life context.Context // of all calls; ends with Stop
+	end  context.CancelFunc
+
+	asking  sync.Mutex // held while Listen asks the driver
+	serving atomic.Bool
+
+	registry *registry
+
+	mu       sync.Mutex
+	methods  map[string]method // by full name; does not change once it listens
+	listener driver.Listener   // nil before Listen
+	stopping bool              // no new calls
+	work     int               // calls, and Serve while it accepts
+	idle     chan struct{}     // closed when stopping and there is no work
+}
+
+func newCarrierServer(h *portable.Handle, carrier driver.Carrier, service string, cfg serverConfig, r *registry) *carrierServer {
+	s := &carrierServer{
+		handle: h, carrier: carrier, service: service, registry: r,
+		codec: newCodec(defaultMaxSend, cfg.maxRecv, h.Facet.Limits.MaxFrameBytes),
+		unary: chainUnaryServer(cfg.unary), stream: chainStreamServer(cfg.stream),
+		methods: map[string]method{},
+		idle:    make(chan struct{}),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	return s
+}
+
+func (s *carrierServer) listen(ctx context.Context) error {
+	_, err := s.listening(ctx)
+	return err
+}
+
+func (s *carrierServer) listening(ctx context.Context) (driver.Listener, error) {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	s.mu.Lock()
+	l, stopping := s.listener, s.stopping
+	s.mu.Unlock()
+	if stopping {
+		return nil, providers.Errorf(providers.Closed, "the server was stopped")
+	}
+	if l != nil {
+		return l, nil
+	}
+	l, err := s.carrier.Listen(ctx, driver.ListenConfig{Service: s.service})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		_ = soon(l.Close) // Stop came in between, and did not see it
+		return nil, providers.Errorf(providers.Closed, "the server was stopped")
+	}
+	s.listener = l
+	return l, nil
+}
+
+func (s *carrierServer) serve(ctx context.Context) error {
+	l, err := s.listening(ctx)
+	if s.isStopping() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !s.serving.CompareAndSwap(false, true) {
+		return providers.Errorf(providers.Invalid, "Serve runs already; call it once")
+	}
+	if !s.begin() {
+		return nil
+	}
+	err = s.accept(ctx, l)
+	s.done()
+	if !s.isStopping() {
+		s.stop()
+		return err
+	}
+	select {
+	case <-s.idle:
+	case <-s.life.Done():
+	case <-ctx.Done():
+		s.stop()
+		return ctx.Err()
+	}
+	return nil
+}
+
+// accept takes calls until the listener or the context ends.
+func (s *carrierServer) accept(ctx context.Context, l driver.Listener) error {
+	for {
+		in, err := l.Accept(ctx)
+		switch {
+		case err == nil:
+			s.take(in)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case providers.CodeOf(err) != providers.Unavailable:
+			return err
+		default:
+			slog.WarnContext(ctx, "rpc: no calls can be taken, trying again", "service", s.service, "error", err)
+			pause(ctx, acceptPause)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// take handles a call in a goroutine of its own.
+func (s *carrierServer) take(in driver.Incoming) {
+	if !s.begin() {
+		_ = soon(in.Stream.Close) // the caller gets Unavailable
+		return
+	}
+	go func() {
+		defer s.done()
+		s.handleCall(in)
+	}()
+}
+
+// begin counts a piece of work, and reports whether it may begin.
+func (s *carrierServer) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	s.work++
+	return true
+}
+
+func (s *carrierServer) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.work--
+	if s.stopping && s.work == 0 {
+		close(s.idle)
+	}
+}
+
+func (s *carrierServer) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
+}
+
+func (s *carrierServer) gracefulStop(ctx context.Context) error {
+	err := s.drain()
+	select {
+	case <-s.idle:
+	case <-s.life.Done():
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	s.release()
+	return err
+}
+
+func (s *carrierServer) stop() {
+	_ = s.drain() // a listener that cannot be closed ends with its provider
+	s.release()
+}
+
+// drain stops listening.
+func (s *carrierServer) drain() error {
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return nil
+	}
+	s.stopping = true
+	if s.work == 0 {
+		close(s.idle)
+	}
+	l := s.listener
+	s.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	return soon(l.Close)
+}
+
+func (s *carrierServer) release() {
+	s.end()
+	s.handle.Close()
+}
+
+// soon closes something within closeTimeout.
+func soon(closeIt func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return closeIt(ctx)
+}

@@ -1,0 +1,79 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/health" // clients heed the health of servers
+	"google.golang.org/grpc/keepalive"
+
+	"fairlead.dev/internal/portable"
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+// A peer that does not answer for pingAfter and pingWait together is taken for
+// lost.
+const (
+	pingAfter = 10 * time.Second
+	pingWait  = 3 * time.Second
+)
+
+// directConn is a gRPC connection to the endpoints of a directory.
+type directConn struct {
+	*grpc.ClientConn
+	handle *portable.Handle
+	close  func() error
+}
+
+func newDirectConn(h *portable.Handle, d driver.Directory, service string, cfg dialConfig) (*directConn, error) {
+	c := &directConn{handle: h}
+	c.close = sync.OnceValue(func() error {
+		h.Close()
+		return c.ClientConn.Close()
+	})
+	made := make(chan struct{}) // the resolver runs later, and not before the first call
+	defer close(made)
+	config, err := cfg.direct.grpcServiceConfig()
+	if err != nil {
+		return nil, providers.Errorf(providers.Invalid, "WithServiceConfig: %w", err)
+	}
+	resolver := &directoryResolver{directory: d, service: service, closed: func() {
+		<-made
+		_ = c.close()
+	}}
+	c.ClientConn, err = grpc.NewClient(directoryScheme+":///"+service,
+		grpc.WithResolvers(resolver),
+		grpc.WithContextDialer(dialAddress),
+		grpc.WithTransportCredentials(cfg.direct.credentials()),
+		grpc.WithDefaultServiceConfig(config),
+		grpc.WithDefaultCallOptions(cfg.calls...),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingWait}),
+		grpc.WithChainUnaryInterceptor(append(cfg.unary, c.readyUnary)...),
+		grpc.WithChainStreamInterceptor(append(cfg.stream, c.readyStream)...))
+	if err != nil {
+		return nil, providers.Errorf(providers.Invalid, "%w", err)
+	}
+	return c, nil
+}
+
+// Close implements connection.
+func (c *directConn) Close() error { return c.close() }
+
+// readyUnary fails calls while a requirement is not met.
+func (c *directConn) readyUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if err := c.handle.Ready(); err != nil {
+		return toRPCError(err)
+	}
+	return next(ctx, method, req, reply, cc, opts...)
+}
+
+// readyStream is readyUnary for streams.
+func (c *directConn) readyStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := c.handle.Ready(); err != nil {
+		return nil, toRPCError(err)
+	}
+	return next(ctx, desc, cc, method, opts...)
+}
