@@ -1,0 +1,203 @@
+package config_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"fairlead.dev/config"
+	"fairlead.dev/internal/testbed"
+)
+
+// ledger tells whether it is of one version: Sum is that of everything else.
+type ledger struct {
+	Version int
+	Cells   map[string]int
+	Sum     int
+}
+
+func (l *ledger) sum() int {
+	total := l.Version
+	for name, v := range l.Cells {
+		n, _ := strconv.Atoi(name)
+		total += (n + 1) * v
+	}
+	return total
+}
+
+// Validate says nothing of the sum, so that a mix would be seen.
+func (l *ledger) Validate() error {
+	if l.Version < 0 {
+		return errors.New("the version is negative")
+	}
+	return nil
+}
+
+func (l *ledger) values() map[string]string {
+	m := map[string]string{"version": strconv.Itoa(l.Version), "sum": strconv.Itoa(l.sum())}
+	for name, v := range l.Cells {
+		m["cells/"+name] = strconv.Itoa(v)
+	}
+	return m
+}
+
+// vary makes the next version: a few cells have other values, or are gone.
+func (l *ledger) vary() {
+	l.Version++
+	for range 1 + rand.IntN(6) {
+		name := strconv.Itoa(rand.IntN(20))
+		if l.Cells[name] = rand.IntN(1000); rand.IntN(5) == 0 {
+			delete(l.Cells, name)
+		}
+	}
+}
+
+// spoil makes values invalid, in one of the ways that there are.
+func spoil(values map[string]string) {
+	switch rand.IntN(4) {
+	case 0:
+		values["cells/"+strconv.Itoa(rand.IntN(20))] = "x"
+	case 1:
+		values["sum"] = ""
+	case 2:
+		values["no-such-field"] = "1"
+	default:
+		values["version"] = "-" + values["version"]
+	}
+}
+
+// bookkeeper writes versions into a store that comes and goes.
+type bookkeeper struct {
+	source  *config.Source
+	stored  map[string]string
+	retries int
+}
+
+// write makes the store hold these values, in one Set.
+func (b *bookkeeper) write(t *testing.T, values map[string]string) {
+	var changes []config.Change
+	for key := range b.stored {
+		if _, stays := values[key]; !stays {
+			changes = append(changes, config.Delete(key))
+		}
+	}
+	for key, v := range values {
+		if old, there := b.stored[key]; !there || old != v {
+			changes = append(changes, put(key, v))
+		}
+	}
+	for end := time.Now().Add(patience); ; b.retries++ {
+		if err := b.try(t, changes); err == nil {
+			b.stored = values
+			return
+		} else if time.Now().After(end) {
+			t.Fatalf("no Set within %v: %v", patience, err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// try may be repeated whatever the outcome: there is no other writer.
+func (b *bookkeeper) try(t *testing.T, changes []config.Change) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := b.source.Set(ctx, changes...)
+	return err
+}
+
+// restarting kills and starts a server every second, until the function that
+// it returns is called, which returns how often.
+func restarting(t *testing.T, server *testbed.RedisServer) (stop func() int) {
+	ended, count := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for tick := time.NewTicker(time.Second); ; n++ {
+			select {
+			case <-tick.C:
+			case <-ended:
+				tick.Stop()
+				count <- n
+				return
+			}
+			if err := errors.Join(server.Kill(t.Context()), server.Start(t.Context())); err != nil {
+				t.Errorf("restarting the server: %v", err)
+			}
+		}
+	}()
+	return func() int { close(ended); return <-count }
+}
+
+// readLedgers checks all that a reader sees until it is done.
+func readLedgers(t *testing.T, w *config.Watcher[ledger], done <-chan struct{}) {
+	for before := 0; ; time.Sleep(20 * time.Microsecond) {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		l := w.Get()
+		if l.Sum != l.sum() || l.Version < before {
+			t.Errorf("a mix of versions, or a step back: %+v after version %d", *l, before)
+			return
+		}
+		before = l.Version
+	}
+}
+
+// 10,000 updates of several keys, a tenth of them invalid, while the server is
+// killed every second: no reader sees a mix, a step back or an invalid state,
+// and every version that is waited for is reached, the last one included.
+func TestUpdatesWhileRedisRestarts(t *testing.T) {
+	const updates = 10_000
+	server := testbed.Redis(t)
+	p := open(t, server.URL())
+	keeper := bookkeeper{source: openSource(t, p, config.Require(config.Snapshot, config.AtomicSet)), stored: map[string]string{}}
+	model := ledger{Cells: map[string]int{}}
+	w := watch[ledger](t, config.From(p, "app", config.Require(config.Snapshot)), config.Strict())
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() { readLedgers(t, w, done) })
+	}
+	reach := func() {
+		eventually(t, fmt.Sprintf("version %d", model.Version), func() bool { return maps.Equal(w.Get().values(), model.values()) && w.Get().Sum == model.sum() },
+			func() any { return fmt.Sprintf("%+v, %+v", *w.Get(), w.Health()) })
+	}
+	stop, start, invalid := restarting(t, server), time.Now(), 0
+	for range updates {
+		if rand.IntN(10) == 0 {
+			bad := model
+			bad.Cells = maps.Clone(model.Cells)
+			bad.vary()
+			values := bad.values()
+			spoil(values)
+			keeper.write(t, values)
+			invalid++
+			continue
+		}
+		model.vary()
+		keeper.write(t, model.values())
+		if rand.IntN(20) == 0 {
+			reach()
+		}
+	}
+	model.vary()
+	keeper.write(t, model.values())
+	reach()
+	restarts := stop()
+	eventually(t, "health", func() bool { return w.Err() == nil }, func() any { return w.Err() })
+	close(done)
+	readers.Wait()
+	h := w.Health()
+	t.Logf("%d updates (%d invalid) in %v, %d restarts, %d Sets tried again; %d applied, %d rejected",
+		updates, invalid, time.Since(start).Round(time.Millisecond), restarts, keeper.retries, h.Applied, h.Rejected)
+	if restarts < 3 || keeper.retries == 0 || h.Rejected < uint64(invalid)/10 || h.Applied < updates/10 {
+		t.Error("too little happened to show anything")
+	}
+}
