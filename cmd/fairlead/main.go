@@ -34,7 +34,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	context.AfterFunc(ctx, stop)           // a second Ctrl-C ends the process at once
 	slog.SetLogLoggerLevel(slog.LevelWarn) // that plugins come and go is no news here
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -7,10 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // message is what vtprotobuf generates.
@@ -63,7 +60,7 @@ func (f *frames) write(m message, quick bool) (rest func() error, err error) {
 // writeQuickly writes as much as the socket takes at once. There is no deadline
 // in it: a timer for every frame would wake a thread each time.
 func (f *frames) writeQuickly(b []byte) (rest func() error, err error) {
-	n, err := f.tryWrite(b)
+	n, err := tryWrite(f.conn, b)
 	if err != nil || n == len(b) {
 		return nil, err
 	}
@@ -71,30 +68,6 @@ func (f *frames) writeQuickly(b []byte) (rest func() error, err error) {
 		_, err := f.conn.Write(b[n:])
 		return err
 	}, nil
-}
-
-// tryWrite returns how much was written without waiting.
-func (f *frames) tryWrite(b []byte) (n int, err error) {
-	conn, ok := f.conn.(syscall.Conn)
-	if !ok {
-		return 0, nil
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var writeErr error
-	err = raw.Write(func(fd uintptr) bool {
-		n, writeErr = unix.Write(int(fd), b)
-		return true
-	})
-	switch {
-	case err != nil:
-		return 0, err
-	case errors.Is(writeErr, unix.EAGAIN), errors.Is(writeErr, unix.EINTR):
-		return 0, nil
-	}
-	return max(n, 0), writeErr
 }
 
 // read reads a message, with unmarshal, which gets bytes that are overwritten

@@ -4,29 +4,25 @@ import (
 	"fmt"
 	"net"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // SameUser returns an error unless the process at the other end of a Unix
-// socket belongs to this process's user.
+// socket belongs to this process's user, and where the system does not tell.
 func SameUser(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
+	var uid int
+	var peerErr error
+	if err := raw.Control(func(fd uintptr) { uid, peerErr = peerUser(int(fd)) }); err != nil {
 		return err
 	}
-	if credErr != nil {
-		return credErr
+	if peerErr != nil {
+		return fmt.Errorf("the user of the peer is not known: %w", peerErr)
 	}
-	if int(cred.Uid) != os.Getuid() {
-		return fmt.Errorf("the peer belongs to user %d, this process to user %d; run both as the same user", cred.Uid, os.Getuid())
+	if uid != os.Getuid() {
+		return fmt.Errorf("the peer belongs to user %d, this process to user %d; run both as the same user", uid, os.Getuid())
 	}
 	return nil
 }
