@@ -38,14 +38,7 @@ func (p *provider) connect(ctx context.Context) error {
 		MaxUnaryRetries: attempts,
 		Context:         p.life,
 		Logger:          zap.NewNop(),
-		DialOptions: []grpc.DialOption{
-			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-				MinConnectTimeout: c.dialTimeout,
-			}),
-			grpc.WithStatsHandler(sentHandler{}),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
-		},
+		DialOptions:     c.dialOptions(),
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -57,6 +50,21 @@ func (p *provider) connect(ctx context.Context) error {
 	p.kv, p.lease = clientv3.RetryKVClient(client), pb.NewLeaseClient(client.ActiveConnection())
 	p.watch, p.cluster = pb.NewWatchClient(client.ActiveConnection()), pb.NewClusterClient(client.ActiveConnection())
 	return nil
+}
+
+func (c config) dialOptions() []grpc.DialOption {
+	options := []grpc.DialOption{
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: c.dialTimeout,
+		}),
+		grpc.WithStatsHandler(sentHandler{}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
+	}
+	if c.tls != nil && c.tls.ServerName != "" {
+		options = append(options, grpc.WithTransportCredentials(newNamedCredentials(c.tls)))
+	}
+	return options
 }
 
 // sentKey is the context key of a call's flag.

@@ -112,27 +112,16 @@ func (s *store) remove(ctx context.Context, kv *mvccpb.KeyValue) error {
 	return err
 }
 
-// clear removes keys whose time to live has ended, and reports whether there
-// were any.
-func (s *store) clear(ctx context.Context, keys [][]byte) (any bool, err error) {
-	for _, key := range keys {
-		r, err := s.p.get(ctx, &pb.RangeRequest{Key: key})
+// clear removes those of the keys whose time to live has ended, and reports
+// whether there were any.
+func (s *store) clear(ctx context.Context, kvs []*mvccpb.KeyValue) (any bool, err error) {
+	for _, kv := range kvs {
+		_, deadline, err := value(kv)
+		if err == nil && s.p.over(deadline, time.Now()) {
+			any, err = true, s.remove(ctx, kv)
+		}
 		if err != nil {
 			return any, err
-		}
-		if len(r.Kvs) == 0 { // it has gone meanwhile
-			any = true
-			continue
-		}
-		_, deadline, err := value(r.Kvs[0])
-		if err != nil {
-			return any, err
-		}
-		if s.p.over(deadline, time.Now()) {
-			any = true
-			if err := s.remove(ctx, r.Kvs[0]); err != nil {
-				return any, err
-			}
 		}
 	}
 	return any, nil

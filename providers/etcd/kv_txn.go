@@ -3,6 +3,8 @@ package etcd
 import (
 	"context"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev/kv/driver"
@@ -54,7 +56,8 @@ func (s *store) txnRequest(t driver.Txn, made leases) *pb.TxnRequest {
 	for _, c := range t.Conditions {
 		key, revision := s.key(c.Key), conditionRevision(c)
 		r.Compare = append(r.Compare, isAt(key, revision))
-		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: key, KeysOnly: true}))
+		// The value says when the time of a key that had to be absent ends.
+		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: key, KeysOnly: c.Revision != ""}))
 	}
 	for i := range t.Writes {
 		op := &t.Writes[i]
@@ -81,15 +84,13 @@ func conditionRevision(c driver.Condition) int64 {
 
 // unblock removes keys that had to be absent and whose time to live has ended.
 func (s *store) unblock(ctx context.Context, t driver.Txn, resp *pb.TxnResponse) (any bool, err error) {
-	var keys [][]byte
+	var found []*mvccpb.KeyValue
 	for i, c := range t.Conditions {
-		for _, kv := range resp.Responses[i].GetResponseRange().GetKvs() {
-			if c.Revision == "" && kv.Lease != 0 {
-				keys = append(keys, kv.Key)
-			}
+		if c.Revision == "" {
+			found = append(found, resp.Responses[i].GetResponseRange().GetKvs()...)
 		}
 	}
-	return s.clear(ctx, keys)
+	return s.clear(ctx, found)
 }
 
 // txnConflict names the condition that did not hold.

@@ -3,6 +3,8 @@ package etcd
 import (
 	"context"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev/kv/driver"
@@ -141,7 +143,7 @@ func (w *writes) request(op *driver.Op) *pb.RequestOp {
 		return txnOp(&pb.TxnRequest{
 			Compare: []*pb.Compare{isAt(key, 0)},
 			Success: []*pb.RequestOp{w.leases.put(key, op)},
-			Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: key, KeysOnly: true})},
+			Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: key})},
 		})
 	}
 	revision, ok := parseRevision(op.Revision)
@@ -165,7 +167,7 @@ func (w *writes) settle(ctx context.Context, resp *pb.TxnResponse) (again []int)
 		op, r := &w.b.ops[i], &w.b.results[i]
 		nested := resp.Responses[n].GetResponseTxn()
 		if nested != nil && !nested.Succeeded {
-			ended, err := w.blocked(ctx, nested)
+			ended, err := w.b.s.clear(ctx, inTheWay(nested))
 			switch {
 			case err != nil:
 				r.Err = err
@@ -189,15 +191,10 @@ func (w *writes) settle(ctx context.Context, resp *pb.TxnResponse) (again []int)
 	return again
 }
 
-// blocked reports whether it was a key whose time to live has ended that was in
-// the way, and removes it then.
-func (w *writes) blocked(ctx context.Context, nested *pb.TxnResponse) (ended bool, err error) {
+// inTheWay is what was found where a key had to be absent.
+func inTheWay(nested *pb.TxnResponse) (kvs []*mvccpb.KeyValue) {
 	for _, r := range nested.Responses {
-		for _, kv := range r.GetResponseRange().GetKvs() {
-			if kv.Lease != 0 {
-				return w.b.s.clear(ctx, [][]byte{kv.Key})
-			}
-		}
+		kvs = append(kvs, r.GetResponseRange().GetKvs()...)
 	}
-	return false, nil
+	return kvs
 }

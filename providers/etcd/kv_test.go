@@ -1,0 +1,226 @@
+package etcd_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func put(t testing.TB, s driver.Store, key, value string) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	return s.Do(ctx, []driver.Op{{Kind: driver.OpPut, Key: key, Value: []byte(value)}})[0].Err
+}
+
+func watch(t testing.TB, s driver.Store, after driver.Revision) driver.Watcher {
+	t.Helper()
+	w, err := s.Watch(t.Context(), driver.WatchRequest{After: after})
+	must(t, err)
+	t.Cleanup(func() { _ = w.Close(context.Background()) })
+	return w
+}
+
+// next returns the next events, through passing errors.
+func next(t testing.TB, w driver.Watcher) []driver.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		e, err := w.Next(ctx)
+		if err == nil {
+			return e
+		}
+		if providers.CodeOf(err) != providers.Unavailable {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestEndedKeysOfNewLeader: a restart lets leases begin anew. Who needs a key to
+// be absent is not held up by that.
+func TestEndedKeysOfNewLeader(t *testing.T) {
+	ctx := t.Context()
+	server := testbed.Etcd(t)
+	s := openStore(t, open(t, server.URL()), "s")
+	const ttl = 20 * time.Second
+	ended := time.Now().Add(2 * time.Second)
+	old := mustPut(t, s, "0", "v", 0)
+	for _, key := range []string{"create", "txn", "get", "list", "many"} {
+		mustPut(t, s, key, "old", ttl)
+	}
+	// The same as if a new leader had come after 18 seconds: the time ends, the
+	// lease goes on.
+	shorten(t, server, s, ended)
+	time.Sleep(time.Until(ended.Add(600 * time.Millisecond)))
+	if r := one(t, s, driver.Op{Kind: driver.OpCreate, Key: "create", Value: []byte("new")}); r.Err != nil {
+		t.Error(r.Err)
+	}
+	wantValue(t, s, "create", "new")
+	_, err := s.Txn(ctx, driver.Txn{
+		Conditions: []driver.Condition{{Key: "txn"}, {Key: "0", Revision: old}},
+		Writes:     []driver.Op{{Kind: driver.OpPut, Key: "txn", Value: []byte("new")}},
+	})
+	must(t, err)
+	wantValue(t, s, "txn", "new")
+	w := watch(t, s, "")
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "get"}).Err, providers.NotFound)
+	if e := next(t, w); e[0].Kind != driver.DeleteEvent || e[0].Key != "get" {
+		t.Errorf("the event is %+v", e[0])
+	}
+	page, err := s.List(ctx, driver.ListRequest{Limit: 100})
+	must(t, err)
+	var listed []string
+	for _, e := range page.Entries {
+		listed = append(listed, e.Key)
+	}
+	if got := fmt.Sprint(listed); got != "[0 create txn]" {
+		t.Errorf("the listing is %s", got)
+	}
+}
+
+// shorten sets the end of the time of all keys that have one.
+func shorten(t *testing.T, server *testbed.EtcdServer, s driver.Store, ended time.Time) {
+	t.Helper()
+	c, err := server.Client()
+	must(t, err)
+	defer c.Close()
+	keys, err := c.Get(t.Context(), "fairlead/kv/s/", clientv3.WithPrefix())
+	must(t, err)
+	for _, kv := range keys.Kvs {
+		if kv.Lease == 0 {
+			continue
+		}
+		head := make([]byte, 8)
+		for i, ms := 7, ended.UnixMilli(); i >= 0; i, ms = i-1, ms>>8 {
+			head[i] = byte(ms)
+		}
+		_, err := c.Put(t.Context(), string(kv.Key), string(head)+string(kv.Value[8:]), clientv3.WithIgnoreLease())
+		if err != nil {
+			_, err = c.Put(t.Context(), string(kv.Key), string(head)+string(kv.Value[8:]), clientv3.WithLease(clientv3.LeaseID(kv.Lease)))
+		}
+		must(t, err)
+	}
+}
+
+// TestUnusedLeasesAreRevoked: a write that was refused leaves no lease.
+func TestUnusedLeasesAreRevoked(t *testing.T) {
+	server := testbed.Etcd(t)
+	s := openStore(t, open(t, server.URL()), "s")
+	mustPut(t, s, "k", "v", 0)
+	for range 20 {
+		r := one(t, s, driver.Op{Kind: driver.OpCreate, Key: "k", TTL: time.Hour})
+		wantCode(t, r.Err, providers.Conflict)
+		_, err := s.Txn(t.Context(), driver.Txn{
+			Conditions: []driver.Condition{{Key: "k"}},
+			Writes:     []driver.Op{{Kind: driver.OpPut, Key: "k", TTL: time.Hour}},
+		})
+		wantCode(t, err, providers.Conflict)
+	}
+	c, err := server.Client()
+	must(t, err)
+	defer c.Close()
+	eventually(t, "no lease is left", func() bool {
+		l, err := c.Leases(t.Context())
+		return err == nil && len(l.Leases) == 0
+	})
+}
+
+func TestWatchOfCompactedHistory(t *testing.T) {
+	ctx := t.Context()
+	server := testbed.Etcd(t)
+	s := openStore(t, open(t, server.URL()), "s")
+	first := mustPut(t, s, "k", "1", 0)
+	page, err := s.List(ctx, driver.ListRequest{Limit: 1})
+	must(t, err)
+	mustPut(t, s, "k2", "1", 0)
+	page, err = s.List(ctx, driver.ListRequest{Limit: 1})
+	must(t, err)
+	last := mustPut(t, s, "k", "2", 0)
+	c, err := server.Client()
+	must(t, err)
+	defer c.Close()
+	n, err := strconv.ParseInt(string(last), 10, 64)
+	must(t, err)
+	_, err = c.Compact(ctx, n)
+	must(t, err)
+	w := watch(t, s, first)
+	for range 2 {
+		_, err = w.Next(ctx)
+		wantCode(t, err, providers.Compacted)
+	}
+	_, err = s.List(ctx, driver.ListRequest{Limit: 1, Token: page.Token})
+	wantCode(t, err, providers.Compacted)
+}
+
+// TestWatchOfLostHistory: the server comes back empty.
+func TestWatchOfLostHistory(t *testing.T) {
+	ctx := t.Context()
+	server := testbed.Etcd(t)
+	s := openStore(t, open(t, server.URL()), "s")
+	for range 50 {
+		mustPut(t, s, "k", "1", 0)
+	}
+	w := watch(t, s, "")
+	mustPut(t, s, "k", "2", 0)
+	next(t, w)
+	must(t, server.Kill(ctx))
+	must(t, os.RemoveAll(filepath.Join(server.Dir(), "data")))
+	must(t, server.Start(ctx))
+	for {
+		_, err := w.Next(ctx)
+		if providers.CodeOf(err) == providers.Unavailable {
+			continue
+		}
+		wantCode(t, err, providers.Compacted)
+		break
+	}
+	eventually(t, "the store is made again", func() bool { return put(t, s, "k", "3") == nil })
+	names, err := open(t, server.URL()).(driver.Provider).Stores(ctx, "")
+	if fmt.Sprint(names) != "[s]" || err != nil {
+		t.Errorf("stores %v, %v", names, err)
+	}
+}
+
+// TestFrozenServer: calls end with their contexts, and a write is unknown.
+func TestFrozenServer(t *testing.T) {
+	ctx := t.Context()
+	server := testbed.Etcd(t)
+	s := openStore(t, open(t, server.URL()+"?request-timeout=1s"), "s")
+	mustPut(t, s, "k", "1", 0)
+	must(t, server.Pause(ctx))
+	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	wantCode(t, s.Do(short, []driver.Op{{Kind: driver.OpGet, Key: "k"}})[0].Err, providers.DeadlineExceeded)
+	short, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	wantCode(t, s.Do(short, []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0].Err, providers.UnknownOutcome)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.Unavailable)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, providers.UnknownOutcome)
+	must(t, server.Continue(ctx))
+	eventually(t, "puts after the pause", func() bool { return put(t, s, "k", "2") == nil })
+}
+
+func TestRequestTooLargeForTheServer(t *testing.T) {
+	server := testbed.Etcd(t, testbed.EtcdArgs("--max-request-bytes=600000"))
+	s := openStore(t, open(t, server.URL()), "s")
+	res := s.Do(t.Context(), []driver.Op{
+		{Kind: driver.OpPut, Key: "large", Value: make([]byte, 1_000_000)},
+		{Kind: driver.OpPut, Key: "small", Value: []byte("v")},
+	})
+	wantCode(t, res[0].Err, providers.TooLarge)
+	wantCode(t, res[1].Err, 0)
+}

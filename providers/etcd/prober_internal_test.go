@@ -1,0 +1,88 @@
+package etcd
+
+import (
+	"strings"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+const metricsPage = `# HELP etcd_disk_wal_fsync_duration_seconds The latency distributions of fsync called by WAL.
+# TYPE etcd_disk_wal_fsync_duration_seconds histogram
+etcd_disk_wal_fsync_duration_seconds_bucket{le="0.001"} 3
+etcd_disk_wal_fsync_duration_seconds_sum 0.009
+etcd_disk_wal_fsync_duration_seconds_count 7
+etcd_disk_wal_write_duration_seconds_count 1.2e+01
+etcd_server_id{server_id="ddd67b312462fd7b"} 1
+etcd_server_version{server_version="3.7.3"} 1
+`
+
+func TestParseSample(t *testing.T) {
+	got, err := parseSample(strings.NewReader(metricsPage))
+	want := sample{member: 0xddd67b312462fd7b, version: "3.7.3", fsyncs: 7, writes: 12}
+	if err != nil || got != want {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	for _, without := range []string{metricFsyncs, metricWrites, metricID} {
+		page := strings.ReplaceAll(metricsPage, without, "other")
+		if _, err := parseSample(strings.NewReader(page)); err == nil || !strings.Contains(err.Error(), without) {
+			t.Errorf("without %s: %v", without, err)
+		}
+	}
+	if _, err := parseSample(strings.NewReader(strings.Replace(metricsPage, " 7\n", " seven\n", 1))); err == nil {
+		t.Error("a metric that is no number is accepted")
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	at := func(fsyncs, writes float64) sample { return sample{member: 1, fsyncs: fsyncs, writes: writes} }
+	for name, test := range map[string]struct {
+		samples       []sample
+		known, fsyncs bool
+	}{
+		"one look":                    {[]sample{at(7, 12)}, false, false},
+		"nothing happened":            {[]sample{at(7, 12), at(7, 12)}, false, false},
+		"both grow":                   {[]sample{at(7, 12), at(8, 14)}, true, true},
+		"it writes and does not sync": {[]sample{at(2, 12), at(2, 14)}, true, false},
+		"known, and nothing happened": {[]sample{at(7, 12), at(8, 14), at(8, 14)}, true, true},
+		"started anew":                {[]sample{at(7, 12), at(8, 14), at(2, 20)}, false, false},
+		"started anew without":        {[]sample{at(7, 12), at(8, 14), at(2, 20), at(2, 21)}, true, false},
+		"a sync that was read early":  {[]sample{at(2, 12), at(2, 14), at(3, 14)}, true, true},
+	} {
+		var v verdict
+		for _, s := range test.samples {
+			v = v.learn(s)
+		}
+		if v.known != test.known || v.fsyncs != test.fsyncs {
+			t.Errorf("%s: known %t, fsyncs %t; want %t, %t", name, v.known, v.fsyncs, test.known, test.fsyncs)
+		}
+	}
+}
+
+func FuzzParseSample(f *testing.F) {
+	f.Add(metricsPage)
+	f.Add("etcd_server_id{server_id=\"")
+	f.Fuzz(func(t *testing.T, page string) {
+		s, err := parseSample(strings.NewReader(page))
+		if err != nil && s != (sample{}) {
+			t.Errorf("%+v with the error %v", s, err)
+		}
+	})
+}
+
+func FuzzValue(f *testing.F) {
+	f.Add([]byte("0123456789"), int64(1))
+	f.Add([]byte("0123"), int64(1))
+	f.Add([]byte("0123"), int64(0))
+	f.Fuzz(func(t *testing.T, stored []byte, lease int64) {
+		v, deadline, err := value(&mvccpb.KeyValue{Value: stored, Lease: lease})
+		switch {
+		case lease == 0 && (err != nil || string(v) != string(stored) || !deadline.IsZero()):
+			t.Errorf("a plain value: %q, %v, %v", v, deadline, err)
+		case lease != 0 && (err == nil) != (len(stored) >= deadlineBytes):
+			t.Errorf("%d bytes with a lease: %v", len(stored), err)
+		case lease != 0 && err == nil && string(v) != string(stored[deadlineBytes:]):
+			t.Errorf("the value is %q", v)
+		}
+	})
+}
