@@ -1,4 +1,4 @@
-// Package redis offers the kv and pubsub facets on Redis 7.0 or newer: on one
+// Package redis offers the kv, pubsub and rpc facets on Redis 7.0 or newer: on one
 // server, on a primary that Sentinels watch, and on a cluster.
 //
 //	redis://127.0.0.1:6379                               one server

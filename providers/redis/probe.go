@@ -85,7 +85,7 @@ func (p *provider) logChange(before, after providers.Description) {
 		var reasons []string
 		for _, f := range after.Facets {
 			_, missing := providers.DurableFsync.Check(f)
-			if m, _ := providers.DurableFsync.Check(f); missing && !slices.Contains(reasons, m.String()) {
+			if m, _ := providers.DurableFsync.Check(f); missing && f.Facet != providers.RPC && !slices.Contains(reasons, m.String()) {
 				reasons = append(reasons, m.String())
 			}
 		}

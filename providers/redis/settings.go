@@ -41,6 +41,7 @@ func settings() []providers.Setting {
 		{Name: "probe-interval", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often the server's settings are probed and expired keys are swept"},
 		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts appendonly yes, appendfsync always, no-appendfsync-on-rewrite no and no eviction, where CONFIG GET is denied"},
 		{Name: "watch-history", Kind: providers.Int, Default: "10000", Min: 1, Max: 100_000_000, Help: "least number of changes that a store keeps for watchers that resume"},
+		{Name: "rpc-lease", Kind: providers.Duration, Default: "10s", Min: s, Max: h, Help: "how long the address of a server that was killed stays in the directory"},
 	}, append(pubsubSettings(), providers.PasswordSettings()...)...)
 }
 
@@ -65,6 +66,7 @@ type config struct {
 	probeInterval time.Duration
 	assertDurable bool
 	history       int
+	rpcLease      time.Duration
 	pubsub        pubsubConfig
 }
 
@@ -75,7 +77,7 @@ func newConfig(s providers.Settings) (config, error) {
 		dialTimeout: s.Duration("dial-timeout"), readTimeout: s.Duration("read-timeout"),
 		writeTimeout: s.Duration("write-timeout"), poolSize: s.Int("pool-size"),
 		probeInterval: s.Duration("probe-interval"), assertDurable: s.Bool("assert-durable"),
-		history: s.Int("watch-history"), pubsub: newPubsubConfig(s),
+		history: s.Int("watch-history"), rpcLease: s.Duration("rpc-lease"), pubsub: newPubsubConfig(s),
 	}
 	for _, step := range []func(providers.Settings) error{c.setPlace, c.setMode, c.setCredentials, c.setTLS} {
 		if err := step(s); err != nil {
