@@ -53,6 +53,9 @@ func TestConformance(t *testing.T) {
 		t.Run("memory/"+w.name, func(t *testing.T) {
 			conformance.Test(t, w.open(t, "memory", "mem://conformance?dedupe-window=1s"), conformance.WithTransport(w.name))
 		})
+		t.Run("memory-directory/"+w.name, func(t *testing.T) {
+			conformance.Test(t, w.open(t, "memory", "mem://directory?rpc=directory"), conformance.WithTransport(w.name), conformance.WithFacets(providers.RPC))
+		})
 		t.Run("redis/"+w.name, func(t *testing.T) {
 			server := testbed.Redis(t)
 			conformance.Test(t, w.open(t, "redis", server.URL()), conformance.WithTransport(w.name), conformance.WithControl(server))

@@ -50,3 +50,19 @@ func fromFields(fs []driver.Field) []*pluginpb.RPCField {
 func toFields(fs []*pluginpb.RPCField) []driver.Field {
 	return each(fs, func(f *pluginpb.RPCField) driver.Field { return driver.Field{Name: f.Name, Value: f.Value} })
 }
+
+// FromEndpoint returns the message for an endpoint.
+func FromEndpoint(e driver.Endpoint) *pluginpb.RPCEndpoint {
+	return &pluginpb.RPCEndpoint{Address: e.Address}
+}
+
+// ToEndpoint returns the endpoint of a message.
+func ToEndpoint(e *pluginpb.RPCEndpoint) driver.Endpoint {
+	return driver.Endpoint{Address: e.GetAddress()}
+}
+
+// FromEndpoints returns the messages for endpoints.
+func FromEndpoints(es []driver.Endpoint) []*pluginpb.RPCEndpoint { return each(es, FromEndpoint) }
+
+// ToEndpoints returns the endpoints of messages.
+func ToEndpoints(es []*pluginpb.RPCEndpoint) []driver.Endpoint { return each(es, ToEndpoint) }

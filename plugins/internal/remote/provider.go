@@ -39,6 +39,7 @@ type Provider interface {
 	psdriver.Provider
 	configdriver.Provider
 	rpcdriver.Provider
+	rpcdriver.Directory
 }
 
 // provider implements Provider.

@@ -49,6 +49,12 @@ func (s *session) dispatch(ctx context.Context, c *pluginpb.Call) (*pluginpb.Rep
 		return s.rpcAccept(ctx, c.Handle)
 	case *pluginpb.Call_RpcSend, *pluginpb.Call_RpcReceive:
 		return s.rpcStream(ctx, c)
+	case *pluginpb.Call_RpcRegister, *pluginpb.Call_RpcWatchEndpoints:
+		return s.rpcDirectory(ctx, c)
+	case *pluginpb.Call_RpcKeep:
+		return s.rpcKeep(ctx, c.Handle)
+	case *pluginpb.Call_RpcNextEndpoints:
+		return s.rpcNextEndpoints(ctx, c.Handle)
 	default:
 		return nil, providers.Errorf(providers.Unsupported, "the plugin does not know this call; it may be older than its host")
 	}

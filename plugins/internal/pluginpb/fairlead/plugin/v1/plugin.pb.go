@@ -614,6 +614,10 @@ type Call struct {
 	//	*Call_RpcAccept
 	//	*Call_RpcSend
 	//	*Call_RpcReceive
+	//	*Call_RpcRegister
+	//	*Call_RpcKeep
+	//	*Call_RpcWatchEndpoints
+	//	*Call_RpcNextEndpoints
 	Body          isCall_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -925,6 +929,42 @@ func (x *Call) GetRpcReceive() *RPCReceive {
 	return nil
 }
 
+func (x *Call) GetRpcRegister() *RPCRegister {
+	if x != nil {
+		if x, ok := x.Body.(*Call_RpcRegister); ok {
+			return x.RpcRegister
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetRpcKeep() *RPCKeep {
+	if x != nil {
+		if x, ok := x.Body.(*Call_RpcKeep); ok {
+			return x.RpcKeep
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetRpcWatchEndpoints() *RPCWatchEndpoints {
+	if x != nil {
+		if x, ok := x.Body.(*Call_RpcWatchEndpoints); ok {
+			return x.RpcWatchEndpoints
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetRpcNextEndpoints() *RPCNextEndpoints {
+	if x != nil {
+		if x, ok := x.Body.(*Call_RpcNextEndpoints); ok {
+			return x.RpcNextEndpoints
+		}
+	}
+	return nil
+}
+
 type isCall_Body interface {
 	isCall_Body()
 }
@@ -1034,6 +1074,22 @@ type Call_RpcReceive struct {
 	RpcReceive *RPCReceive `protobuf:"bytes,84,opt,name=rpc_receive,json=rpcReceive,proto3,oneof"`
 }
 
+type Call_RpcRegister struct {
+	RpcRegister *RPCRegister `protobuf:"bytes,85,opt,name=rpc_register,json=rpcRegister,proto3,oneof"`
+}
+
+type Call_RpcKeep struct {
+	RpcKeep *RPCKeep `protobuf:"bytes,86,opt,name=rpc_keep,json=rpcKeep,proto3,oneof"`
+}
+
+type Call_RpcWatchEndpoints struct {
+	RpcWatchEndpoints *RPCWatchEndpoints `protobuf:"bytes,87,opt,name=rpc_watch_endpoints,json=rpcWatchEndpoints,proto3,oneof"`
+}
+
+type Call_RpcNextEndpoints struct {
+	RpcNextEndpoints *RPCNextEndpoints `protobuf:"bytes,88,opt,name=rpc_next_endpoints,json=rpcNextEndpoints,proto3,oneof"`
+}
+
 func (*Call_CloseHandle) isCall_Body() {}
 
 func (*Call_KvOpenStore) isCall_Body() {}
@@ -1085,6 +1141,14 @@ func (*Call_RpcAccept) isCall_Body() {}
 func (*Call_RpcSend) isCall_Body() {}
 
 func (*Call_RpcReceive) isCall_Body() {}
+
+func (*Call_RpcRegister) isCall_Body() {}
+
+func (*Call_RpcKeep) isCall_Body() {}
+
+func (*Call_RpcWatchEndpoints) isCall_Body() {}
+
+func (*Call_RpcNextEndpoints) isCall_Body() {}
 
 // CloseHandle releases a handle.
 type CloseHandle struct {
@@ -1147,6 +1211,7 @@ type Reply struct {
 	//	*Reply_ConfigVersion
 	//	*Reply_RpcIncoming
 	//	*Reply_RpcFrames
+	//	*Reply_RpcEndpoints
 	Body          isReply_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1318,6 +1383,15 @@ func (x *Reply) GetRpcFrames() *RPCFrames {
 	return nil
 }
 
+func (x *Reply) GetRpcEndpoints() *RPCEndpoints {
+	if x != nil {
+		if x, ok := x.Body.(*Reply_RpcEndpoints); ok {
+			return x.RpcEndpoints
+		}
+	}
+	return nil
+}
+
 type isReply_Body interface {
 	isReply_Body()
 }
@@ -1370,6 +1444,10 @@ type Reply_RpcFrames struct {
 	RpcFrames *RPCFrames `protobuf:"bytes,41,opt,name=rpc_frames,json=rpcFrames,proto3,oneof"`
 }
 
+type Reply_RpcEndpoints struct {
+	RpcEndpoints *RPCEndpoints `protobuf:"bytes,42,opt,name=rpc_endpoints,json=rpcEndpoints,proto3,oneof"`
+}
+
 func (*Reply_KvResults) isReply_Body() {}
 
 func (*Reply_KvTxnResult) isReply_Body() {}
@@ -1393,6 +1471,8 @@ func (*Reply_ConfigVersion) isReply_Body() {}
 func (*Reply_RpcIncoming) isReply_Body() {}
 
 func (*Reply_RpcFrames) isReply_Body() {}
+
+func (*Reply_RpcEndpoints) isReply_Body() {}
 
 // Names answers KVStores and PubSubTopics.
 type Names struct {
@@ -1476,7 +1556,7 @@ const file_fairlead_plugin_v1_plugin_proto_rawDesc = "" +
 	"\acancels\x18\x03 \x03(\x04R\acancels\"t\n" +
 	"\x10ExchangeResponse\x123\n" +
 	"\areplies\x18\x01 \x03(\v2\x19.fairlead.plugin.v1.ReplyR\areplies\x12+\n" +
-	"\x03end\x18\x02 \x01(\v2\x19.fairlead.plugin.v1.ErrorR\x03end\"\xc1\x0f\n" +
+	"\x03end\x18\x02 \x01(\v2\x19.fairlead.plugin.v1.ErrorR\x03end\"\xf0\x11\n" +
 	"\x04Call\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12#\n" +
@@ -1517,9 +1597,13 @@ const file_fairlead_plugin_v1_plugin_proto_rawDesc = "" +
 	"rpc_accept\x18R \x01(\v2\x1d.fairlead.plugin.v1.RPCAcceptH\x00R\trpcAccept\x128\n" +
 	"\brpc_send\x18S \x01(\v2\x1b.fairlead.plugin.v1.RPCSendH\x00R\arpcSend\x12A\n" +
 	"\vrpc_receive\x18T \x01(\v2\x1e.fairlead.plugin.v1.RPCReceiveH\x00R\n" +
-	"rpcReceiveB\x06\n" +
+	"rpcReceive\x12D\n" +
+	"\frpc_register\x18U \x01(\v2\x1f.fairlead.plugin.v1.RPCRegisterH\x00R\vrpcRegister\x128\n" +
+	"\brpc_keep\x18V \x01(\v2\x1b.fairlead.plugin.v1.RPCKeepH\x00R\arpcKeep\x12W\n" +
+	"\x13rpc_watch_endpoints\x18W \x01(\v2%.fairlead.plugin.v1.RPCWatchEndpointsH\x00R\x11rpcWatchEndpoints\x12T\n" +
+	"\x12rpc_next_endpoints\x18X \x01(\v2$.fairlead.plugin.v1.RPCNextEndpointsH\x00R\x10rpcNextEndpointsB\x06\n" +
 	"\x04body\"\r\n" +
-	"\vCloseHandle\"\xa8\a\n" +
+	"\vCloseHandle\"\xf1\a\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
 	"\x05error\x18\x02 \x01(\v2\x19.fairlead.plugin.v1.ErrorR\x05error\x12\x16\n" +
@@ -1538,7 +1622,8 @@ const file_fairlead_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x0econfig_version\x18\x1f \x01(\v2!.fairlead.plugin.v1.ConfigVersionH\x00R\rconfigVersion\x12D\n" +
 	"\frpc_incoming\x18( \x01(\v2\x1f.fairlead.plugin.v1.RPCIncomingH\x00R\vrpcIncoming\x12>\n" +
 	"\n" +
-	"rpc_frames\x18) \x01(\v2\x1d.fairlead.plugin.v1.RPCFramesH\x00R\trpcFramesB\x06\n" +
+	"rpc_frames\x18) \x01(\v2\x1d.fairlead.plugin.v1.RPCFramesH\x00R\trpcFrames\x12G\n" +
+	"\rrpc_endpoints\x18* \x01(\v2 .fairlead.plugin.v1.RPCEndpointsH\x00R\frpcEndpointsB\x06\n" +
 	"\x04body\"\x1d\n" +
 	"\x05Names\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names2\xb5\x03\n" +
@@ -1606,17 +1691,22 @@ var file_fairlead_plugin_v1_plugin_proto_goTypes = []any{
 	(*RPCAccept)(nil),              // 40: fairlead.plugin.v1.RPCAccept
 	(*RPCSend)(nil),                // 41: fairlead.plugin.v1.RPCSend
 	(*RPCReceive)(nil),             // 42: fairlead.plugin.v1.RPCReceive
-	(*KVResults)(nil),              // 43: fairlead.plugin.v1.KVResults
-	(*KVTxnResult)(nil),            // 44: fairlead.plugin.v1.KVTxnResult
-	(*KVPage)(nil),                 // 45: fairlead.plugin.v1.KVPage
-	(*KVEvents)(nil),               // 46: fairlead.plugin.v1.KVEvents
-	(*PubSubSendResults)(nil),      // 47: fairlead.plugin.v1.PubSubSendResults
-	(*PubSubDeliveries)(nil),       // 48: fairlead.plugin.v1.PubSubDeliveries
-	(*PubSubSettled)(nil),          // 49: fairlead.plugin.v1.PubSubSettled
-	(*ConfigState)(nil),            // 50: fairlead.plugin.v1.ConfigState
-	(*ConfigVersion)(nil),          // 51: fairlead.plugin.v1.ConfigVersion
-	(*RPCIncoming)(nil),            // 52: fairlead.plugin.v1.RPCIncoming
-	(*RPCFrames)(nil),              // 53: fairlead.plugin.v1.RPCFrames
+	(*RPCRegister)(nil),            // 43: fairlead.plugin.v1.RPCRegister
+	(*RPCKeep)(nil),                // 44: fairlead.plugin.v1.RPCKeep
+	(*RPCWatchEndpoints)(nil),      // 45: fairlead.plugin.v1.RPCWatchEndpoints
+	(*RPCNextEndpoints)(nil),       // 46: fairlead.plugin.v1.RPCNextEndpoints
+	(*KVResults)(nil),              // 47: fairlead.plugin.v1.KVResults
+	(*KVTxnResult)(nil),            // 48: fairlead.plugin.v1.KVTxnResult
+	(*KVPage)(nil),                 // 49: fairlead.plugin.v1.KVPage
+	(*KVEvents)(nil),               // 50: fairlead.plugin.v1.KVEvents
+	(*PubSubSendResults)(nil),      // 51: fairlead.plugin.v1.PubSubSendResults
+	(*PubSubDeliveries)(nil),       // 52: fairlead.plugin.v1.PubSubDeliveries
+	(*PubSubSettled)(nil),          // 53: fairlead.plugin.v1.PubSubSettled
+	(*ConfigState)(nil),            // 54: fairlead.plugin.v1.ConfigState
+	(*ConfigVersion)(nil),          // 55: fairlead.plugin.v1.ConfigVersion
+	(*RPCIncoming)(nil),            // 56: fairlead.plugin.v1.RPCIncoming
+	(*RPCFrames)(nil),              // 57: fairlead.plugin.v1.RPCFrames
+	(*RPCEndpoints)(nil),           // 58: fairlead.plugin.v1.RPCEndpoints
 }
 var file_fairlead_plugin_v1_plugin_proto_depIdxs = []int32{
 	15, // 0: fairlead.plugin.v1.OpenRequest.environment:type_name -> fairlead.plugin.v1.OpenRequest.EnvironmentEntry
@@ -1652,34 +1742,39 @@ var file_fairlead_plugin_v1_plugin_proto_depIdxs = []int32{
 	40, // 30: fairlead.plugin.v1.Call.rpc_accept:type_name -> fairlead.plugin.v1.RPCAccept
 	41, // 31: fairlead.plugin.v1.Call.rpc_send:type_name -> fairlead.plugin.v1.RPCSend
 	42, // 32: fairlead.plugin.v1.Call.rpc_receive:type_name -> fairlead.plugin.v1.RPCReceive
-	17, // 33: fairlead.plugin.v1.Reply.error:type_name -> fairlead.plugin.v1.Error
-	43, // 34: fairlead.plugin.v1.Reply.kv_results:type_name -> fairlead.plugin.v1.KVResults
-	44, // 35: fairlead.plugin.v1.Reply.kv_txn_result:type_name -> fairlead.plugin.v1.KVTxnResult
-	45, // 36: fairlead.plugin.v1.Reply.kv_page:type_name -> fairlead.plugin.v1.KVPage
-	46, // 37: fairlead.plugin.v1.Reply.kv_events:type_name -> fairlead.plugin.v1.KVEvents
-	14, // 38: fairlead.plugin.v1.Reply.names:type_name -> fairlead.plugin.v1.Names
-	47, // 39: fairlead.plugin.v1.Reply.pubsub_send_results:type_name -> fairlead.plugin.v1.PubSubSendResults
-	48, // 40: fairlead.plugin.v1.Reply.pubsub_deliveries:type_name -> fairlead.plugin.v1.PubSubDeliveries
-	49, // 41: fairlead.plugin.v1.Reply.pubsub_settled:type_name -> fairlead.plugin.v1.PubSubSettled
-	50, // 42: fairlead.plugin.v1.Reply.config_state:type_name -> fairlead.plugin.v1.ConfigState
-	51, // 43: fairlead.plugin.v1.Reply.config_version:type_name -> fairlead.plugin.v1.ConfigVersion
-	52, // 44: fairlead.plugin.v1.Reply.rpc_incoming:type_name -> fairlead.plugin.v1.RPCIncoming
-	53, // 45: fairlead.plugin.v1.Reply.rpc_frames:type_name -> fairlead.plugin.v1.RPCFrames
-	0,  // 46: fairlead.plugin.v1.PluginService.Open:input_type -> fairlead.plugin.v1.OpenRequest
-	2,  // 47: fairlead.plugin.v1.PluginService.Describe:input_type -> fairlead.plugin.v1.DescribeRequest
-	4,  // 48: fairlead.plugin.v1.PluginService.Close:input_type -> fairlead.plugin.v1.CloseRequest
-	6,  // 49: fairlead.plugin.v1.PluginService.Lifetime:input_type -> fairlead.plugin.v1.LifetimeRequest
-	9,  // 50: fairlead.plugin.v1.PluginService.Exchange:input_type -> fairlead.plugin.v1.ExchangeRequest
-	1,  // 51: fairlead.plugin.v1.PluginService.Open:output_type -> fairlead.plugin.v1.OpenResponse
-	3,  // 52: fairlead.plugin.v1.PluginService.Describe:output_type -> fairlead.plugin.v1.DescribeResponse
-	5,  // 53: fairlead.plugin.v1.PluginService.Close:output_type -> fairlead.plugin.v1.CloseResponse
-	7,  // 54: fairlead.plugin.v1.PluginService.Lifetime:output_type -> fairlead.plugin.v1.LifetimeResponse
-	10, // 55: fairlead.plugin.v1.PluginService.Exchange:output_type -> fairlead.plugin.v1.ExchangeResponse
-	51, // [51:56] is the sub-list for method output_type
-	46, // [46:51] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	43, // 33: fairlead.plugin.v1.Call.rpc_register:type_name -> fairlead.plugin.v1.RPCRegister
+	44, // 34: fairlead.plugin.v1.Call.rpc_keep:type_name -> fairlead.plugin.v1.RPCKeep
+	45, // 35: fairlead.plugin.v1.Call.rpc_watch_endpoints:type_name -> fairlead.plugin.v1.RPCWatchEndpoints
+	46, // 36: fairlead.plugin.v1.Call.rpc_next_endpoints:type_name -> fairlead.plugin.v1.RPCNextEndpoints
+	17, // 37: fairlead.plugin.v1.Reply.error:type_name -> fairlead.plugin.v1.Error
+	47, // 38: fairlead.plugin.v1.Reply.kv_results:type_name -> fairlead.plugin.v1.KVResults
+	48, // 39: fairlead.plugin.v1.Reply.kv_txn_result:type_name -> fairlead.plugin.v1.KVTxnResult
+	49, // 40: fairlead.plugin.v1.Reply.kv_page:type_name -> fairlead.plugin.v1.KVPage
+	50, // 41: fairlead.plugin.v1.Reply.kv_events:type_name -> fairlead.plugin.v1.KVEvents
+	14, // 42: fairlead.plugin.v1.Reply.names:type_name -> fairlead.plugin.v1.Names
+	51, // 43: fairlead.plugin.v1.Reply.pubsub_send_results:type_name -> fairlead.plugin.v1.PubSubSendResults
+	52, // 44: fairlead.plugin.v1.Reply.pubsub_deliveries:type_name -> fairlead.plugin.v1.PubSubDeliveries
+	53, // 45: fairlead.plugin.v1.Reply.pubsub_settled:type_name -> fairlead.plugin.v1.PubSubSettled
+	54, // 46: fairlead.plugin.v1.Reply.config_state:type_name -> fairlead.plugin.v1.ConfigState
+	55, // 47: fairlead.plugin.v1.Reply.config_version:type_name -> fairlead.plugin.v1.ConfigVersion
+	56, // 48: fairlead.plugin.v1.Reply.rpc_incoming:type_name -> fairlead.plugin.v1.RPCIncoming
+	57, // 49: fairlead.plugin.v1.Reply.rpc_frames:type_name -> fairlead.plugin.v1.RPCFrames
+	58, // 50: fairlead.plugin.v1.Reply.rpc_endpoints:type_name -> fairlead.plugin.v1.RPCEndpoints
+	0,  // 51: fairlead.plugin.v1.PluginService.Open:input_type -> fairlead.plugin.v1.OpenRequest
+	2,  // 52: fairlead.plugin.v1.PluginService.Describe:input_type -> fairlead.plugin.v1.DescribeRequest
+	4,  // 53: fairlead.plugin.v1.PluginService.Close:input_type -> fairlead.plugin.v1.CloseRequest
+	6,  // 54: fairlead.plugin.v1.PluginService.Lifetime:input_type -> fairlead.plugin.v1.LifetimeRequest
+	9,  // 55: fairlead.plugin.v1.PluginService.Exchange:input_type -> fairlead.plugin.v1.ExchangeRequest
+	1,  // 56: fairlead.plugin.v1.PluginService.Open:output_type -> fairlead.plugin.v1.OpenResponse
+	3,  // 57: fairlead.plugin.v1.PluginService.Describe:output_type -> fairlead.plugin.v1.DescribeResponse
+	5,  // 58: fairlead.plugin.v1.PluginService.Close:output_type -> fairlead.plugin.v1.CloseResponse
+	7,  // 59: fairlead.plugin.v1.PluginService.Lifetime:output_type -> fairlead.plugin.v1.LifetimeResponse
+	10, // 60: fairlead.plugin.v1.PluginService.Exchange:output_type -> fairlead.plugin.v1.ExchangeResponse
+	56, // [56:61] is the sub-list for method output_type
+	51, // [51:56] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_plugin_v1_plugin_proto_init() }
@@ -1719,6 +1814,10 @@ func file_fairlead_plugin_v1_plugin_proto_init() {
 		(*Call_RpcAccept)(nil),
 		(*Call_RpcSend)(nil),
 		(*Call_RpcReceive)(nil),
+		(*Call_RpcRegister)(nil),
+		(*Call_RpcKeep)(nil),
+		(*Call_RpcWatchEndpoints)(nil),
+		(*Call_RpcNextEndpoints)(nil),
 	}
 	file_fairlead_plugin_v1_plugin_proto_msgTypes[13].OneofWrappers = []any{
 		(*Reply_KvResults)(nil),
@@ -1733,6 +1832,7 @@ func file_fairlead_plugin_v1_plugin_proto_init() {
 		(*Reply_ConfigVersion)(nil),
 		(*Reply_RpcIncoming)(nil),
 		(*Reply_RpcFrames)(nil),
+		(*Reply_RpcEndpoints)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

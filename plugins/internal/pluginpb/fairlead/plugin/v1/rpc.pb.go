@@ -644,6 +644,271 @@ func (x *RPCStatus) GetDetails() []byte {
 	return nil
 }
 
+// RPCRegister enters an endpoint into the directory. The reply has a handle,
+// for RPCKeep.
+type RPCRegister struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Endpoint      *RPCEndpoint           `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RPCRegister) Reset() {
+	*x = RPCRegister{}
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RPCRegister) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RPCRegister) ProtoMessage() {}
+
+func (x *RPCRegister) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RPCRegister.ProtoReflect.Descriptor instead.
+func (*RPCRegister) Descriptor() ([]byte, []int) {
+	return file_fairlead_plugin_v1_rpc_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RPCRegister) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *RPCRegister) GetEndpoint() *RPCEndpoint {
+	if x != nil {
+		return x.Endpoint
+	}
+	return nil
+}
+
+// RPCKeep renews the lease of a registration until it is canceled. On the
+// handle of a registration.
+type RPCKeep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RPCKeep) Reset() {
+	*x = RPCKeep{}
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RPCKeep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RPCKeep) ProtoMessage() {}
+
+func (x *RPCKeep) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RPCKeep.ProtoReflect.Descriptor instead.
+func (*RPCKeep) Descriptor() ([]byte, []int) {
+	return file_fairlead_plugin_v1_rpc_proto_rawDescGZIP(), []int{12}
+}
+
+// RPCWatchEndpoints watches the endpoints of a service. The reply has a handle,
+// for RPCNextEndpoints.
+type RPCWatchEndpoints struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RPCWatchEndpoints) Reset() {
+	*x = RPCWatchEndpoints{}
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RPCWatchEndpoints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RPCWatchEndpoints) ProtoMessage() {}
+
+func (x *RPCWatchEndpoints) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RPCWatchEndpoints.ProtoReflect.Descriptor instead.
+func (*RPCWatchEndpoints) Descriptor() ([]byte, []int) {
+	return file_fairlead_plugin_v1_rpc_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RPCWatchEndpoints) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+// RPCNextEndpoints waits until the endpoints differ from those of the last
+// answer. On the handle of a watcher. Answered by RPCEndpoints.
+type RPCNextEndpoints struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RPCNextEndpoints) Reset() {
+	*x = RPCNextEndpoints{}
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RPCNextEndpoints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RPCNextEndpoints) ProtoMessage() {}
+
+func (x *RPCNextEndpoints) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RPCNextEndpoints.ProtoReflect.Descriptor instead.
+func (*RPCNextEndpoints) Descriptor() ([]byte, []int) {
+	return file_fairlead_plugin_v1_rpc_proto_rawDescGZIP(), []int{14}
+}
+
+// RPCEndpoints are all endpoints of a service, sorted by address.
+type RPCEndpoints struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Endpoints     []*RPCEndpoint         `protobuf:"bytes,1,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RPCEndpoints) Reset() {
+	*x = RPCEndpoints{}
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RPCEndpoints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RPCEndpoints) ProtoMessage() {}
+
+func (x *RPCEndpoints) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RPCEndpoints.ProtoReflect.Descriptor instead.
+func (*RPCEndpoints) Descriptor() ([]byte, []int) {
+	return file_fairlead_plugin_v1_rpc_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RPCEndpoints) GetEndpoints() []*RPCEndpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+type RPCEndpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RPCEndpoint) Reset() {
+	*x = RPCEndpoint{}
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RPCEndpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RPCEndpoint) ProtoMessage() {}
+
+func (x *RPCEndpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_plugin_v1_rpc_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RPCEndpoint.ProtoReflect.Descriptor instead.
+func (*RPCEndpoint) Descriptor() ([]byte, []int) {
+	return file_fairlead_plugin_v1_rpc_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RPCEndpoint) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 var File_fairlead_plugin_v1_rpc_proto protoreflect.FileDescriptor
 
 const file_fairlead_plugin_v1_rpc_proto_rawDesc = "" +
@@ -680,7 +945,18 @@ const file_fairlead_plugin_v1_rpc_proto_rawDesc = "" +
 	"\tRPCStatus\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
-	"\adetails\x18\x03 \x01(\fR\adetails*\xbd\x01\n" +
+	"\adetails\x18\x03 \x01(\fR\adetails\"d\n" +
+	"\vRPCRegister\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12;\n" +
+	"\bendpoint\x18\x02 \x01(\v2\x1f.fairlead.plugin.v1.RPCEndpointR\bendpoint\"\t\n" +
+	"\aRPCKeep\"-\n" +
+	"\x11RPCWatchEndpoints\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"\x12\n" +
+	"\x10RPCNextEndpoints\"M\n" +
+	"\fRPCEndpoints\x12=\n" +
+	"\tendpoints\x18\x01 \x03(\v2\x1f.fairlead.plugin.v1.RPCEndpointR\tendpoints\"'\n" +
+	"\vRPCEndpoint\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress*\xbd\x01\n" +
 	"\fRPCFrameKind\x12\x1e\n" +
 	"\x1aRPC_FRAME_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RPC_FRAME_KIND_HEADERS\x10\x01\x12\x1a\n" +
@@ -702,20 +978,26 @@ func file_fairlead_plugin_v1_rpc_proto_rawDescGZIP() []byte {
 }
 
 var file_fairlead_plugin_v1_rpc_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fairlead_plugin_v1_rpc_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_fairlead_plugin_v1_rpc_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_fairlead_plugin_v1_rpc_proto_goTypes = []any{
-	(RPCFrameKind)(0),     // 0: fairlead.plugin.v1.RPCFrameKind
-	(*RPCListen)(nil),     // 1: fairlead.plugin.v1.RPCListen
-	(*RPCOpenStream)(nil), // 2: fairlead.plugin.v1.RPCOpenStream
-	(*RPCStart)(nil),      // 3: fairlead.plugin.v1.RPCStart
-	(*RPCAccept)(nil),     // 4: fairlead.plugin.v1.RPCAccept
-	(*RPCIncoming)(nil),   // 5: fairlead.plugin.v1.RPCIncoming
-	(*RPCSend)(nil),       // 6: fairlead.plugin.v1.RPCSend
-	(*RPCReceive)(nil),    // 7: fairlead.plugin.v1.RPCReceive
-	(*RPCFrames)(nil),     // 8: fairlead.plugin.v1.RPCFrames
-	(*RPCFrame)(nil),      // 9: fairlead.plugin.v1.RPCFrame
-	(*RPCField)(nil),      // 10: fairlead.plugin.v1.RPCField
-	(*RPCStatus)(nil),     // 11: fairlead.plugin.v1.RPCStatus
+	(RPCFrameKind)(0),         // 0: fairlead.plugin.v1.RPCFrameKind
+	(*RPCListen)(nil),         // 1: fairlead.plugin.v1.RPCListen
+	(*RPCOpenStream)(nil),     // 2: fairlead.plugin.v1.RPCOpenStream
+	(*RPCStart)(nil),          // 3: fairlead.plugin.v1.RPCStart
+	(*RPCAccept)(nil),         // 4: fairlead.plugin.v1.RPCAccept
+	(*RPCIncoming)(nil),       // 5: fairlead.plugin.v1.RPCIncoming
+	(*RPCSend)(nil),           // 6: fairlead.plugin.v1.RPCSend
+	(*RPCReceive)(nil),        // 7: fairlead.plugin.v1.RPCReceive
+	(*RPCFrames)(nil),         // 8: fairlead.plugin.v1.RPCFrames
+	(*RPCFrame)(nil),          // 9: fairlead.plugin.v1.RPCFrame
+	(*RPCField)(nil),          // 10: fairlead.plugin.v1.RPCField
+	(*RPCStatus)(nil),         // 11: fairlead.plugin.v1.RPCStatus
+	(*RPCRegister)(nil),       // 12: fairlead.plugin.v1.RPCRegister
+	(*RPCKeep)(nil),           // 13: fairlead.plugin.v1.RPCKeep
+	(*RPCWatchEndpoints)(nil), // 14: fairlead.plugin.v1.RPCWatchEndpoints
+	(*RPCNextEndpoints)(nil),  // 15: fairlead.plugin.v1.RPCNextEndpoints
+	(*RPCEndpoints)(nil),      // 16: fairlead.plugin.v1.RPCEndpoints
+	(*RPCEndpoint)(nil),       // 17: fairlead.plugin.v1.RPCEndpoint
 }
 var file_fairlead_plugin_v1_rpc_proto_depIdxs = []int32{
 	3,  // 0: fairlead.plugin.v1.RPCOpenStream.start:type_name -> fairlead.plugin.v1.RPCStart
@@ -727,11 +1009,13 @@ var file_fairlead_plugin_v1_rpc_proto_depIdxs = []int32{
 	0,  // 6: fairlead.plugin.v1.RPCFrame.kind:type_name -> fairlead.plugin.v1.RPCFrameKind
 	10, // 7: fairlead.plugin.v1.RPCFrame.metadata:type_name -> fairlead.plugin.v1.RPCField
 	11, // 8: fairlead.plugin.v1.RPCFrame.status:type_name -> fairlead.plugin.v1.RPCStatus
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	17, // 9: fairlead.plugin.v1.RPCRegister.endpoint:type_name -> fairlead.plugin.v1.RPCEndpoint
+	17, // 10: fairlead.plugin.v1.RPCEndpoints.endpoints:type_name -> fairlead.plugin.v1.RPCEndpoint
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_plugin_v1_rpc_proto_init() }
@@ -745,7 +1029,7 @@ func file_fairlead_plugin_v1_rpc_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_plugin_v1_rpc_proto_rawDesc), len(file_fairlead_plugin_v1_rpc_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
