@@ -132,6 +132,16 @@ func (p *provider) txn(ctx context.Context, r *pb.TxnRequest) (resp *pb.TxnRespo
 	return resp, err
 }
 
+// put writes a key, and answers as a transaction of that one put does.
+func (p *provider) put(ctx context.Context, r *pb.PutRequest) (*pb.TxnResponse, error) {
+	var resp *pb.PutResponse
+	err := p.change(ctx, func(ctx context.Context) (err error) {
+		resp, err = p.kv.Put(ctx, r)
+		return err
+	})
+	return &pb.TxnResponse{Header: resp.GetHeader(), Responses: make([]*pb.ResponseOp, 1)}, err
+}
+
 // readTxn carries out a transaction that writes nothing.
 func (p *provider) readTxn(ctx context.Context, r *pb.TxnRequest) (resp *pb.TxnResponse, err error) {
 	err = p.do(ctx, func(ctx context.Context) (err error) {

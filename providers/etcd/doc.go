@@ -36,7 +36,8 @@
 // # Key-value
 //
 // The key KEY of a store is {prefix}/kv/{store}/KEY, with the value as it is;
-// {prefix}/kv-stores/{store} says that a store exists. Other programs may read
+// {prefix}/kv-stores/{store} says that a store exists, also while it is empty.
+// Other programs may read
 // and write these keys; those with a lease alone have a value of a form of their
 // own, see below.
 //
@@ -49,7 +50,7 @@
 // Requests have to stay within the server's --max-request-bytes (1.5 MiB by
 // default, which is not told), those of Txn with all values together: more is
 // TooLarge. The limit of operations is that of --max-txn-ops, which is probed,
-// or 127 if that is less.
+// or 128 if that is less.
 //
 // Times to live are leases, in whole seconds, rounded up; MinTTL is what the
 // server gives when it is asked for less (two seconds by default; it grows with
@@ -88,7 +89,7 @@
 // client of etcd logs in again, and sends again, when a login has run out:
 // nothing was applied then.
 //
-// A store that was deleted is made again by the next write of an open handle.
+// A store that was deleted exists again when an open handle writes to it.
 //
 // # Permissions
 //

@@ -2,6 +2,8 @@ package etcd
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -9,7 +11,7 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// registry is the key that says that a store exists.
+// registry is the key that says that a store exists, also while it is empty.
 func (p *provider) registry(store string) string { return p.config.prefix + "/kv-stores/" + store }
 
 // OpenStore implements the kv driver's Provider.
@@ -22,18 +24,39 @@ func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.
 	return s, nil
 }
 
-// Stores implements the kv driver's Provider.
+// Stores implements the kv driver's Provider. A store exists if it has an entry
+// in the registry, or a key: an open handle of one that was deleted may have
+// written again.
 func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) {
 	key := p.registry(prefix)
 	r, err := p.get(ctx, &pb.RangeRequest{Key: []byte(key), RangeEnd: prefixEnd(key), KeysOnly: true})
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, len(r.Kvs))
-	for i, kv := range r.Kvs {
-		names[i] = strings.TrimPrefix(string(kv.Key), p.registry(""))
+	names := map[string]struct{}{}
+	for _, kv := range r.Kvs {
+		names[strings.TrimPrefix(string(kv.Key), p.registry(""))] = struct{}{}
 	}
-	return names, nil
+	if err := p.storesWithKeys(ctx, prefix, names); err != nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Keys(names)), nil
+}
+
+// storesWithKeys adds the names of the stores that hold keys: it looks for the
+// first key of each, and goes on behind its last one.
+func (p *provider) storesWithKeys(ctx context.Context, prefix string, names map[string]struct{}) error {
+	root := p.config.prefix + "/kv/"
+	r := &pb.RangeRequest{Key: []byte(root + prefix), RangeEnd: prefixEnd(root + prefix), KeysOnly: true, Limit: 1}
+	for {
+		found, err := p.get(ctx, r)
+		if err != nil || len(found.Kvs) == 0 {
+			return err
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(string(found.Kvs[0].Key), root), "/")
+		names[name] = struct{}{}
+		r.Key = prefixEnd(root + name + "/")
+	}
 }
 
 // deletedAtOnce is how many keys one call deletes, so that the server serves
@@ -61,7 +84,7 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 	}
 	_, err := p.txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
 		deleteOp(&pb.DeleteRangeRequest{Key: all.Key, RangeEnd: all.RangeEnd}),
-		deleteOp(&pb.DeleteRangeRequest{Key: s.guard}),
+		deleteOp(&pb.DeleteRangeRequest{Key: s.entry}),
 	}})
 	return err
 }

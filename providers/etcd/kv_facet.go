@@ -29,7 +29,7 @@ func (p *provider) kvFacet(st state) providers.FacetDescription {
 			{Claim: driver.ClaimExpiryEvents, Reason: "etcd shows the end of a lease as a delete"},
 		},
 		Limits: providers.Limits{
-			MaxKeyBytes: maxKeyBytes, MaxValueBytes: maxValueBytes, MaxTxnOps: st.txnOps - 1,
+			MaxKeyBytes: maxKeyBytes, MaxValueBytes: maxValueBytes, MaxTxnOps: st.txnOps,
 			MaxBatch: maxBatch, Pipelines: kvPipelines,
 			TTLResolution: time.Second, MinTTL: st.minTTL,
 		},

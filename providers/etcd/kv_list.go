@@ -110,7 +110,7 @@ func (s *store) addEntries(ctx context.Context, page *driver.Page, kvs []*mvccpb
 // checkHistory fails with Compacted if the cluster does not know a revision that
 // it once gave.
 func (s *store) checkHistory(ctx context.Context, revision int64) error {
-	r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.guard, KeysOnly: true})
+	r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.entry, KeysOnly: true})
 	if err == nil && r.Header.Revision < revision {
 		err = providers.Errorf(providers.Compacted, "the cluster is at revision %d and has lost its history up to %d", r.Header.Revision, revision)
 	}

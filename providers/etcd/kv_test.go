@@ -184,7 +184,7 @@ func TestWatchOfLostHistory(t *testing.T) {
 		wantCode(t, err, providers.Compacted)
 		break
 	}
-	eventually(t, "the store is made again", func() bool { return put(t, s, "k", "3") == nil })
+	eventually(t, "puts on the empty server", func() bool { return put(t, s, "k", "3") == nil })
 	names, err := open(t, server.URL()).(driver.Provider).Stores(ctx, "")
 	if fmt.Sprint(names) != "[s]" || err != nil {
 		t.Errorf("stores %v, %v", names, err)

@@ -34,7 +34,7 @@ func (s *store) tryTxn(ctx context.Context, t driver.Txn) (revision driver.Revis
 			return "", false, err
 		}
 	}
-	resp, err := s.commit(ctx, s.txnRequest(t, made))
+	resp, err := s.p.txn(ctx, s.txnRequest(t, made))
 	if err == nil && resp.Succeeded {
 		return formatRevision(resp.Header.Revision), false, nil
 	}

@@ -66,7 +66,7 @@ func (w *watcher) start(ctx context.Context, after driver.Revision) error {
 		w.after = revision
 		return nil
 	}
-	r, err := w.s.p.get(ctx, &pb.RangeRequest{Key: w.s.guard, KeysOnly: true})
+	r, err := w.s.p.get(ctx, &pb.RangeRequest{Key: w.s.entry, KeysOnly: true})
 	if err == nil {
 		w.after = r.Header.Revision
 	}

@@ -30,7 +30,7 @@ func TestOneMember(t *testing.T) {
 	if d.Version != "3.7.3" || d.System != "etcd" {
 		t.Errorf("version %q, system %q", d.Version, d.System)
 	}
-	if l := facet(t, p).Limits; l.MaxTxnOps != 127 || l.MinTTL.Seconds() != 2 {
+	if l := facet(t, p).Limits; l.MaxTxnOps != 128 || l.MinTTL.Seconds() != 2 {
 		t.Errorf("limits: %+v", l)
 	}
 }
@@ -86,8 +86,8 @@ func TestClusterIsAQuorum(t *testing.T) {
 
 func TestTxnLimitIsProbed(t *testing.T) {
 	p := open(t, testbed.Etcd(t, testbed.EtcdArgs("--max-txn-ops=16")).URL())
-	if n := facet(t, p).Limits.MaxTxnOps; n != 15 {
-		t.Fatalf("MaxTxnOps is %d, want 15", n)
+	if n := facet(t, p).Limits.MaxTxnOps; n != 16 {
+		t.Fatalf("MaxTxnOps is %d, want 16", n)
 	}
 	s := openStore(t, p, "s")
 	var ops []driver.Op
@@ -100,13 +100,13 @@ func TestTxnLimitIsProbed(t *testing.T) {
 		}
 	}
 	txn := driver.Txn{}
-	for i := range 15 {
+	for i := range 16 {
 		txn.Writes = append(txn.Writes, driver.Op{Kind: driver.OpPut, Key: fmt.Sprint("k", i)})
 	}
 	_, err := s.Txn(t.Context(), txn)
 	must(t, err)
 	txn.Writes = nil
-	for i := range 15 {
+	for i := range 16 {
 		txn.Conditions = append(txn.Conditions, driver.Condition{Key: fmt.Sprint("k", i)})
 	}
 	_, err = s.Txn(t.Context(), txn)
