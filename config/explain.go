@@ -25,6 +25,7 @@ type Explanation struct {
 // Origin is what one layer says about a key.
 type Origin struct {
 	Layer string // as in [LayerHealth]
+	Index int    // of the layer among those that were given; -1 for the struct's default tags
 	Value string // as text; lists and groups as JSON; [Redacted] for a secret
 	Wins  bool   // whether this is the value that holds
 	// Rejected: the layer's present content says so, and is not applied. The
@@ -50,7 +51,7 @@ func (e Explanation) String() string {
 
 // Explain reads the layers once and says where the value of a key comes from,
 // or for a group (the empty key is that of all) those of its keys, in order.
-// Unlike [Load] it neither decodes nor validates, so that it helps when that
+// Unlike [Load], it neither decodes nor validates, so that it helps when that
 // fails.
 //
 // T is the struct, whose tags say what is secret. With T any there is none:
@@ -79,7 +80,9 @@ func explain(ctx context.Context, t reflect.Type, key string, opts []Option) ([]
 		return nil, err
 	}
 	st.promote(func(*openLayer) bool { return true })
-	all, err := st.origins().explain(key)
+	found := st.origins()
+	found.reveal = set.reveal
+	all, err := found.explain(key)
 	if closeErr := st.close(ctx); err == nil {
 		err = closeErr
 	}
@@ -99,24 +102,32 @@ func (w *Watcher[T]) Explain(key string) ([]Explanation, error) {
 // origins is what the layers held at one time. It is never changed.
 type origins struct {
 	schema   *node
+	reveal   bool
 	contents []layerContent // the least important first
 }
 
 type layerContent struct {
+	index    int
 	layer    string
 	values   map[string]any
 	rejected bool
 }
 
 func (s *stack) origins() *origins {
-	o := &origins{schema: s.schema, contents: []layerContent{{layer: tagsLayer, values: s.defaults}}}
-	for _, l := range s.layers {
-		o.contents = append(o.contents, layerContent{layer: l.feed.name(), values: l.good})
+	o := &origins{schema: s.schema, contents: []layerContent{{-1, tagsLayer, s.defaults, false}}}
+	for i, l := range s.layers {
+		o.contents = append(o.contents, layerContent{i, l.feed.name(), l.good, false})
 		if l.pending != nil {
-			o.contents = append(o.contents, layerContent{l.feed.name(), l.pending, true})
+			o.contents = append(o.contents, layerContent{i, l.feed.name(), l.pending, true})
 		}
 	}
 	return o
+}
+
+// Reveal makes the function [Explain] show secrets, for a tool whose user asks
+// for them. Nothing else heeds it.
+func Reveal() Option {
+	return optionFunc(func(s *setup) error { s.reveal = true; return nil })
 }
 
 func (o *origins) explain(key string) ([]Explanation, error) {
@@ -191,10 +202,13 @@ func (o *origins) leaves(c layerContent, path []string, v any, n *node, found ma
 	e := cmp.Or(found[key], &Explanation{Key: key, Secret: o.schema.secretPath(path)})
 	found[key] = e
 	text := Redacted
-	if !e.Secret {
+	switch {
+	case o.reveal:
+		text = textOf(v)
+	case !e.Secret:
 		text = textOf(n.mask(v))
 	}
-	e.Origins = append(e.Origins, Origin{Layer: c.layer, Value: text, Rejected: c.rejected})
+	e.Origins = append(e.Origins, Origin{Layer: c.layer, Index: c.index, Value: text, Rejected: c.rejected})
 }
 
 // settleWinner marks the most important of the origins that are applied.

@@ -18,6 +18,7 @@ func (f optionFunc) apply(s *setup) error { return f(s) }
 type setup struct {
 	layers  []Layer
 	strict  bool
+	reveal  bool
 	onError []func(error)
 }
 

@@ -5,6 +5,7 @@
 //	fairlead conformance redis://127.0.0.1:6379 --facet kv --junit report.xml
 //	fairlead conformance clean redis://127.0.0.1:6379
 //	fairlead describe redis://127.0.0.1:6379
+//	fairlead config get redis://127.0.0.1:6379 --name shop
 //	fairlead plugin list
 //	fairlead new provider acme
 //
@@ -94,7 +95,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newConformance(), newDescribe(), newNew(), newPlugin())
+	root.AddCommand(newConformance(), newDescribe(), newNew(), newPlugin(), newConfig())
 	return root
 }
 

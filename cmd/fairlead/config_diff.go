@@ -1,0 +1,102 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/config"
+)
+
+func newConfigDiff() *cobra.Command {
+	var f settingsFlags
+	var other string
+	cmd := settingsCommand(&cobra.Command{
+		Use:   "diff URL URL [--name NAME] [--other-name NAME]",
+		Short: "Compare settings on two backends, or with a file",
+		Long: `Compare the settings of two layers: the URL of a backend, file:PATH (YAML, JSON or
+TOML) or env:PREFIX. Keys are the same without regard to case, "_" and "-", and
+with "/" or "." between their parts. Values are compared as text; secrets are
+compared and not shown.
+
+The exit code is 0 if the settings are the same, and 1 if they differ.`,
+		Example: "  fairlead config diff redis://127.0.0.1:6379 file:app.yaml --name shop",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := config.Explain[any](cmd.Context(), "",
+				config.FromURL(args[0], f.name), config.FromURL(args[1], cmp.Or(other, f.name)), config.Reveal())
+			if err != nil {
+				return fail(err)
+			}
+			return f.printDiff(cmd, differences(all))
+		},
+	}, &f, false)
+	cmd.Flags().StringVar(&other, "other-name", "", "the name at the second URL, if it is another")
+	return cmd
+}
+
+// difference is a key whose values differ; nil stands for a missing one.
+type difference struct {
+	Key    string  `json:"key"`
+	Left   *string `json:"left"`
+	Right  *string `json:"right"`
+	Secret bool    `json:"secret,omitempty"`
+}
+
+func differences(all []config.Explanation) []difference {
+	found := []difference{}
+	for _, e := range all {
+		d := difference{Key: e.Key, Secret: e.Secret}
+		for _, o := range e.Origins {
+			if o.Index == 0 {
+				d.Left = &o.Value
+			} else {
+				d.Right = &o.Value
+			}
+		}
+		if d.Left == nil || d.Right == nil || *d.Left != *d.Right {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+func (f settingsFlags) printDiff(cmd *cobra.Command, found []difference) error {
+	for i := range found {
+		if found[i].Secret && !f.reveal {
+			found[i].Left, found[i].Right = hide(found[i].Left), hide(found[i].Right)
+		}
+	}
+	if f.json {
+		if err := printJSON(cmd.OutOrStdout(), found); err != nil {
+			return err
+		}
+	} else if len(found) > 0 {
+		t := newTable(cmd.OutOrStdout(), "Differences", "key", "first", "second")
+		for _, d := range found {
+			t.AppendRow(table.Row{d.Key, side(d.Left), side(d.Right)})
+		}
+		t.Render()
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return &failed{fmt.Errorf("%d keys differ", len(found))}
+}
+
+func hide(value *string) *string {
+	hidden := config.Redacted
+	if value == nil {
+		return nil
+	}
+	return &hidden
+}
+
+func side(value *string) string {
+	if value == nil {
+		return "not set"
+	}
+	return setting{Value: *value}.text()
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/config"
+)
+
+func newConfigGet() *cobra.Command {
+	var f settingsFlags
+	return settingsCommand(&cobra.Command{
+		Use:   "get URL [KEY...] --name NAME",
+		Short: "Print settings, with their versions; of one key the bare value",
+		Long: `Print the settings of a name, all of one moment where the backend can do that.
+The value of a single KEY is printed as it is, and nothing else.
+
+A version is what --if of "fairlead config set" takes.`,
+		Example: "  fairlead config get redis://127.0.0.1:6379 --name shop",
+		Args:    urlFirst,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.withSource(cmd.Context(), args[0], func(s *config.Source) error {
+				return f.get(cmd, s, args[1:])
+			})
+		},
+	}, &f, true)
+}
+
+func (f settingsFlags) get(cmd *cobra.Command, s *config.Source, keys []string) error {
+	state, err := s.Snapshot(cmd.Context())
+	if err != nil {
+		return err
+	}
+	all, err := f.settings(state, keys)
+	switch {
+	case err != nil:
+		return err
+	case f.json:
+		return printJSON(cmd.OutOrStdout(), all)
+	case len(keys) == 1:
+		return f.printValue(cmd, state.Values[keys[0]], all[0])
+	}
+	t := newTable(cmd.OutOrStdout(), f.name, "key", "value", "version")
+	for _, one := range all {
+		t.AppendRow(table.Row{one.Key, one.text(), one.Version})
+	}
+	t.Render()
+	return nil
+}
+
+func (f settingsFlags) printValue(cmd *cobra.Command, v config.Value, shown setting) error {
+	value := string(v.Data)
+	if !f.reveal && config.SecretName(shown.Key) {
+		value = shown.Value
+		fmt.Fprintln(cmd.ErrOrStderr(), "the key has the name of a secret; --reveal shows it")
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), value)
+	return err
+}
