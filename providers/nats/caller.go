@@ -142,6 +142,28 @@ func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg
 	return nil, true, err
 }
 
+const (
+	// nobodyPatience is how long a request is repeated that no server takes, as
+	// while a cluster elects the leader of a stream, or has just made it.
+	nobodyPatience = 2 * time.Second
+	nobodyPause    = 20 * time.Millisecond
+)
+
+// ask is request, repeated while no server takes it, which did nothing then.
+func (p *provider) ask(ctx context.Context, m *natsgo.Msg) (reply *natsgo.Msg, sent bool, err error) {
+	for until := time.Now().Add(nobodyPatience); ; {
+		reply, sent, err = p.calls.request(ctx, p.config.requestTimeout, m)
+		if !isNobody(err) || !p.nobodyPause(ctx, until) {
+			return reply, sent, err
+		}
+	}
+}
+
+// nobodyPause is false if it is of no use to wait any longer.
+func (p *provider) nobodyPause(ctx context.Context, until time.Time) bool {
+	return time.Now().Before(until) && p.nc.IsConnected() && pause(ctx, nobodyPause)
+}
+
 func errNoAnswer(limit time.Duration) error {
 	return errors.New("no answer within the request-timeout of " + limit.String())
 }
@@ -157,7 +179,7 @@ func (p *provider) api(ctx context.Context, subject string, request, v any, writ
 		}
 	}
 	m := &natsgo.Msg{Subject: apiPrefix + subject, Data: body}
-	reply, sent, err := p.calls.request(ctx, p.config.requestTimeout, m)
+	reply, sent, err := p.ask(ctx, m)
 	if err != nil {
 		return mapErr(err, write && sent)
 	}

@@ -1,4 +1,4 @@
-// Package nats offers the kv facet on NATS 2.12 or newer with JetStream: on one
+// Package nats offers the kv and pubsub facets on NATS 2.12 or newer with JetStream: on one
 // server, and on a cluster.
 //
 //	nats://127.0.0.1:4222                               one server
@@ -82,8 +82,49 @@
 //
 // A Delete of a key that does not exist is seen by watchers as a delete.
 //
+// # Publish and subscribe
+//
+// A topic is a stream, {prefix}-ps-{topic}, with one subject. A group is one of
+// its durable pull consumers, g-{group}; a broadcast is a consumer of its own,
+// which the server forgets 15 minutes after the last word from its process.
+//
+// The body is the payload. A message with an id or metadata has them before the
+// body, as texts with their lengths, and their length in the header
+// Fairlead-Meta. What another program publishes to the subject is delivered with
+// its payload as the body.
+//
+// Publishing. The messages of one Send go out at once and are stored in their
+// order. One whose answer was lost is UnknownOutcome, and is not repeated;
+// publish a message with an id again, and it is stored once: the server
+// remembers ids for dedupe-window, also over a restart. It is told them as they
+// are, or the SHA-256 of those longer than about 200 bytes.
+//
+// Leases. The server gives a message to another consumer when it has not heard
+// of it for 10 seconds; this provider tells it in time of the messages that are
+// still leased, and gives back those whose lease has ended. So a lease may be of
+// any length from 100 ms; the messages of a process that died come again after
+// 10 seconds, whatever its AckDeadline, and those of one that cannot reach the
+// server may do so while it still works on them. Nothing is fetched ahead.
+//
+// Acknowledgements are confirmed by the server. With one replica, it confirms
+// first and writes a moment later: a server that is killed may deliver what was
+// acknowledged just before, and ConfirmedAck is claimed with replicas alone. An
+// acknowledgement after the lease is refused by the handle that had it, but
+// JetStream itself knows no fences: FencedAck is not claimed. OrderedByKey is
+// not either, and messages with an ordering key are refused.
+//
+// What is kept. Messages are dropped when they are older than the parameter
+// retention (1h) and acknowledged by every group and broadcast; never before.
+// Providers that have the topic open see to that every ten seconds: a topic that
+// nobody uses keeps what it has, and a group that nobody reads any more keeps
+// its messages for good: delete it.
+//
+// Loss. When the topic was deleted, or a broadcast was forgotten, Receive reports
+// Compacted, and goes on with the oldest message of the topic as it then is.
+// Receive of a group that was deleted is NotFound.
+//
 // # Permissions
 //
-// A user needs to publish to $JS.API.> and {prefix}-kv-*.> and to subscribe to
-// _INBOX.>.
+// A user needs to publish to $JS.API.>, $JS.ACK.>, {prefix}-kv-*.> and
+// {prefix}-ps-*.>, and to subscribe to _INBOX.>.
 package nats

@@ -160,6 +160,10 @@ func (s *store) ending(ctx context.Context, write bool) error {
 
 func (b *batch) take(a answer) {
 	op, r := &b.ops[a.index], &b.results[a.index]
+	if isNobody(a.err) {
+		b.later = append(b.later, a.index)
+		return
+	}
 	if op.Kind == driver.OpGet {
 		m, err := parseGet(a)
 		if m.overdue(time.Now()) {
@@ -205,9 +209,12 @@ func (b *batch) again() {
 	var group sync.WaitGroup
 	for _, i := range b.later {
 		group.Go(func() {
-			if op := b.ops[i]; op.Kind == driver.OpGet {
+			switch op := b.ops[i]; op.Kind {
+			case driver.OpGet:
 				b.results[i] = b.s.read(b.s.last(b.ctx, op.Key))
-			} else {
+			case driver.OpPut, driver.OpDelete:
+				b.results[i] = b.s.blind(b.ctx, op)
+			default:
 				b.results[i] = b.s.conditional(b.ctx, op)
 			}
 		})
@@ -230,12 +237,7 @@ func (s *store) conditional(ctx context.Context, op driver.Op) (r driver.Result)
 		}
 		w := s.write(op)
 		expect(w, seqOf(m))
-		reply, sent, err := s.p.calls.request(ctx, s.p.config.requestTimeout, w)
-		if err != nil {
-			r.Err = mapErr(err, sent)
-			return r
-		}
-		ack, err := parseAck(answer{msg: reply})
+		ack, err := s.publish(ctx, w)
 		switch {
 		case err == nil:
 			return s.written(op.Kind, ack.Seq)
@@ -247,6 +249,24 @@ func (s *store) conditional(ctx context.Context, op driver.Op) (r driver.Result)
 			return r
 		}
 	}
+}
+
+// blind writes whatever the key's state.
+func (s *store) blind(ctx context.Context, op driver.Op) (r driver.Result) {
+	ack, err := s.publish(ctx, s.write(op))
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	return s.written(op.Kind, ack.Seq)
+}
+
+func (s *store) publish(ctx context.Context, m *natsgo.Msg) (pubAck, error) {
+	reply, sent, err := s.p.ask(ctx, m)
+	if err != nil {
+		return pubAck{}, mapErr(err, sent)
+	}
+	return parseAck(answer{msg: reply})
 }
 
 func seqOf(m *message) uint64 {

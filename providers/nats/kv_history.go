@@ -59,7 +59,7 @@ func (s *store) tick(ctx context.Context) {
 	}
 	record := &natsgo.Msg{Subject: s.ticks, Data: body}
 	expect(record, seqOf(m)) // of several providers, one writes
-	if _, _, err := s.p.calls.request(ctx, s.p.config.requestTimeout, record); err == nil {
+	if _, _, err := s.p.ask(ctx, record); err == nil {
 		s.wrote.Store(false)
 	}
 }

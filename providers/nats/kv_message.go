@@ -144,7 +144,7 @@ func (s *store) last(ctx context.Context, key string) (*message, error) {
 }
 
 func (s *store) get(ctx context.Context, request *natsgo.Msg) (*message, error) {
-	reply, _, err := s.p.calls.request(ctx, s.p.config.requestTimeout, request)
+	reply, _, err := s.p.ask(ctx, request)
 	return parseGet(answer{msg: reply, err: err})
 }
 

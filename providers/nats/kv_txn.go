@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -29,7 +30,7 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 	}
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
-	for {
+	for until := time.Now().Add(nobodyPatience); ; {
 		expected, err := s.observe(ctx, t.Conditions)
 		if err != nil {
 			return "", err
@@ -39,6 +40,10 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 		case err == nil:
 			s.wrote.Store(true)
 			return s.format(revision{seq: seq, kind: ofTxn}), nil
+		case isNobody(err):
+			if !s.p.nobodyPause(ctx, until) {
+				return "", err
+			}
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy, codeTooManyBatches, codeIncompleteBatch):
 			return "", err
 		case !pause(ctx, conflictPause):

@@ -19,8 +19,13 @@ const (
 	jszBytes = 1 << 20
 )
 
-// prober asks the monitoring pages.
-type prober struct{ http http.Client }
+// prober asks the monitoring pages. A server that cannot be reached is what it
+// was when it was: it cannot change its settings without a start, after which it
+// is reached again.
+type prober struct {
+	http  http.Client
+	known map[string]monitored // by URL; of one goroutine at a time
+}
 
 // state is what a probe found.
 type state struct {
@@ -44,6 +49,7 @@ func (p *provider) watchServers() {
 	defer p.prober.http.CloseIdleConnections()
 	ticker := time.NewTicker(p.config.probeInterval)
 	defer ticker.Stop()
+	trimmed := time.Now()
 	for {
 		select {
 		case <-p.life.Done():
@@ -53,6 +59,10 @@ func (p *provider) watchServers() {
 		}
 		p.reprobe()
 		p.tickStores()
+		if time.Since(trimmed) >= trimEvery {
+			trimmed = time.Now()
+			p.trimTopics()
+		}
 	}
 }
 
@@ -126,6 +136,20 @@ func (p *provider) tooOld() error {
 
 // look reads how a server syncs.
 func (p *prober) look(ctx context.Context, url string) monitored {
+	m := p.read(ctx, url)
+	if before, ok := p.known[url]; ok && m.err != nil {
+		return before
+	}
+	if m.err == nil {
+		if p.known == nil {
+			p.known = map[string]monitored{}
+		}
+		p.known[url] = m
+	}
+	return m
+}
+
+func (p *prober) read(ctx context.Context, url string) monitored {
 	m := monitored{url: url}
 	m.err = func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/jsz", nil)

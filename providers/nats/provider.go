@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -81,11 +82,20 @@ func (p *provider) Close(ctx context.Context) error {
 		return nil
 	}
 	p.handles.closeAll(ctx)
+	p.flush(ctx)
 	p.end()
 	p.calls.fail(closedError("provider"), func(waiting) bool { return true })
 	p.nc.Close()
 	p.tasks.Wait()
 	return nil
+}
+
+// flush waits until the server has what the handles gave back, for a second at
+// most.
+func (p *provider) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_ = p.nc.FlushWithContext(ctx) // else it comes again later
 }
 
 // As implements what [providers.As] asks for.
@@ -107,7 +117,7 @@ func (p *provider) describe(st state) providers.Description {
 		Notes:    st.notes(p.config),
 	}
 	if st.serves() {
-		d.Facets = append(d.Facets, p.kvFacet(st))
+		d.Facets = append(d.Facets, p.kvFacet(st), p.pubsubFacet(st))
 	}
 	return d
 }

@@ -34,7 +34,7 @@ func settings() []providers.Setting {
 		{Name: "monitor", Kind: providers.String, Help: "URLs of the servers' monitoring pages, separated by commas, as http://127.0.0.1:8222: of every server that may hold data; they prove whether sync_interval is always"},
 		{Name: "assert-sync-always", Kind: providers.Bool, Default: "false", Help: "the operator asserts that every server has sync_interval always, where no monitoring page can be read"},
 		{Name: "watch-history", Kind: providers.Duration, Default: "1h", Min: 60 * s, Max: 8760 * h, Help: "how long a new store remembers what was deleted, for watchers that resume; an existing store keeps its own"},
-	}, providers.PasswordSettings()...)
+	}, append(pubsubSettings(), providers.PasswordSettings()...)...)
 }
 
 // config is what the URL says, checked.
@@ -53,6 +53,8 @@ type config struct {
 	monitors       []string
 	assertSync     bool
 	history        time.Duration
+	retention      time.Duration
+	window         time.Duration
 }
 
 func newConfig(s providers.Settings) (config, error) {
@@ -61,7 +63,8 @@ func newConfig(s providers.Settings) (config, error) {
 		nkeyFile: s.String("nkey-file"), credsFile: s.String("creds-file"),
 		dialTimeout: s.Duration("dial-timeout"), requestTimeout: s.Duration("request-timeout"),
 		probeInterval: s.Duration("probe-interval"), assertSync: s.Bool("assert-sync-always"),
-		history: s.Duration("watch-history").Round(time.Second),
+		history:   s.Duration("watch-history").Round(time.Second),
+		retention: s.Duration("retention"), window: s.Duration("dedupe-window"),
 	}
 	for _, step := range []func(providers.Settings) error{c.setPlace, c.setMonitors, c.setCredentials, c.setTLS} {
 		if err := step(s); err != nil {

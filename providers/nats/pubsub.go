@@ -1,0 +1,148 @@
+package nats
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+const (
+	kindPubSub = "ps"
+	formPubSub = "ps1"
+
+	pubsubBatch     = 256
+	pubsubPipelines = 2
+	minAckDeadline  = 100 * time.Millisecond
+	maxDelay        = 30 * 24 * time.Hour
+	// ackWait is how soon the server gives the messages of a consumer that is
+	// gone to others. Consumers that are not gone say so in time.
+	ackWait = 10 * time.Second
+	// maxAckPending bounds what a group has in flight.
+	maxAckPending = 65_536
+	// maxWaiting bounds how many calls of Receive of a group wait at once.
+	maxWaiting = 10_000
+	// broadcastIdle is how long the place of a broadcast is kept whose process
+	// is not heard of.
+	broadcastIdle = 15 * time.Minute
+)
+
+// pubsubSettings declares the parameters of the URL that are the facet's own.
+func pubsubSettings() []providers.Setting {
+	return []providers.Setting{
+		{Name: "retention", Kind: providers.Duration, Default: "1h", Max: int64(8760 * time.Hour),
+			Help: "how long a message is kept for replay after it was published; what a group has not acknowledged is kept for as long as that takes"},
+		{Name: "dedupe-window", Kind: providers.Duration, Default: "2m", Min: int64(100 * time.Millisecond), Max: int64(24 * time.Hour),
+			Help: "how long a new topic remembers the ids of its messages to find duplicates; an existing topic keeps its own"},
+	}
+}
+
+// pubsubFacet says what the pubsub facet promises on servers in the state st.
+func (p *provider) pubsubFacet(st state) providers.FacetDescription {
+	f := providers.FacetDescription{
+		Facet: providers.PubSub,
+		Claims: []providers.Claim{
+			providers.Shared, driver.ClaimOrdered, driver.ClaimBroadcast,
+			driver.ClaimReplayStart, driver.ClaimReplayTime, driver.ClaimReplayPosition,
+			driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimDeliveryCount, driver.ClaimDedupe, driver.ClaimManage,
+		},
+		Missing: []providers.Missing{
+			{Claim: driver.ClaimOrderedByKey, Reason: "JetStream holds back a whole filter of subjects, not one key"},
+			{Claim: driver.ClaimFencedAck, Reason: "JetStream takes an acknowledgement from whoever had the message before"},
+			{Claim: driver.ClaimAtomicBatch, Reason: "an atomic batch of JetStream fails as a whole for one duplicate"},
+		},
+		Limits: providers.Limits{
+			MaxMessageBytes: int(st.maxPayload) - headerBytes, MaxBatch: pubsubBatch, Pipelines: pubsubPipelines,
+			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.window,
+		},
+	}
+	claim(&f, providers.DurableFsync, st.undurable(p.config))
+	claim(&f, providers.DurableQuorum, st.alone(p.config))
+	claim(&f, driver.ClaimConfirmedAck, p.config.forgetful())
+	return f
+}
+
+// forgetful lists what keeps acknowledgements from being as durable as
+// publications.
+func (c config) forgetful() []lack {
+	if c.replicas > 1 {
+		return nil
+	}
+	return []lack{{"with one replica, the server confirms an acknowledgement and writes it a moment later", "open with replicas=3 on a cluster"}}
+}
+
+// topic is the stream of a topic, as it was found.
+type topic struct {
+	p       *provider
+	name    string
+	stream  string
+	current atomic.Pointer[topicState]
+}
+
+// topicState changes when the topic is deleted and created again.
+type topicState struct{ epoch, subject string }
+
+// openTopic finds the topic's stream, and creates it if need be.
+func (p *provider) openTopic(ctx context.Context, name string) (*topic, error) {
+	t := &topic{p: p, name: name, stream: p.streamName(kindPubSub, name)}
+	return t, t.find(ctx)
+}
+
+func (t *topic) find(ctx context.Context) error {
+	want := t.p.newStream(t.stream, formPubSub)
+	want.Duplicates = t.p.config.window
+	info, err := t.p.openStream(ctx, want)
+	if err != nil {
+		return err
+	}
+	t.current.Store(&topicState{
+		epoch:   info.epoch(),
+		subject: strings.TrimSuffix(info.Config.Subjects[0], ">") + "m",
+	})
+	return nil
+}
+
+func (s *topicState) position(seq uint64) string {
+	return s.epoch + "." + strconv.FormatUint(seq, 10)
+}
+
+// parsePosition is Invalid for a position that is not one; ours is false for
+// one of another topic, or of a deleted one of this name.
+func (s *topicState) parsePosition(text string) (seq uint64, ours bool, err error) {
+	epoch, number, ok := strings.Cut(text, ".")
+	seq, err = strconv.ParseUint(number, 10, 64)
+	if !ok || err != nil || len(epoch) != len(s.epoch) || seq == 0 {
+		return 0, false, invalid("%q is not a position of a NATS topic", brief(text))
+	}
+	return seq, epoch == s.epoch, nil
+}
+
+// Topics implements the pubsub driver's Provider.
+func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) {
+	return p.streamNames(ctx, kindPubSub, prefix)
+}
+
+// DeleteTopic implements the pubsub driver's Provider.
+func (p *provider) DeleteTopic(ctx context.Context, name string) error {
+	return p.deleteStream(ctx, p.streamName(kindPubSub, name))
+}
+
+// DeleteGroup implements the pubsub driver's Provider.
+func (p *provider) DeleteGroup(ctx context.Context, topic, group string) error {
+	return p.deleteConsumer(ctx, p.streamName(kindPubSub, topic), groupConsumer(group))
+}
+
+func groupConsumer(group string) string { return "g-" + dotless(group) }
+
+// deleteConsumer is as good twice as once, so that a lost answer does no harm.
+func (p *provider) deleteConsumer(ctx context.Context, stream, consumer string) error {
+	err := p.api(ctx, "CONSUMER.DELETE."+stream+"."+consumer, nil, nil, true)
+	if isAPI(err, codeStreamNotFound, codeConsumerNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,220 @@
+package nats
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// progressEvery is how often the server is told that a consumer is still there.
+const progressEvery = ackWait / 4
+
+// leases are the deliveries that were received and not settled. The server
+// gives a message to others when it has not heard of it for ackWait; a lease of
+// another length is kept here.
+type leases struct {
+	mu      sync.Mutex
+	last    uint64
+	byToken map[string]*lease
+	changed chan struct{} // holds one: there may be an earlier end
+}
+
+type lease struct {
+	reply string
+	ends  time.Time
+	told  time.Time // when the server last heard of it
+}
+
+func (l *leases) init() {
+	l.byToken, l.changed = map[string]*lease{}, make(chan struct{}, 1)
+}
+
+func (l *leases) add(reply string, ends time.Time) (token string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last++
+	token = "l" + strconv.FormatUint(l.last, 36)
+	l.byToken[token] = &lease{reply: reply, ends: ends, told: time.Now()}
+	l.wake()
+	return token
+}
+
+func (l *leases) wake() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// held returns what to answer to, if the lease lasts.
+func (l *leases) held(token string) (reply string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x := l.byToken[token]
+	if x == nil {
+		if n, err := strconv.ParseUint(token[min(1, len(token)):], 36, 64); err != nil || token[0] != 'l' || n > l.last {
+			return "", invalid("%q is not a token of this subscription", brief(token))
+		}
+		return "", lostLease()
+	}
+	if now := time.Now(); now.After(x.ends) || now.Sub(x.told) >= ackWait {
+		return "", lostLease()
+	}
+	return x.reply, nil
+}
+
+func lostLease() error {
+	return providers.Errorf(providers.Conflict, "the delivery was settled, or its lease was lost: the message comes, or came, again")
+}
+
+func (l *leases) remove(token string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.byToken, token)
+}
+
+func (l *leases) extend(token string, ends time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if x := l.byToken[token]; x != nil {
+		x.ends, x.told = ends, time.Now()
+	}
+	l.wake()
+}
+
+// clear ends all leases.
+func (l *leases) clear() (replies []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for token, x := range l.byToken {
+		replies = append(replies, x.reply)
+		delete(l.byToken, token)
+	}
+	return replies
+}
+
+// due returns what has ended, what the server is to be told of, and when to
+// look again; zero for not before a change.
+func (l *leases) due(now time.Time) (ended, progress []string, next time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sooner := func(t time.Time) {
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+	}
+	for token, x := range l.byToken {
+		switch {
+		case !now.Before(x.ends):
+			ended = append(ended, x.reply)
+			delete(l.byToken, token)
+			continue
+		case now.Sub(x.told) >= progressEvery && now.Sub(x.told) < ackWait:
+			progress = append(progress, x.reply)
+			x.told = now
+		}
+		sooner(x.ends)
+		if t := x.told.Add(progressEvery); t.After(now) {
+			sooner(t)
+		}
+	}
+	return ended, progress, next
+}
+
+// keepLeases gives back what has ended and keeps the rest, until the
+// subscription is closed.
+func (s *subscription) keepLeases() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		ended, progress, next := s.leases.due(time.Now())
+		for _, reply := range ended {
+			s.giveBack(reply)
+		}
+		for _, reply := range progress {
+			_ = s.p.nc.Publish(reply, []byte("+WPI")) // tried again in time
+		}
+		wait := time.Hour
+		if !next.IsZero() {
+			wait = max(time.Until(next), time.Millisecond)
+		}
+		timer.Reset(wait)
+		select {
+		case <-s.life.Done():
+			return
+		case <-timer.C:
+		case <-s.leases.changed:
+		}
+	}
+}
+
+// Settle implements the pubsub driver's Subscription.
+func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []error {
+	errs := make([]error, len(all))
+	if err := ready(ctx, s.life, "subscription"); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	ctx, cancel := bound(ctx, s.life, s.p.config.requestTimeout)
+	defer cancel()
+	answers := make(chan answer, len(all))
+	var tokens []string
+	waits := map[int]bool{}
+	for i, st := range all {
+		token, err := s.settle(st, i, answers)
+		if errs[i] = err; err == nil {
+			tokens, waits[i] = append(tokens, token), true
+		}
+	}
+	defer s.p.calls.forget(tokens)
+	for len(waits) > 0 {
+		select {
+		case a := <-answers:
+			delete(waits, a.index)
+			errs[a.index] = s.settled(all[a.index], a)
+		case <-ctx.Done():
+			for i := range waits {
+				errs[i] = providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered: %w", context.Cause(ctx))
+			}
+			return errs
+		}
+	}
+	return errs
+}
+
+// settle sends a settlement. The server answers all kinds.
+func (s *subscription) settle(st driver.Settlement, index int, answers chan<- answer) (token string, err error) {
+	reply, err := s.leases.held(st.Token)
+	if err != nil {
+		return "", err
+	}
+	m, err := settlement(reply, st)
+	if err != nil {
+		return "", err
+	}
+	token, err = s.p.calls.send(m, index, answers)
+	return token, mapErr(err, false)
+}
+
+// settled notes the answer to a settlement.
+func (s *subscription) settled(st driver.Settlement, a answer) error {
+	if a.err != nil {
+		return mapErr(a.err, true)
+	}
+	if st.Kind != driver.Extend {
+		s.leases.remove(st.Token)
+		return nil
+	}
+	d := st.Delay
+	if d == 0 {
+		d = s.lease
+	}
+	s.leases.extend(st.Token, time.Now().Add(d))
+	return nil
+}

@@ -1,0 +1,144 @@
+package nats
+
+import (
+	"context"
+	"errors"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// consumerInfo is what we read of a consumer.
+type consumerInfo struct {
+	Name   string         `json:"name"`
+	Config consumerConfig `json:"config"`
+	Acked  struct {
+		Consumer uint64 `json:"consumer_seq"`
+		Stream   uint64 `json:"stream_seq"`
+	} `json:"ack_floor"`
+	Pending int `json:"num_ack_pending"`
+}
+
+// OpenSubscription implements the pubsub driver's Provider.
+func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
+	t, err := p.openTopic(ctx, c.Topic)
+	if err != nil {
+		return nil, err
+	}
+	s := &subscription{topic: t, group: c.Group, lease: c.AckDeadline, consumer: groupConsumer(c.Group)}
+	if c.Group == "" {
+		s.consumer = "b-" + randomName()
+	}
+	config, err := s.start(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.join(ctx, config); err != nil {
+		return nil, err
+	}
+	s.open()
+	return s, nil
+}
+
+// consumerConfig is that of a new group or broadcast.
+func (s *subscription) config() consumerConfig {
+	c := consumerConfig{
+		Name: s.consumer, Durable: s.consumer, DeliverPolicy: "new", AckPolicy: "explicit",
+		AckWait: ackWait, MaxDeliver: -1, MaxAckPending: maxAckPending, MaxWaiting: maxWaiting, Replay: "instant",
+	}
+	if s.group == "" {
+		c.Durable, c.Inactive = "", broadcastIdle
+	}
+	return c
+}
+
+// start returns the configuration that begins where c says.
+func (s *subscription) start(ctx context.Context, c driver.SubscriptionConfig) (consumerConfig, error) {
+	config := s.config()
+	switch c.Start {
+	case driver.StartEarliest:
+		config.DeliverPolicy = "all"
+	case driver.StartTime:
+		at := c.Time.UTC()
+		config.DeliverPolicy, config.StartTime = "by_start_time", &at
+	case driver.StartPosition:
+		seq, err := s.startPosition(ctx, c.Position)
+		if err != nil {
+			return config, err
+		}
+		config.DeliverPolicy, config.StartSeq = "by_start_sequence", seq+1
+	}
+	return config, nil
+}
+
+func (s *subscription) startPosition(ctx context.Context, position string) (uint64, error) {
+	seq, ours, err := s.current.Load().parsePosition(position)
+	if err != nil {
+		return 0, err
+	}
+	if !ours {
+		return 0, providers.Errorf(providers.Compacted, "the position is of a topic that was deleted")
+	}
+	info, err := s.p.streamInfo(ctx, s.stream)
+	switch {
+	case err != nil:
+		return 0, err
+	case seq > info.State.Last:
+		return 0, invalid("the topic has not come to the position %q", position)
+	case seq+1 < info.State.First:
+		return 0, providers.Errorf(providers.Compacted, "the messages behind the position are gone: they were older than the retention")
+	}
+	return seq, nil
+}
+
+// join finds the consumer of the group, and creates it if need be. Creating it
+// twice is as good as once, so that a lost answer does no harm.
+func (s *subscription) join(ctx context.Context, config consumerConfig) error {
+	for {
+		_, err := s.p.consumerInfo(ctx, s.stream, s.consumer)
+		if err == nil || !isAPI(err, codeConsumerNotFound) {
+			return err
+		}
+		err = s.p.createConsumer(ctx, s.stream, config)
+		if !isAPI(err, codeConsumerExists) {
+			return err
+		}
+		if !pause(ctx, conflictPause) {
+			return ended(ctx)
+		}
+	}
+}
+
+func (p *provider) consumerInfo(ctx context.Context, stream, consumer string) (info consumerInfo, err error) {
+	err = p.api(ctx, "CONSUMER.INFO."+stream+"."+consumer, nil, &info, false)
+	return info, err
+}
+
+// missing finds out what it means that the server does not know the consumer.
+func (s *subscription) missing(ctx context.Context) error {
+	info, err := s.p.streamInfo(ctx, s.stream)
+	gone := isAPI(err, codeStreamNotFound)
+	if err != nil && !gone {
+		return err
+	}
+	if !gone && info.epoch() == s.current.Load().epoch {
+		_, err := s.p.consumerInfo(ctx, s.stream, s.consumer)
+		switch {
+		case err == nil || !isAPI(err, codeConsumerNotFound):
+			return err
+		case s.group != "":
+			return providers.Errorf(providers.NotFound, "the group was deleted; subscribe again")
+		}
+	}
+	return errors.Join(s.again(ctx), providers.Errorf(providers.Compacted, "messages were lost: the topic was deleted, or the server lost it, or forgot the broadcast after %v without a word from it", broadcastIdle))
+}
+
+// again begins anew, with the oldest message that there is.
+func (s *subscription) again(ctx context.Context) error {
+	if err := s.find(ctx); err != nil {
+		return err
+	}
+	config := s.config()
+	config.DeliverPolicy = "all"
+	return s.join(ctx, config)
+}

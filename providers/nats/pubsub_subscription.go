@@ -1,0 +1,314 @@
+package nats
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+const (
+	// pullExpires is how long the server keeps a request that waits.
+	pullExpires   = 5 * time.Second
+	pullHeartbeat = time.Second
+	// pullSilence without a heartbeat is that of a consumer, or of its server,
+	// that is gone.
+	pullSilence = 2500 * time.Millisecond
+	// receivePatience is how long Receive goes on trying while the server cannot
+	// be reached, before it says so.
+	receivePatience = time.Second
+	receiveRetry    = 50 * time.Millisecond
+)
+
+// subscription is a consumer of a group, or a broadcast, which is a group of
+// its own. It asks the server for no more than what a Receive wants, so that
+// nothing lies here that others could have.
+type subscription struct {
+	*topic
+	group    string // empty: a broadcast
+	consumer string
+	lease    time.Duration
+	leases   leases
+
+	mu    sync.Mutex
+	pulls map[*pull]struct{}
+	idle  *pull // one that waits for nobody: see leave
+
+	life  context.Context // ends with Close, or the provider's
+	end   context.CancelFunc
+	tasks sync.WaitGroup
+}
+
+// pull is a request for messages under way.
+type pull struct {
+	sub  *natsgo.Subscription
+	msgs chan *natsgo.Msg // has room for all that may come
+	left bool             // nobody waits: what comes is given back
+}
+
+// open begins the subscription's life.
+func (s *subscription) open() {
+	s.pulls = map[*pull]struct{}{}
+	s.life, s.end = context.WithCancel(s.p.life)
+	s.leases.init()
+	s.tasks.Go(s.keepLeases)
+	s.p.handles.add(s)
+}
+
+// incoming hands a message to the Receive that waits, or gives it back.
+func (s *subscription) incoming(q *pull, m *natsgo.Msg) {
+	s.mu.Lock()
+	if !q.left {
+		select {
+		case q.msgs <- m:
+			s.mu.Unlock()
+			return
+		default: // more heartbeats than there is room for
+		}
+	}
+	if q.left && endsPull(m) {
+		s.forget(q)
+	}
+	s.mu.Unlock()
+	if m.Header.Get("Status") == "" {
+		s.giveBack(m.Reply)
+	}
+}
+
+// endsPull reports whether nothing comes behind m for a pull of one message.
+func endsPull(m *natsgo.Msg) bool { return m.Header.Get("Status") != "100" }
+
+// forget is called with the lock held, for a pull to which nothing more comes.
+func (s *subscription) forget(q *pull) {
+	delete(s.pulls, q)
+	if s.idle == q {
+		s.idle = nil
+	}
+	_ = q.sub.Unsubscribe() // it may have ended with the connection
+}
+
+// giveBack makes the message come again at once. If that does not reach the
+// server, it comes when the server misses this consumer.
+func (s *subscription) giveBack(reply string) {
+	_ = s.p.nc.Publish(reply, []byte("-NAK"))
+}
+
+// begin sends a request for messages.
+func (s *subscription) begin(r pullRequest) (*pull, error) {
+	q := &pull{msgs: make(chan *natsgo.Msg, r.Batch+16)}
+	inbox := s.p.nc.NewInbox()
+	sub, err := s.p.nc.Subscribe(inbox, func(m *natsgo.Msg) { s.incoming(q, m) })
+	if err != nil {
+		return nil, mapErr(err, false)
+	}
+	s.mu.Lock()
+	q.sub = sub
+	s.pulls[q] = struct{}{}
+	s.mu.Unlock()
+	if err := s.p.pull(s.stream, s.consumer, inbox, r); err != nil {
+		s.drop(q)
+		return nil, err
+	}
+	return q, nil
+}
+
+// drop is for a pull that is of no use any more: what still comes for it is
+// given back.
+func (s *subscription) drop(q *pull) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.abandon(q)
+	delete(s.pulls, q)
+	if s.idle == q {
+		s.idle = nil
+	}
+	_ = q.sub.Drain() // what is on its way is given back, too
+}
+
+// abandon is called with the lock held.
+func (s *subscription) abandon(q *pull) (ended bool) {
+	q.left = true
+	for len(q.msgs) > 0 {
+		m := <-q.msgs
+		if m.Header.Get("Status") == "" {
+			s.giveBack(m.Reply)
+		}
+		ended = ended || endsPull(m)
+	}
+	return ended
+}
+
+// finish is for a pull that was answered to its end.
+func (s *subscription) finish(q *pull) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(q)
+}
+
+// waiting returns a pull that waits for one message.
+func (s *subscription) waiting() (*pull, error) {
+	s.mu.Lock()
+	if q := s.idle; q != nil {
+		s.idle, q.left = nil, false
+		s.mu.Unlock()
+		return q, nil
+	}
+	s.mu.Unlock()
+	return s.begin(pullRequest{Batch: 1, Expires: pullExpires, Heartbeat: pullHeartbeat})
+}
+
+// leave is for a pull whose Receive gives up. The next Receive takes it over, so
+// that they do not pile up; what comes before then is given back.
+func (s *subscription) leave(q *pull) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch ended := s.abandon(q); {
+	case ended || s.idle != nil:
+		delete(s.pulls, q)
+		_ = q.sub.Drain()
+	default:
+		s.idle = q
+	}
+}
+
+// Receive implements the pubsub driver's Subscription.
+func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
+	for until := time.Now().Add(receivePatience); ; {
+		if err := ready(ctx, s.life, "subscription"); err != nil {
+			return nil, err
+		}
+		out, err := s.step(ctx, min(limit, pubsubBatch))
+		switch {
+		case len(out) > 0:
+			return out, nil
+		case err == nil:
+			until = time.Now().Add(receivePatience)
+		case ready(ctx, s.life, "subscription") != nil: // that is the reason
+		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+			return nil, err
+		default:
+			pause(ctx, receiveRetry)
+		}
+	}
+}
+
+// step takes what is there and, if that is nothing, waits for one message; it
+// may return none.
+func (s *subscription) step(ctx context.Context, limit int) ([]driver.Delivery, error) {
+	q, err := s.begin(pullRequest{Batch: limit, NoWait: true})
+	if err != nil {
+		return nil, err
+	}
+	out, over, err := s.collect(ctx, q, limit)
+	s.close(q, over)
+	if len(out) > 0 || err != nil {
+		return out, err
+	}
+	if q, err = s.waiting(); err != nil {
+		return nil, err
+	}
+	out, over, err = s.collect(ctx, q, 1)
+	if len(out) == 0 && !over && ctx.Err() != nil {
+		s.leave(q)
+	} else {
+		s.close(q, over)
+	}
+	return out, err
+}
+
+func (s *subscription) close(q *pull, over bool) {
+	if over {
+		s.finish(q)
+	} else {
+		s.drop(q)
+	}
+}
+
+// collect returns what comes for a pull of n messages. over says that nothing
+// more comes.
+func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []driver.Delivery, over bool, err error) {
+	_, broken := s.p.reconnected.next()
+	silence := time.NewTimer(pullSilence)
+	defer silence.Stop()
+	for len(out) < n {
+		select {
+		case m := <-q.msgs:
+			silence.Reset(pullSilence)
+			d, over, err := s.accept(ctx, m)
+			if d != nil {
+				out = append(out, *d)
+			}
+			if over {
+				return out, true, err
+			}
+		case <-broken:
+			return out, false, nil
+		case <-silence.C:
+			return out, false, providers.Errorf(providers.Unavailable, "the server has not been heard of for %v", pullSilence)
+		case <-ctx.Done():
+			return out, false, mapErr(ctx.Err(), false)
+		case <-s.life.Done():
+			return out, false, closedError("subscription")
+		}
+	}
+	return out, true, nil
+}
+
+// accept takes a message, or a status; over says that the pull has ended.
+func (s *subscription) accept(ctx context.Context, m *natsgo.Msg) (d *driver.Delivery, over bool, err error) {
+	switch m.Header.Get("Status") {
+	case "":
+	case "100":
+		return nil, false, nil
+	case "404", "408":
+		return nil, true, nil
+	default: // 409: the consumer moves, or was deleted; 503: there is none
+		pause(ctx, nobodyPause)
+		return nil, true, s.missing(ctx)
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, true, providers.Errorf(providers.Internal, "a message of the server cannot be read: %w", err)
+	}
+	got, err := decode(m)
+	if err != nil {
+		got = driver.Delivery{Body: m.Data} // another program's: its body as it is
+	}
+	got.Time, got.Attempt = meta.Timestamp, int(meta.NumDelivered)
+	got.Position = s.current.Load().position(meta.Sequence.Stream)
+	if got.ID == "" {
+		got.ID = got.Position
+	}
+	got.Token = s.leases.add(m.Reply, time.Now().Add(s.lease))
+	return &got, false, nil
+}
+
+// Close implements the pubsub driver's Subscription.
+func (s *subscription) Close(ctx context.Context) error {
+	if s.life.Err() != nil {
+		return nil
+	}
+	s.end()
+	s.p.handles.remove(s)
+	s.tasks.Wait()
+	s.mu.Lock()
+	for q := range s.pulls {
+		s.abandon(q)
+		_ = q.sub.Drain()
+	}
+	s.mu.Unlock()
+	for _, reply := range s.leases.clear() {
+		s.giveBack(reply)
+	}
+	if s.group == "" {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_ = s.p.deleteConsumer(ctx, s.stream, s.consumer) // or the server forgets it later
+		return nil
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package nats
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// codeDuplicateBusy: in a cluster, a message with the same id is being stored.
+const codeDuplicateBusy = 10158
+
+// publisher is a handle for publishing.
+type publisher struct {
+	*topic
+
+	life context.Context // ends with Close, or the provider's
+	end  context.CancelFunc
+}
+
+// OpenTopic implements the pubsub driver's Provider.
+func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.Topic, error) {
+	t, err := p.openTopic(ctx, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	h := &publisher{topic: t}
+	h.life, h.end = context.WithCancel(p.life)
+	p.handles.add(h)
+	return h, nil
+}
+
+// Close implements the pubsub driver's Topic.
+func (h *publisher) Close(context.Context) error {
+	h.p.handles.remove(h)
+	h.end()
+	return nil
+}
+
+// Send implements the pubsub driver's Topic. All messages go out at once, and
+// the server stores them in their order.
+func (h *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
+	s := &sending{h: h, msgs: msgs, results: make([]driver.SendResult, len(msgs)), until: time.Now().Add(nobodyPatience)}
+	if err := ready(ctx, h.life, "topic's handle"); err != nil {
+		for i := range s.results {
+			s.results[i].Err = err
+		}
+		return s.results
+	}
+	ctx, cancel := bound(ctx, h.life, h.p.config.requestTimeout)
+	defer cancel()
+	all := make([]int, len(msgs))
+	for i := range all {
+		all[i] = i
+	}
+	for again := all; len(again) > 0; {
+		again = s.attempt(ctx, again)
+		if len(again) > 0 && !pause(ctx, nobodyPause) {
+			break
+		}
+	}
+	return s.results
+}
+
+// ready returns why a call under ctx may not go on with a handle of this life.
+func ready(ctx, life context.Context, what string) error {
+	if life.Err() != nil {
+		return closedError(what)
+	}
+	return ended(ctx)
+}
+
+// bound ends a call with its handle, and after a time.
+func bound(ctx, life context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	stop := context.AfterFunc(life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// sending is a Send under way.
+type sending struct {
+	h       *publisher
+	msgs    []driver.Message
+	results []driver.SendResult
+	found   bool      // the topic was looked for anew
+	until   time.Time // how long it is waited for that somebody takes the messages
+}
+
+// attempt sends messages, and returns those that were not stored and may be
+// sent again.
+func (s *sending) attempt(ctx context.Context, todo []int) (again []int) {
+	state := s.h.current.Load()
+	answers := make(chan answer, len(todo))
+	waits := make(map[int]bool, len(todo))
+	var tokens []string
+	now := time.Now()
+	for _, i := range todo {
+		m := &s.msgs[i]
+		if !m.Deadline.IsZero() && now.After(m.Deadline) {
+			s.results[i].Err = providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the message was sent", now.Sub(m.Deadline))
+			continue
+		}
+		token, err := s.h.p.calls.send(encode(state.subject, *m), i, answers)
+		if err != nil {
+			s.results[i].Err = mapErr(err, false)
+			continue
+		}
+		tokens, waits[i] = append(tokens, token), true
+	}
+	defer s.h.p.calls.forget(tokens)
+	for len(waits) > 0 {
+		select {
+		case a := <-answers:
+			delete(waits, a.index)
+			if s.take(ctx, state, a) {
+				again = append(again, a.index)
+			}
+		case <-ctx.Done():
+			for i := range waits {
+				s.results[i].Err = providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered: %w", context.Cause(ctx))
+			}
+			return nil
+		}
+	}
+	return again
+}
+
+// take notes an answer, and reports whether the message is to be sent again.
+func (s *sending) take(ctx context.Context, state *topicState, a answer) bool {
+	r := &s.results[a.index]
+	ack, err := parseAck(a)
+	r.Err = err
+	switch {
+	case err == nil:
+		r.Position = state.position(ack.Seq)
+		r.Duplicate = ack.Duplicate
+		if r.ID = s.msgs[a.index].ID; r.ID == "" {
+			r.ID = r.Position
+		}
+		return false
+	case isAPI(err, codeDuplicateBusy):
+		return true
+	case isNobody(err):
+		return s.deleted(ctx, state) || time.Now().Before(s.until) && s.h.p.nc.IsConnected()
+	}
+	return false
+}
+
+// deleted finds out whether nobody takes the messages because the topic was
+// deleted: then it is created again.
+func (s *sending) deleted(ctx context.Context, state *topicState) bool {
+	if !s.found {
+		s.found = true
+		_ = s.h.find(ctx) // without success, the message's own error stands
+	}
+	return s.h.current.Load().epoch != state.epoch
+}
