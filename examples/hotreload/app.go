@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"fairlead.dev/config"
+	"fairlead.dev/providers"
+)
+
+// app is the service.
+type app struct {
+	origin   *origin
+	watcher  *config.Watcher[settings]
+	applying sync.Mutex
+	limiter  limiter
+	log      *slog.Logger
+}
+
+// newApp reads the settings and follows them: level and limiter are set at
+// once and with each change.
+func newApp(ctx context.Context, url string, log *slog.Logger, level *slog.LevelVar) (*app, error) {
+	o, err := openOrigin(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	a := &app{origin: o, log: log}
+	a.watcher, err = config.Watch[settings](ctx, o.layer, config.OnError(func(err error) {
+		log.Error("settings stay as they are", "error", err)
+	}))
+	if err != nil {
+		return nil, errors.Join(err, o.close(ctx))
+	}
+	// What changes before OnChange is seen by the call that follows it.
+	a.watcher.OnChange(func(_, _ *settings) { a.apply(level) })
+	a.apply(level)
+	return a, nil
+}
+
+// apply sets what the present settings say. Of two calls at once, the later one
+// sees the later settings.
+func (a *app) apply(level *slog.LevelVar) {
+	a.applying.Lock()
+	defer a.applying.Unlock()
+	now := a.watcher.Get()
+	level.Set(now.LogLevel)
+	a.limiter.set(now.Limits.Rate)
+	a.log.Info("settings", "now", config.Redact(now))
+}
+
+func (a *app) close(ctx context.Context) error {
+	return errors.Join(a.watcher.Close(ctx), a.origin.close(ctx))
+}
+
+func (a *app) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", a.hello)
+	mux.HandleFunc("GET /settings", a.show)
+	mux.HandleFunc("PUT /settings/{key...}", a.change)
+	return mux
+}
+
+func (a *app) hello(w http.ResponseWriter, r *http.Request) {
+	if !a.limiter.allow() {
+		http.Error(w, "too many requests", http.StatusTooManyRequests)
+		return
+	}
+	a.log.Debug("request", "from", r.RemoteAddr)
+	fmt.Fprintln(w, "hello")
+}
+
+// show says what holds, where it comes from, and what is wrong.
+func (a *app) show(w http.ResponseWriter, _ *http.Request) {
+	all, err := a.watcher.Explain("")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	for _, e := range all {
+		fmt.Fprintln(w, e)
+	}
+	if err := a.watcher.Err(); err != nil {
+		fmt.Fprintln(w, "wrong:", err)
+	}
+}
+
+// change sets one setting for every program that shares it. Whether it is good
+// is for each of them to say.
+func (a *app) change(w http.ResponseWriter, r *http.Request) {
+	token := a.watcher.Get().APIToken
+	if token != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+token)) != 1 {
+		http.Error(w, "the api-token is needed", http.StatusUnauthorized)
+		return
+	}
+	if a.origin.shared == nil {
+		http.Error(w, "the settings are in a file: edit it", http.StatusMethodNotAllowed)
+		return
+	}
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
+	if err == nil {
+		_, err = a.origin.shared.Set(r.Context(), config.Put(r.PathValue("key"), value))
+	}
+	if err != nil {
+		http.Error(w, err.Error(), statusOf(err))
+	}
+}
+
+func statusOf(err error) int {
+	switch providers.CodeOf(err) {
+	case providers.Invalid, providers.TooLarge:
+		return http.StatusBadRequest
+	}
+	return http.StatusBadGateway
+}

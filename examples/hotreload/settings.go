@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"fairlead.dev/config"
+	"fairlead.dev/providers"
+)
+
+// settings is what can be changed while the program runs.
+type settings struct {
+	LogLevel slog.Level `config:"log-level" default:"info"`
+	Limits   struct {
+		Rate int `config:"rate" default:"10"` // requests a second
+	} `config:"limits"`
+	APIToken string `config:"api-token,secret"` // of those who may change settings; empty for anybody
+}
+
+// Validate is called before a change is applied.
+func (s *settings) Validate() error {
+	if s.Limits.Rate < 0 {
+		return errors.New("limits.rate is negative; 0 lets nobody in")
+	}
+	return nil
+}
+
+// origin is where the settings are.
+type origin struct {
+	layer config.Layer
+	// shared is for changing them; nil for a file, which its editor changes.
+	shared   *config.Source
+	provider providers.Provider
+}
+
+// name is that of the settings on a backend.
+const name = "shop"
+
+func openOrigin(ctx context.Context, url string) (*origin, error) {
+	if strings.HasPrefix(url, "file:") {
+		return &origin{layer: config.FromURL(url, name)}, nil
+	}
+	p, err := providers.Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := config.Open(ctx, p, name)
+	if err != nil {
+		return nil, errors.Join(err, p.Close(ctx))
+	}
+	return &origin{config.From(p, name), shared, p}, nil
+}
+
+func (o *origin) close(ctx context.Context) error {
+	if o.shared == nil {
+		return nil
+	}
+	return errors.Join(o.shared.Close(ctx), o.provider.Close(ctx))
+}
