@@ -1,11 +1,18 @@
 package rpc
 
 import (
+	"context"
+	"strings"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"fairlead.dev/rpc/driver"
 )
 
 // callOptions are the call options that are heeded.
@@ -15,6 +22,10 @@ type callOptions struct {
 	trailers         []*metadata.MD
 	peers            []*peer.Peer
 	onFinish         []func(error)
+	encoding         encoding.CodecV2 // nil for protobuf
+	compressor       encoding.Compressor
+	waitForReady     bool
+	credentials      []credentials.PerRPCCredentials
 }
 
 // newCallOptions fails with Unimplemented for an option that would change the
@@ -31,7 +42,7 @@ func newCallOptions(opts []grpc.CallOption) (callOptions, error) {
 
 func (c *callOptions) add(opt grpc.CallOption) error {
 	switch o := opt.(type) {
-	case grpc.EmptyCallOption, grpc.StaticMethodCallOption:
+	case grpc.EmptyCallOption, grpc.StaticMethodCallOption, grpc.MaxRetryRPCBufferSizeCallOption:
 	case grpc.HeaderCallOption:
 		c.headers = append(c.headers, o.HeaderAddr)
 	case grpc.TrailerCallOption:
@@ -45,13 +56,73 @@ func (c *callOptions) add(opt grpc.CallOption) error {
 	case grpc.MaxSendMsgSizeCallOption:
 		c.maxSend = o.MaxSendMsgSize
 	case grpc.FailFastCallOption:
-		if !o.FailFast {
-			return status.Error(codes.Unimplemented, "the call option WaitForReady(true) is not supported over this connection")
+		c.waitForReady = !o.FailFast
+	case grpc.PerRPCCredsCallOption:
+		c.credentials = append(c.credentials, o.Creds)
+	case grpc.CompressorCallOption:
+		return c.compress(o.CompressorType)
+	case grpc.ContentSubtypeCallOption:
+		if c.encoding = codecNamed(o.ContentSubtype); c.encoding == nil {
+			return status.Errorf(codes.Internal, "no codec registered for content-subtype %s", o.ContentSubtype)
 		}
+	case grpc.ForceCodecCallOption:
+		c.encoding = oldCodec{o.Codec}
+	case grpc.ForceCodecV2CallOption:
+		c.encoding = o.CodecV2
 	default:
 		return status.Errorf(codes.Unimplemented, "the call option %T is not supported over this connection", opt)
 	}
 	return nil
+}
+
+func (c *callOptions) compress(name string) error {
+	c.compressor = nil
+	if name == "" || name == encoding.Identity {
+		return nil
+	}
+	if c.compressor = encoding.GetCompressor(name); c.compressor == nil {
+		return status.Errorf(codes.Internal, "grpc: Compressor is not installed for requested grpc-encoding %q", name)
+	}
+	return nil
+}
+
+// codec returns how the messages of the call are encoded.
+func (c *callOptions) codec(frameLimit int) codec {
+	out := newCodec(c.maxSend, c.maxRecv, frameLimit)
+	out.compressor = c.compressor
+	if c.encoding != nil {
+		out.encoding = c.encoding
+	}
+	return out
+}
+
+// authorize returns the metadata of the credentials of the call.
+func (c *callOptions) authorize(ctx context.Context, service, method string) ([]driver.Field, error) {
+	var fields []driver.Field
+	for _, creds := range c.credentials {
+		if creds.RequireTransportSecurity() {
+			return nil, status.Errorf(codes.Unauthenticated,
+				"the credentials %T want a secure transport, which a provider's own connection does not vouch for", creds)
+		}
+		md, err := creds.GetRequestMetadata(ctx, "https://"+service+method[:strings.LastIndexByte(method, '/')])
+		if err != nil {
+			return nil, asCredentialsError(err)
+		}
+		more, err := toFields(metadata.New(md))
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, more...)
+	}
+	return fields, nil
+}
+
+// asCredentialsError does as gRPC does.
+func asCredentialsError(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return status.Errorf(codes.Internal, "transport: per-RPC creds failed due to error: %v", err)
 }
 
 // finish gives the outcome of a call to whoever asked for it. The session is

@@ -375,7 +375,7 @@ func lingering(began chan<- struct{}, ended chan<- error) *service {
 func TestDeadline(t *testing.T) {
 	began, ended := make(chan struct{}, 1), make(chan error, 1)
 	onBoth(t, lingering(began, ended), func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
-		ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{})
 		wantCode(t, err, codes.DeadlineExceeded)

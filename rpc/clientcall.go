@@ -1,7 +1,9 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -49,9 +52,14 @@ func (c *carrierConn) prepare(ctx context.Context, desc *grpc.StreamDesc, method
 	}
 	cc := &clientCall{
 		conn: c, desc: desc, options: options,
-		codec:  newCodec(options.maxSend, options.maxRecv, c.handle.Facet.Limits.MaxFrameBytes),
+		codec:  options.codec(c.handle.Facet.Limits.MaxFrameBytes),
 		config: driver.StreamConfig{Service: c.service, Call: call},
 	}
+	authorization, err := options.authorize(ctx, c.service, method)
+	if err != nil {
+		return nil, err
+	}
+	cc.config.Call.Metadata = append(append(call.Metadata, authorization...), cc.codec.fields()...)
 	cc.ctx, cc.cancel = context.WithCancelCause(ctx)
 	cc.unlink = context.AfterFunc(c.life, func() { cc.cancel(errConnClosed) })
 	return cc, nil
@@ -80,8 +88,7 @@ func newCall(ctx context.Context, method string) (driver.Call, error) {
 
 // open opens the stream with its first frames.
 func (c *clientCall) open(first ...driver.Frame) (*clientStream, error) {
-	c.config.First = first
-	stream, err := c.conn.carrier.OpenStream(c.ctx, c.config)
+	stream, err := c.openStream(first)
 	if err != nil {
 		if c.ctx.Err() != nil {
 			err = contextError(c.ctx)
@@ -92,6 +99,40 @@ func (c *clientCall) open(first ...driver.Frame) (*clientStream, error) {
 	s.spend(first)
 	s.watch()
 	return s, nil
+}
+
+// openPause is how long a call that waits for a server waits before it looks
+// for one again.
+const openPause = 20 * time.Millisecond
+
+// openStream opens the stream; a call that waits for readiness tries until
+// there is somebody to take it.
+func (c *clientCall) openStream(first []driver.Frame) (driver.Stream, error) {
+	for {
+		c.config.First = first
+		if c.options.waitForReady {
+			c.config.First = cloned(first) // the driver keeps what it gets
+			c.config.Call.Metadata = slices.Clone(c.config.Call.Metadata)
+		}
+		stream, err := c.conn.carrier.OpenStream(c.ctx, c.config)
+		if !c.options.waitForReady || providers.CodeOf(err) != providers.Unavailable {
+			return stream, err
+		}
+		if pause(c.ctx, openPause); c.ctx.Err() != nil {
+			return nil, err
+		}
+		if deadline, ok := c.ctx.Deadline(); ok {
+			c.config.Call.Timeout = max(1, time.Until(deadline))
+		}
+	}
+}
+
+func cloned(frames []driver.Frame) []driver.Frame {
+	frames = slices.Clone(frames)
+	for i := range frames {
+		frames[i].Payload = bytes.Clone(frames[i].Payload)
+	}
+	return frames
 }
 
 // abandon gives up a call that was not opened, and returns err.

@@ -1,18 +1,34 @@
 package rpc
 
 import (
+	"bytes"
+	"io"
+	"strings"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+
+	"fairlead.dev/rpc/driver"
+)
+
+// The metadata that says how the messages of a call are encoded, with the
+// names and values that gRPC has for it. They precede a call over a carrier,
+// and hold for both of its directions.
+const (
+	contentTypeName = "content-type"
+	contentTypeBase = "application/grpc"
+	encodingName    = "grpc-encoding"
 )
 
 // codec turns messages into bytes and back, within limits.
 type codec struct {
-	encoding encoding.CodecV2
-	maxSend  int // bytes
-	maxRecv  int // bytes
+	encoding   encoding.CodecV2
+	compressor encoding.Compressor // nil for none
+	maxSend    int                 // bytes
+	maxRecv    int                 // bytes
 }
 
 // newCodec returns a protobuf codec. A frameLimit of 0 is none.
@@ -23,19 +39,102 @@ func newCodec(maxSend, maxRecv, frameLimit int) codec {
 	return codec{encoding: encoding.GetCodecV2(proto.Name), maxSend: maxSend, maxRecv: maxRecv}
 }
 
+// codecNamed returns the registered codec of a name, or nil.
+func codecNamed(subtype string) encoding.CodecV2 {
+	if c := encoding.GetCodecV2(subtype); c != nil {
+		return c
+	}
+	if c := encoding.GetCodec(subtype); c != nil {
+		return oldCodec{c}
+	}
+	return nil
+}
+
+// oldCodec makes a CodecV2 of a Codec.
+type oldCodec struct{ encoding.Codec }
+
+func (c oldCodec) Marshal(v any) (mem.BufferSlice, error) {
+	data, err := c.Codec.Marshal(v)
+	return mem.BufferSlice{mem.SliceBuffer(data)}, err
+}
+
+func (c oldCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	return c.Codec.Unmarshal(data.Materialize(), v)
+}
+
+// fields are what the other end is to know of the codec: nothing of what it
+// would do anyway.
+func (c codec) fields() (fields []driver.Field) {
+	if name := strings.ToLower(c.encoding.Name()); name != proto.Name {
+		fields = append(fields, driver.Field{Name: contentTypeName, Value: []byte(contentTypeBase + "+" + name)})
+	}
+	if c.compressor != nil {
+		fields = append(fields, driver.Field{Name: encodingName, Value: []byte(c.compressor.Name())})
+	}
+	return fields
+}
+
+// of returns the codec for a call that a client made with these fields.
+func (c codec) of(fields []driver.Field) (codec, error) {
+	for _, f := range fields {
+		switch value := string(f.Value); f.Name {
+		case contentTypeName:
+			if c.encoding = codecNamed(strings.TrimPrefix(value, contentTypeBase+"+")); c.encoding == nil {
+				return c, status.Errorf(codes.Unimplemented, "the server has no codec for the content type %.100q", value)
+			}
+		case encodingName:
+			if c.compressor = encoding.GetCompressor(value); c.compressor == nil {
+				return c, status.Errorf(codes.Unimplemented, "the server has no decompressor for the encoding %.100q", value)
+			}
+		}
+	}
+	return c, nil
+}
+
 func (c codec) marshal(m any) ([]byte, error) {
 	data, err := c.encoding.Marshal(m)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "encoding the message: %v", err)
 	}
 	defer data.Free()
-	if data.Len() > c.maxSend {
-		return nil, status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", data.Len(), c.maxSend)
+	if c.compressor != nil {
+		return c.compress(data)
+	}
+	if err := c.fits(data.Len()); err != nil {
+		return nil, err
 	}
 	return data.Materialize(), nil
 }
 
+func (c codec) fits(size int) error {
+	if size > c.maxSend {
+		return status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", size, c.maxSend)
+	}
+	return nil
+}
+
+func (c codec) compress(data mem.BufferSlice) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := c.compressor.Compress(&out)
+	for _, b := range data {
+		if err == nil {
+			_, err = w.Write(b.ReadOnlyData())
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "compressing the message: %v", err)
+	}
+	return out.Bytes(), c.fits(out.Len())
+}
+
 func (c codec) unmarshal(payload []byte, m any) error {
+	payload, err := c.decompress(payload)
+	if err != nil {
+		return err
+	}
 	if len(payload) > c.maxRecv {
 		return status.Errorf(codes.ResourceExhausted, "received message larger than max (%d vs. %d)", len(payload), c.maxRecv)
 	}
@@ -43,4 +142,20 @@ func (c codec) unmarshal(payload []byte, m any) error {
 		return status.Errorf(codes.Internal, "decoding the received message: %v", err)
 	}
 	return nil
+}
+
+// decompress returns one byte too many of a message that is longer than the
+// limit, and no more: a small message may decompress to a huge one.
+func (c codec) decompress(payload []byte) ([]byte, error) {
+	if c.compressor == nil {
+		return payload, nil
+	}
+	r, err := c.compressor.Decompress(bytes.NewReader(payload))
+	if err == nil {
+		payload, err = io.ReadAll(io.LimitReader(r, int64(c.maxRecv)+1))
+	}
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "decompressing the received message: %v", err)
+	}
+	return payload, nil
 }

@@ -22,6 +22,7 @@ import (
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
+	"fairlead.dev/rpc/driver"
 )
 
 const directoryURL = "mem://?rpc=directory"
@@ -244,4 +245,18 @@ func TestReflectionAndHealth(t *testing.T) {
 			_, _ = stream.Recv()
 		})
 	}
+}
+
+// address is where the server of a service is registered.
+func address(t testing.TB, p providers.Provider, name string) string {
+	t.Helper()
+	w, err := p.(driver.Directory).WatchEndpoints(t.Context(), driver.WatchConfig{Service: name})
+	check(t, err)
+	defer w.Close(t.Context())
+	all, err := w.Next(t.Context())
+	check(t, err)
+	if len(all) != 1 {
+		t.Fatalf("the endpoints are %v", all)
+	}
+	return all[0].Address
 }

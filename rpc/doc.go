@@ -14,46 +14,96 @@
 // process that reaches the backend: calls are spread over them where the
 // provider claims [LoadBalance].
 //
+// A provider is one of two things. A carrier takes the calls through its
+// backend, as memory does. A directory, which claims [Directory], keeps the
+// addresses of the servers, and calls are plain gRPC between the processes:
+// see "Directories". The same program works over both.
+//
+// Programs without protobuf use [Handle] and [Call]: Go values, as JSON.
+//
 // # What is as in gRPC
 //
 //   - The four kinds of call. Messages arrive once and in order.
+//
 //   - The deadline and the cancellation of the caller's context reach the
 //     context of the handler. Its values do not.
+//
 //   - Status: code, message and details. An error of a handler that is no
 //     status becomes Unknown, a context's error Canceled or DeadlineExceeded.
+//
 //   - Metadata: headers and trailers, several values under one name in their
 //     order, any bytes under a name that ends in "-bin". Names that gRPC keeps
 //     to itself (content-type, grpc-status, names with a colon…) are dropped
 //     silently; bad names and values fail the call with Internal.
+//
 //   - SendMsg after CloseSend is an Internal error; SendMsg after the end of
 //     the call returns io.EOF, and RecvMsg the status.
+//
 //   - Messages longer than 4 MiB are refused by their receiver unless it sets
 //     another limit (grpc.MaxCallRecvMsgSize, [MaxRecvMsgSize]).
+//
 //   - An unknown service or method is Unimplemented.
+//
 //   - grpc.SetHeader, grpc.SendHeader, grpc.SetTrailer, grpc.Method and
 //     peer.FromContext work in handlers.
 //
+//   - Compressors and codecs are those registered with google.golang.org/grpc/encoding,
+//     chosen by UseCompressor, CallContentSubtype and ForceCodec; messages are
+//     protobuf unless a call says otherwise. The codec "json" is always there.
+//     The server answers in the codec and the compression of the request.
+//
+//   - WaitForReady(true) waits for a server; without it a call that nobody
+//     serves fails with Unavailable, at once where the provider claims
+//     [FastNoResponder].
+//
+//   - The reflection and the health service work on a [Server].
+//
 // # What differs
 //
-//   - There is no connection: Dial sends nothing, and a call that nobody
-//     serves fails with Unavailable at once where the provider claims
-//     [FastNoResponder]. A call is sent once; nothing here repeats it.
 //   - A panic in a handler is logged with its stack, and the caller gets
 //     Internal. The server goes on.
-//   - Call options that are heeded: Header, Trailer, Peer, OnFinish,
-//     MaxCallRecvMsgSize, MaxCallSendMsgSize, WaitForReady(false),
-//     StaticMethod. A call with any other option (codecs, compressors,
-//     credentials, WaitForReady(true)) fails with Unimplemented, which names
-//     the option.
-//   - Messages are encoded as protobuf.
+//
+// Over a carrier besides:
+//
+//   - There is no connection: Dial sends nothing. A call is sent once; nothing
+//     here repeats it, but that WaitForReady(true) opens it again while
+//     there was nobody to take it.
+//   - The call option CallAuthority, and options that this package does not
+//     know, fail the call with Unimplemented, which names the option:
+//     Header, Trailer, Peer, OnFinish, MaxCallRecvMsgSize,
+//     MaxCallSendMsgSize, StaticMethod and those above are heeded.
+//   - Credentials of a call that want a secure transport are refused with
+//     Unauthenticated: how the provider is connected is the affair of its URL.
 //   - A client interceptor gets a *grpc.ClientConn that serves for its Target
 //     alone: calls on it fail.
 //
+// # Directories
+//
+// A server listens at 127.0.0.1 and a free port unless [ListenAt] names
+// another place, and registers it, or what [Advertise] says, under a lease. A
+// client watches the addresses, connects to all of them, and spreads its
+// calls by gRPC's round_robin, or as [WithServiceConfig] says: least_request,
+// with google.golang.org/grpc/balancer/leastrequest imported, retries, time
+// limits. Servers that say through gRPC's health service that they do not
+// serve get no calls; a server without that service gets one that says it
+// serves. A peer that does not answer for 13 seconds is taken for lost.
+//
+// GracefulStop takes the server out of the directory before it refuses calls,
+// and clients move on without a failed call. When a server is killed, the
+// calls that it had are lost; clients notice the broken connections, whatever
+// the directory still says. While the backend of the directory is away,
+// calls go on between those that know each other. When the provider is
+// closed, its servers stop and its connections close.
+//
+// Connections are not encrypted, and nobody is asked who he is, unless
+// [WithTLS] says so.
+//
 // # Flow control
 //
-// What a reader has not read is bounded: 256 KiB and one message in each
-// direction of each call, at both ends together. SendMsg blocks meanwhile,
-// until its context ends. A message counts its bytes and 64 more.
+// Over a directory it is that of HTTP/2. Over a carrier, what a reader has not
+// read is bounded: 256 KiB and one message in each direction of each call, at
+// both ends together. SendMsg blocks meanwhile, until its context ends. A
+// message counts its bytes and 64 more.
 //
 // # Errors
 //

@@ -38,6 +38,9 @@ func toFields(md metadata.MD) ([]driver.Field, error) {
 func fromFields(fields []driver.Field) metadata.MD {
 	md := make(metadata.MD, len(fields))
 	for _, f := range fields {
+		if f.Name == encodingName {
+			continue // not the program's concern
+		}
 		md[f.Name] = append(md[f.Name], string(f.Value))
 	}
 	return md

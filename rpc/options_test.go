@@ -133,7 +133,7 @@ func wantProviderError(t *testing.T, err error, code providers.Code, text string
 
 func TestCallOptionNotHeeded(t *testing.T) {
 	c := pb.NewTestServiceClient(dialMemory(t, &service{unary: echo}))
-	for _, opt := range []grpc.CallOption{grpc.UseCompressor("gzip"), grpc.CallContentSubtype("json"), grpc.WaitForReady(true)} {
+	for _, opt := range []grpc.CallOption{grpc.CallAuthority("other")} {
 		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}, opt)
 		wantCode(t, err, codes.Unimplemented)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -22,9 +23,28 @@ type registry struct {
 	mu       sync.Mutex
 	frozen   bool // it listens, or was stopped
 	services map[string]grpc.ServiceInfo
+	plain    map[string]*grpc.ServiceDesc // of Handle, not registered yet
 }
 
-func newRegistry() *registry { return &registry{services: map[string]grpc.ServiceInfo{}} }
+func newRegistry() *registry {
+	return &registry{services: map[string]grpc.ServiceInfo{}, plain: map[string]*grpc.ServiceDesc{}}
+}
+
+// addPlain notes a method of a service whose methods come one by one.
+func (r *registry) addPlain(service string, m grpc.MethodDesc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	desc := r.plain[service]
+	twice := desc != nil && slices.ContainsFunc(desc.Methods, func(o grpc.MethodDesc) bool { return o.MethodName == m.MethodName })
+	if _, generated := r.services[service]; r.plain == nil || twice || generated {
+		panic(fmt.Sprintf("rpc: Handle(%q) after Listen, Serve or Stop, twice, or of a service that is registered as a whole", service+"/"+m.MethodName))
+	}
+	if desc == nil {
+		desc = &grpc.ServiceDesc{ServiceName: service}
+		r.plain[service] = desc
+	}
+	desc.Methods = append(desc.Methods, m)
+}
 
 // add notes a service. It panics if it comes too late or twice.
 func (r *registry) add(desc *grpc.ServiceDesc) {
@@ -33,7 +53,8 @@ func (r *registry) add(desc *grpc.ServiceDesc) {
 	if r.frozen {
 		panic(fmt.Sprintf("rpc: RegisterService(%q) after Listen, Serve or Stop", desc.ServiceName))
 	}
-	if _, twice := r.services[desc.ServiceName]; twice {
+	_, twice := r.services[desc.ServiceName]
+	if _, plain := r.plain[desc.ServiceName]; twice || plain {
 		panic(fmt.Sprintf("rpc: service %q is registered twice", desc.ServiceName))
 	}
 	info := grpc.ServiceInfo{Metadata: desc.Metadata}
@@ -46,6 +67,27 @@ func (r *registry) add(desc *grpc.ServiceDesc) {
 		})
 	}
 	r.services[desc.ServiceName] = info
+}
+
+// takePlain returns the services whose methods came one by one, and takes no
+// more of them.
+func (r *registry) takePlain() map[string]*grpc.ServiceDesc {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	plain := r.plain
+	r.plain = nil
+	return plain
+}
+
+// complete registers what came one by one, and then takes no more.
+func (s *Server) complete() {
+	s.completing.Do(func() {
+		for _, desc := range s.registry.takePlain() {
+			s.registry.add(desc)
+			s.calls.register(desc, nil)
+		}
+		s.registry.freeze()
+	})
 }
 
 func (r *registry) freeze() {

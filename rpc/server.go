@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -18,6 +19,8 @@ type Server struct {
 	handle   *portable.Handle
 	registry *registry
 	calls    callServer
+
+	completing sync.Once
 }
 
 // callServer is where the calls come from: a carrier, or gRPC itself. Its
@@ -99,7 +102,7 @@ func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.registr
 // wait until Serve runs. Serve listens by itself if Listen was not called. It
 // returns nil if the server listens already, and Closed if it was stopped.
 func (s *Server) Listen(ctx context.Context) error {
-	s.registry.freeze()
+	s.complete()
 	return providers.Annotate(s.calls.listen(ctx), "rpc.Listen", s.handle.Provider)
 }
 
@@ -109,7 +112,7 @@ func (s *Server) Listen(ctx context.Context) error {
 // and returns the context's error. Call it once; calls are handled in
 // goroutines of their own.
 func (s *Server) Serve(ctx context.Context) error {
-	s.registry.freeze()
+	s.complete()
 	return providers.Annotate(s.calls.serve(ctx), "rpc.Serve", s.handle.Provider)
 }
 
@@ -117,7 +120,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // and releases the server. If the context ends first it stops as
 // [Server.Stop] does and returns the context's error.
 func (s *Server) GracefulStop(ctx context.Context) error {
-	s.registry.freeze()
+	s.complete()
 	return providers.Annotate(s.calls.gracefulStop(ctx), "rpc.GracefulStop", s.handle.Provider)
 }
 
@@ -125,6 +128,6 @@ func (s *Server) GracefulStop(ctx context.Context) error {
 // of those under way, whose callers get Unavailable, and does not wait for
 // their handlers. It may be called several times, and after GracefulStop.
 func (s *Server) Stop() {
-	s.registry.freeze()
+	s.complete()
 	s.calls.stop()
 }

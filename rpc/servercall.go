@@ -17,7 +17,8 @@ import (
 func (s *carrierServer) handleCall(in driver.Incoming) {
 	ctx, cancel := s.callContext(in.Call)
 	defer cancel()
-	stream := &serverStream{codec: s.codec, method: in.Call.Method}
+	codec, unknown := s.codec.of(in.Call.Metadata)
+	stream := &serverStream{codec: codec, method: in.Call.Method}
 	ctx = grpc.NewContextWithServerTransportStream(ctx, transportStream{stream})
 	stream.session = newSession(ctx, in.Stream, false)
 	go s.attend(stream, cancel)
@@ -28,7 +29,9 @@ func (s *carrierServer) handleCall(in driver.Incoming) {
 		}
 		stream.finish(err)
 	}()
-	err = s.run(stream)
+	if err = unknown; err == nil {
+		err = s.run(stream)
+	}
 }
 
 // callContext returns the context of a handler. It has nothing of the

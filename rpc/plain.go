@@ -1,0 +1,51 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc"
+)
+
+// Handle makes fn the handler of a unary method, "Service/Method", whose
+// request and reply are Go values in JSON: for programs without protobuf. It
+// is called before Listen and Serve; a mistake of the program (too late, a
+// method twice, a name of another form) panics. Of one service, either all
+// methods are registered so or none.
+//
+// On the wire it is a gRPC call with the content-type application/grpc+json:
+// clients in other languages need a JSON codec and no .proto file.
+func Handle[Req, Resp any](s *Server, method string, fn func(context.Context, Req) (Resp, error)) {
+	service, name, ok := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	if !ok || service == "" || name == "" || strings.Contains(name, "/") || fn == nil {
+		panic(fmt.Sprintf("rpc: Handle(%q): the form of a method is Service/Method, and its function is not nil", method))
+	}
+	s.registry.addPlain(service, grpc.MethodDesc{
+		MethodName: name,
+		Handler: func(_ any, ctx context.Context, decode func(any) error, in grpc.UnaryServerInterceptor) (any, error) {
+			request := new(Req)
+			if err := decode(request); err != nil {
+				return nil, err
+			}
+			handle := func(ctx context.Context, request any) (any, error) { return fn(ctx, *request.(*Req)) }
+			if in == nil {
+				return handle(ctx, request)
+			}
+			return in(ctx, request, &grpc.UnaryServerInfo{FullMethod: "/" + service + "/" + name}, handle)
+		},
+	})
+}
+
+// Call calls a unary method, "Service/Method", with a request and a reply in
+// JSON, as [Handle] takes them. Errors are gRPC status errors; the reply is
+// then the zero value.
+func Call[Req, Resp any](ctx context.Context, c grpc.ClientConnInterface, method string, request Req, opts ...grpc.CallOption) (Resp, error) {
+	var reply Resp
+	opts = append([]grpc.CallOption{grpc.CallContentSubtype(jsonName)}, opts...)
+	if err := c.Invoke(ctx, "/"+strings.TrimPrefix(method, "/"), request, &reply, opts...); err != nil {
+		var none Resp
+		return none, err
+	}
+	return reply, nil
+}

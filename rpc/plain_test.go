@@ -1,0 +1,201 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding/gzip"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"fairlead.dev/rpc"
+)
+
+type greeting struct{ Name, Text string }
+
+func greet(_ context.Context, in greeting) (greeting, error) {
+	if in.Name == "" {
+		return in, status.Error(codes.InvalidArgument, "no name")
+	}
+	return greeting{Name: in.Name, Text: "Hello, " + in.Name}, nil
+}
+
+func TestHandleAndCall(t *testing.T) {
+	for _, url := range []string{"mem://", directoryURL} {
+		t.Run(url, func(t *testing.T) {
+			p := openMemory(t, url)
+			var seen []string
+			srv, err := rpc.NewServer(t.Context(), p, "test", rpc.UnaryInterceptor(
+				func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+					seen = append(seen, info.FullMethod)
+					return next(ctx, req)
+				}))
+			check(t, err)
+			rpc.Handle(srv, "Greeter/Greet", greet)
+			rpc.Handle(srv, "Greeter/Length", func(_ context.Context, in string) (int, error) { return len(in), nil })
+			run(t, srv)
+			conn := dial(t, p, "test")
+			out, err := rpc.Call[greeting, greeting](t.Context(), conn, "Greeter/Greet", greeting{Name: "Ada"})
+			check(t, err)
+			if out.Text != "Hello, Ada" || strings.Join(seen, " ") != "/Greeter/Greet" {
+				t.Errorf("got %+v through %q", out, seen)
+			}
+			n, err := rpc.Call[string, int](t.Context(), conn, "/Greeter/Length", "grüße")
+			check(t, err)
+			if n != 7 {
+				t.Errorf("got %d", n)
+			}
+			out, err = rpc.Call[greeting, greeting](t.Context(), conn, "Greeter/Greet", greeting{})
+			wantCode(t, err, codes.InvalidArgument)
+			if out != (greeting{}) {
+				t.Errorf("with an error came %+v", out)
+			}
+			_, err = rpc.Call[string, string](t.Context(), conn, "Greeter/Greet", "not an object")
+			wantCode(t, err, codes.Internal)
+			_, err = rpc.Call[string, string](t.Context(), conn, "Greeter/Nothing", "")
+			wantCode(t, err, codes.Unimplemented)
+		})
+	}
+}
+
+func TestHandleMistakes(t *testing.T) {
+	p := openMemory(t, "mem://")
+	srv, err := rpc.NewServer(t.Context(), p, "test")
+	check(t, err)
+	pb.RegisterTestServiceServer(srv, &service{})
+	rpc.Handle(srv, "Greeter/Greet", greet)
+	for _, method := range []string{"Greet", "/Greet", "a/b/c", "/", "Greeter/Greet", "grpc.testing.TestService/Other"} {
+		wantPanic(t, method, func() { rpc.Handle(srv, method, greet) })
+	}
+	wantPanic(t, "nil", func() { rpc.Handle[int, int](srv, "a/b", nil) })
+	srv.Stop()
+	wantPanic(t, "late", func() { rpc.Handle(srv, "a/b", greet) })
+}
+
+// The call of Handle is one that an HTTP client can make, and read the answer
+// of, without any of gRPC.
+func TestCallByHTTP(t *testing.T) {
+	p := openMemory(t, directoryURL)
+	srv, err := rpc.NewServer(t.Context(), p, "test", rpc.ListenAt("127.0.0.1:0"), rpc.Advertise("127.0.0.1:0"))
+	check(t, err)
+	rpc.Handle(srv, "Greeter/Greet", greet)
+	run(t, srv)
+	body := []byte(`{"name": "Ada"}`)
+	body = append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
+	tr := &http.Transport{Protocols: new(http.Protocols)}
+	tr.Protocols.SetUnencryptedHTTP2(true)
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+address(t, p, "test")+"/Greeter/Greet", bytes.NewReader(body))
+	check(t, err)
+	req.Header.Set("Content-Type", "application/grpc+json")
+	req.Header.Set("TE", "trailers")
+	answer, err := (&http.Client{Transport: tr}).Do(req)
+	check(t, err)
+	defer answer.Body.Close()
+	got, err := io.ReadAll(answer.Body)
+	check(t, err)
+	if len(got) < 5 || string(got[5:]) != `{"Name":"Ada","Text":"Hello, Ada"}` || answer.Trailer.Get("Grpc-Status") != "0" {
+		t.Errorf("got %q, trailers %v", got, answer.Trailer)
+	}
+}
+
+// Compressors and codecs work as over grpc-go, alone and together.
+func TestCompressorAndCodec(t *testing.T) {
+	onBoth(t, &service{unary: echo, duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+		for _, opts := range [][]grpc.CallOption{
+			{grpc.UseCompressor(gzip.Name)}, {grpc.CallContentSubtype("json")},
+			{grpc.UseCompressor("identity")}, {grpc.UseCompressor(gzip.Name), grpc.CallContentSubtype("json")},
+		} {
+			in := &pb.SimpleRequest{Payload: payload(100_000)}
+			out, err := c.UnaryCall(ctx, in, opts...)
+			check(t, err)
+			if !proto.Equal(out.Payload, in.Payload) {
+				t.Errorf("%v: another payload came back", opts)
+			}
+			stream, err := c.FullDuplexCall(ctx, opts...)
+			check(t, err)
+			for _, size := range []int{0, 10_000, 1} {
+				check(t, stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(size)}))
+				out, err := stream.Recv()
+				check(t, err)
+				if len(out.Payload.GetBody()) != size {
+					t.Errorf("%v: %d bytes came back, want %d", opts, len(out.Payload.GetBody()), size)
+				}
+			}
+			check(t, stream.CloseSend())
+			if _, err := stream.Recv(); err != io.EOF {
+				t.Errorf("%v: at the end %v", opts, err)
+			}
+		}
+		for _, opt := range []grpc.CallOption{grpc.UseCompressor("none such"), grpc.CallContentSubtype("none")} {
+			_, err := c.UnaryCall(ctx, &pb.SimpleRequest{}, opt)
+			wantCode(t, err, codes.Internal)
+		}
+	})
+}
+
+// A small message that decompresses to a huge one is refused by its size.
+func TestCompressedBomb(t *testing.T) {
+	onBoth(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{Payload: payload(5 << 20)}, grpc.UseCompressor(gzip.Name))
+		wantCode(t, err, codes.ResourceExhausted)
+	})
+}
+
+// A call that waits for readiness waits for a server, as long as its context.
+func TestCarrierWaitsForReady(t *testing.T) {
+	p := openMemory(t, "mem://")
+	c := pb.NewTestServiceClient(dial(t, p, "test"))
+	short, cancel := context.WithTimeout(t.Context(), 50_000_000)
+	defer cancel()
+	_, err := c.UnaryCall(short, &pb.SimpleRequest{}, grpc.WaitForReady(true))
+	wantCode(t, err, codes.DeadlineExceeded)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{Payload: payload(10)}, grpc.WaitForReady(true))
+		ended <- err
+	}()
+	serve(t, p, "test", &service{unary: echo})
+	check(t, within(t, ended))
+}
+
+// token is a credential of one call.
+type token struct {
+	secure bool
+	err    error
+}
+
+func (k token) GetRequestMetadata(_ context.Context, uri ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + uri[0]}, k.err
+}
+
+func (k token) RequireTransportSecurity() bool { return k.secure }
+
+func TestPerRPCCredentials(t *testing.T) {
+	got := make(chan string, 1)
+	onBoth(t, &service{unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		md, _ := metadata.FromIncomingContext(ctx)
+		got <- strings.Join(md.Get("authorization"), ",")
+		return &pb.SimpleResponse{}, nil
+	}}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{}, grpc.PerRPCCredentials(token{}))
+		check(t, err)
+		if auth := within(t, got); !strings.HasPrefix(auth, "Bearer https://") || !strings.HasSuffix(auth, "/grpc.testing.TestService") {
+			t.Errorf("the handler sees %q", auth)
+		}
+		_, err = c.UnaryCall(ctx, &pb.SimpleRequest{}, grpc.PerRPCCredentials(token{secure: true}))
+		wantCode(t, err, codes.Unauthenticated)
+		_, err = c.UnaryCall(ctx, &pb.SimpleRequest{}, grpc.PerRPCCredentials(token{err: net.ErrClosed}))
+		wantCode(t, err, codes.Internal)
+	})
+}
