@@ -1,0 +1,182 @@
+// Command greeter is a gRPC server and its client, whose only tie is a URL.
+//
+//	greeter -url redis://127.0.0.1:6379 serve
+//	greeter -url redis://127.0.0.1:6379 hello Ada
+//	greeter -url redis://127.0.0.1:6379 chat Ada Grace
+//
+// Within one process, where the URL is of memory:
+//
+//	greeter -url mem:// both Ada
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"fairlead.dev/examples/greeter/greeterpb"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/redis"
+	"fairlead.dev/rpc"
+)
+
+// service is the name under which servers and clients find each other.
+const service = "greeter"
+
+func main() {
+	url := flag.String("url", "mem://", "the provider's URL")
+	name := flag.String("name", "greeter", "what the server calls itself")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *url, *name, flag.Args(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "greeter:", err)
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("usage: greeter [-url URL] [-name NAME] serve | hello NAME… | chat NAME… | both NAME…")
+
+func run(ctx context.Context, url, name string, args []string, out io.Writer) (err error) {
+	if len(args) == 0 {
+		return errUsage
+	}
+	p, err := providers.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close(context.WithoutCancel(ctx))) }()
+	switch names := args[1:]; args[0] {
+	case "serve":
+		return serve(ctx, p, name, out)
+	case "hello":
+		return hello(ctx, p, names, out)
+	case "chat":
+		return chat(ctx, p, names, out)
+	case "both":
+		return both(ctx, p, name, names, out)
+	default:
+		return errUsage
+	}
+}
+
+// greeter implements the service as it would over any gRPC.
+type greeter struct {
+	greeterpb.UnimplementedGreeterServer
+	name string
+}
+
+func (g greeter) SayHello(_ context.Context, in *greeterpb.SayHelloRequest) (*greeterpb.SayHelloResponse, error) {
+	return &greeterpb.SayHelloResponse{Text: "Hello, " + in.Name, Server: g.name}, nil
+}
+
+func (g greeter) Chat(stream greeterpb.Greeter_ChatServer) error {
+	for {
+		in, err := stream.Recv()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = stream.Send(&greeterpb.ChatResponse{Text: "Hello, " + in.Name})
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func newServer(ctx context.Context, p providers.Provider, name string) (*rpc.Server, error) {
+	srv, err := rpc.NewServer(ctx, p, service)
+	if err != nil {
+		return nil, err
+	}
+	greeterpb.RegisterGreeterServer(srv, greeter{name: name})
+	return srv, srv.Listen(ctx)
+}
+
+// serve serves until the program is asked to end, and then ends the calls
+// under way.
+func serve(ctx context.Context, p providers.Provider, name string, out io.Writer) error {
+	srv, err := newServer(ctx, p, name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "serving")
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(context.WithoutCancel(ctx)) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(srv.GracefulStop(last), <-served)
+}
+
+// hello greets each name with a call of its own.
+func hello(ctx context.Context, p providers.Provider, names []string, out io.Writer) error {
+	conn, err := rpc.Dial(ctx, p, service)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client := greeterpb.NewGreeterClient(conn)
+	for _, n := range names {
+		reply, err := client.SayHello(ctx, &greeterpb.SayHelloRequest{Name: n})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s (from %s)\n", reply.Text, reply.Server)
+	}
+	return nil
+}
+
+// chat greets all names in one call.
+func chat(ctx context.Context, p providers.Provider, names []string, out io.Writer) error {
+	conn, err := rpc.Dial(ctx, p, service)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stream, err := greeterpb.NewGreeterClient(conn).Chat(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := stream.Send(&greeterpb.ChatRequest{Name: n}); err != nil {
+			break // Recv says why
+		}
+		reply, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, reply.Text)
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	if _, err := stream.Recv(); err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+// both is a server and its client in one process.
+func both(ctx context.Context, p providers.Provider, name string, names []string, out io.Writer) error {
+	srv, err := newServer(ctx, p, name)
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ctx) }()
+	err = errors.Join(hello(ctx, p, names, out), chat(ctx, p, names, out), srv.GracefulStop(ctx))
+	return errors.Join(err, <-served)
+}
