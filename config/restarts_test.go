@@ -112,25 +112,48 @@ func (b *bookkeeper) try(t *testing.T, changes []config.Change) error {
 }
 
 // restarting kills and starts a server every second, until the function that
-// it returns is called, which returns how often.
+// it returns is called, or the test ends. The function returns how often.
 func restarting(t *testing.T, server *testbed.RedisServer) (stop func() int) {
-	ended, count := make(chan struct{}), make(chan int)
-	go func() {
-		n := 0
-		for tick := time.NewTicker(time.Second); ; n++ {
+	ended, count := make(chan struct{}), 0
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for ; ; count++ {
 			select {
 			case <-tick.C:
 			case <-ended:
-				tick.Stop()
-				count <- n
 				return
 			}
-			if err := errors.Join(server.Kill(t.Context()), server.Start(t.Context())); err != nil {
+			ctx := context.WithoutCancel(t.Context())
+			if err := errors.Join(server.Kill(ctx), server.Start(ctx)); err != nil {
 				t.Errorf("restarting the server: %v", err)
 			}
 		}
-	}()
-	return func() int { close(ended); return <-count }
+	})
+	stop = sync.OnceValue(func() int {
+		close(ended)
+		running.Wait()
+		return count
+	})
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// reading has four readers check all that they see, until the function that it
+// returns is called, or the test ends.
+func reading(t *testing.T, w *config.Watcher[ledger]) (stop func()) {
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() { readLedgers(t, w, done) })
+	}
+	stop = sync.OnceFunc(func() {
+		close(done)
+		readers.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // readLedgers checks all that a reader sees until it is done.
@@ -160,17 +183,16 @@ func TestUpdatesWhileRedisRestarts(t *testing.T) {
 	keeper := bookkeeper{source: openSource(t, p, config.Require(config.Snapshot, config.AtomicSet)), stored: map[string]string{}}
 	model := ledger{Cells: map[string]int{}}
 	w := watch[ledger](t, config.From(p, "app", config.Require(config.Snapshot)), config.Strict())
-	done := make(chan struct{})
-	var readers sync.WaitGroup
-	for range 4 {
-		readers.Go(func() { readLedgers(t, w, done) })
-	}
+	readersEnd := reading(t, w)
 	reach := func() {
 		eventually(t, fmt.Sprintf("version %d", model.Version), func() bool { return maps.Equal(w.Get().values(), model.values()) && w.Get().Sum == model.sum() },
 			func() any { return fmt.Sprintf("%+v, %+v", *w.Get(), w.Health()) })
 	}
 	stop, start, invalid := restarting(t, server), time.Now(), 0
 	for range updates {
+		if t.Failed() {
+			return
+		}
 		if rand.IntN(10) == 0 {
 			bad := model
 			bad.Cells = maps.Clone(model.Cells)
@@ -192,8 +214,7 @@ func TestUpdatesWhileRedisRestarts(t *testing.T) {
 	reach()
 	restarts := stop()
 	eventually(t, "health", func() bool { return w.Err() == nil }, func() any { return w.Err() })
-	close(done)
-	readers.Wait()
+	readersEnd()
 	h := w.Health()
 	t.Logf("%d updates (%d invalid) in %v, %d restarts, %d Sets tried again; %d applied, %d rejected",
 		updates, invalid, time.Since(start).Round(time.Millisecond), restarts, keeper.retries, h.Applied, h.Rejected)
