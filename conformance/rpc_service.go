@@ -117,6 +117,12 @@ func (t *T) serve(p providers.Provider, name string, s *service) *rpc.Server {
 	srv, err := rpc.NewServer(t.ctx, p, name)
 	t.Must(err)
 	pb.RegisterTestServiceServer(srv, s)
+	t.running(srv)
+	return srv
+}
+
+// running lets a server serve until the case has ended.
+func (t *T) running(srv *rpc.Server) {
 	t.Must(srv.Listen(t.ctx))
 	ended := started(func() error { return srv.Serve(t.ctx) })
 	t.Cleanup(func(ctx context.Context) error {
@@ -128,7 +134,6 @@ func (t *T) serve(p providers.Provider, name string, s *service) *rpc.Server {
 			return errors.New("a server did not stop")
 		}
 	})
-	return srv
 }
 
 // client returns a client of a name.
