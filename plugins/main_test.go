@@ -66,7 +66,8 @@ func binary(t testing.TB, name string) string {
 		if built.dir, built.err = os.MkdirTemp("", "fairlead-plugins-"); built.err != nil {
 			return
 		}
-		cmd := exec.Command("go", "build", "-o", built.dir, "fairlead.dev/plugins/fairlead-memory", "fairlead.dev/plugins/fairlead-redis")
+		cmd := exec.Command("go", "build", "-o", built.dir, "fairlead.dev/plugins/fairlead-memory", "fairlead.dev/plugins/fairlead-redis",
+			"fairlead.dev/plugins/fairlead-etcd", "fairlead.dev/plugins/fairlead-nats")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("%w\n%s", err, out)
 		}

@@ -8,7 +8,9 @@ import (
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/plugins"
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/nats"
 	_ "fairlead.dev/providers/redis"
 )
 
@@ -46,19 +48,44 @@ func inProcess(over plugins.Transport) func(*testing.T, string, string) conforma
 	}
 }
 
+// backend is a real server, or none for memory.
+type backend struct {
+	plugin string
+	start  func(t *testing.T) (url string, control conformance.Control)
+}
+
+var backends = []backend{
+	{"memory", func(*testing.T) (string, conformance.Control) { return "mem://conformance?dedupe-window=1s", nil }},
+	{"redis", func(t *testing.T) (string, conformance.Control) {
+		s := testbed.Redis(t)
+		return s.URL(), s
+	}},
+	{"etcd", func(t *testing.T) (string, conformance.Control) {
+		s := testbed.Etcd(t)
+		return s.URL(), s
+	}},
+	{"nats", func(t *testing.T) (string, conformance.Control) {
+		s := testbed.NATS(t, testbed.NATSSync("always"))
+		return s.URL() + "?monitor=" + s.MonitorURL(), s
+	}},
+}
+
 // TestConformance runs the suite over every transport: the same cases pass as
-// over none.
+// over none. The whole of it runs over frames, which is what programs get.
 func TestConformance(t *testing.T) {
-	for _, w := range ways {
-		t.Run("memory/"+w.name, func(t *testing.T) {
-			conformance.Test(t, w.open(t, "memory", "mem://conformance?dedupe-window=1s"), conformance.WithTransport(w.name))
-		})
-		t.Run("memory-directory/"+w.name, func(t *testing.T) {
-			conformance.Test(t, w.open(t, "memory", "mem://directory?rpc=directory"), conformance.WithTransport(w.name), conformance.WithFacets(providers.RPC))
-		})
-		t.Run("redis/"+w.name, func(t *testing.T) {
-			server := testbed.Redis(t)
-			conformance.Test(t, w.open(t, "redis", server.URL()), conformance.WithTransport(w.name), conformance.WithControl(server))
-		})
+	for _, b := range backends {
+		for _, w := range ways {
+			t.Run(b.plugin+"/"+w.name, func(t *testing.T) {
+				url, control := b.start(t)
+				opts := []conformance.Option{conformance.WithTransport(w.name)}
+				if control != nil && w.name == "process" {
+					opts = append(opts, conformance.WithControl(control))
+				}
+				if w.name != "process" {
+					opts = append(opts, conformance.WithProfile(conformance.Quick))
+				}
+				conformance.Test(t, w.open(t, b.plugin, url), opts...)
+			})
+		}
 	}
 }

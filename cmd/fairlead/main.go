@@ -29,7 +29,9 @@ import (
 
 	_ "fairlead.dev/plugins/auto"
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/nats"
 	_ "fairlead.dev/providers/redis"
 )
 

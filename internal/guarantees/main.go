@@ -3,7 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,7 +14,9 @@ import (
 	"fairlead.dev/conformance"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/nats"
 	_ "fairlead.dev/providers/redis"
 )
 
@@ -67,31 +71,64 @@ type column struct {
 	providers.Description
 }
 
-// describeAll opens every provider on a backend of its own.
-func describeAll(ctx context.Context) ([]column, error) {
+// describeAll opens every provider on backends of its own.
+func describeAll(ctx context.Context) (columns []column, err error) {
+	var servers servers
+	defer func() { err = errors.Join(err, servers.close()) }()
 	always, err := testbed.StartRedis(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer always.Close()
+	servers.started(always, err)
 	everysec, err := testbed.StartRedis(ctx, testbed.RedisConf("appendfsync everysec"))
-	if err != nil {
-		return nil, err
+	servers.started(everysec, err)
+	etcd, err := testbed.StartEtcd(ctx)
+	servers.started(etcd, err)
+	members, err := testbed.StartEtcdCluster(ctx, 3)
+	servers.started(members, err)
+	synced, err := testbed.StartNATS(ctx, testbed.NATSSync("always"))
+	servers.started(synced, err)
+	nats, err := testbed.StartNATS(ctx)
+	servers.started(nats, err)
+	if servers.err != nil {
+		return nil, servers.err
 	}
-	defer everysec.Close()
-	var columns []column
 	for _, c := range []struct{ title, url string }{
 		{"memory", "mem://name"},
 		{"redis, `appendfsync always`", always.URL()},
 		{"redis, `everysec`", everysec.URL()},
+		{"etcd, one member", etcd.URL()},
+		{"etcd, three", members.URL()},
+		{"nats, `sync_interval: always`", synced.URL() + "?monitor=" + synced.MonitorURL()},
+		{"nats, default", nats.URL()},
 	} {
 		d, err := describe(ctx, c.url)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", c.title, err)
 		}
 		columns = append(columns, column{c.title, d})
 	}
 	return columns, nil
+}
+
+// servers are those that run, and the first error of one that does not.
+type servers struct {
+	closers []func() error
+	err     error
+}
+
+func (s *servers) close() error {
+	var errs []error
+	for _, c := range s.closers {
+		errs = append(errs, c())
+	}
+	return errors.Join(errs...)
+}
+
+// started notes what came of starting a server.
+func (s *servers) started(server interface{ Close() error }, err error) {
+	if err != nil {
+		s.err = cmp.Or(s.err, err)
+		return
+	}
+	s.closers = append(s.closers, server.Close)
 }
 
 func describe(ctx context.Context, url string) (providers.Description, error) {
