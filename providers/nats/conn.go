@@ -55,7 +55,7 @@ func (p *provider) connect(ctx context.Context) error {
 		}()
 		return ended(ctx)
 	}
-	if err := p.calls.attach(p.nc); err != nil {
+	if err := errors.Join(p.calls.attach(p.nc), p.streams.attach()); err != nil {
 		p.nc.Close()
 		return mapErr(err, false)
 	}
@@ -125,6 +125,7 @@ func (p *provider) handlers() []natsgo.Option {
 	return []natsgo.Option{
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
 			p.calls.lost()
+			p.streams.lost()
 			if err != nil {
 				p.logger.Debug("nats: the connection broke", slog.Any("error", err))
 			}

@@ -1,5 +1,5 @@
-// Package nats offers the kv and pubsub facets on NATS 2.12 or newer with JetStream: on one
-// server, and on a cluster.
+// Package nats offers the kv, pubsub and rpc facets on NATS 2.12 or newer with
+// JetStream: on one server, and on a cluster. Without JetStream, rpc is left.
 //
 //	nats://127.0.0.1:4222                               one server
 //	nats://app:secret@n1,n2,n3?replicas=3               a cluster, a user
@@ -123,8 +123,27 @@
 // Compacted, and goes on with the oldest message of the topic as it then is.
 // Receive of a group that was deleted is NotFound.
 //
+// # RPC
+//
+// The provider is a carrier: the frames of a call go over core NATS. A server
+// listens on {prefix}.rpc.call.{service} in the queue group "servers", so that
+// the broker spreads calls over all servers (in a cluster, it prefers those that
+// are connected to the same node as the client). Each end of a call has an
+// address of its own below the inbox of its provider. Packets are numbered: one
+// that the broker dropped ends the call with Unavailable, and nothing is ever
+// delivered twice. Messages that are longer than the broker takes go in pieces,
+// up to 16 MiB.
+//
+// A call that nobody serves fails as soon as the broker says so, after four
+// offers in a fifth of a second: a server that has just begun to listen may not
+// be known to all nodes yet. Both ends beat every second; one that is silent for
+// four is taken for lost, and one whose process is gone is noticed with the next
+// packet, within about a second. A connection that breaks ends all calls on it
+// with Unavailable; listeners go on with the next connection.
+//
 // # Permissions
 //
-// A user needs to publish to $JS.API.>, $JS.ACK.>, {prefix}-kv-*.> and
-// {prefix}-ps-*.>, and to subscribe to _INBOX.>.
+// A user needs to publish to $JS.API.>, $JS.ACK.>, {prefix}-kv-*.>,
+// {prefix}-ps-*.>, {prefix}.rpc.> and _INBOX.>, and to subscribe to
+// {prefix}.rpc.> and _INBOX.>.
 package nats

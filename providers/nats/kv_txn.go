@@ -117,6 +117,10 @@ func (s *store) txnMessages(t driver.Txn, expected map[string]uint64) []*natsgo.
 // to the first message, which comes before all others are looked at, is of
 // interest only if it is a refusal: the last one then is refused as well.
 func (s *store) commit(ctx context.Context, msgs []*natsgo.Msg) (uint64, error) {
+	if len(msgs) == 1 {
+		ack, err := s.publish(ctx, msgs[0])
+		return ack.Seq, err
+	}
 	id := randomName()
 	answers := make(chan answer, 2)
 	var tokens []string

@@ -27,11 +27,12 @@ func init() {
 // provider is an open provider. It lives until Close.
 type provider struct {
 	*providers.Live
-	config config
-	logger *slog.Logger
-	nc     *natsgo.Conn
-	calls  *caller
-	prober prober
+	config  config
+	logger  *slog.Logger
+	nc      *natsgo.Conn
+	calls   *caller
+	streams *carrier
+	prober  prober
 
 	handles handles
 
@@ -49,6 +50,7 @@ func open(ctx context.Context, s providers.Settings) (providers.Provider, error)
 		return nil, err
 	}
 	p := &provider{config: c, logger: s.Logger, calls: newCaller(), kicks: make(chan struct{}, 1)}
+	p.streams = newCarrier(p)
 	p.life, p.end = context.WithCancel(context.Background())
 	if err := p.connect(ctx); err != nil {
 		p.end()
@@ -82,6 +84,7 @@ func (p *provider) Close(ctx context.Context) error {
 		return nil
 	}
 	p.handles.closeAll(ctx)
+	p.streams.each(func(s *stream) { _ = s.Close(ctx) })
 	p.flush(ctx)
 	p.end()
 	p.calls.fail(closedError("provider"), func(waiting) bool { return true })
@@ -119,6 +122,7 @@ func (p *provider) describe(st state) providers.Description {
 	if st.serves() {
 		d.Facets = append(d.Facets, p.kvFacet(st), p.pubsubFacet(st))
 	}
+	d.Facets = append(d.Facets, p.rpcFacet())
 	return d
 }
 

@@ -1,0 +1,205 @@
+package nats
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+const (
+	maxFrameBytes = 16 << 20
+	// beatEvery is how often each end of a stream says that it lives, if it
+	// says nothing else, and silence how long the other end waits for it.
+	beatEvery = time.Second
+	silence   = 4 * time.Second
+	// packetRoom is what a packet needs besides its body.
+	packetRoom = 512
+	// A call that no server takes is offered again a few times: a server that
+	// has just begun to listen may not be known everywhere yet.
+	offers     = 4
+	offerPause = 60 * time.Millisecond
+)
+
+// rpcFacet says what the rpc facet promises.
+func (p *provider) rpcFacet() providers.FacetDescription {
+	return providers.FacetDescription{
+		Facet: providers.RPC,
+		Claims: []providers.Claim{
+			providers.Shared, driver.ClaimFullDuplex, driver.ClaimFlowControl,
+			driver.ClaimFastNoResponder, driver.ClaimLoadBalance,
+		},
+		Limits: providers.Limits{MaxFrameBytes: maxFrameBytes},
+	}
+}
+
+// carrier is the streams of one provider. All of them share one subscription,
+// and each has an address below its subject.
+type carrier struct {
+	p      *provider
+	prefix string // of the addresses
+	sub    *natsgo.Subscription
+
+	mu      sync.Mutex
+	streams map[string]*stream // by the address's last token
+	clients map[string]*stream // those of servers, by the client's address
+	beating bool
+}
+
+func newCarrier(p *provider) *carrier {
+	return &carrier{p: p, streams: map[string]*stream{}, clients: map[string]*stream{}}
+}
+
+// attach is called once, before the first stream.
+func (c *carrier) attach() (err error) {
+	c.prefix = c.p.nc.NewInbox() + "."
+	if c.sub, err = c.p.nc.Subscribe(c.prefix+"*", c.receive); err != nil {
+		return err
+	}
+	return c.sub.SetPendingLimits(-1, -1) // credits bound what waits
+}
+
+func (p *provider) serviceSubject(service string) string {
+	return p.config.prefix + ".rpc.call." + dotless(service)
+}
+
+// cancelSubject is where a client cancels a call of which it does not know who
+// has it.
+func (p *provider) cancelSubject(service string) string {
+	return p.config.prefix + ".rpc.cancel." + dotless(service)
+}
+
+func (c *carrier) receive(m *natsgo.Msg) {
+	s := c.find(m.Subject[len(c.prefix):])
+	switch {
+	case len(m.Data) == 0 && m.Header.Get("Status") == "503":
+		if s != nil {
+			s.nobody()
+		}
+	case s != nil:
+		s.receive(m)
+	default:
+		c.reset(m)
+	}
+}
+
+// reset tells the sender that it speaks to nobody.
+func (c *carrier) reset(m *natsgo.Msg) {
+	if k, err := parsePacket(m.Data); err == nil && m.Reply != "" && k.kind != packetReset && k.kind != packetClose {
+		_ = c.p.nc.Publish(m.Reply, appendPacket(nil, packet{kind: packetReset})) // or the silence tells it
+	}
+}
+
+func (c *carrier) find(token string) *stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.streams[token]
+}
+
+// add registers a stream, and begins to beat with the first.
+func (c *carrier) add(s *stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.streams[s.token] = s
+	if s.client != "" {
+		c.clients[s.client] = s
+	}
+	if !c.beating {
+		c.beating = true
+		go c.beat()
+	}
+}
+
+func (c *carrier) remove(s *stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.streams, s.token)
+	delete(c.clients, s.client)
+}
+
+// of returns the stream of a server that has this client.
+func (c *carrier) of(client string) *stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clients[client]
+}
+
+// beat lets all streams look at the time, while there are any.
+func (c *carrier) beat() {
+	ticker := time.NewTicker(beatEvery / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.p.life.Done():
+			return
+		case now := <-ticker.C:
+			all := c.all()
+			if all == nil {
+				return
+			}
+			for _, s := range all {
+				s.beat(now)
+			}
+		}
+	}
+}
+
+// all returns the streams; none ends the beat.
+func (c *carrier) all() []*stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beating = len(c.streams) > 0
+	return slices.Collect(maps.Values(c.streams))
+}
+
+// each calls f for every stream.
+func (c *carrier) each(f func(*stream)) {
+	c.mu.Lock()
+	all := slices.Collect(maps.Values(c.streams))
+	c.mu.Unlock()
+	for _, s := range all {
+		f(s)
+	}
+}
+
+// lost ends the streams of a connection that broke: nobody knows what of them
+// was on its way.
+func (c *carrier) lost() {
+	err := providers.Errorf(providers.Unavailable, "the connection to the server broke under the call")
+	c.each(func(s *stream) { s.fail(err) })
+}
+
+// OpenStream implements the rpc driver's Carrier.
+func (p *provider) OpenStream(ctx context.Context, cfg driver.StreamConfig) (driver.Stream, error) {
+	if err := ready(ctx, p.life, "provider"); err != nil {
+		return nil, err
+	}
+	s := p.streams.newStream()
+	s.service = cfg.Service
+	body := appendFrames(appendCall(nil, cfg.Call), cfg.First)
+	rest := cfg.First
+	if len(body) <= p.packetBody() {
+		rest = nil
+	} else if body = appendCall(nil, cfg.Call); len(body) > p.packetBody() {
+		return nil, providers.Errorf(providers.TooLarge, "the metadata of the call has %d bytes, the server takes %d", len(body), p.packetBody())
+	}
+	s.sent, s.offer = 1, appendPacket(nil, packet{kind: packetOpen, body: body})
+	if rest != nil {
+		s.pending = [][]byte{appendFrames(nil, rest)}
+	}
+	p.streams.add(s)
+	if err := s.offerAgain(); err != nil {
+		p.streams.remove(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+// packetBody is the longest body of a packet.
+func (p *provider) packetBody() int { return int(p.nc.MaxPayload()) - packetRoom }

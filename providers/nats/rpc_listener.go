@@ -1,0 +1,172 @@
+package nats
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/rpc/driver"
+)
+
+// queueGroup is that of the servers of one service.
+const queueGroup = "servers"
+
+// listener is one server of a service.
+type listener struct {
+	p     *provider
+	calls *natsgo.Subscription
+	ends  *natsgo.Subscription
+
+	mu      sync.Mutex
+	closed  bool
+	backlog []driver.Incoming
+	arrived chan struct{} // closed at the next change, if somebody waits
+
+	life context.Context // ends with Close, or the provider's
+	end  context.CancelFunc
+}
+
+// Listen implements the rpc driver's Carrier.
+func (p *provider) Listen(ctx context.Context, cfg driver.ListenConfig) (driver.Listener, error) {
+	if err := ready(ctx, p.life, "provider"); err != nil {
+		return nil, err
+	}
+	l := &listener{p: p}
+	l.life, l.end = context.WithCancel(p.life)
+	if err := l.subscribe(ctx, cfg.Service); err != nil {
+		_ = l.Close(ctx)
+		return nil, err
+	}
+	p.handles.add(l)
+	return l, nil
+}
+
+// subscribe returns when the server knows of the subscriptions.
+func (l *listener) subscribe(ctx context.Context, service string) (err error) {
+	if l.calls, err = l.p.nc.QueueSubscribe(l.p.serviceSubject(service), queueGroup, l.receive); err != nil {
+		return mapErr(err, false)
+	}
+	if l.ends, err = l.p.nc.Subscribe(l.p.cancelSubject(service), l.cancel); err != nil {
+		return mapErr(err, false)
+	}
+	for _, s := range []*natsgo.Subscription{l.calls, l.ends} {
+		if err := s.SetPendingLimits(-1, -1); err != nil {
+			return mapErr(err, false)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.p.config.requestTimeout)
+	defer cancel()
+	return mapErr(l.p.nc.FlushWithContext(ctx), false)
+}
+
+// receive takes a call.
+func (l *listener) receive(m *natsgo.Msg) {
+	k, err := parsePacket(m.Data)
+	if err != nil || k.kind != packetOpen || m.Reply == "" {
+		return // not of this provider
+	}
+	call, first, err := parseOpen(k.body)
+	if err != nil {
+		return
+	}
+	s := l.p.streams.newStream()
+	s.client, s.peer, s.came, s.inbox = m.Reply, m.Reply, 1, first
+	l.p.streams.add(s)
+	if !l.queue(driver.Incoming{Call: call, Stream: s}) {
+		_ = s.Close(l.life)
+		return
+	}
+	if !slices.ContainsFunc(first, func(f driver.Frame) bool { return f.Kind == driver.FrameHalfClose }) {
+		s.greet() // the client has more to send, and needs the address
+	}
+}
+
+// greet tells the client the address of this end.
+func (s *stream) greet() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.sent == 0 {
+		_ = s.packet(packetBeat, nil) // or the next beat does
+	}
+}
+
+func (l *listener) queue(in driver.Incoming) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.backlog = append(l.backlog, in)
+	l.change()
+	return true
+}
+
+// change is called with the lock held.
+func (l *listener) change() {
+	if l.arrived != nil {
+		close(l.arrived)
+		l.arrived = nil
+	}
+}
+
+// cancel ends the stream of a client that has not heard of it yet.
+func (l *listener) cancel(m *natsgo.Msg) {
+	if s := l.p.streams.of(string(m.Data)); s != nil {
+		s.fail(closedByPeer())
+	}
+}
+
+// Accept implements the rpc driver's Listener.
+func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
+	for {
+		if err := ready(ctx, l.life, "listener"); err != nil {
+			return driver.Incoming{}, err
+		}
+		in, arrived := l.next()
+		if arrived == nil {
+			return in, nil
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+		case <-l.life.Done():
+		}
+	}
+}
+
+// next returns the oldest call, or a channel to wait on for one.
+func (l *listener) next() (driver.Incoming, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.backlog) == 0 {
+		if l.arrived == nil {
+			l.arrived = make(chan struct{})
+		}
+		return driver.Incoming{}, l.arrived
+	}
+	in := l.backlog[0]
+	l.backlog = slices.Delete(l.backlog, 0, 1)
+	return in, nil
+}
+
+// Close implements the rpc driver's Listener. Calls that are still on their way
+// here are closed when they come.
+func (l *listener) Close(ctx context.Context) error {
+	l.p.handles.remove(l)
+	l.end()
+	l.mu.Lock()
+	backlog := l.backlog
+	l.closed, l.backlog = true, nil
+	l.mu.Unlock()
+	for _, s := range []*natsgo.Subscription{l.calls, l.ends} {
+		if s != nil {
+			_ = s.Drain() // it may have ended with the connection
+		}
+	}
+	for _, in := range backlog {
+		_ = in.Stream.Close(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,332 @@
+package nats
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+// stream is one end of a call.
+type stream struct {
+	c       *carrier
+	token   string // its address's last
+	service string // of a client's end
+	client  string // of a server's end: the client's address
+
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next change, if somebody waits
+
+	// What is sent.
+	peer    string // address of the other end; empty: not known yet
+	sent    uint64 // packets
+	last    time.Time
+	offer   []byte   // the packet that opens the call
+	offered int      // how often
+	pending [][]byte // frames that wait for the peer's address
+	closed  bool     // by this end
+	since   time.Time
+
+	// What is received.
+	came  uint64 // packets
+	heard time.Time
+	piece []byte
+	inbox []driver.Frame
+	err   error // why nothing more comes, behind the inbox
+}
+
+func (c *carrier) newStream() *stream {
+	now := time.Now()
+	return &stream{c: c, token: randomName(), last: now, heard: now}
+}
+
+func (s *stream) address() string { return s.c.prefix + s.token }
+
+func closedByPeer() error {
+	return providers.Errorf(providers.Closed, "the other end of the call closed it")
+}
+
+// offerAgain offers the call to the servers of its service.
+func (s *stream) offerAgain() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.err != nil {
+		return nil
+	}
+	s.offered++
+	m := &natsgo.Msg{Subject: s.c.p.serviceSubject(s.service), Reply: s.address(), Data: s.offer}
+	return mapErr(s.c.p.nc.PublishMsg(m), false)
+}
+
+// nobody is told that nobody was there for a packet.
+func (s *stream) nobody() {
+	s.mu.Lock()
+	again := s.peer == "" && s.offered > 0 && s.offered < offers
+	s.mu.Unlock()
+	if again {
+		time.AfterFunc(offerPause, func() {
+			if err := s.offerAgain(); err != nil {
+				s.fail(err)
+			}
+		})
+		return
+	}
+	if s.offered > 0 && s.peerless() {
+		s.fail(providers.Errorf(providers.Unavailable, "no server listens for the service %q", s.service))
+		return
+	}
+	s.fail(providers.Errorf(providers.Unavailable, "the other end of the call is gone"))
+}
+
+func (s *stream) peerless() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peer == ""
+}
+
+// fail ends the stream. What came before is still to be read.
+func (s *stream) fail(err error) {
+	s.mu.Lock()
+	s.end(err)
+	s.mu.Unlock()
+	s.c.remove(s)
+}
+
+// end is called with the lock held.
+func (s *stream) end(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+	s.change()
+}
+
+func (s *stream) change() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// receive takes a packet.
+func (s *stream) receive(m *natsgo.Msg) {
+	k, err := parsePacket(m.Data)
+	if err == nil && k.kind == packetReset {
+		s.fail(providers.Errorf(providers.Unavailable, "the other end of the call is gone"))
+		return
+	}
+	s.mu.Lock()
+	over := s.take(m.Reply, k, err)
+	s.mu.Unlock()
+	if over {
+		s.c.remove(s)
+	}
+}
+
+// take is called with the lock held, and reports whether the stream is at its
+// end.
+func (s *stream) take(from string, k packet, err error) (over bool) {
+	switch {
+	case err != nil:
+		s.end(providers.Errorf(providers.Internal, "the other end of the call sent %w", err))
+		return true
+	case k.number != s.came:
+		s.end(providers.Errorf(providers.Unavailable, "a packet of the call was lost on its way"))
+		return true
+	}
+	s.came++
+	s.heard = time.Now()
+	if s.peer == "" && from != "" {
+		s.peer = strings.Clone(from)
+		s.flush()
+		if s.closed {
+			return true
+		}
+	}
+	switch k.kind {
+	case packetClose:
+		s.end(closedByPeer())
+		return true
+	case packetPiece, packetFrames:
+		return s.frames(k)
+	}
+	return false
+}
+
+func (s *stream) frames(k packet) (over bool) {
+	body := k.body
+	if len(s.piece) > 0 || k.kind == packetPiece {
+		if len(s.piece)+len(body) > 2*maxFrameBytes+driver.Window {
+			s.end(providers.Errorf(providers.Internal, "the other end of the call sent more than may be under way"))
+			return true
+		}
+		s.piece = append(s.piece, body...)
+		if k.kind == packetPiece {
+			return false
+		}
+		body, s.piece = s.piece, nil
+	}
+	frames, err := parseFrames(body)
+	if err != nil {
+		s.end(providers.Errorf(providers.Internal, "the other end of the call sent %w", err))
+		return true
+	}
+	if !s.closed {
+		s.inbox = append(s.inbox, frames...)
+		s.change()
+	}
+	return false
+}
+
+// flush sends what waited for the peer's address. The lock is held.
+func (s *stream) flush() {
+	for _, blob := range s.pending {
+		if err := s.write(blob); err != nil {
+			s.end(err)
+		}
+	}
+	s.pending = nil
+	if s.closed {
+		s.packet(packetClose, nil)
+	}
+}
+
+// write sends frames, in pieces if need be. The lock is held.
+func (s *stream) write(blob []byte) error {
+	limit := s.c.p.packetBody()
+	for len(blob) > limit {
+		if err := s.packet(packetPiece, blob[:limit]); err != nil {
+			return err
+		}
+		blob = blob[limit:]
+	}
+	return s.packet(packetFrames, blob)
+}
+
+// packet sends one to the peer. The lock is held.
+func (s *stream) packet(kind packetKind, body []byte) error {
+	b := appendPacket(make([]byte, 0, len(body)+16), packet{number: s.sent, kind: kind, body: body})
+	err := s.c.p.nc.PublishMsg(&natsgo.Msg{Subject: s.peer, Reply: s.address(), Data: b})
+	if err != nil {
+		return mapErr(err, false)
+	}
+	s.sent++
+	s.last = time.Now()
+	return nil
+}
+
+// Send implements the rpc driver's Stream.
+func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
+	if err := ended(ctx); err != nil {
+		return err
+	}
+	blob := appendFrames(nil, frames)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return closedError("stream")
+	case s.err != nil:
+		return s.err
+	case s.peer == "":
+		s.pending = append(s.pending, blob)
+		return nil
+	}
+	err := s.write(blob)
+	if err != nil {
+		s.end(err) // the numbers of the packets would have a gap
+	}
+	return err
+}
+
+// Recv implements the rpc driver's Stream.
+func (s *stream) Recv(ctx context.Context) ([]driver.Frame, error) {
+	for {
+		frames, changed, err := s.look()
+		if frames != nil || err != nil {
+			return frames, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, mapErr(ctx.Err(), false)
+		}
+	}
+}
+
+func (s *stream) look() ([]driver.Frame, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, nil, closedError("stream")
+	case len(s.inbox) > 0:
+		frames := s.inbox
+		s.inbox = nil
+		return frames, nil, nil
+	case s.err != nil:
+		return nil, nil, s.err
+	}
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return nil, s.changed, nil
+}
+
+// Close implements the rpc driver's Stream.
+func (s *stream) Close(context.Context) error {
+	s.mu.Lock()
+	lingers := s.shut()
+	s.mu.Unlock()
+	if !lingers {
+		s.c.remove(s)
+	}
+	return nil
+}
+
+// shut closes this end, with the lock held. It reports whether the stream has to
+// wait for the peer's address, to send what is pending.
+func (s *stream) shut() (lingers bool) {
+	if s.closed {
+		return s.peer == "" && s.err == nil && len(s.pending) > 0
+	}
+	s.closed, s.since, s.inbox = true, time.Now(), nil
+	s.change()
+	switch {
+	case s.err != nil:
+		return false
+	case s.peer != "":
+		_ = s.packet(packetClose, nil) // or the silence tells the other end
+		return false
+	case len(s.pending) > 0:
+		return true
+	}
+	_ = s.c.p.nc.PublishMsg(&natsgo.Msg{Subject: s.c.p.cancelSubject(s.service), Data: []byte(s.address())})
+	return false
+}
+
+// beat is called a few times a second.
+func (s *stream) beat(now time.Time) {
+	s.mu.Lock()
+	over := false
+	switch {
+	case s.closed:
+		over = now.Sub(s.since) > silence
+	case now.Sub(s.heard) > silence:
+		s.end(providers.Errorf(providers.Unavailable, "the other end of the call has not been heard of for %v", silence))
+		over = true
+	case s.peer != "" && now.Sub(s.last) >= beatEvery:
+		if err := s.packet(packetBeat, nil); err != nil {
+			s.end(err)
+			over = true
+		}
+	}
+	s.mu.Unlock()
+	if over {
+		s.c.remove(s)
+	}
+}
