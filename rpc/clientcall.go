@@ -1,9 +1,7 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -101,38 +98,12 @@ func (c *clientCall) open(first ...driver.Frame) (*clientStream, error) {
 	return s, nil
 }
 
-// openPause is how long a call that waits for a server waits before it looks
-// for one again.
-const openPause = 20 * time.Millisecond
-
-// openStream opens the stream; a call that waits for readiness tries until
-// there is somebody to take it.
 func (c *clientCall) openStream(first []driver.Frame) (driver.Stream, error) {
-	for {
-		c.config.First = first
-		if c.options.waitForReady {
-			c.config.First = cloned(first) // the driver keeps what it gets
-			c.config.Call.Metadata = slices.Clone(c.config.Call.Metadata)
-		}
-		stream, err := c.conn.carrier.OpenStream(c.ctx, c.config)
-		if !c.options.waitForReady || providers.CodeOf(err) != providers.Unavailable {
-			return stream, err
-		}
-		if pause(c.ctx, openPause); c.ctx.Err() != nil {
-			return nil, err
-		}
-		if deadline, ok := c.ctx.Deadline(); ok {
-			c.config.Call.Timeout = max(1, time.Until(deadline))
-		}
+	c.config.First = first
+	if c.options.waitForReady {
+		return openPatiently(c.ctx, c.conn.carrier, c.config)
 	}
-}
-
-func cloned(frames []driver.Frame) []driver.Frame {
-	frames = slices.Clone(frames)
-	for i := range frames {
-		frames[i].Payload = bytes.Clone(frames[i].Payload)
-	}
-	return frames
+	return c.conn.carrier.OpenStream(c.ctx, c.config)
 }
 
 // abandon gives up a call that was not opened, and returns err.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -18,7 +20,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
+	"fairlead.dev/rpc/driver"
 )
 
 type greeting struct{ Name, Text string }
@@ -198,4 +202,65 @@ func TestPerRPCCredentials(t *testing.T) {
 		_, err = c.UnaryCall(ctx, &pb.SimpleRequest{}, grpc.PerRPCCredentials(token{err: net.ErrClosed}))
 		wantCode(t, err, codes.Internal)
 	})
+}
+
+// tellsLate is a carrier that does not know at once that nobody listens.
+type tellsLate struct {
+	driver.Provider
+	opened atomic.Int64
+}
+
+func (l *tellsLate) OpenStream(ctx context.Context, c driver.StreamConfig) (driver.Stream, error) {
+	l.opened.Add(1)
+	s, err := l.Provider.OpenStream(ctx, c)
+	if errors.Is(err, providers.Unavailable) {
+		return nobodyThere{}, nil
+	}
+	return s, err
+}
+
+type nobodyThere struct{}
+
+func (nobodyThere) Send(context.Context, []driver.Frame) error { return nil }
+
+func (nobodyThere) Recv(context.Context) ([]driver.Frame, error) {
+	return nil, providers.Errorf(providers.NotFound, "nobody listens")
+}
+
+func (nobodyThere) Close(context.Context) error { return nil }
+
+// A stream that was sent to nobody is sent again to the server that came,
+// whole and in order.
+func TestWaitForReadyResends(t *testing.T) {
+	p := &tellsLate{Provider: openMemory(t, "mem://").(driver.Provider)}
+	c := pb.NewTestServiceClient(dial(t, p, "test"))
+	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+	wantCode(t, err, codes.Unavailable)
+	stream, err := c.FullDuplexCall(t.Context(), grpc.WaitForReady(true))
+	check(t, err)
+	received := make(chan int, 100)
+	go func() {
+		defer close(received)
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			received <- len(m.Payload.GetBody())
+		}
+	}()
+	for i := range 50 {
+		check(t, stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(i)}))
+	}
+	check(t, stream.CloseSend())
+	eventually(t, "the call was tried several times", func() bool { return p.opened.Load() > 4 })
+	serve(t, p, "test", &service{duplex: bounce})
+	for i := range 50 {
+		if n := within(t, received); n != i {
+			t.Fatalf("message %d has %d bytes", i, n)
+		}
+	}
+	if n, more := <-received; more {
+		t.Errorf("another message came, of %d bytes", n)
+	}
 }

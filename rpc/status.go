@@ -40,9 +40,9 @@ func fromStatus(s driver.Status) error {
 }
 
 var statusCodes = map[providers.Code]codes.Code{
-	providers.NotFound:         codes.NotFound,
 	providers.Unavailable:      codes.Unavailable,
 	providers.Closed:           codes.Unavailable,
+	providers.NotFound:         codes.Unavailable, // there is no server
 	providers.Unsupported:      codes.FailedPrecondition,
 	providers.Invalid:          codes.InvalidArgument,
 	providers.TooLarge:         codes.ResourceExhausted,

@@ -76,7 +76,8 @@
 //   - any: Unavailable, PermissionDenied, Canceled, DeadlineExceeded, Closed,
 //     Internal
 //   - OpenStream: Unavailable if nobody listens under the name. A driver whose
-//     backend tells only later fails the first Recv with it
+//     backend tells only later fails the first Recv with NotFound, which says
+//     that no server has seen the call; the portable layer may open it again
 //   - Send and OpenStream: TooLarge where the backend refuses what the
 //     published limits allow
 //   - Send and Recv: Closed after either end was closed; Recv first returns
