@@ -92,7 +92,7 @@ func (sentHandler) HandleConn(context.Context, stats.ConnStats)                 
 func (p *provider) do(ctx context.Context, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, p.config.requestTimeout)
 	defer cancel()
-	return p.ended(ctx, mapErr(f(bounded), false))
+	return p.ended(ctx, bounded, mapErr(f(bounded), false))
 }
 
 // change makes a call that writes, and bounds it: without an answer its outcome
@@ -102,12 +102,13 @@ func (p *provider) change(ctx context.Context, f func(context.Context) error) er
 	defer cancel()
 	var sent atomic.Bool
 	err := f(context.WithValue(bounded, sentKey{}, &sent))
-	return p.ended(ctx, mapErr(err, sent.Load()))
+	return p.ended(ctx, bounded, mapErr(err, sent.Load()))
 }
 
 // ended says what an error means that came because somebody gave up: the
-// caller, or the provider itself.
-func (p *provider) ended(ctx context.Context, err error) error {
+// caller, whose context is ctx, or the provider itself. The server knows the
+// deadline, and may be the first to say that it has passed.
+func (p *provider) ended(ctx, bounded context.Context, err error) error {
 	code := providers.CodeOf(err)
 	switch {
 	case code != providers.Canceled && code != providers.DeadlineExceeded && code != providers.Unavailable:
@@ -118,9 +119,12 @@ func (p *provider) ended(ctx context.Context, err error) error {
 		return errClosed
 	case code == providers.Unavailable:
 		return err
-	default:
-		return providers.Errorf(providers.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
 	}
+	limit, _ := bounded.Deadline()
+	if own, ok := ctx.Deadline(); ok && !limit.Before(own) {
+		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
+	}
+	return providers.Errorf(providers.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
 }
 
 // txn carries out a transaction.

@@ -24,6 +24,14 @@ func txnOp(r *pb.TxnRequest) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: r}}
 }
 
+// exists holds if the key does.
+func exists(key []byte) *pb.Compare {
+	return &pb.Compare{
+		Key: key, Target: pb.Compare_CREATE, Result: pb.Compare_GREATER,
+		TargetUnion: &pb.Compare_CreateRevision{CreateRevision: 0},
+	}
+}
+
 // isAt holds if the key was last written at a revision, or for 0, if it does
 // not exist.
 func isAt(key []byte, revision int64) *pb.Compare {

@@ -70,17 +70,10 @@ func TestClusterIsAQuorum(t *testing.T) {
 	if m := missing(t, p, providers.DurableQuorum); m != "" {
 		t.Error(m)
 	}
-	before, err := p.Describe(t.Context())
-	must(t, err)
 	must(t, cluster.Nodes[1].Restart(t.Context()))
 	must(t, cluster.WaitOK(t.Context()))
 	s := openStore(t, p, "s")
 	eventually(t, "puts, while members come and go", func() bool { return put(t, s, "k", "v") == nil })
-	after, err := p.Describe(t.Context())
-	must(t, err)
-	if m := missing(t, p, providers.DurableQuorum); m != "" && before.Generation == after.Generation {
-		t.Error(m)
-	}
 	eventually(t, "the claim after the restart", func() bool { return missing(t, p, providers.DurableQuorum) == "" })
 }
 

@@ -39,6 +39,9 @@ type provider struct {
 	prober *prober
 	unused chan int64 // leases that no key has
 
+	senders senders
+	subs    subscriptions
+
 	life  context.Context // ends with Close
 	end   context.CancelFunc
 	tasks sync.WaitGroup
@@ -94,10 +97,11 @@ func (p *provider) disconnect() error {
 }
 
 // Close implements [providers.Provider].
-func (p *provider) Close(context.Context) error {
+func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
+	p.subs.closeAll(ctx)
 	err := p.disconnect()
 	p.tasks.Wait()
 	return err
@@ -120,6 +124,6 @@ func (p *provider) describe(st state) providers.Description {
 		Version:  st.version,
 		Endpoint: p.endpoint(),
 		Notes:    st.notes(p.config),
-		Facets:   []providers.FacetDescription{p.kvFacet(st)},
+		Facets:   []providers.FacetDescription{p.kvFacet(st), p.pubsubFacet(st)},
 	}
 }

@@ -1,0 +1,303 @@
+package etcd
+
+import (
+	"context"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// maxParked bounds the messages of a group that wait for another one with their
+// ordering key.
+const maxParked = 1000
+
+// receiveAtOnce bounds the messages that one call reads: each may have a
+// megabyte.
+const receiveAtOnce = 64
+
+// subscription is a consumer of a group, or a broadcast. One call at a time
+// changes the state.
+type subscription struct {
+	p     *provider
+	keys  topicKeys
+	group []byte        // nil for a broadcast
+	turn  chan struct{} // holds a token while somebody changes the state
+	c     consumer
+	state groupState       // of a broadcast; of a group, where to look for messages
+	known *mvccpb.KeyValue // what the group was when it was last changed; may be out of date
+	life  context.Context
+	end   context.CancelFunc
+}
+
+var errSubscriptionClosed = providers.Errorf(providers.Closed, "the subscription is closed")
+
+// inTurn runs f while no other call of this handle does.
+func (s *subscription) inTurn(ctx context.Context, f func() error) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+		return f()
+	case <-ctx.Done():
+		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	}
+}
+
+// Receive implements the pubsub driver's Subscription.
+func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
+	joined, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	for {
+		var out []driver.Delivery
+		var idle idleness
+		err := s.inTurn(joined, func() (err error) {
+			out, idle, err = s.take(joined, min(limit, receiveAtOnce))
+			return err
+		})
+		if err == nil && len(out) == 0 {
+			err = s.await(joined, idle)
+		}
+		switch {
+		case len(out) > 0:
+			return out, nil
+		case s.life.Err() != nil:
+			return nil, errSubscriptionClosed
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// view is what etcd has, at one moment.
+type view struct {
+	revision int64
+	newest   uint64
+	topic    bool // exists
+	group    *mvccpb.KeyValue
+	messages []*mvccpb.KeyValue // from the place that was asked for
+}
+
+// look reads the group and messages from a number on.
+func (s *subscription) look(ctx context.Context, from uint64, limit int) (v view, err error) {
+	r := &pb.TxnRequest{Success: []*pb.RequestOp{
+		rangeOp(&pb.RangeRequest{Key: s.keys.sequence}),
+		rangeOp(&pb.RangeRequest{Key: s.keys.message(from), RangeEnd: prefixEnd(s.keys.messages), Limit: int64(limit)}),
+	}}
+	if s.group != nil {
+		r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: s.group}))
+	}
+	resp, err := s.p.readTxn(ctx, r)
+	if err != nil {
+		return view{}, err
+	}
+	v.revision = resp.Header.Revision
+	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
+		v.topic = true
+		v.newest, _ = parseNumber(string(kv.Value))
+	}
+	v.messages = resp.Responses[1].GetResponseRange().GetKvs()
+	if s.group != nil {
+		for _, kv := range resp.Responses[2].GetResponseRange().GetKvs() {
+			v.group = kv
+		}
+	}
+	return v, nil
+}
+
+// current is the state of the group, in a view that begins at its place.
+func (s *subscription) current(ctx context.Context, limit int) (v view, st groupState, err error) {
+	for {
+		if v, err = s.look(ctx, s.state.Next, limit); err != nil {
+			return v, st, err
+		}
+		switch {
+		case !v.topic:
+			return v, st, s.again(ctx)
+		case s.group == nil:
+			return v, s.state, nil
+		case v.group == nil:
+			return v, st, providers.Errorf(providers.NotFound, "the group was deleted; subscribe again")
+		}
+		if st, err = decodeState(v.group.Value); err != nil || st.Next == s.state.Next {
+			return v, st, err
+		}
+		s.state.Next = st.Next
+	}
+}
+
+// again makes a topic anew that was deleted or lost, with the group, and
+// reports the gap.
+func (s *subscription) again(ctx context.Context) error {
+	if err := s.p.createTopic(ctx, s.keys); err != nil {
+		return err
+	}
+	s.state = groupState{Next: 1}
+	if s.group != nil {
+		if err := s.join(ctx, driver.SubscriptionConfig{Start: driver.StartEarliest}); err != nil {
+			return err
+		}
+	}
+	return providers.Errorf(providers.Compacted, "the topic was deleted or lost, with what it held")
+}
+
+// take hands out messages: first those that come again, then new ones. If there
+// are none, it says how long there will be none.
+func (s *subscription) take(ctx context.Context, limit int) ([]driver.Delivery, idleness, error) {
+	for {
+		v, st, err := s.current(ctx, limit)
+		if err != nil {
+			return nil, idleness{}, err
+		}
+		h := handout{s: s, now: time.Now(), limit: limit}
+		if err := h.run(ctx, v, &st); err != nil {
+			return nil, idleness{}, err
+		}
+		if !h.changed {
+			return nil, idleness{v.revision, st.nextDue(&s.c)}, nil
+		}
+		done, err := s.save(ctx, v, st)
+		if err != nil {
+			return nil, idleness{}, asUnavailable(err, "taking messages")
+		}
+		if !done {
+			continue
+		}
+		for _, lease := range h.leases {
+			s.c.held[lease] = true
+		}
+		if h.gap != nil {
+			return nil, idleness{}, h.gap
+		}
+		if len(h.out) > 0 {
+			return h.out, idleness{}, nil
+		}
+	}
+}
+
+// save stores the state that was made of a view, and is false if somebody else
+// has changed the group since.
+func (s *subscription) save(ctx context.Context, v view, st groupState) (bool, error) {
+	if s.group == nil {
+		s.state = st
+		return true, nil
+	}
+	value := st.encode()
+	resp, err := s.p.txn(ctx, &pb.TxnRequest{
+		Compare: []*pb.Compare{isAt(s.group, v.group.ModRevision)},
+		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.group, Value: value})},
+		Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: s.group})},
+	})
+	s.known = nil
+	switch {
+	case err != nil:
+		return false, err
+	case resp.Succeeded:
+		s.known = &mvccpb.KeyValue{Key: s.group, Value: value, ModRevision: resp.Header.Revision}
+		s.state.Next = st.Next
+		return true, nil
+	}
+	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
+		s.known = kv
+	}
+	return false, nil
+}
+
+// change changes the state of the group, until nobody comes in between.
+func (s *subscription) change(ctx context.Context, f func(st *groupState)) error {
+	return s.inTurn(ctx, func() error {
+		for {
+			v, st, err := s.latest(ctx)
+			if err != nil {
+				return err
+			}
+			f(&st)
+			if done, err := s.save(ctx, v, st); err != nil || done {
+				return err
+			}
+		}
+	})
+}
+
+// latest is the state as far as it is known: if it is out of date, it cannot be
+// saved.
+func (s *subscription) latest(ctx context.Context) (v view, st groupState, err error) {
+	if s.group == nil {
+		return v, s.state, nil
+	}
+	if s.known == nil {
+		r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.group})
+		if err != nil {
+			return v, st, err
+		}
+		if len(r.Kvs) == 0 {
+			return v, st, providers.Errorf(providers.Conflict, "the group was deleted")
+		}
+		s.known = r.Kvs[0]
+	}
+	v.group = s.known
+	st, err = decodeState(v.group.Value)
+	return v, st, err
+}
+
+// Settle implements the pubsub driver's Subscription.
+func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []error {
+	errs := make([]error, len(all))
+	var err error
+	if s.life.Err() != nil {
+		err = errSubscriptionClosed
+	} else {
+		err = s.change(ctx, func(st *groupState) {
+			now := time.Now()
+			for i := range all {
+				errs[i] = st.settle(&s.c, all[i], now)
+			}
+		})
+	}
+	if err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	s.forget(all, errs)
+	return errs
+}
+
+// forget lets go of the leases that were settled.
+func (s *subscription) forget(all []driver.Settlement, errs []error) {
+	_ = s.inTurn(context.Background(), func() error {
+		for i, st := range all {
+			if lease, err := parseToken(st.Token); err == nil && (st.Kind != driver.Extend || errs[i] != nil) {
+				delete(s.c.held, lease)
+			}
+		}
+		return nil
+	})
+}
+
+// Close implements the pubsub driver's Subscription.
+func (s *subscription) Close(ctx context.Context) error {
+	if s.life.Err() != nil {
+		return nil
+	}
+	s.end()
+	s.p.subs.remove(s)
+	if s.group == nil {
+		return nil
+	}
+	// If this fails, the messages come when their leases end.
+	_ = s.change(ctx, func(st *groupState) { st.giveBack(&s.c, time.Now()) })
+	return nil
+}
+
+// idleness is a time without messages: until something happens behind a revision,
+// or until the next message comes again.
+type idleness struct {
+	revision int64
+	due      time.Time // zero for never
+}

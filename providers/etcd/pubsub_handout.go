@@ -1,0 +1,125 @@
+package etcd
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// handout is one attempt to hand out messages.
+type handout struct {
+	s       *subscription
+	now     time.Time
+	limit   int
+	out     []driver.Delivery
+	leases  []uint64
+	changed bool
+	gap     error
+}
+
+func (h *handout) run(ctx context.Context, v view, st *groupState) error {
+	due := st.due(&h.s.c, h.now, h.limit)
+	found, err := h.s.bodies(ctx, *st, due)
+	if err != nil {
+		return err
+	}
+	for n := len(due) - 1; n >= 0; n-- { // those that are lost go, from behind
+		if found[n] == nil {
+			h.lose(st.Pending[due[n]].Number, st.Pending[due[n]].Number)
+			st.finish(due[n], h.now)
+		}
+	}
+	if h.gap != nil {
+		return nil
+	}
+	for n, i := range due {
+		if err := h.hand(st, i, found[n]); err != nil {
+			return err
+		}
+	}
+	return h.admit(v, st)
+}
+
+// lose notes that messages are gone that the group should have had.
+func (h *handout) lose(first, last uint64) {
+	h.changed = true
+	h.gap = providers.Errorf(providers.Compacted, "the messages %d to %d are gone", first, last)
+}
+
+// admit hands out new messages.
+func (h *handout) admit(v view, st *groupState) error {
+	for _, kv := range v.messages {
+		number := h.s.keys.number(kv.Key)
+		if len(h.out) == h.limit || st.parked() >= maxParked {
+			return nil
+		}
+		if number != st.Next {
+			if len(h.out) > 0 {
+				return nil // the gap is reported by the next call
+			}
+			h.lose(st.Next, number-1)
+			st.Next = number
+			return nil
+		}
+		d, err := decodeMessage(kv.Value)
+		if err != nil {
+			return err
+		}
+		h.changed = true
+		if i, ok := st.admit(number, d.Key); ok {
+			if err := h.hand(st, i, kv); err != nil {
+				return err
+			}
+		}
+	}
+	if newest := v.newest; len(v.messages) == 0 && newest+1 != st.Next && len(h.out) == 0 {
+		h.lose(min(st.Next, newest+1), max(st.Next, newest))
+		st.Next = newest + 1
+	}
+	return nil
+}
+
+// hand hands out a pending message.
+func (h *handout) hand(st *groupState, i int, kv *mvccpb.KeyValue) error {
+	d, err := decodeMessage(kv.Value)
+	if err != nil {
+		return err
+	}
+	p := st.hand(i, &h.s.c, h.now)
+	d.Position = strconv.FormatUint(p.Number, 10)
+	if d.ID == "" {
+		d.ID = d.Position
+	}
+	d.Token, d.Attempt = h.s.c.token(p.Lease), p.Attempt
+	h.out, h.leases, h.changed = append(h.out, d), append(h.leases, p.Lease), true
+	return nil
+}
+
+// bodies reads pending messages; nil for those that are gone.
+func (s *subscription) bodies(ctx context.Context, st groupState, indexes []int) ([]*mvccpb.KeyValue, error) {
+	if len(indexes) == 0 {
+		return nil, nil
+	}
+	r := &pb.TxnRequest{}
+	for _, i := range indexes {
+		r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: s.keys.message(st.Pending[i].Number)}))
+	}
+	resp, err := s.p.readTxn(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*mvccpb.KeyValue, len(indexes))
+	for n := range indexes {
+		for _, kv := range resp.Responses[n].GetResponseRange().GetKvs() {
+			found[n] = kv
+		}
+	}
+	return found, nil
+}

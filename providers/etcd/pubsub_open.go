@@ -1,0 +1,130 @@
+package etcd
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// subscriptions are the open handles of a provider, which give back what they
+// hold when it closes.
+type subscriptions struct {
+	mu   sync.Mutex
+	open map[*subscription]struct{}
+}
+
+func (s *subscriptions) add(sub *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[*subscription]struct{}{}
+	}
+	s.open[sub] = struct{}{}
+}
+
+func (s *subscriptions) remove(sub *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, sub)
+}
+
+func (s *subscriptions) closeAll(ctx context.Context) {
+	s.mu.Lock()
+	open := s.open
+	s.open = nil
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for sub := range open {
+		wg.Go(func() { _ = sub.Close(ctx) }) // what is not given back comes when its leases end
+	}
+	wg.Wait()
+}
+
+// OpenSubscription implements the pubsub driver's Provider.
+func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
+	s := &subscription{
+		p: p, keys: p.topicKeys(c.Topic), turn: make(chan struct{}, 1),
+		c: consumer{name: rand.Text(), lease: c.AckDeadline, skew: p.config.clockSkew, held: map[uint64]bool{}},
+	}
+	if c.Group != "" {
+		s.group = s.keys.group(c.Group)
+	}
+	if err := p.createTopic(ctx, s.keys); err != nil {
+		return nil, err
+	}
+	if err := s.join(ctx, c); err != nil {
+		return nil, err
+	}
+	s.life, s.end = context.WithCancel(p.life)
+	p.subs.add(s)
+	return s, nil
+}
+
+// join makes the group, unless it exists, or begins the broadcast.
+func (s *subscription) join(ctx context.Context, c driver.SubscriptionConfig) error {
+	for {
+		next, guard, err := s.begin(ctx, c)
+		if err != nil {
+			return err
+		}
+		st := groupState{Next: next}
+		if s.group == nil {
+			s.state = st
+			return nil
+		}
+		resp, err := s.p.txn(ctx, &pb.TxnRequest{
+			Compare: append(guard, isAt(s.group, 0)),
+			Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.group, Value: st.encode()})},
+			Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: s.group, KeysOnly: true})},
+		})
+		if err != nil {
+			return asUnavailable(err, "creating the group")
+		}
+		if resp.Succeeded || len(resp.Responses[0].GetResponseRange().GetKvs()) > 0 {
+			return nil
+		}
+	}
+}
+
+// begin returns the number of the first message for a new group, and the
+// condition under which that message is still there when the group is made.
+func (s *subscription) begin(ctx context.Context, c driver.SubscriptionConfig) (next uint64, guard []*pb.Compare, err error) {
+	resp, err := s.p.readTxn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
+		rangeOp(&pb.RangeRequest{Key: s.keys.sequence}),
+		rangeOp(&pb.RangeRequest{Key: []byte(s.keys.messages), RangeEnd: prefixEnd(s.keys.messages), Limit: 1, KeysOnly: true}),
+	}})
+	if err != nil {
+		return 0, nil, err
+	}
+	var newest uint64
+	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
+		newest, _ = parseNumber(string(kv.Value))
+	}
+	oldest := newest + 1
+	for _, kv := range resp.Responses[1].GetResponseRange().GetKvs() {
+		oldest = s.keys.number(kv.Key)
+	}
+	switch c.Start {
+	case driver.StartEarliest:
+		next = oldest
+	case driver.StartPosition:
+		n, ok := parseNumber(c.Position)
+		if !ok || n == 0 || n > newest {
+			return 0, nil, invalid("position %q was never one of this topic; pass one that a delivery carried", c.Position)
+		}
+		if next = n + 1; next < oldest {
+			return 0, nil, providers.Errorf(providers.Compacted, "the messages behind position %q are no longer kept; start at the earliest", c.Position)
+		}
+	default:
+		next = newest + 1
+	}
+	if next <= newest {
+		guard = []*pb.Compare{exists(s.keys.message(next))}
+	}
+	return next, guard, nil
+}

@@ -1,0 +1,156 @@
+package etcd_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub"
+)
+
+// received are the bodies that a subscription got, each acknowledged, with how
+// often it came, until all that are wanted have come.
+func received(ctx context.Context, t *testing.T, s *pubsub.Subscription, wanted func(seen map[string]int) bool) map[string]int {
+	t.Helper()
+	seen := map[string]int{}
+	for !wanted(seen) {
+		d, err := s.Receive(ctx)
+		if errors.Is(err, providers.Unavailable) {
+			continue
+		}
+		must(t, err)
+		seen[string(d.Body)]++
+		if err := d.Ack(ctx); err != nil && !errors.Is(err, providers.Unavailable) && !errors.Is(err, providers.UnknownOutcome) && !errors.Is(err, providers.Conflict) {
+			t.Fatal(err)
+		}
+	}
+	return seen
+}
+
+// TestPublishingWhileLeadersAreKilled: what was acknowledged arrives, of the
+// rest only what is of unknown outcome. Two providers publish to one topic.
+func TestPublishingWhileLeadersAreKilled(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	cluster := testbed.EtcdCluster(t, 3)
+	sub, err := pubsub.Subscribe(ctx, open(t, cluster.URL()), "t", pubsub.Group("g"))
+	must(t, err)
+	defer sub.Close(context.Background())
+
+	var mu sync.Mutex
+	outcomes := map[string]error{}
+	var stop atomic.Bool
+	var group sync.WaitGroup
+	count := func() int { mu.Lock(); defer mu.Unlock(); return len(outcomes) }
+	for i := range 2 {
+		topic, err := pubsub.Open(ctx, open(t, cluster.URL()), "t", pubsub.Require(providers.DurableQuorum))
+		must(t, err)
+		defer topic.Close(context.Background())
+		for j := range 4 {
+			group.Go(func() {
+				for n := 0; !stop.Load(); n++ {
+					call, cancel := context.WithTimeout(ctx, 3*time.Second)
+					body := fmt.Sprintf("%d-%d-%d", i, j, n)
+					_, err := topic.Publish(call, pubsub.Message{Body: []byte(body)})
+					cancel()
+					mu.Lock()
+					outcomes[body] = err
+					mu.Unlock()
+					if err != nil {
+						time.Sleep(10 * time.Millisecond)
+					}
+				}
+			})
+		}
+	}
+	var seen map[string]int
+	group.Go(func() {
+		seen = received(ctx, t, sub, func(seen map[string]int) bool {
+			if !stop.Load() {
+				return false
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for body, err := range outcomes {
+				if err == nil && seen[body] == 0 {
+					return false
+				}
+			}
+			return true
+		})
+	})
+	for range 3 {
+		before := count()
+		eventually(t, "more publications", func() bool { return count() > before+500 })
+		old, _, err := cluster.KillLeader(ctx)
+		must(t, err)
+		must(t, old.Start(ctx))
+		must(t, cluster.WaitOK(ctx))
+	}
+	before := count()
+	eventually(t, "more publications", func() bool { return count() > before+500 })
+	stop.Store(true)
+	group.Wait()
+	failed := 0
+	for body, err := range outcomes {
+		if err != nil {
+			failed++
+		}
+		if code := providers.CodeOf(err); code != 0 && code != providers.UnknownOutcome && seen[body] > 0 {
+			t.Errorf("%s arrived, and its publication failed: %v", body, err)
+		}
+	}
+	t.Logf("%d publications, %d of them failed or unknown", len(outcomes), failed)
+	if failed == 0 {
+		t.Error("no publication failed: the kills did nothing")
+	}
+}
+
+// TestTrim: acknowledged messages go, but the newest stay, and none that a group
+// still needs goes.
+func TestTrim(t *testing.T) {
+	ctx := t.Context()
+	server := testbed.Etcd(t)
+	p := open(t, server.URL())
+	topic, err := pubsub.Open(ctx, p, "t")
+	must(t, err)
+	defer topic.Close(context.Background())
+	slow, err := pubsub.Subscribe(ctx, p, "t", pubsub.Group("slow"))
+	must(t, err)
+	defer slow.Close(context.Background())
+	publish := func(n int) {
+		msgs := make([]pubsub.Message, n)
+		for i := range msgs {
+			msgs[i].Body = []byte("m")
+		}
+		_, errs, err := topic.PublishMany(ctx, msgs...)
+		must(t, errors.Join(append(errs, err)...))
+	}
+	kept := func() int64 {
+		c, err := server.Client()
+		must(t, err)
+		defer c.Close()
+		r, err := c.Get(ctx, "fairlead/ps/t/message/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		must(t, err)
+		return r.Count
+	}
+	publish(3000)
+	if n := kept(); n != 3000 {
+		t.Errorf("%d of 3000 messages are kept for a group that has none", n)
+	}
+	n := 0
+	received(ctx, t, slow, func(seen map[string]int) bool { n = seen["m"]; return n >= 3000 })
+	publish(1000)
+	if n := kept(); n > 2000 || n < 1000 {
+		t.Errorf("%d messages are kept, after 3000 were acknowledged, and 1000 published", n)
+	}
+	received(ctx, t, slow, func(seen map[string]int) bool { return seen["m"] >= 1000 })
+}

@@ -1,0 +1,244 @@
+package etcd
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// sendBytes bounds the messages of one transaction.
+const sendBytes = 1_200_000
+
+// senders are the topics that a provider publishes to.
+type senders struct {
+	mu     sync.Mutex
+	byName map[string]*sender
+}
+
+// sender publishes to one topic, for all handles of a provider: one call at a
+// time, so that they do not take each other's numbers.
+type sender struct {
+	p    *provider
+	keys topicKeys
+	turn chan struct{} // holds a token while somebody publishes
+
+	// What the topic was like last, for whose turn it is.
+	known    bool
+	newest   uint64
+	revision int64 // of the sequence; 0: the topic does not exist
+}
+
+func (p *provider) sender(name string) *sender {
+	p.senders.mu.Lock()
+	defer p.senders.mu.Unlock()
+	s := p.senders.byName[name]
+	if s == nil {
+		s = &sender{p: p, keys: p.topicKeys(name), turn: make(chan struct{}, 1)}
+		if p.senders.byName == nil {
+			p.senders.byName = map[string]*sender{}
+		}
+		p.senders.byName[name] = s
+	}
+	return s
+}
+
+// topic is a handle for publishing.
+type topic struct {
+	*sender
+	life context.Context
+	end  context.CancelFunc
+}
+
+// OpenTopic implements the pubsub driver's Provider.
+func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.Topic, error) {
+	if err := p.createTopic(ctx, p.topicKeys(c.Name)); err != nil {
+		return nil, err
+	}
+	t := &topic{sender: p.sender(c.Name)}
+	t.life, t.end = context.WithCancel(p.life)
+	return t, nil
+}
+
+// createTopic makes a topic, unless it exists.
+func (p *provider) createTopic(ctx context.Context, k topicKeys) error {
+	_, err := p.txn(ctx, &pb.TxnRequest{
+		Compare: []*pb.Compare{isAt(k.sequence, 0)},
+		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: k.sequence, Value: []byte("0")})},
+	})
+	return asUnavailable(err, "creating the topic")
+}
+
+// asUnavailable is for writes of which nobody minds if they were applied.
+func asUnavailable(err error, what string) error {
+	if providers.CodeOf(err) == providers.UnknownOutcome {
+		return providers.Errorf(providers.Unavailable, "%s: %w", what, err)
+	}
+	return err
+}
+
+// Close implements the pubsub driver's Topic.
+func (t *topic) Close(context.Context) error {
+	t.end()
+	return nil
+}
+
+// Send implements the pubsub driver's Topic.
+func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
+	results := make([]driver.SendResult, len(msgs))
+	fail := func(err error) []driver.SendResult {
+		for i := range results {
+			results[i].Err = err
+		}
+		return results
+	}
+	if t.life.Err() != nil {
+		return fail(providers.Errorf(providers.Closed, "the topic's handle is closed"))
+	}
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return fail(providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err()))
+	}
+	for part, rest := t.part(msgs), 0; rest < len(msgs); part = t.part(msgs[rest:]) {
+		t.send(ctx, msgs[rest:rest+part], results[rest:rest+part])
+		rest += part
+	}
+	return results
+}
+
+// part is how many messages go into the next transaction.
+func (t *topic) part(msgs []driver.Message) (n int) {
+	most, bytes := min(maxSend, int(t.p.prober.txnOps.Load())-1), 0
+	for n < len(msgs) && n < most {
+		size := len(msgs[n].Body)
+		for name, value := range msgs[n].Metadata {
+			size += len(name) + len(value) + 8
+		}
+		if bytes += size; n > 0 && bytes > sendBytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// send stores messages in one transaction.
+func (t *topic) send(ctx context.Context, msgs []driver.Message, results []driver.SendResult) {
+	now := time.Now()
+	var live []int
+	for i, m := range msgs {
+		if !m.Deadline.IsZero() && now.After(m.Deadline) {
+			results[i].Err = providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the message was sent", now.Sub(m.Deadline))
+			continue
+		}
+		live = append(live, i)
+	}
+	if len(live) == 0 {
+		return
+	}
+	first, err := t.store(ctx, msgs, live, now)
+	for n, i := range live {
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		position := strconv.FormatUint(first+uint64(n), 10)
+		results[i].ID, results[i].Position = msgs[i].ID, position
+		if msgs[i].ID == "" {
+			results[i].ID = position
+		}
+	}
+	if err == nil && (first+uint64(len(live)))/trimEvery > first/trimEvery {
+		_ = t.p.trim(ctx, t.keys, t.newest) // the next one does it
+	}
+}
+
+// store returns the number of the first message. A transaction that found
+// another sequence did nothing, and is tried again with that.
+func (t *topic) store(ctx context.Context, msgs []driver.Message, live []int, now time.Time) (first uint64, err error) {
+	for {
+		if !t.known {
+			if err := t.learn(ctx); err != nil {
+				return 0, err
+			}
+		}
+		newest := t.newest + uint64(len(live))
+		r := &pb.TxnRequest{
+			Compare: []*pb.Compare{isAt(t.keys.sequence, t.revision)},
+			Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: t.keys.sequence, Value: strconv.AppendUint(nil, newest, 10)})},
+			Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: t.keys.sequence})},
+		}
+		for n, i := range live {
+			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: t.keys.message(t.newest + 1 + uint64(n)), Value: encodeMessage(msgs[i], now)}))
+		}
+		resp, err := t.p.txn(ctx, r)
+		switch {
+		case err != nil:
+			t.known = false
+			return 0, err
+		case resp.Succeeded:
+			first, t.newest, t.revision = t.newest+1, newest, resp.Header.Revision
+			return first, nil
+		}
+		t.take(resp.Responses[0].GetResponseRange().GetKvs())
+	}
+}
+
+// learn reads the sequence.
+func (s *sender) learn(ctx context.Context) error {
+	r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.keys.sequence})
+	if err == nil {
+		s.take(r.Kvs)
+	}
+	return err
+}
+
+func (s *sender) take(kvs []*mvccpb.KeyValue) {
+	s.known, s.newest, s.revision = true, 0, 0
+	for _, kv := range kvs {
+		s.newest, _ = parseNumber(string(kv.Value))
+		s.revision = kv.ModRevision
+	}
+}
+
+const (
+	keptMessages = 1000 // of every topic
+	trimEvery    = 500  // messages
+)
+
+// trim deletes messages that every group has acknowledged, except the newest
+// ones. It does nothing when a group was made meanwhile, which might need them.
+func (p *provider) trim(ctx context.Context, k topicKeys, newest uint64) error {
+	if newest <= keptMessages {
+		return nil
+	}
+	needed := newest - keptMessages + 1
+	groups, err := p.get(ctx, &pb.RangeRequest{Key: []byte(k.groups), RangeEnd: prefixEnd(k.groups)})
+	if err != nil {
+		return err
+	}
+	for _, kv := range groups.Kvs {
+		st, err := decodeState(kv.Value)
+		if err != nil {
+			return err
+		}
+		needed = min(needed, st.oldest())
+	}
+	_, err = p.txn(ctx, &pb.TxnRequest{
+		Compare: []*pb.Compare{{
+			Key: []byte(k.groups), RangeEnd: prefixEnd(k.groups), Target: pb.Compare_CREATE, Result: pb.Compare_LESS,
+			TargetUnion: &pb.Compare_CreateRevision{CreateRevision: groups.Header.Revision + 1},
+		}},
+		Success: []*pb.RequestOp{deleteOp(&pb.DeleteRangeRequest{Key: k.message(0), RangeEnd: k.message(needed)})},
+	})
+	return err
+}

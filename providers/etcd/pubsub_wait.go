@@ -1,0 +1,54 @@
+package etcd
+
+import (
+	"context"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// await returns when there may be messages: a publication, or a change of the
+// group, that came after the view in which there were none, or the moment at
+// which one comes again. The watch is a hint alone: what there is is read.
+func (s *subscription) await(ctx context.Context, idle idleness) error {
+	bounded, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	if !idle.due.IsZero() { // not as a deadline, which the server might find to have passed first
+		defer time.AfterFunc(time.Until(idle.due), cancel).Stop()
+	}
+	err := s.watch(bounded, idle.revision+1)
+	switch {
+	case ctx.Err() != nil:
+		return mapErr(ctx.Err(), false)
+	case err == nil || bounded.Err() != nil:
+		return nil
+	default:
+		pause(bounded, watchRetry)
+		return mapErr(err, false)
+	}
+}
+
+// watch returns when something has changed since a revision.
+func (s *subscription) watch(ctx context.Context, revision int64) error {
+	stream, err := s.p.watch.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range [][]byte{s.keys.sequence, s.group} {
+		if key == nil {
+			continue
+		}
+		create := &pb.WatchCreateRequest{Key: key, StartRevision: revision}
+		if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}); err != nil {
+			return err
+		}
+	}
+	for {
+		resp, err := stream.Recv()
+		if err != nil || resp.Canceled || len(resp.Events) > 0 {
+			return err
+		}
+	}
+}
