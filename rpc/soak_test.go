@@ -1,0 +1,131 @@
+package rpc_test
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+)
+
+var soak = flag.Duration("soak", 2*time.Second, "how long the streams of TestSoak last")
+
+const (
+	soakStreams = 64
+	// soakBound is the growth of the heap at which TestSoak fails: far above
+	// what the credits of all streams allow, and far below what is sent.
+	soakBound = 256 << 20
+)
+
+// TestSoak sends on 64 streams at once, both ways, for the time of the flag
+// -soak; one reader is slow. Nothing is lost, doubled or out of order, and
+// memory stays bounded.
+func TestSoak(t *testing.T) {
+	for _, url := range []string{"mem://", directoryURL} {
+		t.Run(url, func(t *testing.T) {
+			p := openMemory(t, url)
+			serve(t, p, "test", &service{duplex: bounce})
+			c := pb.NewTestServiceClient(dial(t, p, "test"))
+			peak := watchHeap(t)
+			var all sync.WaitGroup
+			var messages, slow atomic.Int64
+			end := time.Now().Add(*soak)
+			for i := range soakStreams {
+				stream, err := c.FullDuplexCall(t.Context())
+				check(t, err)
+				count := &messages
+				if i == 0 {
+					count = &slow
+				}
+				all.Go(func() { sendUntil(t, stream, end) })
+				all.Go(func() {
+					if err := readAll(stream, i == 0, end, count); err != nil {
+						t.Errorf("stream %d: %v", i, err)
+					}
+				})
+			}
+			all.Wait()
+			grown := peak()
+			t.Logf("%d messages and %d of the slow stream in %v; the heap grew by %d MiB", messages.Load(), slow.Load(), *soak, grown>>20)
+			if grown > soakBound {
+				t.Errorf("the heap grew by %d MiB", grown>>20)
+			}
+		})
+	}
+}
+
+// sendUntil sends numbered messages of all sizes.
+func sendUntil(t *testing.T, stream grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], end time.Time) {
+	for i := uint64(0); time.Now().Before(end); i++ {
+		body := binary.BigEndian.AppendUint64(make([]byte, 0, 4096), i)
+		body = body[:8+rand.N(4000)]
+		if err := stream.Send(&pb.StreamingOutputCallRequest{Payload: &pb.Payload{Body: body}}); err != nil {
+			t.Errorf("sending message %d: %v", i, err)
+			return
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+}
+
+// readAll demands the numbers one after the other. A slow reader hurries at the
+// end.
+func readAll(stream grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], slow bool, end time.Time, count *atomic.Int64) error {
+	for want := uint64(0); ; want++ {
+		if slow && time.Now().Before(end) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		m, err := stream.Recv()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("message %d: %w", want, err)
+		}
+		if got := binary.BigEndian.Uint64(m.Payload.Body); got != want {
+			return fmt.Errorf("message %d came where %d was due", got, want)
+		}
+		count.Add(1)
+	}
+}
+
+// watchHeap returns a function that stops watching, and returns by how much
+// the heap grew at most.
+func watchHeap(t *testing.T) func() uint64 {
+	t.Helper()
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	runtime.GC()
+	before, peak := heap(), uint64(0)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				peak = max(peak, heap())
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() uint64 {
+		close(stop)
+		<-stopped
+		return peak - min(peak, before)
+	}
+}
