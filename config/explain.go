@@ -131,7 +131,7 @@ func Reveal() Option {
 }
 
 func (o *origins) explain(key string) ([]Explanation, error) {
-	path, shape, err := o.resolve(key)
+	path, shape, open, err := o.resolve(key)
 	if err != nil {
 		return nil, err
 	}
@@ -139,11 +139,12 @@ func (o *origins) explain(key string) ([]Explanation, error) {
 	for _, c := range o.contents {
 		o.collect(c, path, found)
 	}
-	if len(found) == 0 && !shape.group() && shape.free == nil {
-		found[key] = &Explanation{Key: strings.Join(path, "."), Secret: o.schema.secretPath(path)}
-	}
-	if len(found) == 0 && shape.free != nil && key != "" {
+	switch {
+	case len(found) > 0 || shape.group() || key == "":
+	case open:
 		return nil, providers.Errorf(providers.Invalid, "no layer has the key %q", key)
+	default:
+		found[key] = &Explanation{Key: strings.Join(path, "."), Secret: o.schema.secretPath(path)}
 	}
 	all := []Explanation{}
 	for _, at := range slices.Sorted(maps.Keys(found)) {
@@ -153,23 +154,25 @@ func (o *origins) explain(key string) ([]Explanation, error) {
 	return all, nil
 }
 
-// resolve returns the canonical parts of a key and the shape of what it names.
-func (o *origins) resolve(key string) (path []string, n *node, err error) {
+// resolve returns the canonical parts of a key, the shape of what it names, and
+// whether that is there only if a layer has it, as a key of a map.
+func (o *origins) resolve(key string) (path []string, n *node, open bool, err error) {
 	n = o.schema
 	if key == "" {
-		return nil, n, nil
+		return nil, n, false, nil
 	}
 	for _, part := range splitKey(key) {
 		if n.list {
-			return nil, nil, providers.Errorf(providers.Invalid, "the key %q is inside of a list, which is one value; ask for the list", key)
+			return nil, nil, false, providers.Errorf(providers.Invalid, "the key %q is inside of a list, which is one value; ask for the list", key)
 		}
 		name, child, known := n.child(part)
 		if !known {
-			return nil, nil, providers.Errorf(providers.Invalid, "the struct has no field for the key %q", key)
+			return nil, nil, false, providers.Errorf(providers.Invalid, "the struct has no field for the key %q", key)
 		}
+		open = open || !n.group()
 		path, n = append(path, name), child
 	}
-	return path, n, nil
+	return path, n, open, nil
 }
 
 // collect adds what a layer says about the key at path, and about those in it.

@@ -54,7 +54,7 @@ func TestExplain(t *testing.T) {
 	if all, err = explain(""); err != nil || len(all) != 7 {
 		t.Errorf("all keys: %q, %v", lines(all), err)
 	}
-	for key, word := range map[string]string{"limits.rat": "no field", "x": "no field", "tags.0": "list"} {
+	for key, word := range map[string]string{"limits.rat": "no field", "x": "no field", "tags.0": "list", "level.x": "no layer", "weights.z": "no layer"} {
 		if _, err := explain(key); providers.CodeOf(err) != providers.Invalid || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s: got %v", key, err)
 		}

@@ -242,5 +242,14 @@ func FuzzLoadText(f *testing.F) {
 		if code := providers.CodeOf(err); err != nil && code != providers.Invalid {
 			t.Errorf("%v of %+v", err, s)
 		}
+		layer := config.Map(map[string]any{key: value})
+		_, err = config.Explain[settings](t.Context(), key, layer)
+		_, err2 := config.Explain[any](t.Context(), key, layer)
+		for _, err := range []error{err, err2} {
+			if code := providers.CodeOf(err); err != nil && code != providers.Invalid {
+				t.Errorf("Explain: %v", err)
+			}
+		}
+		config.Redact(s)
 	})
 }

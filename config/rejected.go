@@ -8,12 +8,12 @@ import (
 )
 
 // Rejected says why an update was not applied. It is the cause of an error
-// with the code Invalid. It holds no value.
+// with the code Invalid. It holds no value, but for what Validate says.
 type Rejected struct {
 	Layer  string // whose content is at fault, or whose change Validate refused; empty if not known
 	Key    string // empty if no single one is at fault
 	Reason string
-	Err    error // of Validate or of the file's parser; may be nil
+	Err    error // of Validate; may be nil
 }
 
 // Error implements error.

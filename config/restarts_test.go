@@ -158,7 +158,7 @@ func reading(t *testing.T, w *config.Watcher[ledger]) (stop func()) {
 
 // readLedgers checks all that a reader sees until it is done.
 func readLedgers(t *testing.T, w *config.Watcher[ledger], done <-chan struct{}) {
-	for before := 0; ; time.Sleep(20 * time.Microsecond) {
+	for before := 0; ; time.Sleep(200 * time.Microsecond) {
 		select {
 		case <-done:
 			return
