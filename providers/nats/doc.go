@@ -37,8 +37,9 @@
 // # Key-value
 //
 // A store is a stream, {prefix}-kv-{store}, with = for each dot of the name. Its
-// subjects begin with its name and a random part, which is new when the store is
-// created again, so that a handle of the deleted one cannot write to it:
+// subjects begin with {prefix}.kv.{store} and a random part, which is new when
+// the store is created again, so that a handle of the deleted one cannot write to
+// it:
 //
 //	….k.KEY   the keys; the stream keeps the last message of each
 //	….c.N     conditions of transactions, on keys that they do not write
@@ -143,7 +144,6 @@
 //
 // # Permissions
 //
-// A user needs to publish to $JS.API.>, $JS.ACK.>, {prefix}-kv-*.>,
-// {prefix}-ps-*.>, {prefix}.rpc.> and _INBOX.>, and to subscribe to
-// {prefix}.rpc.> and _INBOX.>.
+// A user needs to publish to $JS.API.>, $JS.ACK.>, {prefix}.> and _INBOX.>, and
+// to subscribe to {prefix}.rpc.> and _INBOX.>.
 package nats

@@ -94,7 +94,7 @@ type store struct {
 
 // OpenStore implements the kv driver's Provider.
 func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
-	want := p.newStream(p.streamName(kindKV, c.Name), formKV)
+	want := p.newStream(kindKV, c.Name, formKV)
 	want.MaxMsgsPerSubject = 1
 	want.AllowRollup, want.AllowMsgTTL, want.AllowAtomic = true, true, true
 	want.MarkerTTL = p.config.history

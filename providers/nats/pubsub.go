@@ -93,7 +93,7 @@ func (p *provider) openTopic(ctx context.Context, name string) (*topic, error) {
 }
 
 func (t *topic) find(ctx context.Context) error {
-	want := t.p.newStream(t.stream, formPubSub)
+	want := t.p.newStream(kindPubSub, t.name, formPubSub)
 	want.Duplicates = t.p.config.window
 	info, err := t.p.openStream(ctx, want)
 	if err != nil {

@@ -77,7 +77,7 @@ func (s *stream) nobody() {
 		return
 	}
 	if s.offered > 0 && s.peerless() {
-		s.fail(providers.Errorf(providers.Unavailable, "no server listens for the service %q", s.service))
+		s.fail(providers.Errorf(providers.NotFound, "no server listens for the service %q", s.service))
 		return
 	}
 	s.fail(providers.Errorf(providers.Unavailable, "the other end of the call is gone"))

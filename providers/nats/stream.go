@@ -57,11 +57,11 @@ const (
 func (i streamInfo) epoch() string { return i.Config.Metadata[metaEpoch] }
 
 // newStream is the configuration that all streams of ours have in common.
-func (p *provider) newStream(name, form string) streamConfig {
+func (p *provider) newStream(kind, name, form string) streamConfig {
 	epoch := randomName()
 	return streamConfig{
-		Name: name, Description: "of fairlead.dev; see its package providers/nats",
-		Subjects:  []string{strings.ReplaceAll(name, ".", "=") + "." + epoch + ".>"},
+		Name: p.streamName(kind, name), Description: "of fairlead.dev; see its package providers/nats",
+		Subjects:  []string{p.config.prefix + "." + kind + "." + dotless(name) + "." + epoch + ".>"},
 		Retention: "limits", MaxConsumers: -1, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
 		Discard: "old", Storage: "file", Replicas: p.config.replicas,
 		Metadata: map[string]string{metaForm: form, metaEpoch: epoch},

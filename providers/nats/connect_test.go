@@ -1,0 +1,250 @@
+package nats_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	"go.uber.org/goleak"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+)
+
+func open(t *testing.T, url string) providers.Provider {
+	t.Helper()
+	p, err := providers.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(t.Context()) })
+	return p
+}
+
+// works demands that a store can be written to and read.
+func works(t *testing.T, p providers.Provider) {
+	t.Helper()
+	s, err := kv.Open(t.Context(), p, "works")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev, err := s.Put(t.Context(), "a/b", []byte("v"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Get(t.Context(), "a/b"); err != nil || string(e.Value) != "v" || e.Revision != rev {
+		t.Fatalf("%+v, %v", e, err)
+	}
+}
+
+func refused(t *testing.T, url string, want providers.Code, secrets ...string) {
+	t.Helper()
+	p, err := providers.Open(t.Context(), url)
+	if err == nil {
+		_ = p.Close(t.Context())
+	}
+	if providers.CodeOf(err) != want {
+		t.Errorf("want %s, got %v", want, err)
+	}
+	for _, s := range secrets {
+		if err != nil && strings.Contains(err.Error(), s) {
+			t.Errorf("the error shows a credential: %v", err)
+		}
+	}
+}
+
+func write(t *testing.T, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTLS(t *testing.T) {
+	server := testbed.NATS(t, testbed.NATSTLS(true))
+	certs := server.Certificates()
+	q := url.Values{"ca-file": {certs.CA}, "cert-file": {certs.ClientCert}, "key-file": {certs.ClientKey}}
+	works(t, open(t, server.URL()+"?"+q.Encode()))
+	for name, change := range map[string]func(url.Values){
+		"no client certificate": func(q url.Values) { q.Del("cert-file"); q.Del("key-file") },
+		"unknown authority":     func(q url.Values) { q.Del("ca-file") },
+		"another name":          func(q url.Values) { q.Set("server-name", "example.org") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := url.Values{}
+			for k, v := range q {
+				bad[k] = v
+			}
+			change(bad)
+			refused(t, server.URL()+"?"+bad.Encode(), providers.Unavailable)
+		})
+	}
+	q.Del("ca-file")
+	q.Set("insecure-skip-verify", "true")
+	open(t, server.URL()+"?"+q.Encode())
+}
+
+func TestTLSDemanded(t *testing.T) {
+	server := testbed.NATS(t)
+	refused(t, server.URL()+"?tls=true", providers.Unavailable)
+}
+
+func TestUserAndPassword(t *testing.T) {
+	server := testbed.NATS(t, testbed.NATSUser("app", "s3cret"))
+	works(t, open(t, server.URLFor("app", "s3cret")))
+	works(t, open(t, strings.Replace(server.URL(), "nats://", "nats://app@", 1)+"?password-file="+write(t, "s3cret\n")))
+	refused(t, server.URLFor("app", "wr0ng"), providers.PermissionDenied, "wr0ng")
+	refused(t, server.URL(), providers.PermissionDenied)
+	d, err := open(t, server.URLFor("app", "s3cret")).Describe(t.Context())
+	if text := fmt.Sprintf("%+v", d); err != nil || strings.Contains(text, "s3cret") {
+		t.Errorf("%v: the description is %s", err, text)
+	}
+}
+
+func TestToken(t *testing.T) {
+	server := testbed.NATS(t, testbed.NATSToken("t0ken"))
+	t.Setenv("FAIRLEAD_TEST_TOKEN", "t0ken")
+	for _, u := range []string{
+		server.URLFor("t0ken", ""), server.URL() + "?token-env=FAIRLEAD_TEST_TOKEN", server.URL() + "?token-file=" + write(t, "t0ken\n"),
+	} {
+		works(t, open(t, u))
+	}
+	refused(t, server.URLFor("wr0ng", ""), providers.PermissionDenied, "wr0ng")
+}
+
+func must[V any](t *testing.T, v V, err error) V {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// identity is a key with its public part.
+func identity(t *testing.T, create func() (nkeys.KeyPair, error)) (key nkeys.KeyPair, public string) {
+	t.Helper()
+	k, err := create()
+	key = must(t, k, err)
+	public, err = key.PublicKey()
+	return key, must(t, public, err)
+}
+
+func seed(t *testing.T, key nkeys.KeyPair) string {
+	t.Helper()
+	s, err := key.Seed()
+	return string(must(t, s, err))
+}
+
+func TestNKey(t *testing.T) {
+	key, public := identity(t, nkeys.CreateUser)
+	other, _ := identity(t, nkeys.CreateUser)
+	server := testbed.NATS(t, testbed.NATSNKey(public))
+	works(t, open(t, server.URL()+"?nkey-file="+write(t, seed(t, key))))
+	refused(t, server.URL()+"?nkey-file="+write(t, seed(t, other)), providers.PermissionDenied, seed(t, other))
+	refused(t, server.URL()+"?nkey-file="+write(t, "no seed"), providers.Invalid)
+}
+
+// token signs the claims of a JWT as NATS has them.
+func token(t *testing.T, signer nkeys.KeyPair, issuer, subject string, claims map[string]any) string {
+	t.Helper()
+	part := func(v any) string {
+		b, err := json.Marshal(v)
+		return base64.RawURLEncoding.EncodeToString(must(t, b, err))
+	}
+	text := part(map[string]string{"typ": "JWT", "alg": "ed25519-nkey"}) + "." +
+		part(map[string]any{"jti": subject, "iat": 1, "iss": issuer, "name": subject, "sub": subject, "nats": claims})
+	sig, err := signer.Sign([]byte(text))
+	return text + "." + base64.RawURLEncoding.EncodeToString(must(t, sig, err))
+}
+
+func TestCredentialsFile(t *testing.T) {
+	operator, operatorID := identity(t, nkeys.CreateOperator)
+	account, accountID := identity(t, nkeys.CreateAccount)
+	_, systemID := identity(t, nkeys.CreateAccount)
+	user, userID := identity(t, nkeys.CreateUser)
+	limits := map[string]any{"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+		"conn": -1, "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
+	accountToken := token(t, operator, operatorID, accountID, map[string]any{"type": "account", "version": 2, "limits": limits})
+	systemToken := token(t, operator, operatorID, systemID, map[string]any{"type": "account", "version": 2, "limits": map[string]any{
+		"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1}})
+	server := testbed.NATS(t, testbed.NATSConf(
+		"operator: "+token(t, operator, operatorID, operatorID, map[string]any{"type": "operator", "version": 2, "system_account": systemID}),
+		"system_account: "+systemID, "resolver: MEMORY",
+		fmt.Sprintf("resolver_preload: { %s: %s, %s: %s }", accountID, accountToken, systemID, systemToken),
+	))
+	userToken := token(t, account, accountID, userID, map[string]any{"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1})
+	creds := "-----BEGIN NATS USER JWT-----\n" + userToken + "\n------END NATS USER JWT------\n\n" +
+		"-----BEGIN USER NKEY SEED-----\n" + seed(t, user) + "\n------END USER NKEY SEED------\n"
+	works(t, open(t, server.URL()+"?creds-file="+write(t, creds)))
+	refused(t, server.URL(), providers.PermissionDenied)
+}
+
+func TestPermissions(t *testing.T) {
+	server := testbed.NATS(t, testbed.NATSConf(
+		`accounts { A { jetstream: enabled, users: [ { user: "app", password: "pw", permissions: { publish: { deny: ["fairlead.kv.>"] } } } ] } }`))
+	p := open(t, server.URLFor("app", "pw"))
+	s, err := kv.Open(t.Context(), p, "denied")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), "k", nil); !errors.Is(err, providers.PermissionDenied) {
+		t.Errorf("a write that the server refuses to this user: %v", err)
+	}
+}
+
+func TestInvalidSettings(t *testing.T) {
+	for _, c := range []struct{ query, says string }{
+		{"replicas=2", "replicas"},
+		{"replicas=6", "replicas"},
+		{"prefix=a.b", "prefix"},
+		{"prefix=", "prefix"},
+		{"monitor=127.0.0.1", "monitor"},
+		{"cert-file=/dev/null", "cert-file"},
+		{"ca-file=/dev/null", "ca-file"},
+		{"tls=false&server-name=x", "tls"},
+		{"watch-history=1s", "watch-history"},
+		{"token-env=FAIRLEAD_NOT_SET", "FAIRLEAD_NOT_SET"},
+		{"nkey-file=/dev/null&creds-file=/dev/null", "more than one way"},
+		{"sise=1", "unknown parameter"},
+	} {
+		_, err := providers.Open(t.Context(), "nats://127.0.0.1:1?"+c.query)
+		if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v; want Invalid and %q", c.query, err, c.says)
+		}
+	}
+	for _, u := range []string{"nats://", "nats://h/path", "nats://u:p@h?token-env=X", "nats://:p@h"} {
+		if _, err := providers.Open(t.Context(), u); !errors.Is(err, providers.Invalid) {
+			t.Errorf("%s: %v; want Invalid", u, err)
+		}
+	}
+	refused(t, "nats://127.0.0.1:1", providers.Unavailable)
+}
+
+func TestLeavesNothingBehind(t *testing.T) {
+	server := testbed.NATS(t)
+	before := goleak.IgnoreCurrent()
+	opened, err := providers.Open(t.Context(), server.URL()+"?monitor="+server.MonitorURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	works(t, opened)
+	var nc *natsgo.Conn
+	if !providers.As(opened, &nc) || !nc.IsConnected() {
+		t.Error("As does not find the client")
+	}
+	if err := opened.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	goleak.VerifyNone(t, before)
+}
