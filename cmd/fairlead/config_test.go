@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"fairlead.dev/config"
 	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
 )
 
 // versionIn returns the version of a key that "config get --json" prints.
@@ -103,6 +105,32 @@ func TestConfigDiffAndExplain(t *testing.T) {
 	out := want(t, exitOK, "config explain file:"+file+" "+url+" env:SHOP_ -n shop --key limits", "limits.rate", "7", "environment SHOP_", "limits.burst")
 	if strings.Contains(out, "log") || !strings.Contains(out, `5 (redis "shop")`) {
 		t.Errorf("explained\n%s", out)
+	}
+}
+
+// Unless it is told otherwise, a change depends on what the command has read.
+func TestConfigSetDependsOnWhatWasRead(t *testing.T) {
+	before := config.State{Values: map[string]config.Value{"k": {Version: "v1"}}}
+	cas := providers.FacetDescription{Claims: []providers.Claim{config.CompareAndSet}}
+	for name, c := range map[string]struct {
+		flags    setFlags
+		change   config.Change
+		demanded map[string]string
+		facet    providers.FacetDescription
+		want     config.Change
+	}{
+		"existing":             {change: config.Put("k", nil), facet: cas, want: config.PutIf("k", nil, "v1")},
+		"missing":              {change: config.Put("m", nil), facet: cas, want: config.PutIf("m", nil, "")},
+		"deleted":              {change: config.Delete("k"), facet: cas, want: config.DeleteIf("k", "v1")},
+		"deleted, and missing": {change: config.Delete("m"), facet: cas, want: config.Delete("m")},
+		"demanded":             {change: config.Put("k", nil), demanded: map[string]string{"k": "v0"}, facet: cas, want: config.PutIf("k", nil, "v0")},
+		"demanded in vain":     {change: config.Put("k", nil), demanded: map[string]string{"k": "v0"}, want: config.PutIf("k", nil, "v0")},
+		"forced":               {flags: setFlags{force: true}, change: config.Put("k", nil), facet: cas, want: config.Put("k", nil)},
+		"not claimed":          {change: config.Put("k", nil), want: config.Put("k", nil)},
+	} {
+		if got := c.flags.checked(c.change, before, c.demanded, c.facet); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
 	}
 }
 
