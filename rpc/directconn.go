@@ -21,6 +21,13 @@ const (
 	pingWait  = 3 * time.Second
 )
 
+// The windows of HTTP/2. They are fixed since those that gRPC finds by itself
+// grow to 16 MiB for each direction of each call when a reader is slow.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 8 << 20
+)
+
 // directConn is a gRPC connection to the endpoints of a directory.
 type directConn struct {
 	*grpc.ClientConn
@@ -50,6 +57,7 @@ func newDirectConn(h *portable.Handle, d driver.Directory, service string, cfg d
 		grpc.WithTransportCredentials(cfg.direct.credentials()),
 		grpc.WithDefaultServiceConfig(config),
 		grpc.WithDefaultCallOptions(cfg.calls...),
+		grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingWait}),
 		grpc.WithChainUnaryInterceptor(append(cfg.unary, c.readyUnary)...),
 		grpc.WithChainStreamInterceptor(append(cfg.stream, c.readyStream)...))

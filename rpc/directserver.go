@@ -46,6 +46,7 @@ func newDirectServer(h *portable.Handle, d driver.Directory, service string, cfg
 	s.grpc = grpc.NewServer(
 		grpc.Creds(cfg.direct.credentials()),
 		grpc.MaxRecvMsgSize(cfg.maxRecv),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingAfter / 2, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
 		grpc.ChainUnaryInterceptor(append([]grpc.UnaryServerInterceptor{guards.unary}, cfg.unary...)...),

@@ -100,10 +100,10 @@
 //
 // # Flow control
 //
-// Over a directory it is that of HTTP/2. Over a carrier, what a reader has not
-// read is bounded: 256 KiB and one message in each direction of each call, at
-// both ends together. SendMsg blocks meanwhile, until its context ends. A
-// message counts its bytes and 64 more.
+// What a reader has not read is bounded, and SendMsg blocks meanwhile, until
+// its context ends. Over a directory the window of HTTP/2 is 1 MiB in each
+// direction of each call. Over a carrier it is 256 KiB and one message, at both
+// ends together; a message counts its bytes and 64 more.
 //
 // # Errors
 //

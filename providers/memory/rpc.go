@@ -137,10 +137,13 @@ func (l *listener) Close(ctx context.Context) error {
 }
 
 // stream is one end of a call. What it is sent lies in its inbox, which the
-// credits of the contract bound.
+// credits of the contract bound. It ends with its own Close or its provider's
+// life; a context of its own would cost each call a place in the provider's.
 type stream struct {
-	life lifetime
-	peer *stream
+	provider lifetime
+	closed   chan struct{}
+	closing  sync.Once
+	peer     *stream
 
 	mu    sync.Mutex
 	inbox []rpcdriver.Frame
@@ -150,19 +153,42 @@ type stream struct {
 // newStream returns the two ends of a stream, within the lives of their
 // providers.
 func newStream(clientProvider, serverProvider lifetime) (client, server *stream) {
-	client = &stream{life: newLifetime(clientProvider.ctx)}
-	server = &stream{life: newLifetime(serverProvider.ctx), peer: client}
+	client = &stream{provider: clientProvider, closed: make(chan struct{})}
+	server = &stream{provider: serverProvider, closed: make(chan struct{}), peer: client}
 	client.peer = server
 	return client, server
 }
 
+// ended reports whether this end is closed.
+func (s *stream) ended() bool {
+	select {
+	case <-s.closed:
+		return true
+	case <-s.provider.ctx.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// ready returns why a call with this context may not go on.
+func (s *stream) ready(ctx context.Context) error {
+	if s.ended() {
+		return errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return providers.Errorf(providers.CodeOf(err), "%w", err)
+	}
+	return nil
+}
+
 // Send implements [rpcdriver.Stream].
 func (s *stream) Send(ctx context.Context, frames []rpcdriver.Frame) error {
-	if err := s.life.ready(ctx); err != nil {
+	if err := s.ready(ctx); err != nil {
 		return err
 	}
-	if s.peer.life.ctx.Err() != nil {
-		return errPeerClosed()
+	if s.peer.ended() {
+		return errPeerClosed
 	}
 	s.peer.mu.Lock()
 	defer s.peer.mu.Unlock()
@@ -174,22 +200,24 @@ func (s *stream) Send(ctx context.Context, frames []rpcdriver.Frame) error {
 // Recv implements [rpcdriver.Stream].
 func (s *stream) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
 	for {
-		if err := s.life.ready(ctx); err != nil {
+		if err := s.ready(ctx); err != nil {
 			return nil, err
 		}
 		// Looked at before the inbox: what was sent before the close is there.
-		peerClosed := s.peer.life.ctx.Err() != nil
+		peerClosed := s.peer.ended()
 		frames, grown := s.take()
 		switch {
 		case grown == nil:
 			return frames, nil
 		case peerClosed:
-			return nil, errPeerClosed()
+			return nil, errPeerClosed
 		}
 		select {
 		case <-grown:
-		case <-s.peer.life.ctx.Done():
-		case <-s.life.ctx.Done():
+		case <-s.peer.closed:
+		case <-s.peer.provider.ctx.Done():
+		case <-s.closed:
+		case <-s.provider.ctx.Done():
 		case <-ctx.Done():
 		}
 	}
@@ -209,10 +237,12 @@ func (s *stream) take() ([]rpcdriver.Frame, <-chan struct{}) {
 
 // Close implements [rpcdriver.Stream].
 func (s *stream) Close(context.Context) error {
-	s.life.end()
+	s.closing.Do(func() { close(s.closed) })
 	return nil
 }
 
-func errPeerClosed() error {
-	return providers.Errorf(providers.Closed, "the other end of the call closed it")
-}
+// Every call ends with one of these: they are made once.
+var (
+	errClosed     = providers.Errorf(providers.Closed, "the stream, or what it was opened from, is closed")
+	errPeerClosed = providers.Errorf(providers.Closed, "the other end of the call closed it")
+)
