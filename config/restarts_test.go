@@ -13,6 +13,7 @@ import (
 
 	"fairlead.dev/config"
 	"fairlead.dev/internal/testbed"
+	_ "fairlead.dev/providers/etcd"
 )
 
 // ledger tells whether it is of one version: Sum is that of everything else.
@@ -111,9 +112,14 @@ func (b *bookkeeper) try(t *testing.T, changes []config.Change) error {
 	return err
 }
 
+type restartable interface {
+	Kill(context.Context) error
+	Start(context.Context) error
+}
+
 // restarting kills and starts a server every second, until the function that
 // it returns is called, or the test ends. The function returns how often.
-func restarting(t *testing.T, server *testbed.RedisServer) (stop func() int) {
+func restarting(t *testing.T, server restartable) (stop func() int) {
 	ended, count := make(chan struct{}), 0
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -177,48 +183,63 @@ func readLedgers(t *testing.T, w *config.Watcher[ledger], done <-chan struct{}) 
 // killed every second: no reader sees a mix, a step back or an invalid state,
 // and every version that is waited for is reached, the last one included.
 func TestUpdatesWhileRedisRestarts(t *testing.T) {
-	const updates = 10_000
 	server := testbed.Redis(t)
-	p := open(t, server.URL())
+	updatesWhileRestarting(t, server.URL(), server, 10_000)
+}
+
+func TestUpdatesWhileEtcdRestarts(t *testing.T) {
+	server := testbed.Etcd(t)
+	updatesWhileRestarting(t, server.URL(), server, 2000)
+}
+
+func updatesWhileRestarting(t *testing.T, url string, server restartable, updates int) {
+	p := open(t, url)
 	keeper := bookkeeper{source: openSource(t, p, config.Require(config.Snapshot, config.AtomicSet)), stored: map[string]string{}}
 	model := ledger{Cells: map[string]int{}}
 	w := watch[ledger](t, config.From(p, "app", config.Require(config.Snapshot)), config.Strict())
 	readersEnd := reading(t, w)
-	reach := func() {
-		eventually(t, fmt.Sprintf("version %d", model.Version), func() bool { return maps.Equal(w.Get().values(), model.values()) && w.Get().Sum == model.sum() },
-			func() any { return fmt.Sprintf("%+v, %+v", *w.Get(), w.Health()) })
-	}
 	stop, start, invalid := restarting(t, server), time.Now(), 0
 	for range updates {
 		if t.Failed() {
 			return
 		}
 		if rand.IntN(10) == 0 {
-			bad := model
-			bad.Cells = maps.Clone(model.Cells)
-			bad.vary()
-			values := bad.values()
-			spoil(values)
-			keeper.write(t, values)
+			keeper.write(t, model.spoilt())
 			invalid++
 			continue
 		}
 		model.vary()
 		keeper.write(t, model.values())
 		if rand.IntN(20) == 0 {
-			reach()
+			model.awaitIn(t, w)
 		}
 	}
 	model.vary()
 	keeper.write(t, model.values())
-	reach()
+	model.awaitIn(t, w)
 	restarts := stop()
 	eventually(t, "health", func() bool { return w.Err() == nil }, func() any { return w.Err() })
 	readersEnd()
 	h := w.Health()
 	t.Logf("%d updates (%d invalid) in %v, %d restarts, %d Sets tried again; %d applied, %d rejected",
 		updates, invalid, time.Since(start).Round(time.Millisecond), restarts, keeper.retries, h.Applied, h.Rejected)
-	if restarts < 3 || keeper.retries == 0 || h.Rejected < uint64(invalid)/10 || h.Applied < updates/10 {
+	if restarts < 3 || keeper.retries == 0 || h.Rejected < uint64(invalid)/10 || h.Applied < uint64(updates)/10 {
 		t.Error("too little happened to show anything")
 	}
+}
+
+// spoilt returns the values of an invalid next version.
+func (l *ledger) spoilt() map[string]string {
+	bad := ledger{Version: l.Version, Cells: maps.Clone(l.Cells)}
+	bad.vary()
+	values := bad.values()
+	spoil(values)
+	return values
+}
+
+// awaitIn waits until a watcher has just this version.
+func (l *ledger) awaitIn(t *testing.T, w *config.Watcher[ledger]) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("version %d", l.Version), func() bool { return maps.Equal(w.Get().values(), l.values()) && w.Get().Sum == l.sum() },
+		func() any { return fmt.Sprintf("%+v, %+v", *w.Get(), w.Health()) })
 }

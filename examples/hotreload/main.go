@@ -4,6 +4,8 @@
 //
 //	hotreload --settings mem://
 //	hotreload --settings redis://127.0.0.1:6379
+//	hotreload --settings etcd://127.0.0.1:2379
+//	hotreload --settings nats://127.0.0.1:4222
 //	hotreload --settings file:shop.yaml
 //
 // See README.md.
@@ -23,7 +25,9 @@ import (
 	"time"
 
 	_ "fairlead.dev/plugins/auto" // any URL whose plugin is installed
+	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/nats"
 	_ "fairlead.dev/providers/redis"
 )
 

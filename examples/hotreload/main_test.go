@@ -105,10 +105,9 @@ type keys map[string]string
 // The places where settings are, each with how an operator changes them there.
 var places = map[string]func(t *testing.T) (url string, change func(*testing.T, running, keys)){
 	"memory": func(*testing.T) (string, func(*testing.T, running, keys)) { return "mem://", changeOverHTTP },
-	"redis": func(t *testing.T) (string, func(*testing.T, running, keys)) {
-		url := testbed.Redis(t).URL()
-		return url, func(t *testing.T, _ running, k keys) { changeElsewhere(t, url, k) }
-	},
+	"redis":  func(t *testing.T) (string, func(*testing.T, running, keys)) { return elsewhere(testbed.Redis(t).URL()) },
+	"etcd":   func(t *testing.T) (string, func(*testing.T, running, keys)) { return elsewhere(testbed.Etcd(t).URL()) },
+	"nats":   func(t *testing.T) (string, func(*testing.T, running, keys)) { return elsewhere(testbed.NATS(t).URL()) },
 	"file": func(t *testing.T) (string, func(*testing.T, running, keys)) {
 		path := filepath.Join(t.TempDir(), "shop.yaml")
 		write(t, path, nil)
@@ -122,6 +121,10 @@ func changeOverHTTP(t *testing.T, r running, k keys) {
 			t.Fatalf("PUT of %s: %d %s", key, status, text)
 		}
 	}
+}
+
+func elsewhere(url string) (string, func(*testing.T, running, keys)) {
+	return url, func(t *testing.T, _ running, k keys) { changeElsewhere(t, url, k) }
 }
 
 // changeElsewhere is another process, as far as the service can tell.

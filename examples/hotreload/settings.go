@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"fairlead.dev/config"
 	"fairlead.dev/providers"
@@ -35,8 +36,11 @@ type origin struct {
 	provider providers.Provider
 }
 
-// name is that of the settings on a backend.
-const name = "shop"
+const (
+	name = "shop" // of the settings on a backend
+	// quiet is for backends that cannot show all settings of one moment.
+	quiet = 100 * time.Millisecond
+)
 
 func openOrigin(ctx context.Context, url string) (*origin, error) {
 	if strings.HasPrefix(url, "file:") {
@@ -50,7 +54,7 @@ func openOrigin(ctx context.Context, url string) (*origin, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.Close(ctx))
 	}
-	return &origin{config.From(p, name), shared, p}, nil
+	return &origin{config.From(p, name, config.QuietPeriod(quiet)), shared, p}, nil
 }
 
 func (o *origin) close(ctx context.Context) error {
