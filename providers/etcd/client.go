@@ -143,7 +143,7 @@ func (p *provider) put(ctx context.Context, r *pb.PutRequest) (*pb.TxnResponse, 
 		resp, err = p.kv.Put(ctx, r)
 		return err
 	})
-	return &pb.TxnResponse{Header: resp.GetHeader(), Responses: make([]*pb.ResponseOp, 1)}, err
+	return &pb.TxnResponse{Header: resp.GetHeader(), Succeeded: true}, err
 }
 
 // readTxn carries out a transaction that writes nothing.

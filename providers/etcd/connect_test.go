@@ -60,6 +60,9 @@ func TestCredentials(t *testing.T) {
 		s := openStore(t, p, "pw")
 		mustPut(t, s, "k", "1", time.Minute)
 		wantValue(t, s, "k", "1")
+		if m := missing(t, p, providers.DurableFsync); m != "" {
+			t.Errorf("%s: %s", u, m)
+		}
 		if d, err := p.Describe(t.Context()); err != nil || strings.Contains(d.Endpoint, "@") {
 			t.Errorf("%q, %v", d.Endpoint, err)
 		}

@@ -42,11 +42,11 @@
 // and write these keys; those with a lease alone have a value of a form of their
 // own, see below.
 //
-// Reads are linearizable, and need a majority. Revisions are etcd's: one counter
-// for the whole cluster. The writes of one Do go out as few transactions, with a
-// transaction within for each operation that has a condition: etcd writes its
-// log once for all, and they have one revision. No key is written twice in one
-// transaction.
+// Reads are linearizable, and need a majority; those of one Do are one request.
+// Revisions are etcd's: one counter for the whole cluster. Writes are requests of
+// their own, at the same time: were they gathered into transactions, they would
+// have one revision, and a watch could not go on between them. etcd writes its
+// log once for all that it gets at a time.
 //
 // Requests have to stay within the server's --max-request-bytes (1.5 MiB by
 // default, which is not told), those of Txn with all values together: more is
@@ -55,8 +55,8 @@
 //
 // Times to live are leases, in whole seconds, rounded up; MinTTL is what the
 // server gives when it is asked for less (two seconds by default; it grows with
-// --election-timeout). Keys that one Do writes with the same time to live share
-// a lease. A lease never ends early, but a new leader lets all leases begin
+// --election-timeout). Keys that a Txn writes with the same time to live share a
+// lease. A lease never ends early, but a new leader lets all leases begin
 // anew, also when the cluster was restarted. So the value of a key with a time
 // to live begins with the moment of its end, eight bytes, milliseconds since
 // 1970 by the clock of the program that wrote it; and who finds the key when

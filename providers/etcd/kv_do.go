@@ -11,22 +11,15 @@ import (
 	"fairlead.dev/providers"
 )
 
-const (
-	// callBytes bounds the values that one request carries with others.
-	callBytes = 512 << 10
-	// callOps bounds the operations of one request: each may be a transaction
-	// in the transaction, and both count.
-	callOps = 100
-)
-
-// batch is a Do under way: a few requests that go out at once, of which each
-// carries many operations.
+// batch is a Do under way. Its reads go out as one request; each write is one
+// of its own, and has a revision of its own, behind which a watch can go on.
+// etcd itself gathers what comes at the same time for its log.
 type batch struct {
 	s       *store
 	ops     []driver.Op
 	results []driver.Result
 	reads   [][]int // requests, of ops
-	writes  []writes
+	writes  []int   // of ops
 }
 
 // Do implements the kv driver's Store.
@@ -46,7 +39,7 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 // divide makes requests of the operations.
 func (b *batch) divide() {
 	var now time.Time
-	most := b.s.p.callOps()
+	most := max(1, int(b.s.p.prober.txnOps.Load()))
 	for i := range b.ops {
 		op := &b.ops[i]
 		if !op.Deadline.IsZero() {
@@ -61,14 +54,9 @@ func (b *batch) divide() {
 		if op.Kind == driver.OpGet {
 			b.addRead(i, most)
 		} else {
-			b.addWrite(i, most)
+			b.writes = append(b.writes, i)
 		}
 	}
-}
-
-// callOps is how many operations one request may have here.
-func (p *provider) callOps() int {
-	return max(1, min(callOps, int(p.prober.txnOps.Load())-1))
 }
 
 func (b *batch) addRead(i, most int) {
@@ -77,16 +65,6 @@ func (b *batch) addRead(i, most int) {
 	}
 	last := &b.reads[len(b.reads)-1]
 	*last = append(*last, i)
-}
-
-// addWrite adds an operation to the last request that has room, or, since a
-// request writes no key twice, makes another one.
-func (b *batch) addWrite(i, most int) {
-	op := &b.ops[i]
-	if n := len(b.writes); n == 0 || !b.writes[n-1].takes(op, most) {
-		b.writes = append(b.writes, writes{b: b})
-	}
-	b.writes[len(b.writes)-1].add(i)
 }
 
 // run sends the requests and waits for all answers.
@@ -104,8 +82,8 @@ func (b *batch) run(ctx context.Context) {
 	for _, r := range b.reads {
 		start(func() { b.read(ctx, r) })
 	}
-	for i := range b.writes {
-		start(func() { b.writes[i].run(ctx) })
+	for _, i := range b.writes {
+		start(func() { b.results[i] = b.s.write(ctx, &b.ops[i]) })
 	}
 }
 

@@ -20,10 +20,6 @@ func deleteOp(r *pb.DeleteRangeRequest) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: r}}
 }
 
-func txnOp(r *pb.TxnRequest) *pb.RequestOp {
-	return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: r}}
-}
-
 // exists holds if the key does.
 func exists(key []byte) *pb.Compare {
 	return &pb.Compare{

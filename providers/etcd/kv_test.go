@@ -105,9 +105,6 @@ func shorten(t *testing.T, server *testbed.EtcdServer, s driver.Store, ended tim
 			head[i] = byte(ms)
 		}
 		_, err := c.Put(t.Context(), string(kv.Key), string(head)+string(kv.Value[8:]), clientv3.WithIgnoreLease())
-		if err != nil {
-			_, err = c.Put(t.Context(), string(kv.Key), string(head)+string(kv.Value[8:]), clientv3.WithLease(clientv3.LeaseID(kv.Lease)))
-		}
 		must(t, err)
 	}
 }

@@ -71,15 +71,12 @@ func (s *store) txnRequest(t driver.Txn, made leases) *pb.TxnRequest {
 }
 
 // conditionRevision is the revision that a condition demands; 0 for a key that
-// must not exist, and -1 for a revision that no key has.
+// must not exist.
 func conditionRevision(c driver.Condition) int64 {
 	if c.Revision == "" {
 		return 0
 	}
-	if revision, ok := parseRevision(c.Revision); ok {
-		return revision
-	}
-	return -1
+	return wantedRevision(c.Revision)
 }
 
 // unblock removes keys that had to be absent and whose time to live has ended.

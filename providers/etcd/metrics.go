@@ -3,9 +3,12 @@ package etcd
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -31,21 +34,41 @@ const (
 	metricVersion = "etcd_server_version"
 )
 
-// fetchSample reads the metrics page of a member.
-func fetchSample(ctx context.Context, c *http.Client, endpoint string) (sample, error) {
+// fetchSample reads the metrics page of a member. It asks over a connection of
+// its own: http.Client writes to the log of the process when it meets a port
+// that speaks gRPC alone.
+func fetchSample(ctx context.Context, c *tls.Config, endpoint string) (sample, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/metrics", nil)
 	if err != nil {
 		return sample{}, err
 	}
-	res, err := c.Do(req)
+	req.Close = true
+	conn, err := dial(ctx, c, req.URL)
 	if err != nil {
 		return sample{}, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if err := req.Write(conn); err != nil {
+		return sample{}, err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return sample{}, fmt.Errorf("%s/metrics: %w", endpoint, err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return sample{}, fmt.Errorf("%s/metrics: %s", endpoint, res.Status)
 	}
 	return parseSample(io.LimitReader(res.Body, metricsBytes))
+}
+
+// dial connects to the host of a URL.
+func dial(ctx context.Context, c *tls.Config, u *url.URL) (net.Conn, error) {
+	if u.Scheme != "https" {
+		return new(net.Dialer).DialContext(ctx, "tcp", u.Host)
+	}
+	return (&tls.Dialer{Config: c}).DialContext(ctx, "tcp", u.Host)
 }
 
 // parseSample reads the text format of Prometheus, of which it needs four

@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 // and fsyncs of it. A member with --unsafe-no-fsync writes and does not fsync.
 type prober struct {
 	config config
-	http   *http.Client
 
 	mu       sync.Mutex
 	verdicts map[uint64]verdict // by member
@@ -33,11 +31,7 @@ type verdict struct {
 }
 
 func newProber(c config) *prober {
-	t := &http.Transport{DisableKeepAlives: true} // nothing is left open between probes
-	if c.tls != nil {
-		t.TLSClientConfig = c.tls.Clone()
-	}
-	return &prober{config: c, http: &http.Client{Transport: t}, verdicts: map[uint64]verdict{}}
+	return &prober{config: c, verdicts: map[uint64]verdict{}}
 }
 
 // look samples all endpoints, and learns from what has changed since it last
@@ -50,7 +44,7 @@ func (p *prober) look(ctx context.Context, urls []string) (samples map[uint64]sa
 	samples = map[uint64]sample{}
 	for _, u := range urls {
 		wg.Go(func() {
-			s, err := fetchSample(ctx, p.http, u)
+			s, err := fetchSample(ctx, p.config.tls, u)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

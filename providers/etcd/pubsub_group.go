@@ -207,8 +207,9 @@ func (s *subscription) save(ctx context.Context, v view, st groupState) (bool, e
 	return false, nil
 }
 
-// change changes the state of the group, until nobody comes in between.
-func (s *subscription) change(ctx context.Context, f func(st *groupState)) error {
+// change changes the state of the group, until nobody comes in between, and
+// calls done then.
+func (s *subscription) change(ctx context.Context, f func(st *groupState), done func()) error {
 	return s.inTurn(ctx, func() error {
 		for {
 			v, st, err := s.latest(ctx)
@@ -216,8 +217,13 @@ func (s *subscription) change(ctx context.Context, f func(st *groupState)) error
 				return err
 			}
 			f(&st)
-			if done, err := s.save(ctx, v, st); err != nil || done {
+			saved, err := s.save(ctx, v, st)
+			if err != nil {
 				return err
+			}
+			if saved {
+				done()
+				return nil
 			}
 		}
 	})
@@ -256,28 +262,23 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 			for i := range all {
 				errs[i] = st.settle(&s.c, all[i], now)
 			}
-		})
+		}, func() { s.forget(all, errs) })
 	}
 	if err != nil {
 		for i := range errs {
 			errs[i] = err
 		}
-		return errs
 	}
-	s.forget(all, errs)
 	return errs
 }
 
 // forget lets go of the leases that were settled.
 func (s *subscription) forget(all []driver.Settlement, errs []error) {
-	_ = s.inTurn(context.Background(), func() error {
-		for i, st := range all {
-			if lease, err := parseToken(st.Token); err == nil && (st.Kind != driver.Extend || errs[i] != nil) {
-				delete(s.c.held, lease)
-			}
+	for i, st := range all {
+		if lease, err := parseToken(st.Token); err == nil && (st.Kind != driver.Extend || errs[i] != nil) {
+			delete(s.c.held, lease)
 		}
-		return nil
-	})
+	}
 }
 
 // Close implements the pubsub driver's Subscription.
@@ -291,7 +292,7 @@ func (s *subscription) Close(ctx context.Context) error {
 		return nil
 	}
 	// If this fails, the messages come when their leases end.
-	_ = s.change(ctx, func(st *groupState) { st.giveBack(&s.c, time.Now()) })
+	_ = s.change(ctx, func(st *groupState) { st.giveBack(&s.c, time.Now()) }, func() {})
 	return nil
 }
 
