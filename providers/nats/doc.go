@@ -51,8 +51,10 @@
 // the prefix's last slash. A deleted key is a message with KV-Operation: PURGE,
 // as in NATS KV; nats-cli can read a store, but is not to write to it.
 //
-// Every read asks the leader of the stream. LinearizableRead is claimed with one
-// replica only: a leader that was replaced may answer until it notices.
+// With replicas, every read asks the leader of the stream, never a follower, and
+// LinearizableRead is not claimed still: a leader that was replaced may answer
+// until it notices. With one replica, the server that has it answers directly;
+// do not give the stream of an open store more replicas by other means.
 //
 // Conditional writes depend on the sequence of the key's last message. A Create
 // over a deleted key, and one that the server refuses, reads the key and tries
@@ -61,6 +63,10 @@
 // A Txn is an atomic batch, at most 500 messages: a write each, and one for each
 // condition on a key that is not written. The server takes 50 at a time for one
 // stream; the others wait.
+//
+// Where the servers are known to sync always, eight and more writes without a
+// condition that concurrent callers make share an atomic batch, and with it one
+// sync.
 //
 // A write whose answer was lost is UnknownOutcome, and is not repeated.
 //

@@ -28,8 +28,15 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	b := &batch{s: s, ctx: ctx, ops: ops, results: results}
-	b.send()
+	together := b.send()
+	var group sync.WaitGroup
+	var refused []int
+	if len(together) > 0 {
+		group.Go(func() { refused = b.writeTogether(ctx, together) })
+	}
 	b.collect()
+	group.Wait()
+	b.later = append(b.later, refused...)
 	b.again()
 	return results
 }
@@ -55,7 +62,10 @@ type batch struct {
 	later   []int // of ops: a second look
 }
 
-func (b *batch) send() {
+// send sends all requests, but for the writes that are to share a batch, which
+// it returns.
+func (b *batch) send() (together []int) {
+	shared := b.coalesced()
 	b.answers = make(chan answer, len(b.ops))
 	b.sent = make([]bool, len(b.ops))
 	b.tokens = make([]string, 0, len(b.ops))
@@ -64,6 +74,10 @@ func (b *batch) send() {
 		op := &b.ops[i]
 		if !op.Deadline.IsZero() && now.After(op.Deadline) {
 			b.results[i].Err = providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the operation was sent", now.Sub(op.Deadline))
+			continue
+		}
+		if shared[i] {
+			together = append(together, i)
 			continue
 		}
 		m, err := b.s.first(op)
@@ -77,6 +91,7 @@ func (b *batch) send() {
 		}
 		b.request(i, m)
 	}
+	return together
 }
 
 func (b *batch) request(i int, m *natsgo.Msg) {
@@ -165,7 +180,7 @@ func (b *batch) take(a answer) {
 		return
 	}
 	if op.Kind == driver.OpGet {
-		m, err := parseGet(a)
+		m, err := b.s.parseLast(a)
 		if m.overdue(time.Now()) {
 			b.later = append(b.later, a.index)
 			return

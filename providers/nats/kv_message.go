@@ -129,14 +129,45 @@ func (m *message) revision() revision {
 
 // getRequest asks for the last message of a key.
 func (s *store) getRequest(key string) *natsgo.Msg {
+	if s.direct {
+		return &natsgo.Msg{Subject: apiPrefix + "DIRECT.GET." + s.stream + "." + s.keys + keySubject(key)}
+	}
 	body := append(make([]byte, 0, len(s.keys)+len(key)+32), `{"last_by_subj":"`...)
 	body = append(append(body, s.keys...), keySubject(key)...)
 	return &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + s.stream, Data: append(body, `"}`...)}
 }
 
+// parseLast returns the message of an answer to getRequest, and nil if there is
+// none.
+func (s *store) parseLast(a answer) (*message, error) {
+	if !s.direct || a.err != nil {
+		return parseGet(a)
+	}
+	h := a.msg.Header
+	switch status := h.Get("Status"); {
+	case status == "404":
+		return nil, nil
+	case status != "":
+		return nil, providers.Errorf(providers.Unavailable, "the server answers a read with %s %s", status, h.Get("Description"))
+	}
+	seq, err := strconv.ParseUint(h.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return nil, providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+	}
+	m := &message{Seq: seq, Data: a.msg.Data, header: h}
+	if h.Get(hdrTTL) != "" { // else nobody asks for the time
+		m.Time, err = time.Parse(time.RFC3339Nano, h.Get("Nats-Time-Stamp"))
+	}
+	if err != nil {
+		return nil, providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+	}
+	return m, nil
+}
+
 // last returns the last message of a key, and nil if there is none.
 func (s *store) last(ctx context.Context, key string) (*message, error) {
-	m, err := s.get(ctx, s.getRequest(key))
+	reply, _, err := s.p.ask(ctx, s.getRequest(key))
+	m, err := s.parseLast(answer{msg: reply, err: err})
 	if err == nil {
 		err = s.settle(ctx, m)
 	}

@@ -69,7 +69,7 @@ func (s *store) observe(ctx context.Context, conditions []driver.Condition) (map
 	for range conditions {
 		select {
 		case a := <-answers:
-			m, err := parseGet(a)
+			m, err := s.parseLast(a)
 			if err == nil {
 				err = s.settle(ctx, m)
 			}

@@ -122,6 +122,7 @@ func (p *provider) probe(ctx context.Context) (state, error) {
 	for _, url := range p.config.monitors {
 		st.monitors = append(st.monitors, p.prober.look(ctx, url))
 	}
+	p.syncsAlways.Store(len(st.undurable(p.config)) == 0)
 	return st, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -27,12 +28,13 @@ func init() {
 // provider is an open provider. It lives until Close.
 type provider struct {
 	*providers.Live
-	config  config
-	logger  *slog.Logger
-	nc      *natsgo.Conn
-	calls   *caller
-	streams *carrier
-	prober  prober
+	config      config
+	logger      *slog.Logger
+	nc          *natsgo.Conn
+	calls       *caller
+	streams     *carrier
+	prober      prober
+	syncsAlways atomic.Bool // as far as is known
 
 	handles handles
 

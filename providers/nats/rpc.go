@@ -35,7 +35,8 @@ func (p *provider) rpcFacet() providers.FacetDescription {
 			providers.Shared, driver.ClaimFullDuplex, driver.ClaimFlowControl,
 			driver.ClaimFastNoResponder, driver.ClaimLoadBalance,
 		},
-		Limits: providers.Limits{MaxFrameBytes: maxFrameBytes},
+		Missing: []providers.Missing{{Claim: driver.ClaimDirectory, Reason: "calls go through the broker; use etcd:// or redis:// for addresses"}},
+		Limits:  providers.Limits{MaxFrameBytes: maxFrameBytes},
 	}
 }
 
