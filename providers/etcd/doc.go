@@ -63,9 +63,9 @@
 // that moment and clock-skew have passed deletes it before it answers that there
 // is none. The clocks of the programs that share a store must not differ by
 // more than clock-skew: a reader whose clock is ahead by more ends a time to
-// live early by the rest. A Put, CAS, Delete or condition that meets such a key
-// before any reader did takes it as it is. Its event comes when it is deleted:
-// by a reader, or by the lease that began anew.
+// live early by the rest. A Put, CAS, Delete or condition on a revision that meets
+// such a key before any reader did takes it as it is. Its event comes when it is
+// deleted: by a reader, or by the lease that began anew.
 //
 // etcd does not tell the end of a lease from a delete: ExpiryEvents is not
 // claimed. A write with a time to live takes two round trips.

@@ -221,3 +221,20 @@ func TestRequestTooLargeForTheServer(t *testing.T) {
 	wantCode(t, res[0].Err, providers.TooLarge)
 	wantCode(t, res[1].Err, 0)
 }
+
+// TestWritesHaveTheirOwnRevisions: a watch can go on behind each of them.
+func TestWritesHaveTheirOwnRevisions(t *testing.T) {
+	s := openStore(t, open(t, testbed.Etcd(t).URL()), "s")
+	var ops []driver.Op
+	for i := range 50 {
+		ops = append(ops, driver.Op{Kind: driver.OpPut, Key: fmt.Sprint("k", i)})
+	}
+	seen := map[driver.Revision]bool{}
+	for _, r := range s.Do(t.Context(), ops) {
+		must(t, r.Err)
+		seen[r.Revision] = true
+	}
+	if len(seen) != len(ops) {
+		t.Errorf("%d writes have %d revisions", len(ops), len(seen))
+	}
+}
