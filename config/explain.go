@@ -135,7 +135,7 @@ func (o *origins) explain(key string) ([]Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]*Explanation{}
+	found := map[string]*finding{}
 	for _, c := range o.contents {
 		o.collect(c, path, found)
 	}
@@ -144,12 +144,12 @@ func (o *origins) explain(key string) ([]Explanation, error) {
 	case open:
 		return nil, providers.Errorf(providers.Invalid, "no layer has the key %q", key)
 	default:
-		found[key] = &Explanation{Key: strings.Join(path, "."), Secret: o.schema.secretPath(path)}
+		found[key] = &finding{Explanation: Explanation{Key: strings.Join(path, "."), Secret: o.schema.secretPath(path)}}
 	}
 	all := []Explanation{}
 	for _, at := range slices.Sorted(maps.Keys(found)) {
-		settleWinner(found[at])
-		all = append(all, *found[at])
+		found[at].settleWinner()
+		all = append(all, found[at].Explanation)
 	}
 	return all, nil
 }
@@ -176,7 +176,7 @@ func (o *origins) resolve(key string) (path []string, n *node, open bool, err er
 }
 
 // collect adds what a layer says about the key at path, and about those in it.
-func (o *origins) collect(c layerContent, path []string, found map[string]*Explanation) {
+func (o *origins) collect(c layerContent, path []string, found map[string]*finding) {
 	var v any = c.values
 	n := o.schema
 	for _, part := range path {
@@ -193,7 +193,7 @@ func (o *origins) collect(c layerContent, path []string, found map[string]*Expla
 }
 
 // leaves adds what a layer says in v, which is at path.
-func (o *origins) leaves(c layerContent, path []string, v any, n *node, found map[string]*Explanation) {
+func (o *origins) leaves(c layerContent, path []string, v any, n *node, found map[string]*finding) {
 	if group, ok := v.(map[string]any); ok {
 		for key, inner := range group {
 			_, child, _ := n.child(key)
@@ -202,23 +202,38 @@ func (o *origins) leaves(c layerContent, path []string, v any, n *node, found ma
 		return
 	}
 	key := strings.Join(path, ".")
-	e := cmp.Or(found[key], &Explanation{Key: key, Secret: o.schema.secretPath(path)})
-	found[key] = e
+	f := cmp.Or(found[key], &finding{Explanation: Explanation{Key: key, Secret: o.schema.secretPath(path)}})
+	found[key] = f
 	text := Redacted
 	switch {
 	case o.reveal:
 		text = textOf(v)
-	case !e.Secret:
+	case !f.Secret:
 		text = textOf(n.mask(v))
 	}
-	e.Origins = append(e.Origins, Origin{Layer: c.layer, Index: c.index, Value: text, Rejected: c.rejected})
+	f.add(Origin{Layer: c.layer, Index: c.index, Value: text, Rejected: c.rejected}, v)
+}
+
+// finding is an explanation in the making.
+type finding struct {
+	Explanation
+	last any // what the last origin says, secret or not
+}
+
+// add adds an origin, unless it is rejected content that says the same as what
+// is applied of the same layer.
+func (f *finding) add(o Origin, v any) {
+	if n := len(f.Origins); o.Rejected && n > 0 && f.Origins[n-1].Index == o.Index && reflect.DeepEqual(f.last, v) {
+		return
+	}
+	f.Origins, f.last = append(f.Origins, o), v
 }
 
 // settleWinner marks the most important of the origins that are applied.
-func settleWinner(e *Explanation) {
-	for i := len(e.Origins) - 1; i >= 0; i-- {
-		if !e.Origins[i].Rejected {
-			e.Origins[i].Wins = true
+func (f *finding) settleWinner() {
+	for i := len(f.Origins) - 1; i >= 0; i-- {
+		if !f.Origins[i].Rejected {
+			f.Origins[i].Wins = true
 			return
 		}
 	}

@@ -91,6 +91,8 @@ func TestWatcherExplain(t *testing.T) {
 	<-reported
 	all, err = w.Explain("left")
 	wantLines(t, all, err, `Left = 1, from memory "app"; map says 0; memory "app" says -3, which is rejected`)
+	all, err = w.Explain("right") // is rejected as well, and says what it said before
+	wantLines(t, all, err, `Right = 1, from memory "app"`)
 	set(t, s, config.Delete("left"))
 	eventually(t, "the layer below", func() bool { return w.Get().Left == 0 && w.Err() == nil }, func() any { return w.Health() })
 	all, err = w.Explain("left")

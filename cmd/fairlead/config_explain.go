@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -54,16 +56,17 @@ func (f settingsFlags) explain(cmd *cobra.Command, key string, urls ...string) (
 	return config.Explain[any](cmd.Context(), key, opts...)
 }
 
+// explained returns the row of a key: what wins, and what is below, the next
+// one first.
 func explained(e config.Explanation) table.Row {
-	row := table.Row{e.Key, "", "", ""}
-	below := ""
+	var below []string
 	for _, o := range e.Origins {
+		value := setting{Value: o.Value}.text()
 		if o.Wins {
-			row[1], row[2] = (setting{Value: o.Value}).text(), o.Layer
-			break
+			slices.Reverse(below)
+			return table.Row{e.Key, value, o.Layer, strings.Join(below, "\n")}
 		}
-		below = fmt.Sprintf("%s (%s)\n%s", (setting{Value: o.Value}).text(), o.Layer, below)
+		below = append(below, fmt.Sprintf("%s (%s)", value, o.Layer))
 	}
-	row[3] = below
-	return row
+	return table.Row{e.Key}
 }
