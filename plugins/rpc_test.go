@@ -6,6 +6,7 @@ import (
 
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
+	"fairlead.dev/conformance"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/plugins"
 	"fairlead.dev/providers"
@@ -37,6 +38,17 @@ func answer(t *testing.T, p providers.Provider, name string) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestDirectoryConformance runs the cases of rpc over a directory whose
+// addresses are kept behind each transport.
+func TestDirectoryConformance(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			conformance.Test(t, w.open(t, "memory", "mem://directory?rpc=directory"),
+				conformance.WithTransport(w.name), conformance.WithFacets(providers.RPC), conformance.WithProfile(conformance.Quick))
+		})
+	}
 }
 
 // TestCallsOutliveADirectory kills the plugin that keeps the addresses: calls go
