@@ -1,0 +1,165 @@
+package nats
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func openProvider(t *testing.T, url string) *provider {
+	t.Helper()
+	p, err := providers.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(t.Context()) })
+	return p.(*provider)
+}
+
+func openTestStore(t *testing.T, p *provider) *store {
+	t.Helper()
+	s, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.(*store)
+}
+
+func do(t *testing.T, s *store, op driver.Op) driver.Revision {
+	t.Helper()
+	r := s.Do(t.Context(), []driver.Op{op})[0]
+	if r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	return r.Revision
+}
+
+func put(t *testing.T, s *store, key string) driver.Revision {
+	t.Helper()
+	return do(t, s, driver.Op{Kind: driver.OpPut, Key: key, Value: []byte("v")})
+}
+
+// Writes that share a batch have each the revision that a read shows.
+func TestCoalescedWrites(t *testing.T) {
+	server := testbed.NATS(t, testbed.NATSSync("always"))
+	p := openProvider(t, server.URL()+"?monitor="+server.MonitorURL())
+	if !p.syncsAlways.Load() {
+		t.Fatal("the server is not known to sync always: the test shows nothing")
+	}
+	s := openTestStore(t, p)
+	put(t, s, "deleted")
+	var ops []driver.Op
+	for i := range 40 {
+		ops = append(ops,
+			driver.Op{Kind: driver.OpPut, Key: fmt.Sprint("k", i), Value: fmt.Append(nil, i)},
+			driver.Op{Kind: driver.OpCreate, Key: fmt.Sprint("created", i)})
+	}
+	ops = append(ops,
+		driver.Op{Kind: driver.OpDelete, Key: "deleted"},
+		driver.Op{Kind: driver.OpPut, Key: "k0", Value: []byte("again")},
+		driver.Op{Kind: driver.OpPut, Key: "late", Deadline: time.Now().Add(-time.Second)})
+	b := &batch{s: s, ops: ops}
+	if n := len(b.coalesced()); n != 42 { // the puts of different keys, and the delete
+		t.Errorf("%d writes share a batch, want 42", n)
+	}
+	for i, r := range s.Do(t.Context(), ops) {
+		op := ops[i]
+		if op.Key == "late" {
+			if providers.CodeOf(r.Err) != providers.DeadlineExceeded {
+				t.Errorf("a write whose deadline has passed: %v", r.Err)
+			}
+			continue
+		}
+		if r.Err != nil {
+			t.Fatalf("%s: %v", op.Key, r.Err)
+		}
+		got := s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: op.Key}})[0]
+		switch {
+		case op.Kind == driver.OpDelete:
+			if providers.CodeOf(got.Err) != providers.NotFound {
+				t.Errorf("the deleted key: %v", got.Err)
+			}
+		case op.Key != "k0" && (got.Err != nil || got.Revision != r.Revision || string(got.Value) != string(op.Value)):
+			t.Errorf("%s was written under %s, and is %q under %s: %v", op.Key, r.Revision, got.Value, got.Revision, got.Err)
+		}
+	}
+}
+
+// A watch after a place whose time is not known to be recent is refused: what
+// was deleted since may be forgotten. The record of times makes it known.
+func TestWatchHistory(t *testing.T) {
+	server := testbed.NATS(t)
+	p := openProvider(t, server.URL())
+	p.config.history = historyMargin + 2*time.Second
+	s := openTestStore(t, p)
+	watch := func(after driver.Revision) error {
+		w, err := s.Watch(t.Context(), driver.WatchRequest{After: after})
+		if err == nil {
+			_ = w.Close(t.Context())
+		}
+		return err
+	}
+	old := put(t, s, "k")
+	put(t, s, "gone")
+	do(t, s, driver.Op{Kind: driver.OpDelete, Key: "gone"})
+	if err := watch(old); err != nil {
+		t.Fatalf("a watch after a recent revision: %v", err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if err := watch(old); providers.CodeOf(err) == providers.Compacted {
+			break
+		} else if err != nil || time.Now().After(deadline) {
+			t.Fatalf("a watch after an old revision: %v", err)
+		}
+	}
+	put(t, s, "k")
+	s.tick(t.Context())
+	overwritten := put(t, s, "k")
+	last := put(t, s, "k")
+	put(t, s, "k2")
+	for _, rev := range []driver.Revision{overwritten, last} {
+		if err := watch(rev); err != nil {
+			t.Errorf("a watch behind the last tick: %v", err)
+		}
+	}
+	if err := watch(s.format(revision{seq: 1 << 40})); providers.CodeOf(err) != providers.Compacted {
+		t.Errorf("a watch after what the stream has not come to: %v", err)
+	}
+}
+
+// A handle of a deleted store does not write to the next one of its name.
+func TestDeletedStore(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL())
+	old := openTestStore(t, p)
+	rev := put(t, old, "k")
+	if err := p.DeleteStore(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	next := openTestStore(t, p)
+	if r := old.Do(t.Context(), []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0]; providers.CodeOf(r.Err) != providers.Unavailable {
+		t.Errorf("a write to a deleted store: %v", r.Err)
+	}
+	r := next.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}, {Kind: driver.OpCAS, Key: "k", Revision: rev}})
+	if providers.CodeOf(r[0].Err) != providers.NotFound || providers.CodeOf(r[1].Err) != providers.Conflict {
+		t.Errorf("the next store of the name: %v, %v", r[0].Err, r[1].Err)
+	}
+	if _, err := next.Watch(t.Context(), driver.WatchRequest{After: rev}); providers.CodeOf(err) != providers.Compacted {
+		t.Errorf("a watch after a revision of the deleted store: %v", err)
+	}
+}
+
+func TestForeignStream(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL())
+	foreign := p.newStream(kindKV, "s", formKV)
+	foreign.Metadata = nil
+	if err := p.api(t.Context(), "STREAM.CREATE."+foreign.Name, foreign, nil, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"}); providers.CodeOf(err) != providers.Invalid {
+		t.Errorf("a store whose name another stream has: %v", err)
+	}
+}
