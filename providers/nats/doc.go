@@ -144,8 +144,8 @@
 // A call that nobody serves fails as soon as the broker says so, after four
 // offers in a fifth of a second: a server that has just begun to listen may not
 // be known to all nodes yet. Both ends beat every second; one that is silent for
-// four is taken for lost, and one whose process is gone is noticed with the next
-// packet, within about a second. A connection that breaks ends all calls on it
+// four is taken for lost. That nobody has the other end's address any more is
+// noticed earlier, with the next packet. A connection that breaks ends all calls on it
 // with Unavailable; listeners go on with the next connection.
 //
 // # Permissions

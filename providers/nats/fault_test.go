@@ -1,0 +1,136 @@
+package nats_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+	rpcdriver "fairlead.dev/rpc/driver"
+)
+
+func proxied(t *testing.T) (server *testbed.NATSServer, proxy *testbed.TCPProxy, url string) {
+	t.Helper()
+	server = testbed.NATS(t)
+	proxy = testbed.Proxy(t, server.Addr())
+	return server, proxy, "nats://" + proxy.Addr()
+}
+
+// A write whose answer is lost is of unknown outcome, soon, and not repeated.
+func TestLostAnswer(t *testing.T) {
+	server, proxy, url := proxied(t)
+	s, err := kv.Open(t.Context(), open(t, url), "lost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct, err := kv.Open(t.Context(), open(t, server.URL()), "lost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trap := proxy.SwallowReply([]byte("fairlead.kv.lost"))
+	began := time.Now()
+	_, err = s.Put(t.Context(), "k", []byte("v"))
+	if !errors.Is(err, providers.UnknownOutcome) {
+		t.Fatalf("a write whose answer was lost: %v", err)
+	}
+	t.Logf("known after %v", time.Since(began))
+	select {
+	case <-trap.Sprung():
+	case <-time.After(10 * time.Second):
+		t.Fatal("no answer was swallowed: the test shows nothing")
+	}
+	e, err := direct.Get(t.Context(), "k")
+	if err != nil || string(e.Value) != "v" {
+		t.Fatalf("the write that the server took: %+v, %v", e, err)
+	}
+}
+
+// calls returns both ends of a call, over two providers.
+func calls(t *testing.T, client, server string) (c, s rpcdriver.Stream) {
+	t.Helper()
+	l, err := open(t, server).(rpcdriver.Provider).Listen(t.Context(), rpcdriver.ListenConfig{Service: "greeter"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(t.Context()) })
+	c, err = open(t, client).(rpcdriver.Provider).OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "greeter", Call: rpcdriver.Call{Method: "/g/m"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := l.Accept(t.Context())
+	if err != nil || in.Call.Method != "/g/m" {
+		t.Fatalf("%+v, %v", in.Call, err)
+	}
+	return c, in.Stream
+}
+
+func wantLost(t *testing.T, what string, s rpcdriver.Stream) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	began := time.Now()
+	for {
+		_, err := s.Recv(ctx)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, providers.Unavailable) {
+			t.Errorf("%s: %v, want Unavailable", what, err)
+		}
+		t.Logf("%s knows after %v", what, time.Since(began))
+		return
+	}
+}
+
+// An end whose connection breaks is noticed by both.
+func TestPeerLost(t *testing.T) {
+	server, proxy, url := proxied(t)
+	c, s := calls(t, server.URL(), url)
+	if err := proxy.Refuse(); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Cut()
+	wantLost(t, "the server, whose connection broke,", s)
+	wantLost(t, "the client", c)
+}
+
+// A listener goes on with the next connection.
+func TestListenerSurvivesRestart(t *testing.T) {
+	server := testbed.NATS(t)
+	l, err := open(t, server.URL()).(rpcdriver.Provider).Listen(t.Context(), rpcdriver.ListenConfig{Service: "greeter"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close(t.Context())
+	client := open(t, server.URL()).(rpcdriver.Provider)
+	if err := server.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	accepted := make(chan error, 1)
+	go func() {
+		_, err := l.Accept(ctx)
+		accepted <- err
+	}()
+	for {
+		s, err := client.OpenStream(ctx, rpcdriver.StreamConfig{Service: "greeter", Call: rpcdriver.Call{Method: "/g/m"}})
+		if err == nil {
+			defer s.Close(t.Context())
+		}
+		select {
+		case err := <-accepted:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
