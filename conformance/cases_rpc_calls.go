@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -58,7 +59,7 @@ var rpcCalls = []Case{
 		Run:  rpcBothStreams,
 	},
 	{
-		Name: "rpc/long-stream", Facet: providers.RPC, Profile: Full,
+		Name: "rpc/long-stream", Facet: providers.RPC, Profile: Full, Timeout: 2 * time.Minute,
 		Rule: "5,000 messages of a stream arrive once and in order, each way",
 		Run: func(t *T) {
 			c := t.served(&service{})
@@ -89,7 +90,7 @@ func (t *T) download(c pb.TestServiceClient, n, size int) {
 	for range n {
 		ask.ResponseParameters = append(ask.ResponseParameters, &pb.ResponseParameters{Size: int32(size)})
 	}
-	in, err := c.StreamingOutputCall(t.patient(), ask)
+	in, err := c.StreamingOutputCall(t.Context(), ask)
 	t.Must(err)
 	for i := range n {
 		m, err := in.Recv()
@@ -107,7 +108,7 @@ func (t *T) download(c pb.TestServiceClient, n, size int) {
 
 // upload sends n messages, and demands that the server got them in order.
 func (t *T) upload(c pb.TestServiceClient, n, size int) {
-	out, err := c.StreamingInputCall(t.patient())
+	out, err := c.StreamingInputCall(t.Context())
 	t.Must(err)
 	for i := range n {
 		if err := out.Send(&pb.StreamingInputCallRequest{Payload: nth(i, size)}); err != nil {
