@@ -64,6 +64,12 @@ func calls(t *testing.T, client, server string) (c, s rpcdriver.Stream) {
 	if err != nil || in.Call.Method != "/g/m" {
 		t.Fatalf("%+v, %v", in.Call, err)
 	}
+	if err := in.Stream.Send(t.Context(), []rpcdriver.Frame{{Kind: rpcdriver.FrameHeaders}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Recv(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return c, in.Stream
 }
 
