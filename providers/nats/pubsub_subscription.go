@@ -22,6 +22,8 @@ const (
 	// be reached, before it says so.
 	receivePatience = time.Second
 	receiveRetry    = 50 * time.Millisecond
+	// freePulls is how many inboxes are kept for the next calls of Receive.
+	freePulls = 8
 )
 
 // subscription is a consumer of a group, or a broadcast, which is a group of
@@ -36,7 +38,8 @@ type subscription struct {
 
 	mu    sync.Mutex
 	pulls map[*pull]struct{}
-	idle  *pull // one that waits for nobody: see leave
+	idle  *pull   // one that waits for nobody: see leave
+	free  []*pull // their inboxes serve again
 
 	life  context.Context // ends with Close, or the provider's
 	end   context.CancelFunc
@@ -99,20 +102,35 @@ func (s *subscription) giveBack(reply string) {
 
 // begin sends a request for messages.
 func (s *subscription) begin(r pullRequest) (*pull, error) {
-	q := &pull{msgs: make(chan *natsgo.Msg, r.Batch+16)}
-	inbox := s.p.nc.NewInbox()
-	sub, err := s.p.nc.Subscribe(inbox, func(m *natsgo.Msg) { s.incoming(q, m) })
+	q, err := s.fresh()
 	if err != nil {
-		return nil, mapErr(err, false)
+		return nil, err
 	}
-	s.mu.Lock()
-	q.sub = sub
-	s.pulls[q] = struct{}{}
-	s.mu.Unlock()
-	if err := s.p.pull(s.stream, s.consumer, inbox, r); err != nil {
+	if err := s.p.pull(s.stream, s.consumer, q.sub.Subject, r); err != nil {
 		s.drop(q)
 		return nil, err
 	}
+	return q, nil
+}
+
+// fresh returns a pull that nothing was asked for yet.
+func (s *subscription) fresh() (*pull, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free); n > 0 {
+		q := s.free[n-1]
+		s.free = s.free[:n-1]
+		s.abandon(q) // a late heartbeat
+		q.left = false
+		return q, nil
+	}
+	q := &pull{msgs: make(chan *natsgo.Msg, pubsubBatch+16)}
+	var err error
+	q.sub, err = s.p.nc.Subscribe(s.p.nc.NewInbox(), func(m *natsgo.Msg) { s.incoming(q, m) })
+	if err != nil {
+		return nil, mapErr(err, false)
+	}
+	s.pulls[q] = struct{}{}
 	return q, nil
 }
 
@@ -146,6 +164,10 @@ func (s *subscription) abandon(q *pull) (ended bool) {
 func (s *subscription) finish(q *pull) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.free) < freePulls && s.life.Err() == nil {
+		s.free = append(s.free, q)
+		return
+	}
 	s.forget(q)
 }
 
