@@ -55,15 +55,17 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-next-polls", Breaks: "Next returns now and then although nothing changed", Caught: []string{"config/next-waits", "config/next-cancel"},
+		Name: "config-next-polls", Breaks: "Next returns now and then, with a new version, although nothing changed", Caught: []string{"config/next-waits", "config/next-cancel"},
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, version string) (config.State, error) {
 				short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 				defer cancel()
 				state, err := s.Source.Next(short, version)
-				if err != nil && ctx.Err() == nil {
-					return s.Source.Snapshot(ctx)
+				if err == nil || ctx.Err() != nil {
+					return state, err
 				}
+				state, err = s.Source.Snapshot(ctx)
+				state.Version += "+" // the same one again would not leave package config
 				return state, err
 			}
 		}),
