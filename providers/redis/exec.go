@@ -68,22 +68,40 @@ const blockedLonger = 10 * time.Second
 // A nil error means that each cmd has its own answer or error, as mapCallErr
 // takes it. With an error, no cmd was looked at.
 func (p *provider) do(ctx context.Context, key string, cmds ...goredis.Cmder) error {
-	return perform(ctx, p.config.readTimeout, p.client, key, cmds)
+	return p.perform(ctx, p.config.readTimeout, p.client, key, cmds)
 }
 
 // wait is do for commands that block on the server. They have connections of
 // their own, so that the rest never waits for them.
 func (p *provider) wait(ctx context.Context, key string, cmds ...goredis.Cmder) error {
-	return perform(ctx, p.config.readTimeout+blockedLonger, p.waiters, key, cmds)
+	return p.perform(ctx, p.config.readTimeout+blockedLonger, p.waiters, key, cmds)
 }
 
-func perform(ctx context.Context, limit time.Duration, c goredis.UniversalClient, key string, cmds []goredis.Cmder) error {
+func (p *provider) perform(ctx context.Context, limit time.Duration, c goredis.UniversalClient, key string, cmds []goredis.Cmder) error {
 	if err := ctx.Err(); err != nil {
 		return mapErr(err, false)
 	}
 	f := takeOff(ctx, limit)
 	defer f.land()
-	return process(f, c, key, cmds)
+	err := process(f, c, key, cmds)
+	if p.life.Err() != nil {
+		return cutOff(err, cmds)
+	}
+	return err
+}
+
+// cutOff is for commands under way while the provider was closed. What their
+// connections say of that is told as what it is.
+func cutOff(err error, cmds []goredis.Cmder) error {
+	for _, cmd := range cmds {
+		if e := cmd.Err(); e != nil && e != goredis.Nil && !isAnswer(e) {
+			cmd.SetErr(goredis.ErrClosed)
+		}
+	}
+	if providers.CodeOf(err) == providers.Unavailable {
+		return mapErr(goredis.ErrClosed, false)
+	}
+	return err
 }
 
 // within runs f, and leaves it behind if ctx ends first: for calls of go-redis
