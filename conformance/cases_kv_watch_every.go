@@ -76,7 +76,7 @@ var kvWatchEvery = []Case{
 	}, kv.Txn, kv.WatchTxn),
 	watchCase("watch-expiry", "a watch sees the end of a time to live, though nobody reads the key", func(t *T) {
 		s := t.Store()
-		ttl := ttlOf(t, 200*time.Millisecond)
+		ttl := ttlOf(t, 400*time.Millisecond)
 		w := watch(t, s, "k")
 		began := time.Now()
 		put(t, s, "k", "1", kv.WithTTL(ttl))

@@ -2,6 +2,7 @@ package mutants
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,23 +131,29 @@ func closesAllHandles() func(driver.Store) store {
 	}
 }
 
-// writeBehind keeps blind puts until a read through the same handle, or until
-// there are 20.
+// writeBehind keeps blind puts until something else is done through the same
+// handle, or there are more than 20. The last ones are kept always.
 func writeBehind(s driver.Store) store {
 	var mu sync.Mutex
 	var buffer []driver.Op
 	return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
 		mu.Lock()
 		defer mu.Unlock()
-		if len(ops) == 1 && ops[0].Kind == driver.OpPut && len(buffer) < 20 && ctx.Err() == nil {
-			op := ops[0]
+		puts := !slices.ContainsFunc(ops, func(op driver.Op) bool { return op.Kind != driver.OpPut })
+		if !puts || len(buffer) > 20 {
+			s.Do(context.WithoutCancel(ctx), buffer)
+			buffer = nil
+		}
+		if !puts || ctx.Err() != nil {
+			return s.Do(ctx, ops)
+		}
+		results := make([]driver.Result, len(ops))
+		for i, op := range ops {
 			op.Value = append([]byte(nil), op.Value...)
 			buffer = append(buffer, op)
-			return []driver.Result{{Revision: "buffered"}}
+			results[i].Revision = "buffered"
 		}
-		s.Do(context.WithoutCancel(ctx), buffer)
-		buffer = nil
-		return s.Do(ctx, ops)
+		return results
 	}}
 }
 

@@ -23,7 +23,7 @@ func ttlMutant(name, breaks, caught string, change func(time.Duration) time.Dura
 
 var kvTTLMutants = []Mutant{
 	ttlMutant("ttl-ignored", "times to live are ignored", "ttl-expires ttl-least ttl-create ttl-cas ttl-txn ttl-getmany ttl-list ttl-many ttl-other-keys watch-expiry expiry-events", func(time.Duration) time.Duration { return 0 }),
-	ttlMutant("ttl-early", "times to live end at a quarter", "ttl-expires ttl-rounded-up ttl-create ttl-many watch-expiry", func(d time.Duration) time.Duration { return d / 4 }),
+	ttlMutant("ttl-early", "times to live end at an eighth", "ttl-expires ttl-rounded-up ttl-create ttl-many watch-expiry", func(d time.Duration) time.Duration { return d / 8 }),
 	ttlMutant("ttl-whole-seconds", "times to live of more than a second are cut to whole ones", "ttl-rounded-up", func(d time.Duration) time.Duration {
 		if d < time.Second {
 			return d
