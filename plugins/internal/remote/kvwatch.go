@@ -10,13 +10,14 @@ import (
 )
 
 // watcher implements the kv driver's Watcher. In a new session it goes on
-// behind the last event that it has read, or where it was told to begin. One
-// that was to begin at its moment, and has read nothing, does not know where it
-// was: it ends with Compacted, as does one of a store that is lost.
+// behind the last event that it has read, or where it was told to begin, or
+// where the store was just before it began. If none of them is known, or the
+// store is lost, it ends with Compacted.
 type watcher struct {
 	*handle
 	prefix string
 	after  driver.Revision
+	began  driver.Revision // where the store was; empty if after was given
 	// volatile reports whether the store is lost with a session.
 	volatile func() bool
 	end      error // nil until the watcher is at its end
@@ -25,6 +26,13 @@ type watcher struct {
 // Watch implements the kv driver's Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 	w := &watcher{prefix: r.Prefix, after: r.After, volatile: s.p.volatile}
+	if r.After == "" && !s.p.volatile() {
+		page, err := s.List(ctx, driver.ListRequest{Limit: 1})
+		if providers.CodeOf(err) != providers.Unsupported && err != nil {
+			return nil, err
+		}
+		w.began = page.Revision
+	}
 	var err error
 	if w.handle, err = newHandle(ctx, s.p, s.handle, w.request); err != nil {
 		return nil, err
@@ -33,10 +41,14 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 }
 
 func (w *watcher) request(again bool) (*pluginpb.Call, error) {
-	if again && (w.after == "" || w.volatile()) {
+	after := w.after
+	if again && after == "" {
+		after = w.began
+	}
+	if again && (after == "" || w.volatile()) {
 		return nil, lostHistory()
 	}
-	return &pluginpb.Call{Body: &pluginpb.Call_KvWatch{KvWatch: &pluginpb.KVWatch{Prefix: []byte(w.prefix), After: []byte(w.after)}}}, nil
+	return &pluginpb.Call{Body: &pluginpb.Call_KvWatch{KvWatch: &pluginpb.KVWatch{Prefix: []byte(w.prefix), After: []byte(after)}}}, nil
 }
 
 func lostHistory() error {
