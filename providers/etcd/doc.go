@@ -1,6 +1,6 @@
-// Package etcd offers the kv facet on etcd 3.6 or newer, on one server and on a
-// cluster, and the pubsub facet for low volumes. Package config reads from it as
-// from any kv facet with Watch.
+// Package etcd offers the kv and rpc facets on etcd 3.6 or newer, on one server
+// and on a cluster, and the pubsub facet for low volumes. Package config reads
+// from it as from any kv facet with Watch.
 //
 //	etcd://127.0.0.1:2379                     one server
 //	etcd://app:secret@n1,n2,n3                members of a cluster, a user
@@ -132,6 +132,26 @@
 // there is no ReplayTime. When the topic was deleted, or the cluster has lost
 // it, Receive reports Compacted, and makes topic and group again; positions begin
 // anew then. Receive of a group that was deleted is NotFound.
+//
+// # RPC
+//
+// etcd is a directory: it keeps the addresses of the servers, and calls are plain
+// gRPC between the processes. An address is a key under a lease of rpc-lease (10
+// seconds; etcd takes no less than about two), in the form of etcd's own
+// go.etcd.io/etcd/client/v3/naming, whose resolver finds the servers at the
+// target etcd:///{prefix}/rpc/{service}; what other programs register there by
+// that package is found here.
+//
+//	{prefix}/rpc/{service}/{name}    {"Op":0,"Addr":"10.0.0.1:7000","Metadata":null}
+//
+// A server renews its lease three times in its length. A lease that was lost is
+// replaced, and so is a key that somebody deleted. The address of a server that
+// was killed stays for rpc-lease, and when etcd elects a leader meanwhile, for
+// that long from then on: clients notice the broken connection by themselves.
+//
+// A watcher reads the addresses, linearizably, whenever etcd's watch says that
+// there is a change: it needs no history, and compaction is nothing to it.
+// Entries that are not of that form are passed over.
 //
 // # Permissions
 //

@@ -124,6 +124,6 @@ func (p *provider) describe(st state) providers.Description {
 		Version:  st.version,
 		Endpoint: p.endpoint(),
 		Notes:    st.notes(p.config),
-		Facets:   []providers.FacetDescription{p.kvFacet(st), p.pubsubFacet(st)},
+		Facets:   []providers.FacetDescription{p.kvFacet(st), p.pubsubFacet(st), rpcFacet()},
 	}
 }

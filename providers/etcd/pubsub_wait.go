@@ -32,16 +32,24 @@ func (s *subscription) await(ctx context.Context, idle idleness) error {
 
 // watch returns when something has changed since a revision.
 func (s *subscription) watch(ctx context.Context, revision int64) error {
-	stream, err := s.p.watch.Watch(ctx)
+	var requests []*pb.WatchCreateRequest
+	for _, key := range [][]byte{s.keys.sequence, s.group} {
+		if key != nil {
+			requests = append(requests, &pb.WatchCreateRequest{Key: key, StartRevision: revision})
+		}
+	}
+	return s.p.awaitChange(ctx, requests...)
+}
+
+// awaitChange returns when one of the watches shows something, or was ended by
+// the server.
+func (p *provider) awaitChange(ctx context.Context, requests ...*pb.WatchCreateRequest) error {
+	stream, err := p.watch.Watch(ctx)
 	if err != nil {
 		return err
 	}
-	for _, key := range [][]byte{s.keys.sequence, s.group} {
-		if key == nil {
-			continue
-		}
-		create := &pb.WatchCreateRequest{Key: key, StartRevision: revision}
-		if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}); err != nil {
+	for _, r := range requests {
+		if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}); err != nil {
 			return err
 		}
 	}

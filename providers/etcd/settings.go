@@ -23,6 +23,7 @@ func settings() []providers.Setting {
 		{Name: "request-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
 		{Name: "probe-interval", Kind: providers.Duration, Default: "3s", Min: 50 * ms, Max: 60 * s, Help: "how often the members of the cluster are looked at"},
 		{Name: "clock-skew", Kind: providers.Duration, Default: "500ms", Min: 0, Max: h, Help: "how far the clocks of the programs that share a store may differ"},
+		{Name: "rpc-lease", Kind: providers.Duration, Default: "10s", Min: 2 * s, Max: h, Help: "how long the address of a server that was killed stays in the directory"},
 		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts that no member runs with --unsafe-no-fsync, where /metrics cannot be read"},
 	}
 	return append(append(own, providers.TLSSettings(schemeTLS)...), providers.PasswordSettings()...)
@@ -38,6 +39,7 @@ type config struct {
 	requestTimeout time.Duration
 	probeInterval  time.Duration
 	clockSkew      time.Duration
+	rpcLease       time.Duration
 	assertDurable  bool
 }
 
@@ -46,6 +48,7 @@ func newConfig(s providers.Settings) (c config, err error) {
 		hosts: s.Hosts("2379"), prefix: s.String("prefix"),
 		dialTimeout: s.Duration("dial-timeout"), requestTimeout: s.Duration("request-timeout"),
 		probeInterval: s.Duration("probe-interval"), clockSkew: s.Duration("clock-skew"),
+		rpcLease:      s.Duration("rpc-lease"),
 		assertDurable: s.Bool("assert-durable"),
 	}
 	switch {

@@ -1,0 +1,169 @@
+package etcd
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+// rpcFacet says what the rpc facet promises.
+func rpcFacet() providers.FacetDescription {
+	return providers.FacetDescription{
+		Facet: providers.RPC,
+		Claims: []providers.Claim{
+			providers.Shared, driver.ClaimDirectory, driver.ClaimFullDuplex, driver.ClaimFlowControl,
+			driver.ClaimFastNoResponder, driver.ClaimLoadBalance,
+		},
+	}
+}
+
+// target is what the keys of a service's endpoints start with, before a slash.
+func (p *provider) target(service string) string { return p.config.prefix + "/rpc/" + service }
+
+// registration is an endpoint under a lease, in the form that etcd's own
+// client/v3/naming/endpoints gives it.
+type registration struct {
+	p       *provider
+	manager endpoints.Manager
+	key     string
+	address string
+	life    context.Context // ends with Close, or the provider's
+	end     context.CancelFunc
+
+	mu    sync.Mutex // held while the lease is renewed or given up
+	lease int64      // 0: none
+	left  bool
+}
+
+// Register implements the rpc driver's Directory.
+func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (driver.Registration, error) {
+	if p.life.Err() != nil {
+		return nil, errClosed
+	}
+	target := p.target(c.Service)
+	manager, err := endpoints.NewManager(p.client, target)
+	if err != nil {
+		return nil, mapErr(err, false)
+	}
+	r := &registration{p: p, manager: manager, key: target + "/" + rand.Text(), address: c.Endpoint.Address}
+	if err := r.enter(ctx); err != nil {
+		return nil, err
+	}
+	r.life, r.end = context.WithCancel(p.life)
+	return r, nil
+}
+
+// enter registers the endpoint under a new lease. The lock is held, or nobody
+// else knows r.
+func (r *registration) enter(ctx context.Context) error {
+	granted, err := r.p.grant(ctx, leaseSeconds(r.p.config.rpcLease))
+	if err != nil {
+		return err
+	}
+	err = r.p.do(ctx, func(ctx context.Context) error {
+		return r.manager.AddEndpoint(ctx, r.key, endpoints.Endpoint{Addr: r.address}, clientv3.WithLease(clientv3.LeaseID(granted.ID)))
+	})
+	if err != nil {
+		r.p.drop(granted.ID)
+		return err
+	}
+	if r.lease != 0 {
+		r.p.drop(r.lease) // it lives, but the key was deleted
+	}
+	r.lease = granted.ID
+	return nil
+}
+
+// Keep implements the rpc driver's Registration.
+func (r *registration) Keep(ctx context.Context) error {
+	joined, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
+	until := time.Now().Add(watchPatience)
+	for {
+		err := r.renew(joined)
+		switch {
+		case r.life.Err() != nil:
+			return providers.Errorf(providers.Closed, "the registration is closed")
+		case err == nil:
+			until = time.Now().Add(r.p.config.rpcLease/3 + watchPatience)
+			pause(joined, r.p.config.rpcLease/3)
+		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+			return err
+		default:
+			pause(joined, watchRetry)
+		}
+	}
+}
+
+// renew lets the lease begin anew, and makes another one if it is lost or the
+// key is.
+func (r *registration) renew(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left {
+		return errClosed
+	}
+	alive, err := r.p.keepAlive(ctx, r.lease)
+	if err != nil {
+		return err
+	}
+	if !alive {
+		r.lease = 0
+		return r.enter(ctx)
+	}
+	found, err := r.p.get(ctx, &pb.RangeRequest{Key: []byte(r.key), CountOnly: true})
+	if err == nil && found.Count == 0 {
+		err = r.enter(ctx)
+	}
+	return err
+}
+
+// keepAlive renews a lease once, and reports whether there is one.
+func (p *provider) keepAlive(ctx context.Context, id int64) (alive bool, err error) {
+	err = p.do(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+		defer cancel() // the stream
+		stream, err := p.lease.LeaseKeepAlive(ctx)
+		if err == nil {
+			err = stream.Send(&pb.LeaseKeepAliveRequest{ID: id})
+		}
+		if err != nil {
+			return err
+		}
+		resp, err := stream.Recv()
+		alive = resp.GetTTL() > 0
+		return err
+	})
+	return alive, err
+}
+
+// Close implements the rpc driver's Registration.
+func (r *registration) Close(ctx context.Context) error {
+	r.end() // a renewal that is under way ends, too
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left {
+		return nil
+	}
+	r.left = true
+	if r.lease == 0 {
+		return nil
+	}
+	err := r.p.revoke(ctx, r.lease)
+	if errors.Is(err, rpctypes.ErrGRPCLeaseNotFound) {
+		return nil // it has ended, and the key with it
+	}
+	return err
+}
