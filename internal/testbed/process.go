@@ -30,6 +30,7 @@ type processSpec struct {
 	path string   // the program
 	args []string // without the program's name
 	dir  string   // working folder; the log is in it as well
+	env  []string // "name=value", in addition to our own
 
 	// ready returns nil as soon as the server answers. It makes one attempt,
 	// and is called again until it succeeds or the process ends.
@@ -195,7 +196,7 @@ func (p *Process) launch() (*run, error) {
 	}
 	cmd := exec.Command(p.spec.path, p.spec.args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.spec.dir, log, log
-	cmd.SysProcAttr = childAttributes()
+	cmd.Env, cmd.SysProcAttr = append(os.Environ(), p.spec.env...), childAttributes()
 
 	r := &run{exited: make(chan struct{})}
 	started := make(chan error)

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// member is a server that BuildServers has built: one etcd or nats-server.
+// member is a server of a program that we build: one etcd, nats-server or
+// sidecar.
 type member struct {
 	*Process
 	ports []*reservedPort // the clients' first

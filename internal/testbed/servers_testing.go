@@ -36,6 +36,13 @@ func NATSCluster(tb testing.TB, n int, opts ...NATSOption) *NATSGroup {
 	return started(tb, g, err)
 }
 
+// Dapr starts one Dapr sidecar for a test, which ends with it. See StartDapr.
+func Dapr(tb testing.TB, opts ...DaprOption) *DaprSidecar {
+	tb.Helper()
+	s, err := StartDapr(tb.Context(), opts...)
+	return started(tb, s, err)
+}
+
 // started stops the test when a server could not be started, and closes it at
 // the test's end.
 func started[S io.Closer](tb testing.TB, s S, err error) S {

@@ -1,5 +1,5 @@
-// Command getservers builds the testbed's etcd and nats-server ahead of the
-// tests that start them, and prints the program's path.
+// Command getservers builds the testbed's etcd and nats-server, and its Dapr
+// runtime, ahead of the tests that start them, and prints the programs' paths.
 package main
 
 import (
@@ -14,10 +14,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	path, err := testbed.BuildServers(ctx)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	for _, build := range []func(context.Context) (string, error){testbed.BuildServers, testbed.BuildDaprd} {
+		path, err := build(ctx)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println(path)
 	}
-	fmt.Println(path)
 }

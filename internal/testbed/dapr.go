@@ -1,0 +1,104 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// BuildDaprd builds the Dapr runtime, unless it is in the user's cache folder
+// already, as [BuildServers] does with etcd and nats-server, and returns its
+// path.
+func BuildDaprd(ctx context.Context) (path string, err error) {
+	path, err = daprdProgram.get(ctx)
+	if err != nil {
+		return "", fmt.Errorf("testbed: building daprd: %w", err)
+	}
+	return path, nil
+}
+
+// The names of the components that DaprRedis and DaprInMemory set up.
+const (
+	DaprState  = "statestore"
+	DaprPubSub = "pubsub"
+	DaprConfig = "configstore" // DaprRedis only
+)
+
+// DaprSidecar is a Dapr runtime v1.18 in a process of its own: the sidecar of
+// one app. What components in memory hold is lost when it ends.
+//
+// Start returns when its components serve; its app need not be there.
+type DaprSidecar struct {
+	*member
+	config *daprConfig
+}
+
+// The sidecar's ports, by their place in member.ports.
+const (
+	daprGRPC = iota
+	daprHTTP
+	daprInternal
+	daprMetrics
+	daprPorts
+)
+
+// StartDapr starts one sidecar and returns when it serves. The caller has to
+// Close it. The first start builds the program, see BuildDaprd.
+func StartDapr(ctx context.Context, opts ...DaprOption) (*DaprSidecar, error) {
+	config, err := newDaprConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	program, err := BuildDaprd(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return retryBind(func() (*DaprSidecar, error) { return startDapr(ctx, program, config) })
+}
+
+func startDapr(ctx context.Context, program string, config *daprConfig) (*DaprSidecar, error) {
+	m, err := newMember("dapr", daprPorts)
+	if err != nil {
+		return nil, err
+	}
+	s := &DaprSidecar{member: m, config: config}
+	s.spec.path, s.spec.args, s.spec.env, s.spec.ready = program, config.args(s), config.env(), s.ready
+	if err := config.writeFiles(s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.Start(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// URL is "dapr://127.0.0.1:PORT", without a token.
+func (s *DaprSidecar) URL() string { return "dapr://" + s.Addr() }
+
+// AppID is the id of the sidecar's app.
+func (s *DaprSidecar) AppID() string { return s.config.appID }
+
+func (s *DaprSidecar) port(i int) string { return strconv.Itoa(s.ports[i].number) }
+
+// ready succeeds when the components of the sidecar serve.
+func (s *DaprSidecar) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.ports[daprHTTP].addr()+"/v1.0/healthz/outbound", nil)
+	if err != nil {
+		return err
+	}
+	req.Close = true // no idle connection outlives the call
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusNoContent {
+		return fmt.Errorf("GET %s: %s", req.URL, res.Status)
+	}
+	return nil
+}

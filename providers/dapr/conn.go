@@ -1,0 +1,102 @@
+package dapr
+
+import (
+	"context"
+	"math"
+	"time"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/stats"
+
+	"fairlead.dev/providers"
+)
+
+const (
+	// pingAfter is how long a connection may be silent while somebody waits
+	// before it is tested. gRPC takes no less; a sidecar refuses more than one
+	// in eight seconds.
+	pingAfter   = 10 * time.Second
+	pingTimeout = 2 * time.Second
+	// reconnectAfter is the longest pause before a connection is tried again.
+	reconnectAfter = time.Second
+	dialTimeout    = 2 * time.Second
+)
+
+// connect makes the connection; it comes up when it is needed.
+func (p *provider) connect() (err error) {
+	p.conn, err = grpc.NewClient("passthrough:///"+p.config.host, p.config.dialOptions(&p.prober)...)
+	if err != nil {
+		return invalid("the sidecar cannot be dialed: %w", err)
+	}
+	p.client = runtimev1.NewDaprClient(p.conn)
+	return nil
+}
+
+func (c config) dialOptions(conns stats.Handler) []grpc.DialOption {
+	security := insecure.NewCredentials()
+	if c.tls != nil {
+		security = credentials.NewTLS(c.tls)
+	}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(security),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectAfter},
+			MinConnectTimeout: dialTimeout,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.WithStatsHandler(conns),
+		grpc.WithDisableRetry(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithIdleTimeout(0),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
+	}
+	if c.token != "" {
+		options = append(options, grpc.WithPerRPCCredentials(token(c.token)))
+	}
+	return options
+}
+
+// token is the sidecar's API token, which goes with every call.
+type token string
+
+func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"dapr-api-token": string(t)}, nil
+}
+
+// RequireTransportSecurity is false, as a sidecar serves plain gRPC to its
+// neighbour.
+func (token) RequireTransportSecurity() bool { return false }
+
+// do makes a call that changes nothing, and bounds it.
+func (p *provider) do(ctx context.Context, f func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, p.config.requestTimeout)
+	defer cancel()
+	return p.ended(ctx, bounded, mapErr(f(bounded), false))
+}
+
+// ended says what an error means that came because somebody gave up: the
+// caller, whose context is ctx, or the provider itself. The sidecar knows the
+// deadline, and may be the first to say that it has passed.
+func (p *provider) ended(ctx, bounded context.Context, err error) error {
+	code := providers.CodeOf(err)
+	switch {
+	case code != providers.Canceled && code != providers.DeadlineExceeded && code != providers.Unavailable:
+		return err
+	case ctx.Err() != nil:
+		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	case p.life.Err() != nil:
+		return errClosed
+	case code == providers.Unavailable:
+		return err
+	}
+	limit, _ := bounded.Deadline()
+	if own, ok := ctx.Deadline(); ok && !limit.Before(own) {
+		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
+	}
+	return providers.Errorf(providers.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
+}

@@ -1,0 +1,135 @@
+package dapr_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/dapr"
+)
+
+func open(t *testing.T, url string) providers.Provider {
+	t.Helper()
+	p, err := providers.Open(t.Context(), url)
+	must(t, err)
+	t.Cleanup(func() { must(t, p.Close(t.Context())) })
+	return p
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCode(t *testing.T, err error, want providers.Code) {
+	t.Helper()
+	if got := providers.CodeOf(err); got != want {
+		t.Errorf("the code is %v, want %v: %v", got, want, err)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp("orders"))
+	p := open(t, s.URL())
+	d, err := p.Describe(t.Context())
+	must(t, err)
+	notes := strings.Join(d.Notes, "\n")
+	if d.Provider != "dapr" || d.Endpoint != s.Addr() || d.Version == "" ||
+		!strings.Contains(notes, "app id orders") || !strings.Contains(notes, "state.in-memory") {
+		t.Errorf("%+v", d)
+	}
+	var conn *grpc.ClientConn
+	var client runtimev1.DaprClient
+	if !providers.As(p, &conn) || !providers.As(p, &client) || providers.As(p, new(int)) {
+		t.Error("As knows other types than its doc says")
+	}
+	_, err = client.GetMetadata(t.Context(), &runtimev1.GetMetadataRequest{})
+	must(t, err)
+}
+
+func TestToken(t *testing.T) {
+	s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprToken("s3cret"))
+	t.Setenv("FAIRLEAD_TEST_TOKEN", "s3cret")
+	open(t, s.URL()+"?password-env=FAIRLEAD_TEST_TOKEN")
+	open(t, strings.Replace(s.URL(), "//", "//:s3cret@", 1))
+	for _, u := range []string{s.URL(), strings.Replace(s.URL(), "//", "//:wr0ng@", 1)} {
+		_, err := providers.Open(t.Context(), u)
+		wantCode(t, err, providers.PermissionDenied)
+		if strings.Contains(err.Error(), "wr0ng") {
+			t.Errorf("the token is in the error: %v", err)
+		}
+	}
+}
+
+// TestLateSidecar: a sidecar may come up after its program.
+func TestLateSidecar(t *testing.T) {
+	s := testbed.Dapr(t, testbed.DaprInMemory())
+	must(t, s.Kill(t.Context()))
+	started := make(chan error, 1)
+	go func() { started <- s.Start(t.Context()) }()
+	open(t, s.URL()+"?startup-timeout=1m")
+	must(t, <-started)
+}
+
+// TestNobodyThere: a clear error in time.
+func TestNobodyThere(t *testing.T) {
+	paused := testbed.Dapr(t, testbed.DaprInMemory())
+	must(t, paused.Pause(t.Context()))
+	for name, u := range map[string]string{"refused": "dapr://127.0.0.1:1?startup-timeout=300ms", "silent": paused.URL() + "?startup-timeout=300ms"} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			_, err := providers.Open(t.Context(), u)
+			wantCode(t, err, providers.Unavailable)
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func TestBadURLs(t *testing.T) {
+	for u, want := range map[string]string{
+		"dapr://":                              "hosts",
+		"dapr://a,b":                           "2 hosts",
+		"dapr://127.0.0.1:1/path":              "path",
+		"dapr://user@127.0.0.1:1":              "user",
+		"dapr://127.0.0.1:1?prefix=":           "prefix",
+		"dapr://127.0.0.1:1?ca-file=/dev/null": "daprs",
+		"dapr://127.0.0.1:1?nonsense=1":        "nonsense",
+	} {
+		_, err := providers.Open(t.Context(), u)
+		wantCode(t, err, providers.Invalid)
+		if err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: the error does not say %q: %v", u, want, err)
+		}
+	}
+}
+
+func TestChooseComponents(t *testing.T) {
+	two := testbed.Dapr(t, testbed.DaprComponent("one", "state.in-memory", nil), testbed.DaprComponent("two", "state.in-memory", nil))
+	for query, want := range map[string]string{
+		"":                       "one, two",
+		"?state=three":           "one, two",
+		"?state=-&pubsub=orders": "pubsub",
+	} {
+		_, err := providers.Open(t.Context(), two.URL()+query)
+		wantCode(t, err, providers.Invalid)
+		if err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: the error does not say %q: %v", query, want, err)
+		}
+	}
+	for query, want := range map[string]int{"?state=two": 2, "?state=-": 1} {
+		d, err := open(t, two.URL()+query).Describe(t.Context())
+		must(t, err)
+		if len(d.Notes) != want {
+			t.Errorf("%s: %q", query, d.Notes)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package dapr
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats"
+
+	"fairlead.dev/providers"
+)
+
+// prober counts connections: the sidecar behind a new one may be another one.
+type prober struct {
+	connections atomic.Int64
+}
+
+func (*prober) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (*prober) HandleRPC(context.Context, stats.RPCStats)                         {}
+func (*prober) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn counts connections.
+func (r *prober) HandleConn(_ context.Context, s stats.ConnStats) {
+	if _, ok := s.(*stats.ConnBegin); ok {
+		r.connections.Add(1)
+	}
+}
+
+// awaitSidecar waits for a sidecar that may come up after its program.
+func (p *provider) awaitSidecar(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, p.config.startupTimeout)
+	defer cancel()
+	_, err := p.client.GetMetadata(bounded, &runtimev1.GetMetadataRequest{}, grpc.WaitForReady(true))
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return providers.Errorf(providers.Unavailable, "no sidecar within %v, the \"startup-timeout\": %w", p.config.startupTimeout, err)
+	}
+	return p.ended(ctx, bounded, mapErr(err, false))
+}
+
+// watchSidecar probes until the provider is closed.
+func (p *provider) watchSidecar() {
+	ticker := time.NewTicker(p.config.probeInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.life.Done():
+			return
+		case <-ticker.C:
+			p.reprobe()
+		}
+	}
+}
+
+// reprobe looks at the sidecar and publishes what changed. While it cannot be
+// reached, the last description stands.
+func (p *provider) reprobe() {
+	ctx, cancel := context.WithTimeout(p.life, 2*p.config.requestTimeout)
+	defer cancel()
+	st, err := p.probe(ctx)
+	if err != nil {
+		p.logger.Debug("dapr: the sidecar cannot be probed", slog.Any("error", err))
+		return
+	}
+	if p.Update(p.describe(st)) {
+		p.logger.Info("dapr: the sidecar has changed", slog.String("endpoint", p.config.host))
+	}
+}
+
+// probe asks the sidecar about its state.
+func (p *provider) probe(ctx context.Context) (state, error) {
+	var m *runtimev1.GetMetadataResponse
+	err := p.do(ctx, func(ctx context.Context) (err error) {
+		m, err = p.client.GetMetadata(ctx, &runtimev1.GetMetadataRequest{})
+		return err
+	})
+	if err != nil {
+		return state{}, err
+	}
+	return newState(m, p.config.components)
+}

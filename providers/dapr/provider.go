@@ -1,0 +1,135 @@
+package dapr
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+
+	"fairlead.dev/providers"
+)
+
+func init() {
+	for _, name := range []string{scheme, schemeTLS} {
+		providers.Register(providers.Scheme{
+			Name:     name,
+			Help:     "Dapr 1.18: " + name + "://[:API-TOKEN@]host:port of the sidecar's gRPC port",
+			Settings: settings(),
+			Open:     open,
+		})
+	}
+}
+
+// provider is an open provider. It lives until Close.
+type provider struct {
+	*providers.Live
+	config config
+	logger *slog.Logger
+
+	conn   *grpc.ClientConn
+	client runtimev1.DaprClient
+
+	prober prober
+
+	life  context.Context // ends with Close
+	end   context.CancelFunc
+	tasks sync.WaitGroup
+}
+
+func open(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+	c, err := newConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	p := &provider{config: c, logger: s.Logger}
+	p.life, p.end = context.WithCancel(context.Background())
+	if err := p.start(ctx); err != nil {
+		return nil, errors.Join(p.explain(err), p.disconnect())
+	}
+	p.tasks.Go(p.watchSidecar)
+	return p, nil
+}
+
+func (p *provider) start(ctx context.Context) error {
+	if err := p.connect(); err != nil {
+		return err
+	}
+	if err := p.awaitSidecar(ctx); err != nil {
+		return err
+	}
+	st, err := p.probe(ctx)
+	if err == nil {
+		p.Live = providers.NewLive(p.describe(st))
+	}
+	return err
+}
+
+// explain adds where the provider tried to connect.
+func (p *provider) explain(err error) error {
+	var e *providers.Error
+	if !errors.As(err, &e) || e.Code == providers.Canceled {
+		return err
+	}
+	return providers.Errorf(e.Code, "%s: %w", p.config.host, err)
+}
+
+// disconnect ends the life of the connection.
+func (p *provider) disconnect() error {
+	p.end()
+	if p.conn == nil {
+		return nil
+	}
+	return mapErr(p.conn.Close(), false)
+}
+
+// Close implements [providers.Provider].
+func (p *provider) Close(context.Context) error {
+	if !p.Shut() {
+		return nil
+	}
+	err := p.disconnect()
+	p.tasks.Wait()
+	return err
+}
+
+// As implements what [providers.As] asks for.
+func (p *provider) As(target any) bool {
+	switch t := target.(type) {
+	case **grpc.ClientConn:
+		*t = p.conn
+	case *runtimev1.DaprClient:
+		*t = p.client
+	default:
+		return false
+	}
+	return true
+}
+
+// describe says what holds on a sidecar in the state st.
+func (p *provider) describe(st state) providers.Description {
+	return providers.Description{
+		Provider: "dapr",
+		System:   "dapr",
+		Version:  st.version,
+		Endpoint: p.config.host,
+		Notes:    st.notes(),
+		Facets:   p.facets(st),
+	}
+}
+
+// facets describes the facets for which the sidecar has a component.
+func (p *provider) facets(st state) (facets []providers.FacetDescription) {
+	describers := []struct {
+		facet    providers.Facet
+		describe func(state) providers.FacetDescription
+	}{}
+	for _, d := range describers {
+		if _, ok := st.components[d.facet]; ok {
+			facets = append(facets, d.describe(st))
+		}
+	}
+	return facets
+}

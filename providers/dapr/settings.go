@@ -1,0 +1,80 @@
+package dapr
+
+import (
+	"crypto/tls"
+	"strings"
+	"time"
+
+	"fairlead.dev/providers"
+)
+
+// The schemes of the URLs.
+const (
+	scheme    = "dapr"
+	schemeTLS = "daprs"
+)
+
+// defaultPort is the one on which a sidecar serves gRPC.
+const defaultPort = "50001"
+
+// settings declares the parameters of the URL.
+func settings() []providers.Setting {
+	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
+	own := []providers.Setting{
+		{Name: "state", Kind: providers.String, Help: "name of the state component; not needed if there is one alone; - for none"},
+		{Name: "pubsub", Kind: providers.String, Help: "name of the pubsub component; not needed if there is one alone; - for none"},
+		{Name: "config", Kind: providers.String, Help: "name of the configuration component; not needed if there is one alone; - for none"},
+		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what all keys in the state component start with, before a slash; one prefix is one world of stores"},
+		{Name: "max-body-bytes", Kind: providers.Int, Default: "4194304", Min: 1 << 21, Max: 1 << 30, Help: "what the sidecar's --max-body-size says"},
+		{Name: "startup-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for a sidecar that is not there yet"},
+		{Name: "request-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
+		{Name: "probe-interval", Kind: providers.Duration, Default: "3s", Min: 50 * ms, Max: 60 * s, Help: "how often the sidecar is looked at"},
+	}
+	return append(append(own, providers.TLSSettings(schemeTLS)...), providers.PasswordSettings()...)
+}
+
+// config is what the URL says, checked.
+type config struct {
+	host  string
+	tls   *tls.Config
+	token string
+
+	components map[providers.Facet]string // by the URL; none for "-", and "" for the only one
+
+	prefix         string
+	maxBody        int
+	startupTimeout time.Duration
+	requestTimeout time.Duration
+	probeInterval  time.Duration
+}
+
+func newConfig(s providers.Settings) (c config, err error) {
+	c = config{
+		components: map[providers.Facet]string{
+			providers.KV: s.String("state"), providers.PubSub: s.String("pubsub"), providers.Config: s.String("config"),
+		},
+		prefix: s.String("prefix"), maxBody: s.Int("max-body-bytes"),
+		startupTimeout: s.Duration("startup-timeout"), requestTimeout: s.Duration("request-timeout"), probeInterval: s.Duration("probe-interval"),
+	}
+	hosts := s.Hosts(defaultPort)
+	switch {
+	case len(hosts) != 1:
+		return config{}, invalid("the URL names %d hosts, and a program has one sidecar; as dapr://127.0.0.1:50001", len(hosts))
+	case strings.Trim(s.URL.Path, "/") != "":
+		return config{}, invalid("the URL has the path %q, and Dapr knows none; a name space is the parameter \"prefix\"", s.URL.Path)
+	case s.URL.User.Username() != "":
+		return config{}, invalid("the URL names a user, and Dapr knows none; write the API token as :TOKEN@, or name it by \"password-env\" or \"password-file\"")
+	case c.prefix == "":
+		return config{}, invalid("parameter \"prefix\" must not be empty")
+	}
+	c.host = hosts[0]
+	if c.token, err = s.Password(); err != nil {
+		return config{}, err
+	}
+	c.tls, err = s.TLS(schemeTLS)
+	return c, err
+}
+
+func invalid(format string, args ...any) error {
+	return providers.Errorf(providers.Invalid, format, args...)
+}
