@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
 BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
 
 # Providers that "make test" must have run its conformance cases against.
-PROVIDERS    ?= memory,redis,etcd,nats,lmdb
+PROVIDERS    ?= memory,redis,etcd,nats,gocloud,lmdb
 PACKAGES     ?= ./...
 TEST_TIMEOUT ?= 25m
 BENCH        ?= .

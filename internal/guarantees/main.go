@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/etcd"
+	_ "fairlead.dev/providers/gocloud"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/nats"
 	_ "fairlead.dev/providers/redis"
@@ -98,6 +99,7 @@ func describeAll(ctx context.Context) (columns []column, err error) {
 		{"etcd, three", members.URL()},
 		{"nats, `sync_interval: always`", synced.URL() + "?monitor=" + synced.MonitorURL()},
 		{"nats, default", nats.URL()},
+		{"gocloud, `mem`", "gocloud+mem://name"},
 	} {
 		d, err := describe(ctx, c.url)
 		if err != nil {

@@ -1,0 +1,64 @@
+package gocloud
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"gocloud.dev/pubsub"
+
+	"fairlead.dev/pubsub/driver"
+)
+
+func FuzzMetadata(f *testing.F) {
+	for _, s := range []string{"", "plain", "fairlead-id", "Fairlead-ID", restName, "ü", "a\x00", "a b", strings.Repeat("n", 200)} {
+		f.Add(s, "value", "")
+		f.Add("name", s, s)
+	}
+	f.Fuzz(func(t *testing.T, name, value, other string) {
+		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) || !utf8.ValidString(other) {
+			return // the portable layer refuses it
+		}
+		want := driver.Message{ID: "id", Body: []byte(other), Metadata: map[string]string{name: value, "x": other}}
+		sent := encode(want)
+		for n, v := range sent.Metadata {
+			if n != restName && (v == "" || len(n) > maxRestName) {
+				t.Errorf("%q=%q is not for every backend", n, v)
+			}
+		}
+		got := decode(sent)
+		if got.ID != want.ID || string(got.Body) != other || !maps.Equal(got.Metadata, want.Metadata) {
+			t.Errorf("sent %+v, got %+v", want, got)
+		}
+	})
+}
+
+// FuzzForeign decodes what strangers send.
+func FuzzForeign(f *testing.F) {
+	f.Add("name", "value", `{"a":"b"}`)
+	f.Add(idName, "", `{"":"b"}`)
+	f.Add(idName, "x", `[1]`)
+	f.Fuzz(func(t *testing.T, name, value, rest string) {
+		d := decode(&pubsub.Message{Metadata: map[string]string{name: value, restName: rest}})
+		if d.ID == "" {
+			t.Error("a message without an id")
+		}
+		if _, empty := d.Metadata[""]; empty && name != "" {
+			t.Error("metadata without a name")
+		}
+	})
+}
+
+func TestPanicsAreContained(t *testing.T) {
+	m := &pubsub.Message{}
+	err := guard(func() error { m.Nack(); return nil }) // of no subscription at all
+	if err == nil || !strings.Contains(err.Error(), "gocloud.dev panicked") {
+		t.Errorf("a panic became %v", err)
+	}
+	life := newLifetime(t.Context())
+	if err := life.call(t.Context(), func(context.Context) error { m.Ack(); return nil }); err == nil {
+		t.Error("a panic in a call was no error")
+	}
+}

@@ -1,0 +1,70 @@
+package gocloud_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub"
+)
+
+func TestBadURLs(t *testing.T) {
+	for url, want := range map[string]string{
+		"gocloud+mem://host:1":                       "no user, port or path",
+		"gocloud+mem://name/path":                    "no user, port or path",
+		"gocloud+mem://?x=1":                         `unknown parameter "x"`,
+		"gocloud+file://host/etc":                    "names a folder and nothing else",
+		"gocloud+file:///no/such/folder":             "no such file",
+		"gocloud+file:///etc/passwd":                 "is not a folder",
+		"gocloud+file:///etc?format=ini":             `"format"`,
+		"gocloud+nats://":                            "at most once",
+		"gocloud+none://":                            "unknown URL scheme",
+		"gocloud+likesqs://":                         "says of nothing where it is",
+		"gocloud+likesqs://host":                     "parameters alone",
+		"gocloud+likesqs://?topic=likesqs://{topic}": "belong together",
+		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}": "no {group}",
+	} {
+		p, err := providers.Open(t.Context(), url)
+		if err == nil {
+			_ = p.Close(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q in it", url, err, want)
+		}
+	}
+}
+
+// TestLongLeasesAreRefused: the backend would give the message to another
+// consumer before the lease ends.
+func TestLongLeasesAreRefused(t *testing.T) {
+	url := strings.Replace(linkedURL("likesqs"), "1h", "20s", 1)
+	p := openProvider(t, url)
+	_, err := pubsub.Subscribe(t.Context(), p, "topic", pubsub.Group("g"), pubsub.AckDeadline(21*time.Second))
+	if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), "ack-deadline") {
+		t.Errorf("got %v", err)
+	}
+	s, err := pubsub.Subscribe(t.Context(), p, "topic", pubsub.Group("g"), pubsub.AckDeadline(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(t.Context())
+	for _, c := range []providers.Claim{pubsub.Extend, pubsub.NackDelay, pubsub.Ordered, pubsub.ConfirmedAck} {
+		if s.Describe().Has(c) {
+			t.Errorf("%s is claimed of a driver that nothing is known of", c)
+		}
+	}
+}
+
+func TestDurabilityIsTheOperators(t *testing.T) {
+	for url, want := range map[string]bool{linkedURL("likesqs"): false, linkedURL("likesqs") + "&durable=fsync": true} {
+		d, err := openProvider(t, url).Describe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, _ := d.Facet(providers.PubSub); f.Has(providers.DurableFsync) != want || f.Has(providers.DurableQuorum) {
+			t.Errorf("%s: claims %v", url, f.Claims)
+		}
+	}
+}

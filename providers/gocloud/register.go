@@ -1,0 +1,77 @@
+package gocloud
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"fairlead.dev/providers"
+)
+
+const prefix = "gocloud+"
+
+// drivers are those that were registered and those that were looked up.
+var drivers = struct {
+	sync.Mutex
+	known map[string]bool
+}{known: map[string]bool{}}
+
+// Register makes URLs of the scheme gocloud+d.Scheme known to providers.Open.
+// It panics if d has no scheme or no Open, or if the scheme is taken.
+func Register(d Driver) {
+	if d.Scheme == "" || d.Open == nil {
+		panic("gocloud: Register needs a driver's scheme and its Open")
+	}
+	drivers.Lock()
+	drivers.known[d.Scheme] = true
+	drivers.Unlock()
+	providers.Register(d.scheme())
+}
+
+func (d Driver) scheme() providers.Scheme {
+	return providers.Scheme{
+		Name: prefix + d.Scheme, Help: d.Help, Settings: d.Settings,
+		Open: func(ctx context.Context, s providers.Settings) (providers.Provider, error) { return open(ctx, d, s) },
+	}
+}
+
+func init() {
+	Register(memDriver())
+	Register(fileDriver())
+	Register(constantDriver())
+	providers.RegisterResolver(resolve)
+}
+
+// resolve finds drivers that registered themselves with gocloud.dev and are
+// unknown here.
+func resolve(_ context.Context, name string) (providers.Scheme, bool, error) {
+	scheme, ours := strings.CutPrefix(name, prefix)
+	if !ours {
+		return providers.Scheme{}, false, nil
+	}
+	if refusal, no := refused[scheme]; no {
+		return providers.Scheme{}, true, providers.Errorf(providers.Unsupported, "the driver %q of gocloud.dev cannot be bridged: %s", scheme, refusal)
+	}
+	d, linked := linkedDriver(scheme)
+	if !linked {
+		// A plugin may offer it: let others look.
+		return providers.Scheme{}, false, nil
+	}
+	return d.scheme(), true, nil
+}
+
+// refused are the drivers on which nothing sound can be built.
+var refused = map[string]string{
+	"nats": "it is core NATS, which delivers at most once; use nats:// for JetStream",
+}
+
+// guard runs f and returns a panic of the library as an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = providers.Errorf(providers.Internal, "gocloud.dev panicked: %s", fmt.Sprint(v))
+		}
+	}()
+	return f()
+}
