@@ -3,6 +3,7 @@ package dapr
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"time"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
@@ -49,6 +50,7 @@ func (c config) dialOptions(conns stats.Handler) []grpc.DialOption {
 			MinConnectTimeout: dialTimeout,
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.WithStatsHandler(sentHandler{}),
 		grpc.WithStatsHandler(conns),
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
@@ -72,11 +74,42 @@ func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string
 // neighbour.
 func (token) RequireTransportSecurity() bool { return false }
 
+// sentKey is the context key of a call's flag.
+type sentKey struct{}
+
+// sentHandler raises the flag of a call as soon as gRPC has taken its request
+// for sending: until then the sidecar cannot have seen it.
+type sentHandler struct{}
+
+func (sentHandler) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (sentHandler) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.OutPayload); !ok {
+		return
+	}
+	if flag, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
+		flag.Store(true)
+	}
+}
+
+func (sentHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (sentHandler) HandleConn(context.Context, stats.ConnStats)                       {}
+
 // do makes a call that changes nothing, and bounds it.
 func (p *provider) do(ctx context.Context, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, p.config.requestTimeout)
 	defer cancel()
 	return p.ended(ctx, bounded, mapErr(f(bounded), false))
+}
+
+// change makes a call that writes, and bounds it: without an answer its outcome
+// is unknown, unless it was not sent.
+func (p *provider) change(ctx context.Context, f func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, p.config.requestTimeout)
+	defer cancel()
+	var sent atomic.Bool
+	err := f(context.WithValue(bounded, sentKey{}, &sent))
+	return p.ended(ctx, bounded, mapErr(err, sent.Load()))
 }
 
 // ended says what an error means that came because somebody gave up: the
@@ -85,6 +118,8 @@ func (p *provider) do(ctx context.Context, f func(context.Context) error) error 
 func (p *provider) ended(ctx, bounded context.Context, err error) error {
 	code := providers.CodeOf(err)
 	switch {
+	case code == providers.UnknownOutcome && p.life.Err() != nil:
+		return providers.Errorf(providers.Closed, "the provider was closed during the write, whose outcome is unknown")
 	case code != providers.Canceled && code != providers.DeadlineExceeded && code != providers.Unavailable:
 		return err
 	case ctx.Err() != nil:

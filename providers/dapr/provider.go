@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
@@ -32,7 +33,10 @@ type provider struct {
 	conn   *grpc.ClientConn
 	client runtimev1.DaprClient
 
-	prober prober
+	prober  prober
+	current atomic.Pointer[state] // what the last probe has found
+
+	feeds feeds
 
 	life  context.Context // ends with Close
 	end   context.CancelFunc
@@ -61,10 +65,12 @@ func (p *provider) start(ctx context.Context) error {
 		return err
 	}
 	st, err := p.probe(ctx)
-	if err == nil {
-		p.Live = providers.NewLive(p.describe(st))
+	if err != nil {
+		return err
 	}
-	return err
+	p.current.Store(&st)
+	p.Live = providers.NewLive(p.describe(st))
+	return nil
 }
 
 // explain adds where the provider tried to connect.
@@ -79,6 +85,7 @@ func (p *provider) explain(err error) error {
 // disconnect ends the life of the connection.
 func (p *provider) disconnect() error {
 	p.end()
+	p.feeds.shut()
 	if p.conn == nil {
 		return nil
 	}
@@ -125,9 +132,11 @@ func (p *provider) facets(st state) (facets []providers.FacetDescription) {
 	describers := []struct {
 		facet    providers.Facet
 		describe func(state) providers.FacetDescription
-	}{}
+	}{
+		{providers.PubSub, p.pubsubFacet},
+	}
 	for _, d := range describers {
-		if _, ok := st.components[d.facet]; ok {
+		if _, ok := st.components[d.facet]; ok && (d.facet != providers.PubSub || st.pubsubDefect() == "") {
 			facets = append(facets, d.describe(st))
 		}
 	}

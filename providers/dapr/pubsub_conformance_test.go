@@ -1,0 +1,42 @@
+package dapr_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+)
+
+// daprGroups is how many groups a topic may have: as many as the suite makes.
+const daprGroups = 20
+
+// pubsubSidecar starts a sidecar with a pubsub component for each group, and
+// returns it with the URL that names them.
+func pubsubSidecar(t *testing.T, redis string, processing time.Duration) (*testbed.DaprSidecar, string) {
+	t.Helper()
+	opts := []testbed.DaprOption{testbed.DaprComponent(testbed.DaprState, "state.redis", map[string]string{"redisHost": redis})}
+	var names []string
+	for i := range daprGroups {
+		name := fmt.Sprintf("pubsub%02d", i)
+		names = append(names, name)
+		opts = append(opts, testbed.DaprComponent(name, "pubsub.redis", map[string]string{
+			"redisHost": redis, "consumerID": name, "concurrency": "300", "queueDepth": "300", "poolSize": "60",
+			"processingTimeout": fmt.Sprint(processing.Milliseconds()), "redeliverInterval": "500", "readTimeout": "500ms",
+		}))
+	}
+	s := testbed.Dapr(t, opts...)
+	return s, fmt.Sprintf("%s?pubsub=%s&group-pubsubs=%s&processing-timeout=%v&clock-skew=20ms", s.URL(), names[0], strings.Join(names[1:], ","), processing)
+}
+
+// TestPubSubConformance runs the suite while the broker is killed and started.
+func TestPubSubConformance(t *testing.T) {
+	redis := testbed.Redis(t)
+	_, url := pubsubSidecar(t, redis.Addr(), 4*time.Second)
+	conformance.Test(t, func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) },
+		conformance.WithFacets(providers.PubSub), conformance.WithControl(redis))
+}

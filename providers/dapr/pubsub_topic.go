@@ -1,0 +1,137 @@
+package dapr
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// topic is a handle for publishing.
+type topic struct {
+	p    *provider
+	name string
+}
+
+// OpenTopic implements the pubsub driver's Provider. A topic exists by being
+// published to.
+func (p *provider) OpenTopic(_ context.Context, c driver.TopicConfig) (driver.Topic, error) {
+	if p.life.Err() != nil {
+		return nil, errClosed
+	}
+	return &topic{p, c.Name}, nil
+}
+
+// Close implements [driver.Topic].
+func (t *topic) Close(context.Context) error { return nil }
+
+// entry is a message on its way.
+type entry struct {
+	place int // in the call of Send
+	data  []byte
+}
+
+// Send implements [driver.Topic].
+func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
+	results := make([]driver.SendResult, len(msgs))
+	now := time.Now()
+	entries := make([]entry, 0, len(msgs))
+	for i, m := range msgs {
+		if err := gone(ctx, m.Deadline, now); err != nil {
+			results[i].Err = err
+			continue
+		}
+		e, id := newEnvelope(m, now)
+		data, err := json.Marshal(e)
+		if err != nil {
+			results[i].Err = providers.Errorf(providers.Internal, "encoding the event: %w", err)
+			continue
+		}
+		results[i].ID = id
+		entries = append(entries, entry{i, data})
+	}
+	t.sendAll(ctx, entries, results)
+	return results
+}
+
+// gone returns an error if it is too late to send.
+func gone(ctx context.Context, deadline, now time.Time) error {
+	switch {
+	case ctx.Err() != nil:
+		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	case !deadline.IsZero() && !now.Before(deadline):
+		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
+	}
+	return nil
+}
+
+// sendAll sends entries in as few calls as the sidecar takes, all at once.
+func (t *topic) sendAll(ctx context.Context, entries []entry, results []driver.SendResult) {
+	var calls sync.WaitGroup
+	for _, part := range t.p.parts(entries) {
+		calls.Go(func() {
+			err := t.p.publish(ctx, t.p.pubsubComponent(), t.name, part)
+			for _, e := range part {
+				if err != nil {
+					results[e.place] = driver.SendResult{Err: err}
+				}
+			}
+		})
+	}
+	calls.Wait()
+}
+
+// entryOverhead is what an entry takes in a request beside its data.
+const entryOverhead = 128
+
+// parts divides entries so that each part fits into a request.
+func (p *provider) parts(entries []entry) (parts [][]entry) {
+	limit := p.config.maxBody - 4096
+	begin, size := 0, 0
+	for i, e := range entries {
+		n := len(e.data) + entryOverhead
+		if i > begin && size+n > limit {
+			parts = append(parts, entries[begin:i])
+			begin, size = i, 0
+		}
+		size += n
+	}
+	if begin < len(entries) {
+		parts = append(parts, entries[begin:])
+	}
+	return parts
+}
+
+// publish sends entries to a topic in one call. The runtime does not tell
+// which of several were stored when one was not.
+func (p *provider) publish(ctx context.Context, component, topic string, entries []entry) error {
+	return p.change(ctx, func(ctx context.Context) error {
+		if len(entries) == 1 {
+			_, err := p.client.PublishEvent(ctx, &runtimev1.PublishEventRequest{
+				PubsubName: component, Topic: topic, Data: entries[0].data, DataContentType: eventContentType,
+			})
+			return err
+		}
+		answer, err := p.client.BulkPublishEvent(ctx, bulkRequest(component, topic, entries))
+		if failed := answer.GetFailedEntries(); err == nil && len(failed) > 0 {
+			err = providers.Errorf(providers.UnknownOutcome, "%d of %d messages failed, the first: %s", len(failed), len(entries), failed[0].GetError())
+		}
+		return err
+	})
+}
+
+func bulkRequest(component, topic string, entries []entry) *runtimev1.BulkPublishRequest {
+	r := &runtimev1.BulkPublishRequest{PubsubName: component, Topic: topic}
+	for i, e := range entries {
+		r.Entries = append(r.Entries, &runtimev1.BulkPublishRequestEntry{
+			EntryId: strconv.Itoa(i), Event: e.data, ContentType: eventContentType,
+		})
+	}
+	return r
+}
