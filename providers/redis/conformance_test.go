@@ -18,6 +18,7 @@ func opener(url string) conformance.Opener {
 // TestConformance runs the whole suite on a server that is killed and started
 // on the way, and demands that every claim is proven.
 func TestConformance(t *testing.T) {
+	t.Parallel() // the cases mostly wait
 	server := testbed.Redis(t)
 	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server))
 	for _, c := range report.Claims {
@@ -31,18 +32,21 @@ func TestConformance(t *testing.T) {
 // TestConformanceEverysec shows that a server which fsyncs late conforms too,
 // since it claims less.
 func TestConformanceEverysec(t *testing.T) {
+	t.Parallel() // the cases mostly wait
 	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"))
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick))
 	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
 }
 
 func TestConformanceSentinel(t *testing.T) {
+	t.Parallel() // the cases mostly wait
 	group := testbed.Sentinel(t)
 	url := "redis://" + strings.Join(group.Addrs(), ",") + "?master-name=" + testbed.SentinelMasterName
 	conformance.Test(t, opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("sentinel"))
 }
 
 func TestConformanceCluster(t *testing.T) {
+	t.Parallel() // the cases mostly wait
 	cluster := testbed.Cluster(t, false)
 	url := "redis://" + strings.Join(cluster.Addrs(), ",")
 	conformance.Test(t, opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("cluster"))
