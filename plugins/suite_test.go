@@ -18,7 +18,7 @@ import (
 type way struct {
 	name   string
 	stream bool
-	open func(t *testing.T, plugin, url string) conformance.Opener
+	open   func(t *testing.T, plugin, url string) conformance.Opener
 }
 
 // ways are all but the direct one, over which the providers' own tests run the
