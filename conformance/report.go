@@ -83,6 +83,9 @@ type Report struct {
 	Claims      []ClaimResult         `json:"claims"`
 	// Leftovers are names that could not be removed from the backend.
 	Leftovers []string `json:"leftovers,omitempty"`
+	// Unmanaged: they could not because the provider does not claim Manage,
+	// which is no fault.
+	Unmanaged bool `json:"unmanaged,omitempty"`
 	// Interrupted: the context ended before all cases had run.
 	Interrupted bool `json:"interrupted,omitempty"`
 }

@@ -55,7 +55,7 @@ func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 		Description: r.description,
 	}
 	r.all(ctx, report)
-	report.Leftovers = r.clean(ctx)
+	report.Leftovers, report.Unmanaged = r.clean(ctx)
 	report.Duration = time.Since(report.Started)
 	report.judge()
 	return report, nil
@@ -191,17 +191,17 @@ func (r *Result) judge(known map[string]string) {
 	}
 }
 
-// clean removes the names of this run, and returns those that it could not
-// remove.
-func (r *run) clean(ctx context.Context) []string {
+// clean removes the names of this run. It returns those that it could not
+// remove, and whether that is because the provider claims no Manage.
+func (r *run) clean(ctx context.Context) (left []string, unmanaged bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
 	removed, err := remove(ctx, r.provider, r.prefix)
 	_ = removed
 	if err != nil {
-		return []string{r.prefix + "*: " + err.Error()}
+		return []string{r.prefix + "*: " + err.Error()}, providers.CodeOf(err) == providers.Unsupported
 	}
-	return nil
+	return nil, false
 }
 
 // Clean removes what runs that ended without cleaning up have left on the

@@ -35,6 +35,16 @@ func wantCode(t *testing.T, err error, want providers.Code) {
 	}
 }
 
+// eventually waits until f is true.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come", what)
+		}
+	}
+}
+
 func TestDescribe(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp("orders"))
 	p := open(t, s.URL())

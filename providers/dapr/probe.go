@@ -2,6 +2,7 @@ package dapr
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -13,9 +14,18 @@ import (
 	"fairlead.dev/providers"
 )
 
-// prober counts connections: the sidecar behind a new one may be another one.
+// prober remembers what was tried on the components. It counts connections: the
+// sidecar behind a new one may be another one.
 type prober struct {
 	connections atomic.Int64
+	tried       trial // belongs to the probe, of which one runs at a time
+}
+
+// trial is the outcome of trying a component on scratch keys.
+type trial struct {
+	connection int64
+	component  component
+	defect     string
 }
 
 func (*prober) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
@@ -64,12 +74,13 @@ func (p *provider) reprobe() {
 		p.logger.Debug("dapr: the sidecar cannot be probed", slog.Any("error", err))
 		return
 	}
+	p.current.Store(&st)
 	if p.Update(p.describe(st)) {
 		p.logger.Info("dapr: the sidecar has changed", slog.String("endpoint", p.config.host))
 	}
 }
 
-// probe asks the sidecar about its state.
+// probe asks the sidecar about its state, and tries what it has.
 func (p *provider) probe(ctx context.Context) (state, error) {
 	var m *runtimev1.GetMetadataResponse
 	err := p.do(ctx, func(ctx context.Context) (err error) {
@@ -79,5 +90,31 @@ func (p *provider) probe(ctx context.Context) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	return newState(m, p.config.components)
+	st, err := newState(m, p.config.components)
+	if err != nil {
+		return state{}, err
+	}
+	return st, p.tryState(ctx, &st)
+}
+
+// tryState takes the state component out of use if it does not do what the
+// provider builds on.
+func (p *provider) tryState(ctx context.Context, st *state) error {
+	c, ok := st.components[providers.KV]
+	if !ok {
+		return nil
+	}
+	connection := p.prober.connections.Load()
+	if t := p.prober.tried; t.connection != connection || t.component != c {
+		defect, err := p.stateDefect(ctx, c.name)
+		if err != nil {
+			return err
+		}
+		p.prober.tried = trial{connection, c, defect}
+	}
+	if defect := p.prober.tried.defect; defect != "" {
+		delete(st.components, providers.KV)
+		st.unsound[providers.KV] = fmt.Sprintf("component %s, %s: %s", c.name, c.kind, defect)
+	}
+	return nil
 }

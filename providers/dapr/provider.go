@@ -2,6 +2,7 @@ package dapr
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -36,6 +37,10 @@ type provider struct {
 	prober  prober
 	current atomic.Pointer[state] // what the last probe has found
 
+	locks    keyLocks
+	instance [8]byte // begins the names of this provider's writes
+	writes   atomic.Uint64
+
 	feeds feeds
 
 	life  context.Context // ends with Close
@@ -49,6 +54,7 @@ func open(ctx context.Context, s providers.Settings) (providers.Provider, error)
 		return nil, err
 	}
 	p := &provider{config: c, logger: s.Logger}
+	_, _ = rand.Read(p.instance[:]) // never fails
 	p.life, p.end = context.WithCancel(context.Background())
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(p.explain(err), p.disconnect())
@@ -133,6 +139,7 @@ func (p *provider) facets(st state) (facets []providers.FacetDescription) {
 		facet    providers.Facet
 		describe func(state) providers.FacetDescription
 	}{
+		{providers.KV, p.kvFacet},
 		{providers.PubSub, p.pubsubFacet},
 	}
 	for _, d := range describers {

@@ -16,6 +16,7 @@ type state struct {
 	version    string
 	appPort    int                           // of the program itself, as the sidecar has it; 0: none
 	components map[providers.Facet]component // those in use
+	unsound    map[providers.Facet]string    // why a component is not in use
 }
 
 // component is a component of the sidecar.
@@ -37,7 +38,7 @@ const none = "-"
 func newState(m *runtimev1.GetMetadataResponse, wanted map[providers.Facet]string) (state, error) {
 	st := state{
 		appID: m.GetId(), version: m.GetRuntimeVersion(), appPort: int(m.GetAppConnectionProperties().GetPort()),
-		components: map[providers.Facet]component{},
+		components: map[providers.Facet]component{}, unsound: map[providers.Facet]string{},
 	}
 	for _, facet := range providers.Facets() {
 		if kinds[facet] == "" || wanted[facet] == none {
@@ -89,6 +90,9 @@ func (st state) notes() []string {
 	for _, facet := range providers.Facets() {
 		if c, ok := st.components[facet]; ok {
 			notes = append(notes, fmt.Sprintf("%s: component %s, %s", facet, c.name, c.kind))
+		}
+		if why := st.unsound[facet]; why != "" {
+			notes = append(notes, fmt.Sprintf("%s is not offered: %s", facet, why))
 		}
 	}
 	return notes

@@ -1,0 +1,38 @@
+package dapr_test
+
+import (
+	"context"
+	"testing"
+
+	"fairlead.dev/conformance"
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+)
+
+func opener(url string) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+}
+
+// TestConformanceRedis runs the suite on components on a Redis, with a sidecar
+// that is killed and started on the way, and demands that every claim is proven.
+// The pubsub facet has tests of its own, with other settings.
+func TestConformanceRedis(t *testing.T) {
+	s := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
+	wantProven(t, conformance.Test(t, opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("redis")))
+}
+
+// TestConformanceInMemory does so on components that forget everything when the
+// sidecar ends.
+func TestConformanceInMemory(t *testing.T) {
+	s := testbed.Dapr(t, testbed.DaprInMemory())
+	wantProven(t, conformance.Test(t, opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("in-memory")))
+}
+
+func wantProven(t *testing.T, r *conformance.Report) {
+	t.Helper()
+	for _, c := range r.Claims {
+		if c.Verdict == conformance.Unproven {
+			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
+		}
+	}
+}

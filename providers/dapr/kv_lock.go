@@ -1,0 +1,55 @@
+package dapr
+
+import (
+	"context"
+	"sync"
+)
+
+// keyLocks let the writers of one process that write the same key go one after
+// the other: together, all but one of them would work in vain.
+type keyLocks struct {
+	mu    sync.Mutex
+	locks map[string]*keyLock
+}
+
+// keyLock is the lock of a key that somebody holds or waits for.
+type keyLock struct {
+	free  chan struct{} // holds a token while nobody has the lock
+	users int
+}
+
+// lock waits for a key, until ctx ends.
+func (l *keyLocks) lock(ctx context.Context, key string) (unlock func(), err error) {
+	k := l.enter(key)
+	select {
+	case <-k.free:
+		return func() { k.free <- struct{}{}; l.leave(key, k) }, nil
+	case <-ctx.Done():
+		l.leave(key, k)
+		return nil, ctx.Err()
+	}
+}
+
+func (l *keyLocks) enter(key string) *keyLock {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.locks == nil {
+		l.locks = map[string]*keyLock{}
+	}
+	k := l.locks[key]
+	if k == nil {
+		k = &keyLock{free: make(chan struct{}, 1)}
+		k.free <- struct{}{}
+		l.locks[key] = k
+	}
+	k.users++
+	return k
+}
+
+func (l *keyLocks) leave(key string, k *keyLock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if k.users--; k.users == 0 {
+		delete(l.locks, key)
+	}
+}

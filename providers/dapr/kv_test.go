@@ -1,0 +1,180 @@
+package dapr_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+func openStore(t *testing.T, p providers.Provider, name string) driver.Store {
+	t.Helper()
+	s, err := p.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: name})
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close(context.Background())) })
+	return s
+}
+
+func do(ctx context.Context, s driver.Store, op driver.Op) driver.Result {
+	return s.Do(ctx, []driver.Op{op})[0]
+}
+
+func put(t *testing.T, s driver.Store, key, value string) driver.Revision {
+	t.Helper()
+	r := do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: key, Value: []byte(value)})
+	must(t, r.Err)
+	return r.Revision
+}
+
+func get(s driver.Store, key string) (string, error) {
+	r := do(context.Background(), s, driver.Op{Kind: driver.OpGet, Key: key})
+	return string(r.Value), r.Err
+}
+
+// TestSidecarRestarts: the same handle works again.
+func TestSidecarRestarts(t *testing.T) {
+	sidecar := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
+	s := openStore(t, open(t, sidecar.URL()), "s")
+	put(t, s, "k", "1")
+	for _, down := range []func(context.Context) error{sidecar.Kill, sidecar.Stop} {
+		must(t, down(t.Context()))
+		_, err := get(s, "k")
+		wantCode(t, err, providers.Unavailable)
+		wantCode(t, do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, providers.Unavailable)
+		must(t, sidecar.Start(t.Context()))
+		eventually(t, "a read after the restart", func() bool { v, err := get(s, "k"); return err == nil && v == "1" })
+	}
+}
+
+// TestFrozen: calls end with their context, whatever stands still.
+func TestFrozen(t *testing.T) {
+	redis := testbed.Redis(t)
+	sidecar := testbed.Dapr(t, testbed.DaprRedis(redis.Addr()))
+	s := openStore(t, open(t, sidecar.URL()), "s")
+	put(t, s, "k", "1")
+	for what, p := range map[string]interface {
+		Pause(context.Context) error
+		Continue(context.Context) error
+	}{"sidecar": sidecar, "redis": redis} {
+		must(t, p.Pause(t.Context()))
+		for _, kind := range []driver.OpKind{driver.OpGet, driver.OpPut} {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			began := time.Now()
+			err := do(ctx, s, driver.Op{Kind: kind, Key: "k", Value: []byte("2")}).Err
+			cancel()
+			if code := providers.CodeOf(err); code != providers.DeadlineExceeded || time.Since(began) > 5*time.Second {
+				t.Errorf("%s: after %v: %v", what, time.Since(began), err)
+			}
+		}
+		must(t, p.Continue(t.Context()))
+		eventually(t, "a read afterwards", func() bool { v, err := get(s, "k"); return err == nil && v == "1" })
+	}
+}
+
+// writesOf returns one write of each kind that puts "k", which has a revision,
+// or creates "new".
+func writesOf(rev driver.Revision) []driver.Op {
+	return []driver.Op{
+		{Kind: driver.OpPut, Key: "k"}, {Kind: driver.OpCAS, Key: "k", Revision: rev}, {Kind: driver.OpCreate, Key: "new"},
+	}
+}
+
+// TestLostAnswerOfComponent cuts the connection between the sidecar and Redis
+// when Redis has carried out a write and before it says so. The component tries
+// again, and then says that the etag does not match; the provider finds out that
+// the write was made.
+func TestLostAnswerOfComponent(t *testing.T) {
+	redis := testbed.Redis(t)
+	proxy := testbed.Proxy(t, redis.Addr())
+	s := openStore(t, open(t, testbed.Dapr(t, testbed.DaprRedis(proxy.Addr())).URL()), "s")
+	for i, op := range writesOf(put(t, s, "k", "0")) {
+		op.Value = fmt.Append(nil, "swallowed", i)
+		if op.Kind == driver.OpCAS {
+			op.Revision = do(t.Context(), s, driver.Op{Kind: driver.OpGet, Key: "k"}).Revision
+		}
+		trap := proxy.SwallowReply(op.Value)
+		r := do(t.Context(), s, op)
+		<-trap.Sprung()
+		must(t, r.Err)
+		got := do(t.Context(), s, driver.Op{Kind: driver.OpGet, Key: op.Key})
+		if string(got.Value) != string(op.Value) || got.Revision != r.Revision {
+			t.Errorf("%q is there with %q, want %q with %q: %v", got.Value, got.Revision, op.Value, r.Revision, got.Err)
+		}
+	}
+}
+
+// TestLostAnswerOfSidecar does so between the program and the sidecar.
+func TestLostAnswerOfSidecar(t *testing.T) {
+	sidecar := testbed.Dapr(t, testbed.DaprInMemory())
+	proxy := testbed.Proxy(t, sidecar.Addr())
+	s := openStore(t, open(t, "dapr://"+proxy.Addr()), "s")
+	for i, op := range writesOf(put(t, s, "k", "0")) {
+		op.Value = fmt.Append(nil, "swallowed", i)
+		if op.Kind == driver.OpCAS {
+			op.Revision = do(t.Context(), s, driver.Op{Kind: driver.OpGet, Key: "k"}).Revision
+		}
+		trap := proxy.SwallowReply(op.Value)
+		r := do(t.Context(), s, op)
+		<-trap.Sprung()
+		if code := providers.CodeOf(r.Err); code != 0 && code != providers.UnknownOutcome {
+			t.Errorf("%v", r.Err)
+		}
+		eventually(t, "a read afterwards", func() bool { v, err := get(s, op.Key); return err == nil && v == string(op.Value) })
+	}
+}
+
+// TestRivals: writers in two programs that put the same key have all their
+// writes made.
+func TestRivals(t *testing.T) {
+	sidecar := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
+	var mu sync.Mutex
+	seen := map[driver.Revision]bool{}
+	var wg sync.WaitGroup
+	for range 2 {
+		s := openStore(t, open(t, sidecar.URL()), "s")
+		for w := range 8 {
+			wg.Go(func() {
+				for i := range 10 {
+					r := do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k", Value: fmt.Append(nil, w, i)})
+					mu.Lock()
+					if r.Err != nil || seen[r.Revision] {
+						t.Errorf("revision %q: %v", r.Revision, r.Err)
+					}
+					seen[r.Revision] = true
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// TestForeignValue: what another program has written is not taken for ours.
+func TestForeignValue(t *testing.T) {
+	p := open(t, testbed.Dapr(t, testbed.DaprInMemory()).URL())
+	s := openStore(t, p, "s")
+	var client runtimev1.DaprClient
+	providers.As(p, &client)
+	_, err := client.SaveState(t.Context(), stateOf("fairlead/kv/s/k", "foreign"))
+	must(t, err)
+	_, err = get(s, "k")
+	wantCode(t, err, providers.Internal)
+	r := do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k"})
+	wantCode(t, r.Err, providers.Internal)
+	if !strings.Contains(r.Err.Error(), "prefix") {
+		t.Errorf("%v", r.Err)
+	}
+}
+
+func stateOf(key, value string) *runtimev1.SaveStateRequest {
+	return &runtimev1.SaveStateRequest{StoreName: testbed.DaprState, States: []*commonv1.StateItem{{Key: key, Value: []byte(value)}}}
+}
