@@ -54,6 +54,11 @@ var rules = []rule{
 		applies: `rpc(/.*)?`, own: `providers|rpc(/.*)?|internal/.*`, third: slices.Concat(otelAPI, grpc),
 	},
 	{
+		// It is no provider, but stands on one.
+		name:    "what programs for gocloud.dev get stands on the portable types",
+		applies: `providers/gocloud/portable`, own: `providers|pubsub|config|(kv|pubsub|config)/driver|internal/.*`, third: []string{"*"},
+	},
+	{
 		name:    "a provider imports providers and the drivers, no other provider and no portable type",
 		applies: `(providers/[^/]+)(/.*)?`, own: `providers|(kv|pubsub|rpc|config)/driver|internal/.*|$1(/.*)?`, third: []string{"*"},
 	},

@@ -1,0 +1,185 @@
+package portable_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"gocloud.dev/gcerrors"
+	"gocloud.dev/runtimevar"
+
+	"fairlead.dev/config"
+	"fairlead.dev/providers"
+	"fairlead.dev/providers/gocloud/portable"
+	_ "fairlead.dev/providers/memory"
+	"fairlead.dev/pubsub"
+
+	gcpubsub "gocloud.dev/pubsub"
+)
+
+// The suites of gocloud.dev for drivers run over this package in the module
+// plugins/fairlead-gocloud, since they link the clients of the clouds.
+
+const patience = 30 * time.Second
+
+func open(t *testing.T) providers.Provider {
+	t.Helper()
+	p, err := providers.Open(t.Context(), "mem://")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	return p
+}
+
+func receive(t *testing.T, s *gcpubsub.Subscription) *gcpubsub.Message {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	m, err := s.Receive(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMessagesCrossBothWays: what is published by the types of one side is
+// received by those of the other.
+func TestMessagesCrossBothWays(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	p, err := providers.Open(t.Context(), "mem://")
+	must(t, err)
+	defer p.Close(t.Context())
+	theirs, err := portable.OpenSubscription(t.Context(), p, "orders", pubsub.Group("theirs"))
+	must(t, err)
+	ours, err := pubsub.Subscribe(t.Context(), p, "orders", pubsub.Group("ours"))
+	must(t, err)
+	topic, err := portable.OpenTopic(t.Context(), p, "orders")
+	must(t, err)
+
+	must(t, topic.Send(t.Context(), &gcpubsub.Message{Body: []byte("body"), Metadata: map[string]string{"Name": "value"}}))
+	d, err := ours.Receive(t.Context())
+	must(t, err)
+	if string(d.Body) != "body" || d.Metadata["Name"] != "value" {
+		t.Errorf("ours got %+v", d.Delivery)
+	}
+	m := receive(t, theirs)
+	if string(m.Body) != "body" || m.Metadata["Name"] != "value" || m.LoggableID != d.ID {
+		t.Errorf("theirs got %+v", m)
+	}
+	m.Nack()
+	again := receive(t, theirs)
+	var same *pubsub.Delivery
+	if !again.As(&same) || same.Attempt != 2 || same.ID != d.ID {
+		t.Errorf("given back, it came as %+v", same)
+	}
+	again.Ack()
+	must(t, d.Ack(t.Context()))
+	must(t, topic.Shutdown(t.Context()))
+	must(t, theirs.Shutdown(t.Context()))
+	must(t, ours.Close(t.Context()))
+}
+
+// TestShutdownGivesBack: what gocloud.dev fetched and nobody asked for comes
+// to another consumer at once.
+func TestShutdownGivesBack(t *testing.T) {
+	p := open(t)
+	sub, err := portable.OpenSubscription(t.Context(), p, "orders", pubsub.Group("g"), pubsub.AckDeadline(time.Hour))
+	must(t, err)
+	topic, err := pubsub.Open(t.Context(), p, "orders")
+	must(t, err)
+	for range 20 {
+		_, err := topic.Publish(t.Context(), pubsub.Message{Body: []byte("m")})
+		must(t, err)
+	}
+	receive(t, sub).Ack()
+	must(t, sub.Shutdown(t.Context()))
+	rest, err := pubsub.Subscribe(t.Context(), p, "orders", pubsub.Group("g"))
+	must(t, err)
+	for got := 0; got < 19; {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ds, err := rest.ReceiveMany(ctx, 100)
+		cancel()
+		if err != nil {
+			t.Fatalf("%d of 19 messages came: %v", got, err)
+		}
+		got += len(ds)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	p := open(t)
+	_, err := portable.OpenTopic(t.Context(), p, "orders", 3)
+	wantCode(t, "a number as an option", err, providers.Invalid)
+	_, err = portable.OpenSubscription(t.Context(), p, "orders")
+	wantCode(t, "neither group nor broadcast", err, providers.Invalid)
+	_, err = portable.OpenTopic(t.Context(), p, "orders", pubsub.Require(providers.DurableFsync))
+	wantCode(t, "what memory lacks", err, providers.Unsupported)
+	_, err = portable.OpenVariable(t.Context(), p, "app", "key", nil)
+	wantCode(t, "no decoder", err, providers.Invalid)
+}
+
+func wantCode(t *testing.T, what string, err error, want providers.Code) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// TestErrorsHaveCodes of gocloud.dev.
+func TestErrorsHaveCodes(t *testing.T) {
+	p := open(t)
+	topic, err := portable.OpenTopic(t.Context(), p, "orders")
+	must(t, err)
+	defer topic.Shutdown(t.Context())
+	err = topic.Send(t.Context(), &gcpubsub.Message{Metadata: map[string]string{"": "no name"}})
+	var e *providers.Error
+	if gcerrors.Code(err) != gcerrors.InvalidArgument || !topic.ErrorAs(err, &e) || e.Code != providers.Invalid {
+		t.Errorf("bad metadata: %v, %v", err, e)
+	}
+	must(t, p.Close(t.Context()))
+	if err := topic.Send(t.Context(), &gcpubsub.Message{}); gcerrors.Code(err) != gcerrors.FailedPrecondition {
+		t.Errorf("a closed provider: %v", err)
+	}
+}
+
+// TestVariableFollows a setting, and no other one.
+func TestVariableFollows(t *testing.T) {
+	p := open(t)
+	src, err := config.Open(t.Context(), p, "app")
+	must(t, err)
+	set := func(key, value string) {
+		t.Helper()
+		_, err := src.Set(t.Context(), config.Put(key, []byte(value)))
+		must(t, err)
+	}
+	set("rate", "1")
+	v, err := portable.OpenVariable(t.Context(), p, "app", "rate", runtimevar.StringDecoder)
+	must(t, err)
+	defer func() { must(t, v.Close()) }()
+	want := func(value string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		s, err := v.Watch(ctx)
+		if err != nil || s.Value != value {
+			t.Fatalf("got %v, %v; want %q", s.Value, err, value)
+		}
+	}
+	want("1")
+	set("other", "x")
+	set("rate", "2")
+	want("2") // and was not woken in between
+	if latest, err := v.Latest(t.Context()); err != nil || latest.Value != "2" {
+		t.Errorf("the latest is %v, %v", latest.Value, err)
+	}
+}
