@@ -1,0 +1,153 @@
+package lock_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/kv/lock"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/memory"
+)
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(holderURL); url != "" {
+		holdUntilKilled(url)
+		return
+	}
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// hook stands between the locks and the store. It may call do or not, before or
+// after whatever else it does.
+type hook func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result
+
+// hooked is a provider in memory behind a hook, that may be without Watch.
+type hooked struct {
+	driver.Provider
+	mu      sync.Mutex
+	hook    hook
+	noWatch bool
+}
+
+func (p *hooked) set(h hook) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hook = h
+}
+
+func (p *hooked) Describe(ctx context.Context) (providers.Description, error) {
+	d, err := p.Provider.Describe(ctx)
+	if !p.noWatch {
+		return d, err
+	}
+	for i, f := range d.Facets {
+		d.Facets[i].Claims = slices.DeleteFunc(slices.Clone(f.Claims), func(c providers.Claim) bool {
+			return slices.Contains([]providers.Claim{kv.Watch, kv.WatchEvery, kv.WatchTxn}, c)
+		})
+	}
+	return d, err
+}
+
+func (p *hooked) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
+	s, err := p.Provider.OpenStore(ctx, c)
+	return &hookedStore{s, p}, err
+}
+
+type hookedStore struct {
+	driver.Store
+	p *hooked
+}
+
+func (s *hookedStore) Do(ctx context.Context, ops []driver.Op) []driver.Result {
+	s.p.mu.Lock()
+	h := s.p.hook
+	s.p.mu.Unlock()
+	results := make([]driver.Result, len(ops))
+	for i, op := range ops {
+		do := func() driver.Result { return s.Store.Do(ctx, []driver.Op{op})[0] }
+		if h == nil {
+			results[i] = do()
+		} else {
+			results[i] = h(ctx, op, do)
+		}
+	}
+	return results
+}
+
+func newHooked(t *testing.T) *hooked {
+	p, err := providers.Open(t.Context(), "mem://")
+	must(t, err)
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	return &hooked{Provider: p.(driver.Provider)}
+}
+
+func openStore(t *testing.T, p providers.Provider, opts ...kv.Option) *kv.Store {
+	t.Helper()
+	s, err := kv.Open(t.Context(), p, "locks", opts...)
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close(context.Background())) })
+	return s
+}
+
+func newMutex(t *testing.T, s *kv.Store, opts ...lock.Option) *lock.Mutex {
+	t.Helper()
+	m, err := lock.New(s, "m", opts...)
+	must(t, err)
+	return m
+}
+
+func mustLock(t *testing.T, m *lock.Mutex) *lock.Lease {
+	t.Helper()
+	l, err := m.Lock(t.Context())
+	must(t, err)
+	return l
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCode(t testing.TB, err error, want providers.Code) {
+	t.Helper()
+	if got := providers.CodeOf(err); got != want {
+		t.Errorf("the error %v has the code %q, want %q", err, got, want)
+	}
+}
+
+func isLost(l *lock.Lease) bool {
+	select {
+	case <-l.Lost():
+		return true
+	default:
+		return false
+	}
+}
+
+// wantLost waits for the end of a lease.
+func wantLost(t testing.TB, l *lock.Lease, within time.Duration) {
+	t.Helper()
+	select {
+	case <-l.Lost():
+	case <-time.After(within):
+		t.Fatalf("the lease was not lost within %v", within)
+	}
+}

@@ -1,0 +1,115 @@
+package lock
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+)
+
+var errLost = providers.Errorf(providers.Conflict, "the lease has ended in the store, or another one is held")
+
+// lostAt is when a lease that was written by a call which began then is given
+// up, before it ends in the store.
+func (l *Lease) lostAt(began time.Time) time.Time { return began.Add(l.ttl - l.ttl/10) }
+
+// keep renews the lease until it ends.
+func (l *Lease) keep() {
+	defer close(l.kept)
+	pause := time.NewTimer(l.ttl / 3)
+	defer pause.Stop()
+	for {
+		select {
+		case <-pause.C:
+		case <-l.life.Done():
+			return
+		}
+		next := l.ttl / 3
+		if l.renew(l.life) != nil {
+			next = l.ttl / 30 // unless that ended it
+		}
+		pause.Reset(next)
+	}
+}
+
+// renew makes the lease last from now on; it counts from when the call began. A try does not take all the time that
+// is left: the next one may reach another server.
+func (l *Lease) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.ttl/3)
+	defer cancel()
+	if err := l.lockWriting(ctx); err != nil {
+		return err
+	}
+	defer l.unlockWriting()
+	return l.renewLocked(ctx)
+}
+
+// renewLocked is renew for one who holds writing.
+func (l *Lease) renewLocked(ctx context.Context) error {
+	began := time.Now()
+	err := l.write(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = err
+	switch {
+	case err == errLost || err != nil && !passes(err):
+		l.endLocked(err)
+		return err
+	case err != nil:
+		return err
+	case l.life.Err() != nil:
+		return errLost // and stays so: its owner was told
+	}
+	l.deadline = l.lostAt(began)
+	l.timer.Reset(time.Until(l.deadline))
+	return nil
+}
+
+// write writes the record over what this lease has written last. Only a write
+// that is confirmed counts: of one that is not it is unknown when it happened.
+func (l *Lease) write(ctx context.Context) error {
+	for {
+		rev, err := l.store.CAS(ctx, l.name+holderSuffix, l.record.encode(), l.rev, kv.WithTTL(l.ttl))
+		switch providers.CodeOf(err) {
+		case 0:
+			l.rev = rev
+			return nil
+		case providers.Conflict, providers.UnknownOutcome:
+		default:
+			return err
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if mine, err := l.look(ctx); err != nil {
+			return err
+		} else if !mine {
+			return errLost
+		}
+	}
+}
+
+// look reads the holder's key, and its revision if it is this lease's.
+func (l *Lease) look(ctx context.Context) (mine bool, err error) {
+	e, r, held, err := l.holder(ctx)
+	if err != nil || !held || r.Owner != l.record.Owner {
+		return false, err
+	}
+	l.rev = e.Revision
+	return true, nil
+}
+
+// expire ends a lease whose time is over.
+func (l *Lease) expire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Until(l.deadline) > 0 {
+		return // it was renewed while the timer fired
+	}
+	why := providers.Errorf(providers.Unavailable, "the lease could not be renewed in time")
+	if l.last != nil {
+		why = providers.Errorf(providers.Unavailable, "the lease could not be renewed in time: %w", l.last)
+	}
+	l.endLocked(why)
+}

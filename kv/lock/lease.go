@@ -1,0 +1,169 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+)
+
+// Lease is a lock that is held.
+type Lease struct {
+	place
+	token    uint64
+	tokenRev kv.Revision
+	life     context.Context // ends when the lease does
+	stop     context.CancelFunc
+	kept     chan struct{} // closed when keep has returned
+
+	writing  chan struct{} // holds one while the holder's key is written; guards the three below
+	record   record
+	rev      kv.Revision
+	released bool
+
+	mu       sync.Mutex
+	deadline time.Time // the lease is lost then
+	timer    *time.Timer
+	err      error // why the lease was lost
+	last     error // of the renewal before
+}
+
+func newLease(p place, r record, rev, tokenRev kv.Revision) *Lease {
+	l := &Lease{place: p, token: r.Token, tokenRev: tokenRev, record: r, rev: rev,
+		kept: make(chan struct{}), writing: make(chan struct{}, 1)}
+	l.life, l.stop = context.WithCancel(context.Background())
+	return l
+}
+
+// start begins to keep a lease that was written by a call which began then.
+func (l *Lease) start(began time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deadline = l.lostAt(began)
+	l.timer = time.AfterFunc(time.Until(l.deadline), l.expire)
+	go l.keep()
+}
+
+// Token is the fencing token: greater than that of every lease of this name
+// before, and at least 1.
+func (l *Lease) Token() uint64 { return l.token }
+
+// Fence is a condition for [kv.Store.Txn] of the lock's store: nobody has got a
+// later lease. It needs one of the operations of the transaction.
+func (l *Lease) Fence() kv.TxnPart { return kv.IfRevision(l.name+tokenSuffix, l.tokenRev) }
+
+// Lost is closed when the lease is not known to be held any more: when it was
+// lost, and after Unlock.
+func (l *Lease) Lost() <-chan struct{} { return l.life.Done() }
+
+// Err says why the lease was lost: Conflict if it ended in the store or another
+// one is held, else why it could not be renewed in time. It is nil while the
+// lease is held, and after an Unlock that came first.
+func (l *Lease) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return providers.Annotate(l.err, "lock.Lease", "")
+}
+
+// Context returns a context that ends when parent does and when the lease is
+// lost or unlocked; context.Cause then is [Lease.Err] if it was lost.
+func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	stop := context.AfterFunc(l.life, func() { cancel(l.Err()) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// Unlock gives the lock back, if it is still this lease's. Whatever it returns,
+// the lease is over for this program, and is not renewed any more: after a
+// failure it ends by itself within the TTL, or with another call of Unlock.
+//
+// Errors: Conflict if the lease was lost before; those of the store. Calls after
+// one that succeeded return nil.
+func (l *Lease) Unlock(ctx context.Context) error {
+	return providers.Annotate(l.unlock(ctx), "lock.Unlock", "")
+}
+
+func (l *Lease) unlock(ctx context.Context) error {
+	l.end(nil)
+	select {
+	case <-l.kept: // nobody writes the holder's key behind our back
+	case <-ctx.Done():
+		return ended(ctx, nil)
+	}
+	if err := l.lockWriting(ctx); err != nil {
+		return err
+	}
+	defer l.unlockWriting()
+	if l.released {
+		return nil
+	}
+	if err := l.remove(ctx); err != nil {
+		l.released = errors.Is(err, providers.Conflict)
+		return err
+	}
+	l.released = true
+	if err := l.Err(); err != nil {
+		return providers.Errorf(providers.Conflict, "the lease was lost before: %w", err)
+	}
+	return nil
+}
+
+// remove deletes the holder's key if it is this lease's.
+func (l *Lease) remove(ctx context.Context) error {
+	for unknown := false; ; {
+		err := l.store.DeleteIf(ctx, l.name+holderSuffix, l.rev)
+		switch providers.CodeOf(err) {
+		case providers.UnknownOutcome:
+			unknown = true
+		case providers.Conflict:
+		default:
+			return err
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		switch mine, readErr := l.look(ctx); {
+		case readErr != nil:
+			return readErr
+		case !mine && unknown:
+			return nil // it was this call that deleted it, or it has ended
+		case !mine:
+			return errLost
+		}
+	}
+}
+
+// end ends the lease for this program; the first reason counts.
+func (l *Lease) end(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.endLocked(why)
+}
+
+func (l *Lease) endLocked(why error) {
+	if l.life.Err() != nil {
+		return
+	}
+	l.err = why
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.stop()
+}
+
+func (l *Lease) lockWriting(ctx context.Context) error {
+	select {
+	case l.writing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, nil)
+	}
+}
+
+func (l *Lease) unlockWriting() { <-l.writing }

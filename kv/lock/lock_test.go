@@ -1,0 +1,412 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/kv/lock"
+	"fairlead.dev/providers"
+)
+
+// bubble runs a test on a store in memory, with a clock of its own.
+func bubble(t *testing.T, f func(t *testing.T, p *hooked, s *kv.Store)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := newHooked(t)
+		f(t, p, openStore(t, p))
+	})
+}
+
+func TestLocksExcludeAndTokensGrow(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+		var held sync.Mutex
+		var last uint64
+		var group sync.WaitGroup
+		for range 8 {
+			m := newMutex(t, s)
+			group.Go(func() {
+				for range 20 {
+					l, err := m.Lock(t.Context())
+					must(t, err)
+					if !held.TryLock() {
+						t.Error("two leases are held")
+						return
+					}
+					if l.Token() <= last {
+						t.Errorf("token %d after %d", l.Token(), last)
+					}
+					last = l.Token()
+					time.Sleep(time.Millisecond)
+					held.Unlock()
+					must(t, l.Unlock(t.Context()))
+				}
+			})
+		}
+		group.Wait()
+	})
+}
+
+func TestAWaiterIsWokenByTheWatch(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		noWatch bool
+		least   time.Duration
+		most    time.Duration
+	}{
+		{"watch", false, 0, 0},
+		{"poll", true, time.Millisecond, 1200 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newHooked(t)
+				p.noWatch = c.noWatch
+				m := newMutex(t, openStore(t, p))
+				first := mustLock(t, m)
+				var free time.Time
+				var group sync.WaitGroup
+				group.Go(func() {
+					time.Sleep(10*time.Second + 500*time.Microsecond)
+					free = time.Now()
+					must(t, first.Unlock(t.Context()))
+				})
+				second := mustLock(t, m)
+				group.Wait()
+				if late := time.Since(free); late < c.least || late > c.most {
+					t.Errorf("it waited for %v after the lock was free, want %v to %v", late, c.least, c.most)
+				}
+				must(t, second.Unlock(t.Context()))
+			})
+		})
+	}
+}
+
+func TestALeaseIsKept(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+		m := newMutex(t, s)
+		l := mustLock(t, m)
+		time.Sleep(24 * time.Hour)
+		if isLost(l) {
+			t.Errorf("lost: %v", l.Err())
+		}
+		_, err := m.TryLock(t.Context())
+		wantCode(t, err, providers.Conflict)
+		must(t, l.Unlock(t.Context()))
+		must(t, l.Unlock(t.Context()))
+		if !isLost(l) || l.Err() != nil {
+			t.Errorf("after Unlock, Lost is closed: %v; %v", isLost(l), l.Err())
+		}
+	})
+}
+
+// TestAnUnreachableStoreLosesLeasesInTime cuts the holder off: whether calls
+// fail at once or hang, it knows of its loss before anybody can get the lock.
+func TestAnUnreachableStoreLosesLeasesInTime(t *testing.T) {
+	for name, h := range map[string]hook{
+		"refused": func(context.Context, driver.Op, func() driver.Result) driver.Result {
+			return driver.Result{Err: providers.Errorf(providers.Unavailable, "cut off")}
+		},
+		"frozen": func(ctx context.Context, _ driver.Op, _ func() driver.Result) driver.Result {
+			<-ctx.Done()
+			return driver.Result{Err: providers.Errorf(providers.UnknownOutcome, "cut off")}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newHooked(t)
+				l := mustLock(t, newMutex(t, openStore(t, p)))
+				other := newMutex(t, openStore(t, p.Provider))
+				time.Sleep(6 * time.Second) // one renewal
+				p.set(h)
+				cut := time.Now()
+				next := make(chan time.Duration)
+				go func() {
+					l, err := other.Lock(t.Context())
+					must(t, err)
+					after := time.Since(cut)
+					must(t, l.Unlock(t.Context()))
+					next <- after
+				}()
+				<-l.Lost()
+				lost, taken := time.Since(cut), <-next
+				if lost != 12500*time.Millisecond || taken < 14*time.Second || taken > 15*time.Second {
+					t.Errorf("lost after %v, taken after %v", lost, taken)
+				}
+				wantCode(t, l.Err(), providers.Unavailable)
+				p.set(nil)
+				wantCode(t, l.Unlock(t.Context()), providers.Conflict)
+			})
+		})
+	}
+}
+
+// TestAShortOutageLosesNothing: renewals go on afterwards.
+func TestAShortOutageLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		l := mustLock(t, newMutex(t, s))
+		for range 20 {
+			p.set(func(context.Context, driver.Op, func() driver.Result) driver.Result {
+				return driver.Result{Err: providers.Errorf(providers.Unavailable, "away")}
+			})
+			time.Sleep(7 * time.Second)
+			p.set(nil)
+			time.Sleep(2 * time.Second)
+		}
+		if isLost(l) {
+			t.Errorf("lost: %v", l.Err())
+		}
+		must(t, l.Unlock(t.Context()))
+	})
+}
+
+// TestLostAnswers loses the answer of each write in turn, whether it was applied
+// or not.
+func TestLostAnswers(t *testing.T) {
+	for _, applied := range []bool{true, false} {
+		for nth := 1; nth <= 6; nth++ {
+			bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+				writes := 0
+				p.set(func(_ context.Context, op driver.Op, do func() driver.Result) driver.Result {
+					if !op.Kind.IsWrite() {
+						return do()
+					}
+					if writes++; writes != nth {
+						return do()
+					}
+					if applied {
+						do()
+					}
+					return driver.Result{Err: providers.Errorf(providers.UnknownOutcome, "lost")}
+				})
+				m := newMutex(t, s)
+				l := mustLock(t, m)
+				time.Sleep(6 * time.Second) // a renewal
+				if isLost(l) {
+					t.Fatalf("write %d, applied %v: lost: %v", nth, applied, l.Err())
+				}
+				must(t, l.Unlock(t.Context()))
+				next := mustLock(t, m)
+				if next.Token() <= l.Token() {
+					t.Errorf("token %d after %d", next.Token(), l.Token())
+				}
+				must(t, next.Unlock(t.Context()))
+				if writes <= nth {
+					t.Fatalf("there were %d writes", writes)
+				}
+			})
+		}
+	}
+}
+
+// TestASlowAttemptGetsNoLease is too slow at each of its steps: meanwhile another
+// one has the lock, with a token of its own.
+func TestASlowAttemptGetsNoLease(t *testing.T) {
+	for slow := 2; slow <= 4; slow++ {
+		bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+			must(t, mustLock(t, newMutex(t, s)).Unlock(t.Context()))
+			other := openStore(t, p.Provider)
+			step := 0
+			p.set(func(_ context.Context, _ driver.Op, do func() driver.Result) driver.Result {
+				if step++; step == slow {
+					p.set(nil)
+					time.Sleep(time.Minute)
+				}
+				return do()
+			})
+			winner := make(chan *lock.Lease)
+			go func() {
+				time.Sleep(30 * time.Second)
+				winner <- mustLock(t, newMutex(t, other))
+			}()
+			_, err := newMutex(t, s).TryLock(t.Context())
+			wantCode(t, err, providers.Unavailable)
+			l := <-winner
+			if isLost(l) {
+				t.Errorf("lost: %v", l.Err())
+			}
+			must(t, l.Unlock(t.Context()))
+		})
+	}
+}
+
+// TestAnAttemptThatLosesTheKeyGetsNoLease deletes the holder's key at each step.
+func TestAnAttemptThatLosesTheKeyGetsNoLease(t *testing.T) {
+	for step := 2; step <= 4; step++ {
+		bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+			other := openStore(t, p.Provider)
+			n := 0
+			p.set(func(_ context.Context, _ driver.Op, do func() driver.Result) driver.Result {
+				if n++; n == step {
+					must(t, other.Delete(t.Context(), "m/holder"))
+				}
+				return do()
+			})
+			_, err := newMutex(t, s).TryLock(t.Context())
+			wantCode(t, err, providers.Conflict)
+		})
+	}
+}
+
+func TestAStolenLeaseIsLost(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+		m := newMutex(t, s)
+		l := mustLock(t, m)
+		ctx, cancel := l.Context(t.Context())
+		defer cancel()
+		must(t, s.Delete(t.Context(), "m/holder"))
+		thief := mustLock(t, m)
+		wantLost(t, l, 6*time.Second)
+		wantCode(t, l.Err(), providers.Conflict)
+		<-ctx.Done()
+		wantCode(t, context.Cause(ctx), providers.Conflict)
+		wantCode(t, l.Unlock(t.Context()), providers.Conflict)
+		must(t, l.Unlock(t.Context()))
+		if _, err := s.Get(t.Context(), "m/holder"); err != nil || isLost(thief) {
+			t.Errorf("Unlock has removed another's lease: %v", err)
+		}
+		must(t, thief.Unlock(t.Context()))
+	})
+}
+
+func TestTheContextEndsWithTheLease(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+		l := mustLock(t, newMutex(t, s))
+		ctx, cancel := l.Context(t.Context())
+		defer cancel()
+		must(t, l.Unlock(t.Context()))
+		<-ctx.Done()
+		if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFenceRefusesTheLeaseBefore(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+		m := newMutex(t, s)
+		before := mustLock(t, m)
+		_, err := s.Txn(t.Context(), before.Fence(), kv.ThenPut("data", []byte("1")))
+		must(t, err)
+		time.Sleep(time.Minute) // renewals do not change it
+		_, err = s.Txn(t.Context(), before.Fence(), kv.ThenPut("data", []byte("2")))
+		must(t, err)
+		must(t, before.Unlock(t.Context()))
+		now := mustLock(t, m)
+		_, err = s.Txn(t.Context(), before.Fence(), kv.ThenPut("data", []byte("late")))
+		wantCode(t, err, providers.Conflict)
+		_, err = s.Txn(t.Context(), now.Fence(), kv.ThenPut("data", []byte("3")))
+		must(t, err)
+		must(t, now.Unlock(t.Context()))
+	})
+}
+
+func TestWhoGivesUpLeavesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		m := newMutex(t, s)
+		l := mustLock(t, m)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := m.Lock(ctx)
+		wantCode(t, err, providers.DeadlineExceeded)
+		must(t, l.Unlock(t.Context()))
+
+		p.set(func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result {
+			if op.Kind == driver.OpCreate {
+				do()
+				p.set(nil)
+				<-ctx.Done()
+				return driver.Result{Err: providers.Errorf(providers.UnknownOutcome, "gave up")}
+			}
+			return do()
+		})
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = m.Lock(ctx)
+		wantCode(t, err, providers.DeadlineExceeded)
+		if _, err := s.Get(t.Context(), "m/holder"); !errors.Is(err, kv.ErrNotFound) {
+			t.Errorf("the key of a holder that gave up: %v", err)
+		}
+	})
+}
+
+func TestUnlockThatFailsCanBeRepeated(t *testing.T) {
+	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		m := newMutex(t, s)
+		l := mustLock(t, m)
+		p.set(func(context.Context, driver.Op, func() driver.Result) driver.Result {
+			return driver.Result{Err: providers.Errorf(providers.Unavailable, "away")}
+		})
+		wantCode(t, l.Unlock(t.Context()), providers.Unavailable)
+		if !isLost(l) {
+			t.Error("the lease goes on after Unlock")
+		}
+		_, err := m.TryLock(t.Context())
+		wantCode(t, err, providers.Unavailable)
+		p.set(nil)
+		must(t, l.Unlock(t.Context()))
+		next, err := m.TryLock(t.Context())
+		must(t, err)
+		must(t, next.Unlock(t.Context()))
+	})
+}
+
+func TestLockGoesOnThroughAnOutage(t *testing.T) {
+	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		p.set(func(context.Context, driver.Op, func() driver.Result) driver.Result {
+			return driver.Result{Err: providers.Errorf(providers.Unavailable, "away")}
+		})
+		time.AfterFunc(time.Minute, func() { p.set(nil) })
+		must(t, mustLock(t, newMutex(t, s)).Unlock(t.Context()))
+	})
+}
+
+func TestAClosedStoreEndsWaitingAndLeases(t *testing.T) {
+	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		l := mustLock(t, newMutex(t, s))
+		waits := openStore(t, p)
+		failed := make(chan error)
+		go func() {
+			_, err := newMutex(t, waits).Lock(t.Context())
+			failed <- err
+		}()
+		synctest.Wait()
+		must(t, waits.Close(t.Context()))
+		wantCode(t, <-failed, providers.Closed)
+		must(t, s.Close(t.Context()))
+		wantLost(t, l, 6*time.Second)
+		wantCode(t, l.Err(), providers.Closed)
+	})
+}
+
+func TestBadArguments(t *testing.T) {
+	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		for _, c := range []struct {
+			store *kv.Store
+			name  string
+			opts  []lock.Option
+			want  providers.Code
+		}{
+			{nil, "m", nil, providers.Invalid},
+			{s, "", nil, providers.Invalid},
+			{s, "\xff", nil, providers.Invalid},
+			{s, string(make([]byte, 1<<20)), nil, providers.TooLarge},
+			{s, "m", []lock.Option{lock.TTL(99 * time.Millisecond)}, providers.Invalid},
+			{s, "m", []lock.Option{lock.PollInterval(0)}, providers.Invalid},
+		} {
+			_, err := lock.New(c.store, c.name, c.opts...)
+			wantCode(t, err, c.want)
+		}
+		for _, key := range []string{"m/holder", "m/token"} {
+			_, err := s.Put(t.Context(), key, []byte("0"))
+			must(t, err)
+			_, err = newMutex(t, s).Lock(t.Context())
+			wantCode(t, err, providers.Invalid)
+			must(t, s.Delete(t.Context(), key))
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package lock
+
+import (
+	"context"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+)
+
+// Mutex is a lock of a name in a store.
+type Mutex struct{ place }
+
+// place is where a lock is kept.
+type place struct {
+	settings
+	store *kv.Store
+	name  string
+}
+
+// New returns the lock of that name in a store, which stays the caller's and has
+// to be open as long as the lock is used. Nothing is sent.
+//
+// Errors: Invalid and TooLarge for a name or option; Unsupported if the store
+// lacks CAS or TTL.
+func New(store *kv.Store, name string, opts ...Option) (*Mutex, error) {
+	p, err := newPlace(store, name, opts)
+	if err != nil {
+		return nil, providers.Annotate(err, "lock.New", "")
+	}
+	return &Mutex{p}, nil
+}
+
+func newPlace(store *kv.Store, name string, opts []Option) (place, error) {
+	if store == nil {
+		return place{}, providers.Errorf(providers.Invalid, "the store is nil; open one with kv.Open")
+	}
+	if err := checkName(store, name); err != nil {
+		return place{}, err
+	}
+	s, err := newSettings(store, opts)
+	return place{settings: s, store: store, name: name}, err
+}
+
+// Lock waits until the lock is free, takes it, and keeps it until
+// [Lease.Unlock]. It goes on through failures of the backend that pass.
+//
+// Errors: the code of the context's error when that ends first; those of the
+// store that do not pass, as PermissionDenied.
+func (m *Mutex) Lock(ctx context.Context) (*Lease, error) {
+	l, err := m.wait(ctx, nil)
+	return l, providers.Annotate(err, "lock.Lock", "")
+}
+
+// TryLock takes the lock if it is free, and fails with Conflict if it is not.
+// It does not go on through failures: Unavailable, UnknownOutcome.
+func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
+	l, err := m.try(ctx)
+	return l, providers.Annotate(err, "lock.TryLock", "")
+}
+
+// holder returns the record at the holder's key; ok is false if there is none.
+func (p place) holder(ctx context.Context) (e kv.Entry, r record, ok bool, err error) {
+	e, err = p.store.Get(ctx, p.name+holderSuffix)
+	switch providers.CodeOf(err) {
+	case 0:
+		r, err = decodeRecord(e)
+		return e, r, err == nil, err
+	case providers.NotFound:
+		return kv.Entry{}, record{}, false, nil
+	default:
+		return kv.Entry{}, record{}, false, err
+	}
+}

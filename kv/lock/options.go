@@ -1,0 +1,83 @@
+package lock
+
+import (
+	"math/rand/v2"
+	"time"
+	"unicode/utf8"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+)
+
+const (
+	defaultTTL  = 15 * time.Second
+	shortestTTL = 100 * time.Millisecond // a shorter lease is lost to scheduling
+	longestPoll = time.Second
+)
+
+// Option changes how [New] and [NewElection] make a lock.
+type Option func(*settings) error
+
+type settings struct{ ttl, poll time.Duration }
+
+// TTL is how long a lease lasts without renewal: how long others wait for one
+// whose program has died. The default is 15 s; the least is that of the store,
+// and 100 ms. Choose it longer than a restart of the backend takes, or that
+// loses leases.
+func TTL(d time.Duration) Option {
+	return func(s *settings) error {
+		if d < shortestTTL {
+			return providers.Errorf(providers.Invalid, "the TTL is %v; the least is %v", d, shortestTTL)
+		}
+		s.ttl = d
+		return nil
+	}
+}
+
+// PollInterval is how often one who waits looks whether the lock is free, give
+// or take a fifth. The default is a quarter of the TTL, at most a second. Where
+// the store claims Watch this is a fallback alone.
+func PollInterval(d time.Duration) Option {
+	return func(s *settings) error {
+		if d < time.Millisecond {
+			return providers.Errorf(providers.Invalid, "the PollInterval is %v; the least is 1ms", d)
+		}
+		s.poll = d
+		return nil
+	}
+}
+
+func newSettings(store *kv.Store, opts []Option) (settings, error) {
+	s := settings{ttl: defaultTTL}
+	for _, opt := range opts {
+		if err := opt(&s); err != nil {
+			return s, err
+		}
+	}
+	if s.poll == 0 {
+		s.poll = min(s.ttl/4, longestPoll)
+	}
+	facet := store.Describe()
+	if least := facet.Limits.MinTTL; s.ttl < least {
+		return s, providers.Errorf(providers.Invalid, "the TTL is %v; the least of this store is %v", s.ttl, least)
+	}
+	return s, providers.CheckAll(facet, []providers.Requirement{kv.CAS, kv.TTL})
+}
+
+// jittered spreads those who wait for the same lock.
+func (s settings) jittered() time.Duration {
+	return time.Duration(float64(s.poll) * (0.8 + 0.4*rand.Float64()))
+}
+
+func checkName(store *kv.Store, name string) error {
+	limit := store.Describe().Limits.MaxKeyBytes - len(holderSuffix)
+	switch {
+	case name == "":
+		return providers.Errorf(providers.Invalid, "the lock's name is empty; it has 1 to %d bytes", limit)
+	case len(name) > limit:
+		return providers.Errorf(providers.TooLarge, "the lock's name has %d bytes, the limit is %d", len(name), limit)
+	case !utf8.ValidString(name):
+		return providers.Errorf(providers.Invalid, "the lock's name %q is not valid UTF-8", name)
+	}
+	return nil
+}
