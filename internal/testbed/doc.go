@@ -3,12 +3,12 @@
 // can be restarted, killed and paused without disturbing anybody else.
 //
 // The functions that take a [testing.TB] (Redis, Sentinel, Cluster, Etcd,
-// EtcdCluster, NATS, NATSCluster, Dapr, Proxy) stop the test when the server cannot
-// be started, print the server's log when the test has failed, and clean up at
-// its end. Each has a twin that knows nothing of testing (StartRedis,
+// EtcdCluster, NATS, NATSCluster, Dapr, Rabbit, Proxy) stop the test when the
+// server cannot be started, print the server's log when the test has failed, and
+// clean up at its end. Each has a twin that knows nothing of testing (StartRedis,
 // StartSentinel, …), whose result the caller has to Close.
 //
-// Redis is the redis-server that is installed. Etcd and NATS are one program,
+// Redis and RabbitMQ are those that are installed. Etcd and NATS are one program,
 // the module in the folder servers, which is built when it is needed first, and
 // kept in the user's cache folder; see BuildServers. So is the Dapr runtime, with
 // the few components that tests use: the module in the folder daprd.

@@ -1,0 +1,11 @@
+package testbed
+
+import "testing"
+
+// Rabbit starts a RabbitMQ broker for a test, which ends with it. See
+// StartRabbit.
+func Rabbit(tb testing.TB) *RabbitServer {
+	tb.Helper()
+	s, err := StartRabbit(tb.Context())
+	return started(tb, s, err)
+}
