@@ -94,6 +94,7 @@ func (p *provider) probe(ctx context.Context) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
+	p.tryRPC(ctx, &st)
 	return st, p.tryState(ctx, &st)
 }
 

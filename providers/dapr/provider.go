@@ -43,6 +43,8 @@ type provider struct {
 
 	feeds feeds
 
+	refused refusal // belongs to the probe
+
 	life  context.Context // ends with Close
 	end   context.CancelFunc
 	tasks sync.WaitGroup
@@ -92,6 +94,7 @@ func (p *provider) explain(err error) error {
 func (p *provider) disconnect() error {
 	p.end()
 	p.feeds.shut()
+	p.stopServing()
 	if p.conn == nil {
 		return nil
 	}
@@ -146,6 +149,9 @@ func (p *provider) facets(st state) (facets []providers.FacetDescription) {
 		if _, ok := st.components[d.facet]; ok && (d.facet != providers.PubSub || st.pubsubDefect() == "") {
 			facets = append(facets, d.describe(st))
 		}
+	}
+	if p.offersRPC(st) {
+		facets = append(facets, p.rpcFacet(st))
 	}
 	return facets
 }

@@ -1,8 +1,8 @@
 package dapr_test
 
 import (
-	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +37,14 @@ func pubsubSidecar(t *testing.T, redis string, processing time.Duration) (*testb
 func TestPubSubConformance(t *testing.T) {
 	redis := testbed.Redis(t)
 	_, url := pubsubSidecar(t, redis.Addr(), 4*time.Second)
-	conformance.Test(t, func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) },
-		conformance.WithFacets(providers.PubSub), conformance.WithControl(redis))
+	report := conformance.Test(t, opener(url), conformance.WithFacets(providers.PubSub), conformance.WithControl(redis), conformance.WithTransport("pubsub"))
+	wantProven(t, report)
+}
+
+// TestPubSubSidecarRestart runs the cases of restarts while the sidecar is
+// killed and started, which the provider has to bridge by itself.
+func TestPubSubSidecarRestart(t *testing.T) {
+	sidecar, url := pubsubSidecar(t, testbed.Redis(t).Addr(), 4*time.Second)
+	conformance.Test(t, opener(url), conformance.WithFacets(providers.PubSub), conformance.WithControl(sidecar),
+		conformance.WithMatch(regexp.MustCompile("pubsub/restart-")), conformance.WithTransport("sidecar restart"))
 }

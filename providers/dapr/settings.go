@@ -31,7 +31,7 @@ func settings() []providers.Setting {
 		{Name: "clock-skew", Kind: providers.Duration, Default: "500ms", Min: 0, Max: s, Help: "how far the clocks of the programs that share a store may differ"},
 		{Name: "probe-interval", Kind: providers.Duration, Default: "3s", Min: 50 * ms, Max: 60 * s, Help: "how often the sidecar is looked at"},
 	}
-	own = append(own, pubsubSettings()...)
+	own = append(append(own, pubsubSettings()...), rpcSettings()...)
 	return append(append(own, providers.TLSSettings(schemeTLS)...), providers.PasswordSettings()...)
 }
 
@@ -51,6 +51,7 @@ type config struct {
 	probeInterval  time.Duration
 
 	pubsubConfig
+	rpcConfig
 }
 
 func newConfig(s providers.Settings) (c config, err error) {
@@ -60,7 +61,7 @@ func newConfig(s providers.Settings) (c config, err error) {
 		},
 		prefix: s.String("prefix"), maxBody: s.Int("max-body-bytes"),
 		startupTimeout: s.Duration("startup-timeout"), requestTimeout: s.Duration("request-timeout"), probeInterval: s.Duration("probe-interval"),
-		clockSkew: s.Duration("clock-skew"), pubsubConfig: newPubsubConfig(s),
+		clockSkew: s.Duration("clock-skew"), pubsubConfig: newPubsubConfig(s), rpcConfig: newRPCConfig(s),
 	}
 	hosts := s.Hosts(defaultPort)
 	switch {

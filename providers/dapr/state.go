@@ -12,11 +12,12 @@ import (
 
 // state is what a probe has found.
 type state struct {
-	appID      string
-	version    string
-	appPort    int                           // of the program itself, as the sidecar has it; 0: none
-	components map[providers.Facet]component // those in use
-	unsound    map[providers.Facet]string    // why a component is not in use
+	appID       string
+	version     string
+	appPort     int                           // of the program itself, as the sidecar has it; 0: none
+	components  map[providers.Facet]component // those in use
+	refusesFast bool                          // a call of an app that does not exist fails soon
+	unsound     map[providers.Facet]string    // why a component is not in use
 }
 
 // component is a component of the sidecar.
