@@ -25,10 +25,17 @@ type prober struct {
 
 // verdict is what is known of one member.
 type verdict struct {
-	last   sample
-	known  bool
-	fsyncs bool
+	last     sample
+	unsynced int // how often in a row writes were seen to grow, and fsyncs not
+	known    bool
+	fsyncs   bool
 }
+
+// refutedAfter is how often writes have to grow without an fsync until a member
+// counts as one that does none: between a write and its fsync, which may take
+// long, every member looks so. A member that waits for its fsync writes nothing
+// more meanwhile.
+const refutedAfter = 3
 
 func newProber(c config) *prober {
 	return &prober{config: c, verdicts: map[uint64]verdict{}}
@@ -72,8 +79,11 @@ func (v verdict) learn(s sample) verdict {
 		return verdict{last: s}
 	case s.fsyncs > v.last.fsyncs:
 		return verdict{last: s, known: true, fsyncs: true}
+	case s.writes > v.last.writes && v.unsynced+1 < refutedAfter:
+		v.last, v.unsynced = s, v.unsynced+1
+		return v
 	case s.writes > v.last.writes:
-		return verdict{last: s, known: true}
+		return verdict{last: s, unsynced: v.unsynced, known: true}
 	default:
 		return v
 	}
@@ -99,6 +109,7 @@ func (p *prober) settled(samples map[uint64]sample) bool {
 const (
 	settleTime  = 3 * time.Second // for a write to reach the log of every member
 	settlePause = 20 * time.Millisecond
+	writeEvery  = 3 // looks
 )
 
 // settle looks, and makes every member write to its log, until all that can be
@@ -108,7 +119,7 @@ func (p *prober) settle(ctx context.Context, urls []string, write func(context.C
 	defer cancel()
 	samples, failures = p.look(ctx, urls)
 	for n := 0; !p.settled(samples); n++ {
-		if n%10 == 0 {
+		if n%writeEvery == 0 {
 			if err := write(ctx); err != nil {
 				return samples, failures, err
 			}
