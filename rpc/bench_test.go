@@ -16,6 +16,7 @@ import (
 // dialers are the ways that the benchmarks compare.
 var dialers = map[string]func(testing.TB, pb.TestServiceServer) grpc.ClientConnInterface{
 	"memory":       func(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface { return dialMemory(t, impl) },
+	"frames":       func(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface { return dialFrames(t, impl) },
 	"directory":    func(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface { return dialDirectory(t, impl) },
 	"grpc-bufconn": func(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface { return dialGRPC(t, impl) },
 	"grpc-tcp":     dialTCP,
@@ -72,7 +73,7 @@ func calls(b *testing.B, c pb.TestServiceClient, in *pb.SimpleRequest, callers, 
 // one run can be compared: x-rate is the median of the ratios of their rates,
 // above 1 where the first way is faster.
 func BenchmarkRatio(b *testing.B) {
-	for _, pair := range [][2]string{{"memory", "grpc-bufconn"}, {"directory", "grpc-tcp"}} {
+	for _, pair := range [][2]string{{"memory", "grpc-bufconn"}, {"frames", "grpc-bufconn"}, {"directory", "grpc-tcp"}} {
 		first := pb.NewTestServiceClient(dialers[pair[0]](b, &service{unary: echo}))
 		second := pb.NewTestServiceClient(dialers[pair[1]](b, &service{unary: echo}))
 		in := &pb.SimpleRequest{Payload: payload(256)}

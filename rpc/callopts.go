@@ -125,14 +125,19 @@ func asCredentialsError(err error) error {
 	return status.Errorf(codes.Internal, "transport: per-RPC creds failed due to error: %v", err)
 }
 
-// finish gives the outcome of a call to whoever asked for it. The session is
-// nil if the call did not begin.
-func (c *callOptions) finish(s *session, p peer.Peer, err error) {
+// receivedMetadata is what has come from a server.
+type receivedMetadata interface {
+	header() metadata.MD
+	trailer() metadata.MD
+}
+
+// finish gives the outcome of a call to whoever asked for it.
+func (c *callOptions) finish(md receivedMetadata, p peer.Peer, err error) {
 	for _, h := range c.headers {
-		*h = s.header()
+		*h = md.header()
 	}
 	for _, t := range c.trailers {
-		*t = s.trailer()
+		*t = md.trailer()
 	}
 	for _, addr := range c.peers {
 		*addr = p

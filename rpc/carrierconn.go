@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev/internal/portable"
@@ -16,6 +17,7 @@ type carrierConn struct {
 	handle  *portable.Handle
 	carrier driver.Carrier
 	service string
+	peer    peer.Peer         // of every call
 	options []grpc.CallOption // before those of a call
 	unary   grpc.UnaryClientInterceptor
 	stream  grpc.StreamClientInterceptor
@@ -24,11 +26,15 @@ type carrierConn struct {
 
 	life context.Context // ends with Close
 	end  context.CancelCauseFunc
+
+	local     driver.Local    // nil if the servers may be elsewhere
+	localLife context.Context // ends with Close, or that of the provider
 }
 
 func newCarrierConn(h *portable.Handle, carrier driver.Carrier, service string, cfg dialConfig) (*carrierConn, error) {
 	c := &carrierConn{
 		handle: h, carrier: carrier, service: service, options: cfg.calls,
+		peer:  peer.Peer{Addr: addr{network: h.Provider, name: service}},
 		unary: chainUnaryClient(cfg.unary), stream: chainStreamClient(cfg.stream),
 	}
 	if _, err := newCallOptions(cfg.calls); err != nil {
@@ -41,6 +47,11 @@ func newCarrierConn(h *portable.Handle, carrier driver.Carrier, service string, 
 		}
 	}
 	c.life, c.end = context.WithCancelCause(context.Background())
+	if c.local, _ = carrier.(driver.Local); c.local != nil {
+		var end context.CancelFunc
+		c.localLife, end = context.WithCancel(c.local.Life())
+		context.AfterFunc(c.life, end)
+	}
 	return c, nil
 }
 
@@ -69,6 +80,9 @@ func (c *carrierConn) Invoke(ctx context.Context, method string, args, reply any
 func (c *carrierConn) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 	call, err := c.prepare(ctx, &grpc.StreamDesc{}, method, opts)
 	if err != nil {
+		return err
+	}
+	if made, err := call.invokeLocal(args, reply); made {
 		return err
 	}
 	payload, err := call.codec.marshal(args)

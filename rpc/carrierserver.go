@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"fairlead.dev/internal/portable"
 	"fairlead.dev/providers"
@@ -29,11 +30,14 @@ type carrierServer struct {
 
 	life context.Context // of all calls; ends with Stop
 	end  context.CancelFunc
+	base context.Context // of the contexts of handlers, within life
+	bare context.Context // base for a call without metadata
 
 	asking  sync.Mutex // held while Listen asks the driver
 	serving atomic.Bool
 
 	registry *registry
+	workers  *workers // of calls in this process
 
 	mu       sync.Mutex
 	methods  map[string]method // by full name; does not change once it listens
@@ -52,6 +56,9 @@ func newCarrierServer(h *portable.Handle, carrier driver.Carrier, service string
 		idle:    make(chan struct{}),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
+	s.workers = newWorkers(s.life)
+	s.base = newBase(s.life, h.Provider, service)
+	s.bare = metadata.NewIncomingContext(s.base, metadata.MD{})
 	return s
 }
 
@@ -100,7 +107,9 @@ func (s *carrierServer) serve(ctx context.Context) error {
 	if !s.begin() {
 		return nil
 	}
+	leave := s.enterProcess(l)
 	err = s.accept(ctx, l)
+	leave()
 	s.done()
 	if !s.isStopping() {
 		s.stop()

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev/rpc/driver"
@@ -26,8 +25,8 @@ type clientCall struct {
 	config  driver.StreamConfig
 
 	ctx    context.Context
-	cancel context.CancelCauseFunc
-	unlink func() bool // from the connection's life
+	cancel context.CancelCauseFunc // nil before link
+	unlink func() bool             // from the connection's life
 }
 
 // prepare checks all that can be wrong with a call before anything is sent.
@@ -48,7 +47,7 @@ func (c *carrierConn) prepare(ctx context.Context, desc *grpc.StreamDesc, method
 		return nil, err
 	}
 	cc := &clientCall{
-		conn: c, desc: desc, options: options,
+		conn: c, ctx: ctx, desc: desc, options: options,
 		codec:  options.codec(c.handle.Facet.Limits.MaxFrameBytes),
 		config: driver.StreamConfig{Service: c.service, Call: call},
 	}
@@ -57,9 +56,13 @@ func (c *carrierConn) prepare(ctx context.Context, desc *grpc.StreamDesc, method
 		return nil, err
 	}
 	cc.config.Call.Metadata = append(append(call.Metadata, authorization...), cc.codec.fields()...)
-	cc.ctx, cc.cancel = context.WithCancelCause(ctx)
-	cc.unlink = context.AfterFunc(c.life, func() { cc.cancel(errConnClosed) })
 	return cc, nil
+}
+
+// link makes the call end with its connection.
+func (c *clientCall) link() {
+	c.ctx, c.cancel = context.WithCancelCause(c.ctx)
+	c.unlink = context.AfterFunc(c.conn.life, func() { c.cancel(errConnClosed) })
 }
 
 // newCall returns what the server is told.
@@ -85,6 +88,7 @@ func newCall(ctx context.Context, method string) (driver.Call, error) {
 
 // open opens the stream with its first frames.
 func (c *clientCall) open(first ...driver.Frame) (*clientStream, error) {
+	c.link()
 	stream, err := c.openStream(first)
 	if err != nil {
 		if c.ctx.Err() != nil {
@@ -108,19 +112,17 @@ func (c *clientCall) openStream(first []driver.Frame) (driver.Stream, error) {
 
 // abandon gives up a call that was not opened, and returns err.
 func (c *clientCall) abandon(err error) error {
-	c.done(nil, err)
+	c.done((*session)(nil), err)
 	return err
 }
 
 // done releases what the call holds, and reports its outcome.
-func (c *clientCall) done(s *session, err error) {
-	c.unlink()
-	c.cancel(nil)
-	c.options.finish(s, c.conn.peer(), err)
-}
-
-func (c *carrierConn) peer() peer.Peer {
-	return peer.Peer{Addr: addr{network: c.handle.Provider, name: c.service}}
+func (c *clientCall) done(md receivedMetadata, err error) {
+	if c.cancel != nil {
+		c.unlink()
+		c.cancel(nil)
+	}
+	c.options.finish(md, c.conn.peer, err)
 }
 
 // addr is the address of a peer: the provider that carries the call, and the

@@ -123,7 +123,7 @@ func (s *clientStream) next(m any) error {
 		return err
 	}
 	if !s.received && !s.call.desc.ServerStreams {
-		return status.Error(codes.Internal, "cardinality violation: no response message from non-server-streaming RPC")
+		return errNoReply
 	}
 	return io.EOF
 }

@@ -135,11 +135,18 @@ func (c codec) unmarshal(payload []byte, m any) error {
 	if err != nil {
 		return err
 	}
-	if len(payload) > c.maxRecv {
-		return status.Errorf(codes.ResourceExhausted, "received message larger than max (%d vs. %d)", len(payload), c.maxRecv)
+	if err := c.takes(len(payload)); err != nil {
+		return err
 	}
 	if err := c.encoding.Unmarshal(mem.BufferSlice{mem.SliceBuffer(payload)}, m); err != nil {
 		return status.Errorf(codes.Internal, "decoding the received message: %v", err)
+	}
+	return nil
+}
+
+func (c codec) takes(size int) error {
+	if size > c.maxRecv {
+		return status.Errorf(codes.ResourceExhausted, "received message larger than max (%d vs. %d)", size, c.maxRecv)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/memory"
 	"fairlead.dev/rpc"
+	"fairlead.dev/rpc/driver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,11 +45,13 @@ func (s *service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 	return s.duplex(both)
 }
 
-// onBoth runs a test over the memory provider, as a carrier and as a directory,
-// and over grpc-go itself: what holds here has to be what holds there.
+// onBoth runs a test over the memory provider, as a carrier within the process,
+// as one that might be elsewhere, and as a directory, and over grpc-go itself:
+// what holds here has to be what holds there.
 func onBoth(t *testing.T, impl *service, test func(*testing.T, context.Context, pb.TestServiceClient)) {
 	t.Helper()
 	t.Run("fairlead", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialMemory(t, impl))) })
+	t.Run("frames", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialFrames(t, impl))) })
 	t.Run("directory", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialDirectory(t, impl))) })
 	t.Run("grpc-go", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialGRPC(t, impl))) })
 }
@@ -87,6 +90,23 @@ func dial(t testing.TB, p providers.Provider, name string, opts ...rpc.DialOptio
 
 func dialMemory(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
 	p := openMemory(t, "mem://")
+	serve(t, p, "test", impl)
+	return dial(t, p, "test")
+}
+
+// frames is a provider whose calls become frames, always.
+type frames struct {
+	providers.Provider
+	driver.Carrier
+}
+
+func openFrames(t testing.TB) providers.Provider {
+	p := openMemory(t, "mem://")
+	return frames{p, p.(driver.Carrier)}
+}
+
+func dialFrames(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
+	p := openFrames(t)
 	serve(t, p, "test", impl)
 	return dial(t, p, "test")
 }

@@ -16,6 +16,7 @@ type method struct {
 	impl    any
 	desc    *grpc.StreamDesc
 	handler grpc.StreamHandler
+	unary   *grpc.MethodDesc // nil for a method of another kind
 }
 
 // registry is which services a server has.
@@ -115,11 +116,11 @@ func (s *carrierServer) register(desc *grpc.ServiceDesc, impl any) {
 	for i := range desc.Methods {
 		m := &desc.Methods[i]
 		sd := &grpc.StreamDesc{StreamName: m.MethodName}
-		s.methods[fullName(desc, m.MethodName)] = method{impl, sd, s.unaryHandler(m)}
+		s.methods[fullName(desc, m.MethodName)] = method{impl, sd, s.unaryHandler(m), m}
 	}
 	for i := range desc.Streams {
 		sd := &desc.Streams[i]
-		s.methods[fullName(desc, sd.StreamName)] = method{impl, sd, s.streamHandler(fullName(desc, sd.StreamName), sd)}
+		s.methods[fullName(desc, sd.StreamName)] = method{impl, sd, s.streamHandler(fullName(desc, sd.StreamName), sd), nil}
 	}
 }
 

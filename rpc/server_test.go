@@ -31,7 +31,13 @@ func TestPanicAndGoexit(t *testing.T) {
 		},
 		duplex: func(duplexServer) error { panic(io.EOF) },
 	}
-	c := pb.NewTestServiceClient(dialMemory(t, impl))
+	for name, dial := range map[string]func(testing.TB, pb.TestServiceServer) *rpc.Conn{"memory": dialMemory, "frames": dialFrames} {
+		t.Run(name, func(t *testing.T) { survives(t, pb.NewTestServiceClient(dial(t, impl))) })
+	}
+}
+
+// survives demands that handlers which panic or leave fail their calls alone.
+func survives(t *testing.T, c pb.TestServiceClient) {
 	for how := range int32(3) {
 		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{ResponseSize: how})
 		want := codes.Internal

@@ -22,23 +22,34 @@ func (s *carrierServer) handleCall(in driver.Incoming) {
 	ctx = grpc.NewContextWithServerTransportStream(ctx, transportStream{stream})
 	stream.session = newSession(ctx, in.Stream, false)
 	go s.attend(stream, cancel)
-	err := status.Errorf(codes.Internal, "the handler of %s left its goroutine", in.Call.Method)
-	defer func() { // also after a runtime.Goexit
-		if err != nil && s.life.Err() != nil {
-			err = status.Error(codes.Unavailable, "the server was stopped")
-		}
-		stream.finish(err)
-	}()
+	err := errLeft
+	defer func() { stream.finish(s.outcome(err)) }() // also after a runtime.Goexit
 	if err = unknown; err == nil {
 		err = s.run(stream)
 	}
 }
 
+// outcome returns the error of a call whose handler has ended with err.
+func (s *carrierServer) outcome(err error) error {
+	if err != nil && s.life.Err() != nil {
+		return errServerStopped
+	}
+	return err
+}
+
+// newBase returns what the contexts of all handlers have in common: they end
+// with the server.
+func newBase(life context.Context, provider, service string) context.Context {
+	return peer.NewContext(life, &peer.Peer{Addr: addr{network: provider, name: "client of " + service}})
+}
+
 // callContext returns the context of a handler. It has nothing of the
 // caller's but what the call says.
 func (s *carrierServer) callContext(c driver.Call) (context.Context, context.CancelFunc) {
-	ctx := metadata.NewIncomingContext(s.life, fromFields(c.Metadata))
-	ctx = peer.NewContext(ctx, &peer.Peer{Addr: addr{network: s.handle.Provider, name: "client of " + s.service}})
+	ctx := s.bare
+	if len(c.Metadata) > 0 {
+		ctx = metadata.NewIncomingContext(s.base, fromFields(c.Metadata))
+	}
 	if c.Timeout > 0 {
 		return context.WithTimeout(ctx, c.Timeout)
 	}

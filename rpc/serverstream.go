@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -26,28 +25,11 @@ type serverStream struct {
 	received bool           // a message has come
 	reply    []driver.Frame // of a unary call: kept to go out with the trailers
 
-	metadata   sync.Mutex // guards what follows
-	headers    metadata.MD
-	headerSent bool
-	trailers   metadata.MD
+	outgoing
 }
 
 // Context implements [grpc.ServerStream].
 func (s *serverStream) Context() context.Context { return s.ctx }
-
-// SetHeader implements [grpc.ServerStream].
-func (s *serverStream) SetHeader(md metadata.MD) error {
-	if _, err := toFields(md); err != nil {
-		return err
-	}
-	s.metadata.Lock()
-	defer s.metadata.Unlock()
-	if s.headerSent {
-		return status.Error(codes.Internal, "SetHeader after the headers were sent")
-	}
-	s.headers = metadata.Join(s.headers, md)
-	return nil
-}
 
 // SendHeader implements [grpc.ServerStream].
 func (s *serverStream) SendHeader(md metadata.MD) error {
@@ -64,26 +46,13 @@ func (s *serverStream) SetTrailer(md metadata.MD) {
 	}
 }
 
-func (s *serverStream) addTrailer(md metadata.MD) error {
-	if _, err := toFields(md); err != nil {
-		return err
-	}
-	s.metadata.Lock()
-	defer s.metadata.Unlock()
-	s.trailers = metadata.Join(s.trailers, md)
-	return nil
-}
-
 // headerFrames returns the headers, marked as sent, and nothing if they were
 // sent before or if there are none and they are not needed.
 func (s *serverStream) headerFrames(needed bool) []driver.Frame {
-	s.metadata.Lock()
-	defer s.metadata.Unlock()
-	if s.headerSent || (len(s.headers) == 0 && !needed) {
+	fields, due := s.takeHeader(needed)
+	if !due {
 		return nil
 	}
-	s.headerSent = true
-	fields, _ := toFields(s.headers) // SetHeader has checked them
 	return []driver.Frame{{Kind: driver.FrameHeaders, Metadata: fields}}
 }
 
@@ -152,10 +121,7 @@ func (s *serverStream) finish(err error) {
 }
 
 func (s *serverStream) lastFrame(err error) driver.Frame {
-	s.metadata.Lock()
-	defer s.metadata.Unlock()
-	fields, _ := toFields(s.trailers) // addTrailer has checked them
-	return driver.Frame{Kind: driver.FrameTrailers, Metadata: fields, Status: toStatus(err)}
+	return driver.Frame{Kind: driver.FrameTrailers, Metadata: s.takeTrailer(), Status: toStatus(err)}
 }
 
 // transportStream is what grpc.SetHeader and its like find in the context of

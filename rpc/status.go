@@ -69,8 +69,12 @@ func toRPCError(err error) error {
 }
 
 var (
-	errConnClosed = status.Error(codes.Canceled, "the connection is closed")
-	errClientGone = status.Error(codes.Canceled, "the client has given the call up")
+	errConnClosed     = status.Error(codes.Canceled, "the connection is closed")
+	errNoReply        = status.Error(codes.Internal, "cardinality violation: no response message from non-server-streaming RPC")
+	errServerStopped  = status.Error(codes.Unavailable, "the server was stopped")
+	errProviderClosed = status.Error(codes.Unavailable, "the provider is closed")
+	errLeft           = status.Error(codes.Internal, "the handler left its goroutine")
+	errClientGone     = status.Error(codes.Canceled, "the client has given the call up")
 )
 
 // contextError returns why the context of a call ended, as a status error.

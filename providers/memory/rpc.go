@@ -51,9 +51,9 @@ func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (r
 	x := c.exchange
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	l := x.next(cfg.Service)
-	if l == nil {
-		return nil, providers.Errorf(providers.Unavailable, "no server listens for the service %q", cfg.Service)
+	l, err := x.next(cfg.Service)
+	if err != nil {
+		return nil, err
 	}
 	client, server := newStream(c.life, l.provider)
 	server.inbox = cfg.First
@@ -62,19 +62,39 @@ func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (r
 	return client, nil
 }
 
-// next returns the listener whose turn it is, or nil if there is none. It
-// forgets those whose provider was closed. It is called with the lock held.
-func (x *exchange) next(service string) *listener {
-	open := slices.DeleteFunc(x.listeners[service], (*listener).ended)
+// NextListener implements [rpcdriver.Local].
+func (c *carrier) NextListener(ctx context.Context, service string) (rpcdriver.Listener, error) {
+	if err := c.life.ready(ctx); err != nil {
+		return nil, err
+	}
+	c.exchange.mu.Lock()
+	defer c.exchange.mu.Unlock()
+	l, err := c.exchange.next(service)
+	if err != nil {
+		return nil, err // not l: a nil pointer in an interface is not nil
+	}
+	return l, nil
+}
+
+// Life implements [rpcdriver.Local].
+func (c *carrier) Life() context.Context { return c.life.ctx }
+
+// next returns the listener whose turn it is. It forgets those whose provider
+// was closed. It is called with the lock held.
+func (x *exchange) next(service string) (*listener, error) {
+	open := x.listeners[service]
+	if slices.ContainsFunc(open, (*listener).ended) {
+		open = slices.DeleteFunc(open, (*listener).ended)
+		x.listeners[service] = open
+	}
 	if len(open) == 0 {
 		delete(x.listeners, service)
-		return nil
+		return nil, providers.Errorf(providers.Unavailable, "no server listens for the service %q", service)
 	}
 	first := open[0]
 	copy(open, open[1:])
 	open[len(open)-1] = first
-	x.listeners[service] = open
-	return first
+	return first, nil
 }
 
 // listener is one server of a service.

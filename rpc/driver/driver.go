@@ -120,6 +120,21 @@ type Carrier interface {
 	OpenStream(ctx context.Context, c StreamConfig) (Stream, error)
 }
 
+// Local is implemented, besides [Carrier], by one whose clients and servers are
+// in the same process, always. The portable layer then hands a unary call and
+// its messages, copied, to its server itself, where neither end would see a
+// difference: it asks for the listener and need not open a stream. It is
+// optional, and is never served across a process.
+type Local interface {
+	// NextListener returns the listener, as Listen has returned it, that would
+	// get the next stream of the service, and counts that as its turn. It fails
+	// as OpenStream does.
+	NextListener(ctx context.Context, service string) (Listener, error)
+
+	// Life returns a context that ends when the provider is closed.
+	Life() context.Context
+}
+
 // ListenConfig says what to listen for.
 type ListenConfig struct {
 	Service string
