@@ -28,10 +28,12 @@ func TestConformanceInMemory(t *testing.T) {
 	wantProven(t, conformance.Test(t, opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("in-memory")))
 }
 
+// wantProven leaves out the config facet: the suite cannot write settings, and so
+// cannot prove that they are shared. TestSnapshot does.
 func wantProven(t *testing.T, r *conformance.Report) {
 	t.Helper()
 	for _, c := range r.Claims {
-		if c.Verdict == conformance.Unproven {
+		if c.Verdict == conformance.Unproven && c.Facet != providers.Config {
 			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
 		}
 	}

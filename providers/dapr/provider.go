@@ -44,6 +44,7 @@ type provider struct {
 	feeds feeds
 
 	refused refusal // belongs to the probe
+	news    *news
 
 	life  context.Context // ends with Close
 	end   context.CancelFunc
@@ -55,13 +56,14 @@ func open(ctx context.Context, s providers.Settings) (providers.Provider, error)
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{config: c, logger: s.Logger}
+	p := &provider{config: c, logger: s.Logger, news: newNews()}
 	_, _ = rand.Read(p.instance[:]) // never fails
 	p.life, p.end = context.WithCancel(context.Background())
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(p.explain(err), p.disconnect())
 	}
 	p.tasks.Go(p.watchSidecar)
+	p.tasks.Go(p.listen)
 	return p, nil
 }
 
@@ -144,6 +146,7 @@ func (p *provider) facets(st state) (facets []providers.FacetDescription) {
 	}{
 		{providers.KV, p.kvFacet},
 		{providers.PubSub, p.pubsubFacet},
+		{providers.Config, p.configFacet},
 	}
 	for _, d := range describers {
 		if _, ok := st.components[d.facet]; ok && (d.facet != providers.PubSub || st.pubsubDefect() == "") {

@@ -28,6 +28,7 @@ func settings() []providers.Setting {
 		{Name: "max-body-bytes", Kind: providers.Int, Default: "4194304", Min: 1 << 21, Max: 1 << 30, Help: "what the sidecar's --max-body-size says"},
 		{Name: "startup-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for a sidecar that is not there yet"},
 		{Name: "request-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
+		{Name: "config-poll", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often settings are read by those who wait for a change, of which the component may not tell"},
 		{Name: "clock-skew", Kind: providers.Duration, Default: "500ms", Min: 0, Max: s, Help: "how far the clocks of the programs that share a store may differ"},
 		{Name: "probe-interval", Kind: providers.Duration, Default: "3s", Min: 50 * ms, Max: 60 * s, Help: "how often the sidecar is looked at"},
 	}
@@ -48,6 +49,7 @@ type config struct {
 	startupTimeout time.Duration
 	requestTimeout time.Duration
 	clockSkew      time.Duration
+	configPoll     time.Duration
 	probeInterval  time.Duration
 
 	pubsubConfig
@@ -61,7 +63,7 @@ func newConfig(s providers.Settings) (c config, err error) {
 		},
 		prefix: s.String("prefix"), maxBody: s.Int("max-body-bytes"),
 		startupTimeout: s.Duration("startup-timeout"), requestTimeout: s.Duration("request-timeout"), probeInterval: s.Duration("probe-interval"),
-		clockSkew: s.Duration("clock-skew"), pubsubConfig: newPubsubConfig(s), rpcConfig: newRPCConfig(s),
+		clockSkew: s.Duration("clock-skew"), configPoll: s.Duration("config-poll"), pubsubConfig: newPubsubConfig(s), rpcConfig: newRPCConfig(s),
 	}
 	hosts := s.Hosts(defaultPort)
 	switch {
