@@ -42,7 +42,8 @@ type carrierServer struct {
 	mu       sync.Mutex
 	methods  map[string]method // by full name; does not change once it listens
 	listener driver.Listener   // nil before Listen
-	stopping bool              // no new calls
+	draining bool              // Stop or GracefulStop has begun
+	stopping bool              // it does not listen any more: no new calls
 	work     int               // calls, and Serve while it accepts
 	idle     chan struct{}     // closed when stopping and there is no work
 }
@@ -71,9 +72,9 @@ func (s *carrierServer) listening(ctx context.Context) (driver.Listener, error) 
 	s.asking.Lock()
 	defer s.asking.Unlock()
 	s.mu.Lock()
-	l, stopping := s.listener, s.stopping
+	l, draining := s.listener, s.draining
 	s.mu.Unlock()
-	if stopping {
+	if draining {
 		return nil, providers.Errorf(providers.Closed, "the server was stopped")
 	}
 	if l != nil {
@@ -85,7 +86,7 @@ func (s *carrierServer) listening(ctx context.Context) (driver.Listener, error) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping {
+	if s.draining {
 		_ = soon(l.Close) // Stop came in between, and did not see it
 		return nil, providers.Errorf(providers.Closed, "the server was stopped")
 	}
@@ -95,7 +96,7 @@ func (s *carrierServer) listening(ctx context.Context) (driver.Listener, error) 
 
 func (s *carrierServer) serve(ctx context.Context) error {
 	l, err := s.listening(ctx)
-	if s.isStopping() {
+	if s.isDraining() {
 		return nil
 	}
 	if err != nil {
@@ -111,7 +112,7 @@ func (s *carrierServer) serve(ctx context.Context) error {
 	err = s.accept(ctx, l)
 	leave()
 	s.done()
-	if !s.isStopping() {
+	if !s.isDraining() {
 		s.stop()
 		return err
 	}
@@ -184,10 +185,10 @@ func (s *carrierServer) done() {
 	}
 }
 
-func (s *carrierServer) isStopping() bool {
+func (s *carrierServer) isDraining() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stopping
+	return s.draining
 }
 
 func (s *carrierServer) gracefulStop(ctx context.Context) error {
@@ -207,23 +208,26 @@ func (s *carrierServer) stop() {
 	s.release()
 }
 
-// drain stops listening.
-func (s *carrierServer) drain() error {
+// drain stops listening, once. Calls that are accepted meanwhile are carried
+// out: only the driver can give others back.
+func (s *carrierServer) drain() (err error) {
 	s.mu.Lock()
-	if s.stopping {
-		s.mu.Unlock()
+	first, l := !s.draining, s.listener
+	s.draining = true
+	s.mu.Unlock()
+	if !first {
 		return nil
 	}
+	if l != nil {
+		err = soon(l.Close)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.stopping = true
 	if s.work == 0 {
 		close(s.idle)
 	}
-	l := s.listener
-	s.mu.Unlock()
-	if l == nil {
-		return nil
-	}
-	return soon(l.Close)
+	return err
 }
 
 func (s *carrierServer) release() {

@@ -22,6 +22,7 @@ const (
 	packetBeat   packetKind = 'H' // nothing but the sender's life
 	packetClose  packetKind = 'C' // the sender has closed its end
 	packetReset  packetKind = 'R' // the sender knows no such stream; it has no number
+	packetRefuse packetKind = 'N' // the server that got the call does not take it; it has no number
 )
 
 type packet struct {

@@ -75,7 +75,7 @@ func (l *listener) receive(m *natsgo.Msg) {
 	s.client, s.peer, s.came, s.inbox = m.Reply, m.Reply, 1, first
 	l.p.streams.add(s)
 	if !l.queue(driver.Incoming{Call: call, Stream: s}) {
-		_ = s.Close(l.life)
+		s.refuse()
 		return
 	}
 	if !slices.ContainsFunc(first, func(f driver.Frame) bool { return f.Kind == driver.FrameHalfClose }) {
@@ -151,9 +151,26 @@ func (l *listener) next() (driver.Incoming, <-chan struct{}) {
 	return in, nil
 }
 
-// Close implements the rpc driver's Listener. Calls that are still on their way
-// here are closed when they come.
-func (l *listener) Close(ctx context.Context) error {
+// refuse gives a call back that no program has seen: its client offers it to
+// other servers, unless it knows this one already.
+func (s *stream) refuse() {
+	s.mu.Lock()
+	known := s.sent > 0
+	if !known {
+		s.closed = true
+		_ = s.c.p.nc.Publish(s.peer, appendPacket(nil, packet{kind: packetRefuse})) // or the silence tells it
+	}
+	s.mu.Unlock()
+	if known {
+		_ = s.Close(s.c.p.life)
+		return
+	}
+	s.c.remove(s)
+}
+
+// Close implements the rpc driver's Listener. Calls that nobody has accepted,
+// and those that are still on their way here, are refused.
+func (l *listener) Close(context.Context) error {
 	l.p.handles.remove(l)
 	l.end()
 	l.mu.Lock()
@@ -166,7 +183,7 @@ func (l *listener) Close(ctx context.Context) error {
 		}
 	}
 	for _, in := range backlog {
-		_ = in.Stream.Close(ctx)
+		in.Stream.(*stream).refuse()
 	}
 	return nil
 }

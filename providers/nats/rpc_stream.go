@@ -115,8 +115,12 @@ func (s *stream) change() {
 // receive takes a packet.
 func (s *stream) receive(m *natsgo.Msg) {
 	k, err := parsePacket(m.Data)
-	if err == nil && k.kind == packetReset {
+	switch {
+	case err == nil && k.kind == packetReset:
 		s.fail(providers.Errorf(providers.Unavailable, "the other end of the call is gone"))
+		return
+	case err == nil && k.kind == packetRefuse:
+		s.nobody()
 		return
 	}
 	s.mu.Lock()

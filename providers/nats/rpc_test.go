@@ -1,0 +1,56 @@
+package nats_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+func listen(t *testing.T, p providers.Provider) driver.Listener {
+	t.Helper()
+	l, err := p.(driver.Carrier).Listen(t.Context(), driver.ListenConfig{Service: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	return l
+}
+
+// A server that leaves gives back the calls that it has not accepted.
+func TestUnacceptedCallsGoToAnotherServer(t *testing.T) {
+	p := open(t, testbed.NATS(t).URL())
+	leaving := listen(t, p)
+	var streams []driver.Stream
+	for range 8 {
+		s, err := p.(driver.Carrier).OpenStream(t.Context(), driver.StreamConfig{
+			Service: "s", Call: driver.Call{Method: "/s/m"}, First: []driver.Frame{{Kind: driver.FrameHalfClose}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close(context.Background()) })
+		streams = append(streams, s)
+	}
+	first, err := leaving.Accept(t.Context()) // from now on it has got others, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = first.Stream.Close(context.Background()) })
+	staying := listen(t, p)
+	if err := leaving.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for n := range len(streams) - 1 {
+		in, err := staying.Accept(ctx)
+		if err != nil {
+			t.Fatalf("after %d calls: %v", n, err)
+		}
+		t.Cleanup(func() { _ = in.Stream.Close(context.Background()) })
+	}
+}
