@@ -4,6 +4,8 @@
 //	greeter -url redis://127.0.0.1:6379 hello Ada
 //	greeter -url redis://127.0.0.1:6379 chat Ada Grace
 //
+// The same with etcd://127.0.0.1:2379 and nats://127.0.0.1:4222.
+//
 // Within one process, where the URL is of memory:
 //
 //	greeter -url mem:// both Ada
@@ -22,7 +24,9 @@ import (
 
 	"fairlead.dev/examples/greeter/greeterpb"
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/nats"
 	_ "fairlead.dev/providers/redis"
 	"fairlead.dev/rpc"
 )

@@ -71,33 +71,47 @@ const (
 	chatText  = "Hello, Ada\nHello, Grace\n"
 )
 
-// TestInOneProcess runs server and client within one process, over every
-// provider that can.
+// servers are what is between processes, by the name of the provider.
+var servers = map[string]func(*testing.T) (url string){
+	"redis": func(t *testing.T) string { return testbed.Redis(t).URL() },
+	"etcd":  func(t *testing.T) string { return testbed.Etcd(t).URL() },
+	"nats":  func(t *testing.T) string { return testbed.NATS(t).URL() },
+}
+
+// TestInOneProcess runs server and client within one process, over providers
+// that have no server.
 func TestInOneProcess(t *testing.T) {
-	for _, url := range []string{"mem://", "mem://?rpc=directory", testbed.Redis(t).URL()} {
+	for _, url := range []string{"mem://", "mem://?rpc=directory"} {
 		if got := output(t, "-url", url, "-name", "one", "both", "Ada", "Grace"); got != helloText+chatText {
 			t.Errorf("%s: got %q", url, got)
 		}
 	}
 }
 
-// TestInTwoProcesses runs server and client in processes of their own: only
-// the URL says what is between them.
+// TestInTwoProcesses runs server and client in processes of their own, and both
+// in one: only the URL says what is between them.
 func TestInTwoProcesses(t *testing.T) {
-	for _, url := range []string{testbed.Redis(t).URL()} {
-		server := start(t, url, "one")
-		if got := output(t, "-url", url, "hello", "Ada", "Grace"); got != helloText {
-			t.Errorf("got %q", got)
-		}
-		if got := output(t, "-url", url, "chat", "Ada", "Grace"); got != chatText {
-			t.Errorf("got %q", got)
-		}
-		if err := server.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		if err := server.Wait(); err != nil {
-			t.Errorf("the server ended with %v", err)
-		}
+	for provider, start := range servers {
+		t.Run(provider, func(t *testing.T) { inTwoProcesses(t, start(t)) })
+	}
+}
+
+func inTwoProcesses(t *testing.T, url string) {
+	server := start(t, url, "one")
+	if got := output(t, "-url", url, "hello", "Ada", "Grace"); got != helloText {
+		t.Errorf("got %q", got)
+	}
+	if got := output(t, "-url", url, "chat", "Ada", "Grace"); got != chatText {
+		t.Errorf("got %q", got)
+	}
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Wait(); err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if got := output(t, "-url", url, "-name", "one", "both", "Ada", "Grace"); got != helloText+chatText {
+		t.Errorf("within one process: got %q", got)
 	}
 }
 
@@ -105,8 +119,13 @@ func TestInTwoProcesses(t *testing.T) {
 // fails but what the killed one had in hand. Servers that are asked to end make
 // no call fail.
 func TestServersAreKilledUnderLoad(t *testing.T) {
+	for provider, start := range servers {
+		t.Run(provider, func(t *testing.T) { killedUnderLoad(t, start(t)) })
+	}
+}
+
+func killedUnderLoad(t *testing.T, url string) {
 	const callers = 8
-	url := testbed.Redis(t).URL()
 	p, err := providers.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
