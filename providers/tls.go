@@ -6,10 +6,14 @@ import (
 	"os"
 )
 
-// TLSSettings returns the settings from which [Settings.TLS] reads. scheme is
-// the one whose URLs speak TLS, for the help.
+// TLSSettings returns the settings from which [Settings.TLS] and
+// [Settings.TLSConfig] read. scheme is the one whose URLs speak TLS, for the
+// help; empty if there is no such scheme.
 func TLSSettings(scheme string) []Setting {
-	only := " (" + scheme + " only)"
+	only := ""
+	if scheme != "" {
+		only = " (" + scheme + " only)"
+	}
 	return []Setting{
 		{Name: "ca-file", Kind: File, Help: "PEM file of the authorities that may sign the server's certificate; default: those of the system" + only},
 		{Name: "cert-file", Kind: File, Help: "PEM file of the client certificate, with key-file" + only},
@@ -22,14 +26,30 @@ func TLSSettings(scheme string) []Setting {
 // TLS returns what the [TLSSettings] say, for a URL of the given scheme, and
 // nil for every other URL, where it is Invalid to give one of them.
 func (s Settings) TLS(scheme string) (*tls.Config, error) {
-	if s.URL.Scheme != scheme {
-		for _, d := range TLSSettings(scheme) {
-			if s.Given(d.Name) {
-				return nil, Errorf(Invalid, "parameter %q is of use with TLS alone; write the URL with %s://", d.Name, scheme)
-			}
-		}
-		return nil, nil
+	if s.URL.Scheme == scheme {
+		return s.TLSConfig()
 	}
+	if name := s.givenTLS(); name != "" {
+		return nil, Errorf(Invalid, "parameter %q is of use with TLS alone; write the URL with %s://", name, scheme)
+	}
+	return nil, nil
+}
+
+// givenTLS names one of the TLSSettings that the URL has, if there is one.
+func (s Settings) givenTLS() string {
+	for _, d := range TLSSettings("") {
+		if s.Given(d.Name) {
+			return d.Name
+		}
+	}
+	return ""
+}
+
+// TLSGiven reports whether the URL has one of the [TLSSettings].
+func (s Settings) TLSGiven() bool { return s.givenTLS() != "" }
+
+// TLSConfig returns what the [TLSSettings] say.
+func (s Settings) TLSConfig() (*tls.Config, error) {
 	c := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		ServerName:         s.String("server-name"),

@@ -2,10 +2,10 @@ package nats
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,18 +23,13 @@ func settings() []providers.Setting {
 		{Name: "nkey-file", Kind: providers.File, Help: "file that holds the seed of an NKey"},
 		{Name: "creds-file", Kind: providers.File, Help: "credentials file: a user's JWT and the seed of its NKey"},
 		{Name: "tls", Kind: providers.Bool, Default: "false", Help: "demand TLS; ca-file, cert-file, server-name and insecure-skip-verify do so too"},
-		{Name: "ca-file", Kind: providers.File, Help: "PEM file of the authorities that may sign the server's certificate; default: those of the system"},
-		{Name: "cert-file", Kind: providers.File, Help: "PEM file of the client certificate (with key-file)"},
-		{Name: "key-file", Kind: providers.File, Help: "PEM file of the client certificate's key (with cert-file)"},
-		{Name: "server-name", Kind: providers.String, Help: "name that the server's certificate must have; default: the host"},
-		{Name: "insecure-skip-verify", Kind: providers.Bool, Default: "false", Help: "accept any certificate of the server: no protection against impersonation"},
 		{Name: "dial-timeout", Kind: providers.Duration, Default: "2s", Min: 10 * ms, Max: h, Help: "longest wait for a connection to one server"},
 		{Name: "request-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
 		{Name: "probe-interval", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often the servers are probed"},
 		{Name: "monitor", Kind: providers.String, Help: "URLs of the servers' monitoring pages, separated by commas, as http://127.0.0.1:8222: of every server that may hold data; they prove whether sync_interval is always"},
 		{Name: "assert-sync-always", Kind: providers.Bool, Default: "false", Help: "the operator asserts that every server has sync_interval always, where no monitoring page can be read"},
 		{Name: "watch-history", Kind: providers.Duration, Default: "1h", Min: 60 * s, Max: 8760 * h, Help: "how long a new store remembers what was deleted, for watchers that resume; an existing store keeps its own"},
-	}, append(pubsubSettings(), providers.PasswordSettings()...)...)
+	}, slices.Concat(providers.TLSSettings(""), pubsubSettings(), providers.PasswordSettings())...)
 }
 
 // config is what the URL says, checked.
@@ -165,56 +160,15 @@ func secret(s providers.Settings, name string) (string, error) {
 	return v, nil
 }
 
-func (c *config) setTLS(s providers.Settings) error {
-	wanted := s.Bool("tls")
-	for _, name := range []string{"ca-file", "cert-file", "key-file", "server-name", "insecure-skip-verify"} {
-		wanted = wanted || s.Given(name)
-	}
-	if !wanted {
+func (c *config) setTLS(s providers.Settings) (err error) {
+	switch {
+	case !s.Bool("tls") && !s.TLSGiven():
 		return nil
-	}
-	if s.Given("tls") && !s.Bool("tls") {
+	case s.Given("tls") && !s.Bool("tls"):
 		return invalid("parameter \"tls\" is false, and others that are of use with TLS alone are given; leave one of them out")
 	}
-	c.tls = &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         s.String("server-name"),
-		InsecureSkipVerify: s.Bool("insecure-skip-verify"),
-	}
-	if err := c.setAuthorities(s.String("ca-file")); err != nil {
-		return err
-	}
-	return c.setClientCertificate(s.String("cert-file"), s.String("key-file"))
-}
-
-func (c *config) setAuthorities(file string) error {
-	if file == "" {
-		return nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return invalid("parameter \"ca-file\": %w", err)
-	}
-	c.tls.RootCAs = x509.NewCertPool()
-	if !c.tls.RootCAs.AppendCertsFromPEM(pem) {
-		return invalid("parameter \"ca-file\" names %q, which holds no certificate in PEM form", file)
-	}
-	return nil
-}
-
-func (c *config) setClientCertificate(certFile, keyFile string) error {
-	if (certFile == "") != (keyFile == "") {
-		return invalid("\"cert-file\" and \"key-file\" belong together; one of them is missing")
-	}
-	if certFile == "" {
-		return nil
-	}
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return invalid("\"cert-file\" and \"key-file\" cannot be used: %w", err)
-	}
-	c.tls.Certificates = []tls.Certificate{pair}
-	return nil
+	c.tls, err = s.TLSConfig()
+	return err
 }
 
 func invalid(format string, args ...any) error {
