@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
 BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
 
 # Providers that "make test" must have run its conformance cases against.
-PROVIDERS    ?= memory,redis,etcd,nats,gocloud,lmdb
+PROVIDERS    ?= memory,redis,etcd,nats,dapr,gocloud,lmdb
 PACKAGES     ?= ./...
 TEST_TIMEOUT ?= 25m
 BENCH        ?= .
@@ -19,7 +19,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## Get what the tests run: redis-server, Node.js (Debian, as root), etcd, nats-server
+deps: ## Get what the tests run: redis-server, Node.js (Debian, as root), etcd, nats-server, daprd
 	@.ci/deps
 	$(GO) run ./internal/testbed/getservers
 

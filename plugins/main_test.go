@@ -67,7 +67,7 @@ func binary(t testing.TB, name string) string {
 			return
 		}
 		cmd := exec.Command("go", "build", "-o", built.dir, "fairlead.dev/plugins/fairlead-memory", "fairlead.dev/plugins/fairlead-redis",
-			"fairlead.dev/plugins/fairlead-etcd", "fairlead.dev/plugins/fairlead-nats")
+			"fairlead.dev/plugins/fairlead-etcd", "fairlead.dev/plugins/fairlead-nats", "fairlead.dev/plugins/fairlead-dapr")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("%w\n%s", err, out)
 		}

@@ -8,6 +8,7 @@ import (
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/plugins"
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/nats"
@@ -72,6 +73,10 @@ var backends = []backend{
 	{"nats", false, func(t *testing.T) (string, conformance.Control) {
 		s := testbed.NATS(t, testbed.NATSSync("always"))
 		return s.URL() + "?monitor=" + s.MonitorURL(), s
+	}},
+	{"dapr", false, func(t *testing.T) (string, conformance.Control) {
+		s := testbed.Dapr(t, testbed.DaprInMemory())
+		return s.URL() + "?pubsub=-", s
 	}},
 }
 

@@ -29,6 +29,7 @@ import (
 
 	_ "fairlead.dev/plugins/auto"
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/nats"
