@@ -6,11 +6,13 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/balancer/leastrequest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -50,7 +52,7 @@ func TestUnixSocket(t *testing.T) {
 	check(t, err)
 	left.(*net.UnixListener).SetUnlinkOnClose(false)
 	check(t, left.Close())
-	p := openMemory(t, directoryURL)
+	p := open(t, directoryURL)
 	serve(t, p, "test", &service{unary: echo}, rpc.ListenAt("unix:"+path))
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
 	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
@@ -62,7 +64,7 @@ func TestUnixSocket(t *testing.T) {
 }
 
 func TestAddressOptions(t *testing.T) {
-	p := openMemory(t, directoryURL)
+	p := open(t, directoryURL)
 	for what, opt := range map[string]rpc.ServerOption{
 		"ListenAt": rpc.ListenAt("nowhere"), "unix:/PATH": rpc.ListenAt("unix:relative"),
 		"Advertise": rpc.Advertise(""), "WithTLS": rpc.WithTLS(nil),
@@ -85,7 +87,7 @@ func TestAddressOptions(t *testing.T) {
 
 // What a carrier cannot heed is refused.
 func TestDirectOptionsOverCarrier(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	_, err := rpc.Dial(t.Context(), p, "test", rpc.WithServiceConfig("{}"), rpc.WithTLS(&tls.Config{}))
 	wantProviderError(t, err, providers.Unsupported, "WithServiceConfig, WithTLS")
 	_, err = rpc.NewServer(t.Context(), p, "test", rpc.ListenAt("localhost:0"))
@@ -95,7 +97,7 @@ func TestDirectOptionsOverCarrier(t *testing.T) {
 func TestMutualTLS(t *testing.T) {
 	server, good := certificates(t)
 	_, stranger := certificates(t)
-	p := openMemory(t, directoryURL)
+	p := open(t, directoryURL)
 	serve(t, p, "localhost", &service{unary: echo}, rpc.WithTLS(server)) // as the certificate says
 	for name, c := range map[string]struct {
 		opts []rpc.DialOption
@@ -129,7 +131,7 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 
 // A server that says that it is not healthy gets no calls.
 func TestHealth(t *testing.T) {
-	p := openMemory(t, directoryURL)
+	p := open(t, directoryURL)
 	var calls [2]atomic.Int64
 	var states [2]*health.Server
 	for i := range calls {
@@ -175,7 +177,7 @@ func run(t testing.TB, srv *rpc.Server) {
 
 // Retries are those of gRPC's service config.
 func TestRetryPolicy(t *testing.T) {
-	p := openMemory(t, directoryURL)
+	p := open(t, directoryURL)
 	var calls atomic.Int64
 	serve(t, p, "test", &service{unary: func(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		if calls.Add(1)%3 != 0 {
@@ -193,9 +195,50 @@ func TestRetryPolicy(t *testing.T) {
 }
 
 // WaitForReady waits for the first server.
+// A server that is busy gets next to no more calls where the service config
+// says least_request; in turns it would get half of them.
+func TestLeastRequest(t *testing.T) {
+	const total = 100
+	p := open(t, directoryURL)
+	release, answered := make(chan struct{}), make(chan string, 10*total)
+	serve(t, p, "test", &service{unary: func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		answered <- "busy"
+		<-release
+		return &pb.SimpleResponse{}, nil
+	}})
+	serve(t, p, "test", &service{unary: echo})
+	c := pb.NewTestServiceClient(dial(t, p, "test", rpc.WithServiceConfig(`{"loadBalancingConfig": [{"least_request_experimental": {"choiceCount": 10}}]}`)))
+	var calls sync.WaitGroup
+	call := func() string {
+		calls.Go(func() {
+			if _, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}); err != nil {
+				t.Error(err)
+			}
+			answered <- "idle"
+		})
+		return within(t, answered)
+	}
+	seen := map[string]bool{}
+	eventually(t, "the client knows both servers, and one is busy", func() bool {
+		seen[call()] = true
+		return len(seen) == 2
+	})
+	busy := 0
+	for range total {
+		if call() == "busy" {
+			busy++
+		}
+	}
+	close(release)
+	calls.Wait()
+	if busy > total/10 {
+		t.Errorf("the busy server got %d of %d calls", busy, total)
+	}
+}
+
 func TestWaitForReady(t *testing.T) {
 	for _, url := range []string{directoryURL} {
-		p := openMemory(t, url)
+		p := open(t, url)
 		c := pb.NewTestServiceClient(dial(t, p, "test"))
 		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 		wantCode(t, err, codes.Unavailable)
@@ -216,7 +259,7 @@ func TestWaitForReady(t *testing.T) {
 func TestReflectionAndHealth(t *testing.T) {
 	for _, url := range []string{"mem://", directoryURL} {
 		t.Run(url, func(t *testing.T) {
-			p := openMemory(t, url)
+			p := open(t, url)
 			srv, err := rpc.NewServer(t.Context(), p, "test")
 			check(t, err)
 			pb.RegisterTestServiceServer(srv, &service{unary: echo})

@@ -82,8 +82,9 @@
 // A server listens at 127.0.0.1 and a free port unless [ListenAt] names
 // another place, and registers it, or what [Advertise] says, under a lease. A
 // client watches the addresses, connects to all of them, and spreads its
-// calls by gRPC's round_robin, or as [WithServiceConfig] says: least_request,
-// with google.golang.org/grpc/balancer/leastrequest imported, retries, time
+// calls by gRPC's round_robin, or as [WithServiceConfig] says:
+// least_request_experimental, with google.golang.org/grpc/balancer/leastrequest
+// imported, retries, time
 // limits. Servers that say through gRPC's health service that they do not
 // serve get no calls; a server without that service gets one that says it
 // serves. A peer that does not answer for 13 seconds is taken for lost.

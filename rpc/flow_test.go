@@ -132,7 +132,7 @@ func TestServerBreaksContract(t *testing.T) {
 		"details of other":  {{Kind: driver.FrameTrailers, Status: driver.Status{Code: 13, Details: []byte{0x08, 0x00}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := openMemory(t, "mem://")
+			p := open(t, "mem://")
 			answer(t, p, frames)
 			_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
 			wantCode(t, err, codes.Internal)
@@ -226,7 +226,7 @@ func TestClientBreaksContract(t *testing.T) {
 		"too much credit": {{Kind: driver.FrameCredit, Credit: 1}, {Kind: driver.FrameMessage}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := openMemory(t, "mem://")
+			p := open(t, "mem://")
 			serve(t, p, "test", &service{unary: echo})
 			stream, err := p.(driver.Provider).OpenStream(t.Context(), driver.StreamConfig{
 				Service: "test",

@@ -13,7 +13,10 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/nats"
+	_ "fairlead.dev/providers/redis"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -56,7 +59,7 @@ func onBoth(t *testing.T, impl *service, test func(*testing.T, context.Context, 
 	t.Run("grpc-go", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialGRPC(t, impl))) })
 }
 
-func openMemory(t testing.TB, url string) providers.Provider {
+func open(t testing.TB, url string) providers.Provider {
 	t.Helper()
 	p, err := providers.Open(t.Context(), url)
 	check(t, err)
@@ -89,7 +92,7 @@ func dial(t testing.TB, p providers.Provider, name string, opts ...rpc.DialOptio
 }
 
 func dialMemory(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	serve(t, p, "test", impl)
 	return dial(t, p, "test")
 }
@@ -101,7 +104,7 @@ type frames struct {
 }
 
 func openFrames(t testing.TB) providers.Provider {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	return frames{p, p.(driver.Carrier)}
 }
 
@@ -112,7 +115,7 @@ func dialFrames(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
 }
 
 func dialDirectory(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
-	p := openMemory(t, "mem://?rpc=directory")
+	p := open(t, "mem://?rpc=directory")
 	serve(t, p, "test", impl)
 	return dial(t, p, "test")
 }

@@ -48,7 +48,7 @@ func TestCallerLeavesBeforeItsMessagesAreUsed(t *testing.T) {
 		handled <- err
 		return out, err
 	}
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	srv, err := rpc.NewServer(t.Context(), p, "test")
 	check(t, err)
 	srv.RegisterService(&desc, &service{unary: echo})
@@ -88,9 +88,9 @@ func TestUnaryCallEndsWith(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			entered, ended, release := make(chan struct{}), make(chan struct{}), make(chan struct{})
 			defer close(release)
-			theirs := openMemory(t, "mem://ending")
+			theirs := open(t, "mem://ending")
 			e := &ending{provider: theirs}
-			e.server = serve(t, openMemory(t, "mem://ending"), "test", &service{unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			e.server = serve(t, open(t, "mem://ending"), "test", &service{unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 				close(entered)
 				<-ctx.Done()
 				close(ended)

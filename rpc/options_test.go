@@ -19,7 +19,7 @@ import (
 )
 
 func TestRequire(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	all := rpc.Require(rpc.FullDuplex, rpc.FlowControl, rpc.FastNoResponder, rpc.LoadBalance)
 	dial(t, p, "test", all)
 	serve(t, p, "test", &service{}, all)
@@ -34,7 +34,7 @@ func TestRequire(t *testing.T) {
 func TestRequirementLost(t *testing.T) {
 	full := providers.Description{Facets: []providers.FacetDescription{{Facet: providers.RPC, Claims: []providers.Claim{rpc.FlowControl}}}}
 	less := providers.Description{Facets: []providers.FacetDescription{{Facet: providers.RPC}}}
-	dp := openMemory(t, "mem://").(driver.Provider)
+	dp := open(t, "mem://").(driver.Provider)
 	p := carrying{described{dp, providers.NewLive(full)}, dp}
 	t.Cleanup(func() { p.Shut() })
 	serve(t, p, "test", &service{unary: echo}, rpc.Require(rpc.FlowControl))
@@ -82,7 +82,7 @@ type carrying struct {
 }
 
 func TestWithoutFacet(t *testing.T) {
-	p := described{openMemory(t, "mem://"), providers.NewLive(providers.Description{Provider: "less"})}
+	p := described{open(t, "mem://"), providers.NewLive(providers.Description{Provider: "less"})}
 	_, err := rpc.Dial(t.Context(), p, "test")
 	wantProviderError(t, err, providers.Unsupported, "rpc")
 	_, err = rpc.NewServer(t.Context(), p, "test")
@@ -94,7 +94,7 @@ func TestWithoutFacet(t *testing.T) {
 }
 
 func TestBadArguments(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	for _, name := range []string{"", "a/b", ".a", strings.Repeat("a", 129)} {
 		_, err := rpc.Dial(t.Context(), p, name)
 		wantProviderError(t, err, providers.Invalid, "service")
@@ -142,7 +142,7 @@ func TestCallOptionNotHeeded(t *testing.T) {
 }
 
 func TestMaxRecvMsgSize(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	serve(t, p, "test", &service{unary: echo}, rpc.MaxRecvMsgSize(100))
 	c := pb.NewTestServiceClient(dial(t, p, "test", rpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(300))))
 	for size, want := range map[int]codes.Code{50: codes.OK, 200: codes.ResourceExhausted, 400: codes.ResourceExhausted} {
@@ -180,7 +180,7 @@ func TestInterceptors(t *testing.T) {
 			return next(srv, stream)
 		}
 	}
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	serve(t, p, "test", &service{unary: echo, duplex: bounce},
 		rpc.UnaryInterceptor(unaryServer("s1"), unaryServer("s2")), rpc.UnaryInterceptor(unaryServer("s3")),
 		rpc.StreamInterceptor(streamServer("s1"), streamServer("s2"), streamServer("s3")))

@@ -37,7 +37,7 @@ func greet(_ context.Context, in greeting) (greeting, error) {
 func TestHandleAndCall(t *testing.T) {
 	for _, url := range []string{"mem://", directoryURL} {
 		t.Run(url, func(t *testing.T) {
-			p := openMemory(t, url)
+			p := open(t, url)
 			var seen []string
 			srv, err := rpc.NewServer(t.Context(), p, "test", rpc.UnaryInterceptor(
 				func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
@@ -73,7 +73,7 @@ func TestHandleAndCall(t *testing.T) {
 }
 
 func TestHandleMistakes(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	srv, err := rpc.NewServer(t.Context(), p, "test")
 	check(t, err)
 	pb.RegisterTestServiceServer(srv, &service{})
@@ -89,7 +89,7 @@ func TestHandleMistakes(t *testing.T) {
 // The call of Handle is one that an HTTP client can make, and read the answer
 // of, without any of gRPC.
 func TestCallByHTTP(t *testing.T) {
-	p := openMemory(t, directoryURL)
+	p := open(t, directoryURL)
 	srv, err := rpc.NewServer(t.Context(), p, "test", rpc.ListenAt("127.0.0.1:0"), rpc.Advertise("127.0.0.1:0"))
 	check(t, err)
 	rpc.Handle(srv, "Greeter/Greet", greet)
@@ -158,7 +158,7 @@ func TestCompressedBomb(t *testing.T) {
 
 // A call that waits for readiness waits for a server, as long as its context.
 func TestCarrierWaitsForReady(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
 	short, cancel := context.WithTimeout(t.Context(), 50_000_000)
 	defer cancel()
@@ -232,7 +232,7 @@ func (nobodyThere) Close(context.Context) error { return nil }
 // A stream that was sent to nobody is sent again to the server that came,
 // whole and in order.
 func TestWaitForReadyResends(t *testing.T) {
-	p := &tellsLate{Provider: openMemory(t, "mem://").(driver.Provider)}
+	p := &tellsLate{Provider: open(t, "mem://").(driver.Provider)}
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
 	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 	wantCode(t, err, codes.Unavailable)

@@ -55,7 +55,7 @@ func survives(t *testing.T, c pb.TestServiceClient) {
 }
 
 func TestNobodyServes(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
 	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 	wantCode(t, err, codes.Unavailable)
@@ -74,7 +74,7 @@ func TestNobodyServes(t *testing.T) {
 // Calls are spread over the servers of a name, in several providers of one
 // backend; one that leaves gets no more.
 func TestSpreading(t *testing.T) {
-	p, other := openMemory(t, "mem://spreading"), openMemory(t, "mem://spreading")
+	p, other := open(t, "mem://spreading"), open(t, "mem://spreading")
 	var counts [3]atomic.Int32
 	var servers [3]*rpc.Server
 	for i, at := range []providers.Provider{p, p, other} {
@@ -106,7 +106,7 @@ func TestSpreading(t *testing.T) {
 func TestGracefulStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, proceed := make(chan struct{}), make(chan struct{})
-		p := openMemory(t, "mem://")
+		p := open(t, "mem://")
 		srv := serve(t, p, "test", &service{unary: func(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			close(began)
 			<-proceed
@@ -135,7 +135,7 @@ func TestGracefulStop(t *testing.T) {
 
 func TestGracefulStopGivesUp(t *testing.T) {
 	began, ended := make(chan struct{}, 1), make(chan error, 1)
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	srv := serve(t, p, "test", lingering(began, ended))
 	stream, err := pb.NewTestServiceClient(dial(t, p, "test")).FullDuplexCall(t.Context())
 	check(t, err)
@@ -154,7 +154,7 @@ func TestGracefulStopGivesUp(t *testing.T) {
 // handler does not heed its context.
 func TestStop(t *testing.T) {
 	began, release := make(chan struct{}), make(chan struct{})
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	srv := serve(t, p, "test", &service{duplex: func(duplexServer) error {
 		began <- struct{}{}
 		<-release
@@ -170,7 +170,7 @@ func TestStop(t *testing.T) {
 }
 
 func TestServeEndsWithContext(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	srv, err := rpc.NewServer(t.Context(), p, "test")
 	check(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -189,7 +189,7 @@ func TestServeEndsWithContext(t *testing.T) {
 }
 
 func TestServeTwice(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	srv := serve(t, p, "test", &service{unary: echo})
 	_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
 	check(t, err) // so the first Serve runs
@@ -203,7 +203,7 @@ func TestProviderCloses(t *testing.T) {
 	for _, closes := range []string{"client", "server"} {
 		t.Run(closes, func(t *testing.T) {
 			began, ended := make(chan struct{}, 1), make(chan error, 1)
-			ps := map[string]providers.Provider{"client": openMemory(t, "mem://closes"), "server": openMemory(t, "mem://closes")}
+			ps := map[string]providers.Provider{"client": open(t, "mem://closes"), "server": open(t, "mem://closes")}
 			srv, err := rpc.NewServer(t.Context(), ps["server"], "test")
 			check(t, err)
 			pb.RegisterTestServiceServer(srv, lingering(began, ended))
@@ -229,7 +229,7 @@ func TestProviderCloses(t *testing.T) {
 
 func TestConnCloses(t *testing.T) {
 	began, ended := make(chan struct{}, 1), make(chan error, 1)
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	serve(t, p, "test", lingering(began, ended))
 	conn := dial(t, p, "test")
 	c := pb.NewTestServiceClient(conn)
@@ -271,7 +271,7 @@ func (l awayListener) Accept(ctx context.Context) (driver.Incoming, error) {
 
 func TestBackendAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &away{Provider: openMemory(t, "mem://").(driver.Provider)}
+		p := &away{Provider: open(t, "mem://").(driver.Provider)}
 		serve(t, p, "test", &service{unary: echo})
 		_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
 		check(t, err)
@@ -279,7 +279,7 @@ func TestBackendAway(t *testing.T) {
 }
 
 func TestRegisterMistakes(t *testing.T) {
-	p := openMemory(t, "mem://")
+	p := open(t, "mem://")
 	srv, err := rpc.NewServer(t.Context(), p, "test")
 	check(t, err)
 	defer srv.Stop()

@@ -14,6 +14,8 @@ import (
 
 	"google.golang.org/grpc"
 	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"fairlead.dev/internal/testbed"
 )
 
 var soak = flag.Duration("soak", 2*time.Second, "how long the streams of TestSoak last")
@@ -28,16 +30,22 @@ const (
 
 // TestSoak sends on 64 streams at once, both ways, for the time of the flag
 // -soak; one reader is slow. Nothing is lost, doubled or out of order, and
-// memory stays bounded.
+// memory stays bounded. What the streams lead through is real.
 func TestSoak(t *testing.T) {
-	for _, url := range []string{"mem://", directoryURL} {
-		t.Run(url, func(t *testing.T) {
-			p := openMemory(t, url)
+	for name, url := range map[string]func() string{
+		"memory":    func() string { return "mem://" },
+		"directory": func() string { return directoryURL },
+		"redis":     func() string { return testbed.Redis(t).URL() },
+		"etcd":      func() string { return testbed.Etcd(t).URL() },
+		"nats":      func() string { return testbed.NATS(t).URL() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, url())
 			serve(t, p, "test", &service{duplex: bounce})
 			c := pb.NewTestServiceClient(dial(t, p, "test"))
 			peak := watchHeap(t)
 			var all sync.WaitGroup
-			var messages, slow atomic.Int64
+			var messages, slow, sent atomic.Int64
 			end := time.Now().Add(*soak)
 			for i := range soakStreams {
 				stream, err := c.FullDuplexCall(t.Context())
@@ -46,7 +54,7 @@ func TestSoak(t *testing.T) {
 				if i == 0 {
 					count = &slow
 				}
-				all.Go(func() { sendUntil(t, stream, end) })
+				all.Go(func() { sent.Add(sendUntil(t, stream, end)) })
 				all.Go(func() {
 					if err := readAll(stream, i == 0, end, count); err != nil {
 						t.Errorf("stream %d: %v", i, err)
@@ -55,6 +63,9 @@ func TestSoak(t *testing.T) {
 			}
 			all.Wait()
 			grown := peak()
+			if got := messages.Load() + slow.Load(); got != sent.Load() {
+				t.Errorf("%d messages were sent, %d came back", sent.Load(), got)
+			}
 			t.Logf("%d messages and %d of the slow stream in %v; the heap grew by %d MiB", messages.Load(), slow.Load(), *soak, grown>>20)
 			if grown > soakBound {
 				t.Errorf("the heap grew by %d MiB", grown>>20)
@@ -63,19 +74,20 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// sendUntil sends numbered messages of all sizes.
-func sendUntil(t *testing.T, stream grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], end time.Time) {
-	for i := uint64(0); time.Now().Before(end); i++ {
-		body := binary.BigEndian.AppendUint64(make([]byte, 0, 4096), i)
+// sendUntil sends numbered messages of all sizes, and returns how many.
+func sendUntil(t *testing.T, stream grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], end time.Time) (n int64) {
+	for ; time.Now().Before(end); n++ {
+		body := binary.BigEndian.AppendUint64(make([]byte, 0, 4096), uint64(n))
 		body = body[:8+rand.N(4000)]
 		if err := stream.Send(&pb.StreamingOutputCallRequest{Payload: &pb.Payload{Body: body}}); err != nil {
-			t.Errorf("sending message %d: %v", i, err)
-			return
+			t.Errorf("sending message %d: %v", n, err)
+			return n
 		}
 	}
 	if err := stream.CloseSend(); err != nil {
 		t.Errorf("closing: %v", err)
 	}
+	return n
 }
 
 // readAll demands the numbers one after the other. A slow reader hurries at the
