@@ -2,8 +2,8 @@ package redis
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,11 +29,6 @@ func settings() []providers.Setting {
 		{Name: "sentinel-password-env", Kind: providers.Env, Help: "environment variable that holds the password of the Sentinels"},
 		{Name: "sentinel-password-file", Kind: providers.File, Help: "file that holds the password of the Sentinels; one trailing newline is ignored"},
 		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what the names of all keys in Redis start with; one prefix is one world of stores and topics"},
-		{Name: "ca-file", Kind: providers.File, Help: "PEM file of the authorities that may sign the server's certificate; default: those of the system (rediss only)"},
-		{Name: "cert-file", Kind: providers.File, Help: "PEM file of the client certificate (rediss only, with key-file)"},
-		{Name: "key-file", Kind: providers.File, Help: "PEM file of the client certificate's key (rediss only, with cert-file)"},
-		{Name: "server-name", Kind: providers.String, Help: "name that the server's certificate must have; default: the host (rediss only)"},
-		{Name: "insecure-skip-verify", Kind: providers.Bool, Default: "false", Help: "accept any certificate of the server: no protection against impersonation (rediss only)"},
 		{Name: "dial-timeout", Kind: providers.Duration, Default: "2s", Min: 10 * ms, Max: h, Help: "longest wait for a connection"},
 		{Name: "read-timeout", Kind: providers.Duration, Default: "3s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
 		{Name: "write-timeout", Kind: providers.Duration, Default: "3s", Min: 10 * ms, Max: h, Help: "longest wait for the server to take a request, where the context allows more"},
@@ -42,7 +37,7 @@ func settings() []providers.Setting {
 		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts appendonly yes, appendfsync always, no-appendfsync-on-rewrite no and no eviction, where CONFIG GET is denied"},
 		{Name: "watch-history", Kind: providers.Int, Default: "10000", Min: 1, Max: 100_000_000, Help: "least number of changes that a store keeps for watchers that resume"},
 		{Name: "rpc-lease", Kind: providers.Duration, Default: "10s", Min: s, Max: h, Help: "how long the address of a server that was killed stays in the directory"},
-	}, append(pubsubSettings(), providers.PasswordSettings()...)...)
+	}, slices.Concat(providers.TLSSettings("rediss"), pubsubSettings(), providers.PasswordSettings())...)
 }
 
 // config is what the URL says, checked.
@@ -165,54 +160,9 @@ func secret(s providers.Settings, name string) (string, error) {
 	return v, nil
 }
 
-func (c *config) setTLS(s providers.Settings) error {
-	if s.URL.Scheme != "rediss" {
-		for _, name := range []string{"ca-file", "cert-file", "key-file", "server-name", "insecure-skip-verify"} {
-			if s.Given(name) {
-				return invalid("parameter %q is of use with TLS alone; write the URL with rediss://", name)
-			}
-		}
-		return nil
-	}
-	c.tls = &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         s.String("server-name"),
-		InsecureSkipVerify: s.Bool("insecure-skip-verify"),
-	}
-	if err := c.setAuthorities(s.String("ca-file")); err != nil {
-		return err
-	}
-	return c.setClientCertificate(s.String("cert-file"), s.String("key-file"))
-}
-
-func (c *config) setAuthorities(file string) error {
-	if file == "" {
-		return nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return invalid("parameter \"ca-file\": %w", err)
-	}
-	c.tls.RootCAs = x509.NewCertPool()
-	if !c.tls.RootCAs.AppendCertsFromPEM(pem) {
-		return invalid("parameter \"ca-file\" names %q, which holds no certificate in PEM form", file)
-	}
-	return nil
-}
-
-func (c *config) setClientCertificate(certFile, keyFile string) error {
-	if (certFile == "") != (keyFile == "") {
-		return invalid("\"cert-file\" and \"key-file\" belong together; one of them is missing")
-	}
-	if certFile == "" {
-		return nil
-	}
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return invalid("\"cert-file\" and \"key-file\" cannot be used: %w", err)
-	}
-	c.tls.Certificates = []tls.Certificate{pair}
-	return nil
+func (c *config) setTLS(s providers.Settings) (err error) {
+	c.tls, err = s.TLS("rediss")
+	return err
 }
 
 func invalid(format string, args ...any) error {
