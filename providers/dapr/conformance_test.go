@@ -2,6 +2,7 @@ package dapr_test
 
 import (
 	"context"
+	"regexp"
 	"testing"
 
 	"fairlead.dev/conformance"
@@ -17,13 +18,30 @@ func opener(url string) conformance.Opener {
 // that is killed and started on the way, and demands that every claim is proven.
 // The pubsub facet has tests of its own, with other settings.
 func TestConformanceRedis(t *testing.T) {
+	t.Parallel() // the cases mostly wait
 	s := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
 	wantProven(t, conformance.Test(t, opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("redis")))
+}
+
+// TestKilledRedis runs the cases that kill the backend with the Redis behind the
+// sidecar, whose writes are on stable storage, as the URL asserts.
+func TestKilledRedis(t *testing.T) {
+	t.Parallel()
+	redis := testbed.Redis(t)
+	s := testbed.Dapr(t, testbed.DaprRedis(redis.Addr()))
+	report := conformance.Test(t, opener(s.URL()+"?pubsub=-&assert-durable=true"), conformance.WithControl(redis),
+		conformance.WithTransport("redis killed"), conformance.WithMatch(regexp.MustCompile("^kv/(kill|durable)")))
+	for _, c := range report.Claims {
+		if c.Facet == providers.KV && c.Claim == providers.DurableFsync && c.Verdict != conformance.Proven {
+			t.Errorf("%s: %s", c.Claim, c.Verdict)
+		}
+	}
 }
 
 // TestConformanceInMemory does so on components that forget everything when the
 // sidecar ends.
 func TestConformanceInMemory(t *testing.T) {
+	t.Parallel()
 	s := testbed.Dapr(t, testbed.DaprInMemory())
 	wantProven(t, conformance.Test(t, opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("in-memory")))
 }

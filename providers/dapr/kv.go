@@ -36,13 +36,20 @@ func (p *provider) kvFacet(st state) providers.FacetDescription {
 			{Claim: driver.ClaimWatchTxn, Reason: api + " does not tell of changes"},
 			{Claim: driver.ClaimExpiryEvents, Reason: api + " does not tell of changes"},
 			{Claim: driver.ClaimTxn, Reason: "transactions are not atomic on every component: that of state.redis keeps the first writes when a later one fails"},
-			{Claim: providers.DurableFsync, Reason: api + " does not tell what the component's backend keeps"},
 			{Claim: providers.DurableQuorum, Reason: api + " does not tell what the component's backend keeps"},
 		},
 		Limits: providers.Limits{
 			MaxKeyBytes: maxKeyBytes, MaxValueBytes: p.config.maxBody - recordOverhead - 3*maxKeyBytes - len(p.config.prefix) - requestOverhead,
 			MaxBatch: maxBatch, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
+	}
+	if p.config.assertDurable {
+		f.Claims = append(f.Claims, providers.DurableFsync)
+	} else {
+		f.Missing = append(f.Missing, providers.Missing{
+			Claim: providers.DurableFsync, Reason: api + " does not tell what the component's backend keeps",
+			Remedy: "if the backend answers a write when it is on stable storage, set assert-durable=true",
+		})
 	}
 	if kind := st.components[providers.KV].kind; strong[kind] {
 		f.Claims = append(f.Claims, driver.ClaimLinearizableRead)

@@ -43,7 +43,7 @@ func get(s driver.Store, key string) (string, error) {
 // TestSidecarRestarts: the same handle works again.
 func TestSidecarRestarts(t *testing.T) {
 	sidecar := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
-	s := openStore(t, open(t, sidecar.URL()), "s")
+	s := openStore(t, open(t, sidecar.URL()+"?probe-interval=50ms"), "s")
 	put(t, s, "k", "1")
 	for _, down := range []func(context.Context) error{sidecar.Kill, sidecar.Stop} {
 		must(t, down(t.Context()))

@@ -27,7 +27,8 @@ func settings() []providers.Setting {
 		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what all keys in the state component start with, before a slash; one prefix is one world of stores"},
 		{Name: "max-body-bytes", Kind: providers.Int, Default: "4194304", Min: 1 << 21, Max: 1 << 30, Help: "what the sidecar's --max-body-size says"},
 		{Name: "startup-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for a sidecar that is not there yet"},
-		{Name: "request-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
+		{Name: "request-timeout", Kind: providers.Duration, Default: "10s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
+		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts that the state component's backend answers a write when it is on stable storage, which Dapr does not tell"},
 		{Name: "config-poll", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often settings are read by those who wait for a change, of which the component may not tell"},
 		{Name: "clock-skew", Kind: providers.Duration, Default: "500ms", Min: 0, Max: s, Help: "how far the clocks of the programs that share a store may differ"},
 		{Name: "probe-interval", Kind: providers.Duration, Default: "3s", Min: 50 * ms, Max: 60 * s, Help: "how often the sidecar is looked at"},
@@ -48,6 +49,7 @@ type config struct {
 	maxBody        int
 	startupTimeout time.Duration
 	requestTimeout time.Duration
+	assertDurable  bool
 	clockSkew      time.Duration
 	configPoll     time.Duration
 	probeInterval  time.Duration
@@ -63,7 +65,7 @@ func newConfig(s providers.Settings) (c config, err error) {
 		},
 		prefix: s.String("prefix"), maxBody: s.Int("max-body-bytes"),
 		startupTimeout: s.Duration("startup-timeout"), requestTimeout: s.Duration("request-timeout"), probeInterval: s.Duration("probe-interval"),
-		clockSkew: s.Duration("clock-skew"), configPoll: s.Duration("config-poll"), pubsubConfig: newPubsubConfig(s), rpcConfig: newRPCConfig(s),
+		assertDurable: s.Bool("assert-durable"), clockSkew: s.Duration("clock-skew"), configPoll: s.Duration("config-poll"), pubsubConfig: newPubsubConfig(s), rpcConfig: newRPCConfig(s),
 	}
 	hosts := s.Hosts(defaultPort)
 	switch {

@@ -1,0 +1,77 @@
+package dapr_test
+
+import (
+	"crypto/tls"
+	"io"
+	"maps"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+)
+
+// TestTLS opens a sidecar through a proxy that speaks TLS, as a sidecar itself
+// does not.
+func TestTLS(t *testing.T) {
+	certs, err := testbed.NewCertificates(t.TempDir())
+	must(t, err)
+	addr := terminateTLS(t, certs, testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprToken("s3cret")).Addr())
+	q := url.Values{"ca-file": {certs.CA}, "startup-timeout": {"2s"}}
+	s := openStore(t, open(t, "daprs://:s3cret@"+addr+"?"+q.Encode()), "s")
+	put(t, s, "k", "1")
+	for name, change := range map[string]func(url.Values){
+		"unknown authority": func(q url.Values) { q.Del("ca-file") },
+		"another name":      func(q url.Values) { q.Set("server-name", "example.org") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := maps.Clone(q)
+			change(bad)
+			bad.Set("startup-timeout", "300ms")
+			_, err := providers.Open(t.Context(), "daprs://:s3cret@"+addr+"?"+bad.Encode())
+			wantCode(t, err, providers.Unavailable)
+		})
+	}
+}
+
+// terminateTLS forwards what comes over TLS to target, and returns its address.
+func terminateTLS(t *testing.T, certs *testbed.Certificates, target string) string {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(certs.ServerCert, certs.ServerKey)
+	must(t, err)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}})
+	must(t, err)
+	var tasks sync.WaitGroup
+	t.Cleanup(tasks.Wait)
+	t.Cleanup(func() { must(t, l.Close()) })
+	tasks.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			tasks.Go(func() { forward(client, target) })
+		}
+	})
+	return l.Addr().String()
+}
+
+func forward(client net.Conn, target string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(server, client)
+		server.Close()
+	}()
+	_, _ = io.Copy(client, server)
+	client.Close()
+	<-done
+}
