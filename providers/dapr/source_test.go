@@ -206,3 +206,18 @@ func TestNextEnds(t *testing.T) {
 		t.Errorf("%q", keys)
 	}
 }
+
+// TestForeignSettings: what the component cannot read is an error, not silence.
+func TestForeignSettings(t *testing.T) {
+	_, sidecar, client := settings(t)
+	s := openSource(t, open(t, sidecar.URL()+"?pubsub=-"), "app")
+	set(t, client, "app/a", "1", "elsewhere", "\xff")
+	_, err := s.Snapshot(t.Context())
+	wantCode(t, err, providers.Unavailable)
+	must(t, client.Del(t.Context(), "elsewhere").Err())
+	state, err := s.Snapshot(t.Context())
+	must(t, err)
+	if texts(state)["a"] != "1" {
+		t.Errorf("%q", texts(state))
+	}
+}
