@@ -94,8 +94,11 @@ func (p *provider) probe(ctx context.Context) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
+	if err := p.tryState(ctx, &st); err != nil {
+		return state{}, err
+	}
 	p.tryRPC(ctx, &st)
-	return st, p.tryState(ctx, &st)
+	return st, p.tryPubSub(ctx, m, &st)
 }
 
 // tryState takes the state component out of use if it does not do what the

@@ -43,8 +43,9 @@ type provider struct {
 
 	feeds feeds
 
-	refused refusal // belongs to the probe
-	news    *news
+	refused     refusal // belongs to the probe
+	independent bool    // the pubsub components are known to be; belongs to the probe
+	news        *news
 
 	life  context.Context // ends with Close
 	end   context.CancelFunc
@@ -149,7 +150,7 @@ func (p *provider) facets(st state) (facets []providers.FacetDescription) {
 		{providers.Config, p.configFacet},
 	}
 	for _, d := range describers {
-		if _, ok := st.components[d.facet]; ok && (d.facet != providers.PubSub || st.pubsubDefect() == "") {
+		if _, ok := st.components[d.facet]; ok {
 			facets = append(facets, d.describe(st))
 		}
 	}

@@ -36,6 +36,7 @@ type feed struct {
 	items   map[string]*item // by uid
 	ready   []*item
 	leased  map[uint64]*item // by token
+	recent  []string         // uids of those answered, the oldest first
 	tokens  uint64
 	fault   error // why there is no link
 	faults  int   // failed attempts to get one
@@ -58,7 +59,8 @@ type item struct {
 	holder   *subscription
 	token    uint64
 	lease    *time.Timer
-	settled  bool // acknowledged; waits for the link to say so on
+	settled  bool // acknowledged by its consumer
+	answered bool // and to the runtime, at least once
 	renewing bool
 }
 
@@ -96,7 +98,7 @@ func (f *feed) end() {
 	again := &f.streams[1]
 	again.close()
 	<-again.ended
-	f.renew(f.due(time.Now(), time.Time{}))
+	f.renew(f.due(time.Now(), 0))
 	f.streams[0].close()
 	<-f.streams[0].ended
 	f.kill()
@@ -175,8 +177,8 @@ func (f *feed) keeps(l *link, a arrival) bool {
 	it := f.items[a.uid]
 	switch {
 	case it != nil && it.settled:
-		if !it.renewing { // else one more copy may come
-			delete(f.items, a.uid)
+		if !it.answered {
+			f.remember(it)
 		}
 		return false
 	case it == nil && a.before(f.since):

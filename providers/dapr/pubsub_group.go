@@ -93,20 +93,14 @@ func (p *provider) groupsKey(topic string) string {
 }
 
 func (p *provider) readGroups(ctx context.Context, topic string) (known groups, etag string, err error) {
-	var answer *runtimev1.GetStateResponse
-	err = p.do(ctx, func(ctx context.Context) (err error) {
-		answer, err = p.client.GetState(ctx, &runtimev1.GetStateRequest{
-			StoreName: p.groupsComponent(), Key: p.groupsKey(topic), Consistency: common.StateOptions_CONSISTENCY_STRONG,
-		})
-		return err
-	})
-	if err != nil || len(answer.GetData()) == 0 {
+	data, etag, err := p.readKey(ctx, p.groupsComponent(), p.groupsKey(topic))
+	if err != nil || len(data) == 0 {
 		return groups{}, "", err
 	}
-	if err := json.Unmarshal(answer.GetData(), &known); err != nil {
+	if err := json.Unmarshal(data, &known); err != nil {
 		return groups{}, "", providers.Errorf(providers.Internal, "the key %q of the state component holds no groups: %w", p.groupsKey(topic), err)
 	}
-	return known, answer.GetEtag(), nil
+	return known, etag, nil
 }
 
 func (p *provider) writeGroups(ctx context.Context, topic string, g groups, etag string) error {
@@ -114,15 +108,32 @@ func (p *provider) writeGroups(ctx context.Context, topic string, g groups, etag
 	if err != nil {
 		return providers.Errorf(providers.Internal, "encoding the groups of a topic: %w", err)
 	}
+	return p.writeKey(ctx, p.groupsComponent(), p.groupsKey(topic), data, etag)
+}
+
+// readKey reads a key of a state component.
+func (p *provider) readKey(ctx context.Context, store, key string) (data []byte, etag string, err error) {
+	var answer *runtimev1.GetStateResponse
+	err = p.do(ctx, func(ctx context.Context) (err error) {
+		answer, err = p.client.GetState(ctx, &runtimev1.GetStateRequest{
+			StoreName: store, Key: key, Consistency: common.StateOptions_CONSISTENCY_STRONG,
+		})
+		return err
+	})
+	return answer.GetData(), answer.GetEtag(), err
+}
+
+// writeKey writes a key if it still has the etag.
+func (p *provider) writeKey(ctx context.Context, store, key string, data []byte, etag string) error {
 	item := &common.StateItem{
-		Key: p.groupsKey(topic), Value: data,
+		Key: key, Value: data,
 		Options: &common.StateOptions{Concurrency: common.StateOptions_CONCURRENCY_FIRST_WRITE, Consistency: common.StateOptions_CONSISTENCY_STRONG},
 	}
 	if etag != "" {
 		item.Etag = &common.Etag{Value: etag}
 	}
 	return p.change(ctx, func(ctx context.Context) error {
-		_, err := p.client.SaveState(ctx, &runtimev1.SaveStateRequest{StoreName: p.groupsComponent(), States: []*common.StateItem{item}})
+		_, err := p.client.SaveState(ctx, &runtimev1.SaveStateRequest{StoreName: store, States: []*common.StateItem{item}})
 		return err
 	})
 }

@@ -93,13 +93,28 @@ func (f *feed) settleOne(s *subscription, one driver.Settlement) (*item, error) 
 	}
 }
 
+// maxSettled is how many acknowledged events a feed remembers: the runtime may
+// have taken one for lost, and deliver it once more.
+const maxSettled = 8192
+
 // ack returns the item if it can be answered now. Otherwise its event comes
 // again, and is then acknowledged at once. The lock is held.
 func (f *feed) ack(it *item) *item {
+	it.settled, it.came = true, time.Now()
 	if it.link == nil || it.renewing {
-		it.settled, it.came = true, time.Now()
 		return nil
 	}
-	delete(f.items, it.uid)
+	f.remember(it)
 	return it
+}
+
+// remember notes that an item was answered. The lock is held.
+func (f *feed) remember(it *item) {
+	it.answered = true
+	if f.recent = append(f.recent, it.uid); len(f.recent) > maxSettled {
+		if old := f.items[f.recent[0]]; old != nil && old.answered {
+			delete(f.items, f.recent[0])
+		}
+		f.recent = f.recent[1:]
+	}
 }

@@ -16,6 +16,7 @@ const (
 	// linkTimeout is how long a subscription may take to begin. A runtime that
 	// ends another one, of whatever program, lets it wait for up to 30 seconds.
 	linkTimeout = 40 * time.Second
+	answerTime  = 50 * time.Millisecond
 	// drainTimeout is how long a stream that ends waits for the runtime to have
 	// read the last answers.
 	drainTimeout = 3 * time.Second
@@ -25,7 +26,8 @@ const (
 type link struct {
 	stream runtimev1.Dapr_SubscribeTopicEventsAlpha1Client
 
-	mu sync.Mutex // of sending
+	mu       sync.Mutex // of sending
+	answered time.Time  // when the last answer was sent
 }
 
 // answer acknowledges events. A failure means that the stream is broken; then
@@ -33,6 +35,7 @@ type link struct {
 func (l *link) answer(ids ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.answered = time.Now()
 	for _, id := range ids {
 		err := l.stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
 			SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_EventProcessed{
@@ -47,10 +50,12 @@ func (l *link) answer(ids ...string) {
 	}
 }
 
-// end says that nothing more is answered. The runtime then ends the stream.
+// end says that nothing more is answered. The runtime then ends the stream. It
+// forgets answers that it has read and not heeded yet, so they have some time.
 func (l *link) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	time.Sleep(time.Until(l.answered.Add(answerTime)))
 	_ = l.stream.CloseSend()
 }
 
@@ -97,23 +102,27 @@ func (f *feed) subscribe(in *lane, topic string) (linked bool, err error) {
 	}
 }
 
-// link opens a stream. What the runtime cannot deliver or hears no answer of
-// it moves to the topic of what comes again, before it takes it from its own:
-// without a dead letter topic it would drop it.
+// link opens a stream of the feed. What the runtime cannot deliver or hears no
+// answer of, it moves to the topic of what comes again, before it takes it from
+// its own: without a dead letter topic it would drop it.
 func (f *feed) link(ctx context.Context, cancel context.CancelFunc, in *lane, topic string) (*link, error) {
 	timer := time.AfterFunc(linkTimeout, cancel)
 	defer timer.Stop()
 	unhook := context.AfterFunc(in.open, cancel)
 	defer unhook()
-	stream, err := f.p.client.SubscribeTopicEventsAlpha1(ctx)
+	return f.p.link(ctx, f.component, topic, f.again())
+}
+
+// link opens a streaming subscription.
+func (p *provider) link(ctx context.Context, component, topic, dead string) (*link, error) {
+	stream, err := p.client.SubscribeTopicEventsAlpha1(ctx)
 	if err != nil {
 		return nil, err
 	}
-	again := f.again()
 	err = stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
 		SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_InitialRequest{
 			InitialRequest: &runtimev1.SubscribeTopicEventsRequestInitialAlpha1{
-				PubsubName: f.component, Topic: topic, DeadLetterTopic: &again,
+				PubsubName: component, Topic: topic, DeadLetterTopic: &dead,
 			},
 		},
 	})

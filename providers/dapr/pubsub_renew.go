@@ -4,13 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"time"
-
-	"fairlead.dev/providers"
 )
 
-// settledMemory is for how many times the processing timeout an acknowledged
-// event that has not come again is remembered.
-const settledMemory = 20
+// For how many times the processing timeout an acknowledged event is remembered:
+// one that was answered, and one that has to come again for that.
+const (
+	answeredMemory = 2
+	settledMemory  = 20
+)
 
 // renewAll looks at what is in hand until the feed ends.
 //
@@ -28,28 +29,37 @@ func (f *feed) renewAll() {
 		case <-f.streams[1].open.Done():
 			return
 		case now := <-ticker.C:
-			if due := f.due(now.Add(-after), now.Add(-settledMemory*f.p.config.processingTimeout)); len(due) > 0 {
+			if due := f.due(now, after); len(due) > 0 {
 				f.renew(due)
 			}
 		}
 	}
 }
 
-// due returns the items that came before a time and have no answer, and
-// forgets the settled ones from before another time.
-func (f *feed) due(before, forgotten time.Time) (due []*item) {
+// due returns the items that came longer ago than after and have no answer. It
+// forgets settled ones.
+func (f *feed) due(now time.Time, after time.Duration) (due []*item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for uid, it := range f.items {
+		age := now.Sub(it.came)
 		switch {
-		case it.settled && !it.renewing && it.came.Before(forgotten):
+		case it.settled && f.forgets(it, age):
 			delete(f.items, uid)
-		case !it.settled && !it.renewing && it.link != nil && it.came.Before(before):
+		case !it.settled && !it.renewing && it.link != nil && age >= after:
 			it.renewing = true
 			due = append(due, it)
 		}
 	}
 	return due
+}
+
+// forgets reports whether a settled item has been remembered for long enough.
+func (f *feed) forgets(it *item, age time.Duration) bool {
+	if it.answered {
+		return age > answeredMemory*f.p.config.processingTimeout
+	}
+	return !it.renewing && age > settledMemory*f.p.config.processingTimeout
 }
 
 // original is how an item was to be answered before it was renewed.
@@ -88,10 +98,9 @@ func (f *feed) renewed(originals []original, err error) {
 		f.p.logger.Warn("dapr: deliveries in hand cannot be renewed", slog.String("topic", f.topic), slog.Any("error", err))
 	}
 	for _, o := range originals {
-		if f.stands(o, err) {
-			continue
+		if !f.stands(o, err) {
+			o.link.answer(o.id)
 		}
-		o.link.answer(o.id)
 	}
 }
 
@@ -100,15 +109,14 @@ func (f *feed) stands(o original, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o.it.renewing = false
-	copied := o.it.link != o.link // the copy has come already
 	switch {
-	case o.it.settled && copied:
-		delete(f.items, o.it.uid)
-	case err == nil && !copied:
+	case o.it.settled:
+		return false
+	case err == nil && o.it.link == o.link: // else the copy has come already
 		o.it.link = nil
-	}
-	if err != nil && !o.it.settled && !copied {
+	case err != nil:
 		o.it.came = time.Now().Add(-f.p.config.processingTimeout / 4) // again soon, not at once
+		return true
 	}
-	return err != nil && !o.it.settled && providers.CodeOf(err) != 0
+	return false
 }

@@ -50,7 +50,7 @@ func (p *provider) refusesFast(ctx context.Context) bool {
 }
 
 // noApp matches what the runtime says when it finds no app to hand a call to.
-var noApp = regexp.MustCompile(`failed to resolve|couldn't find service|connection refused|no such host|[Ee]rror while dialing`)
+var noApp = regexp.MustCompile(`no host found|failed to resolve|couldn't find service|no healthy services|connection refused|no such host|[Ee]rror while dialing`)
 
 // nobody reports whether an error of the runtime says that it has found no
 // app to hand a call to.
