@@ -19,7 +19,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## Get what the tests run: redis-server, Node.js (Debian, as root), etcd, nats-server, daprd
+deps: ## Get what the tests run: redis-server, rabbitmq-server, Node.js (Debian, as root), etcd, nats-server, daprd
 	@.ci/deps
 	$(GO) run ./internal/testbed/getservers
 
@@ -35,12 +35,16 @@ lint: ## Check the format, go vet, staticcheck
 	cd plugins/proto && $(GO) run $(BUF) lint && $(GO) run $(BUF) breaking --against baseline.binpb
 
 .PHONY: test
-test: deps lint test-kubernetes ## Lint and run all tests with the race detector, on real servers
+test: deps lint test-kubernetes test-gocloud ## Lint and run all tests with the race detector, on real servers
 	$(GO) test -json -race -count=1 -timeout $(TEST_TIMEOUT) $(PACKAGES) | $(GO) run ./internal/testsummary -providers "$(PROVIDERS)"
 
 .PHONY: test-kubernetes
 test-kubernetes: ## Check the manifests of examples/kubernetes, in a module of their own
 	cd examples/kubernetes/check && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -race -count=1 ./...
+
+.PHONY: test-gocloud
+test-gocloud: ## Test the plugin gocloud, a module of its own: RabbitMQ, and gocloud.dev's own suites
+	cd plugins/fairlead-gocloud && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -race -count=1 ./...
 
 .PHONY: generate
 generate: ## Run go generate

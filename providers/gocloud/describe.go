@@ -1,6 +1,7 @@
 package gocloud
 
 import (
+	"cmp"
 	"time"
 
 	configdriver "fairlead.dev/config/driver"
@@ -22,6 +23,7 @@ func describe(b *Backend) providers.Description {
 	d := providers.Description{
 		Provider: "gocloud",
 		System:   b.System,
+		Version:  b.Version,
 		Endpoint: b.Endpoint,
 		Notes:    b.Notes,
 		Volatile: b.Volatile,
@@ -100,7 +102,7 @@ func pubsubFacet(b *Backend) providers.FacetDescription {
 	f.say(psdriver.ClaimExtend, ps.AckDeadline == 0, limited, "")
 	f.say(psdriver.ClaimNackDelay, ps.AckDeadline == 0, limited, "")
 	if ps.AckDeadline == 0 {
-		f.Limits.MaxDelay = maxDelay
+		f.Limits.MaxDelay = cmp.Or(ps.MaxDelay, maxDelay)
 	}
 	f.never("gocloud.dev sends acknowledgements in the background and has no answer to them", psdriver.ClaimConfirmedAck)
 	f.never("gocloud.dev promises no order", psdriver.ClaimOrdered, psdriver.ClaimOrderedByKey)

@@ -27,6 +27,7 @@ type Driver struct {
 // Backend is what a [Driver] opens. A facet that it does not offer is nil.
 type Backend struct {
 	System   string // messaging.system or db.system.name of the OpenTelemetry semantic conventions
+	Version  string // the backend's own, if it tells
 	Endpoint string // without credentials
 	Notes    []string
 	Volatile bool // the data lives in this process
@@ -72,6 +73,9 @@ type PubSub struct {
 	// open. No longer deadline is accepted from a subscriber, and leases
 	// cannot be extended if it is not 0.
 	AckDeadline time.Duration
+	// MaxDelay is the longest delay of a message that is given back; 0 means
+	// 12 hours. It is not used if AckDeadline is not 0.
+	MaxDelay time.Duration
 }
 
 // Topic is one topic of gocloud.dev, open.

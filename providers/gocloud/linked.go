@@ -3,6 +3,7 @@ package gocloud
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,13 +37,9 @@ var traits = map[string]trait{
 // linkedDriver returns a driver for a scheme that a linked package registered
 // with gocloud.dev. Where things are is said by templates of its URLs.
 func linkedDriver(scheme string) (Driver, bool) {
-	known := hasScheme(pubsub.DefaultURLMux().TopicSchemes(), scheme) ||
-		hasScheme(pubsub.DefaultURLMux().SubscriptionSchemes(), scheme) ||
-		hasScheme(docstore.DefaultURLMux().CollectionSchemes(), scheme) ||
-		hasScheme(runtimevar.DefaultURLMux().VariableSchemes(), scheme)
 	return Driver{
 		Scheme: scheme,
-		Help:   "the driver " + scheme + " of gocloud.dev, found by URL templates: gocloud+" + scheme + "://?topic=" + scheme + "://…{topic}…",
+		Help:   "the driver " + scheme + " of gocloud.dev, untested, found by templates of URLs: gocloud+" + scheme + "://?" + exampleOf(scheme) + "…",
 		Settings: []providers.Setting{
 			{Name: "topic", Kind: providers.String, Help: "gocloud.dev URL of a topic, with {topic} where its name goes"},
 			{Name: "subscription", Kind: providers.String, Help: "gocloud.dev URL of a subscription, with {topic} and {group}; it has to exist"},
@@ -53,7 +50,27 @@ func linkedDriver(scheme string) (Driver, bool) {
 			FormatSetting(), DurableSetting(),
 		},
 		Open: func(_ context.Context, s providers.Settings) (*Backend, error) { return openLinked(scheme, s) },
-	}, known
+	}, slices.Contains(linkedSchemes(), scheme)
+}
+
+// linkedSchemes are those of all drivers of gocloud.dev that are linked.
+func linkedSchemes() []string {
+	all := slices.Concat(pubsub.DefaultURLMux().TopicSchemes(), pubsub.DefaultURLMux().SubscriptionSchemes(),
+		docstore.DefaultURLMux().CollectionSchemes(), runtimevar.DefaultURLMux().VariableSchemes())
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// exampleOf is the beginning of a template for a scheme.
+func exampleOf(scheme string) string {
+	switch {
+	case slices.Contains(docstore.DefaultURLMux().CollectionSchemes(), scheme):
+		return "collection=" + scheme + "://…{store}"
+	case slices.Contains(runtimevar.DefaultURLMux().VariableSchemes(), scheme):
+		return "variable=" + scheme + "://…{name}"
+	default:
+		return "topic=" + scheme + "://…{topic}"
+	}
 }
 
 func openLinked(scheme string, s providers.Settings) (*Backend, error) {

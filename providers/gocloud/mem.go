@@ -2,7 +2,6 @@ package gocloud
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -195,14 +194,4 @@ func (m *memory) deleteCollection(_ context.Context, name string) error {
 		return nil
 	}
 	return c.Close() // handles of it fail from now on
-}
-
-// hasScheme reports whether one of the schemes is name.
-func hasScheme(schemes []string, name string) bool {
-	for _, s := range schemes {
-		if strings.EqualFold(s, name) {
-			return true
-		}
-	}
-	return false
 }

@@ -11,7 +11,7 @@ import (
 
 const prefix = "gocloud+"
 
-// drivers are those that were registered and those that were looked up.
+// drivers are those that were registered.
 var drivers = struct {
 	sync.Mutex
 	known map[string]bool
@@ -59,6 +59,22 @@ func resolve(_ context.Context, name string) (providers.Scheme, bool, error) {
 		return providers.Scheme{}, false, nil
 	}
 	return d.scheme(), true, nil
+}
+
+// RegisterLinked registers the schemes of all drivers that linked packages
+// registered with gocloud.dev and that no [Driver] was registered for, so that
+// they are listed. A plugin calls it before plugins.Main: its host knows no
+// others. It is called once.
+func RegisterLinked() {
+	for _, scheme := range linkedSchemes() {
+		drivers.Lock()
+		known := drivers.known[scheme]
+		drivers.Unlock()
+		if _, no := refused[scheme]; !known && !no {
+			d, _ := linkedDriver(scheme)
+			Register(d)
+		}
+	}
 }
 
 // refused are the drivers on which nothing sound can be built.

@@ -1,0 +1,179 @@
+package rabbit
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"gocloud.dev/pubsub/rabbitpubsub"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub"
+)
+
+// TestBroker is everything that takes one broker and leaves it alive.
+func TestBroker(t *testing.T) {
+	t.Parallel()
+	s := testbed.Rabbit(t)
+	for name, test := range map[string]func(*testing.T, *testbed.RabbitServer){
+		"a stale acknowledgement settles no other message": staleAck,
+		"names are those of AMQP":                          names,
+		"prefix":                                           prefix,
+		"who is refused":                                   refusedUsers,
+		"description":                                      description,
+		"a deleted queue":                                  deletedQueue,
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, s) })
+	}
+}
+
+// staleAck makes the broker close the channel by which messages came, as it does
+// after its consumer_timeout. rabbitpubsub opens another one without a word,
+// on which the numbers of deliveries begin anew.
+func staleAck(t *testing.T, s *testbed.RabbitServer) {
+	b := testBroker(t, s)
+	f, err := b.openFeed(t.Context(), "stale", "g")
+	must(t, err)
+	defer f.Close(t.Context())
+	publish(t, open(t, "gocloud+rabbit://"+s.Addr()), "stale", "first", "second")
+	ctx := t.Context()
+	one, err := f.Receive(ctx)
+	must(t, err)
+	two, err := f.Receive(ctx)
+	must(t, err)
+	var d amqp.Delivery
+	if !one.As(&d) {
+		t.Fatal("no delivery")
+	}
+	must(t, d.Acknowledger.Ack(999, false)) // PRECONDITION_FAILED, as there
+
+	again, err := f.Receive(ctx) // on the new channel, with the number 1
+	must(t, err)
+	if err := acknowledge(two); err == nil {
+		t.Error("an acknowledgement on a channel that is gone succeeded")
+	}
+	if err := acknowledge(one); err == nil {
+		t.Error("an acknowledgement on a channel that is gone succeeded")
+	}
+	last, err := f.Receive(ctx)
+	must(t, err)
+	must(t, acknowledge(again))
+	must(t, acknowledge(last))
+	if string(again.Body) == string(last.Body) {
+		t.Errorf("%s came twice", again.Body)
+	}
+}
+
+func testBroker(t *testing.T, s *testbed.RabbitServer) *broker {
+	t.Helper()
+	b := &broker{hosts: []string{s.Addr()}, user: "guest", password: "guest", vhost: "/", prefix: "fairlead/", prefetch: 10}
+	b.publisher = &publisher{broker: b}
+	t.Cleanup(func() { _ = b.publisher.close(t.Context()) })
+	return b
+}
+
+func names(t *testing.T, s *testbed.RabbitServer) {
+	long := strings.Repeat("n", 128)
+	p := open(t, "gocloud+rabbit://"+s.Addr()+"/")
+	a := subscribe(t, p, long, pubsub.Group(long))
+	b := subscribe(t, p, long, pubsub.Group(long[:127]+"x"))
+	subscribe(t, p, "amq.direct", pubsub.Group("amq.g")) // reserved by AMQP
+	publish(t, p, long, "m")
+	receive(t, a, 1)
+	receive(t, b, 1)
+	if b := testBroker(t, s); len(b.queue(long, long)) > maxName || b.queue(long, long) == b.queue(long, long[:127]+"x") {
+		t.Errorf("the queue is called %q", b.queue(long, long))
+	}
+}
+
+// prefix: a program that uses rabbitpubsub alone reaches the same exchange.
+func prefix(t *testing.T, s *testbed.RabbitServer) {
+	p := open(t, "gocloud+rabbit://guest:guest@"+s.Addr()+"/%2F?prefix=")
+	sub := subscribe(t, p, "plain", pubsub.Group("g"))
+	must(t, admin(t, s.URL()).PublishWithContext(t.Context(), "plain", "", false, false, amqp.Publishing{
+		Body: []byte("foreign"), Headers: amqp.Table{"Number": int32(3)}}))
+	d := receive(t, sub, 1)["foreign"]
+	if d == nil || d.Metadata["Number"] != "3" || d.ID == "" {
+		t.Errorf("a message of a stranger came as %+v", d)
+	}
+}
+
+func refusedUsers(t *testing.T, s *testbed.RabbitServer) {
+	for url, want := range map[string]providers.Code{
+		"gocloud+rabbit://guest:wrong@" + s.Addr():        providers.PermissionDenied,
+		"gocloud+rabbit://" + s.Addr() + "/nowhere":       providers.PermissionDenied,
+		"gocloud+rabbit://" + s.Addr() + "/a/b":           providers.Invalid,
+		"gocloud+rabbit://" + s.Addr() + "?prefetch=0":    providers.Invalid,
+		"gocloud+rabbit://127.0.0.1:1":                    providers.Unavailable,
+		"gocloud+rabbits://" + s.Addr():                   providers.Unavailable, // it speaks no TLS
+		"gocloud+rabbit://" + s.Addr() + "?server-name=x": providers.Invalid,
+	} {
+		p, err := providers.Open(t.Context(), url)
+		if err == nil {
+			_ = p.Close(t.Context())
+		}
+		if !errors.Is(err, want) || strings.Contains(err.Error(), "wrong") {
+			t.Errorf("%s: %v, want %v", url, err, want)
+		}
+	}
+	p := open(t, "gocloud+rabbit://127.0.0.1:1,"+s.Addr()) // the second host answers
+	publish(t, p, "hosts", "m")
+}
+
+func description(t *testing.T, s *testbed.RabbitServer) {
+	d, err := open(t, "gocloud+rabbit://guest:guest@"+s.Addr()).Describe(t.Context())
+	must(t, err)
+	if d.System != "rabbitmq" || d.Endpoint != s.Addr() || !strings.HasPrefix(d.Version, "3.") {
+		t.Errorf("described as %+v", d)
+	}
+	f, _ := d.Facet(providers.PubSub)
+	if f.Has(providers.DurableFsync) || !f.Has(pubsub.Broadcasts) || f.Has(pubsub.ConfirmedAck) || f.Has(pubsub.Manage) {
+		t.Errorf("claims %v", f.Claims)
+	}
+}
+
+// deletedQueue: an operator deletes the queue under a consumer that waits. It
+// is made again, and its consumer told.
+func deletedQueue(t *testing.T, s *testbed.RabbitServer) {
+	p := open(t, "gocloud+rabbit://"+s.Addr())
+	sub := subscribe(t, p, "deleted", pubsub.Group("g"))
+	publish(t, p, "deleted", "before")
+	must(t, receive(t, sub, 1)["before"].Ack(t.Context()))
+	_, err := admin(t, s.URL()).QueueDelete("fairlead/deleted/g", false, false, false)
+	must(t, err)
+	for deadline := time.Now().Add(patience); ; {
+		publish(t, p, "deleted", "after")
+		ctx, cancel := contextWithin(t, 200*time.Millisecond)
+		d, err := sub.Receive(ctx)
+		cancel()
+		if err == nil && string(d.Body) == "after" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing came after the queue was deleted: %v", err)
+		}
+	}
+}
+
+// TestOutcomes of the errors of rabbitpubsub.
+func TestOutcomes(t *testing.T) {
+	unroutable := errors.New("rabbitpubsub: message returned from fairlead/x: NO_ROUTE (code 312)")
+	other := errors.New("rabbitpubsub: ack failed on publish")
+	for _, c := range []struct {
+		err  error
+		good bool
+	}{
+		{unroutable, true},
+		{other, false},
+		{rabbitpubsub.MultiError{unroutable, unroutable}, true},
+		{rabbitpubsub.MultiError{unroutable, other}, false},
+		{amqp.ErrClosed, false},
+	} {
+		if got := outcome(c.err); (got == nil) != c.good {
+			t.Errorf("%v: %v, want success: %v", c.err, got, c.good)
+		}
+	}
+}
