@@ -85,8 +85,18 @@ func (r *run) all(ctx context.Context, report *Report) {
 	r.options.listed(len(together) + len(alone))
 	one := func(i int) { r.one(ctx, cases[i], &report.Results[i]) }
 	r.spread(ctx, together, r.options.parallel, one)
-	r.spread(ctx, alone, 1, one)
+	r.sweep(ctx)
+	r.spread(ctx, alone, 1, func(i int) { one(i); r.sweep(ctx) })
 	report.Interrupted = ctx.Err() != nil
+}
+
+// sweep removes what the cases so far have made, so that a backend that is
+// killed and started need not bring that back as well. What it cannot remove is
+// left to the end of the run.
+func (r *run) sweep(ctx context.Context) {
+	if ctx.Err() == nil {
+		_, _ = r.clean(ctx)
+	}
 }
 
 func (r *run) applies(c Case) (offered, applies bool, why string) {

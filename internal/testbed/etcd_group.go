@@ -188,6 +188,17 @@ func (g *EtcdGroup) MoveLeader(ctx context.Context) (err error) {
 	return errors.New("testbed: etcd cluster: there is no other member")
 }
 
+// Kill kills all members at once.
+func (g *EtcdGroup) Kill(ctx context.Context) error {
+	return atOnce(g.Nodes, func(s *EtcdServer) error { return s.Kill(ctx) })
+}
+
+// Start starts all members at once, and waits as WaitOK does.
+func (g *EtcdGroup) Start(ctx context.Context) error {
+	err := atOnce(g.Nodes, func(s *EtcdServer) error { return s.Start(ctx) })
+	return errors.Join(err, g.WaitOK(ctx))
+}
+
 // Log is the end of the logs of all members.
 func (g *EtcdGroup) Log() string { return logs(g.Nodes) }
 

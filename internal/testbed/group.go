@@ -34,16 +34,13 @@ type server interface {
 
 // closeAll closes those that are not nil.
 func closeAll[S server](servers []S) error {
-	var none S
-	errs := make([]error, len(servers))
-	var wg sync.WaitGroup
-	for i, s := range servers {
-		if s != none {
-			wg.Go(func() { errs[i] = s.Close() })
+	return atOnce(servers, func(s S) error {
+		var none S
+		if s == none {
+			return nil
 		}
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+		return s.Close()
+	})
 }
 
 func addrs[S server](servers []S) []string {
@@ -84,4 +81,15 @@ func all[S server](ctx context.Context, servers []S, check func(context.Context,
 		}
 	}
 	return nil
+}
+
+// atOnce calls f for all servers at the same time.
+func atOnce[S any](servers []S, f func(S) error) error {
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() { errs[i] = f(s) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }

@@ -13,8 +13,14 @@ type NATSGroup struct {
 	Nodes []*NATSServer
 }
 
+// natsElection is how long the servers of a cluster wait for a leader at least
+// before they choose another. The 4 seconds (to 9) of an unchanged server are
+// most of what tests of outages would take; etcd takes 1.
+const natsElection = "1500ms"
+
 // StartNATSCluster starts a cluster of n servers and returns when all serve
-// and agree on JetStream's leader. The options hold for every server; with
+// and agree on JetStream's leader. They elect leaders faster than unchanged
+// servers do (1.5 to 3.4 seconds, not 4 to 9). The options hold for every server; with
 // NATSTLS all have the same certificates. The caller has to Close it.
 func StartNATSCluster(ctx context.Context, n int, opts ...NATSOption) (*NATSGroup, error) {
 	if n < 2 {
@@ -52,6 +58,7 @@ func newNATSGroup(program string, n int, config *natsConfig) (*NATSGroup, error)
 		}
 		s := &NATSServer{member: m, config: config, name: fmt.Sprintf("n%d", i)}
 		s.spec.path, s.spec.args = program, []string{"nats-server", "-c", "nats.conf"}
+		s.spec.env = []string{"FAIRLEAD_TESTBED_NATS_ELECTION=" + natsElection}
 		s.spec.ready = s.alive
 		g.Nodes = append(g.Nodes, s)
 	}
@@ -220,6 +227,17 @@ func (g *NATSGroup) killLeader(ctx context.Context, view func(context.Context, *
 	}
 	elected, err = g.await(ctx, old, view)
 	return old, elected, err
+}
+
+// Kill kills all servers at once.
+func (g *NATSGroup) Kill(ctx context.Context) error {
+	return atOnce(g.Nodes, func(s *NATSServer) error { return s.Kill(ctx) })
+}
+
+// Start starts all servers at once, and waits as WaitOK does.
+func (g *NATSGroup) Start(ctx context.Context) error {
+	err := atOnce(g.Nodes, func(s *NATSServer) error { return s.Start(ctx) })
+	return errors.Join(err, g.WaitOK(ctx))
 }
 
 // Log is the end of the logs of all servers.

@@ -71,13 +71,7 @@ type starter interface {
 // startAll starts servers at the same time: those of a cluster wait for each
 // other. When one fails, all are closed.
 func startAll[S starter](ctx context.Context, servers []S) error {
-	errs := make([]error, len(servers))
-	var wg sync.WaitGroup
-	for i, s := range servers {
-		wg.Go(func() { errs[i] = s.Start(ctx) })
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := atOnce(servers, func(s S) error { return s.Start(ctx) }); err != nil {
 		return errors.Join(err, closeAll(servers))
 	}
 	return nil

@@ -2,8 +2,6 @@ package etcd_test
 
 import (
 	"context"
-	"errors"
-	"sync"
 	"testing"
 
 	"fairlead.dev/conformance"
@@ -29,7 +27,7 @@ func TestConformance(t *testing.T) {
 // TestConformanceCluster does so on three members, which are killed at once.
 func TestConformanceCluster(t *testing.T) {
 	cluster := testbed.EtcdCluster(t, 3)
-	report := conformance.Test(t, opener(cluster.URL()), conformance.WithControl(outage{cluster}), conformance.WithTransport("cluster"))
+	report := conformance.Test(t, opener(cluster.URL()), conformance.WithControl(cluster), conformance.WithTransport("cluster"))
 	wantProven(t, report)
 	wantClaim(t, report, providers.DurableQuorum, conformance.Proven)
 }
@@ -40,27 +38,6 @@ func TestConformanceNoFsync(t *testing.T) {
 	server := testbed.Etcd(t, testbed.EtcdArgs("--unsafe-no-fsync"))
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick), conformance.WithTransport("no-fsync"))
 	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
-}
-
-// outage kills and starts all members of a cluster.
-type outage struct{ *testbed.EtcdGroup }
-
-func (o outage) Kill(ctx context.Context) error {
-	return o.each(func(s *testbed.EtcdServer) error { return s.Kill(ctx) })
-}
-
-func (o outage) Start(ctx context.Context) error {
-	return errors.Join(o.each(func(s *testbed.EtcdServer) error { return s.Start(ctx) }), o.WaitOK(ctx))
-}
-
-func (o outage) each(f func(*testbed.EtcdServer) error) error {
-	errs := make([]error, len(o.Nodes))
-	var wg sync.WaitGroup
-	for i, s := range o.Nodes {
-		wg.Go(func() { errs[i] = f(s) })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
 }
 
 func wantProven(t *testing.T, r *conformance.Report) {

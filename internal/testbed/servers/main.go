@@ -42,6 +42,9 @@ func usage() {
 
 // nats runs a nats-server until a signal ends it.
 func nats(name string, args []string) error {
+	if err := setElections(); err != nil {
+		return err
+	}
 	flags := flag.NewFlagSet(name, flag.ExitOnError)
 	opts, err := server.ConfigureOptions(flags, args, server.PrintServerAndExit, flags.Usage, server.PrintTLSHelpAndDie)
 	if err != nil {
