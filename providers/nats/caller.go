@@ -136,7 +136,7 @@ func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
-		err = errNoAnswer(limit)
+		err = silentError{limit}
 	}
 	c.forget([]string{token})
 	return nil, true, err
@@ -164,8 +164,31 @@ func (p *provider) nobodyPause(ctx context.Context, until time.Time) bool {
 	return time.Now().Before(until) && p.nc.IsConnected() && pause(ctx, nobodyPause)
 }
 
-func errNoAnswer(limit time.Duration) error {
-	return errors.New("no answer within the request-timeout of " + limit.String())
+// silentError: no answer came in time, though the connection lasts.
+type silentError struct{ limit time.Duration }
+
+func (e silentError) Error() string {
+	return "no answer within the request-timeout of " + e.limit.String()
+}
+
+func isSilent(err error) bool {
+	var e silentError
+	return errors.As(err, &e)
+}
+
+// openAttempts is how often a request is made that is part of opening, and as
+// good twice as once: a cluster that makes a stream or a consumer answers when
+// its replicas have elected a leader, which may take longer than any other call.
+const openAttempts = 3
+
+// insist repeats a request that was not answered while the connection lasts.
+func (p *provider) insist(ctx context.Context, request func() error) error {
+	for n := 1; ; n++ {
+		err := request()
+		if !isSilent(err) || n == openAttempts || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // api asks JetStream, decodes the answer into v, and returns its error. write

@@ -117,8 +117,8 @@
 // first and writes a moment later: a server that is killed may deliver what was
 // acknowledged just before, and ConfirmedAck is claimed with replicas alone. An
 // acknowledgement after the lease is refused by the handle that had it, but
-// JetStream itself knows no fences: FencedAck is not claimed. OrderedByKey is
-// not either, and messages with an ordering key are refused.
+// JetStream itself knows no fences: FencedAck is not claimed. Messages with an
+// ordering key are refused; see below.
 //
 // What is kept. Messages are dropped when they are older than the parameter
 // retention (1h) and acknowledged by every group and broadcast; never before.
@@ -147,6 +147,33 @@
 // four is taken for lost. That nobody has the other end's address any more is
 // noticed earlier, with the next packet. A connection that breaks ends all calls on it
 // with Unavailable; listeners go on with the next connection.
+//
+// # What is not claimed, and why
+//
+// ConfirmedAck with one replica, see Acknowledgements. FencedAck: an
+// acknowledgement names a message and not who has it, and the server takes that
+// of whoever had it before.
+//
+// OrderedByKey: JetStream holds back the messages of a consumer (with
+// MaxAckPending 1, which keeps their order also when one comes again), and not
+// those of a key. A consumer for each of some lanes, which keys are hashed to,
+// has keys wait for each other that have nothing in common, and nobody could
+// tell which. A consumer for each key has to be found by all programs of the
+// group before the key's first message can be handed out. Were messages held
+// back by who receives them, all consumers of a group would have to know what
+// the others hold: another write for every message, and the server counts a
+// delivery for each that was held back. Where order matters, make a topic for
+// each of some partitions, and let one program at a time receive from it,
+// message by message.
+//
+// AtomicBatch: an atomic batch fails as a whole for one duplicate.
+//
+// SnapshotList, WatchEvery and WatchTxn: a stream keeps one message for each key,
+// so that a store takes no more room than its values. What is overwritten
+// between two pages of a listing, or before a watcher comes by, is gone, also
+// when it was part of a transaction. Keeping more of them for each key would
+// only make that rarer. So there is no config.Snapshot either: settings that
+// have to change together belong into one value.
 //
 // # Permissions
 //

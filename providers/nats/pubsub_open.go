@@ -95,11 +95,14 @@ func (s *subscription) startPosition(ctx context.Context, position string) (uint
 // twice is as good as once, so that a lost answer does no harm.
 func (s *subscription) join(ctx context.Context, config consumerConfig) error {
 	for {
-		_, err := s.p.consumerInfo(ctx, s.stream, s.consumer)
+		err := s.p.insist(ctx, func() error {
+			_, err := s.p.consumerInfo(ctx, s.stream, s.consumer)
+			return err
+		})
 		if err == nil || !isAPI(err, codeConsumerNotFound) {
 			return err
 		}
-		err = s.p.createConsumer(ctx, s.stream, config)
+		err = s.p.insist(ctx, func() error { return s.p.createConsumer(ctx, s.stream, config) })
 		if !isAPI(err, codeConsumerExists) {
 			return err
 		}

@@ -74,9 +74,11 @@ func (p *provider) openStream(ctx context.Context, want streamConfig) (streamInf
 	for {
 		info, err := p.streamInfo(ctx, want.Name)
 		if isAPI(err, codeStreamNotFound) {
-			err = p.api(ctx, "STREAM.CREATE."+want.Name, want, &info, false)
+			err = p.insist(ctx, func() error {
+				return p.api(ctx, "STREAM.CREATE."+want.Name, want, &info, false)
+			})
 			if isAPI(err, codeStreamExists) {
-				continue // somebody else was faster
+				continue // somebody else was faster, or it was this call
 			}
 		}
 		if err != nil {
