@@ -16,8 +16,9 @@
 // It is lost when the store says that it is somebody else's or gone, and when
 // nine tenths of the TTL have passed since the last renewal that was confirmed
 // was sent: before it ends in the store. The tenth is for clocks that run at
-// different rates. A program that ends without Unlock keeps others out for the
-// rest of the TTL.
+// different rates; where a provider says that the clocks of programs must agree
+// for times to live (etcd's clock-skew), that holds for leases, too. A program
+// that ends without Unlock keeps others out for the rest of the TTL.
 //
 // # What it cannot promise
 //
