@@ -13,8 +13,10 @@ const (
 	// requestOverhead is the longest of what a request to write has besides its
 	// key and value.
 	requestOverhead = 1 << 10
-	// maxBatch is how many requests one Do has under way.
-	maxBatch = 64
+	// maxBatch is how many requests to write one Do has under way, and how many
+	// keys it reads at once.
+	maxBatch  = 64
+	pipelines = 4
 )
 
 // strong are the kinds of components of which it is known that a read shows
@@ -40,7 +42,7 @@ func (p *provider) kvFacet(st state) providers.FacetDescription {
 		},
 		Limits: providers.Limits{
 			MaxKeyBytes: maxKeyBytes, MaxValueBytes: p.config.maxBody - recordOverhead - 3*maxKeyBytes - len(p.config.prefix) - requestOverhead,
-			MaxBatch: maxBatch, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
+			MaxBatch: maxBatch, Pipelines: pipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
 	}
 	if p.config.assertDurable {
@@ -80,11 +82,6 @@ func (p *provider) OpenStore(_ context.Context, c driver.StoreConfig) (driver.St
 func (s *store) Close(context.Context) error {
 	s.end()
 	return nil
-}
-
-// cell returns the place of a key.
-func (s *store) cell(key string) *cell {
-	return &cell{p: s.p, name: s.p.current.Load().components[providers.KV].name, key: s.prefix + escapeKey(key)}
 }
 
 func unclaimed(what string) error {

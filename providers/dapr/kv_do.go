@@ -10,38 +10,61 @@ import (
 	"fairlead.dev/providers"
 )
 
-// Do implements the kv driver's Store. Dapr has no request for operations that
-// succeed and fail one by one: each is a request of its own, all at the same
-// time.
+// Do implements the kv driver's Store. The keys of all operations are read by one
+// request; each write is one of its own, as Dapr has none for writes that succeed
+// and fail one by one.
 func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	results := make([]driver.Result, len(ops))
-	var wg sync.WaitGroup
-	for i := range ops[1:] {
-		wg.Go(func() { results[i+1] = s.do(ctx, &ops[i+1]) })
+	if s.life.Err() != nil {
+		for i := range results {
+			results[i].Err = providers.Errorf(providers.Closed, "the store's handle is closed")
+		}
+		return results
 	}
-	results[0] = s.do(ctx, &ops[0]) // the only one, most often
-	wg.Wait()
+	cells := s.cells(ctx, ops)
+	var callers sync.WaitGroup
+	for i := range ops {
+		op, c := &ops[i], cells[i]
+		if len(ops) == 1 || c.known && op.Kind == driver.OpGet {
+			results[i] = s.do(ctx, op, c)
+		} else {
+			callers.Go(func() { results[i] = s.do(ctx, op, c) })
+		}
+	}
+	callers.Wait()
 	return results
 }
 
-// do carries out one operation.
-func (s *store) do(ctx context.Context, op *driver.Op) driver.Result {
-	if s.life.Err() != nil {
-		return driver.Result{Err: providers.Errorf(providers.Closed, "the store's handle is closed")}
+// cells returns the places of the operations' keys, which are read ahead if
+// there are several. The request for several keys does not say how fresh the
+// answer has to be: it is for components whose answers always are.
+func (s *store) cells(ctx context.Context, ops []driver.Op) []*cell {
+	component := s.p.current.Load().components[providers.KV]
+	cells := make([]*cell, len(ops))
+	for i := range ops {
+		cells[i] = &cell{p: s.p, name: component.name, key: s.prefix + escapeKey(ops[i].Key)}
 	}
+	if len(ops) > 1 && strong[component.kind] {
+		s.p.readAhead(ctx, cells)
+	}
+	return cells
+}
+
+// do carries out one operation.
+func (s *store) do(ctx context.Context, op *driver.Op, c *cell) driver.Result {
 	if !op.Deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, op.Deadline)
 		defer cancel()
 	}
 	if op.Kind == driver.OpGet {
-		return s.get(ctx, op.Key)
+		return s.get(ctx, c)
 	}
-	return s.write(ctx, op)
+	return s.write(ctx, op, c)
 }
 
-func (s *store) get(ctx context.Context, key string) driver.Result {
-	r, err := s.cell(key).record(ctx)
+func (s *store) get(ctx context.Context, c *cell) driver.Result {
+	r, err := c.record(ctx)
 	switch {
 	case err != nil:
 		return driver.Result{Err: err}
@@ -62,13 +85,15 @@ func (c *cell) record(ctx context.Context) (*record, error) {
 // write carries out an operation that writes: it reads the key, and writes if
 // nobody else has in between, again and again until one attempt is known to
 // have been made or refused.
-func (s *store) write(ctx context.Context, op *driver.Op) driver.Result {
-	c := s.cell(op.Key)
-	unlock, err := s.p.locks.lock(ctx, c.key)
+func (s *store) write(ctx context.Context, op *driver.Op, c *cell) driver.Result {
+	unlock, waited, err := s.p.locks.lock(ctx, c.key)
 	if err != nil {
 		return driver.Result{Err: providers.Errorf(providers.CodeOf(err), "%w", err)}
 	}
 	defer unlock()
+	if waited { // for somebody who has written
+		c.known = false
+	}
 	base, err := c.record(ctx)
 	for err == nil {
 		now := time.Now()

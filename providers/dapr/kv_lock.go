@@ -18,15 +18,21 @@ type keyLock struct {
 	users int
 }
 
-// lock waits for a key, until ctx ends.
-func (l *keyLocks) lock(ctx context.Context, key string) (unlock func(), err error) {
+// lock waits for a key, until ctx ends. It reports whether it had to wait.
+func (l *keyLocks) lock(ctx context.Context, key string) (unlock func(), waited bool, err error) {
 	k := l.enter(key)
+	unlock = func() { k.free <- struct{}{}; l.leave(key, k) }
 	select {
 	case <-k.free:
-		return func() { k.free <- struct{}{}; l.leave(key, k) }, nil
+		return unlock, false, nil
+	default:
+	}
+	select {
+	case <-k.free:
+		return unlock, true, nil
 	case <-ctx.Done():
 		l.leave(key, k)
-		return nil, ctx.Err()
+		return nil, true, ctx.Err()
 	}
 }
 
