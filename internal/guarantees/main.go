@@ -14,6 +14,7 @@ import (
 	"fairlead.dev/conformance"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/gocloud"
 	_ "fairlead.dev/providers/memory"
@@ -91,6 +92,10 @@ func describeAll(ctx context.Context) (columns []column, err error) {
 	if servers.err != nil {
 		return nil, servers.err
 	}
+	sidecar, err := testbed.StartDapr(ctx, testbed.DaprRedis(always.Addr()))
+	if servers.started(sidecar, err); err != nil {
+		return nil, err
+	}
 	for _, c := range []struct{ title, url string }{
 		{"memory", "mem://name"},
 		{"redis, `appendfsync always`", always.URL()},
@@ -99,6 +104,7 @@ func describeAll(ctx context.Context) (columns []column, err error) {
 		{"etcd, three", members.URL()},
 		{"nats, `sync_interval: always`", synced.URL() + "?monitor=" + synced.MonitorURL()},
 		{"nats, default", nats.URL()},
+		{"dapr, components on Redis", sidecar.URL() + "?app=*"},
 		{"gocloud, `mem`", "gocloud+mem://name"},
 	} {
 		d, err := describe(ctx, c.url)
