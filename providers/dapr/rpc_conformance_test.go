@@ -12,12 +12,14 @@ import (
 )
 
 // appPort returns a port for an app, below those of outgoing connections.
-func appPort(t *testing.T) int {
+func appPort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 15000 + rand.IntN(17000)
 		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			must(t, l.Close())
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
 			return port
 		}
 	}
