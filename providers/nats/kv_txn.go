@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,6 +41,8 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 		case err == nil:
 			s.wrote.Store(true)
 			return s.format(revision{seq: seq, kind: ofTxn}), nil
+		case isAPI(err, codeWrongLast) && onRevisions(t.Conditions):
+			return "", err
 		case isNobody(err):
 			if !s.p.nobodyPause(ctx, until) {
 				return "", err
@@ -50,6 +53,13 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 			return "", mapErr(ctx.Err(), false)
 		}
 	}
+}
+
+// onRevisions reports whether all conditions are on the revisions of keys, which
+// do not hold any more when the key's last message is another one. A key that is
+// missing may stay so.
+func onRevisions(conditions []driver.Condition) bool {
+	return !slices.ContainsFunc(conditions, func(c driver.Condition) bool { return c.Revision == "" })
 }
 
 // observe returns the sequences of the last messages of the conditions' keys,
