@@ -95,7 +95,7 @@ func (c *carrierConn) invoke(ctx context.Context, method string, args, reply any
 		return err
 	}
 	stream.sentLast = true
-	return stream.RecvMsg(reply)
+	return stream.RecvMsg(reply) // which ends with the context: nothing else has to watch it
 }
 
 // NewStream implements [grpc.ClientConnInterface].
@@ -116,5 +116,6 @@ func (c *carrierConn) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *g
 	if err != nil {
 		return nil, err // not stream: a nil pointer in an interface is not nil
 	}
+	stream.watch()
 	return stream, nil
 }

@@ -98,7 +98,6 @@ func (c *clientCall) open(first ...driver.Frame) (*clientStream, error) {
 	}
 	s := &clientStream{session: newSession(c.ctx, stream, true), call: c}
 	s.spend(first)
-	s.watch()
 	return s, nil
 }
 

@@ -21,7 +21,7 @@ type clientStream struct {
 	call     *clientCall
 	sentLast bool        // CloseSend, or the only message
 	received bool        // a message has come
-	unwatch  func() bool // guarded by the session's lock
+	unwatch  func() bool // nil before watch; guarded by the session's lock
 	finished sync.Once
 }
 
@@ -143,7 +143,9 @@ func (s *clientStream) finish(err error) {
 		s.mu.Lock()
 		unwatch := s.unwatch
 		s.mu.Unlock()
-		unwatch()
+		if unwatch != nil {
+			unwatch()
+		}
 		s.close()
 		s.call.done(s.session, err)
 	})

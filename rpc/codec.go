@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+	pb "google.golang.org/protobuf/proto"
 
 	"fairlead.dev/rpc/driver"
 )
@@ -92,6 +93,11 @@ func (c codec) of(fields []driver.Field) (codec, error) {
 }
 
 func (c codec) marshal(m any) ([]byte, error) {
+	if p, ok := m.(pb.Message); ok && c.plain() {
+		if data, err := pb.Marshal(p); err == nil {
+			return data, c.fits(len(data))
+		}
+	} // else the codec says why not
 	data, err := c.encoding.Marshal(m)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "encoding the message: %v", err)
@@ -137,6 +143,9 @@ func (c codec) unmarshal(payload []byte, m any) error {
 	}
 	if err := c.takes(len(payload)); err != nil {
 		return err
+	}
+	if p, ok := m.(pb.Message); ok && c.plain() && pb.Unmarshal(payload, p) == nil {
+		return nil
 	}
 	if err := c.encoding.Unmarshal(mem.BufferSlice{mem.SliceBuffer(payload)}, m); err != nil {
 		return status.Errorf(codes.Internal, "decoding the received message: %v", err)

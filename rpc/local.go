@@ -26,19 +26,25 @@ func (s *carrierServer) enterProcess(l driver.Listener) (leave func()) {
 	return func() { neighbours.Delete(l) }
 }
 
+// isNeighbour is false of the listener of a server that does not serve yet.
+func isNeighbour(l driver.Listener) bool {
+	_, ok := neighbours.Load(l)
+	return ok
+}
+
 // neighbour returns the server of this process that takes the call, and nil if
 // it goes the usual way, or fails there.
 func (c *clientCall) neighbour() (*carrierServer, method) {
 	if c.conn.local == nil || !c.codec.plain() {
 		return nil, method{}
 	}
-	l, err := c.conn.local.NextListener(c.ctx, c.conn.service)
-	if err != nil {
+	l, err := c.conn.local.NextListener(c.ctx, c.conn.service, isNeighbour)
+	if l == nil || err != nil {
 		return nil, method{}
 	}
 	found, ok := neighbours.Load(l)
 	if !ok {
-		return nil, method{} // it does not serve yet
+		return nil, method{} // it has just left
 	}
 	s := found.(*carrierServer)
 	m := s.methods[c.config.Call.Method]

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -13,6 +14,10 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
+// attendAfter is how long a handler runs before somebody else reads for it.
+// Most are shorter, and do without.
+const attendAfter = time.Millisecond
+
 // handleCall carries out one call, from its acceptance to its last frame.
 func (s *carrierServer) handleCall(in driver.Incoming) {
 	ctx, cancel := s.callContext(in.Call)
@@ -21,7 +26,8 @@ func (s *carrierServer) handleCall(in driver.Incoming) {
 	stream := &serverStream{codec: codec, method: in.Call.Method}
 	ctx = grpc.NewContextWithServerTransportStream(ctx, transportStream{stream})
 	stream.session = newSession(ctx, in.Stream, false)
-	go s.attend(stream, cancel)
+	attending := time.AfterFunc(attendAfter, func() { s.attend(stream, cancel) })
+	defer attending.Stop()
 	err := errLeft
 	defer func() { stream.finish(s.outcome(err)) }() // also after a runtime.Goexit
 	if err = unknown; err == nil {

@@ -53,7 +53,8 @@ func (s *serverStream) headerFrames(needed bool) []driver.Frame {
 	if !due {
 		return nil
 	}
-	return []driver.Frame{{Kind: driver.FrameHeaders, Metadata: fields}}
+	frames := make([]driver.Frame, 0, 3) // a unary call has a message and trailers besides
+	return append(frames, driver.Frame{Kind: driver.FrameHeaders, Metadata: fields})
 }
 
 // SendMsg implements [grpc.ServerStream].

@@ -243,7 +243,8 @@ func (s *session) note(f driver.Frame) error {
 	case f.Kind == driver.FrameHalfClose && !s.client:
 		s.halfClosed = true
 	case f.Kind == driver.FrameTrailers && s.client:
-		s.trailers = &f
+		last := f // the others need no place of their own
+		s.trailers = &last
 	default:
 		return violation(f, "out of turn, beyond its credits, or of an unknown kind")
 	}

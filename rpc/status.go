@@ -14,6 +14,9 @@ import (
 
 // toStatus returns how a handler's error travels.
 func toStatus(err error) driver.Status {
+	if err == nil {
+		return driver.Status{}
+	}
 	st, ok := status.FromError(err)
 	if !ok {
 		st = status.FromContextError(err)
@@ -29,6 +32,9 @@ func toStatus(err error) driver.Status {
 // fromStatus returns the error that a caller gets, nil for success. Details
 // that cannot be decoded, or that belong to another code, are left out.
 func fromStatus(s driver.Status) error {
+	if codes.Code(s.Code) == codes.OK {
+		return nil
+	}
 	st := status.New(codes.Code(s.Code), s.Message)
 	if len(s.Details) > 0 {
 		p := status.New(codes.OK, "").Proto()

@@ -63,25 +63,34 @@ func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (r
 }
 
 // NextListener implements [rpcdriver.Local].
-func (c *carrier) NextListener(ctx context.Context, service string) (rpcdriver.Listener, error) {
+func (c *carrier) NextListener(ctx context.Context, service string, takes func(rpcdriver.Listener) bool) (rpcdriver.Listener, error) {
 	if err := c.life.ready(ctx); err != nil {
 		return nil, err
 	}
 	c.exchange.mu.Lock()
 	defer c.exchange.mu.Unlock()
-	l, err := c.exchange.next(service)
-	if err != nil {
+	l, err := c.exchange.first(service)
+	if err != nil || !takes(l) {
 		return nil, err // not l: a nil pointer in an interface is not nil
 	}
+	c.exchange.turn(service)
 	return l, nil
 }
 
 // Life implements [rpcdriver.Local].
 func (c *carrier) Life() context.Context { return c.life.ctx }
 
-// next returns the listener whose turn it is. It forgets those whose provider
-// was closed. It is called with the lock held.
+// next returns the listener whose turn it is, and goes on to the one behind it.
+// It is called with the lock held, as are those below.
 func (x *exchange) next(service string) (*listener, error) {
+	l, err := x.first(service)
+	x.turn(service)
+	return l, err
+}
+
+// first returns the listener whose turn it is. It forgets those whose provider
+// was closed.
+func (x *exchange) first(service string) (*listener, error) {
 	open := x.listeners[service]
 	if slices.ContainsFunc(open, (*listener).ended) {
 		open = slices.DeleteFunc(open, (*listener).ended)
@@ -91,10 +100,16 @@ func (x *exchange) next(service string) (*listener, error) {
 		delete(x.listeners, service)
 		return nil, providers.Errorf(providers.Unavailable, "no server listens for the service %q", service)
 	}
-	first := open[0]
-	copy(open, open[1:])
-	open[len(open)-1] = first
-	return first, nil
+	return open[0], nil
+}
+
+// turn puts the first listener behind all others.
+func (x *exchange) turn(service string) {
+	if open := x.listeners[service]; len(open) > 1 {
+		first := open[0]
+		copy(open, open[1:])
+		open[len(open)-1] = first
+	}
 }
 
 // listener is one server of a service.
@@ -212,7 +227,11 @@ func (s *stream) Send(ctx context.Context, frames []rpcdriver.Frame) error {
 	}
 	s.peer.mu.Lock()
 	defer s.peer.mu.Unlock()
-	s.peer.inbox = append(s.peer.inbox, frames...)
+	if s.peer.inbox == nil {
+		s.peer.inbox = frames // which have changed hands
+	} else {
+		s.peer.inbox = append(s.peer.inbox, frames...)
+	}
 	s.peer.grown.fire()
 	return nil
 }

@@ -127,9 +127,10 @@ type Carrier interface {
 // optional, and is never served across a process.
 type Local interface {
 	// NextListener returns the listener, as Listen has returned it, that would
-	// get the next stream of the service, and counts that as its turn. It fails
-	// as OpenStream does.
-	NextListener(ctx context.Context, service string) (Listener, error)
+	// get the next stream of the service, and counts that as its turn: if takes
+	// is true of it, and otherwise it returns nil and nothing has happened.
+	// takes does not block. NextListener fails as OpenStream does.
+	NextListener(ctx context.Context, service string, takes func(Listener) bool) (Listener, error)
 
 	// Life returns a context that ends when the provider is closed.
 	Life() context.Context
