@@ -25,6 +25,8 @@ import (
 	"time"
 
 	_ "fairlead.dev/plugins/auto" // any URL whose plugin is installed
+	_ "fairlead.dev/providers/dapr"
+	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/nats"

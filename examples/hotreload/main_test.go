@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"fairlead.dev/config"
@@ -108,6 +109,16 @@ var places = map[string]func(t *testing.T) (url string, change func(*testing.T, 
 	"redis":  func(t *testing.T) (string, func(*testing.T, running, keys)) { return elsewhere(testbed.Redis(t).URL()) },
 	"etcd":   func(t *testing.T) (string, func(*testing.T, running, keys)) { return elsewhere(testbed.Etcd(t).URL()) },
 	"nats":   func(t *testing.T) (string, func(*testing.T, running, keys)) { return elsewhere(testbed.NATS(t).URL()) },
+	"dapr": func(t *testing.T) (string, func(*testing.T, running, keys)) {
+		redis := testbed.Redis(t)
+		client := testbed.RedisClient(t, redis)
+		return testbed.Dapr(t, testbed.DaprRedis(redis.Addr())).URL(), func(t *testing.T, _ running, k keys) { changeBehind(t, client, k) }
+	},
+	"dapr": func(t *testing.T) (string, func(*testing.T, running, keys)) {
+		redis := testbed.Redis(t)
+		sidecar := testbed.Dapr(t, testbed.DaprComponent(testbed.DaprConfig, "configuration.redis", map[string]string{"redisHost": redis.Addr()}))
+		return sidecar.URL(), func(t *testing.T, _ running, k keys) { changeInRedis(t, redis, k) }
+	},
 	"file": func(t *testing.T) (string, func(*testing.T, running, keys)) {
 		path := filepath.Join(t.TempDir(), "shop.yaml")
 		write(t, path, nil)
@@ -145,6 +156,28 @@ func changeElsewhere(t *testing.T, url string, k keys) {
 	}
 	if _, err := s.Set(t.Context(), changes...); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// changeBehind changes what a sidecar, which cannot write settings, reads.
+func changeBehind(t *testing.T, client *redis.Client, k keys) {
+	var pairs []string
+	for key, value := range k {
+		pairs = append(pairs, name+"/"+key, value)
+	}
+	if err := client.MSet(t.Context(), pairs).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// changeInRedis writes where Dapr's configuration component reads: its API
+// cannot write.
+func changeInRedis(t *testing.T, server *testbed.RedisServer, k keys) {
+	client := testbed.RedisClient(t, server)
+	for key, value := range k {
+		if err := client.Set(t.Context(), name+"/"+key, value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
