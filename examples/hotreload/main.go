@@ -26,7 +26,6 @@ import (
 
 	_ "fairlead.dev/plugins/auto" // any URL whose plugin is installed
 	_ "fairlead.dev/providers/dapr"
-	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/nats"

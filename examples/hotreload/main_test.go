@@ -114,11 +114,6 @@ var places = map[string]func(t *testing.T) (url string, change func(*testing.T, 
 		client := testbed.RedisClient(t, redis)
 		return testbed.Dapr(t, testbed.DaprRedis(redis.Addr())).URL(), func(t *testing.T, _ running, k keys) { changeBehind(t, client, k) }
 	},
-	"dapr": func(t *testing.T) (string, func(*testing.T, running, keys)) {
-		redis := testbed.Redis(t)
-		sidecar := testbed.Dapr(t, testbed.DaprComponent(testbed.DaprConfig, "configuration.redis", map[string]string{"redisHost": redis.Addr()}))
-		return sidecar.URL(), func(t *testing.T, _ running, k keys) { changeInRedis(t, redis, k) }
-	},
 	"file": func(t *testing.T) (string, func(*testing.T, running, keys)) {
 		path := filepath.Join(t.TempDir(), "shop.yaml")
 		write(t, path, nil)
@@ -167,17 +162,6 @@ func changeBehind(t *testing.T, client *redis.Client, k keys) {
 	}
 	if err := client.MSet(t.Context(), pairs).Err(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// changeInRedis writes where Dapr's configuration component reads: its API
-// cannot write.
-func changeInRedis(t *testing.T, server *testbed.RedisServer, k keys) {
-	client := testbed.RedisClient(t, server)
-	for key, value := range k {
-		if err := client.Set(t.Context(), name+"/"+key, value, 0).Err(); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
