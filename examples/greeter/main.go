@@ -4,7 +4,8 @@
 //	greeter -url redis://127.0.0.1:6379 hello Ada
 //	greeter -url redis://127.0.0.1:6379 chat Ada Grace
 //
-// The same with etcd://127.0.0.1:2379 and nats://127.0.0.1:4222.
+// The same with etcd://127.0.0.1:2379, nats://127.0.0.1:4222 and, for the app
+// greeter of a Dapr sidecar, dapr://127.0.0.1:50001.
 //
 // Within one process, where the URL is of memory:
 //
@@ -24,6 +25,7 @@ import (
 
 	"fairlead.dev/examples/greeter/greeterpb"
 	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/nats"

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -94,6 +95,23 @@ func TestInTwoProcesses(t *testing.T) {
 	for provider, start := range servers {
 		t.Run(provider, func(t *testing.T) { inTwoProcesses(t, start(t)) })
 	}
+}
+
+// TestOverDapr does so through the sidecar of an app.
+func TestOverDapr(t *testing.T) {
+	app := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp(service), testbed.DaprAppPort(freePort(t)))
+	inTwoProcesses(t, app.URL())
+}
+
+// freePort returns a port on which nothing listens.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 func inTwoProcesses(t *testing.T, url string) {

@@ -89,6 +89,106 @@
 // Values may have max-body-bytes, which must not be more than the sidecar's
 // --max-body-size, less 3 KiB.
 //
+// # Pub/sub
+//
+// The facet is offered on pubsub.redis, with a state.redis beside it, and nowhere
+// else. A topic is the topic of the component, and a message a CloudEvent, so that
+// other programs that use Dapr can publish to ours and subscribe to theirs. The
+// body is data_base64 (application/octet-stream); id and metadata are a query
+// string in the attribute fairlead, since the runtime drops the metadata of a
+// publication on its way to a streaming subscription. Events of other programs
+// have their attributes as ce-NAME, and content-type, in the metadata.
+//
+// Groups. In Dapr a group is the consumerID of a component, by default the app's
+// id. So a topic has one group for the component in "pubsub" and one more for each
+// in "group-pubsubs": components on the same Redis, each with a consumerID of its
+// own. Which group has which component is kept in the state component
+// ({prefix}/pubsub/{topic}), is never changed, and belongs to the app, as all of
+// its state does by default: groups of the same name in two apps are two groups,
+// and each gets every message. One group too many is Invalid. That the components
+// do not share a consumerID is tried when the provider opens, at most once a day,
+// on a topic fairlead~trial~… that stays behind.
+//
+// What was seen of pubsub.redis 1.18.3 behind runtime 1.18.1, and what is done
+// about it:
+//
+//   - RETRY, and any other failure of a delivery, is an acknowledgement: the
+//     message is lost. So RETRY is never sent: what is given back, or whose lease
+//     has ended, is delivered again by the provider, which has it in hand.
+//   - The runtime delivers before the stream it delivers to is ready, and takes the
+//     failure for an acknowledgement. So every subscription names a dead letter
+//     topic, {topic}~{group}, to which such messages move, and subscribes to that
+//     as well.
+//   - Past processingTimeout the component delivers once more, while it waits on for
+//     the first answer, and never gets back the worker that does. So after half of
+//     processing-timeout, which has to be what the component has (its default is
+//     60 s), a message in hand is copied to {topic}~{group} and acknowledged; the
+//     copy stands for it.
+//   - Two answers for one id meet in the runtime. So each copy has an id of its own.
+//   - A new group begins with the oldest message. So the group's beginning is kept,
+//     and older messages are skipped, by the time at which they say that they were
+//     published; Subscribe waits for clock-skew when it makes a group. A publisher
+//     whose clock is behind by more loses what it publishes in that time.
+//   - A message is handed on by any of the component's workers ("concurrency", 10 by
+//     default): there is no order, and as many messages as workers can be in hand at
+//     once, over all topics of the component. Set it, and queueDepth, to the most
+//     that consumers hold; a consumer that holds all of them stalls the component.
+//   - Each subscription of a group takes two connections of the component's pool for
+//     waiting: poolSize has to be twice the groups and some.
+//   - The reader of the component gives up after readTimeout, and for as long goes on
+//     after its subscription has ended: what Redis hands it then comes only after
+//     processingTimeout. Messages that a killed consumer or sidecar had in hand do,
+//     too.
+//   - redeliverInterval and processingTimeout are numbers of milliseconds; others
+//     are ignored. With either at 0 what a killed sidecar had in hand is lost.
+//   - The component's client sends a publication again when no answer came
+//     (redisMaxRetries): the message may be stored twice. A consumer's provider
+//     skips what it has seen within twice the processing-timeout, up to 8192
+//     messages for each group; consumers elsewhere do not know.
+//   - An end of one subscription makes all others of the sidecar wait, for up to 30
+//     seconds. So the provider ends none before it has nothing in hand there, and
+//     keeps one for a second after its last handle was closed.
+//   - A bulk publication has no order, and does not tell which of its messages
+//     failed: all of them are UnknownOutcome then.
+//
+// Between consumers on one provider, leases are exact. Of another Open of the same
+// URL, a consumer may get what another one holds for longer than half of
+// processing-timeout, and gets what it held at its end later, so that Shared is not
+// claimed; the group shares its messages all the same. Broadcast, order, keys,
+// positions, confirmed acknowledgements, delays, extended leases and counts are not
+// to be had: handlers have to be done within AckDeadline, and dead letters of
+// package pubsub need a count.
+//
+// pubsub.in-memory gives every subscription each message, makes publishers wait for
+// the answers, and forgets what is not answered: the facet is not offered on it. Of
+// other components it is not known what they do.
+//
+// # Remote procedure calls
+//
+// The facet is offered where the sidecar has an app's port (--app-port and
+// --app-protocol grpc), or the URL names an app. A server listens on that port of
+// 127.0.0.1; the first Listen binds it, until the provider closes, for all
+// providers of the process. The name of a service is the id of its app, or "app"
+// is, for all services of that app. Each call is one gRPC call, which the sidecars
+// pass on. So ordinary clients of gRPC reach our servers with the header
+// dapr-app-id, where the app has one service, and ours reach ordinary servers; what
+// is compressed or JSON travels as bytes that only Fairlead reads.
+//
+// The flow control of gRPC stands for the credits of the facet's contract, over all
+// three hops. What is repaired: the runtime drops a server's headers where no
+// message follows, so they travel as trailers too; it repeats unary calls by its
+// resiliency policies, so all are marked as streams (dapr-stream). What is not:
+// headers come with the first message, however early they were sent.
+//
+// LoadBalance is not claimed: mdns takes one sidecar for all calls. FastNoResponder
+// is if a call of an app that does not exist fails within 700 ms, which is tried
+// when the provider has a connection: sqlite takes a millisecond, mdns three
+// seconds. A runtime that has lost the app tries to connect again after a second at
+// first, later after up to two minutes.
+//
+// A message may have max-body-bytes less 4 KiB: with the sidecar's default of 4 MiB
+// that is less than the gRPC default of 4 MiB.
+//
 // # Configuration
 //
 // The settings of the name app are the keys of the component that start with
