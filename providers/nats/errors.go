@@ -87,11 +87,12 @@ var answers = map[int]struct {
 // have reached the server: then a missing answer is an unknown outcome. A read
 // has sent == false always.
 func mapErr(err error, sent bool) error {
+	if err == nil {
+		return nil // before the variables, which take memory
+	}
 	var ours *providers.Error
 	var api *apiError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &ours):
 		return err
 	case errors.As(err, &api):

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -21,6 +22,8 @@ const (
 	silence   = 4 * time.Second
 	// packetRoom is what a packet needs besides its body.
 	packetRoom = 512
+	// roomForCall is what most calls take, without their frames.
+	roomForCall = 128
 	// A call that no server takes is offered again a few times: a server that
 	// has just begun to listen may not be known everywhere yet.
 	offers     = 4
@@ -45,6 +48,7 @@ func (p *provider) rpcFacet() providers.FacetDescription {
 type carrier struct {
 	p      *provider
 	prefix string // of the addresses
+	named  atomic.Uint64
 	sub    *natsgo.Subscription
 
 	mu      sync.Mutex
@@ -183,14 +187,13 @@ func (p *provider) OpenStream(ctx context.Context, cfg driver.StreamConfig) (dri
 	}
 	s := p.streams.newStream()
 	s.service = cfg.Service
-	body := appendFrames(appendCall(nil, cfg.Call), cfg.First)
+	s.sent, s.offer = 1, openPacket(cfg.Call, cfg.First)
 	rest := cfg.First
-	if len(body) <= p.packetBody() {
+	if len(s.offer) <= p.packetBody() {
 		rest = nil
-	} else if body = appendCall(nil, cfg.Call); len(body) > p.packetBody() {
-		return nil, providers.Errorf(providers.TooLarge, "the metadata of the call has %d bytes, the server takes %d", len(body), p.packetBody())
+	} else if s.offer = openPacket(cfg.Call, nil); len(s.offer) > p.packetBody() {
+		return nil, providers.Errorf(providers.TooLarge, "the metadata of the call has %d bytes, the server takes %d", len(s.offer), p.packetBody())
 	}
-	s.sent, s.offer = 1, appendPacket(nil, packet{kind: packetOpen, body: body})
 	if rest != nil {
 		s.pending = [][]byte{appendFrames(nil, rest)}
 	}
@@ -200,6 +203,12 @@ func (p *provider) OpenStream(ctx context.Context, cfg driver.StreamConfig) (dri
 		return nil, err
 	}
 	return s, nil
+}
+
+// openPacket offers a call.
+func openPacket(c driver.Call, first []driver.Frame) []byte {
+	b := appendPacket(make([]byte, 0, roomForCall+roomFor(first)), packet{kind: packetOpen})
+	return appendFrames(appendCall(b, c), first)
 }
 
 // packetBody is the longest body of a packet.

@@ -31,6 +31,9 @@ type packet struct {
 	body   []byte
 }
 
+// packetHeader is the most that a packet has before its body.
+const packetHeader = binary.MaxVarintLen64 + 1
+
 func appendPacket(b []byte, p packet) []byte {
 	b = binary.AppendUvarint(b, p.number)
 	return append(append(b, byte(p.kind)), p.body...)
@@ -72,6 +75,15 @@ func appendFields(b []byte, fields []driver.Field) []byte {
 		b = append(b, f.Value...)
 	}
 	return b
+}
+
+// roomFor is about what frames take.
+func roomFor(frames []driver.Frame) int {
+	n := 0
+	for _, f := range frames {
+		n += 16 + len(f.Payload) + 32*len(f.Metadata)
+	}
+	return n
 }
 
 func appendFrames(b []byte, frames []driver.Frame) []byte {
@@ -142,7 +154,11 @@ func (d *decoder) fields() (fields []driver.Field) {
 	return fields
 }
 
-func (d *decoder) frames() (frames []driver.Frame) {
+func (d *decoder) frames() []driver.Frame {
+	if len(d.b) == 0 {
+		return nil
+	}
+	frames := make([]driver.Frame, 0, 3) // of a unary call
 	for len(d.b) > 0 {
 		f := driver.Frame{Kind: driver.FrameKind(d.b[0])}
 		d.b = d.b[1:]

@@ -114,7 +114,7 @@ func (l *listener) change() {
 // cancel ends the stream of a client that has not heard of it yet.
 func (l *listener) cancel(m *natsgo.Msg) {
 	if s := l.p.streams.of(string(m.Data)); s != nil {
-		s.fail(closedByPeer())
+		s.fail(errPeerClosed)
 	}
 }
 

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,8 @@ import (
 // stream is one end of a call.
 type stream struct {
 	c       *carrier
-	token   string // its address's last
+	address string // to which the peer sends
+	token   string // the last of the address
 	service string // of a client's end
 	client  string // of a server's end: the client's address
 
@@ -29,6 +31,7 @@ type stream struct {
 	offer   []byte   // the packet that opens the call
 	offered int      // how often
 	pending [][]byte // frames that wait for the peer's address
+	ended   bool     // the frame was sent that ends the call
 	closed  bool     // by this end
 	since   time.Time
 
@@ -42,14 +45,15 @@ type stream struct {
 
 func (c *carrier) newStream() *stream {
 	now := time.Now()
-	return &stream{c: c, token: randomName(), last: now, heard: now}
+	address := string(strconv.AppendUint([]byte(c.prefix), c.named.Add(1), 36))
+	return &stream{c: c, address: address, token: address[len(c.prefix):], last: now, heard: now}
 }
 
-func (s *stream) address() string { return s.c.prefix + s.token }
-
-func closedByPeer() error {
-	return providers.Errorf(providers.Closed, "the other end of the call closed it")
-}
+// Every call ends with one of these: they are made once.
+var (
+	errPeerClosed   = providers.Errorf(providers.Closed, "the other end of the call closed it")
+	errStreamClosed = closedError("stream")
+)
 
 // offerAgain offers the call to the servers of its service.
 func (s *stream) offerAgain() error {
@@ -59,7 +63,7 @@ func (s *stream) offerAgain() error {
 		return nil
 	}
 	s.offered++
-	m := &natsgo.Msg{Subject: s.c.p.serviceSubject(s.service), Reply: s.address(), Data: s.offer}
+	m := &natsgo.Msg{Subject: s.c.p.serviceSubject(s.service), Reply: s.address, Data: s.offer}
 	return mapErr(s.c.p.nc.PublishMsg(m), false)
 }
 
@@ -153,7 +157,7 @@ func (s *stream) take(from string, k packet, err error) (over bool) {
 	}
 	switch k.kind {
 	case packetClose:
-		s.end(closedByPeer())
+		s.end(errPeerClosed)
 		return true
 	case packetPiece, packetFrames:
 		return s.frames(k)
@@ -180,10 +184,24 @@ func (s *stream) frames(k packet) (over bool) {
 		return true
 	}
 	if !s.closed {
-		s.inbox = append(s.inbox, frames...)
+		if s.inbox == nil {
+			s.inbox = frames
+		} else {
+			s.inbox = append(s.inbox, frames...)
+		}
 		s.change()
 	}
+	if ends(frames) {
+		s.end(errPeerClosed)
+		return true
+	}
 	return false
+}
+
+// ends reports whether frames end their call. The server closes its end behind
+// them, as the contract says, and neither end sends a packet to say so.
+func ends(frames []driver.Frame) bool {
+	return len(frames) > 0 && frames[len(frames)-1].Kind == driver.FrameTrailers
 }
 
 // flush sends what waited for the peer's address. The lock is held.
@@ -197,6 +215,16 @@ func (s *stream) flush() {
 	if s.closed {
 		s.packet(packetClose, nil)
 	}
+}
+
+// writeFrames sends frames. The lock is held.
+func (s *stream) writeFrames(frames []driver.Frame) error {
+	b := appendPacket(make([]byte, 0, packetHeader+roomFor(frames)), packet{number: s.sent, kind: packetFrames})
+	header := len(b)
+	if b = appendFrames(b, frames); len(b)-header > s.c.p.packetBody() {
+		return s.write(b[header:])
+	}
+	return s.publish(b)
 }
 
 // write sends frames, in pieces if need be. The lock is held.
@@ -213,8 +241,12 @@ func (s *stream) write(blob []byte) error {
 
 // packet sends one to the peer. The lock is held.
 func (s *stream) packet(kind packetKind, body []byte) error {
-	b := appendPacket(make([]byte, 0, len(body)+16), packet{number: s.sent, kind: kind, body: body})
-	err := s.c.p.nc.PublishMsg(&natsgo.Msg{Subject: s.peer, Reply: s.address(), Data: b})
+	return s.publish(appendPacket(make([]byte, 0, len(body)+packetHeader), packet{number: s.sent, kind: kind, body: body}))
+}
+
+// publish sends the next packet to the peer. The lock is held.
+func (s *stream) publish(b []byte) error {
+	err := s.c.p.nc.PublishMsg(&natsgo.Msg{Subject: s.peer, Reply: s.address, Data: b})
 	if err != nil {
 		return mapErr(err, false)
 	}
@@ -228,22 +260,22 @@ func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
 	if err := ended(ctx); err != nil {
 		return err
 	}
-	blob := appendFrames(nil, frames)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return closedError("stream")
+		return errStreamClosed
 	case s.err != nil:
 		return s.err
 	case s.peer == "":
-		s.pending = append(s.pending, blob)
+		s.pending = append(s.pending, appendFrames(nil, frames))
 		return nil
 	}
-	err := s.write(blob)
+	err := s.writeFrames(frames)
 	if err != nil {
 		s.end(err) // the numbers of the packets would have a gap
 	}
+	s.ended = s.ended || ends(frames)
 	return err
 }
 
@@ -267,7 +299,7 @@ func (s *stream) look() ([]driver.Frame, <-chan struct{}, error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, nil, closedError("stream")
+		return nil, nil, errStreamClosed
 	case len(s.inbox) > 0:
 		frames := s.inbox
 		s.inbox = nil
@@ -301,7 +333,7 @@ func (s *stream) shut() (lingers bool) {
 	s.closed, s.since, s.inbox = true, time.Now(), nil
 	s.change()
 	switch {
-	case s.err != nil:
+	case s.err != nil, s.ended:
 		return false
 	case s.peer != "":
 		_ = s.packet(packetClose, nil) // or the silence tells the other end
@@ -309,7 +341,7 @@ func (s *stream) shut() (lingers bool) {
 	case len(s.pending) > 0:
 		return true
 	}
-	_ = s.c.p.nc.PublishMsg(&natsgo.Msg{Subject: s.c.p.cancelSubject(s.service), Data: []byte(s.address())})
+	_ = s.c.p.nc.PublishMsg(&natsgo.Msg{Subject: s.c.p.cancelSubject(s.service), Data: []byte(s.address)})
 	return false
 }
 
