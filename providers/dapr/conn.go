@@ -30,7 +30,7 @@ const (
 
 // connect makes the connection; it comes up when it is needed.
 func (p *provider) connect() (err error) {
-	p.conn, err = grpc.NewClient("passthrough:///"+p.config.host, p.config.dialOptions(&p.prober)...)
+	p.conn, err = grpc.NewClient("passthrough:///"+p.config.host, p.config.dialOptions(&p.prober.connHandler)...)
 	if err != nil {
 		return invalid("the sidecar cannot be dialed: %w", err)
 	}
@@ -38,7 +38,7 @@ func (p *provider) connect() (err error) {
 	return nil
 }
 
-func (c config) dialOptions(conns stats.Handler) []grpc.DialOption {
+func (c config) dialOptions(handler stats.Handler) []grpc.DialOption {
 	security := insecure.NewCredentials()
 	if c.tls != nil {
 		security = credentials.NewTLS(c.tls)
@@ -50,8 +50,7 @@ func (c config) dialOptions(conns stats.Handler) []grpc.DialOption {
 			MinConnectTimeout: dialTimeout,
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
-		grpc.WithStatsHandler(sentHandler{}),
-		grpc.WithStatsHandler(conns),
+		grpc.WithStatsHandler(handler),
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
@@ -80,13 +79,15 @@ func (token) RequireTransportSecurity() bool { return false }
 // sentKey is the context key of a call's flag.
 type sentKey struct{}
 
-// sentHandler raises the flag of a call as soon as gRPC has taken its request
-// for sending: until then the sidecar cannot have seen it.
-type sentHandler struct{}
+// connHandler counts connections, and raises the flag of a call as soon as gRPC
+// has taken its request for sending: until then the sidecar cannot have seen it.
+type connHandler struct{ connections atomic.Int64 }
 
-func (sentHandler) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+// TagRPC implements [stats.Handler].
+func (*connHandler) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
 
-func (sentHandler) HandleRPC(ctx context.Context, s stats.RPCStats) {
+// HandleRPC implements [stats.Handler].
+func (*connHandler) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	if _, ok := s.(*stats.OutPayload); !ok {
 		return
 	}
@@ -95,8 +96,15 @@ func (sentHandler) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	}
 }
 
-func (sentHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (sentHandler) HandleConn(context.Context, stats.ConnStats)                       {}
+// TagConn implements [stats.Handler].
+func (*connHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements [stats.Handler].
+func (h *connHandler) HandleConn(_ context.Context, s stats.ConnStats) {
+	if _, ok := s.(*stats.ConnBegin); ok {
+		h.connections.Add(1)
+	}
+}
 
 // do makes a call that changes nothing, and bounds it.
 func (p *provider) do(ctx context.Context, f func(context.Context) error) error {

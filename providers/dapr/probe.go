@@ -4,21 +4,19 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/stats"
 
 	"fairlead.dev/providers"
 )
 
-// prober remembers what was tried on the components. It counts connections: the
+// prober remembers what was tried on the components, and on which connection: the
 // sidecar behind a new one may be another one.
 type prober struct {
-	connections atomic.Int64
-	tried       trial // belongs to the probe, of which one runs at a time
+	connHandler
+	tried trial // belongs to the probe, of which one runs at a time
 }
 
 // trial is the outcome of trying a component on scratch keys.
@@ -26,17 +24,6 @@ type trial struct {
 	connection int64
 	component  component
 	defect     string
-}
-
-func (*prober) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
-func (*prober) HandleRPC(context.Context, stats.RPCStats)                         {}
-func (*prober) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-
-// HandleConn counts connections.
-func (r *prober) HandleConn(_ context.Context, s stats.ConnStats) {
-	if _, ok := s.(*stats.ConnBegin); ok {
-		r.connections.Add(1)
-	}
 }
 
 // awaitSidecar waits for a sidecar that may come up after its program.
