@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,8 @@ import (
 )
 
 const (
-	// startTimeout bounds Start when the caller's context does not.
+	// startTimeout bounds Start when neither the caller's context nor the
+	// server's own patience does.
 	startTimeout = 60 * time.Second
 	// endTimeout bounds the wait for a killed process to be gone.
 	endTimeout = 20 * time.Second
@@ -31,6 +33,10 @@ type processSpec struct {
 	args []string // without the program's name
 	dir  string   // working folder; the log is in it as well
 	env  []string // "name=value", in addition to our own
+
+	// patience bounds Start when the caller's context does not; 0 for
+	// startTimeout.
+	patience time.Duration
 
 	// ready returns nil as soon as the server answers. It makes one attempt,
 	// and is called again until it succeeds or the process ends.
@@ -220,7 +226,7 @@ func (p *Process) launch() (*run, error) {
 }
 
 func (p *Process) awaitReady(ctx context.Context, r *run) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.spec.patience, startTimeout))
 	defer cancel()
 	return poll(ctx, func(ctx context.Context) error {
 		if !r.alive() {

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,10 @@ import (
 // in the PATH changes to another user.
 const rabbitScript = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
+// rabbitPatience is for machines that are busy: to start takes a broker some
+// seconds of computing, and many a sync of its disk.
+const rabbitPatience = 3 * time.Minute
+
 // RabbitServer is a RabbitMQ broker in a process of its own. Its data is kept
 // over restarts. The user guest, with the password guest, may do everything.
 type RabbitServer struct {
@@ -27,14 +32,22 @@ type RabbitServer struct {
 	// mapper is Erlang's port mapper. A broker that finds none starts one,
 	// which would outlive it and everything here.
 	mapper *Process
+	tls    bool
+	certs  *Certificates
 
 	closing sync.Once
 	closed  error
 }
 
+// RabbitOption changes how a RabbitMQ broker is set up.
+type RabbitOption func(*RabbitServer)
+
+// RabbitTLS makes the broker speak TLS alone, with certificates made for it.
+func RabbitTLS() RabbitOption { return func(s *RabbitServer) { s.tls = true } }
+
 // StartRabbit starts a RabbitMQ broker and returns when it serves. The caller
 // has to Close it.
-func StartRabbit(ctx context.Context) (*RabbitServer, error) {
+func StartRabbit(ctx context.Context, opts ...RabbitOption) (*RabbitServer, error) {
 	for _, path := range []string{rabbitScript, "epmd"} {
 		if _, err := exec.LookPath(path); err != nil {
 			return nil, fmt.Errorf("testbed: %s is not installed: run `make deps`, or install the Debian package rabbitmq-server: %w", path, err)
@@ -42,7 +55,7 @@ func StartRabbit(ctx context.Context) (*RabbitServer, error) {
 	}
 	var last error
 	for range bindAttempts {
-		s, err := startRabbit(ctx)
+		s, err := startRabbit(ctx, opts)
 		if err == nil {
 			return s, nil
 		}
@@ -54,17 +67,20 @@ func StartRabbit(ctx context.Context) (*RabbitServer, error) {
 	return nil, last
 }
 
-func startRabbit(ctx context.Context) (*RabbitServer, error) {
+func startRabbit(ctx context.Context, opts []RabbitOption) (*RabbitServer, error) {
 	dir, err := os.MkdirTemp("", "fl-rabbit-")
 	if err != nil {
 		return nil, fmt.Errorf("testbed: %w", err)
 	}
-	s := &RabbitServer{Process: newProcess(processSpec{path: rabbitScript, args: []string{"-noinput"}, dir: dir})}
+	s := &RabbitServer{Process: newProcess(processSpec{path: rabbitScript, args: []string{"-noinput"}, dir: dir, patience: rabbitPatience})}
 	s.spec.ready = s.ping
+	for _, o := range opts {
+		o(s)
+	}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if err := errors.Join(s.mapper.Start(ctx)); err != nil {
+	if err := s.mapper.Start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.Start(ctx); err != nil {
@@ -87,11 +103,28 @@ func (s *RabbitServer) prepare() (err error) {
 	}
 	s.mapper.spec.args = []string{"-address", "127.0.0.1", "-port", s.port(2)}
 	s.spec.env = s.environment()
-	conf := "listeners.tcp.local = " + s.Addr() + "\nlog.console = true\nlog.console.level = warning\nlog.file = false\n"
+	if s.tls {
+		if s.certs, err = NewCertificates(s.Dir()); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
-		os.WriteFile(s.file("rabbitmq.conf"), []byte(conf), 0o600),
+		os.WriteFile(s.file("rabbitmq.conf"), []byte(s.conf()), 0o600),
 		os.WriteFile(s.file("enabled_plugins"), []byte("[]."), 0o600),
 	)
+}
+
+// conf is the text of rabbitmq.conf.
+func (s *RabbitServer) conf() string {
+	lines := []string{"log.console = true", "log.console.level = warning", "log.file = false"}
+	if s.tls {
+		lines = append(lines, "listeners.tcp = none", "listeners.ssl.local = "+s.Addr(),
+			"ssl_options.cacertfile = "+s.certs.CA, "ssl_options.certfile = "+s.certs.ServerCert,
+			"ssl_options.keyfile = "+s.certs.ServerKey)
+	} else {
+		lines = append(lines, "listeners.tcp.local = "+s.Addr())
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 func (s *RabbitServer) file(name string) string { return filepath.Join(s.Dir(), name) }
@@ -122,8 +155,17 @@ func (s *RabbitServer) environment() []string {
 // restarts.
 func (s *RabbitServer) Addr() string { return s.ports[0].addr() }
 
-// URL is "amqp://guest:guest@127.0.0.1:PORT".
-func (s *RabbitServer) URL() string { return "amqp://guest:guest@" + s.Addr() }
+// URL is "amqp://guest:guest@127.0.0.1:PORT", or "amqps://…" for a broker that
+// speaks TLS.
+func (s *RabbitServer) URL() string {
+	if s.tls {
+		return "amqps://guest:guest@" + s.Addr()
+	}
+	return "amqp://guest:guest@" + s.Addr()
+}
+
+// Certificates are those of a broker that was started with RabbitTLS, else nil.
+func (s *RabbitServer) Certificates() *Certificates { return s.certs }
 
 // ping succeeds when the broker answers the first bytes of AMQP 0-9-1.
 func (s *RabbitServer) ping(ctx context.Context) error {
@@ -132,6 +174,14 @@ func (s *RabbitServer) ping(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
+	if s.tls {
+		config, err := s.certs.ClientConfig()
+		if err != nil {
+			return err
+		}
+		config.ServerName = "localhost"
+		c = tls.Client(c, config)
+	}
 	if _, err := c.Write([]byte("AMQP\x00\x00\x09\x01")); err != nil {
 		return err
 	}

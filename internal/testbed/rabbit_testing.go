@@ -4,8 +4,8 @@ import "testing"
 
 // Rabbit starts a RabbitMQ broker for a test, which ends with it. See
 // StartRabbit.
-func Rabbit(tb testing.TB) *RabbitServer {
+func Rabbit(tb testing.TB, opts ...RabbitOption) *RabbitServer {
 	tb.Helper()
-	s, err := StartRabbit(tb.Context())
+	s, err := StartRabbit(tb.Context(), opts...)
 	return started(tb, s, err)
 }

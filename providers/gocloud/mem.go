@@ -81,7 +81,7 @@ func acquireMemory(name string) *memory {
 	return m
 }
 
-func (m *memory) release(ctx context.Context) error {
+func (m *memory) release(context.Context) error {
 	memories.Lock()
 	m.opened--
 	last := m.opened == 0
@@ -92,7 +92,7 @@ func (m *memory) release(ctx context.Context) error {
 	if !last {
 		return nil
 	}
-	m.hub.close(ctx)
+	m.hub.close()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.collections {
@@ -138,7 +138,8 @@ func (m *memory) openFeed(_ context.Context, topic, group string) (*Feed, error)
 			m.feeds[name] = f
 		}
 	}
-	return &Feed{Subscription: f}, nil
+	// To give back, at its end, means nothing: all is lost then.
+	return &Feed{Subscription: f, Requeues: true}, nil
 }
 
 func (m *memory) listTopics(_ context.Context, prefix string) ([]string, error) {

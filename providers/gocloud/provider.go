@@ -37,7 +37,7 @@ func (p *provider) Close(ctx context.Context) error {
 	}
 	p.life.end()
 	if p.backend.hub == nil {
-		p.hub.close(ctx)
+		p.hub.close()
 	}
 	if p.backend.Release != nil {
 		return failed(guard(func() error { return p.backend.Release(ctx) }))

@@ -138,7 +138,8 @@ func (g *group) open(ctx context.Context) error {
 	return nil
 }
 
-// broken says what the failure of a feed means to a consumer.
+// broken says what the failure of an open feed means to a consumer. A
+// broadcast has nothing that keeps its messages meanwhile.
 func (g *group) broken(err error) error {
 	if g.name.group == "" && !g.driver.Local {
 		return providers.Errorf(providers.Compacted, "the broadcast was interrupted; what was published meanwhile is lost: %w", err)

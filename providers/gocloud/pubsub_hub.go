@@ -83,13 +83,16 @@ func (h *hub) forget(deleted func(groupName) bool) {
 	}
 }
 
-func (h *hub) close(context.Context) {
+// close closes all groups. It takes no longer than the slowest of them.
+func (h *hub) close() {
 	h.mu.Lock()
 	h.closed = true
 	all := h.groups
 	h.groups = map[groupName]*group{}
 	h.mu.Unlock()
+	var closing sync.WaitGroup
 	for _, g := range all {
-		g.close()
+		closing.Go(g.close)
 	}
+	closing.Wait()
 }

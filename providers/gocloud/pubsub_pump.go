@@ -48,7 +48,7 @@ func (p *pump) run() {
 	var feed *Feed
 	var ready []*message
 	if err != nil && p.ctx.Err() == nil {
-		p.failure = p.broken(err)
+		p.failure = err
 		feed, ready = p.detach()
 	}
 	p.changed.fire()
@@ -65,7 +65,7 @@ func (p *pump) fill() error {
 		}
 		for p.wanted() {
 			if err := p.one(); err != nil {
-				return err
+				return p.broken(err)
 			}
 		}
 		if p.ctx.Err() != nil || p.parked() {

@@ -145,13 +145,16 @@ func (t *topic) hand(ctx context.Context, to *Topic, m driver.Message) error {
 // not work any more. A batch of gocloud.dev has one error for all its
 // messages: a refusal of one says nothing about the others.
 func (t *topic) outcome(ctx context.Context, to *Topic, err error) error {
-	if ctx.Err() == nil && gcerrors.Code(err) != gcerrors.InvalidArgument {
-		t.replace(to)
+	if strings.Contains(err.Error(), "Topic has been Shutdown") { // by replace; it is not sent then
+		return providers.Errorf(providers.Unavailable, "the topic failed meanwhile, and is opened again: %w", err)
 	}
 	if to.Outcome != nil {
 		if err = to.Outcome(err); err == nil {
 			return nil
 		}
+	}
+	if ctx.Err() == nil && gcerrors.Code(err) != gcerrors.InvalidArgument {
+		t.replace(to)
 	}
 	return providers.Errorf(providers.UnknownOutcome, "%w", err)
 }

@@ -13,7 +13,6 @@ import (
 // TestConformance runs the full suite against a real broker, which it kills
 // and starts.
 func TestConformance(t *testing.T) {
-	t.Parallel()
 	s := testbed.Rabbit(t)
 	url := "gocloud+rabbit://" + s.Addr() + "?durable=fsync"
 	report, err := conformance.Run(t.Context(), func(ctx context.Context) (providers.Provider, error) {

@@ -25,6 +25,7 @@ func TestBroker(t *testing.T) {
 		"who is refused":                                   refusedUsers,
 		"description":                                      description,
 		"a deleted queue":                                  deletedQueue,
+		"an interrupted broadcast":                         interrupted,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, s) })
 	}
@@ -174,6 +175,40 @@ func TestOutcomes(t *testing.T) {
 	} {
 		if got := outcome(c.err); (got == nil) != c.good {
 			t.Errorf("%v: %v, want success: %v", c.err, got, c.good)
+		}
+	}
+}
+
+// interrupted: who has a broadcast is told of the gap, once, and goes on.
+func interrupted(t *testing.T, s *testbed.RabbitServer) {
+	proxy := testbed.Proxy(t, s.Addr())
+	p := open(t, "gocloud+rabbit://"+proxy.Addr())
+	sub := subscribe(t, p, "interrupted", pubsub.Broadcast())
+	direct := open(t, "gocloud+rabbit://"+s.Addr())
+	publish(t, direct, "interrupted", "before")
+	must(t, receive(t, sub, 1)["before"].Ack(t.Context()))
+	proxy.Cut()
+
+	ctx, cancel := contextWithin(t, patience)
+	defer cancel()
+	if _, err := sub.Receive(ctx); !errors.Is(err, pubsub.ErrGap) {
+		t.Fatalf("after the connection was lost: %v, want a gap", err)
+	}
+	waiting := make(chan error, 1)
+	go func() {
+		d, err := sub.Receive(ctx)
+		if err == nil && string(d.Body) != "after" {
+			err = errors.New("received " + string(d.Body))
+		}
+		waiting <- err
+	}()
+	for {
+		publish(t, direct, "interrupted", "after")
+		select {
+		case err := <-waiting:
+			must(t, err)
+			return
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
