@@ -44,7 +44,7 @@ func newBenchBackend(b *testing.B) benchBackend {
 	s := testbed.Dapr(b, broker(redis.Addr(), "a", "a", "native", "native")...)
 	p := benchOpen(b, s.URL()+"?pubsub=a&clock-skew=20ms")
 	sdk.SetLogger(log.New(io.Discard, "", 0))
-	client, err := sdk.NewClientWithAddress(s.Addr())
+	client, err := sdk.NewClientWithAddressContext(b.Context(), s.Addr())
 	if err != nil {
 		b.Fatal(err)
 	}
