@@ -33,7 +33,6 @@ type member struct {
 type seat struct {
 	component string
 	since     time.Time
-	created   bool // by this call
 }
 
 // join returns the seat of a group, and makes it if need be.
@@ -54,8 +53,7 @@ func (p *provider) join(ctx context.Context, c driver.SubscriptionConfig) (seat,
 		case i >= len(components):
 			return seat{}, invalid("the group %q of the topic %q is number %d, and the parameters \"pubsub\" and \"group-pubsubs\" name %d components: name those again that it was made with", c.Group, c.Topic, i+1, len(components))
 		case i >= 0:
-			m := known.Groups[i]
-			return seat{components[i], time.Unix(0, m.Since), m.Since == since}, nil
+			return seat{components[i], time.Unix(0, known.Groups[i].Since)}, nil
 		case len(known.Groups) >= len(components):
 			return seat{}, invalid("the topic %q has %d groups already, one for each component: to have the group %q too, name one more pubsub component, with a consumerID of its own, in the parameter \"group-pubsubs\"", c.Topic, len(known.Groups), c.Group)
 		}

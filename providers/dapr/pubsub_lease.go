@@ -101,6 +101,7 @@ const maxSettled = 8192
 // again, and is then acknowledged at once. The lock is held.
 func (f *feed) ack(it *item) *item {
 	it.settled, it.came = true, time.Now()
+	it.event = nil // it is remembered for long, its body need not be
 	if it.link == nil || it.renewing {
 		return nil
 	}

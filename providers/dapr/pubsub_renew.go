@@ -74,9 +74,14 @@ func (f *feed) renew(due []*item) {
 	var originals []original
 	f.mu.Lock()
 	for _, it := range due {
-		data, err := it.arrival.copy()
-		if err != nil || it.link == nil {
+		if it.settled || it.link == nil { // by now
 			it.renewing = false
+			continue
+		}
+		data, err := it.arrival.copy()
+		if err != nil {
+			it.renewing = false
+			f.p.logger.Error("dapr: an event cannot be copied", slog.String("topic", f.topic), slog.Any("error", err))
 			continue
 		}
 		entries = append(entries, entry{data: data})

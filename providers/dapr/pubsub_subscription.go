@@ -32,7 +32,6 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if c.Group == "" {
 		return nil, notOffered(driver.ClaimBroadcast)
 	}
-	begun := time.Now()
 	seat, err := p.join(ctx, c)
 	if err != nil {
 		return nil, err
@@ -46,13 +45,12 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 		p.feeds.drop(f)
 		return nil, err
 	}
-	if seat.created && c.Start == driver.StartNew {
-		// The clock of a publisher may be behind: what it publishes from now on
-		// must not look older than the group.
-		if err := sleep(ctx, time.Until(begun.Add(p.config.clockSkew))); err != nil {
-			p.feeds.drop(f)
-			return nil, err
-		}
+	// The clock of a publisher may be behind: what it publishes from now on must
+	// not look older than a group that was just made.
+	young := time.Until(seat.since.Add(p.config.clockSkew))
+	if err := sleep(ctx, min(young, 2*p.config.clockSkew)); err != nil {
+		p.feeds.drop(f)
+		return nil, err
 	}
 	return s, nil
 }
