@@ -27,6 +27,7 @@ import (
 func components(log logger.Logger) *registry.Options {
 	state.DefaultRegistry.RegisterComponent(stateredis.NewRedisStateStore, "redis")
 	state.DefaultRegistry.RegisterComponent(statememory.NewInMemoryStateStore, "in-memory")
+	state.DefaultRegistry.RegisterComponent(newCareless, "careless")
 	pubsub.DefaultRegistry.RegisterComponent(pubsubredis.NewRedisStreams, "redis")
 	pubsub.DefaultRegistry.RegisterComponent(pubsubmemory.New, "in-memory")
 	configuration.DefaultRegistry.RegisterComponent(configredis.NewRedisConfigurationStore, "redis")

@@ -4,7 +4,8 @@
 //	daprd --app-id NAME --resources-path DIR --dapr-grpc-port PORT …
 //
 // Components: state.redis, state.in-memory, pubsub.redis, pubsub.in-memory,
-// configuration.redis; name resolution by mdns and by sqlite.
+// configuration.redis; name resolution by mdns and by sqlite; and state.careless,
+// which keeps no promise.
 //
 // The runtime's own main links every component or none that it can start with;
 // all of them are hundreds of modules. This program is a module of its own so

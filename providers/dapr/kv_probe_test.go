@@ -1,0 +1,35 @@
+package dapr_test
+
+import (
+	"strings"
+	"testing"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+)
+
+// TestUnsoundState: a component that overwrites what it promises not to is not
+// used, and the description says why.
+func TestUnsoundState(t *testing.T) {
+	p := open(t, testbed.Dapr(t, testbed.DaprComponent("mystate", "state.careless", nil)).URL())
+	d, err := p.Describe(t.Context())
+	must(t, err)
+	if f, offered := d.Facet(providers.KV); offered {
+		t.Errorf("the kv facet is offered: %v", f.Claims)
+	}
+	notes := strings.Join(d.Notes, "\n")
+	if !strings.Contains(notes, "kv is not offered") || !strings.Contains(notes, "mystate") || !strings.Contains(notes, "overwrites") {
+		t.Errorf("%s", notes)
+	}
+}
+
+// TestProbeLeavesNothing: the key on which the component is tried is removed.
+func TestProbeLeavesNothing(t *testing.T) {
+	redis := testbed.Redis(t)
+	open(t, testbed.Dapr(t, testbed.DaprRedis(redis.Addr())).URL()+"?pubsub=-")
+	keys, err := testbed.RedisClient(t, redis).Keys(t.Context(), "*probe*").Result()
+	must(t, err)
+	if len(keys) > 0 {
+		t.Errorf("left behind: %q", keys)
+	}
+}
