@@ -62,9 +62,10 @@
 // record is read once more. If the name of the write is among the last eight, it
 // was made; if the names since the one it was based on are all of others, it was
 // not, and cannot be any more, since the etag has moved on; otherwise the outcome
-// is unknown. So CAS is claimed, on any component that the following holds for,
-// which is tried: bytes come back as they were, first-write concurrency without an
-// etag makes no existing key, and of eight writers with one etag one writes.
+// is unknown. So CAS is claimed, on any component for which the following holds,
+// which is tried: bytes come back as they were, a write with first-write
+// concurrency and no etag overwrites no key, and of eight writers with one etag one
+// writes.
 //
 // What it costs: 147 bytes with a value; a deleted key leaves its record, without
 // the value, for good; other programs that want to read the values have to skip
@@ -85,6 +86,14 @@
 // The state API has no lists, no watch and no transactions that every component
 // keeps whole: List, Watch, Txn and Manage are not claimed, and package config
 // cannot read from such a store.
+//
+// What the sidecar costs: in turns with the redis provider on the same Redis
+// (appendfsync always, 256 bytes, two busy cores), one caller had a sixth of the
+// rate of Get, and a third to two thirds of that of Put; 64 callers a ninth and a
+// sixth. In turns with Dapr's Go SDK on the same sidecar: 0.97 of its rate of Get
+// with one caller, and 2.3 times it with 64, whose keys are read by one request;
+// of Put, against reading and saving with the etag, 0.8 to 0.95 and 1.1 times;
+// against a blind save, which is half the work and not safe, 0.6 and 0.75.
 //
 // Values may have max-body-bytes, which must not be more than the sidecar's
 // --max-body-size, less 3 KiB.
