@@ -106,6 +106,25 @@
 // direction of each call. Over a carrier it is 256 KiB and one message, at both
 // ends together; a message counts its bytes and 64 more.
 //
+// # Speed
+//
+// Unary calls of 256 bytes each way, on two cores that others used too, as the
+// ratio of our rate to the other's, measured in turns; above 1 we are faster:
+//
+//	                                               1 caller   64 callers
+//	memory / grpchan's inprocgrpc                  1.2        1.2
+//	memory / grpc-go over bufconn                  8          8
+//	frames of a carrier in memory / bufconn        2.9        2.7
+//	a directory / grpc-go over TCP                 1.0        1.0
+//	NATS / request and reply of nats.go            0.7        0.4
+//	NATS / grpc-go over TCP                        0.4        0.9
+//
+// The benchmarks are BenchmarkRatio here and BenchmarkInProcess in
+// internal/peerbench. A call over NATS is two messages, as a bare request is;
+// the rest is gRPC: metadata, deadlines, status, and a goroutine for each call.
+// Streams, and unary calls over memory that are compressed or in another codec
+// than protobuf, are frames.
+//
 // # Errors
 //
 // Dial, NewServer and the methods of Server return *providers.Error. Calls
