@@ -304,15 +304,17 @@ func TestNative(t *testing.T) {
 }
 
 // nativeEvents receives and acknowledges events as any Dapr program does.
-func nativeEvents(t *testing.T, client runtimev1.DaprClient, component, topic string, n int) (all []*runtimev1.TopicEventRequest) {
+func nativeEvents(t *testing.T, client runtimev1.DaprClient, component, topic string, n int) map[string]*runtimev1.TopicEventRequest {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	all := map[string]*runtimev1.TopicEventRequest{}
+	dead := topic // else what comes before the stream is ready would be lost
 	stream, err := client.SubscribeTopicEventsAlpha1(ctx)
 	must(t, err)
 	must(t, stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
 		SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_InitialRequest{
-			InitialRequest: &runtimev1.SubscribeTopicEventsRequestInitialAlpha1{PubsubName: component, Topic: topic},
+			InitialRequest: &runtimev1.SubscribeTopicEventsRequestInitialAlpha1{PubsubName: component, Topic: topic, DeadLetterTopic: &dead},
 		},
 	}))
 	for len(all) < n {
@@ -322,7 +324,7 @@ func nativeEvents(t *testing.T, client runtimev1.DaprClient, component, topic st
 		if e == nil {
 			continue
 		}
-		all = append(all, e)
+		all[e.GetId()] = e
 		must(t, stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
 			SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_EventProcessed{
 				EventProcessed: &runtimev1.SubscribeTopicEventsRequestProcessedAlpha1{Id: e.GetId(), Status: &runtimev1.TopicEventResponse{}},
