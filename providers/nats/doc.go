@@ -175,6 +175,26 @@
 // only make that rarer. So there is no config.Snapshot either: settings that
 // have to change together belong into one value.
 //
+// # Measured
+//
+// Times as fast as nats.go with its package jetstream, called in turns, on one
+// server and two cores that had other work as well:
+//
+//	go test -run '^$' -bench PortableAgainstNATS -benchtime 6s ./providers/nats
+//
+//	                         get    put    publish
+//	one caller               0.95   0.96   1.0
+//	64 callers               1.4    1.7    1.5
+//	one caller, sync always  0.97   1.2    1.1
+//	64 callers, sync always  1.4    5      2.3
+//
+// With three servers, a leader killed every few seconds, ten in all, programs
+// published 223,924 messages and counted up by compare-and-set 63,771 times in 71
+// seconds: nothing that was acknowledged was lost, and the writes had an order in
+// which each happened at one moment of its duration.
+//
+//	go test -run KilledLeaders ./providers/nats -failover.full
+//
 // # Permissions
 //
 // A user needs to publish to $JS.API.>, $JS.ACK.>, {prefix}.> and _INBOX.>, and
