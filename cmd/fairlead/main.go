@@ -31,6 +31,7 @@ import (
 	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
+	_ "fairlead.dev/providers/gocloud"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/nats"
 	_ "fairlead.dev/providers/redis"
