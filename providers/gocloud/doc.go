@@ -102,7 +102,11 @@
 //
 // Topics, subscriptions and collections have to exist: gocloud.dev cannot make
 // them. Whether they do is known when they are used. Set ack-deadline to what
-// the backend's own deadline is set to.
+// the backend's own deadline is set to, if that is not its default, or not
+// known here; no longer lease is accepted.
+//
+// [providers.As] reaches nothing: what gocloud.dev opens is opened and closed as
+// need be.
 //
 // Untested against their backends, because none runs where this project's
 // tests do: awssns, awssqs, gcppubsub, azuresb, kafka, dynamodb, firestore,

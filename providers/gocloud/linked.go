@@ -30,8 +30,9 @@ var traits = map[string]trait{
 	"awssns":    {maxMessage: 250_000},
 	"gcppubsub": {ackDeadline: 10 * time.Second, maxMessage: 9_000_000},
 	"azuresb":   {ackDeadline: 30 * time.Second, maxMessage: 250_000},
-	"kafka":     {maxMessage: 1_000_000, requeues: true},
-	"mongo":     {ordered: true},
+	// Kafka gives back what a consumer held when that is gone, not before.
+	"kafka": {ackDeadline: 24 * time.Hour, maxMessage: 1_000_000, requeues: true},
+	"mongo": {ordered: true},
 }
 
 // linkedDriver returns a driver for a scheme that a linked package registered
@@ -88,7 +89,11 @@ func openLinked(scheme string, s providers.Settings) (*Backend, error) {
 		return nil, err
 	}
 	if s.Given("topic") {
-		b.PubSub = linkedPubSub(s)
+		ps, err := linkedPubSub(s)
+		if err != nil {
+			return nil, err
+		}
+		b.PubSub = ps
 	}
 	if s.Given("collection") {
 		b.Docs = linkedDocs(s)
@@ -132,12 +137,15 @@ func schemeOf(template string) string {
 	return scheme
 }
 
-func linkedPubSub(s providers.Settings) *PubSub {
+func linkedPubSub(s providers.Settings) (*PubSub, error) {
 	topicURL, feedURL := s.String("topic"), s.String("subscription")
 	feeds := traits[schemeOf(feedURL)]
 	deadline := s.Duration("ack-deadline")
 	if deadline == 0 {
 		deadline = feeds.ackDeadline
+	}
+	if deadline == 0 {
+		return nil, providers.Errorf(providers.Invalid, "parameter \"ack-deadline\" is missing: say after how long the backend gives a message to another consumer, which is not known of this driver")
 	}
 	return &PubSub{
 		OpenTopic: func(ctx context.Context, name string) (*Topic, error) {
@@ -156,7 +164,7 @@ func linkedPubSub(s providers.Settings) *PubSub {
 		},
 		MaxMessageBytes: traits[schemeOf(topicURL)].maxMessage,
 		AckDeadline:     deadline,
-	}
+	}, nil
 }
 
 func linkedDocs(s providers.Settings) *Docs {

@@ -2,6 +2,7 @@ package gocloud
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"testing"
@@ -60,5 +61,20 @@ func TestPanicsAreContained(t *testing.T) {
 	life := newLifetime(t.Context())
 	if err := life.call(t.Context(), func(context.Context) error { m.Ack(); return nil }); err == nil {
 		t.Error("a panic in a call was no error")
+	}
+}
+
+// TestErrorsHideCredentials: gocloud.dev repeats URLs in its errors.
+func TestErrorsHideCredentials(t *testing.T) {
+	for _, text := range []string{
+		`open collection mongo://user:secret@host/db: no such database`,
+		`invalid URL "mongo://user:secret@host/db": bad`,
+	} {
+		if err := hideURL(errors.New(text)); strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "host/db") {
+			t.Errorf("%v", err)
+		}
+	}
+	if hideURL(nil) != nil {
+		t.Error("no error became one")
 	}
 }

@@ -24,7 +24,8 @@ func TestBadURLs(t *testing.T) {
 		"gocloud+likesqs://":                         "says of nothing where it is",
 		"gocloud+likesqs://host":                     "parameters alone",
 		"gocloud+likesqs://?topic=likesqs://{topic}": "belong together",
-		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}": "no {group}",
+		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}":         "no {group}",
+		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}/{group}": `"ack-deadline" is missing`,
 	} {
 		p, err := providers.Open(t.Context(), url)
 		if err == nil {

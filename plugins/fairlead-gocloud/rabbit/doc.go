@@ -21,8 +21,9 @@
 //     success.
 //   - rabbitpubsub acknowledges by the number of a delivery on whatever channel
 //     is open: when the channel was replaced in between, that is another
-//     message, which is lost. Here a message is acknowledged on the channel by
-//     which it came, and the error is told: its lease was lost.
+//     message, which then never comes again, dealt with or not. Here a message
+//     is acknowledged on the channel by which it came, and the error is told:
+//     its lease was lost.
 //   - A connection that is lost ends a topic and a subscription of
 //     gocloud.dev. They are opened again.
 //
