@@ -55,11 +55,11 @@
 //
 // Therefore the provider deletes nothing and trusts no error. Every key holds a
 // record: a flag for deleted keys, the end of the time to live, how often it was
-// written, the names of the last eight writes, and the value. Every write reads
+// written, the names of the last 32 writes, and the value. Every write reads
 // the record and replaces it with first-write concurrency and the etag that was
 // read, and does so again if another writer was faster: two round trips, more
 // under contention (writers of one program queue for a key). After any error the
-// record is read once more. If the name of the write is among the last eight, it
+// record is read once more. If the name of the write is among the last 32, it
 // was made; if the names since the one it was based on are all of others, it was
 // not, and cannot be any more, since the etag has moved on; otherwise the outcome
 // is unknown. So CAS is claimed, on any component for which the following holds,
@@ -67,7 +67,7 @@
 // concurrency and no etag overwrites no key, and of eight writers with one etag one
 // writes.
 //
-// What it costs: 147 bytes with a value; a deleted key leaves its record, without
+// What it costs: 275 bytes with a value that was often written; a deleted key leaves its record, without
 // the value, for good; other programs that want to read the values have to skip
 // what comes before them, and must not write the keys (the component cannot
 // prevent it, and state.redis deletes a key that it does not understand). Keys are

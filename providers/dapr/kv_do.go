@@ -2,7 +2,6 @@ package dapr
 
 import (
 	"context"
-	"encoding/binary"
 	"sync"
 	"time"
 
@@ -103,7 +102,7 @@ func (s *store) write(ctx context.Context, op *driver.Op, c *cell) driver.Result
 		if err := refuses(op, base, base.exists(now, s.p.config.clockSkew)); err != nil {
 			return driver.Result{Err: err}
 		}
-		fresh := base.next(s.p.newName())
+		fresh := base.next(newName())
 		fresh.fill(op, now)
 		var made bool
 		if made, base, err = c.replace(ctx, base, fresh); made {
@@ -174,11 +173,4 @@ func (c *cell) replace(ctx context.Context, base, fresh *record) (made bool, pre
 		return false, nil, failure
 	}
 	return false, present, nil
-}
-
-// newName names a write.
-func (p *provider) newName() (n name) {
-	copy(n[:8], p.instance[:])
-	binary.BigEndian.PutUint64(n[8:], p.writes.Add(1))
-	return n
 }

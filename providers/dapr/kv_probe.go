@@ -19,7 +19,7 @@ const rivals = 8
 // stateDefect tries the state component on a key of its own, and returns what
 // is wrong with it, or "". The key is gone afterwards.
 func (p *provider) stateDefect(ctx context.Context, component string) (defect string, err error) {
-	n := p.newName()
+	n := newName()
 	c := &cell{p: p, name: component, key: p.config.prefix + "/probe/" + hex.EncodeToString(n[:])}
 	defect, err = c.defect(ctx)
 	if err == nil {
@@ -36,7 +36,7 @@ func (p *provider) stateDefect(ctx context.Context, component string) (defect st
 // with the etag of one state one is made.
 func (c *cell) defect(ctx context.Context) (string, error) {
 	bare := *c
-	first := &record{writes: 1, names: []name{c.p.newName()}, value: allBytes()}
+	first := &record{writes: 1, names: []name{newName()}, value: allBytes()}
 	if err := c.write(ctx, first.encode()); err != nil {
 		return "", unsure(err)
 	}
@@ -68,7 +68,7 @@ func (c *cell) race(ctx context.Context) (made int, err error) {
 	values := map[string]bool{}
 	for range rivals {
 		wg.Go(func() {
-			r := &record{writes: 1, names: []name{c.p.newName()}}
+			r := &record{writes: 1, names: []name{newName()}}
 			failure := c.write(ctx, r.encode())
 			mu.Lock()
 			defer mu.Unlock()

@@ -1,6 +1,7 @@
 package dapr
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
@@ -20,8 +21,14 @@ type record struct {
 	value    []byte
 }
 
-// name is what a write is called that nobody else makes.
-type name [16]byte
+// name is what a write is called: eight random bytes, which no other write of the
+// key has.
+type name [8]byte
+
+func newName() (n name) {
+	_, _ = rand.Read(n[:]) // never fails
+	return n
+}
 
 const (
 	// recordForm is the first byte of a record, by which it is told from what
@@ -30,7 +37,7 @@ const (
 	// keptNames is how many writes a record remembers. A write whose answer was
 	// lost can be told from one that never happened while fewer than that came
 	// after it.
-	keptNames = 8
+	keptNames = 32
 	// recordOverhead is the longest of what comes before a value.
 	recordOverhead = 1 + 1 + 8 + 8 + 1 + keptNames*len(name{})
 )

@@ -132,8 +132,9 @@ func TestLostAnswerOfSidecar(t *testing.T) {
 	}
 }
 
-// TestRivals: writers in two programs that put the same key have all their
-// writes made.
+// TestRivals: writers in two programs that put the same key have their writes
+// made. Where so many of the other program's come between a refusal and the look at
+// what is there instead that the refused one would be forgotten, it is unknown.
 func TestRivals(t *testing.T) {
 	sidecar := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
 	var mu sync.Mutex
@@ -146,16 +147,21 @@ func TestRivals(t *testing.T) {
 				for i := range 10 {
 					r := do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k", Value: fmt.Append(nil, w, i)})
 					mu.Lock()
-					if r.Err != nil || seen[r.Revision] {
+					if code := providers.CodeOf(r.Err); code != 0 && code != providers.UnknownOutcome || seen[r.Revision] {
 						t.Errorf("revision %q: %v", r.Revision, r.Err)
 					}
-					seen[r.Revision] = true
+					if r.Err == nil {
+						seen[r.Revision] = true
+					}
 					mu.Unlock()
 				}
 			})
 		}
 	}
 	wg.Wait()
+	if len(seen) < 100 {
+		t.Errorf("%d of 160 writes are known to be made", len(seen))
+	}
 }
 
 // TestForeignValue: what another program has written is not taken for ours.

@@ -2,7 +2,6 @@ package dapr
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -37,9 +36,7 @@ type provider struct {
 	prober  prober
 	current atomic.Pointer[state] // what the last probe has found
 
-	locks    keyLocks
-	instance [8]byte // begins the names of this provider's writes
-	writes   atomic.Uint64
+	locks keyLocks
 
 	feeds feeds
 
@@ -58,7 +55,6 @@ func open(ctx context.Context, s providers.Settings) (providers.Provider, error)
 		return nil, err
 	}
 	p := &provider{config: c, logger: s.Logger, news: newNews()}
-	_, _ = rand.Read(p.instance[:]) // never fails
 	p.life, p.end = context.WithCancel(context.Background())
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(p.explain(err), p.disconnect())
