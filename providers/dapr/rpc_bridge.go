@@ -23,7 +23,6 @@ type bridge struct {
 	closed   bool           // this side has closed
 	sending  bool           // a goroutine empties the outbox
 	owed     int            // credits of the sender on this side, not given back yet
-	heard    bool           // something has come from the other end
 
 	onSend func() // begins to empty the outbox; nil where somebody waits for it
 	onEnd  func() // ends the gRPC stream
@@ -103,30 +102,23 @@ func (b *bridge) Close(context.Context) error {
 func (b *bridge) deliver(f driver.Frame) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.heard = true
-	b.repay()
 	b.credit -= f.Cost()
 	b.inbox = append(b.inbox, f)
-	b.changed.fire()
-}
-
-// giveBack returns the cost of a message to the sender on this side. While
-// nothing has come from the other end, it waits for half a window: a reader
-// that hears anything at all takes the call for one that somebody has.
-func (b *bridge) giveBack(f driver.Frame) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.owed += f.Cost(); b.heard || b.owed >= driver.Window/2 {
-		b.repay()
+	if f.Kind != driver.FrameHeaders { // with those comes a message
 		b.changed.fire()
 	}
 }
 
-// repay gives back what is owed. The lock is held.
-func (b *bridge) repay() {
-	if b.owed > 0 {
+// giveBack returns the cost of a message to the sender on this side, who has at
+// least half a window until then. So a small call hears nothing but what comes
+// from its other end.
+func (b *bridge) giveBack(f driver.Frame) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.owed += f.Cost(); b.owed >= driver.Window/2 {
 		b.inbox = append(b.inbox, driver.Frame{Kind: driver.FrameCredit, Credit: b.owed})
 		b.owed = 0
+		b.changed.fire()
 	}
 }
 

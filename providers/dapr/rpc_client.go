@@ -57,6 +57,9 @@ func (p *provider) callContext(c driver.StreamConfig) (context.Context, context.
 	md.Set(appHeader, p.appOf(c.Service))
 	md.Set(serviceHeader, c.Service)
 	md.Set(streamHeader, "true") // else the runtime repeats calls by its resiliency policies
+	if n := len(c.First); n > 0 && c.First[n-1].Kind == driver.FrameHalfClose && size(c.First) <= smallCall {
+		md.Set(wholeHeader, "1")
+	}
 	ctx := metadata.NewOutgoingContext(p.life, md)
 	if c.Call.Timeout > 0 {
 		return context.WithTimeout(ctx, c.Call.Timeout)
@@ -66,17 +69,20 @@ func (p *provider) callContext(c driver.StreamConfig) (context.Context, context.
 
 // begin sends the first frames.
 func (e *clientEnd) begin(first []driver.Frame) {
-	size := 0
-	for _, f := range first {
-		size += len(f.Payload)
-	}
-	if size > smallCall {
+	if size(first) > smallCall {
 		_ = e.Send(context.Background(), first) // it has not ended yet
 		return
 	}
 	for _, f := range first {
 		e.put(f)
 	}
+}
+
+func size(frames []driver.Frame) (n int) {
+	for _, f := range frames {
+		n += len(f.Payload)
+	}
+	return n
 }
 
 // send empties the outbox.

@@ -102,15 +102,15 @@ func (e *serverEnd) refuse() {
 	_ = e.Close(context.Background())
 }
 
+// left ends the call when its client has.
+func (e *serverEnd) left() {
+	e.finish(providers.Errorf(providers.Closed, "the client has ended the call"))
+}
+
 // run carries the call until it has ended, and returns its status.
 func (e *serverEnd) run(l *listener) error {
-	stop := context.AfterFunc(e.stream.Context(), func() {
-		e.finish(providers.Errorf(providers.Closed, "the client has ended the call"))
-	})
-	defer stop()
 	gone := context.AfterFunc(l.p.life, func() { _ = e.Close(context.Background()) })
 	defer gone()
-	go e.receive()
 	for {
 		frames, ok := e.next()
 		for _, f := range frames {
@@ -167,7 +167,7 @@ func (e *serverEnd) receive() {
 			e.deliver(driver.Frame{Kind: driver.FrameHalfClose})
 			return
 		default:
-			e.finish(providers.Errorf(providers.Closed, "the client has ended the call"))
+			e.left()
 			return
 		}
 	}

@@ -112,9 +112,15 @@ func (s *appServer) handle(_ any, stream grpc.ServerStream) error {
 		return status.Error(codes.Unimplemented, "the app takes no callbacks of the runtime")
 	}
 	e := &serverEnd{bridge: bridge{credit: driver.Window, onEnd: func() {}}, stream: stream}
+	defer context.AfterFunc(stream.Context(), e.left)()
 	in := driver.Incoming{Call: driver.Call{Method: method, Metadata: fromMetadata(md)}, Stream: e}
 	if deadline, ok := stream.Context().Deadline(); ok {
 		in.Call.Timeout = max(1, time.Until(deadline))
+	}
+	if len(md.Get(wholeHeader)) > 0 {
+		e.receive() // which does not take long, and needs no goroutine of its own
+	} else {
+		go e.receive()
 	}
 	l := s.next(md.Get(serviceHeader))
 	if l == nil || !l.offer(in) {

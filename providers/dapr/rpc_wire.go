@@ -19,6 +19,9 @@ const (
 	serviceHeader  = "fairlead-service"
 	typeHeader     = "fairlead-content-type"
 	encodingHeader = "fairlead-encoding"
+	// wholeHeader says that all that the client sends is on its way, and that it
+	// is little.
+	wholeHeader = "fairlead-whole"
 	// heldPrefix begins the names of headers that travel as trailers: the
 	// runtime passes headers on with the first message, and without one drops
 	// them.
