@@ -198,6 +198,16 @@
 // A message may have max-body-bytes less 4 KiB: with the sidecar's default of 4 MiB
 // that is less than the gRPC default of 4 MiB.
 //
+// # What a sidecar costs
+//
+// Measured side by side in turns, on two cores that daprd, Redis and the programs
+// shared. Against the Go SDK (calls: against plain stubs) through the same sidecar:
+// publishing 1.0 times as fast by one caller, 1.3 by 64, 0.8 to 1.0 in batches of
+// 100 (whose bodies stay exact); 100 messages from their publication to their
+// acknowledgement 1.25; unary calls 0.8 by one caller, 0.9 by 64, as a call is made
+// of frames at both ends. Against the redis provider on the same Redis: publishing
+// 0.5 to 1 by one caller, 0.3 by 64, 0.2 to 0.3 in batches; delivery 0.5.
+//
 // # Configuration
 //
 // The settings of the name app are the keys of the component that start with
