@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
@@ -19,6 +20,7 @@ type carrierConn struct {
 	service string
 	peer    peer.Peer         // of every call
 	options []grpc.CallOption // before those of a call
+	dialed  time.Time
 	unary   grpc.UnaryClientInterceptor
 	stream  grpc.StreamClientInterceptor
 	// placeholder is what interceptors get; nil if there are none.
@@ -33,7 +35,7 @@ type carrierConn struct {
 
 func newCarrierConn(h *portable.Handle, carrier driver.Carrier, service string, cfg dialConfig) (*carrierConn, error) {
 	c := &carrierConn{
-		handle: h, carrier: carrier, service: service, options: cfg.calls,
+		handle: h, carrier: carrier, service: service, options: cfg.calls, dialed: time.Now(),
 		peer:  peer.Peer{Addr: addr{network: h.Provider, name: service}},
 		unary: chainUnaryClient(cfg.unary), stream: chainStreamClient(cfg.stream),
 	}

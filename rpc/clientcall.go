@@ -104,7 +104,10 @@ func (c *clientCall) open(first ...driver.Frame) (*clientStream, error) {
 func (c *clientCall) openStream(first []driver.Frame) (driver.Stream, error) {
 	c.config.First = first
 	if c.options.waitForReady {
-		return openPatiently(c.ctx, c.conn.carrier, c.config)
+		return openPatiently(c.ctx, c.conn.carrier, c.config, time.Time{})
+	}
+	if until := c.conn.dialed.Add(connecting); time.Now().Before(until) {
+		return openPatiently(c.ctx, c.conn.carrier, c.config, until)
 	}
 	return c.conn.carrier.OpenStream(c.ctx, c.config)
 }

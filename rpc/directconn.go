@@ -47,7 +47,7 @@ func newDirectConn(h *portable.Handle, d driver.Directory, service string, cfg d
 	if err != nil {
 		return nil, providers.Errorf(providers.Invalid, "WithServiceConfig: %w", err)
 	}
-	resolver := &directoryResolver{directory: d, service: service, closed: func() {
+	resolver := &directoryResolver{directory: d, service: service, dialed: time.Now(), closed: func() {
 		<-made
 		_ = c.close()
 	}}

@@ -65,7 +65,9 @@
 //
 // Over a carrier besides:
 //
-//   - There is no connection: Dial sends nothing. A call is sent once; nothing
+//   - There is no connection: Dial sends nothing. What stands for connecting is
+//     the time after Dial, 300 ms in which calls wait for a server: one that
+//     runs in another goroutine may just be about to serve. A call is sent once; nothing
 //     here repeats it, but that WaitForReady(true) opens it again while
 //     there was nobody to take it.
 //   - The call option CallAuthority, and options that this package does not

@@ -15,12 +15,18 @@ import (
 // for one again.
 const openPause = 20 * time.Millisecond
 
+// connecting is how long after Dial calls wait for a server, as those of gRPC
+// do while a connection is made: a program that dials what it has just begun to
+// serve, in a goroutine, need not know how far that is.
+const connecting = 300 * time.Millisecond
+
 // patientStream is the client's end of a call that waits for readiness: it is
 // opened again while nobody is there to take it. Until something has come
 // back it keeps what was sent, which the credits bound.
 type patientStream struct {
 	carrier driver.Carrier
 	config  driver.StreamConfig
+	until   time.Time // zero: for ever
 
 	mu      sync.Mutex
 	stream  driver.Stream // nil while there is none
@@ -29,10 +35,10 @@ type patientStream struct {
 	closed  bool
 }
 
-// openPatiently returns a stream of a call that waits for readiness. It waits
-// in Recv, as other calls do.
-func openPatiently(ctx context.Context, carrier driver.Carrier, c driver.StreamConfig) (driver.Stream, error) {
-	s := &patientStream{carrier: carrier, config: c, sent: c.First}
+// openPatiently returns a stream of a call that waits for readiness, or until a
+// time that is not zero. It waits in Recv, as other calls do.
+func openPatiently(ctx context.Context, carrier driver.Carrier, c driver.StreamConfig, until time.Time) (driver.Stream, error) {
+	s := &patientStream{carrier: carrier, config: c, until: until, sent: c.First}
 	if err := s.open(ctx); err != nil && !nobody(err) {
 		return nil, err
 	}
@@ -111,7 +117,7 @@ func (s *patientStream) Recv(ctx context.Context) ([]driver.Frame, error) {
 		case err == nil:
 			s.settle()
 			return frames, nil
-		case !nobody(err):
+		case !nobody(err), !s.until.IsZero() && time.Now().After(s.until):
 			return nil, err
 		}
 		if err := s.again(ctx, stream); err != nil {

@@ -17,6 +17,7 @@ const directoryScheme = "fairlead"
 type directoryResolver struct {
 	directory driver.Directory
 	service   string
+	dialed    time.Time
 	closed    func() // is called when the provider has been closed
 }
 
@@ -59,12 +60,23 @@ func (r *resolving) run(life context.Context) {
 	defer func() { _ = soon(w.Close) }()
 	for life.Err() == nil {
 		endpoints, err := w.Next(life)
+		if err == nil && len(endpoints) == 0 && !r.known {
+			endpoints = r.newcomers(life, w)
+		}
 		if err == nil {
 			r.tell(endpoints)
 		} else if !r.retry(life, err) {
 			return
 		}
 	}
+}
+
+// newcomers waits for the first server of a service that was dialled just now.
+func (r *resolving) newcomers(life context.Context, w driver.EndpointWatcher) []driver.Endpoint {
+	ctx, cancel := context.WithDeadline(life, r.dialed.Add(connecting))
+	defer cancel()
+	endpoints, _ := w.Next(ctx) // an error that lasts comes again
+	return endpoints
 }
 
 // open tries until there is a watcher.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -73,6 +74,32 @@ func TestNobodyServes(t *testing.T) {
 
 // Calls are spread over the servers of a name, in several providers of one
 // backend; one that leaves gets no more.
+// TestCallWhileConnecting shows that a call just after Dial waits for a server
+// that is about to serve, as it does with gRPC while a connection is made.
+func TestCallWhileConnecting(t *testing.T) {
+	for name, open := range map[string]func() providers.Provider{
+		"carrier":   func() providers.Provider { return open(t, "mem://") },
+		"directory": func() providers.Provider { return open(t, "mem://?rpc=directory") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open()
+			client := pb.NewTestServiceClient(dial(t, p, "late"))
+			answered := make(chan error, 1)
+			go func() {
+				_, err := client.UnaryCall(t.Context(), &pb.SimpleRequest{})
+				answered <- err
+			}()
+			select {
+			case err := <-answered:
+				t.Fatalf("the call did not wait: %v", err)
+			case <-time.After(50 * time.Millisecond):
+			}
+			serve(t, p, "late", &service{unary: echo})
+			check(t, within(t, answered))
+		})
+	}
+}
+
 func TestSpreading(t *testing.T) {
 	p, other := open(t, "mem://spreading"), open(t, "mem://spreading")
 	var counts [3]atomic.Int32
