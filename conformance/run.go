@@ -206,9 +206,7 @@ func (r *Result) judge(known map[string]string) {
 func (r *run) clean(ctx context.Context) (left []string, unmanaged bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
-	removed, err := remove(ctx, r.provider, r.prefix)
-	_ = removed
-	if err != nil {
+	if _, err := remove(ctx, r.provider, r.prefix); err != nil {
 		return []string{r.prefix + "*: " + err.Error()}, providers.CodeOf(err) == providers.Unsupported
 	}
 	return nil, false
