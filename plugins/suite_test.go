@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
+	_ "fairlead.dev/providers/gocloud"
 	_ "fairlead.dev/providers/memory"
 	_ "fairlead.dev/providers/nats"
 	_ "fairlead.dev/providers/redis"
@@ -75,7 +76,7 @@ var backends = []backend{
 		return s.URL() + "?monitor=" + s.MonitorURL(), s
 	}},
 	{"dapr", false, func(t *testing.T) (string, conformance.Control) {
-		s := testbed.Dapr(t, testbed.DaprInMemory())
+		s := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr())) // the one that has a config facet of its own
 		return s.URL() + "?pubsub=-", s
 	}},
 }
@@ -102,4 +103,11 @@ func TestConformance(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestConformanceGocloud has no process: the plugin is in a module of its own,
+// which tests it.
+func TestConformanceGocloud(t *testing.T) {
+	open := loopback(plugins.Frames)(t, "", "gocloud+mem://plugins")
+	conformance.Test(t, open, conformance.WithProfile(conformance.Quick), conformance.WithTransport("loopback"))
 }
