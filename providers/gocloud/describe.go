@@ -14,9 +14,12 @@ const (
 	maxKeyBytes     = 1024
 	maxBatch        = 100
 	maxDelay        = 12 * time.Hour
-	minAckDeadline  = 100 * time.Millisecond
 	defaultMessage  = 256_000
 	defaultMaxValue = 1_000_000
+	// minAckDeadline: what gocloud.dev fetches comes in spurts, a quarter of a
+	// second apart or more. Of messages that are received together, the first
+	// must not come again before the last is there.
+	minAckDeadline = 2 * time.Second
 )
 
 func describe(b *Backend) providers.Description {

@@ -31,7 +31,8 @@
 //     process ends. With the drivers mem and rabbit, whose backends give back
 //     nothing by themselves, a lease can be extended, and a message can stay
 //     away for a time. With others the backend's own deadline ends a lease
-//     that is longer: such a subscription is refused.
+//     that is longer: such a subscription is refused. The shortest lease is two
+//     seconds, since gocloud.dev fetches in spurts.
 //   - Settling twice makes gocloud.dev panic, and so does giving back with a
 //     driver that cannot. Neither is asked of it. Other panics of the library
 //     in a call are errors with the code Internal; those of its own
