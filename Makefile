@@ -46,6 +46,10 @@ test-kubernetes: ## Check the manifests of examples/kubernetes, in a module of t
 test-gocloud: ## Test the plugin gocloud, a module of its own: RabbitMQ, and gocloud.dev's own suites
 	cd plugins/fairlead-gocloud && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -race -count=1 ./...
 
+.PHONY: tidy
+tidy: ## Tidy go.mod here and in the modules of their own, which follow it
+	@for mod in $$(git ls-files 'go.mod' '*/go.mod'); do echo "$$mod"; (cd "$$(dirname "$$mod")" && $(GO) mod tidy) || exit 1; done
+
 .PHONY: generate
 generate: ## Run go generate
 	$(GO) generate ./...
