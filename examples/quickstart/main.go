@@ -1,0 +1,114 @@
+// Command quickstart counts its runs in a kv store and tells itself about it
+// over a topic, on whatever backend the URL names:
+//
+//	go run ./examples/quickstart mem://
+//	go run ./examples/quickstart redis://127.0.0.1:6379
+//	go run ./examples/quickstart dapr://127.0.0.1:50001
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"time"
+
+	"fairlead.dev/kv"
+	"fairlead.dev/providers"
+	_ "fairlead.dev/providers/dapr"
+	_ "fairlead.dev/providers/etcd"
+	_ "fairlead.dev/providers/gocloud"
+	_ "fairlead.dev/providers/memory"
+	_ "fairlead.dev/providers/nats"
+	_ "fairlead.dev/providers/redis"
+	"fairlead.dev/pubsub"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: quickstart URL")
+		os.Exit(2)
+	}
+	if err := run(ctx, os.Args[1], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, url string, out io.Writer) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	p, err := providers.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close(context.WithoutCancel(ctx))) }()
+	n, err := count(ctx, p)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "run %d\n", n)
+	text, err := send(ctx, p, fmt.Sprintf("run %d has counted", n))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "received: %s\n", text)
+	return nil
+}
+
+// count adds one to a counter that other programs may count, too.
+func count(ctx context.Context, p providers.Provider) (int, error) {
+	runs, err := kv.Open(ctx, p, "quickstart", kv.Require(kv.CAS))
+	if err != nil {
+		return 0, err
+	}
+	defer runs.Close(context.WithoutCancel(ctx))
+	for {
+		entry, err := runs.Get(ctx, "runs")
+		if errors.Is(err, kv.ErrNotFound) {
+			_, err = runs.Create(ctx, "runs", []byte("1"))
+			if !errors.Is(err, kv.ErrConflict) {
+				return 1, err
+			}
+			continue // somebody else was faster
+		}
+		if err != nil {
+			return 0, err
+		}
+		n, err := strconv.Atoi(string(entry.Value))
+		if err != nil {
+			return 0, err
+		}
+		_, err = runs.CAS(ctx, "runs", []byte(strconv.Itoa(n+1)), entry.Revision)
+		if !errors.Is(err, kv.ErrConflict) {
+			return n + 1, err
+		}
+	}
+}
+
+// send publishes a text, and returns what comes out at the other end.
+func send(ctx context.Context, p providers.Provider, text string) (string, error) {
+	sub, err := pubsub.Subscribe(ctx, p, "quickstart", pubsub.Group("quickstart"))
+	if err != nil {
+		return "", err
+	}
+	defer sub.Close(context.WithoutCancel(ctx))
+	topic, err := pubsub.Open(ctx, p, "quickstart")
+	if err != nil {
+		return "", err
+	}
+	defer topic.Close(context.WithoutCancel(ctx))
+	if _, err := topic.Publish(ctx, pubsub.Message{Body: []byte(text)}); err != nil {
+		return "", err
+	}
+	d, err := sub.Receive(ctx)
+	if err != nil {
+		return "", err
+	}
+	return string(d.Body), d.Ack(ctx)
+}
