@@ -30,7 +30,9 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(built.dir)
 	}
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		// gocloud.dev leaves this one behind if messages arrive just as a
+		// subscription is shut down.
+		if err := goleak.Find(goleak.IgnoreTopFunction("gocloud.dev/pubsub.(*Subscription).Receive.func2")); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines are left:", err)
 			code = 1
 		}

@@ -41,6 +41,8 @@
 //     ConfirmedAck is not claimed. When one fails, gocloud.dev ends the
 //     subscription; it is opened again, and what was not acknowledged comes
 //     again.
+//   - If messages arrive just as a subscription is shut down, a goroutine of
+//     gocloud.dev stays behind for good.
 //   - Order is not promised and not claimed; mempubsub shuffles.
 //   - An error of a batch is the error of every message in it. All are of
 //     UnknownOutcome then. gocloud.dev repeats a batch by itself where its
