@@ -71,6 +71,17 @@
 // --tls-client-ca) the scheme is sidecar+tcp, with ca, cert and key; both sides
 // show a certificate, unless the address is a loopback address.
 //
+// # Speed
+//
+// "make bench-plugins" compares the ways to a provider in turns. On two cores,
+// against a unary call of go-plugin to a driver that does nothing: frames carry
+// 5.7 to 6.2 times its rate with 64 callers and 2.2 to 2.6 times with one, the
+// gRPC stream 4.4 to 4.6 and 1.2 to 1.3 times; a call over frames takes 0.33 to
+// 0.40 of the time that a unary one adds to the linked-in provider's. With Redis
+// behind (appendfsync always), 64 callers and frames, against go-redis called
+// directly: 1.7 times for Get, 0.75 for Put (0.8 linked in: a Put keeps a
+// revision, an index and a log), 0.95 for Publish.
+//
 // # Debugging
 //
 // Start the plugin in a debugger with --listen unix:///tmp/redis.sock, and the
