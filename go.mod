@@ -88,3 +88,7 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260904194346-d0f1323225a4
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
+
+// The client's protobuf packages need none of the runtime's components, and not
+// every proxy has them.
+exclude github.com/dapr/components-contrib v1.17.0
