@@ -181,11 +181,13 @@ func isSilent(err error) bool {
 // its replicas have elected a leader, which may take longer than any other call.
 const openAttempts = 3
 
-// insist repeats a request that was not answered while the connection lasts.
+// insist repeats a request that was not answered while the connection lasts, or
+// that came while the server removed the last stream of the account, and with it
+// the folder of them all.
 func (p *provider) insist(ctx context.Context, request func() error) error {
 	for n := 1; ; n++ {
 		err := request()
-		if !isSilent(err) || n == openAttempts || ctx.Err() != nil {
+		if !isSilent(err) && !isAPI(err, codeStoreFailed) || n == openAttempts || ctx.Err() != nil {
 			return err
 		}
 	}

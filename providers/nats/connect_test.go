@@ -248,3 +248,22 @@ func TestLeavesNothingBehind(t *testing.T) {
 	}
 	goleak.VerifyNone(t, before)
 }
+
+// TestOpenWhileTheLastStoreIsDeleted: the server removes the folder of all
+// streams with the last one, and can make none at that moment.
+func TestOpenWhileTheLastStoreIsDeleted(t *testing.T) {
+	p := open(t, testbed.NATS(t).URL())
+	ctx := t.Context()
+	for i := range 100 {
+		was, next := fmt.Sprint("s", i), fmt.Sprint("s", i+1)
+		if _, err := kv.Open(ctx, p, was); err != nil {
+			t.Fatal(err)
+		}
+		deleted := make(chan error, 1)
+		go func() { deleted <- kv.DeleteStore(ctx, p, was) }()
+		_, err := kv.Open(ctx, p, next)
+		if err := errors.Join(err, <-deleted); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -32,6 +32,7 @@ func (e *apiError) Error() string {
 const (
 	codeStreamNotFound   = 10059
 	codeStreamExists     = 10058
+	codeStoreFailed      = 10049
 	codeConsumerNotFound = 10014
 	codeConsumerExists   = 10148
 	codeNoMessage        = 10037
@@ -72,6 +73,7 @@ var answers = map[int]struct {
 	10028:              {providers.Unavailable, "the server is out of memory for JetStream"},
 	10039:              {providers.Unavailable, "JetStream is not enabled for this account"},
 	10047:              {providers.Unavailable, "the server is out of storage for JetStream"},
+	codeStoreFailed:    {providers.Unavailable, "the server cannot make the stream's files"},
 	10054:              {providers.TooLarge, "the stream takes no message as long as this"},
 	10074:              {providers.Invalid, "a server that is not in a cluster holds 1 replica only; open with replicas=1"},
 	10076:              {providers.Unavailable, "JetStream is not enabled on the server"},
