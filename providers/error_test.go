@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
@@ -101,5 +103,37 @@ func TestLive(t *testing.T) {
 	}
 	if _, err := l.Await(t.Context(), 2); !errors.Is(err, Closed) {
 		t.Errorf("Await, closed: %v", err)
+	}
+}
+
+func TestLiveAnnounces(t *testing.T) {
+	var text strings.Builder
+	log := slog.New(slog.NewTextHandler(&text, nil))
+	kv := func(c ...Claim) Description {
+		f := FacetDescription{Facet: KV, Claims: c, Missing: []Missing{{Claim: DurableFsync, Reason: "fsync is off"}}}
+		return Description{Provider: "p", Endpoint: "here", Facets: []FacetDescription{f}}
+	}
+	l := NewLive(kv(DurableFsync))
+	for _, step := range []struct {
+		d    Description
+		want []string
+	}{
+		{kv(DurableFsync), nil},
+		{kv("kv.CAS"), []string{"level=WARN", "p: a guarantee was lost", "endpoint=here facet=kv claim=DurableFsync", "fsync is off"}},
+		{kv(DurableFsync), []string{"level=INFO", "p: a guarantee holds now"}},
+	} {
+		text.Reset()
+		l.Announce(step.d, log)
+		for _, want := range step.want {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("%q does not hold %q", text.String(), want)
+			}
+		}
+		if step.want == nil && text.Len() > 0 {
+			t.Errorf("logged without a change: %q", text.String())
+		}
+	}
+	if d, err := l.Describe(t.Context()); err != nil || d.Generation != 3 {
+		t.Errorf("generation %d, %v", d.Generation, err)
 	}
 }

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"log/slog"
 	"reflect"
 	"slices"
 	"sync"
@@ -39,6 +40,28 @@ func (l *Live) Update(d Description) bool {
 	close(l.changed)
 	l.changed = make(chan struct{})
 	return true
+}
+
+// Announce is Update, and tells the operator in the log about durability that
+// was lost or holds now.
+func (l *Live) Announce(d Description, log *slog.Logger) {
+	before, _, err := l.state()
+	if err != nil || !l.Update(d) {
+		return
+	}
+	for _, f := range d.Facets {
+		old, _ := before.Facet(f.Facet)
+		for _, claim := range []Claim{DurableFsync, DurableQuorum} {
+			where := []any{slog.String("endpoint", d.Endpoint), slog.String("facet", string(f.Facet)), slog.String("claim", string(claim))}
+			switch had, has := old.Has(claim), f.Has(claim); {
+			case had && !has:
+				missing, _ := claim.Check(f)
+				log.Warn(d.Provider+": a guarantee was lost", append(where, slog.String("missing", missing.String()))...)
+			case !had && has:
+				log.Info(d.Provider+": a guarantee holds now", where...)
+			}
+		}
+	}
 }
 
 // Shut makes Describe and Await fail with Closed. It reports whether it is

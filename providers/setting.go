@@ -37,14 +37,6 @@ type Setting struct {
 	Help    string   // one line
 }
 
-// PasswordSettings returns the settings from which [Settings.Password] reads.
-func PasswordSettings() []Setting {
-	return []Setting{
-		{Name: "password-env", Kind: Env, Help: "environment variable that holds the password"},
-		{Name: "password-file", Kind: File, Help: "file that holds the password; one trailing newline is ignored"},
-	}
-}
-
 // Settings is a validated URL, as a [Scheme]'s Open gets it.
 type Settings struct {
 	URL    *url.URL // without its query; may hold credentials: never print it
@@ -209,52 +201,4 @@ func (s Settings) Int(name string) int {
 func (s Settings) Duration(name string) time.Duration {
 	d, _ := time.ParseDuration(s.String(name))
 	return d
-}
-
-// Password returns the password that the URL gives in its user part, names by
-// password-env, or names by password-file; and "" if it gives none. More than
-// one source, an unset variable and an empty file are Invalid.
-func (s Settings) Password() (string, error) {
-	inURL, hasURL := "", false
-	if s.URL.User != nil {
-		inURL, hasURL = s.URL.User.Password()
-	}
-	env, file := s.String("password-env"), s.String("password-file")
-	switch sources := btoi(hasURL) + btoi(env != "") + btoi(file != ""); {
-	case sources > 1:
-		return "", Errorf(Invalid, "the password is given in more than one way; give it in the URL, in password-env or in password-file")
-	case env != "":
-		return s.passwordFromEnv(env)
-	case file != "":
-		return passwordFromFile(file)
-	default:
-		return inURL, nil
-	}
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func (s Settings) passwordFromEnv(name string) (string, error) {
-	v, _ := s.lookupEnv(name)
-	if v == "" {
-		return "", Errorf(Invalid, "parameter \"password-env\" names the environment variable %q, which is not set or empty", name)
-	}
-	return v, nil
-}
-
-func passwordFromFile(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", Errorf(Invalid, "parameter \"password-file\": %w", err)
-	}
-	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if v == "" {
-		return "", Errorf(Invalid, "parameter \"password-file\" names %q, which is empty", path)
-	}
-	return v, nil
 }

@@ -30,32 +30,12 @@ func (p *provider) watchCluster() {
 func (p *provider) reprobe() {
 	ctx, cancel := context.WithTimeout(p.life, 2*p.config.requestTimeout)
 	defer cancel()
-	before, err := p.Describe(ctx)
-	if err != nil {
-		return
-	}
 	st, err := p.probe(ctx)
 	if err != nil {
 		p.logger.Debug("etcd: the cluster cannot be probed", slog.Any("error", err))
 		return
 	}
-	after := p.describe(st)
-	if p.Update(after) {
-		p.logChange(before, after)
-	}
-}
-
-// logChange tells the operator about guarantees lost and found.
-func (p *provider) logChange(before, after providers.Description) {
-	for _, claim := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
-		had, has := before.Facets[0].Has(claim), after.Facets[0].Has(claim)
-		switch missing, _ := claim.Check(after.Facets[0]); {
-		case had && !has:
-			p.logger.Warn("etcd: a guarantee was lost", slog.String("endpoint", after.Endpoint), slog.String("missing", missing.String()))
-		case !had && has:
-			p.logger.Info("etcd: a guarantee holds now", slog.String("endpoint", after.Endpoint), slog.String("claim", string(claim)))
-		}
-	}
+	p.Announce(p.describe(st), p.logger)
 }
 
 // probe asks the cluster about its state.

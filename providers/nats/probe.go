@@ -71,35 +71,12 @@ func (p *provider) watchServers() {
 func (p *provider) reprobe() {
 	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
 	defer cancel()
-	before, err := p.Describe(ctx)
-	if err != nil {
-		return
-	}
 	st, err := p.probe(ctx)
 	if err != nil {
 		p.logger.Debug("nats: the servers cannot be probed", slog.Any("error", err))
 		return
 	}
-	if after := p.describe(st); p.Update(after) {
-		p.logChange(before, after)
-	}
-}
-
-// logChange tells the operator about guarantees lost and found.
-func (p *provider) logChange(before, after providers.Description) {
-	for _, c := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
-		had, has := claims(before, c), claims(after, c)
-		switch {
-		case had && !has:
-			p.logger.Warn("nats: a guarantee was lost", slog.String("endpoint", after.Endpoint), slog.String("claim", string(c)))
-		case !had && has:
-			p.logger.Info("nats: a guarantee holds again", slog.String("endpoint", after.Endpoint), slog.String("claim", string(c)))
-		}
-	}
-}
-
-func claims(d providers.Description, c providers.Claim) bool {
-	return len(d.Facets) > 0 && d.Facets[0].Has(c)
+	p.Announce(p.describe(st), p.logger)
 }
 
 // probe asks the server that this provider is connected to about JetStream, and

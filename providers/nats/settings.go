@@ -3,7 +3,6 @@ package nats
 import (
 	"crypto/tls"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,8 +17,6 @@ func settings() []providers.Setting {
 	return append([]providers.Setting{
 		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what the names of all streams and subjects start with; one prefix is one world of stores, topics and services"},
 		{Name: "replicas", Kind: providers.Int, Default: "1", Min: 1, Max: 5, Help: "number of servers that hold each stream; an existing stream with another number is refused"},
-		{Name: "token-env", Kind: providers.Env, Help: "environment variable that holds the token"},
-		{Name: "token-file", Kind: providers.File, Help: "file that holds the token; one trailing newline is ignored"},
 		{Name: "nkey-file", Kind: providers.File, Help: "file that holds the seed of an NKey"},
 		{Name: "creds-file", Kind: providers.File, Help: "credentials file: a user's JWT and the seed of its NKey"},
 		{Name: "tls", Kind: providers.Bool, Default: "false", Help: "demand TLS; ca-file, cert-file, server-name and insecure-skip-verify do so too"},
@@ -29,7 +26,7 @@ func settings() []providers.Setting {
 		{Name: "monitor", Kind: providers.String, Help: "URLs of the servers' monitoring pages, separated by commas, as http://127.0.0.1:8222: of every server that may hold data; they prove whether sync_interval is always"},
 		{Name: "assert-sync-always", Kind: providers.Bool, Default: "false", Help: "the operator asserts that every server has sync_interval always, where no monitoring page can be read"},
 		{Name: "watch-history", Kind: providers.Duration, Default: "1h", Min: 60 * s, Max: 8760 * h, Help: "how long a new store remembers what was deleted, for watchers that resume; an existing store keeps its own"},
-	}, slices.Concat(providers.TLSSettings(""), pubsubSettings(), providers.PasswordSettings())...)
+	}, slices.Concat(providers.SecretSettings("token", "the token"), providers.TLSSettings(""), pubsubSettings(), providers.PasswordSettings())...)
 }
 
 // config is what the URL says, checked.
@@ -107,7 +104,7 @@ func (c *config) setCredentials(s providers.Settings) (err error) {
 	if s.URL.User != nil {
 		c.user = s.URL.User.Username()
 	}
-	if c.token, err = secret(s, "token"); err != nil {
+	if c.token, err = s.Secret("token"); err != nil {
 		return err
 	}
 	if c.user != "" && c.password == "" { // as NATS has it: a name alone is a token
@@ -133,31 +130,6 @@ func (c *config) setCredentials(s providers.Settings) (err error) {
 
 func tooManyCredentials() error {
 	return invalid("credentials are given in more than one way; give one of: user and password, a token (the URL's user alone, token-env, token-file), nkey-file, creds-file")
-}
-
-// secret reads the value that the parameter name-env or name-file names.
-func secret(s providers.Settings, name string) (string, error) {
-	env, file := s.String(name+"-env"), s.String(name+"-file")
-	switch {
-	case env != "" && file != "":
-		return "", invalid("\"%s-env\" and \"%s-file\" are both given; give one", name, name)
-	case env != "":
-		if v, _ := s.LookupEnv(env); v != "" {
-			return v, nil
-		}
-		return "", invalid("parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
-	case file == "":
-		return "", nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", invalid("parameter \"%s-file\": %w", name, err)
-	}
-	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if v == "" {
-		return "", invalid("parameter \"%s-file\" names %q, which is empty", name, file)
-	}
-	return v, nil
 }
 
 func (c *config) setTLS(s providers.Settings) (err error) {

@@ -62,41 +62,12 @@ func (p *provider) watchServer() {
 func (p *provider) reprobe() {
 	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
 	defer cancel()
-	before, err := p.Describe(ctx)
-	if err != nil {
-		return
-	}
 	st, err := p.probe(ctx)
 	if err != nil {
 		p.logger.Debug("redis: the servers cannot be probed", slog.Any("error", err))
 		return
 	}
-	after := p.describe(st)
-	if p.Update(after) {
-		p.logChange(before, after)
-	}
-}
-
-// logChange tells the operator about guarantees lost and found.
-func (p *provider) logChange(before, after providers.Description) {
-	had, has := durable(before), durable(after)
-	switch {
-	case had && !has:
-		var reasons []string
-		for _, f := range after.Facets {
-			_, missing := providers.DurableFsync.Check(f)
-			if m, _ := providers.DurableFsync.Check(f); missing && f.Facet != providers.RPC && !slices.Contains(reasons, m.String()) {
-				reasons = append(reasons, m.String())
-			}
-		}
-		p.logger.Warn("redis: a guarantee was lost", slog.String("endpoint", after.Endpoint), slog.Any("missing", reasons))
-	case !had && has:
-		p.logger.Info("redis: a guarantee holds again", slog.String("endpoint", after.Endpoint), slog.String("claim", string(providers.DurableFsync)))
-	}
-}
-
-func durable(d providers.Description) bool {
-	return len(d.Facets) > 0 && d.Facets[0].Has(providers.DurableFsync)
+	p.Announce(p.describe(st), p.logger)
 }
 
 // probe asks every primary about its state.

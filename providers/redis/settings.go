@@ -2,7 +2,6 @@ package redis
 
 import (
 	"crypto/tls"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,8 +25,6 @@ func settings() []providers.Setting {
 			Help: "how the servers are arranged; without it: sentinel if master-name is given, cluster for several hosts or a host in cluster mode, else standalone"},
 		{Name: "master-name", Kind: providers.String, Help: "name of the primary that the Sentinels watch; the hosts of the URL are then the Sentinels"},
 		{Name: "sentinel-user", Kind: providers.String, Help: "ACL user at the Sentinels"},
-		{Name: "sentinel-password-env", Kind: providers.Env, Help: "environment variable that holds the password of the Sentinels"},
-		{Name: "sentinel-password-file", Kind: providers.File, Help: "file that holds the password of the Sentinels; one trailing newline is ignored"},
 		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what the names of all keys in Redis start with; one prefix is one world of stores and topics"},
 		{Name: "dial-timeout", Kind: providers.Duration, Default: "2s", Min: 10 * ms, Max: h, Help: "longest wait for a connection"},
 		{Name: "read-timeout", Kind: providers.Duration, Default: "3s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
@@ -37,7 +34,7 @@ func settings() []providers.Setting {
 		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts appendonly yes, appendfsync always, no-appendfsync-on-rewrite no and no eviction, where CONFIG GET is denied"},
 		{Name: "watch-history", Kind: providers.Int, Default: "10000", Min: 1, Max: 100_000_000, Help: "least number of changes that a store keeps for watchers that resume"},
 		{Name: "rpc-lease", Kind: providers.Duration, Default: "10s", Min: s, Max: h, Help: "how long the address of a server that was killed stays in the directory"},
-	}, slices.Concat(providers.TLSSettings("rediss"), pubsubSettings(), providers.PasswordSettings())...)
+	}, slices.Concat(providers.SecretSettings("sentinel-password", "the password of the Sentinels"), providers.TLSSettings("rediss"), pubsubSettings(), providers.PasswordSettings())...)
 }
 
 // config is what the URL says, checked.
@@ -131,33 +128,8 @@ func (c *config) setCredentials(s providers.Settings) (err error) {
 	if c.user != "" && c.password == "" {
 		return invalid("the URL names a user and no password; give it as user:password@, in \"password-env\" or in \"password-file\"")
 	}
-	c.sentinelPassword, err = secret(s, "sentinel-password")
+	c.sentinelPassword, err = s.Secret("sentinel-password")
 	return err
-}
-
-// secret reads the value that the parameter name-env or name-file names.
-func secret(s providers.Settings, name string) (string, error) {
-	env, file := s.String(name+"-env"), s.String(name+"-file")
-	switch {
-	case env != "" && file != "":
-		return "", invalid("\"%s-env\" and \"%s-file\" are both given; give one", name, name)
-	case env != "":
-		if v, _ := s.LookupEnv(env); v != "" {
-			return v, nil
-		}
-		return "", invalid("parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
-	case file == "":
-		return "", nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", invalid("parameter \"%s-file\": %w", name, err)
-	}
-	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if v == "" {
-		return "", invalid("parameter \"%s-file\" names %q, which is empty", name, file)
-	}
-	return v, nil
 }
 
 func (c *config) setTLS(s providers.Settings) (err error) {

@@ -1,0 +1,64 @@
+package providers
+
+import (
+	"os"
+	"strings"
+)
+
+// SecretSettings returns the settings from which [Settings.Secret] reads. what
+// is what the secret is, for the help.
+func SecretSettings(name, what string) []Setting {
+	return []Setting{
+		{Name: name + "-env", Kind: Env, Help: "environment variable that holds " + what},
+		{Name: name + "-file", Kind: File, Help: "file that holds " + what + "; one trailing newline is ignored"},
+	}
+}
+
+// PasswordSettings returns the settings from which [Settings.Password] reads.
+func PasswordSettings() []Setting { return SecretSettings("password", "the password") }
+
+// Password returns the password that the URL gives in its user part, or that
+// [Settings.Secret] finds; and "" if there is none. More than one is Invalid.
+func (s Settings) Password() (string, error) {
+	if s.URL.User != nil {
+		if inURL, ok := s.URL.User.Password(); ok {
+			if s.Given("password-env") || s.Given("password-file") {
+				return "", Errorf(Invalid, "the password is given in more than one way; give it in the URL, in password-env or in password-file")
+			}
+			return inURL, nil
+		}
+	}
+	return s.Secret("password")
+}
+
+// Secret returns what the environment variable or the file holds that the
+// [SecretSettings] of that name name, and "" if none is given. Both of them, an
+// unset variable and an empty file are Invalid.
+func (s Settings) Secret(name string) (string, error) {
+	env, file := s.String(name+"-env"), s.String(name+"-file")
+	switch {
+	case env != "" && file != "":
+		return "", Errorf(Invalid, "\"%s-env\" and \"%s-file\" are both given; give one", name, name)
+	case env != "":
+		v, _ := s.lookupEnv(env)
+		if v == "" {
+			return "", Errorf(Invalid, "parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
+		}
+		return v, nil
+	case file != "":
+		return secretFile(name, file)
+	}
+	return "", nil
+}
+
+func secretFile(name, file string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", Errorf(Invalid, "parameter \"%s-file\": %w", name, err)
+	}
+	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if v == "" {
+		return "", Errorf(Invalid, "parameter \"%s-file\" names %q, which is empty", name, file)
+	}
+	return v, nil
+}
