@@ -17,6 +17,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 
+	"fairlead.dev/internal/contest"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/redis"
@@ -92,14 +93,14 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	for _, n := range []int{1, 64} {
 		b.Run(fmt.Sprintf("sdk/%d callers", n), func(b *testing.B) {
-			contest(b, "sdk", callers(n, publishing(ours)), callers(n, theirs))
+			contest.Run(b, "sdk", contest.Callers(n, 1, publishing(ours)), contest.Callers(n, 1, theirs))
 		})
 		b.Run(fmt.Sprintf("redis/%d callers", n), func(b *testing.B) {
-			contest(b, "redis", callers(n, publishing(ours)), callers(n, publishing(straight)))
+			contest.Run(b, "redis", contest.Callers(n, 1, publishing(ours)), contest.Callers(n, 1, publishing(straight)))
 		})
 	}
-	b.Run("sdk/batch of 100", func(b *testing.B) { contest(b, "sdk", batch(ours), theirBatch) })
-	b.Run("redis/batch of 100", func(b *testing.B) { contest(b, "redis", batch(ours), batch(straight)) })
+	b.Run("sdk/batch of 100", func(b *testing.B) { contest.Run(b, "sdk", batch(ours), theirBatch) })
+	b.Run("redis/batch of 100", func(b *testing.B) { contest.Run(b, "redis", batch(ours), batch(straight)) })
 }
 
 // BenchmarkDeliver compares 100 messages from their publication to their
@@ -134,9 +135,9 @@ func BenchmarkDeliver(b *testing.B) {
 		}
 	}
 	ours := through(back.p)
-	b.Run("sdk", func(b *testing.B) { contest(b, "sdk", ours, sdkThrough(b, back.client, events)) })
+	b.Run("sdk", func(b *testing.B) { contest.Run(b, "sdk", ours, sdkThrough(b, back.client, events)) })
 	straight := through(benchOpen(b, back.redis.URL()))
-	b.Run("redis", func(b *testing.B) { contest(b, "redis", ours, straight) })
+	b.Run("redis", func(b *testing.B) { contest.Run(b, "redis", ours, straight) })
 }
 
 // acknowledge acknowledges all at once, as handlers do.
@@ -222,7 +223,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 	for _, n := range []int{1, 64} {
 		b.Run(fmt.Sprintf("%d callers", n), func(b *testing.B) {
-			contest(b, "stubs", callers(n, call(ctx, conn)), callers(n, call(theirs, straight)))
+			contest.Run(b, "stubs", contest.Callers(n, 1, call(ctx, conn)), contest.Callers(n, 1, call(theirs, straight)))
 		})
 	}
 }

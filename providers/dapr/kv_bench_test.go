@@ -4,73 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	sdk "github.com/dapr/go-sdk/client"
 
+	"fairlead.dev/internal/contest"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/redis"
 )
-
-// slice is how long one side has its turn.
-const slice = 40 * time.Millisecond
-
-// contest calls ours and theirs in turns for the benchmark's time, and reports
-// how many times as fast ours is: the median over pairs of neighbouring turns,
-// so that what else the machine does hits both alike.
-func contest(b *testing.B, opponent string, ours, theirs func() error) {
-	b.Helper()
-	rate := func(f func() error) float64 {
-		n, start := 0, time.Now()
-		for time.Since(start) < slice {
-			if err := f(); err != nil {
-				b.Fatal(err)
-			}
-			n++
-		}
-		return float64(n) / time.Since(start).Seconds()
-	}
-	rate(ours)
-	rate(theirs)
-	var ratios, rates []float64
-	for b.Loop() {
-		var o, t float64
-		if len(ratios)%2 == 0 { // neither side is always the first
-			o, t = rate(ours), rate(theirs)
-		} else {
-			t, o = rate(theirs), rate(ours)
-		}
-		ratios, rates = append(ratios, o/t), append(rates, o)
-	}
-	slices.Sort(ratios)
-	slices.Sort(rates)
-	b.ReportMetric(ratios[len(ratios)/2], "x-"+opponent)
-	b.ReportMetric(rates[len(rates)/2], "rounds/s")
-	b.ReportMetric(0, "ns/op") // of a pair of turns: says nothing
-}
-
-// callers runs call from n goroutines at once, once each.
-func callers(n int, call func(i int) error) func() error {
-	return func() error {
-		errs := make(chan error, n)
-		var wg sync.WaitGroup
-		for i := range n {
-			wg.Go(func() {
-				if err := call(i); err != nil {
-					errs <- err
-				}
-			})
-		}
-		wg.Wait()
-		close(errs)
-		return <-errs
-	}
-}
 
 func benchStore(b *testing.B, url string, keys []string) *kv.Store {
 	b.Helper()
@@ -125,7 +68,7 @@ func BenchmarkKV(b *testing.B) {
 	for _, n := range []int{1, 64} {
 		run := func(name, opponent string, ours, theirs func(int) error) {
 			b.Run(fmt.Sprintf("%s/%d callers", name, n), func(b *testing.B) {
-				contest(b, opponent, callers(n, ours), callers(n, theirs))
+				contest.Run(b, opponent, contest.Callers(n, 1, ours), contest.Callers(n, 1, theirs))
 			})
 		}
 		run("get against SDK", "sdk", get(store), func(i int) error { return raw.get(ctx, keys[i]) })

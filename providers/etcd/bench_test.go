@@ -3,7 +3,6 @@ package etcd_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"fairlead.dev/internal/contest"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/kv"
 )
@@ -18,46 +18,30 @@ import (
 // slice is how long one side runs before the other one has its turn.
 const slice = 100 * time.Millisecond
 
-// contest lets callers call ours and theirs in turns for the benchmark's time,
-// and reports how many times as fast ours is: the median over pairs of
-// neighbouring turns, so that what else the machine does hits both alike.
-func contest(b *testing.B, callers int, ours, theirs func(caller int) error) {
+// inTurns is a contest of callers that go on by themselves for their turn.
+func inTurns(b *testing.B, callers int, ours, theirs func(caller int) error) {
 	b.Helper()
-	rate := func(f func(int) error) float64 {
-		var calls atomic.Int64
-		var group sync.WaitGroup
-		start := time.Now()
-		for i := range callers {
-			group.Go(func() {
-				for time.Since(start) < slice {
-					if err := f(i); err != nil {
-						b.Error(err)
-						return
+	rate := func(f func(int) error) func() float64 {
+		return func() float64 {
+			var calls atomic.Int64
+			var group sync.WaitGroup
+			start := time.Now()
+			for i := range callers {
+				group.Go(func() {
+					for time.Since(start) < slice {
+						if err := f(i); err != nil {
+							b.Error(err)
+							return
+						}
+						calls.Add(1)
 					}
-					calls.Add(1)
-				}
-			})
+				})
+			}
+			group.Wait()
+			return float64(calls.Load()) / time.Since(start).Seconds()
 		}
-		group.Wait()
-		return float64(calls.Load()) / time.Since(start).Seconds()
 	}
-	rate(ours)
-	rate(theirs)
-	var ratios, rates []float64
-	for b.Loop() {
-		var o, t float64
-		if len(ratios)%2 == 0 { // neither side is always the first
-			o, t = rate(ours), rate(theirs)
-		} else {
-			t, o = rate(theirs), rate(ours)
-		}
-		ratios, rates = append(ratios, o/t), append(rates, o)
-	}
-	slices.Sort(ratios)
-	slices.Sort(rates)
-	b.ReportMetric(ratios[len(ratios)/2], "x-clientv3")
-	b.ReportMetric(rates[len(rates)/2], "calls/s")
-	b.ReportMetric(0, "ns/op") // of a pair of turns: says nothing
+	contest.Rates(b, "clientv3", rate(ours), rate(theirs))
 }
 
 // BenchmarkKVAgainstClientV3 compares package kv over this provider with etcd's
@@ -102,8 +86,8 @@ func BenchmarkKVAgainstClientV3(b *testing.B) {
 		return err
 	}
 	for _, callers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("get/%d", callers), func(b *testing.B) { contest(b, callers, get, rawGet) })
-		b.Run(fmt.Sprintf("put/%d", callers), func(b *testing.B) { contest(b, callers, put, rawPut) })
-		b.Run(fmt.Sprintf("get and cas/%d", callers), func(b *testing.B) { contest(b, callers, cas, rawCAS) })
+		b.Run(fmt.Sprintf("get/%d", callers), func(b *testing.B) { inTurns(b, callers, get, rawGet) })
+		b.Run(fmt.Sprintf("put/%d", callers), func(b *testing.B) { inTurns(b, callers, put, rawPut) })
+		b.Run(fmt.Sprintf("get and cas/%d", callers), func(b *testing.B) { inTurns(b, callers, cas, rawCAS) })
 	}
 }

@@ -4,52 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"slices"
 	"testing"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev/internal/contest"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/kv/driver"
 )
-
-// slice is how long one side runs before the other one has its turn.
-const slice = 25 * time.Millisecond
-
-// contest calls ours and theirs in turns for the benchmark's time, and reports
-// how many times as fast ours is: the median over pairs of neighbouring turns,
-// so that what else the machine does hits both alike.
-func contest(b *testing.B, ours, theirs func() error) {
-	b.Helper()
-	rate := func(f func() error) float64 {
-		n, start := 0, time.Now()
-		for time.Since(start) < slice {
-			if err := f(); err != nil {
-				b.Fatal(err)
-			}
-			n++
-		}
-		return float64(n) / time.Since(start).Seconds()
-	}
-	rate(ours)
-	rate(theirs)
-	var ratios, rates []float64
-	for b.Loop() {
-		if len(ratios)%2 == 0 { // neither side is always the first
-			o, t := rate(ours), rate(theirs)
-			ratios, rates = append(ratios, o/t), append(rates, o)
-		} else {
-			t, o := rate(theirs), rate(ours)
-			ratios, rates = append(ratios, o/t), append(rates, o)
-		}
-	}
-	slices.Sort(ratios)
-	slices.Sort(rates)
-	b.ReportMetric(ratios[len(ratios)/2], "x-goredis")
-	b.ReportMetric(rates[len(rates)/2], "calls/s")
-	b.ReportMetric(0, "ns/op") // of a pair of turns: says nothing
-}
 
 // BenchmarkKVAgainstGoRedis compares the driver with go-redis as people use
 // it, on one server with appendonly yes and appendfsync always. The put does
@@ -87,9 +49,9 @@ func BenchmarkKVAgainstGoRedis(b *testing.B) {
 	rawGet := func() error { return raw.Get(ctx, "raw").Err() }
 	rawSet := func() error { return raw.Set(ctx, "raw", value, 0).Err() }
 
-	b.Run("get/lone", func(b *testing.B) { contest(b, do(ctx, get), rawGet) })
-	b.Run("get/lone, context without end", func(b *testing.B) { contest(b, do(context.Background(), get), rawGet) })
-	b.Run("put/lone", func(b *testing.B) { contest(b, do(ctx, put), rawSet) })
+	b.Run("get/lone", func(b *testing.B) { contest.Run(b, "goredis", do(ctx, get), rawGet) })
+	b.Run("get/lone, context without end", func(b *testing.B) { contest.Run(b, "goredis", do(context.Background(), get), rawGet) })
+	b.Run("put/lone", func(b *testing.B) { contest.Run(b, "goredis", do(ctx, put), rawSet) })
 	for _, n := range []int{16, 64, 256} {
 		gets, puts := make([]driver.Op, n), make([]driver.Op, n)
 		for i := range n {
@@ -109,10 +71,10 @@ func BenchmarkKVAgainstGoRedis(b *testing.B) {
 			}
 		}
 		b.Run(fmt.Sprintf("get/batch %d, against a pipeline", n), func(b *testing.B) {
-			contest(b, do(ctx, gets...), pipeline(func(p goredis.Pipeliner) { p.Get(ctx, "raw") }))
+			contest.Run(b, "goredis", do(ctx, gets...), pipeline(func(p goredis.Pipeliner) { p.Get(ctx, "raw") }))
 		})
 		b.Run(fmt.Sprintf("put/batch %d, against a pipeline", n), func(b *testing.B) {
-			contest(b, do(ctx, puts...), pipeline(func(p goredis.Pipeliner) { p.Set(ctx, "raw", value, 0) }))
+			contest.Run(b, "goredis", do(ctx, puts...), pipeline(func(p goredis.Pipeliner) { p.Set(ctx, "raw", value, 0) }))
 		})
 	}
 }

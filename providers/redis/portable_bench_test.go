@@ -4,37 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"sync"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev/internal/contest"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
-
-// callers runs call from n goroutines at once, 20 times each.
-func callers(n int, call func(i int) error) func() error {
-	return func() error {
-		errs := make(chan error, n)
-		var wg sync.WaitGroup
-		for i := range n {
-			wg.Go(func() {
-				for range 20 {
-					if err := call(i); err != nil {
-						errs <- err
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
-		close(errs)
-		return <-errs
-	}
-}
 
 // BenchmarkPortableAgainstGoRedis compares what programs call with go-redis as
 // people use it: one goroutine, and 64 with one call at a time each. The
@@ -77,19 +56,19 @@ func BenchmarkPortableAgainstGoRedis(b *testing.B) {
 	}
 	for _, n := range []int{1, 64} {
 		b.Run(fmt.Sprintf("get/%d callers", n), func(b *testing.B) {
-			contest(b,
-				callers(n, func(i int) error { _, err := store.Get(ctx, keys[i]); return err }),
-				callers(n, func(i int) error { return raw.Get(ctx, keys[i]).Err() }))
+			contest.Run(b, "goredis",
+				contest.Callers(n, 20, func(i int) error { _, err := store.Get(ctx, keys[i]); return err }),
+				contest.Callers(n, 20, func(i int) error { return raw.Get(ctx, keys[i]).Err() }))
 		})
 		b.Run(fmt.Sprintf("put/%d callers", n), func(b *testing.B) {
-			contest(b,
-				callers(n, func(i int) error { _, err := store.Put(ctx, keys[i], value); return err }),
-				callers(n, func(i int) error { return raw.Set(ctx, keys[i], value, 0).Err() }))
+			contest.Run(b, "goredis",
+				contest.Callers(n, 20, func(i int) error { _, err := store.Put(ctx, keys[i], value); return err }),
+				contest.Callers(n, 20, func(i int) error { return raw.Set(ctx, keys[i], value, 0).Err() }))
 		})
 		b.Run(fmt.Sprintf("publish/%d callers", n), func(b *testing.B) {
-			contest(b,
-				callers(n, func(int) error { _, err := topic.Publish(ctx, pubsub.Message{Body: value}); return err }),
-				callers(n, func(int) error {
+			contest.Run(b, "goredis",
+				contest.Callers(n, 20, func(int) error { _, err := topic.Publish(ctx, pubsub.Message{Body: value}); return err }),
+				contest.Callers(n, 20, func(int) error {
 					return raw.XAdd(ctx, &goredis.XAddArgs{Stream: "raw", Values: []any{"body", value}}).Err()
 				}))
 		})
