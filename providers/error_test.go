@@ -110,8 +110,11 @@ func TestLiveAnnounces(t *testing.T) {
 	var text strings.Builder
 	log := slog.New(slog.NewTextHandler(&text, nil))
 	kv := func(c ...Claim) Description {
-		f := FacetDescription{Facet: KV, Claims: c, Missing: []Missing{{Claim: DurableFsync, Reason: "fsync is off"}}}
-		return Description{Provider: "p", Endpoint: "here", Facets: []FacetDescription{f}}
+		d := Description{Provider: "p", Endpoint: "here"}
+		for _, facet := range []Facet{KV, PubSub} {
+			d.Facets = append(d.Facets, FacetDescription{Facet: facet, Claims: c, Missing: []Missing{{Claim: DurableFsync, Reason: "fsync is off"}}})
+		}
+		return d
 	}
 	l := NewLive(kv(DurableFsync))
 	for _, step := range []struct {
@@ -119,7 +122,7 @@ func TestLiveAnnounces(t *testing.T) {
 		want []string
 	}{
 		{kv(DurableFsync), nil},
-		{kv("kv.CAS"), []string{"level=WARN", "p: a guarantee was lost", "endpoint=here facet=kv claim=DurableFsync", "fsync is off"}},
+		{kv("kv.CAS"), []string{"level=WARN", "p: a guarantee was lost", "endpoint=here claim=DurableFsync facets=\"[kv pubsub]\"", "fsync is off"}},
 		{kv(DurableFsync), []string{"level=INFO", "p: a guarantee holds now"}},
 	} {
 		text.Reset()
@@ -129,8 +132,8 @@ func TestLiveAnnounces(t *testing.T) {
 				t.Errorf("%q does not hold %q", text.String(), want)
 			}
 		}
-		if step.want == nil && text.Len() > 0 {
-			t.Errorf("logged without a change: %q", text.String())
+		if lines := strings.Count(text.String(), "\n"); lines != min(len(step.want), 1) {
+			t.Errorf("%d lines logged: %q", lines, text.String())
 		}
 	}
 	if d, err := l.Describe(t.Context()); err != nil || d.Generation != 3 {

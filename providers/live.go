@@ -43,25 +43,36 @@ func (l *Live) Update(d Description) bool {
 }
 
 // Announce is Update, and tells the operator in the log about durability that
-// was lost or holds now.
+// was lost or holds now: one line for each claim, with the facets concerned.
 func (l *Live) Announce(d Description, log *slog.Logger) {
 	before, _, err := l.state()
 	if err != nil || !l.Update(d) {
 		return
 	}
-	for _, f := range d.Facets {
-		old, _ := before.Facet(f.Facet)
-		for _, claim := range []Claim{DurableFsync, DurableQuorum} {
-			where := []any{slog.String("endpoint", d.Endpoint), slog.String("facet", string(f.Facet)), slog.String("claim", string(claim))}
-			switch had, has := old.Has(claim), f.Has(claim); {
-			case had && !has:
-				missing, _ := claim.Check(f)
-				log.Warn(d.Provider+": a guarantee was lost", append(where, slog.String("missing", missing.String()))...)
-			case !had && has:
-				log.Info(d.Provider+": a guarantee holds now", where...)
-			}
+	for _, claim := range []Claim{DurableFsync, DurableQuorum} {
+		where := []any{slog.String("endpoint", d.Endpoint), slog.String("claim", string(claim))}
+		if lost, missing := losses(before, d, claim); len(lost) > 0 {
+			log.Warn(d.Provider+": a guarantee was lost", append(where, slog.Any("facets", lost), slog.Any("missing", missing))...)
+		}
+		if gained, _ := losses(d, before, claim); len(gained) > 0 {
+			log.Info(d.Provider+": a guarantee holds now", append(where, slog.Any("facets", gained))...)
 		}
 	}
+}
+
+// losses returns the facets that make a claim in before and not in after, and
+// the reasons, each once.
+func losses(before, after Description, claim Claim) (lost []Facet, missing []string) {
+	for _, f := range after.Facets {
+		if old, _ := before.Facet(f.Facet); !old.Has(claim) || f.Has(claim) {
+			continue
+		}
+		lost = append(lost, f.Facet)
+		if m, _ := claim.Check(f); !slices.Contains(missing, m.String()) {
+			missing = append(missing, m.String())
+		}
+	}
+	return lost, missing
 }
 
 // Shut makes Describe and Await fail with Closed. It reports whether it is

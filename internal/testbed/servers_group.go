@@ -90,6 +90,10 @@ func retryBind[T any](start func() (T, error)) (t T, err error) {
 
 // httpGet is the body of a page that answers 200.
 func httpGet(ctx context.Context, url string) ([]byte, error) {
+	return httpGetStatus(ctx, url, http.StatusOK, nil)
+}
+
+func httpGetStatus(ctx context.Context, url string, want int, header http.Header) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -97,13 +101,16 @@ func httpGet(ctx context.Context, url string) ([]byte, error) {
 		return nil, err
 	}
 	req.Close = true // no idle connection outlives the call
+	if header != nil {
+		req.Header = header
+	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
+	if err == nil && res.StatusCode != want {
 		err = fmt.Errorf("GET %s: %s: %s", url, res.Status, body)
 	}
 	return body, err
