@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -15,12 +16,13 @@ import (
 
 // Store is a named key-value store of a provider.
 type Store struct {
-	handle *portable.Handle
-	driver driver.Store
-	group  *portable.Group[driver.Op, driver.Result]
-	ops    operations
-	life   context.Context // ends with Close
-	end    context.CancelFunc
+	handle  *portable.Handle
+	driver  driver.Store
+	group   *portable.Group[driver.Op, driver.Result]
+	ops     operations
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	closing atomic.Bool
 }
 
 // Option changes how [Open] opens a store.
@@ -102,7 +104,7 @@ func (s *Store) Describe() providers.FacetDescription {
 // Close waits for calls under way until the context ends, and releases the
 // handle and its watchers. The data stays. Calls after the first return nil.
 func (s *Store) Close(ctx context.Context) error {
-	if s.life.Err() != nil {
+	if !s.closing.CompareAndSwap(false, true) {
 		return nil
 	}
 	s.end()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"sync/atomic"
 
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
@@ -68,11 +69,12 @@ func (s *Store) watch(ctx context.Context, prefix string, opts []WatchOption) (*
 // one key may be merged, and its last state always comes. A watcher survives a
 // restart of the backend: it goes on without loss, or fails with ErrCompacted.
 type Watcher struct {
-	store  *Store
-	driver driver.Watcher
-	life   context.Context // ends with Close or with the store
-	end    context.CancelFunc
-	mu     sync.Mutex // held by the one Next that runs
+	store   *Store
+	driver  driver.Watcher
+	life    context.Context // ends with Close or with the store
+	end     context.CancelFunc
+	closing atomic.Bool
+	mu      sync.Mutex // held by the one Next that runs
 }
 
 // Next blocks until there are changes and returns them, at least one. The
@@ -129,7 +131,7 @@ func (w *Watcher) All(ctx context.Context) iter.Seq2[Event, error] {
 // Close ends the watcher; a Next that waits fails with Closed. Calls after
 // the first return nil.
 func (w *Watcher) Close(ctx context.Context) error {
-	if w.life.Err() != nil {
+	if w.life.Err() != nil || !w.closing.CompareAndSwap(false, true) {
 		return nil
 	}
 	w.end()

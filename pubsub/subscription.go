@@ -26,8 +26,9 @@ type Subscription struct {
 	receive, settle, process *portable.Operation
 	consumed                 counter
 
-	life context.Context // ends with Close
-	end  context.CancelFunc
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	closing atomic.Bool
 }
 
 // Subscribe joins a group of a topic, or begins a broadcast: exactly one of
@@ -195,7 +196,7 @@ func (s *Subscription) buryExhausted(ctx context.Context, ds []*Delivery) ([]*De
 // the handle. A Receive that waits fails with Closed. The group stays; a
 // broadcast ends. Calls after the first return nil.
 func (s *Subscription) Close(ctx context.Context) error {
-	if s.life.Err() != nil {
+	if !s.closing.CompareAndSwap(false, true) {
 		return nil
 	}
 	s.end()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel"
@@ -40,13 +41,14 @@ type Receipt struct {
 
 // Topic publishes to one topic of a provider.
 type Topic struct {
-	handle *portable.Handle
-	driver driver.Topic
-	group  *portable.Group[driver.Message, driver.SendResult]
-	send   *portable.Operation
-	sent   counter
-	life   context.Context // ends with Close
-	end    context.CancelFunc
+	handle  *portable.Handle
+	driver  driver.Topic
+	group   *portable.Group[driver.Message, driver.SendResult]
+	send    *portable.Operation
+	sent    counter
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	closing atomic.Bool
 }
 
 // Open returns a handle for publishing to the topic of that name, and creates
@@ -333,7 +335,7 @@ func (m Message) check(limit int) error {
 // Close waits for publications under way until the context ends, and releases
 // the handle. Calls after the first return nil.
 func (t *Topic) Close(ctx context.Context) error {
-	if t.life.Err() != nil {
+	if !t.closing.CompareAndSwap(false, true) {
 		return nil
 	}
 	t.end()
