@@ -44,6 +44,7 @@ func durableCases() []Case {
 		add("durable-publish", "of what is published while the backend is killed and started, all that was acknowledged arrives, and of the rest only what is of unknown outcome", piped(durablePublish))
 		add("durable-group", "a group and its place survive a kill of the backend: what it had not acknowledged comes, at the latest when leases end", durableGroup)
 		add("durable-ack", "an acknowledgement that was confirmed holds after a kill of the backend", durableAck, pubsub.ConfirmedAck)
+		add("durable-key", "through a kill of the backend, too, a message with a key comes only when those before it with its key were acknowledged", durableKey, pubsub.OrderedByKey)
 		add("durable-atomic", "of an atomic batch that is published while the backend is killed all messages are stored or none", piped(durableAtomic), pubsub.AtomicBatch)
 	}
 	return cases
@@ -340,6 +341,85 @@ func durableAck(t *T) {
 		return true
 	})
 	time.Sleep(outageLease(t) + 2*silence) // for those that come again
+}
+
+// keyTurns is how far the messages of each key were acknowledged.
+type keyTurns struct {
+	t     *T
+	mu    sync.Mutex
+	acked map[string]int
+}
+
+// deal acknowledges a message, after it has demanded that all before it were
+// acknowledged. The next one may come before the acknowledgement returns.
+func (k *keyTurns) deal(d *pubsub.Delivery) {
+	key, n := d.Key, 0
+	if _, err := fmt.Sscanf(strings.TrimPrefix(string(d.Body), key), "%d", &n); key == "" || err != nil {
+		_ = d.Ack(k.t.Context())
+		return
+	}
+	if done := k.raise(key, 0); n > done {
+		k.t.Errorf("message %d with the key %s came while only those before %d were acknowledged", n, key, done)
+	}
+	time.Sleep(4 * time.Millisecond) // for those that come too early
+	before := k.raise(key, n+1)
+	switch err := d.Ack(k.t.Context()); providers.CodeOf(err) {
+	case 0, providers.UnknownOutcome, providers.DeadlineExceeded:
+	default:
+		k.lower(key, n+1, before)
+	}
+}
+
+// raise returns how many were acknowledged before.
+func (k *keyTurns) raise(key string, to int) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	before := k.acked[key]
+	k.acked[key] = max(before, to)
+	return before
+}
+
+// lower is for an acknowledgement that failed, unless another did not.
+func (k *keyTurns) lower(key string, from, to int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.acked[key] == from {
+		k.acked[key] = to
+	}
+}
+
+func (k *keyTurns) total() (n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, acked := range k.acked {
+		n += acked
+	}
+	return n
+}
+
+func durableKey(t *T) {
+	const keys, each = 6, 20
+	p := newPipe(t, pubsub.AckDeadline(outageLease(t)))
+	turns := &keyTurns{t: t, acked: map[string]int{}}
+	send := func(from, to int) {
+		for n := from; n < to; n++ {
+			for k := range keys {
+				key := fmt.Sprintf("k%d-", k)
+				t.Eventually(recovery(t), "publishing succeeds but for an outage", func() bool {
+					_, err := p.pub.Publish(t.Context(), pubsub.Message{Key: key, Body: fmt.Appendf(nil, "%s%d", key, n)})
+					return err == nil
+				})
+			}
+		}
+	}
+	send(0, each/2)
+	for _, sub := range []*consumer{p.sub, p.join(pubsub.AckDeadline(outageLease(t)))} {
+		p.receiving(sub, turns.deal)
+	}
+	t.Eventually(recovery(t), "messages are acknowledged before the outage", func() bool { return turns.total() >= keys })
+	p.outage()
+	send(each/2, each)
+	t.Eventually(recovery(t), "all messages come and are acknowledged after the outage", func() bool { return turns.total() == keys*each })
 }
 
 func durableAtomic(p *pipe) {

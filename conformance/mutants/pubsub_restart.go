@@ -3,6 +3,7 @@ package mutants
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -182,6 +183,29 @@ func pubsubRestartMutants() []Mutant {
 		}),
 		restarting("pubsub-group-forgotten", "a group is forgotten when the backend starts, and begins anew", durable("group"), func(o *brokerOutage) broker {
 			return broker{subscription: o.forgetting}
+		}),
+		restarting("pubsub-keys-forgotten", "messages that are published after an outage have lost their keys, and do not wait for each other", durable("key"), func(o *brokerOutage) broker {
+			return broker{
+				send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
+					if kills, _ := o.state(); kills > 0 {
+						msgs = slices.Clone(msgs)
+						for i := range msgs {
+							msgs[i].Metadata = map[string]string{"key": msgs[i].Key}
+							msgs[i].Key = ""
+						}
+					}
+					return next(ctx, msgs)
+				},
+				receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+					ds, err := o.receive(ctx, s, limit)
+					for i := range ds {
+						if key := ds[i].Metadata["key"]; key != "" {
+							ds[i].Key, ds[i].Metadata = key, nil
+						}
+					}
+					return ds, err
+				},
+			}
 		}),
 		restarting("pubsub-atomic-torn", "a kill in the middle of an atomic batch leaves half of it", durable("atomic"), func(o *brokerOutage) broker {
 			return broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {

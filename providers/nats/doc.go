@@ -91,7 +91,8 @@
 //
 // # Publish and subscribe
 //
-// A topic is a stream, {prefix}-ps-{topic}, with one subject. A group is one of
+// A topic is a stream, {prefix}-ps-{topic}, with one subject for the messages
+// without an ordering key, and one for each key, by its hash. A group is one of
 // its durable pull consumers, g-{group}; a broadcast is a consumer of its own,
 // which the server forgets 15 minutes after the last word from its process.
 //
@@ -117,8 +118,19 @@
 // first and writes a moment later: a server that is killed may deliver what was
 // acknowledged just before, and ConfirmedAck is claimed with replicas alone. An
 // acknowledgement after the lease is refused by the handle that had it, but
-// JetStream itself knows no fences: FencedAck is not claimed. Messages with an
-// ordering key are refused; see below.
+// JetStream itself knows no fences: FencedAck is not claimed.
+//
+// Ordering keys. JetStream can hold back all messages of a consumer, and not
+// those of a key. So a group has a record of each key that it is dealing with,
+// in a stream of its own, {prefix}-psk-{topic}, changed by compare-and-swap: up
+// to where the key's messages are settled, and who was handed the next one. What
+// the server hands out is only a reason to look at the record; a message that is
+// not its key's turn is found again by its subject. So a key that is held back
+// holds back no other, takes no place among the messages in flight, and the
+// acknowledgement of a message with a key is fenced, and as durable as a write.
+// A message with a key costs its consumer two writes and three reads more than
+// one without; see Measured. A broadcast keeps its records to itself. Records that say no more than the server knows are dropped
+// every minute.
 //
 // What is kept. Messages are dropped when they are older than the parameter
 // retention (1h) and acknowledged by every group and broadcast; never before.
@@ -154,18 +166,6 @@
 // acknowledgement names a message and not who has it, and the server takes that
 // of whoever had it before.
 //
-// OrderedByKey: JetStream holds back the messages of a consumer (with
-// MaxAckPending 1, which keeps their order also when one comes again), and not
-// those of a key. A consumer for each of some lanes, which keys are hashed to,
-// has keys wait for each other that have nothing in common, and nobody could
-// tell which. A consumer for each key has to be found by all programs of the
-// group before the key's first message can be handed out. Were messages held
-// back by who receives them, all consumers of a group would have to know what
-// the others hold: another write for every message, and the server counts a
-// delivery for each that was held back. Where order matters, make a topic for
-// each of some partitions, and let one program at a time receive from it,
-// message by message.
-//
 // AtomicBatch: an atomic batch fails as a whole for one duplicate.
 //
 // SnapshotList, WatchEvery and WatchTxn: a stream keeps one message for each key,
@@ -187,6 +187,11 @@
 //	64 callers               1.4    1.7    1.5
 //	one caller, sync always  0.97   1.2    1.1
 //	64 callers, sync always  1.4    5      2.3
+//
+// Messages that one program receives and acknowledges in a second, a hundred at
+// a time: 75,000 without a key, 1,300 of one key, 4,100 of a thousand keys.
+//
+//	go test -run '^$' -bench OrderedByKey -benchtime 3000x ./providers/nats
 //
 // With three servers, a leader killed every few seconds, ten in all, programs
 // published 223,924 messages and counted up by compare-and-set 63,771 times in 71

@@ -95,7 +95,17 @@ type store struct {
 
 // OpenStore implements the kv driver's Provider.
 func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
-	want := p.newStream(kindKV, c.Name, formKV)
+	s, err := p.openStore(ctx, kindKV, c.Name, formKV)
+	if err != nil {
+		return nil, err
+	}
+	p.handles.add(s)
+	return s, nil
+}
+
+// openStore finds the stream of a store, and creates it if need be.
+func (p *provider) openStore(ctx context.Context, kind, name, form string) (*store, error) {
+	want := p.newStream(kind, name, form)
 	want.MaxMsgsPerSubject = 1
 	want.AllowRollup, want.AllowMsgTTL, want.AllowAtomic = true, true, true
 	want.MarkerTTL = p.config.history
@@ -114,7 +124,6 @@ func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.
 		direct: info.Config.AllowDirect && info.Config.Replicas == 1,
 	}
 	s.life, s.end = context.WithCancel(p.life)
-	p.handles.add(s)
 	return s, nil
 }
 

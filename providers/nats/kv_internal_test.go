@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/providers"
 )
 
-func openProvider(t *testing.T, url string) *provider {
+func openProvider(t testing.TB, url string) *provider {
 	t.Helper()
 	p, err := providers.Open(t.Context(), url)
 	if err != nil {

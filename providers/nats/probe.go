@@ -62,6 +62,7 @@ func (p *provider) watchServers() {
 		if time.Since(trimmed) >= trimEvery {
 			trimmed = time.Now()
 			p.trimTopics()
+			p.sweepLanes()
 		}
 	}
 }

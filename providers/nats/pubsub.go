@@ -46,12 +46,11 @@ func (p *provider) pubsubFacet(st state) providers.FacetDescription {
 	f := providers.FacetDescription{
 		Facet: providers.PubSub,
 		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimOrdered, driver.ClaimBroadcast,
+			providers.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
 			driver.ClaimReplayStart, driver.ClaimReplayTime, driver.ClaimReplayPosition,
 			driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimDeliveryCount, driver.ClaimDedupe, driver.ClaimManage,
 		},
 		Missing: []providers.Missing{
-			{Claim: driver.ClaimOrderedByKey, Reason: "JetStream holds back a whole filter of subjects, not one key"},
 			{Claim: driver.ClaimFencedAck, Reason: "JetStream takes an acknowledgement from whoever had the message before"},
 			{Claim: driver.ClaimAtomicBatch, Reason: "an atomic batch of JetStream fails as a whole for one duplicate"},
 		},
@@ -84,7 +83,11 @@ type topic struct {
 }
 
 // topicState changes when the topic is deleted and created again.
-type topicState struct{ epoch, subject string }
+type topicState struct {
+	epoch   string
+	subject string // of messages without an ordering key
+	lanes   string // what the subjects of those with one start with
+}
 
 // openTopic finds the topic's stream, and creates it if need be.
 func (p *provider) openTopic(ctx context.Context, name string) (*topic, error) {
@@ -99,10 +102,8 @@ func (t *topic) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.current.Store(&topicState{
-		epoch:   info.epoch(),
-		subject: strings.TrimSuffix(info.Config.Subjects[0], ">") + "m",
-	})
+	base := strings.TrimSuffix(info.Config.Subjects[0], ">")
+	t.current.Store(&topicState{epoch: info.epoch(), subject: base + "m", lanes: base + "k."})
 	return nil
 }
 
@@ -128,12 +129,18 @@ func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) 
 
 // DeleteTopic implements the pubsub driver's Provider.
 func (p *provider) DeleteTopic(ctx context.Context, name string) error {
-	return p.deleteStream(ctx, p.streamName(kindPubSub, name))
+	if err := p.deleteStream(ctx, p.streamName(kindPubSub, name)); err != nil {
+		return err
+	}
+	return p.deleteStream(ctx, p.streamName(kindLanes, name))
 }
 
 // DeleteGroup implements the pubsub driver's Provider.
 func (p *provider) DeleteGroup(ctx context.Context, topic, group string) error {
-	return p.deleteConsumer(ctx, p.streamName(kindPubSub, topic), groupConsumer(group))
+	if err := p.deleteConsumer(ctx, p.streamName(kindPubSub, topic), groupConsumer(group)); err != nil {
+		return err
+	}
+	return p.deleteLanes(ctx, topic, group)
 }
 
 func groupConsumer(group string) string { return "g-" + dotless(group) }

@@ -25,6 +25,7 @@ type leases struct {
 
 type lease struct {
 	reply string
+	turn  *turn // nil: the message has no key
 	ends  time.Time
 	told  time.Time // when the server last heard of it
 }
@@ -33,12 +34,13 @@ func (l *leases) init() {
 	l.byToken, l.changed = map[string]*lease{}, make(chan struct{}, 1)
 }
 
-func (l *leases) add(reply string, ends time.Time) (token string) {
+func (l *leases) add(x lease) (token string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last++
 	token = "l" + strconv.FormatUint(l.last, 36)
-	l.byToken[token] = &lease{reply: reply, ends: ends, told: time.Now()}
+	x.told = time.Now()
+	l.byToken[token] = &x
 	l.wake()
 	return token
 }
@@ -50,21 +52,21 @@ func (l *leases) wake() {
 	}
 }
 
-// held returns what to answer to, if the lease lasts.
-func (l *leases) held(token string) (reply string, err error) {
+// held returns a lease that lasts.
+func (l *leases) held(token string) (lease, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	x := l.byToken[token]
 	if x == nil {
 		if n, err := strconv.ParseUint(token[min(1, len(token)):], 36, 64); err != nil || token[0] != 'l' || n > l.last {
-			return "", invalid("%q is not a token of this subscription", brief(token))
+			return lease{}, invalid("%q is not a token of this subscription", brief(token))
 		}
-		return "", lostLease()
+		return lease{}, lostLease()
 	}
 	if now := time.Now(); now.After(x.ends) || now.Sub(x.told) >= ackWait {
-		return "", lostLease()
+		return lease{}, lostLease()
 	}
-	return x.reply, nil
+	return *x, nil
 }
 
 func lostLease() error {
@@ -110,7 +112,9 @@ func (l *leases) due(now time.Time) (ended, progress []string, next time.Time) {
 	for token, x := range l.byToken {
 		switch {
 		case !now.Before(x.ends):
-			ended = append(ended, x.reply)
+			if now.Sub(x.told) < ackWait { // else it is another's already
+				ended = append(ended, x.reply)
+			}
 			delete(l.byToken, token)
 			continue
 		case now.Sub(x.told) >= progressEvery && now.Sub(x.told) < ackWait:
@@ -165,9 +169,19 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 	defer cancel()
 	answers := make(chan answer, len(all))
 	var tokens []string
+	var turns sync.WaitGroup
+	defer turns.Wait()
 	waits := map[int]bool{}
 	for i, st := range all {
-		token, err := s.settle(st, i, answers)
+		x, err := s.leases.held(st.Token)
+		if err == nil && x.turn != nil && st.Kind == driver.Ack {
+			turns.Go(func() { errs[i] = s.settleTurn(ctx, st.Token, x) })
+			continue
+		}
+		var token string
+		if err == nil {
+			token, err = s.settle(x.reply, st, i, answers)
+		}
 		if errs[i] = err; err == nil {
 			tokens, waits[i] = append(tokens, token), true
 		}
@@ -189,11 +203,7 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 }
 
 // settle sends a settlement. The server answers all kinds.
-func (s *subscription) settle(st driver.Settlement, index int, answers chan<- answer) (token string, err error) {
-	reply, err := s.leases.held(st.Token)
-	if err != nil {
-		return "", err
-	}
+func (s *subscription) settle(reply string, st driver.Settlement, index int, answers chan<- answer) (token string, err error) {
 	m, err := settlement(reply, st)
 	if err != nil {
 		return "", err

@@ -3,6 +3,8 @@ package nats
 import (
 	"context"
 	"errors"
+	"strconv"
+	"time"
 
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
@@ -10,9 +12,10 @@ import (
 
 // consumerInfo is what we read of a consumer.
 type consumerInfo struct {
-	Name   string         `json:"name"`
-	Config consumerConfig `json:"config"`
-	Acked  struct {
+	Name    string         `json:"name"`
+	Config  consumerConfig `json:"config"`
+	Created time.Time      `json:"created"`
+	Acked   struct {
 		Consumer uint64 `json:"consumer_seq"`
 		Stream   uint64 `json:"stream_seq"`
 	} `json:"ack_floor"`
@@ -94,22 +97,53 @@ func (s *subscription) startPosition(ctx context.Context, position string) (uint
 // join finds the consumer of the group, and creates it if need be. Creating it
 // twice is as good as once, so that a lost answer does no harm.
 func (s *subscription) join(ctx context.Context, config consumerConfig) error {
+	var info consumerInfo
 	for {
-		err := s.p.insist(ctx, func() error {
-			_, err := s.p.consumerInfo(ctx, s.stream, s.consumer)
+		err := s.p.insist(ctx, func() (err error) {
+			info, err = s.p.consumerInfo(ctx, s.stream, s.consumer)
 			return err
 		})
-		if err == nil || !isAPI(err, codeConsumerNotFound) {
+		if err == nil {
+			s.bind(info)
+			return nil
+		}
+		if !isAPI(err, codeConsumerNotFound) {
 			return err
 		}
 		err = s.p.insist(ctx, func() error { return s.p.createConsumer(ctx, s.stream, config) })
-		if !isAPI(err, codeConsumerExists) {
+		switch {
+		case err != nil && !isAPI(err, codeConsumerExists):
 			return err
-		}
-		if !pause(ctx, conflictPause) {
+		case err != nil && !pause(ctx, conflictPause):
 			return ended(ctx)
 		}
 	}
+}
+
+// bind opens the records of the consumer's lanes. A consumer that was deleted
+// and created again knows nothing of those of the one before.
+func (s *subscription) bind(info consumerInfo) {
+	var book laneBook = newOwnBook()
+	if s.group != "" {
+		book = &sharedBook{
+			p: s.p, topic: s.name,
+			prefix: s.consumer + "/" + strconv.FormatInt(info.Created.UnixNano(), 10) + "/",
+		}
+	}
+	s.mu.Lock()
+	before := s.lanes
+	s.lanes = book
+	s.mu.Unlock()
+	if before != nil {
+		before.close()
+	}
+}
+
+// book returns the records of the lanes.
+func (s *subscription) book() laneBook {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lanes
 }
 
 func (p *provider) consumerInfo(ctx context.Context, stream, consumer string) (info consumerInfo, err error) {

@@ -38,12 +38,14 @@ type subscription struct {
 
 	mu    sync.Mutex
 	pulls map[*pull]struct{}
+	lanes laneBook
 	idle  *pull   // one that waits for nobody: see leave
 	free  []*pull // their inboxes serve again
 
 	life  context.Context // ends with Close, or the provider's
 	end   context.CancelFunc
 	tasks sync.WaitGroup
+	swept time.Time // when the lanes' records were, last
 }
 
 // pull is a request for messages under way.
@@ -225,21 +227,27 @@ func (s *subscription) step(ctx context.Context, limit int) ([]driver.Delivery, 
 	if err != nil {
 		return nil, err
 	}
-	out, over, err := s.collect(ctx, q, limit)
+	msgs, over, err := s.collect(ctx, q, limit)
 	s.close(q, over)
-	if len(out) > 0 || err != nil {
-		return out, err
+	if len(msgs) > 0 {
+		return s.deliver(ctx, msgs)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if q, err = s.waiting(); err != nil {
 		return nil, err
 	}
-	out, over, err = s.collect(ctx, q, 1)
-	if len(out) == 0 && !over && ctx.Err() != nil {
+	msgs, over, err = s.collect(ctx, q, 1)
+	if len(msgs) == 0 && !over && ctx.Err() != nil {
 		s.leave(q)
 	} else {
 		s.close(q, over)
 	}
-	return out, err
+	if len(msgs) > 0 {
+		return s.deliver(ctx, msgs)
+	}
+	return nil, err
 }
 
 func (s *subscription) close(q *pull, over bool) {
@@ -252,7 +260,7 @@ func (s *subscription) close(q *pull, over bool) {
 
 // collect returns what comes for a pull of n messages. over says that nothing
 // more comes.
-func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []driver.Delivery, over bool, err error) {
+func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []*natsgo.Msg, over bool, err error) {
 	_, broken := s.p.reconnected.next()
 	silence := time.NewTimer(pullSilence)
 	defer silence.Stop()
@@ -260,11 +268,11 @@ func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []drive
 		select {
 		case m := <-q.msgs:
 			silence.Reset(pullSilence)
-			d, over, err := s.accept(ctx, m)
-			if d != nil {
-				out = append(out, *d)
+			if m.Header.Get("Status") == "" {
+				out = append(out, m)
+				continue
 			}
-			if over {
+			if over, err := s.status(ctx, m); over {
 				return out, true, err
 			}
 		case <-broken:
@@ -280,33 +288,17 @@ func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []drive
 	return out, true, nil
 }
 
-// accept takes a message, or a status; over says that the pull has ended.
-func (s *subscription) accept(ctx context.Context, m *natsgo.Msg) (d *driver.Delivery, over bool, err error) {
+// status takes what is no message; over says that the pull has ended.
+func (s *subscription) status(ctx context.Context, m *natsgo.Msg) (over bool, err error) {
 	switch m.Header.Get("Status") {
-	case "":
 	case "100":
-		return nil, false, nil
+		return false, nil
 	case "404", "408":
-		return nil, true, nil
+		return true, nil
 	default: // 409: the consumer moves, or was deleted; 503: there is none
 		pause(ctx, nobodyPause)
-		return nil, true, s.missing(ctx)
+		return true, s.missing(ctx)
 	}
-	meta, err := m.Metadata()
-	if err != nil {
-		return nil, true, providers.Errorf(providers.Internal, "a message of the server cannot be read: %w", err)
-	}
-	got, err := decode(m)
-	if err != nil {
-		got = driver.Delivery{Body: m.Data} // another program's: its body as it is
-	}
-	got.Time, got.Attempt = meta.Timestamp, int(meta.NumDelivered)
-	got.Position = s.current.Load().position(meta.Sequence.Stream)
-	if got.ID == "" {
-		got.ID = got.Position
-	}
-	got.Token = s.leases.add(m.Reply, time.Now().Add(s.lease))
-	return &got, false, nil
 }
 
 // Close implements the pubsub driver's Subscription.
@@ -326,6 +318,7 @@ func (s *subscription) Close(ctx context.Context) error {
 	for _, reply := range s.leases.clear() {
 		s.giveBack(reply)
 	}
+	s.book().close()
 	if s.group == "" {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()

@@ -101,7 +101,7 @@ func (s *sending) attempt(ctx context.Context, todo []int) (again []int) {
 			s.results[i].Err = providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the message was sent", now.Sub(m.Deadline))
 			continue
 		}
-		token, err := s.h.p.calls.send(encode(state.subject, *m), i, answers)
+		token, err := s.h.p.calls.send(encode(state.subjectOf(m.Key), *m), i, answers)
 		if err != nil {
 			s.results[i].Err = mapErr(err, false)
 			continue

@@ -31,6 +31,19 @@ func (p *provider) trimTopics() {
 	}
 }
 
+// sweepLanes drops the records of ordering keys that are of no use any more.
+func (p *provider) sweepLanes() {
+	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
+	defer cancel()
+	for _, h := range p.handles.all() {
+		if s, ok := h.(*subscription); ok {
+			if err := s.sweepLanes(ctx); err != nil {
+				p.logger.Debug("nats: dropping records of ordering keys failed", slog.String("stream", s.stream), slog.Any("error", err))
+			}
+		}
+	}
+}
+
 func (t *topic) opened() *topic { return t }
 
 func (t *topic) trim(ctx context.Context) error {
@@ -40,7 +53,7 @@ func (t *topic) trim(ctx context.Context) error {
 		return err
 	}
 	old := func(seq uint64) (bool, error) {
-		m, err := p.from(ctx, t.stream, seq)
+		m, err := p.from(ctx, t.stream, seq, ">")
 		return m != nil && info.Now.Sub(m.Time) > p.config.retention, err
 	}
 	if is, err := old(info.State.First); !is || err != nil {
@@ -70,10 +83,10 @@ func (t *topic) trim(ctx context.Context) error {
 	return p.api(ctx, "STREAM.PURGE."+t.stream, map[string]uint64{"seq": low}, nil, true)
 }
 
-// from returns the first message at or behind a sequence, and nil if there is
-// none.
-func (p *provider) from(ctx context.Context, stream string, seq uint64) (*message, error) {
-	body := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":">"}`, seq)
+// from returns the first message at or behind a sequence whose subject the
+// filter takes, and nil if there is none.
+func (p *provider) from(ctx context.Context, stream string, seq uint64, filter string) (*message, error) {
+	body := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, seq, filter)
 	reply, _, err := p.ask(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + stream, Data: body})
 	return parseGet(answer{msg: reply, err: err})
 }

@@ -1,0 +1,95 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub/driver"
+)
+
+// deliver makes deliveries of what the server handed out. Of the messages with
+// an ordering key, only those that have their turn are. It goes on for a moment
+// when ctx ends: turns are counted.
+func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]driver.Delivery, error) {
+	found := make([]*driver.Delivery, len(msgs))
+	state := s.current.Load()
+	lanes := map[string][]int{}
+	metas := make([]*natsgo.MsgMetadata, len(msgs))
+	for i, m := range msgs {
+		meta, err := m.Metadata()
+		if err != nil {
+			return nil, providers.Errorf(providers.Internal, "a message of the server cannot be read: %w", err)
+		}
+		metas[i] = meta
+		if lane, ok := state.laneOf(m.Subject); ok {
+			lanes[lane] = append(lanes[lane], i)
+			continue
+		}
+		d := s.delivery(m.Header, m.Data, meta.Sequence.Stream, meta.Timestamp)
+		d.Attempt, d.Token = int(meta.NumDelivered), s.leases.add(lease{reply: m.Reply, ends: time.Now().Add(s.lease)})
+		found[i] = &d
+	}
+	var err error
+	if len(lanes) > 0 {
+		err = s.deliverLanes(ctx, lanes, msgs, metas, found)
+	}
+	out := make([]driver.Delivery, 0, len(msgs))
+	for _, d := range found {
+		if d != nil {
+			out = append(out, *d)
+		}
+	}
+	return out, err
+}
+
+// deliverLanes fills in what has its turn, at the place of the message by which
+// it got it.
+func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int, msgs []*natsgo.Msg, metas []*natsgo.MsgMetadata, found []*driver.Delivery) error {
+	ctx, cancel := bound(context.WithoutCancel(ctx), s.life, receivePatience)
+	defer cancel()
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	free := make(chan struct{}, lanesAtOnce)
+	for lane, at := range lanes {
+		free <- struct{}{}
+		group.Go(func() {
+			defer func() { <-free }()
+			all := make([]arrived, len(at))
+			for n, i := range at {
+				all[n] = arrived{msgs[i], metas[i].Sequence.Stream}
+			}
+			t, reply, err := s.pass(ctx, lane, all)
+			if t != nil {
+				d := s.delivery(t.head.header, t.head.Data, t.head.Seq, t.head.Time)
+				d.Attempt, d.Token = t.record.Attempt, s.leases.add(lease{reply: reply, turn: t, ends: time.Now().Add(s.lease)})
+				found[at[0]] = &d
+			}
+			if err != nil {
+				mu.Lock()
+				failed = errors.Join(failed, err)
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	return failed
+}
+
+// delivery is that of a message of the stream, without what is new each time.
+func (s *subscription) delivery(header natsgo.Header, data []byte, seq uint64, at time.Time) driver.Delivery {
+	d, err := decode(&natsgo.Msg{Header: header, Data: data})
+	if err != nil {
+		d = driver.Delivery{Body: data} // another program's: its body as it is
+	}
+	d.Time, d.Position = at, s.current.Load().position(seq)
+	if d.ID == "" {
+		d.ID = d.Position
+	}
+	return d
+}
