@@ -139,7 +139,7 @@ func BenchmarkRatio(b *testing.B) {
 }
 
 func ratio(b *testing.B, ours, theirs func(context.Context) error, callers int) {
-	chunk := 128 * max(1, callers/8)
+	chunk := 128 * max(1, callers/2)
 	calls(b, ours, callers, chunk)
 	calls(b, theirs, callers, chunk)
 	var ratios []float64

@@ -37,7 +37,7 @@ type carrierServer struct {
 	serving atomic.Bool
 
 	registry *registry
-	workers  *workers // of calls in this process
+	workers  *workers
 
 	mu       sync.Mutex
 	methods  map[string]method // by full name; does not change once it listens
@@ -153,16 +153,24 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// take handles a call in a goroutine of its own.
+// accepted is a call that came over the carrier.
+type accepted struct {
+	server *carrierServer
+	in     driver.Incoming
+}
+
+func (a *accepted) run() {
+	defer a.server.done()
+	a.server.handleCall(a.in)
+}
+
+// take handles a call in another goroutine.
 func (s *carrierServer) take(in driver.Incoming) {
 	if !s.begin() {
 		_ = soon(in.Stream.Close) // the caller gets Unavailable
 		return
 	}
-	go func() {
-		defer s.done()
-		s.handleCall(in)
-	}()
+	s.workers.do(&accepted{s, in})
 }
 
 // begin counts a piece of work, and reports whether it may begin.

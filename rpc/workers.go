@@ -6,45 +6,48 @@ import (
 )
 
 // maxIdle is how many goroutines of one server wait for another call.
-const maxIdle = 32
+const maxIdle = 64
+
+// work is a call to carry out.
+type work interface{ run() }
 
 // workers are goroutines that carry out calls. A few of them wait for another
 // call instead of ending, since their stacks have grown to what a call needs.
 type workers struct {
 	life  context.Context // none waits longer
-	calls chan *localCall // to those that wait
+	calls chan work       // to those that wait
 	idle  atomic.Int64
 }
 
 func newWorkers(life context.Context) *workers {
-	return &workers{life: life, calls: make(chan *localCall)}
+	return &workers{life: life, calls: make(chan work)}
 }
 
 // do carries a call out in another goroutine.
-func (w *workers) do(l *localCall) {
+func (w *workers) do(call work) {
 	select {
-	case w.calls <- l:
+	case w.calls <- call:
 	default:
-		go w.work(l)
+		go w.carryOut(call)
 	}
 }
 
-func (w *workers) work(l *localCall) {
-	for l != nil {
-		l.run()
-		l = w.next()
+func (w *workers) carryOut(call work) {
+	for call != nil {
+		call.run()
+		call = w.next()
 	}
 }
 
 // next waits for a call, unless enough others do; nil is the end.
-func (w *workers) next() (l *localCall) {
+func (w *workers) next() (call work) {
 	defer w.idle.Add(-1)
 	if w.idle.Add(1) > maxIdle {
 		return nil
 	}
 	select {
-	case l = <-w.calls:
+	case call = <-w.calls:
 	case <-w.life.Done():
 	}
-	return l
+	return call
 }

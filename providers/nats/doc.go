@@ -151,7 +151,9 @@
 // address of its own below the inbox of its provider. Packets are numbered: one
 // that the broker dropped ends the call with Unavailable, and nothing is ever
 // delivered twice. Messages that are longer than the broker takes go in pieces,
-// up to 16 MiB.
+// up to 16 MiB. Small calls that one process begins at the same time share a
+// message of the broker, up to 16, and so go to one server; so do the answers to
+// one process. Nothing waits for others to come.
 //
 // A call that nobody serves fails as soon as the broker says so, after four
 // offers in a fifth of a second: a server that has just begun to listen may not

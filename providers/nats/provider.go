@@ -52,8 +52,8 @@ func open(ctx context.Context, s providers.Settings) (providers.Provider, error)
 		return nil, err
 	}
 	p := &provider{config: c, logger: s.Logger, calls: newCaller(), kicks: make(chan struct{}, 1)}
-	p.streams = newCarrier(p)
 	p.life, p.end = context.WithCancel(context.Background())
+	p.streams = newCarrier(p)
 	if err := p.connect(ctx); err != nil {
 		p.end()
 		return nil, p.explain(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,11 @@ type carrier struct {
 	p      *provider
 	prefix string // of the addresses
 	named  atomic.Uint64
+	open   atomic.Int64 // streams
 	sub    *natsgo.Subscription
+
+	calls   *outbox // by the subject of their service
+	answers *outbox // by the prefix of the process that they go to
 
 	mu      sync.Mutex
 	streams map[string]*stream // by the address's last token
@@ -58,7 +63,9 @@ type carrier struct {
 }
 
 func newCarrier(p *provider) *carrier {
-	return &carrier{p: p, streams: map[string]*stream{}, clients: map[string]*stream{}}
+	c := &carrier{p: p, streams: map[string]*stream{}, clients: map[string]*stream{}}
+	c.calls, c.answers = newOutbox(p.life, c.postCalls), newOutbox(p.life, c.postAnswers)
+	return c
 }
 
 // attach is called once, before the first stream.
@@ -81,23 +88,32 @@ func (p *provider) cancelSubject(service string) string {
 }
 
 func (c *carrier) receive(m *natsgo.Msg) {
-	s := c.find(m.Subject[len(c.prefix):])
+	token := m.Subject[len(c.prefix):]
 	switch {
+	case strings.HasPrefix(token, batchToken):
+		c.receiveBatch(m)
 	case len(m.Data) == 0 && m.Header.Get("Status") == "503":
-		if s != nil {
+		if s := c.find(token); s != nil {
 			s.nobody()
 		}
-	case s != nil:
-		s.receive(m)
 	default:
-		c.reset(m)
+		c.deliver(token, m.Reply, m.Data)
+	}
+}
+
+// deliver hands a packet to its stream.
+func (c *carrier) deliver(token, from string, data []byte) {
+	if s := c.find(token); s != nil {
+		s.receive(from, data)
+	} else {
+		c.reset(from, data)
 	}
 }
 
 // reset tells the sender that it speaks to nobody.
-func (c *carrier) reset(m *natsgo.Msg) {
-	if k, err := parsePacket(m.Data); err == nil && m.Reply != "" && k.kind != packetReset && k.kind != packetClose {
-		_ = c.p.nc.Publish(m.Reply, appendPacket(nil, packet{kind: packetReset})) // or the silence tells it
+func (c *carrier) reset(from string, data []byte) {
+	if k, err := parsePacket(data); err == nil && from != "" && k.kind != packetReset && k.kind != packetClose {
+		_ = c.p.nc.Publish(from, appendPacket(nil, packet{kind: packetReset})) // or the silence tells it
 	}
 }
 
@@ -111,9 +127,10 @@ func (c *carrier) find(token string) *stream {
 func (c *carrier) add(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.streams[s.token] = s
-	if s.client != "" {
-		c.clients[s.client] = s
+	c.streams[s.token()] = s
+	c.open.Store(int64(len(c.streams)))
+	if s.server {
+		c.clients[s.peer] = s
 	}
 	if !c.beating {
 		c.beating = true
@@ -122,10 +139,16 @@ func (c *carrier) add(s *stream) {
 }
 
 func (c *carrier) remove(s *stream) {
+	if !s.removed.CompareAndSwap(false, true) {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.streams, s.token)
-	delete(c.clients, s.client)
+	delete(c.streams, s.token())
+	if s.server {
+		delete(c.clients, s.peer)
+	}
+	c.open.Store(int64(len(c.streams)))
 }
 
 // of returns the stream of a server that has this client.
@@ -143,11 +166,12 @@ func (c *carrier) beat() {
 		select {
 		case <-c.p.life.Done():
 			return
-		case now := <-ticker.C:
+		case <-ticker.C:
 			all := c.all()
 			if all == nil {
 				return
 			}
+			now := sinceBeginning()
 			for _, s := range all {
 				s.beat(now)
 			}

@@ -22,6 +22,7 @@ const (
 	packetBeat   packetKind = 'H' // nothing but the sender's life
 	packetClose  packetKind = 'C' // the sender has closed its end
 	packetReset  packetKind = 'R' // the sender knows no such stream; it has no number
+	packetBatch  packetKind = 'B' // packets of several calls, see rpc_batch.go
 	packetRefuse packetKind = 'N' // the server that got the call does not take it; it has no number
 )
 
@@ -63,7 +64,7 @@ func parseOpen(b []byte) (c driver.Call, first []driver.Frame, err error) {
 	c.Method = string(d.bytes())
 	c.Metadata = d.fields()
 	c.Timeout = time.Duration(d.number())
-	first = d.frames()
+	first = d.frames(2) // a message and the end
 	return c, first, d.err
 }
 
@@ -71,10 +72,13 @@ func appendFields(b []byte, fields []driver.Field) []byte {
 	b = binary.AppendUvarint(b, uint64(len(fields)))
 	for _, f := range fields {
 		b = appendText(b, f.Name)
-		b = binary.AppendUvarint(b, uint64(len(f.Value)))
-		b = append(b, f.Value...)
+		b = appendBytes(b, f.Value)
 	}
 	return b
+}
+
+func appendBytes(b, v []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
 }
 
 // roomFor is about what frames take.
@@ -93,14 +97,12 @@ func appendFrames(b []byte, frames []driver.Frame) []byte {
 		case driver.FrameHeaders:
 			b = appendFields(b, f.Metadata)
 		case driver.FrameMessage:
-			b = binary.AppendUvarint(b, uint64(len(f.Payload)))
-			b = append(b, f.Payload...)
+			b = appendBytes(b, f.Payload)
 		case driver.FrameTrailers:
 			b = appendFields(b, f.Metadata)
 			b = binary.AppendUvarint(b, uint64(f.Status.Code))
 			b = appendText(b, f.Status.Message)
-			b = binary.AppendUvarint(b, uint64(len(f.Status.Details)))
-			b = append(b, f.Status.Details...)
+			b = appendBytes(b, f.Status.Details)
 		case driver.FrameCredit:
 			b = binary.AppendUvarint(b, uint64(max(f.Credit, 0)))
 		}
@@ -110,7 +112,7 @@ func appendFrames(b []byte, frames []driver.Frame) []byte {
 
 func parseFrames(b []byte) ([]driver.Frame, error) {
 	d := decoder{b: b}
-	frames := d.frames()
+	frames := d.frames(3) // of a unary call
 	return frames, d.err
 }
 
@@ -154,11 +156,11 @@ func (d *decoder) fields() (fields []driver.Field) {
 	return fields
 }
 
-func (d *decoder) frames() []driver.Frame {
+func (d *decoder) frames(most int) []driver.Frame {
 	if len(d.b) == 0 {
 		return nil
 	}
-	frames := make([]driver.Frame, 0, 3) // of a unary call
+	frames := make([]driver.Frame, 0, most)
 	for len(d.b) > 0 {
 		f := driver.Frame{Kind: driver.FrameKind(d.b[0])}
 		d.b = d.b[1:]

@@ -63,8 +63,19 @@ func (l *listener) subscribe(ctx context.Context, service string) (err error) {
 
 // receive takes a call.
 func (l *listener) receive(m *natsgo.Msg) {
-	k, err := parsePacket(m.Data)
-	if err != nil || k.kind != packetOpen || m.Reply == "" {
+	if m.Reply == "" {
+		return // not of this provider
+	}
+	if k, err := parsePacket(m.Data); err == nil && k.kind == packetBatch {
+		l.receiveCalls(m.Reply, k.body)
+		return
+	}
+	l.receiveCall(m.Reply, m.Data)
+}
+
+func (l *listener) receiveCall(client string, data []byte) {
+	k, err := parsePacket(data)
+	if err != nil || k.kind != packetOpen {
 		return // not of this provider
 	}
 	call, first, err := parseOpen(k.body)
@@ -72,7 +83,7 @@ func (l *listener) receive(m *natsgo.Msg) {
 		return
 	}
 	s := l.p.streams.newStream()
-	s.client, s.peer, s.came, s.inbox = m.Reply, m.Reply, 1, first
+	s.server, s.peer, s.came, s.inbox = true, client, 1, first
 	l.p.streams.add(s)
 	if !l.queue(driver.Incoming{Call: call, Stream: s}) {
 		s.refuse()

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -16,38 +17,48 @@ import (
 // stream is one end of a call.
 type stream struct {
 	c       *carrier
-	address string // to which the peer sends
-	token   string // the last of the address
-	service string // of a client's end
-	client  string // of a server's end: the client's address
+	address string      // to which the peer sends
+	service string      // of a client's end
+	server  bool        // this is a server's end, which knows its peer from the beginning
+	removed atomic.Bool // from the carrier
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change, if somebody waits
 
 	// What is sent.
-	peer    string // address of the other end; empty: not known yet
-	sent    uint64 // packets
-	last    time.Time
-	offer   []byte   // the packet that opens the call
-	offered int      // how often
-	pending [][]byte // frames that wait for the peer's address
-	ended   bool     // the frame was sent that ends the call
-	closed  bool     // by this end
-	since   time.Time
+	peer    string        // address of the other end; empty: not known yet
+	sent    uint64        // packets
+	last    time.Duration // when the last one was sent, since beginning
+	offer   []byte        // the packet that opens the call
+	offered int           // how often
+	queued  bool          // the offer waits for others to share a message with
+	pending [][]byte      // frames that wait for the peer's address
+	ended   bool          // the frame was sent that ends the call
+	closed  bool          // by this end
+	since   time.Duration
 
 	// What is received.
 	came  uint64 // packets
-	heard time.Time
+	heard time.Duration
 	piece []byte
 	inbox []driver.Frame
 	err   error // why nothing more comes, behind the inbox
 }
 
 func (c *carrier) newStream() *stream {
-	now := time.Now()
-	address := string(strconv.AppendUint([]byte(c.prefix), c.named.Add(1), 36))
-	return &stream{c: c, address: address, token: address[len(c.prefix):], last: now, heard: now}
+	now := sinceBeginning()
+	b := make([]byte, 0, 64)
+	address := string(strconv.AppendUint(append(b, c.prefix...), c.named.Add(1), 36))
+	return &stream{c: c, address: address, last: now, heard: now}
 }
+
+// token is the last of the address.
+func (s *stream) token() string { return s.address[len(s.c.prefix):] }
+
+var beginning = time.Now()
+
+// sinceBeginning is the time, in a third of the room.
+func sinceBeginning() time.Duration { return time.Since(beginning) }
 
 // Every call ends with one of these: they are made once.
 var (
@@ -63,8 +74,21 @@ func (s *stream) offerAgain() error {
 		return nil
 	}
 	s.offered++
+	if s.offered == 1 && s.c.batches(len(s.offer)) {
+		s.queued = true
+		s.c.calls.add(s.c.p.serviceSubject(s.service), outgoing{s, s.offer})
+		return nil
+	}
 	m := &natsgo.Msg{Subject: s.c.p.serviceSubject(s.service), Reply: s.address, Data: s.offer}
 	return mapErr(s.c.p.nc.PublishMsg(m), false)
+}
+
+// leaves reports whether a call that was gathered is still to be offered.
+func (s *stream) leaves() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queued = false
+	return !s.closed && s.err == nil
 }
 
 // nobody is told that nobody was there for a packet.
@@ -117,8 +141,8 @@ func (s *stream) change() {
 }
 
 // receive takes a packet.
-func (s *stream) receive(m *natsgo.Msg) {
-	k, err := parsePacket(m.Data)
+func (s *stream) receive(from string, data []byte) {
+	k, err := parsePacket(data)
 	switch {
 	case err == nil && k.kind == packetReset:
 		s.fail(providers.Errorf(providers.Unavailable, "the other end of the call is gone"))
@@ -128,7 +152,7 @@ func (s *stream) receive(m *natsgo.Msg) {
 		return
 	}
 	s.mu.Lock()
-	over := s.take(m.Reply, k, err)
+	over := s.take(from, k, err)
 	s.mu.Unlock()
 	if over {
 		s.c.remove(s)
@@ -147,7 +171,7 @@ func (s *stream) take(from string, k packet, err error) (over bool) {
 		return true
 	}
 	s.came++
-	s.heard = time.Now()
+	s.heard = sinceBeginning()
 	if s.peer == "" && from != "" {
 		s.peer = strings.Clone(from)
 		s.flush()
@@ -224,6 +248,11 @@ func (s *stream) writeFrames(frames []driver.Frame) error {
 	if b = appendFrames(b, frames); len(b)-header > s.c.p.packetBody() {
 		return s.write(b[header:])
 	}
+	if s.sent == 0 && s.server && ends(frames) && s.c.batches(len(b)) {
+		s.sent++ // this packet is all that is ever sent
+		s.c.answers.add(prefixOf(s.peer), outgoing{s, b})
+		return nil
+	}
 	return s.publish(b)
 }
 
@@ -251,7 +280,7 @@ func (s *stream) publish(b []byte) error {
 		return mapErr(err, false)
 	}
 	s.sent++
-	s.last = time.Now()
+	s.last = sinceBeginning()
 	return nil
 }
 
@@ -330,10 +359,10 @@ func (s *stream) shut() (lingers bool) {
 	if s.closed {
 		return s.peer == "" && s.err == nil && len(s.pending) > 0
 	}
-	s.closed, s.since, s.inbox = true, time.Now(), nil
+	s.closed, s.since, s.inbox = true, sinceBeginning(), nil
 	s.change()
 	switch {
-	case s.err != nil, s.ended:
+	case s.err != nil, s.ended, s.queued:
 		return false
 	case s.peer != "":
 		_ = s.packet(packetClose, nil) // or the silence tells the other end
@@ -346,16 +375,16 @@ func (s *stream) shut() (lingers bool) {
 }
 
 // beat is called a few times a second.
-func (s *stream) beat(now time.Time) {
+func (s *stream) beat(now time.Duration) {
 	s.mu.Lock()
 	over := false
 	switch {
 	case s.closed:
-		over = now.Sub(s.since) > silence
-	case now.Sub(s.heard) > silence:
+		over = now-s.since > silence
+	case now-s.heard > silence:
 		s.end(providers.Errorf(providers.Unavailable, "the other end of the call has not been heard of for %v", silence))
 		over = true
-	case s.peer != "" && now.Sub(s.last) >= beatEvery:
+	case s.peer != "" && now-s.last >= beatEvery:
 		if err := s.packet(packetBeat, nil); err != nil {
 			s.end(err)
 			over = true

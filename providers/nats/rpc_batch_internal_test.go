@@ -1,0 +1,168 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev/internal/testbed"
+	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
+)
+
+// What is gathered goes out once, in its order, in batches of a bounded size.
+func TestOutbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		posted := map[string][]byte{}
+		most := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		o := newOutbox(ctx, func(to string, batch []outgoing) {
+			mu.Lock()
+			defer mu.Unlock()
+			most = max(most, len(batch))
+			bytes := 0
+			for _, x := range batch {
+				bytes += len(x.data)
+				posted[to] = append(posted[to], x.data[0])
+			}
+			if len(batch) > batchCalls || len(batch) > 1 && bytes > batchBytes {
+				t.Errorf("a batch of %d with %d bytes", len(batch), bytes)
+			}
+		})
+		for i := range 100 {
+			size := 1
+			if i%10 == 0 {
+				size = batchBytes - 2
+			}
+			for _, to := range []string{"a", "b"} {
+				o.add(to, outgoing{data: append([]byte{byte(i)}, make([]byte, size)...)})
+			}
+		}
+		synctest.Wait()
+		for to, got := range posted {
+			if len(got) != 100 || !slices.IsSorted(got) {
+				t.Errorf("to %s went %v", to, got)
+			}
+		}
+		if most < 2 {
+			t.Error("nothing shared a message")
+		}
+		cancel()
+		synctest.Wait()
+		for range 3 { // nobody takes it any more; it must not block
+			o.add("a", outgoing{data: []byte{1}})
+		}
+	})
+}
+
+// Calls of one message are calls like all others: answered each to its own
+// address, refused each, and each told that nobody serves them.
+func TestBatchedCalls(t *testing.T) {
+	url := testbed.NATS(t).URL()
+	client, server := openProvider(t, url), openProvider(t, url)
+	open := func(n int) (streams []driver.Stream) {
+		client.streams.open.Add(2) // as if others were open
+		for i := range n {
+			s, err := client.OpenStream(t.Context(), driver.StreamConfig{
+				Service: "s", Call: driver.Call{Method: fmt.Sprint("/s/", i)}, First: []driver.Frame{{Kind: driver.FrameHalfClose}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			client.streams.open.Add(2)
+			streams = append(streams, s)
+		}
+		return streams
+	}
+	for i, s := range open(5) {
+		if _, err := s.Recv(t.Context()); !errors.Is(err, providers.NotFound) {
+			t.Errorf("call %d, that nobody serves: %v", i, err)
+		}
+		_ = s.Close(t.Context())
+	}
+	messages := make(chan *natsgo.Msg, 64)
+	sub, err := server.nc.ChanSubscribe(server.serviceSubject("s"), messages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := server.Listen(t.Context(), driver.ListenConfig{Service: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := open(20)
+	gone := open(1)[0]
+	_ = gone.Close(t.Context())
+	answered := map[string]driver.Stream{}
+	for range streams {
+		in, err := l.Accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered[in.Call.Method] = in.Stream
+		server.streams.open.Add(2)
+		if err := in.Stream.Send(t.Context(), []driver.Frame{{Kind: driver.FrameTrailers, Status: driver.Status{Message: in.Call.Method}}}); err != nil {
+			t.Fatal(err)
+		}
+		_ = in.Stream.Close(t.Context())
+	}
+	if len(answered) != len(streams) {
+		t.Fatalf("%d calls came, want %d", len(answered), len(streams))
+	}
+	for i, s := range streams {
+		got, err := s.Recv(t.Context())
+		if err != nil || len(got) != 1 || got[0].Status.Message != fmt.Sprint("/s/", i) {
+			t.Errorf("the answer to call %d: %v, %v", i, got, err)
+		}
+	}
+	if len(messages) >= len(streams) {
+		t.Errorf("%d calls took %d messages", len(streams), len(messages))
+	}
+	_ = sub.Unsubscribe()
+
+	// A server that leaves gives each back.
+	back := open(6)
+	until := time.Now().Add(5 * time.Second)
+	for l.(*listener).waiting() < len(back) && time.Now().Before(until) {
+		time.Sleep(time.Millisecond)
+	}
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range back {
+		if _, err := s.Recv(t.Context()); !errors.Is(err, providers.NotFound) {
+			t.Errorf("call %d, given back: %v", i, err)
+		}
+	}
+}
+
+func (l *listener) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.backlog)
+}
+
+func FuzzBatch(f *testing.F) {
+	f.Add("i.p._1-2", appendBytes(appendBytes(appendBytes(nil, []byte("1")), []byte("2")), []byte("data")))
+	f.Add("_", []byte{3, 1})
+	f.Fuzz(func(t *testing.T, reply string, body []byte) {
+		eachAnswer(body, func(token, sender, data []byte) {
+			if len(token)+len(sender)+len(data) > len(body) {
+				t.Error("more came out than went in")
+			}
+		})
+		eachCall(reply, body, func(client string, _ []byte) {
+			if !strings.HasPrefix(client, prefixOf(reply)) {
+				t.Errorf("%q is not of the process of %q", client, reply)
+			}
+		})
+	})
+}
