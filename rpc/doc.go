@@ -124,8 +124,8 @@
 // The benchmarks are BenchmarkRatio here and BenchmarkInProcess in
 // internal/peerbench. A call over NATS is two messages, as a bare request is, or
 // less where concurrent calls share them; the rest is gRPC: metadata, deadlines,
-// status. At 64 callers a third of what is left is the collector's, in a heap of
-// a few megabytes.
+// status. At 64 callers a fifth of our time is the collector's, in a heap of a few
+// megabytes.
 // Streams, and unary calls over memory that are compressed or in another codec
 // than protobuf, are frames.
 //

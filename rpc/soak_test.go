@@ -38,6 +38,10 @@ func TestSoak(t *testing.T) {
 		"redis":     func() string { return testbed.Redis(t).URL() },
 		"etcd":      func() string { return testbed.Etcd(t).URL() },
 		"nats":      func() string { return testbed.NATS(t).URL() },
+		"dapr": func() string {
+			s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp("test"), testbed.DaprAppPort(testbed.Port(t)))
+			return s.URL() + "?pubsub=-&app=test"
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, url())

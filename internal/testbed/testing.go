@@ -56,6 +56,18 @@ func Cluster(tb testing.TB, replicas bool, opts ...RedisOption) *RedisCluster {
 	return c
 }
 
+// Port returns a loopback TCP port for a server of the test's own. No other
+// testbed uses it until the test ends.
+func Port(tb testing.TB) int {
+	tb.Helper()
+	p, err := reservePort()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = p.release() }) // its end is the process's, at the latest
+	return p.number
+}
+
 // Proxy starts a proxy in front of target ("host:port") for a test, which ends
 // with it.
 func Proxy(tb testing.TB, target string) *TCPProxy {

@@ -181,7 +181,7 @@ func sdkThrough(b *testing.B, client sdk.Client, events []any) func() error {
 // stubs to a plain server, as people use Dapr.
 func BenchmarkCall(b *testing.B) {
 	names := filepath.Join(b.TempDir(), "names.db")
-	port := appPort(b)
+	port := testbed.Port(b)
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		b.Fatal(err)
@@ -194,7 +194,7 @@ func BenchmarkCall(b *testing.B) {
 		return testbed.Dapr(b, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp(id), testbed.DaprAppPort(port))
 	}
 	sidecar("theirs", port)
-	ours, client := sidecar("ours", appPort(b)), sidecar("client", appPort(b))
+	ours, client := sidecar("ours", testbed.Port(b)), sidecar("client", testbed.Port(b))
 	ctx := b.Context()
 	srv, err := rpc.NewServer(ctx, benchOpen(b, ours.URL()), "ours")
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/stats"
 
 	"fairlead.dev/providers"
+	"fairlead.dev/rpc/driver"
 )
 
 const (
@@ -26,6 +27,12 @@ const (
 	// reconnectAfter is the longest pause before a connection is tried again.
 	reconnectAfter = time.Second
 	dialTimeout    = 2 * time.Second
+
+	// What a stream and a connection may have under way. Without them gRPC lets
+	// each stream have as much as goes well, up to 16 MiB, and keeps small
+	// messages in buffers of four times their size.
+	streamWindow = driver.Window
+	connWindow   = 8 << 20
 )
 
 // connect makes the connection; it comes up when it is needed.
@@ -54,9 +61,7 @@ func (c config) dialOptions(handler stats.Handler) []grpc.DialOption {
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
-		// What a stream and the connection may have under way, so that large
-		// values need few round trips.
-		grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(8 << 20),
+		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
 	}
 	if c.token != "" {

@@ -339,7 +339,7 @@ func nativeEvents(t *testing.T, client runtimev1.DaprClient, component, topic st
 
 // TestNothingLeaks closes a provider over open handles.
 func TestNothingLeaks(t *testing.T) {
-	s := testbed.Dapr(t, append(broker(testbed.Redis(t).Addr(), "a", "a"), testbed.DaprAppPort(appPort(t)))...)
+	s := testbed.Dapr(t, append(broker(testbed.Redis(t).Addr(), "a", "a"), testbed.DaprAppPort(testbed.Port(t)))...)
 	before := goleak.IgnoreCurrent()
 	p, err := providers.Open(t.Context(), s.URL()+"?pubsub=a&app=app"+trialParams)
 	must(t, err)

@@ -105,7 +105,7 @@ func TestSidecars(t *testing.T) {
 	names := filepath.Join(t.TempDir(), "names.db")
 	var apps []providers.Provider
 	for i := range 3 {
-		s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp(fmt.Sprintf("app%d", i)), testbed.DaprAppPort(appPort(t)))
+		s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp(fmt.Sprintf("app%d", i)), testbed.DaprAppPort(testbed.Port(t)))
 		apps = append(apps, open(t, s.URL()))
 	}
 	for i, server := range apps {
@@ -123,8 +123,8 @@ func TestSidecars(t *testing.T) {
 // ordinary server with ours, through sidecars.
 func TestPlainGRPC(t *testing.T) {
 	names := filepath.Join(t.TempDir(), "names.db")
-	ours := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp("ours"), testbed.DaprAppPort(appPort(t)))
-	port := appPort(t)
+	ours := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp("ours"), testbed.DaprAppPort(testbed.Port(t)))
+	port := testbed.Port(t)
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	must(t, err)
 	plain := grpc.NewServer()
