@@ -15,6 +15,8 @@
 //     that failed;
 //   - a watch from the beginning comes to the last state of each counter, and
 //     passes every state that was acknowledged where WatchEvery is claimed.
+//
+// Besides, it runs the conformance suite while leaders are killed.
 package failover
 
 import (
@@ -42,7 +44,7 @@ type Load struct {
 	Kill func(ctx context.Context) error
 }
 
-var full = flag.Bool("failover.full", false, "load 50,000 publications and 20,000 increments, not a twentieth")
+var full = flag.Bool("failover.full", false, "load 50,000 publications and 20,000 increments, not a twentieth, and run the whole suite, not a sample")
 
 // Usual is the load of a test of a cluster, whose leaders are killed every few
 // seconds: a twentieth of what the flag -failover.full asks for.

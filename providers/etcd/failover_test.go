@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"fairlead.dev/internal/failover"
 	"fairlead.dev/internal/testbed"
@@ -20,4 +21,16 @@ func TestKilledLeadersLoseNothingAcknowledged(t *testing.T) {
 		}
 		return errors.Join(old.Start(ctx), cluster.WaitOK(ctx))
 	}))
+}
+
+// TestConformanceWhileLeadersAreKilled runs the suite meanwhile.
+func TestConformanceWhileLeadersAreKilled(t *testing.T) {
+	cluster := testbed.EtcdCluster(t, 3)
+	failover.Suite(t, opener(cluster.URL()), 5*time.Second, func(ctx context.Context) error {
+		old, _, err := cluster.KillLeader(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(old.Start(ctx), cluster.WaitOK(ctx))
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"fairlead.dev/internal/failover"
 	"fairlead.dev/internal/testbed"
@@ -22,4 +23,17 @@ func TestKilledLeadersLoseNothingAcknowledged(t *testing.T) {
 		}
 		return errors.Join(old.Start(ctx), group.WaitOK(ctx))
 	}))
+}
+
+// TestConformanceWhileLeadersAreKilled runs the suite meanwhile: each server is
+// the leader of some of its streams.
+func TestConformanceWhileLeadersAreKilled(t *testing.T) {
+	group := testbed.NATSCluster(t, 3)
+	failover.Suite(t, opener(clusterURL(group)), 5*time.Second, func(ctx context.Context) error {
+		old, _, err := group.KillLeader(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(old.Start(ctx), group.WaitOK(ctx))
+	})
 }

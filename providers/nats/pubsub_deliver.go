@@ -50,8 +50,14 @@ func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]drive
 // deliverLanes fills in what has its turn, at the place of the message by which
 // it got it.
 func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int, msgs []*natsgo.Msg, metas []*natsgo.MsgMetadata, found []*driver.Delivery) error {
-	ctx, cancel := bound(context.WithoutCancel(ctx), s.life, receivePatience)
+	caller := ctx
+	ctx, cancel := bound(context.WithoutCancel(ctx), s.life, s.p.config.requestTimeout)
 	defer cancel()
+	defer context.AfterFunc(caller, func() {
+		if pause(ctx, receivePatience) {
+			cancel()
+		}
+	})()
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var failed error
@@ -78,7 +84,17 @@ func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int,
 		})
 	}
 	group.Wait()
-	return failed
+	return laneError(failed)
+}
+
+// laneError is that of a Receive that could not look at a lane: what it did not
+// get comes again.
+func laneError(err error) error {
+	switch providers.CodeOf(err) {
+	case providers.UnknownOutcome, providers.DeadlineExceeded, providers.Canceled:
+		return providers.Errorf(providers.Unavailable, "the record of an ordering key: %w", err)
+	}
+	return err
 }
 
 // delivery is that of a message of the stream, without what is new each time.

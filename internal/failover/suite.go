@@ -1,0 +1,101 @@
+package failover
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fairlead.dev/conformance"
+)
+
+// rounds is how often a case may be run: its calls may fail when a leader dies
+// under them, as the contract allows, and a case takes no failure.
+const rounds = 6
+
+// sample are the cases that are run without the flag -failover.full.
+var sample = regexp.MustCompile("^(kv/(cas|create|txn|list|getmany)|pubsub/(publish|key|nack|group))")
+
+// Suite runs the conformance suite while kill kills leaders, every few seconds;
+// in each round, a few seconds more, since some cases take longer. A case has to
+// pass in one round: what a change of leaders breaks for good never does.
+func Suite(t *testing.T, open conformance.Opener, every time.Duration, kill func(ctx context.Context) error) {
+	t.Helper()
+	var between atomic.Int64
+	between.Store(int64(every))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan int, 1)
+	go func() { ended <- killing(ctx, t, &between, kill) }()
+	match := sample
+	if *full {
+		match = nil
+	}
+	var left []string
+	for round := 1; round <= rounds; round++ {
+		between.Store(int64(every) * int64(round))
+		failed, err := suiteRound(t, round, open, match)
+		if err != nil {
+			t.Logf("round %d: %v", round, err) // no server was there to open
+			continue
+		}
+		if left = failed; len(left) == 0 {
+			break
+		}
+		match = regexp.MustCompile("^(" + strings.Join(left, "|") + ")$")
+	}
+	cancel()
+	t.Logf("%d servers were killed", <-ended)
+	if len(left) > 0 {
+		t.Errorf("not once passed in %d rounds: %v", rounds, left)
+	}
+}
+
+// killing kills until ctx ends, and returns how often it has.
+func killing(ctx context.Context, t *testing.T, between *atomic.Int64, kill func(ctx context.Context) error) (kills int) {
+	for {
+		select {
+		case <-time.After(time.Duration(between.Load())):
+		case <-ctx.Done():
+			return kills
+		}
+		if err := kill(ctx); err != nil {
+			if ctx.Err() == nil {
+				t.Errorf("killing: %v", err)
+			}
+			return kills
+		}
+		kills++
+	}
+}
+
+// suiteRound runs cases, all if match is nil, and returns those that failed, as
+// regular expressions.
+func suiteRound(t *testing.T, round int, open conformance.Opener, match *regexp.Regexp) (failed []string, err error) {
+	opts := []conformance.Option{conformance.WithTransport("leaders killed")}
+	if match != nil {
+		opts = append(opts, conformance.WithMatch(match))
+	}
+	began := time.Now()
+	report, err := conformance.Run(t.Context(), open, opts...)
+	if err != nil {
+		return nil, err
+	}
+	ran := 0
+	for _, r := range report.Results {
+		if r.Ran() {
+			ran++
+		}
+		if r.Bad() {
+			failed = append(failed, regexp.QuoteMeta(r.Case))
+			t.Logf("%s: %.300q", r.Case, strings.Join(r.Failures, "; "))
+		}
+	}
+	if ran == 0 {
+		t.Errorf("no case was run")
+	}
+	t.Logf("round %d: %d of %d cases failed in %.0f s", round, len(failed), ran, time.Since(began).Seconds())
+	return failed, nil
+}
