@@ -75,12 +75,12 @@
 //
 // "make bench-plugins" compares the ways to a provider in turns. On two cores,
 // against a unary call of go-plugin to a driver that does nothing: frames carry
-// 5.7 to 6.2 times its rate with 64 callers and 2.2 to 2.6 times with one, the
-// gRPC stream 4.4 to 4.6 and 1.2 to 1.3 times; a call over frames takes 0.33 to
-// 0.40 of the time that a unary one adds to the linked-in provider's. With Redis
-// behind (appendfsync always), 64 callers and frames, against go-redis called
-// directly: 1.7 times for Get, 0.75 for Put (0.8 linked in: a Put keeps a
-// revision, an index and a log), 0.95 for Publish.
+// 7.1 to 8 times its rate with 64 callers and 2.1 to 2.3 times with one, the
+// gRPC stream 5.0 to 5.3 and 1.2 times; a call over frames takes 0.41 to 0.45 of
+// the time that a unary one adds to the linked-in provider's. With Redis behind
+// (appendfsync always), 64 callers and frames, against go-redis called directly:
+// 2.1 times for Get, 0.9 for Put, as linked in (a Put keeps a revision, an index
+// and a log), 1.2 for Publish.
 //
 // # Debugging
 //
