@@ -68,8 +68,9 @@
 // user. Beside it, at the same path with ".frames" added, the sidecar offers a
 // faster transport; where the program cannot reach that, calls take the gRPC
 // connection. Over TCP (--listen tcp://host:port, with --tls-cert, --tls-key and
-// --tls-client-ca) the scheme is sidecar+tcp, with ca, cert and key; both sides
-// show a certificate, unless the address is a loopback address.
+// --tls-client-ca) the scheme is sidecar+tcp, with ca-file, cert-file and
+// key-file; both sides show a certificate, unless the address is a loopback
+// address.
 //
 // # Speed
 //

@@ -49,11 +49,11 @@ func init() {
 	})
 	providers.Register(providers.Scheme{
 		Name: sidecarPrefix + "tcp",
-		Help: "a plugin that listens on a TCP port: sidecar+tcp://host:port?ca=FILE&cert=FILE&key=FILE",
+		Help: "a plugin that listens on a TCP port: sidecar+tcp://host:port?ca-file=FILE&cert-file=FILE&key-file=FILE",
 		Settings: []providers.Setting{
-			{Name: "ca", Kind: providers.File, Help: "PEM file of the authorities of the plugin's certificate; without it, the system's"},
-			{Name: "cert", Kind: providers.File, Help: "PEM file of this host's certificate"},
-			{Name: "key", Kind: providers.File, Help: "PEM file of the certificate's key"},
+			{Name: "ca-file", Kind: providers.File, Help: "PEM file of the authorities of the plugin's certificate; without it, the system's"},
+			{Name: "cert-file", Kind: providers.File, Help: "PEM file of this host's certificate"},
+			{Name: "key-file", Kind: providers.File, Help: "PEM file of the certificate's key"},
 			{Name: "server-name", Kind: providers.String, Help: "name in the plugin's certificate; by default that in the URL"},
 		},
 		Open: openTCPSidecar,
@@ -115,29 +115,29 @@ func tcpTarget(u *url.URL) (string, error) {
 // clientTLS returns nil for a connection without TLS, which only a loopback
 // address may have.
 func clientTLS(s providers.Settings) (*tls.Config, error) {
-	given := s.Given("ca") || s.Given("server-name")
+	given := s.Given("ca-file") || s.Given("server-name")
 	switch {
-	case s.Given("cert") != s.Given("key"):
-		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert\" and \"key\" go together")
-	case !given && !s.Given("cert") && loopbackHost(s.URL.Hostname()):
+	case s.Given("cert-file") != s.Given("key-file"):
+		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert-file\" and \"key-file\" go together")
+	case !given && !s.Given("cert-file") && loopbackHost(s.URL.Hostname()):
 		return nil, nil
-	case !s.Given("cert"):
-		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert\" and \"key\" are missing: over TCP, host and plugin show each other certificates, unless the plugin is at a loopback address")
+	case !s.Given("cert-file"):
+		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert-file\" and \"key-file\" are missing: over TCP, host and plugin show each other certificates, unless the plugin is at a loopback address")
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: s.String("server-name")}
-	cert, key := s.String("cert"), s.String("key")
+	cert, key := s.String("cert-file"), s.String("key-file")
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert\" and \"key\": %w", err)
+		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert-file\" and \"key-file\": %w", err)
 	}
 	// Read again for each connection: certificates are renewed.
 	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		return &pair, err
 	}
-	if s.Given("ca") {
-		pool, err := readPool(s.String("ca"))
+	if s.Given("ca-file") {
+		pool, err := readPool(s.String("ca-file"))
 		if err != nil {
-			return nil, providers.Errorf(providers.Invalid, "the parameter \"ca\": %w", err)
+			return nil, providers.Errorf(providers.Invalid, "the parameter \"ca-file\": %w", err)
 		}
 		conf.RootCAs = pool
 	}

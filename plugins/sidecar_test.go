@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -213,19 +212,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// freePort is a port on which nobody listens.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
-}
-
 func TestSidecarOverTCP(t *testing.T) {
-	addr := "127.0.0.1:" + freePort(t)
+	addr := fmt.Sprint("127.0.0.1:", testbed.Port(t))
 	startSidecar(t, "memory", nil, "--listen", "tcp://"+addr, "--url", "mem://")
 	exercise(t, store(t, openURL(t, "sidecar+tcp://"+addr)))
 }
@@ -239,11 +227,11 @@ func TestSidecarWithTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := "127.0.0.1:" + freePort(t)
+	addr := fmt.Sprint("127.0.0.1:", testbed.Port(t))
 	startSidecar(t, "memory", nil, "--listen", "tcp://"+addr, "--url", "mem://",
 		"--tls-cert", certs.ServerCert, "--tls-key", certs.ServerKey, "--tls-client-ca", certs.CA)
 	with := func(ca, cert, key string) string {
-		return "sidecar+tcp://" + addr + "?" + url.Values{"ca": {ca}, "cert": {cert}, "key": {key}}.Encode()
+		return "sidecar+tcp://" + addr + "?" + url.Values{"ca-file": {ca}, "cert-file": {cert}, "key-file": {key}}.Encode()
 	}
 	good := with(certs.CA, certs.ClientCert, certs.ClientKey)
 	exercise(t, store(t, openURL(t, good)))
@@ -269,14 +257,14 @@ func TestSidecarURLs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for url, want := range map[string]string{
-		"sidecar+unix://relative/path":                                    "absolute path",
-		"sidecar+unix:///":                                                "absolute path",
-		"sidecar+unix:///s?transport=pigeon":                              "accepted: frames, stream",
-		"sidecar+tcp://example.com":                                       "a host and a port",
-		"sidecar+tcp://example.com:1":                                     `"cert" and "key" are missing`,
-		"sidecar+tcp://example.com:1?ca=" + certs.CA:                      `"cert" and "key" are missing`,
-		"sidecar+tcp://example.com:1?cert=" + certs.ClientCert:            "go together",
-		"sidecar+tcp://a:1?cert=" + certs.CA + "&key=" + certs.ServerCert: `"cert" and "key"`,
+		"sidecar+unix://relative/path":                                              "absolute path",
+		"sidecar+unix:///":                                                          "absolute path",
+		"sidecar+unix:///s?transport=pigeon":                                        "accepted: frames, stream",
+		"sidecar+tcp://example.com":                                                 "a host and a port",
+		"sidecar+tcp://example.com:1":                                               `"cert-file" and "key-file" are missing`,
+		"sidecar+tcp://example.com:1?ca-file=" + certs.CA:                           `"cert-file" and "key-file" are missing`,
+		"sidecar+tcp://example.com:1?cert-file=" + certs.ClientCert:                 "go together",
+		"sidecar+tcp://a:1?cert-file=" + certs.CA + "&key-file=" + certs.ServerCert: `"cert-file" and "key-file"`,
 	} {
 		if _, err := providers.Open(t.Context(), url); !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want Invalid with %q", url, err, want)

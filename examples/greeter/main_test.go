@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -99,19 +98,8 @@ func TestInTwoProcesses(t *testing.T) {
 
 // TestOverDapr does so through the sidecar of an app.
 func TestOverDapr(t *testing.T) {
-	app := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp(service), testbed.DaprAppPort(freePort(t)))
+	app := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp(service), testbed.DaprAppPort(testbed.Port(t)))
 	inTwoProcesses(t, app.URL())
-}
-
-// freePort returns a port on which nothing listens.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func inTwoProcesses(t *testing.T, url string) {

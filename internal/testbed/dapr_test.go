@@ -2,7 +2,7 @@ package testbed
 
 import (
 	"context"
-	"net"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -87,11 +87,7 @@ func getState(t *testing.T, c runtimev1.DaprClient) string {
 // TestDaprComponentDown: a sidecar whose component cannot connect does not
 // start, and its log says why.
 func TestDaprComponentDown(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	addr := l.Addr().String()
-	must(t, l.Close())
-	_, err = StartDapr(t.Context(), DaprRedis(addr))
+	_, err := StartDapr(t.Context(), DaprRedis(fmt.Sprint("127.0.0.1:", Port(t))))
 	if err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("%v", err)
 	}
