@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -39,11 +38,6 @@ var rpcDirectory = []Case{
 		Name: "rpc/directory-lease", Facet: providers.RPC, Needs: []providers.Claim{rpc.Directory}, Timeout: time.Minute,
 		Rule: "an endpoint that nobody keeps vanishes within 30 seconds, one that is kept stays",
 		Run:  directoryLease,
-	},
-	{
-		Name: "rpc/directory-rolling", Facet: providers.RPC, Needs: []providers.Claim{rpc.Directory}, Timeout: time.Minute,
-		Rule: "servers that join, and leave gracefully, under the load of eight callers make no call fail",
-		Run:  directoryRolling,
 	},
 }
 
@@ -185,45 +179,4 @@ func directoryLease(t *T) {
 	defer cancel()
 	now, err = w.Next(quietly)
 	t.WantCode(fmt.Sprintf("an endpoint that is kept for longer than a lease (%v)", now), err, providers.DeadlineExceeded)
-}
-
-func directoryRolling(t *T) {
-	name := t.Name()
-	c := t.client(t.Provider(), name)
-	last := t.serve(t.Provider(), name, &service{})
-	t.isServed(c)
-	stop := make(chan struct{})
-	var made atomic.Int64
-	var callers []<-chan error
-	for range 8 {
-		callers = append(callers, started(func() error {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return nil
-				default:
-				}
-				if _, err := c.EmptyCall(t.Context(), &pb.Empty{}); err != nil {
-					return fmt.Errorf("call %d: %w", i, err)
-				}
-				made.Add(1)
-			}
-		}))
-	}
-	for range 10 {
-		next := t.serve(t.Provider(), name, named("next"))
-		t.Eventually(t.Patience(), "the server that joined is reached", func() bool { return t.reached(c)["next"] > 0 })
-		t.Must(last.GracefulStop(t.Context()))
-		last = next
-		next = t.serve(t.Provider(), name, &service{})
-		t.Eventually(t.Patience(), "the server that joined is reached", func() bool { return t.reached(c)[""] > 0 })
-		t.Must(last.GracefulStop(t.Context()))
-		last = next
-	}
-	close(stop)
-	for _, done := range callers {
-		if err := <-done; err != nil {
-			t.Errorf("of %d calls while servers came and went: %v", made.Load(), err)
-		}
-	}
 }

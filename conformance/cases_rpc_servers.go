@@ -92,6 +92,11 @@ var rpcServers = []Case{
 		},
 	},
 	{
+		Name: "rpc/rolling", Facet: providers.RPC, Needs: []providers.Claim{rpc.LoadBalance, providers.Shared}, Timeout: time.Minute,
+		Rule: "servers that join, and those that stop gracefully and close their provider at once, make no call of eight callers fail",
+		Run:  rpcRolling,
+	},
+	{
 		Name: "rpc/restart", Facet: providers.RPC, Control: true, Timeout: time.Minute,
 		Rule: "servers and clients survive the restart of the backend: calls work again within seconds",
 		Run:  rpcRestart,
@@ -308,6 +313,54 @@ func rpcGraceful(t *T) {
 	}
 	if stopping != nil {
 		t.wantSoon("GracefulStop after the last call", stopping, 0)
+	}
+}
+
+func rpcRolling(t *T) {
+	name := t.Name()
+	c := t.client(t.Provider(), name)
+	join := func(id string) (leave func()) {
+		p := t.Open()
+		srv := t.serve(p, name, named(id))
+		t.isServed(c)
+		t.Eventually(t.Patience(), "the server that joined is reached", func() bool { return t.reached(c)[id] > 0 })
+		return func() {
+			t.Must(srv.GracefulStop(t.Context()))
+			t.Must(p.Close(t.Context()))
+		}
+	}
+	leave := join("server 0")
+	stop := make(chan struct{})
+	var made atomic.Int64
+	var callers []<-chan error
+	for range 8 {
+		callers = append(callers, started(func() error { return callUntil(t.Context(), stop, c, &made) }))
+	}
+	for i := range 10 {
+		next := join(fmt.Sprintf("server %d", i+1))
+		leave()
+		leave = next
+	}
+	close(stop)
+	for _, done := range callers {
+		if err := <-done; err != nil {
+			t.Errorf("of %d calls while servers came and went: %v", made.Load(), err)
+		}
+	}
+}
+
+// callUntil makes one call after the other, and counts them.
+func callUntil(ctx context.Context, stop <-chan struct{}, c pb.TestServiceClient, made *atomic.Int64) error {
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		if _, err := c.EmptyCall(ctx, &pb.Empty{}); err != nil {
+			return fmt.Errorf("call %d: %w", i, err)
+		}
+		made.Add(1)
 	}
 }
 

@@ -164,12 +164,16 @@ func (a *accepted) run() {
 	a.server.handleCall(a.in)
 }
 
-// take handles a call in another goroutine.
+// take handles a call in another goroutine. One that comes while the server
+// drains is carried out, too: nobody else has it.
 func (s *carrierServer) take(in driver.Incoming) {
-	if !s.begin() {
+	if s.life.Err() != nil {
 		_ = soon(in.Stream.Close) // the caller gets Unavailable
 		return
 	}
+	s.mu.Lock()
+	s.work++ // cannot be the first: Serve has begun
+	s.mu.Unlock()
 	s.workers.do(&accepted{s, in})
 }
 

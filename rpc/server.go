@@ -117,7 +117,8 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 // GracefulStop takes no more calls, waits until those under way have ended,
-// and releases the server. If the context ends first it stops as
+// and releases the server. Close the provider before the program ends: until
+// then the last answers may still be on their way. If the context ends first it stops as
 // [Server.Stop] does and returns the context's error.
 func (s *Server) GracefulStop(ctx context.Context) error {
 	s.complete()

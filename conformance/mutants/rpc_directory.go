@@ -1,6 +1,7 @@
 package mutants
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ func init() { all = append(all, rpcDirectoryMutants) }
 // changes nothing.
 type listed struct {
 	whole
+	url       string // of the memory; empty: one that nobody else has
 	directory rpcdriver.Directory
 	register  func(rpcdriver.RegisterConfig) rpcdriver.RegisterConfig
 	entry     func(rpcdriver.Registration) rpcdriver.Registration
@@ -28,7 +30,7 @@ type listed struct {
 // listedBy opens memory providers with hooks.
 func listedBy(hooks listed) conformance.Opener {
 	return func(ctx context.Context) (providers.Provider, error) {
-		p, err := providers.Open(ctx, "mem://?rpc=directory")
+		p, err := providers.Open(ctx, cmp.Or(hooks.url, "mem://?rpc=directory"))
 		if err != nil {
 			return nil, err
 		}
@@ -109,8 +111,8 @@ var rpcDirectoryMutants = []Mutant{
 		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration { return unkept{r} }}),
 	},
 	{
-		Name: "rpc-directory-stale", Breaks: "a watcher never shows a server that joins later", Caught: []string{"rpc/directory-rolling"},
-		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &onlyOnce{EndpointWatcher: w} }}),
+		Name: "rpc-directory-stale", Breaks: "a watcher never shows a server that joins later", Caught: []string{"rpc/rolling"},
+		Open: listedBy(listed{url: "mem://rpc-directory-stale?rpc=directory", watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &onlyOnce{EndpointWatcher: w} }}),
 	},
 	{
 		Name: "rpc-unclaimed-directory", Breaks: "what was not claimed is let through: " + string(rpc.Directory), Caught: []string{"rpc/absent-directory"},

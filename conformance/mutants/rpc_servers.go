@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"fairlead.dev/conformance"
 	"fairlead.dev/providers"
@@ -65,6 +66,14 @@ var rpcServerMutants = []Mutant{
 	{
 		Name: "rpc-close-kills", Breaks: "a listener that closes ends the calls that it accepted", Caught: []string{"rpc/graceful-stop"},
 		Open: carriedBy("mem://", carrying{listener: func(l rpcdriver.Listener, _ int) rpcdriver.Listener { return &killing{Listener: l} }}),
+	},
+	{
+		Name: "rpc-answers-late", Breaks: "an answer is still here when its server has said that all calls have ended", Caught: []string{"rpc/rolling"},
+		Open: carriedBy("mem://rpc-answers-late", carrying{server: func(s rpcdriver.Stream) rpcdriver.Stream { return late{s} }}),
+	},
+	{
+		Name: "rpc-close-drops", Breaks: "a listener that closes drops the call that it was about to give", Caught: []string{"rpc/rolling"},
+		Open: carriedBy("mem://rpc-close-drops", carrying{listener: func(l rpcdriver.Listener, _ int) rpcdriver.Listener { return newEager(l) }}),
 	},
 	{
 		Name: "rpc-not-shared", Breaks: "every Open of a URL has servers of its own", Caught: []string{"rpc/shared"},
@@ -191,6 +200,65 @@ func (k *killing) Close(ctx context.Context) error {
 		_ = s.Close(ctx)
 	}
 	return k.Listener.Close(ctx)
+}
+
+// late is an end that sends behind the sender's back.
+type late struct{ rpcdriver.Stream }
+
+func (l late) Send(ctx context.Context, frames []rpcdriver.Frame) error {
+	time.AfterFunc(10*time.Millisecond, func() { _ = l.Stream.Send(context.WithoutCancel(ctx), frames) })
+	return nil
+}
+
+func (l late) Close(ctx context.Context) error {
+	time.AfterFunc(20*time.Millisecond, func() { _ = l.Stream.Close(context.WithoutCancel(ctx)) })
+	return nil
+}
+
+// eager is a listener that takes the next call before it is asked for.
+type eager struct {
+	rpcdriver.Listener
+	taken chan rpcdriver.Incoming
+	life  context.Context
+	end   context.CancelFunc
+}
+
+func newEager(l rpcdriver.Listener) *eager {
+	e := &eager{Listener: l, taken: make(chan rpcdriver.Incoming)}
+	e.life, e.end = context.WithCancel(context.Background())
+	go e.take()
+	return e
+}
+
+func (e *eager) take() {
+	for {
+		in, err := e.Listener.Accept(e.life)
+		if err != nil {
+			e.end()
+			return
+		}
+		select {
+		case e.taken <- in:
+		case <-e.life.Done():
+			_ = in.Stream.Close(context.Background())
+		}
+	}
+}
+
+func (e *eager) Accept(ctx context.Context) (rpcdriver.Incoming, error) {
+	select {
+	case in := <-e.taken:
+		return in, nil
+	case <-ctx.Done():
+		return rpcdriver.Incoming{}, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	case <-e.life.Done():
+		return rpcdriver.Incoming{}, providers.Errorf(providers.Closed, "the listener is closed")
+	}
+}
+
+func (e *eager) Close(ctx context.Context) error {
+	e.end()
+	return e.Listener.Close(ctx)
 }
 
 // crediting is an end that pays for its messages itself.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairlead.dev/providers"
@@ -55,10 +56,10 @@ func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (r
 	if err != nil {
 		return nil, err
 	}
-	client, server := newStream(c.life, l.provider)
+	client, server := newStream()
+	client.provider.Store(&c.life)
 	server.inbox = cfg.First
-	l.backlog = append(l.backlog, rpcdriver.Incoming{Call: cfg.Call, Stream: server})
-	l.arrived.fire()
+	l.offer(rpcdriver.Incoming{Call: cfg.Call, Stream: server})
 	return client, nil
 }
 
@@ -165,17 +166,29 @@ func (l *listener) Close(ctx context.Context) error {
 		delete(x.listeners, l.service)
 	}
 	for _, in := range l.backlog {
-		_ = in.Stream.Close(ctx) // nobody has seen it: the caller gets Unavailable
+		if next, err := x.next(l.service); err == nil {
+			next.offer(in)
+		} else {
+			_ = in.Stream.Close(ctx) // the caller gets Unavailable
+		}
 	}
 	l.backlog = nil
 	return nil
+}
+
+// offer puts a stream that nobody has seen into the backlog. It is called with
+// the lock held.
+func (l *listener) offer(in rpcdriver.Incoming) {
+	in.Stream.(*stream).provider.Store(&l.provider)
+	l.backlog = append(l.backlog, in)
+	l.arrived.fire()
 }
 
 // stream is one end of a call. What it is sent lies in its inbox, which the
 // credits of the contract bound. It ends with its own Close or its provider's
 // life; a context of its own would cost each call a place in the provider's.
 type stream struct {
-	provider lifetime
+	provider atomic.Pointer[lifetime] // another one if it goes to another listener
 	closed   chan struct{}
 	closing  sync.Once
 	peer     *stream
@@ -185,21 +198,23 @@ type stream struct {
 	grown signal
 }
 
-// newStream returns the two ends of a stream, within the lives of their
-// providers.
-func newStream(clientProvider, serverProvider lifetime) (client, server *stream) {
-	client = &stream{provider: clientProvider, closed: make(chan struct{})}
-	server = &stream{provider: serverProvider, closed: make(chan struct{}), peer: client}
+// newStream returns the two ends of a stream, which still need their providers.
+func newStream() (client, server *stream) {
+	client = &stream{closed: make(chan struct{})}
+	server = &stream{closed: make(chan struct{}), peer: client}
 	client.peer = server
 	return client, server
 }
+
+// life ends when the provider is closed.
+func (s *stream) life() <-chan struct{} { return s.provider.Load().ctx.Done() }
 
 // ended reports whether this end is closed.
 func (s *stream) ended() bool {
 	select {
 	case <-s.closed:
 		return true
-	case <-s.provider.ctx.Done():
+	case <-s.life():
 		return true
 	default:
 		return false
@@ -254,9 +269,9 @@ func (s *stream) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
 		select {
 		case <-grown:
 		case <-s.peer.closed:
-		case <-s.peer.provider.ctx.Done():
+		case <-s.peer.life():
 		case <-s.closed:
-		case <-s.provider.ctx.Done():
+		case <-s.life():
 		case <-ctx.Done():
 		}
 	}

@@ -85,9 +85,13 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	p.handles.closeAll(ctx)
+	p.settle(ctx)
 	p.streams.each(func(s *stream) { _ = s.Close(ctx) })
-	p.flush(ctx)
+	p.streams.answers.empty()
+	_ = p.nc.FlushWithContext(ctx) // else what the handles gave back comes again later
 	p.end()
 	p.calls.fail(closedError("provider"), func(waiting) bool { return true })
 	p.nc.Close()
@@ -95,12 +99,18 @@ func (p *provider) Close(ctx context.Context) error {
 	return nil
 }
 
-// flush waits until the server has what the handles gave back, for a second at
-// most.
-func (p *provider) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	_ = p.nc.FlushWithContext(ctx) // else it comes again later
+// settle waits until what the server has sent to the handles was taken: calls
+// that were on their way to a listener are refused, so that another server has
+// them.
+func (p *provider) settle(ctx context.Context) {
+	taken := make(chan struct{})
+	if p.nc.FlushWithContext(ctx) != nil || p.nc.Barrier(func() { close(taken) }) != nil {
+		return
+	}
+	select {
+	case <-taken:
+	case <-ctx.Done():
+	}
 }
 
 // As implements what [providers.As] asks for.

@@ -35,10 +35,12 @@ type outbox struct {
 	post func(to string, batch []outgoing)
 	life context.Context
 
-	start  sync.Once
-	wake   chan struct{} // holds one
-	mu     sync.Mutex
-	queues map[string][]outgoing // none is empty
+	start sync.Once
+	wake  chan struct{} // holds one
+
+	posting sync.Mutex // held from take to the end of post
+	mu      sync.Mutex
+	queues  map[string][]outgoing // none is empty
 }
 
 func newOutbox(life context.Context, post func(string, []outgoing)) *outbox {
@@ -67,14 +69,21 @@ func (o *outbox) run() {
 			return
 		case <-o.wake:
 		}
-		for {
-			runtime.Gosched() // lets the callers that are ready join
-			to, batch := o.take()
-			if batch == nil {
-				break
-			}
-			o.post(to, batch)
+		o.empty()
+	}
+}
+
+// empty posts what there is, and returns when it was given to the connection.
+func (o *outbox) empty() {
+	o.posting.Lock()
+	defer o.posting.Unlock()
+	for {
+		runtime.Gosched() // lets the callers that are ready join
+		to, batch := o.take()
+		if batch == nil {
+			return
 		}
+		o.post(to, batch)
 	}
 }
 

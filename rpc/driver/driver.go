@@ -167,7 +167,8 @@ type Listener interface {
 
 	// Close stops listening. Streams that were accepted go on. Streams that
 	// were not accepted go to another server, or fail with Unavailable or
-	// Closed.
+	// Closed if there is none. A stream that an Accept under way returns
+	// nevertheless was accepted; otherwise that Accept returns Closed.
 	Close(ctx context.Context) error
 }
 
