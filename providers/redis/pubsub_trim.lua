@@ -35,6 +35,9 @@ for _, g in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   if less(n, bound) then bound = n end
   bury(g['name'])
 end
+-- Redis walks through the whole stream, backwards, if all of it is newer.
+local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+if not oldest or not less(oldest[1], bound) then return 0 end
 local newest = redis.call('XREVRANGE', stream, '(' .. bound, '-', 'COUNT', 1)[1]
 if not newest then return 0 end
 redis.call('HSET', meta, 'trimmed', newest[1])
