@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairlead.dev/providers"
@@ -94,6 +95,7 @@ var closeCases = []Case{
 	{Name: "pubsub/cancel-loses-nothing", Timeout: time.Minute, Rule: "what a Receive had taken when its context ended comes again, at the latest when its lease ends", Run: cancelLosesNothing},
 	{Name: "pubsub/close-concurrent", Rule: "closing while others publish, receive, settle and close neither hangs nor panics, and what was acknowledged as published is there", Run: closeConcurrent},
 	{Name: "pubsub/close-provider", Needs: []providers.Claim{providers.Shared}, Rule: "closing a provider gives back at once what its consumers hold, and ends them with Closed", Run: closeProvider},
+	{Name: "pubsub/rolling", Needs: []providers.Claim{providers.Shared}, Timeout: time.Minute, Rule: "consumers that join a group, and those that stop and close their provider at once, all under load, handle every message once, and none waits for a lease to end", Run: pubsubRolling},
 }
 
 func cancelWakes(p *pipe) {
@@ -233,4 +235,63 @@ func closeProvider(t *T) {
 	r = await(t, "a Receive that waits ends when its provider is closed", waiting)
 	t.WantCode("the Receive that waited", r.err, providers.Closed)
 	p.sub.takeTexts("after the provider of a consumer with two messages closed", want...)
+}
+
+// pubsubRolling lets consumers, each with a provider of its own, take turns.
+func pubsubRolling(t *T) {
+	var stored, handled tally
+	topic := t.Name()
+	works, leave := rollingConsumer(t, topic, &handled)
+	pub := t.Topic(topic)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var load sync.WaitGroup
+	for i := range 4 {
+		load.Go(func() {
+			for j := 0; ctx.Err() == nil; j++ {
+				body := fmt.Appendf(nil, "%d-%d", i, j)
+				if _, err := pub.Publish(t.Context(), pubsub.Message{Body: body}); err != nil {
+					t.Errorf("publishing: %v", err)
+					return
+				}
+				stored.add(body)
+				for stored.len()-handled.len() > 100 && ctx.Err() == nil {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+	}
+	works()
+	for range 8 {
+		works, next := rollingConsumer(t, topic, &handled)
+		works()
+		leave()
+		leave = next
+	}
+	cancel()
+	load.Wait()
+	handled.reaches(t, stored.len())
+	leave()
+	wantSame(t, "what consumers handled that came and went", handled.got(), stored.got())
+}
+
+// rollingConsumer handles messages until it leaves; works waits until it has
+// some.
+func rollingConsumer(t *T, topic string, all *tally) (works, leave func()) {
+	p := t.Open()
+	sub := &consumer{t.SubscribeOf(p, topic, pubsub.Group(topic)), t}
+	var own atomic.Int64
+	stop := sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
+		all.add(d.Body)
+		own.Add(1)
+		return nil
+	})
+	works = func() {
+		t.Eventually(t.Patience(), "a consumer that joined gets messages", func() bool { return own.Load() > 40 })
+	}
+	return works, func() {
+		t.Must(stop())
+		t.Must(sub.Close(t.Context()))
+		t.Must(p.Close(t.Context()))
+	}
 }

@@ -234,22 +234,27 @@ var atOnce = pubsub.RetryDelay(func(int) time.Duration { return 0 })
 
 // tally counts bodies, from any goroutine, in the order in which they came.
 type tally struct {
-	mu  sync.Mutex
-	all []string
+	mu    sync.Mutex
+	all   []string
+	times map[string]int
 }
 
 // add counts a body and returns how often it came, this time included.
 func (c *tally) add(body []byte) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all = append(c.all, string(body))
-	n := 0
-	for _, b := range c.all {
-		if b == string(body) {
-			n++
-		}
+	if c.times == nil {
+		c.times = map[string]int{}
 	}
-	return n
+	c.all = append(c.all, string(body))
+	c.times[string(body)]++
+	return c.times[string(body)]
+}
+
+func (c *tally) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.all)
 }
 
 func (c *tally) got() []string {
@@ -261,7 +266,7 @@ func (c *tally) got() []string {
 // reaches waits until n bodies were counted.
 func (c *tally) reaches(t *T, n int) {
 	for got, since := 0, time.Now(); got < n; time.Sleep(2 * time.Millisecond) {
-		switch now := len(c.got()); {
+		switch now := c.len(); {
 		case now > got:
 			got, since = now, time.Now()
 		case time.Since(since) > t.Patience():

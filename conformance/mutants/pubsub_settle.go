@@ -36,6 +36,18 @@ func counting(change func(s *brokenSub, d *psdriver.Delivery)) conformance.Opene
 }
 
 var pubsubSettleMutants = []Mutant{
+	{
+		Name: "pubsub-acks-later", Breaks: "an acknowledgement is carried out behind the caller's back, and lost when the subscription is closed",
+		Caught: []string{"pubsub/rolling"},
+		Open: brokenShared(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+			if st.Kind != psdriver.Ack {
+				return false, nil
+			}
+			ack := []psdriver.Settlement{*st}
+			time.AfterFunc(5*time.Millisecond, func() { s.Subscription.Settle(context.WithoutCancel(ctx), ack) })
+			return true, nil
+		}}),
+	},
 	{Name: "pubsub-ack-noop", Breaks: "an acknowledgement does nothing",
 		Caught: cases("ack-final", "ack-many", "ack-final-lease", "lease-each", "handle", "handle-waits", "resubscribe", "nack-many-times", "extend-settled"),
 		Open:   settling(psdriver.Ack, nothing)},
