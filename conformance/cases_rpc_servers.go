@@ -357,11 +357,42 @@ func callUntil(ctx context.Context, stop <-chan struct{}, c pb.TestServiceClient
 			return nil
 		default:
 		}
-		if _, err := c.EmptyCall(ctx, &pb.Empty{}); err != nil {
+		call := unary
+		if i%4 == 3 {
+			call = pingPong
+		}
+		if err := call(ctx, c); err != nil {
 			return fmt.Errorf("call %d: %w", i, err)
 		}
 		made.Add(1)
 	}
+}
+
+func unary(ctx context.Context, c pb.TestServiceClient) error {
+	_, err := c.EmptyCall(ctx, &pb.Empty{})
+	return err
+}
+
+// pingPong asks in a stream, and ends it when it has the answer.
+func pingPong(ctx context.Context, c pb.TestServiceClient) error {
+	both, err := c.FullDuplexCall(ctx)
+	if err != nil {
+		return err
+	}
+	err = both.Send(&pb.StreamingOutputCallRequest{Payload: payload("ping")})
+	if err == nil || err == io.EOF { // then Recv says why
+		_, err = both.Recv()
+	}
+	if err == nil {
+		err = both.CloseSend()
+	}
+	if err != nil {
+		return fmt.Errorf("in a stream: %w", err)
+	}
+	if _, err := both.Recv(); err != io.EOF {
+		return fmt.Errorf("at the end of a stream: %w", err)
+	}
+	return nil
 }
 
 // breaks starts a server and a call on it, ends the server with what start

@@ -87,18 +87,16 @@ func (l *listener) receiveCall(client string, data []byte) {
 	l.p.streams.add(s)
 	if !l.queue(driver.Incoming{Call: call, Stream: s}) {
 		s.refuse()
-		return
-	}
-	if !slices.ContainsFunc(first, func(f driver.Frame) bool { return f.Kind == driver.FrameHalfClose }) {
-		s.greet() // the client has more to send, and needs the address
 	}
 }
 
-// greet tells the client the address of this end.
+// greet tells the client the address of this end, if it has more to send and
+// needs that. A client that has it cannot go to another server any more.
 func (s *stream) greet() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed && s.sent == 0 {
+	halfClosed := slices.ContainsFunc(s.inbox, func(f driver.Frame) bool { return f.Kind == driver.FrameHalfClose })
+	if !halfClosed && !s.closed && s.sent == 0 {
 		_ = s.packet(packetBeat, nil) // or the next beat does
 	}
 }
@@ -137,6 +135,7 @@ func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 		}
 		in, arrived := l.next()
 		if arrived == nil {
+			in.Stream.(*stream).greet()
 			return in, nil
 		}
 		select {
