@@ -88,7 +88,8 @@ func Serve(ctx context.Context, conn PluginConn, handle Handler) error {
 // Calls run in goroutines of their own, but the last one of a frame, as long as
 // such calls are quick: the goroutine that reads carries it out itself, which
 // spares a lone caller a change of goroutines. Should it take longer than
-// expected, another goroutine reads on.
+// expected, another goroutine reads on; until then nobody does, so a call that
+// waits by its nature is none of these.
 type server struct {
 	ctx    context.Context
 	conn   PluginConn
@@ -123,7 +124,7 @@ func (s *server) read() {
 		var own func()
 		for i, c := range f.Calls {
 			do := s.begin(c)
-			if i == len(f.Calls)-1 && len(f.Cancels) == 0 && s.quick.Load() {
+			if i == len(f.Calls)-1 && len(f.Cancels) == 0 && s.quick.Load() && !waits(c) {
 				own = do
 				break
 			}
@@ -178,11 +179,23 @@ func (s *server) begin(c *pluginpb.Call) func() {
 	return func() {
 		began := time.Now()
 		r := s.handle(ctx, c)
-		s.quick.Store(time.Since(began) < soon)
+		if !waits(c) {
+			s.quick.Store(time.Since(began) < soon)
+		}
 		r.Id = c.Id
 		s.cancel(c.Id)
 		s.out.put(tooLarge(r))
 	}
+}
+
+// waits reports whether a call is for something to come.
+func waits(c *pluginpb.Call) bool {
+	switch c.Body.(type) {
+	case *pluginpb.Call_KvNext, *pluginpb.Call_PubsubReceive, *pluginpb.Call_ConfigNext,
+		*pluginpb.Call_RpcAccept, *pluginpb.Call_RpcReceive, *pluginpb.Call_RpcKeep, *pluginpb.Call_RpcNextEndpoints:
+		return true
+	}
+	return false
 }
 
 func bounded(ctx context.Context, timeout int64) (context.Context, context.CancelFunc) {

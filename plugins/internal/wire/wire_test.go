@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -300,5 +301,65 @@ func FuzzFrames(f *testing.F) {
 			t.Errorf("in steps of %d: %d frames and %v; at once: %d and %v", step, len(slow), slowErr, len(fast), fastErr)
 		}
 		_, _ = readAll(&chunks{data: data, step: step}, func() *pluginpb.ExchangeResponse { return &pluginpb.ExchangeResponse{} })
+	})
+}
+
+// pipeConn hands frames over by channels.
+type pipeConn struct {
+	in  chan *pluginpb.ExchangeRequest
+	out chan *pluginpb.ExchangeResponse
+}
+
+func (c pipeConn) Send(f *pluginpb.ExchangeResponse) error {
+	c.out <- f
+	return nil
+}
+
+func (c pipeConn) Recv() (*pluginpb.ExchangeRequest, error) {
+	f, ok := <-c.in
+	if !ok {
+		return nil, io.EOF
+	}
+	return f, nil
+}
+
+// TestWaitingHoldsNobodyUp shows that no call waits until another one that waits
+// for something to come is found to.
+func TestWaitingHoldsNobodyUp(t *testing.T) {
+	waiting := []*pluginpb.Call{
+		{Body: &pluginpb.Call_KvNext{}}, {Body: &pluginpb.Call_PubsubReceive{}}, {Body: &pluginpb.Call_ConfigNext{}},
+		{Body: &pluginpb.Call_RpcAccept{}}, {Body: &pluginpb.Call_RpcReceive{}}, {Body: &pluginpb.Call_RpcKeep{}},
+		{Body: &pluginpb.Call_RpcNextEndpoints{}},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		conn := pipeConn{make(chan *pluginpb.ExchangeRequest), make(chan *pluginpb.ExchangeResponse, 100)}
+		quick := echo(nil)
+		served := make(chan error)
+		go func() {
+			served <- Serve(t.Context(), conn, func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
+				if c.GetKvDo() != nil {
+					return quick(ctx, c)
+				}
+				<-ctx.Done()
+				return &pluginpb.Reply{}
+			})
+		}()
+		began := time.Now()
+		for i, c := range append([]*pluginpb.Call{call("k", nil)}, waiting...) {
+			if c.Id = uint64(2 * i); i > 0 {
+				conn.in <- &pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{c}}
+			}
+			next := call("k", nil)
+			next.Id = uint64(2*i + 1)
+			conn.in <- &pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{next}}
+			<-conn.out
+			if held := time.Since(began); held > 0 {
+				t.Errorf("a call behind a %T was held up for %v", c.Body, held)
+			}
+		}
+		close(conn.in)
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	})
 }
