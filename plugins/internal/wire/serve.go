@@ -86,8 +86,8 @@ func Serve(ctx context.Context, conn PluginConn, handle Handler) error {
 // server is what one connection has under way.
 //
 // Calls run in goroutines of their own, but the last one of a frame, as long as
-// such calls are quick: the goroutine that reads carries it out itself, which
-// spares a lone caller a change of goroutines. Should it take longer than
+// calls of its kind are quick: the goroutine that reads carries it out itself,
+// which spares a lone caller a change of goroutines. Should it take longer than
 // expected, another goroutine reads on; until then nobody does, so a call that
 // waits by its nature is none of these.
 type server struct {
@@ -97,7 +97,7 @@ type server struct {
 	out    outbox[*pluginpb.Reply]
 	calls  sync.WaitGroup // and whoever reads
 	broken chan error
-	quick  atomic.Bool // the last call was
+	quick  [kinds]atomic.Bool // the last call of the kind was
 
 	start   time.Time
 	own     atomic.Int64 // since start, when whoever reads began a call; 0 if it reads
@@ -123,8 +123,9 @@ func (s *server) read() {
 		}
 		var own func()
 		for i, c := range f.Calls {
-			do := s.begin(c)
-			if i == len(f.Calls)-1 && len(f.Cancels) == 0 && s.quick.Load() && !waits(c) {
+			kind := kindOf(c)
+			do := s.begin(c, kind)
+			if i == len(f.Calls)-1 && len(f.Cancels) == 0 && s.quick[kind].Load() {
 				own = do
 				break
 			}
@@ -171,7 +172,7 @@ func (s *server) watch(seen int64) func() {
 }
 
 // begin returns what carries out a call and replies.
-func (s *server) begin(c *pluginpb.Call) func() {
+func (s *server) begin(c *pluginpb.Call, kind kind) func() {
 	ctx, cancel := bounded(s.ctx, c.TimeoutNanos)
 	s.mu.Lock()
 	s.cancels[c.Id] = cancel
@@ -179,23 +180,47 @@ func (s *server) begin(c *pluginpb.Call) func() {
 	return func() {
 		began := time.Now()
 		r := s.handle(ctx, c)
-		if !waits(c) {
-			s.quick.Store(time.Since(began) < soon)
-		}
+		s.quick[kind].Store(kind != otherKind && time.Since(began) < soon)
 		r.Id = c.Id
 		s.cancel(c.Id)
 		s.out.put(tooLarge(r))
 	}
 }
 
-// waits reports whether a call is for something to come.
-func waits(c *pluginpb.Call) bool {
-	switch c.Body.(type) {
-	case *pluginpb.Call_KvNext, *pluginpb.Call_PubsubReceive, *pluginpb.Call_ConfigNext,
-		*pluginpb.Call_RpcAccept, *pluginpb.Call_RpcReceive, *pluginpb.Call_RpcKeep, *pluginpb.Call_RpcNextEndpoints:
-		return true
+// kind is a kind of calls that take about as long as each other.
+type kind int
+
+const (
+	otherKind kind = iota // waits for something to come, or is rare: never quick
+	reading
+	writing
+	publishing
+	settling
+	opening
+	sending
+	kinds
+)
+
+func kindOf(c *pluginpb.Call) kind {
+	switch b := c.Body.(type) {
+	case *pluginpb.Call_KvDo:
+		for _, op := range b.KvDo.GetOps() {
+			if op.Kind != pluginpb.KVOpKind_KV_OP_KIND_GET {
+				return writing
+			}
+		}
+		return reading
+	case *pluginpb.Call_PubsubSend:
+		return publishing
+	case *pluginpb.Call_PubsubSettle:
+		return settling
+	case *pluginpb.Call_RpcOpenStream:
+		return opening
+	case *pluginpb.Call_RpcSend:
+		return sending
+	default:
+		return otherKind
 	}
-	return false
 }
 
 func bounded(ctx context.Context, timeout int64) (context.Context, context.CancelFunc) {
