@@ -74,8 +74,9 @@
 // while it is down. A server that was started again removes what expired
 // meanwhile a little late; reads do not show it.
 //
-// Listings ask for all subjects of the prefix, and sort them, for each page; the
-// values of a page are read one by one. SnapshotList is not claimed.
+// Listings ask for all subjects of the prefix, and sort them; the handle keeps
+// them for half a minute for the next page, which asks anew if that has passed.
+// The values of a page are read one by one. SnapshotList is not claimed.
 //
 // Watches merge changes: a watcher that is late gets the last state of each
 // key. What was deleted, and what expired, is remembered for watch-history (1h;

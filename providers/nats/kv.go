@@ -87,7 +87,8 @@ type store struct {
 	created time.Time
 	direct  bool // reads ask the stream itself, not its leader through the API
 
-	wrote atomic.Bool // since the last tick
+	wrote    atomic.Bool // since the last tick
+	listings listings
 
 	life context.Context // ends with Close, or the provider's
 	end  context.CancelFunc

@@ -2,7 +2,10 @@ package nats
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fairlead.dev/internal/testbed"
@@ -162,4 +165,53 @@ func TestForeignStream(t *testing.T) {
 	if _, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"}); providers.CodeOf(err) != providers.Invalid {
 		t.Errorf("a store whose name another stream has: %v", err)
 	}
+}
+
+// TestListings shows that a page finds the keys of its listing, and does without
+// them when they are not kept.
+func TestListings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ls listings
+		x := &listing{name: "x", keys: []string{"a", "b", "c"}}
+		ls.keep(x)
+		for range 3 { // each page keeps it for longer
+			time.Sleep(listingKept - 1)
+			if ls.find("x") != x {
+				t.Fatal("a listing under way is forgotten")
+			}
+		}
+		time.Sleep(listingKept)
+		synctest.Wait()
+		if ls.find("x") != nil {
+			t.Error("a listing that was left is kept")
+		}
+		for i := range 2 * listingsKept {
+			ls.keep(&listing{name: string(rune('a' + i))})
+		}
+		if len(ls.kept) != listingsKept || ls.find("a") == nil {
+			t.Errorf("%d listings are kept, want the first %d", len(ls.kept), listingsKept)
+		}
+		for name := range ls.kept {
+			ls.drop(name)
+		}
+		for last, want := range map[string][]string{"": {"a", "b", "c"}, "a": {"b", "c"}, "aa": {"b", "c"}, "c": {}} {
+			if got := x.after(last); !slices.Equal(got, want) {
+				t.Errorf("after %q: got %q, want %q", last, got, want)
+			}
+		}
+	})
+}
+
+func FuzzPageToken(f *testing.F) {
+	f.Add("after:x:a:b", "a")
+	f.Add("after::", "")
+	f.Fuzz(func(t *testing.T, token, prefix string) {
+		name, last, err := parseToken(token, prefix)
+		if err != nil {
+			return
+		}
+		if again := (&listing{name: name}).token(last); again != token || !strings.HasPrefix(last, prefix) {
+			t.Errorf("%q became %q", token, again)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"crypto/rand"
 	"sort"
 	"strings"
 
@@ -13,8 +14,6 @@ const (
 	pageEntries = 500
 	pageBytes   = 4 << 20
 	getsAtOnce  = 64
-	// tokenMark starts the tokens of pages; the last key of the page follows.
-	tokenMark = "after:"
 )
 
 // List implements the kv driver's Store. The server knows the subjects, in no
@@ -23,18 +22,14 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 	if err := s.ready(ctx); err != nil {
 		return driver.Page{}, err
 	}
-	last, ok := strings.CutPrefix(r.Token, tokenMark)
-	if r.Token != "" && (!ok || last == "" || !strings.HasPrefix(last, r.Prefix)) {
-		return driver.Page{}, invalid("the page token is not one of a listing with the prefix %q", r.Prefix)
-	}
 	ctx, cancel := s.boundRead(ctx)
 	defer cancel()
-	keys, place, err := s.keysOf(ctx, r.Prefix, last)
+	l, last, err := s.listing(ctx, r)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	page := driver.Page{Revision: s.format(revision{seq: place})}
-	limit, bytes := min(r.Limit, pageEntries), 0
+	page := driver.Page{Revision: s.format(revision{seq: l.place})}
+	keys, limit, bytes := l.after(last), min(r.Limit, pageEntries), 0
 	for len(keys) > 0 && len(page.Entries) < limit && bytes < pageBytes {
 		n := min(len(keys), getsAtOnce, limit-len(page.Entries))
 		entries, err := s.entries(ctx, keys[:n])
@@ -47,10 +42,29 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 		page.Entries = append(page.Entries, entries...)
 		last, keys = keys[n-1], keys[n:]
 	}
-	if len(keys) > 0 {
-		page.Token = tokenMark + last
+	if len(keys) == 0 {
+		s.listings.drop(l.name)
+		return page, nil
 	}
+	s.listings.keep(l)
+	page.Token = l.token(last)
 	return page, nil
+}
+
+// listing returns the listing that a page is of, and the last key of the page
+// before.
+func (s *store) listing(ctx context.Context, r driver.ListRequest) (l *listing, last string, err error) {
+	if r.Token != "" {
+		var name string
+		if name, last, err = parseToken(r.Token, r.Prefix); err != nil {
+			return nil, "", err
+		}
+		if l = s.listings.find(name); l != nil && l.prefix == r.Prefix {
+			return l, last, nil
+		}
+	}
+	keys, place, err := s.keysOf(ctx, r.Prefix)
+	return &listing{name: rand.Text(), prefix: r.Prefix, keys: keys, place: place}, last, err
 }
 
 // boundRead ends a read with the handle.
@@ -60,10 +74,10 @@ func (s *store) boundRead(ctx context.Context) (context.Context, context.CancelF
 	return ctx, func() { stop(); cancel() }
 }
 
-// keysOf returns the keys with a prefix that come after another, in order, and
-// a place in the history before the moment at which they were read. Among them
-// are keys that were deleted not long ago.
-func (s *store) keysOf(ctx context.Context, prefix, after string) (keys []string, place uint64, err error) {
+// keysOf returns the keys with a prefix, in order, and a place in the history
+// before the moment at which they were read. Among them are keys that were
+// deleted not long ago.
+func (s *store) keysOf(ctx context.Context, prefix string) (keys []string, place uint64, err error) {
 	filter := s.keys + prefixFilter(prefix)
 	for seen, first := 0, true; ; first = false {
 		var info streamInfo
@@ -82,7 +96,7 @@ func (s *store) keysOf(ctx context.Context, prefix, after string) (keys []string
 			if err != nil {
 				return nil, 0, providers.Errorf(providers.Internal, "%w", err)
 			}
-			if strings.HasPrefix(key, prefix) && (after == "" || key > after) {
+			if strings.HasPrefix(key, prefix) {
 				keys = append(keys, key)
 			}
 		}

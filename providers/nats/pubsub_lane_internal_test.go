@@ -106,7 +106,7 @@ func TestLaneRecordsAreDropped(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			keys, _, err := st.keysOf(t.Context(), "", "")
+			keys, _, err := st.keysOf(t.Context(), "")
 			if err != nil {
 				t.Fatal(err)
 			}
