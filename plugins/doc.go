@@ -76,12 +76,12 @@
 //
 // "make bench-plugins" compares the ways to a provider in turns. On two cores,
 // against a unary call of go-plugin to a driver that does nothing: frames carry
-// 7.1 to 8 times its rate with 64 callers and 2.1 to 2.3 times with one, the
-// gRPC stream 5.0 to 5.3 and 1.2 times; a call over frames takes 0.41 to 0.45 of
+// 6.9 to 8 times its rate with 64 callers and 2.0 to 2.3 times with one, the
+// gRPC stream 4.6 to 5.3 and 1.2 times; a call over frames takes 0.41 to 0.47 of
 // the time that a unary one adds to the linked-in provider's. With Redis behind
 // (appendfsync always), 64 callers and frames, against go-redis called directly:
-// 2.1 times for Get, 0.9 for Put, as linked in (a Put keeps a revision, an index
-// and a log), 1.2 for Publish.
+// 2.1 to 2.3 times for Get, 0.8 to 0.9 for Put, as linked in (a Put keeps a
+// revision, an index and a log), 1.3 for Publish.
 //
 // # Debugging
 //
