@@ -155,7 +155,7 @@ func kvValueOverMax(t *T) {
 func kvAliasGet(t *T) {
 	s := t.Store()
 	put(t, s, "k", "before")
-	spoil := func(b []byte) { copy(b, "XXXXXX") }
+	spoil := func(b []byte) { copy(b, "spoilt") }
 	first, err := s.Get(t.Context(), "k")
 	t.Must(err)
 	spoil(first.Value)

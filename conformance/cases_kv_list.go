@@ -112,7 +112,7 @@ var kvList = []Case{
 	listCase("alias-list", "changing a slice that a listing returned changes nothing in the store", func(t *T) {
 		s := t.Store()
 		put(t, s, "k", "before")
-		copy(listPages(t, s, "", 5)[0].Value, "XXXXXX")
+		copy(listPages(t, s, "", 5)[0].Value, "spoilt")
 		wantValue(t, s, "k", "before")
 		if got := string(listPages(t, s, "", 5)[0].Value); got != "before" {
 			t.Errorf("the next listing has the value %q", got)

@@ -231,7 +231,7 @@ var kvWatch = []Case{
 		rev := put(t, s, "z", "x")
 		one, two := watch(t, s, ""), watch(t, s, "")
 		put(t, s, "k", "before")
-		copy(nextEvents(t, one, 1)[0].Value, "XXXXXX")
+		copy(nextEvents(t, one, 1)[0].Value, "spoilt")
 		wantValue(t, s, "k", "before")
 		wantEvents(t, nextEvents(t, two, 1), "put k=before")
 		wantEvents(t, nextEvents(t, watch(t, s, "", kv.After(rev)), 1), "put k=before")

@@ -324,7 +324,7 @@ func TestNoHeaders(t *testing.T) {
 
 func TestUnimplemented(t *testing.T) {
 	onBoth(t, &service{}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
-		_, err := c.EmptyCall(ctx, &pb.Empty{}) // registered, not implemented
+		_, err := c.EmptyCall(ctx, &pb.Empty{}) // its service is registered without a handler for it
 		wantCode(t, err, codes.Unimplemented)
 	})
 	for name, conn := range map[string]grpc.ClientConnInterface{"fairlead": dialMemory(t, &service{}), "grpc-go": dialGRPC(t, &service{})} {

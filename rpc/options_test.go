@@ -87,7 +87,7 @@ func TestWithoutFacet(t *testing.T) {
 	wantProviderError(t, err, providers.Unsupported, "rpc")
 	_, err = rpc.NewServer(t.Context(), p, "test")
 	wantProviderError(t, err, providers.Unsupported, "rpc")
-	// Described and not implemented: the description alone is not trusted.
+	// A description alone is not trusted: the provider has no methods of the facet.
 	p.Update(providers.Description{Provider: "less", Facets: []providers.FacetDescription{{Facet: providers.RPC}}})
 	_, err = rpc.Dial(t.Context(), p, "test")
 	wantProviderError(t, err, providers.Internal, "does not implement")

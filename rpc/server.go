@@ -118,8 +118,8 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // GracefulStop takes no more calls, waits until those under way have ended,
 // and releases the server. Close the provider before the program ends: until
-// then the last answers may still be on their way. If the context ends first it stops as
-// [Server.Stop] does and returns the context's error.
+// then the last answers may still be on their way. If the context ends first
+// it stops as [Server.Stop] does and returns the context's error.
 func (s *Server) GracefulStop(ctx context.Context) error {
 	s.complete()
 	return providers.Annotate(s.calls.gracefulStop(ctx), "rpc.GracefulStop", s.handle.Provider)

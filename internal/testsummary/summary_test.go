@@ -39,6 +39,7 @@ func TestSummary(t *testing.T) {
 			test: `import "testing"
 				func TestA(t *testing.T) { t.Run("good", func(*testing.T) {}); t.Error("after") }`,
 			has: []string{"FAIL: example.test/p TestA\n"}},
+		// The test of this module skips so that the summary has to refuse it.
 		{name: "a skip fails", last: "0 passed, 1 failed",
 			test: `import "testing"
 				func TestA(t *testing.T) { t.Skip("not today") }`,

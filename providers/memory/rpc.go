@@ -161,10 +161,7 @@ func (l *listener) Close(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	l.life.end()
-	x.listeners[l.service] = slices.DeleteFunc(x.listeners[l.service], (*listener).ended)
-	if len(x.listeners[l.service]) == 0 {
-		delete(x.listeners, l.service)
-	}
+	_, _ = x.first(l.service) // forgets this one
 	for _, in := range l.backlog {
 		if next, err := x.next(l.service); err == nil {
 			next.offer(in)

@@ -215,3 +215,33 @@ func FuzzPageToken(f *testing.F) {
 		}
 	})
 }
+
+// TestListGoesOnElsewhere shows that a page's token is good on another handle,
+// which does not have the keys of the listing.
+func TestListGoesOnElsewhere(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL())
+	one, two := openTestStore(t, p), openTestStore(t, p)
+	var want, got []string
+	for i := range 10 {
+		key := fmt.Sprintf("k%d", i)
+		want = append(want, key)
+		if r := one.Do(t.Context(), []driver.Op{{Kind: driver.OpPut, Key: key}})[0]; r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	for token, turn := "", 0; ; turn++ {
+		page, err := []*store{one, two}[turn%2].List(t.Context(), driver.ListRequest{Prefix: "k", Token: token, Limit: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Entries {
+			got = append(got, e.Key)
+		}
+		if token = page.Token; token == "" {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

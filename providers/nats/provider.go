@@ -85,13 +85,11 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
 	p.handles.closeAll(ctx)
 	p.settle(ctx)
 	p.streams.each(func(s *stream) { _ = s.Close(ctx) })
 	p.streams.answers.empty()
-	_ = p.nc.FlushWithContext(ctx) // else what the handles gave back comes again later
+	_ = p.flush(ctx) // else what the handles gave back comes again later
 	p.end()
 	p.calls.fail(closedError("provider"), func(waiting) bool { return true })
 	p.nc.Close()
@@ -101,16 +99,25 @@ func (p *provider) Close(ctx context.Context) error {
 
 // settle waits until what the server has sent to the handles was taken: calls
 // that were on their way to a listener are refused, so that another server has
-// them.
+// them. It waits a second at most, as flush does.
 func (p *provider) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	taken := make(chan struct{})
-	if p.nc.FlushWithContext(ctx) != nil || p.nc.Barrier(func() { close(taken) }) != nil {
+	if p.flush(ctx) != nil || p.nc.Barrier(func() { close(taken) }) != nil {
 		return
 	}
 	select {
 	case <-taken:
 	case <-ctx.Done():
 	}
+}
+
+// flush waits until the server has all that was sent to it.
+func (p *provider) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return p.nc.FlushWithContext(ctx)
 }
 
 // As implements what [providers.As] asks for.

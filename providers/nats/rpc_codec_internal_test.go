@@ -42,7 +42,7 @@ func TestFramesShareNoRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = append(frames[0].Payload, "XXXX"...)
+	_ = append(frames[0].Payload, "more"...)
 	if string(frames[1].Payload) != "b" {
 		t.Fatalf("the second payload is %q", frames[1].Payload)
 	}

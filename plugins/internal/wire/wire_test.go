@@ -323,13 +323,14 @@ func (c pipeConn) Recv() (*pluginpb.ExchangeRequest, error) {
 	return f, nil
 }
 
-// TestWaitingHoldsNobodyUp shows that no call waits until another one that waits
-// for something to come is found to.
+// TestWaitingHoldsNobodyUp shows that no call waits until another one is found
+// not to be quick: one that waits for something to come, or that is of another
+// kind than the quick ones.
 func TestWaitingHoldsNobodyUp(t *testing.T) {
 	waiting := []*pluginpb.Call{
 		{Body: &pluginpb.Call_KvNext{}}, {Body: &pluginpb.Call_PubsubReceive{}}, {Body: &pluginpb.Call_ConfigNext{}},
 		{Body: &pluginpb.Call_RpcAccept{}}, {Body: &pluginpb.Call_RpcReceive{}}, {Body: &pluginpb.Call_RpcKeep{}},
-		{Body: &pluginpb.Call_RpcNextEndpoints{}},
+		{Body: &pluginpb.Call_RpcNextEndpoints{}}, {Body: &pluginpb.Call_PubsubSend{}},
 	}
 	synctest.Test(t, func(t *testing.T) {
 		conn := pipeConn{make(chan *pluginpb.ExchangeRequest), make(chan *pluginpb.ExchangeResponse, 100)}
