@@ -52,6 +52,15 @@ func (m *mark) revoke() bool {
 	return m.state.CompareAndSwap(markUnsent, markRevoked) || m.state.Load() == markRevoked
 }
 
+// outcome is the error of a call that was left behind with err. The mark may be
+// nil: of a call that writes nothing.
+func (m *mark) outcome(err error) error {
+	if err == nil || m == nil || m.revoke() {
+		return err
+	}
+	return providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered the write: %w", err)
+}
+
 // newMark returns a mark with a name that no other call of any process has.
 func (p *provider) newMark() *mark {
 	var b [16]byte
@@ -68,22 +77,28 @@ const blockedLonger = 10 * time.Second
 // A nil error means that each cmd has its own answer or error, as mapCallErr
 // takes it. With an error, no cmd was looked at.
 func (p *provider) do(ctx context.Context, key string, cmds ...goredis.Cmder) error {
-	return p.perform(ctx, p.config.readTimeout, p.client, key, cmds)
+	return p.perform(ctx, p.config.readTimeout, p.client, key, cmds, redirections)
+}
+
+// once is do for commands that belong together: none is sent again, so that an
+// answer of the server is the last word, also NOSCRIPT and MOVED.
+func (p *provider) once(ctx context.Context, key string, cmds ...goredis.Cmder) error {
+	return p.perform(ctx, p.config.readTimeout, p.client, key, cmds, 0)
 }
 
 // wait is do for commands that block on the server. They have connections of
 // their own, so that the rest never waits for them.
 func (p *provider) wait(ctx context.Context, key string, cmds ...goredis.Cmder) error {
-	return p.perform(ctx, p.config.readTimeout+blockedLonger, p.waiters, key, cmds)
+	return p.perform(ctx, p.config.readTimeout+blockedLonger, p.waiters, key, cmds, redirections)
 }
 
-func (p *provider) perform(ctx context.Context, limit time.Duration, c goredis.UniversalClient, key string, cmds []goredis.Cmder) error {
+func (p *provider) perform(ctx context.Context, limit time.Duration, c goredis.UniversalClient, key string, cmds []goredis.Cmder, retries int) error {
 	if err := ctx.Err(); err != nil {
 		return mapErr(err, false)
 	}
 	f := takeOff(ctx, limit)
 	defer f.land()
-	err := process(f, c, key, cmds)
+	err := process(f, c, key, cmds, retries)
 	if p.life.Err() != nil {
 		return cutOff(err, cmds)
 	}
@@ -121,7 +136,7 @@ func within(ctx context.Context, f func() error) error {
 // process sends cmds until none of them was turned away for a reason that
 // sending it again mends: a script that has to be loaded, a hash slot that was
 // moved. Nothing has happened to those.
-func process(ctx context.Context, c goredis.UniversalClient, key string, cmds []goredis.Cmder) error {
+func process(ctx context.Context, c goredis.UniversalClient, key string, cmds []goredis.Cmder, retries int) error {
 	todo := cmds
 	for attempt := 0; ; attempt++ {
 		node, err := primary(ctx, c, key)
@@ -130,7 +145,7 @@ func process(ctx context.Context, c goredis.UniversalClient, key string, cmds []
 		}
 		send(ctx, node, todo)
 		again, moved := rejected(todo)
-		if len(again) == 0 || attempt == redirections {
+		if len(again) == 0 || attempt == retries {
 			return nil
 		}
 		if moved && !follow(ctx, c) {

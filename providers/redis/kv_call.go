@@ -85,14 +85,10 @@ func unapplied(err error) error {
 
 // outcome returns the error of the call, whose do returned err.
 func (c *call) outcome(ctx context.Context, err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return mapCallErr(ctx, c.cmd.Err(), c.mark.sent())
-	case c.mark.revoke():
-		return err
-	default:
-		return providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered the write: %w", err)
 	}
+	return c.mark.outcome(err)
 }
 
 // resolve looks for the call in the store's log. It returns the given error,

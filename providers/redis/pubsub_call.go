@@ -20,11 +20,7 @@ func (p *provider) command(ctx context.Context, key string, args ...any) (any, e
 }
 
 func (p *provider) answer(ctx context.Context, m *mark, key string, cmd *goredis.Cmd) (any, error) {
-	err := p.do(ctx, key, cmd)
-	if err != nil && m != nil && !m.revoke() {
-		return nil, providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered the write: %w", err)
-	}
-	if err != nil {
+	if err := m.outcome(p.do(ctx, key, cmd)); err != nil {
 		return nil, err
 	}
 	reply, err := cmd.Result()

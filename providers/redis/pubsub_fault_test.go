@@ -300,19 +300,32 @@ func TestPubsubSurvivesCutConnections(t *testing.T) {
 }
 
 func TestSendWithALostAnswerIsUnknown(t *testing.T) {
+	for name, msgs := range map[string][]driver.Message{
+		"one": {{Body: []byte("swallow")}}, "several": {{Body: []byte("swallow")}, {Body: []byte("b")}},
+		"with id": {{ID: "one", Body: []byte("swallow")}},
+	} {
+		t.Run(name, func(t *testing.T) { sendLosesItsAnswer(t, msgs) })
+	}
+}
+
+func sendLosesItsAnswer(t *testing.T, msgs []driver.Message) {
 	server := testbed.Redis(t)
 	proxy := testbed.Proxy(t, server.Addr())
 	tt := topicTest{t, openPubsub(t, "redis://"+proxy.Addr()), "orders"}
 	topic, s := tt.topic(), tt.subscribe(group)
-	tt.sendBodies(topic, "a") // now the server knows the script
+	tt.send(topic, driver.Message{ID: "first", Body: []byte("a")}) // now the server knows the script
 	tt.ack(s, tt.receiveBodies(s, "a")...)
 	proxy.SwallowReply([]byte("swallow"))
-	m := driver.Message{ID: "one", Body: []byte("swallow")}
-	r := topic.Send(t.Context(), []driver.Message{m})[0]
-	wants(t, r.Err, providers.UnknownOutcome)
-	if again := tt.send(topic, m)[0]; !again.Duplicate {
-		t.Fatal("the message was stored, and was not found again by its id")
+	for _, r := range topic.Send(t.Context(), msgs) {
+		wants(t, r.Err, providers.UnknownOutcome)
 	}
-	tt.ack(s, tt.receiveBodies(s, "swallow")...)
+	if msgs[0].ID != "" {
+		if again := tt.send(topic, msgs...)[0]; !again.Duplicate {
+			t.Fatal("the message was stored, and was not found again by its id")
+		}
+	}
+	for _, m := range msgs {
+		tt.ack(s, tt.receiveBodies(s, string(m.Body))...)
+	}
 	tt.nothing(s)
 }

@@ -19,11 +19,10 @@ const (
 	metadataField = "m"
 )
 
-// appendFields appends the number of the names and values of a message's
-// fields, and those. They share no memory with the message.
+// appendFields appends the names and values of a message's fields. They share
+// no memory with the message.
 func appendFields(args []any, m driver.Message) []any {
-	count := len(args)
-	args = append(args, 2, bodyField, string(m.Body))
+	args = append(args, bodyField, string(m.Body))
 	if m.ID != "" {
 		args = append(args, idField, m.ID)
 	}
@@ -33,7 +32,6 @@ func appendFields(args []any, m driver.Message) []any {
 	if len(m.Metadata) > 0 {
 		args = append(args, metadataField, encodeMetadata(m.Metadata))
 	}
-	args[count] = len(args) - count - 1
 	return args
 }
 

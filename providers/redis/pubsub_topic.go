@@ -12,9 +12,10 @@ import (
 // publisher is a handle of a topic.
 type publisher struct {
 	handle
-	name    string
-	keys    topicKeys
-	trimmer trimmer
+	name         string
+	keys         topicKeys
+	transactions bool // the server lets this user have them
+	trimmer      trimmer
 }
 
 // OpenTopic implements the pubsub driver's Provider.
@@ -23,12 +24,18 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 		return nil, err
 	}
 	keys := p.topicKeys(c.Name)
-	return &publisher{handle: newHandle(p), name: c.Name, keys: keys, trimmer: trimmer{p: p, keys: keys}}, nil
+	transactions, err := p.transactions(ctx, keys.stream)
+	if err != nil {
+		return nil, err
+	}
+	return &publisher{
+		handle: newHandle(p), name: c.Name, keys: keys,
+		transactions: transactions, trimmer: trimmer{p: p, keys: keys},
+	}, nil
 }
 
-// Send implements the pubsub driver's Topic. All messages go in one call of a
-// script, which stores all or none; those whose deadline has passed are left
-// out before.
+// Send implements the pubsub driver's Topic. All messages go in one step, which
+// stores all or none; those whose deadline has passed are left out before.
 func (t *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
 	results := make([]driver.SendResult, len(msgs))
 	if err := t.ready(ctx); err != nil {
@@ -76,22 +83,13 @@ func (t *publisher) sendSome(ctx context.Context, msgs []driver.Message, live []
 // publish returns the positions. A topic that was deleted in the meantime is
 // created again; nothing was stored before.
 func (t *publisher) publish(ctx context.Context, msgs []driver.Message, live []int) ([]any, error) {
-	fields, err := t.fields(msgs, live)
-	if err != nil {
+	if err := fits(msgs, live); err != nil {
 		return nil, err
 	}
 	for range 3 {
-		m := t.p.newMark()
-		args := append([]any{m, ceilMs(t.p.config.pubsub.window)}, fields...)
-		reply, err := t.p.run(ctx, m, publishScript, []string{t.keys.stream, t.keys.ids, t.keys.older}, args...)
-		if err != nil {
-			return nil, err
-		}
-		if positions := list(reply); len(positions) == len(live) {
-			return positions, nil
-		}
-		if text(reply) != "gone" {
-			return nil, unexpectedReply(reply)
+		positions, err := t.store(ctx, msgs, live)
+		if err != nil || positions != nil {
+			return positions, err
 		}
 		if err := t.p.createTopic(ctx, t.name); err != nil {
 			return nil, err
@@ -100,16 +98,46 @@ func (t *publisher) publish(ctx context.Context, msgs []driver.Message, live []i
 	return nil, providers.Errorf(providers.Unavailable, "the topic is being deleted again and again")
 }
 
-func (t *publisher) fields(msgs []driver.Message, live []int) ([]any, error) {
-	args, size := make([]any, 0, 6*len(live)), 0
+func fits(msgs []driver.Message, live []int) error {
+	size := 0
 	for _, i := range live {
 		size += sizeOf(msgs[i])
-		args = appendFields(append(args, msgs[i].ID), msgs[i])
 	}
 	if size > maxSendBytes {
-		return nil, providers.Errorf(providers.TooLarge, "the messages of one call have %d bytes together, at most %d are possible; send fewer at once", size, maxSendBytes)
+		return providers.Errorf(providers.TooLarge, "the messages of one call have %d bytes together, at most %d are possible; send fewer at once", size, maxSendBytes)
 	}
-	return args, nil
+	return nil
+}
+
+// store stores all messages or none, and returns their positions; no positions
+// if there is no topic.
+func (t *publisher) store(ctx context.Context, msgs []driver.Message, live []int) ([]any, error) {
+	if t.plain(msgs, live) {
+		if positions, settled, err := t.add(ctx, msgs, live); settled {
+			return positions, err
+		}
+	}
+	return t.remember(ctx, msgs, live)
+}
+
+// remember stores messages with a script, which looks at their ids.
+func (t *publisher) remember(ctx context.Context, msgs []driver.Message, live []int) ([]any, error) {
+	m := t.p.newMark()
+	args := make([]any, 0, 2+6*len(live))
+	args = append(args, m, ceilMs(t.p.config.pubsub.window))
+	for _, i := range live {
+		count := len(args) + 1
+		args = appendFields(append(args, msgs[i].ID, 0), msgs[i])
+		args[count] = len(args) - count - 1
+	}
+	reply, err := t.p.run(ctx, m, publishScript, []string{t.keys.stream, t.keys.ids, t.keys.older}, args...)
+	if err != nil || text(reply) == "gone" {
+		return nil, err
+	}
+	if positions := list(reply); len(positions) == len(live) {
+		return positions, nil
+	}
+	return nil, unexpectedReply(reply)
 }
 
 // Close implements the pubsub driver's Topic.

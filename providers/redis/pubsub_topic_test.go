@@ -58,6 +58,67 @@ func TestSendLeavesOutWhatIsTooLate(t *testing.T) {
 	tt.receiveBodies(s, "in time")
 }
 
+// A topic that is deleted under a publisher is there again, whatever way the
+// messages take to the server.
+func TestSendAfterTheTopicWasDeleted(t *testing.T) {
+	for name, msgs := range map[string][]driver.Message{
+		"one": {{}}, "several": {{}, {}}, "with ids": {{ID: "a"}, {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt := newTopicTest(t, testbed.Redis(t))
+			topic := tt.topic()
+			if err := tt.p.DeleteTopic(t.Context(), tt.name); err != nil {
+				t.Fatal(err)
+			}
+			tt.send(topic, msgs...)
+			s := tt.subscribe(group)
+			tt.ack(s, tt.receive(s, len(msgs))...)
+			tt.nothing(s)
+		})
+	}
+}
+
+// Without the permission for transactions, messages take another way, and are
+// stored all or none as well.
+func TestSendWithoutTransactions(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisUser("app", "pw", "~* &* +@all -multi"))
+	tt := topicTest{t, openPubsub(t, server.URLFor("app", "pw")), "orders"}
+	s := tt.subscribe(group)
+	tt.sendBodies(tt.topic(), "a", "b", "c")
+	tt.ack(s, tt.receiveBodies(s, "a", "b", "c")...)
+}
+
+// What the server refuses is told by the code that the refusal has, and nothing
+// of it is stored.
+func TestSendThatIsRefused(t *testing.T) {
+	server := testbed.Redis(t)
+	tt := newTopicTest(t, server)
+	topic, s, c := tt.topic(), tt.subscribe(group), testbed.RedisClient(t, server)
+	refused := func(code providers.Code) {
+		t.Helper()
+		for _, n := range []int{1, 3} {
+			for _, r := range topic.Send(t.Context(), make([]driver.Message, n)) {
+				wants(t, r.Err, code)
+			}
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	refused(providers.Unavailable)
+	must(c.ConfigSet(t.Context(), "maxmemory", "0").Err())
+	must(c.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
+	refused(providers.Unavailable)
+	must(c.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err())
+	tt.nothing(s)
+	tt.sendBodies(topic, "a", "b")
+	tt.receiveBodies(s, "a", "b")
+}
+
 func TestSendLargest(t *testing.T) {
 	tt := newTopicTest(t, testbed.Redis(t))
 	s := tt.subscribe(group)
