@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,9 @@ type frames struct {
 	out  []byte
 	in   []byte // what was read and not yet taken
 	buf  []byte // in is a part of it
+
+	eager atomic.Bool // the next frame may come at once
+	luck  luck
 }
 
 // write writes a message, for as long as it takes; or, if it has to be quick,
@@ -97,7 +101,7 @@ func (f *frames) read(unmarshal func([]byte) error) error {
 func (f *frames) fill(n int) error {
 	for len(f.in) < n {
 		f.room(n)
-		got, err := f.conn.Read(f.buf[len(f.in):cap(f.buf)])
+		got, err := f.some(f.buf[len(f.in):cap(f.buf)])
 		f.in = f.buf[:len(f.in)+got]
 		if got > 0 {
 			continue
@@ -113,6 +117,16 @@ func (f *frames) fill(n int) error {
 		}
 	}
 	return nil
+}
+
+// some reads what there is, and waits if there is nothing.
+func (f *frames) some(b []byte) (int, error) {
+	if f.eager.Load() {
+		if n := f.poll(b); n > 0 {
+			return n, nil
+		}
+	}
+	return f.conn.Read(b)
 }
 
 // room makes what was read stand at the beginning of a buffer that is not full.

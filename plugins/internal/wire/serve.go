@@ -48,7 +48,9 @@ func (c *pluginSocket) Recv() (*pluginpb.ExchangeRequest, error) {
 	var f pluginpb.ExchangeRequest
 	return &f, c.read(func(b []byte) error {
 		// Calls share one copy of the frame: drivers keep none of their bytes.
-		return f.UnmarshalVTUnsafe(bytes.Clone(b))
+		err := f.UnmarshalVTUnsafe(bytes.Clone(b))
+		c.eager.Store(lone(f.Calls))
+		return err
 	})
 }
 

@@ -1,0 +1,121 @@
+package wire
+
+import (
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+)
+
+func TestLuckGivesUpAndTriesAgain(t *testing.T) {
+	var l luck
+	for range most {
+		if !l.worth() {
+			t.Fatal("gave up too early")
+		}
+		l.note(false)
+	}
+	tries := 0
+	for range 10 * rarely {
+		if l.worth() {
+			tries++
+			l.note(false)
+		}
+	}
+	if tries != 10 {
+		t.Fatalf("%d of %d reads looked for a moment, want 10", tries, 10*rarely)
+	}
+	for !l.worth() {
+	}
+	l.note(true)
+	if !l.worth() {
+		t.Fatal("a hit did not bring hope back")
+	}
+}
+
+func TestLuckBearsSomeMisses(t *testing.T) {
+	var l luck
+	for i := range 1000 {
+		if !l.worth() {
+			t.Fatal("gave up, though every second look was worth it")
+		}
+		l.note(i%2 == 0)
+	}
+}
+
+// What is there is read at once, also in pieces; a connection that has ended,
+// or that cannot be read without waiting, is left to the read that waits.
+func TestPoll(t *testing.T) {
+	ours, theirs := socketPair(t)
+	f, b := frames{conn: ours}, make([]byte, 3)
+	if n := f.poll(b); n != 0 {
+		t.Fatalf("read %d bytes of nothing", n)
+	}
+	if _, err := theirs.Write([]byte("abcd")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"abc", "d"} {
+		if n := f.poll(b); string(b[:n]) != want {
+			t.Fatalf("read %q, want %q", b[:n], want)
+		}
+	}
+	theirs.Close()
+	if n := f.poll(b); n != 0 {
+		t.Fatalf("read %d bytes of a connection that has ended", n)
+	}
+	f.luck = luck{}
+	ours.Close()
+	began := time.Now()
+	if n := f.poll(b); n != 0 || f.luck.misses != 1 {
+		t.Fatalf("read %d bytes of a closed connection, %v after %v", n, f.luck, time.Since(began))
+	}
+	pipe, _ := net.Pipe()
+	defer pipe.Close()
+	if n := (&frames{conn: pipe}).poll(b); n != 0 {
+		t.Fatalf("read %d bytes of an empty pipe", n)
+	}
+}
+
+func socketPair(t *testing.T) (ours, theirs net.Conn) {
+	t.Helper()
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if ours, err = net.Dial("unix", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if theirs, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	return ours, theirs
+}
+
+func TestLone(t *testing.T) {
+	get := func(n int) *pluginpb.Call {
+		return &pluginpb.Call{Body: &pluginpb.Call_KvDo{KvDo: &pluginpb.KVDo{Ops: make([]*pluginpb.KVOp, n)}}}
+	}
+	publish := func(n int) *pluginpb.Call {
+		return &pluginpb.Call{Body: &pluginpb.Call_PubsubSend{PubsubSend: &pluginpb.PubSubSend{Messages: make([]*pluginpb.PubSubMessage, n)}}}
+	}
+	for name, tc := range map[string]struct {
+		calls []*pluginpb.Call
+		want  bool
+	}{
+		"none":         {nil, false},
+		"one":          {[]*pluginpb.Call{get(1)}, true},
+		"one message":  {[]*pluginpb.Call{publish(1)}, true},
+		"two":          {[]*pluginpb.Call{get(1), get(1)}, false},
+		"gathered":     {[]*pluginpb.Call{get(2)}, false},
+		"two messages": {[]*pluginpb.Call{publish(2)}, false},
+		"waits":        {[]*pluginpb.Call{{Body: &pluginpb.Call_PubsubReceive{}}}, false},
+	} {
+		if got := lone(tc.calls); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
