@@ -79,6 +79,11 @@ func (s settings) on(ctx context.Context, name, url, redisURL, dir string) error
 		return err
 	}
 	defer ways.close()
+	for _, way := range ways.all { // there is something to get
+		if _, err := way.do(ctx, "put"); err != nil {
+			return fmt.Errorf("%s: %w", way.name, err)
+		}
+	}
 	for _, kind := range []string{"put", "get", "publish"} {
 		for _, callers := range []int{1, 64} {
 			title := fmt.Sprintf("%s/%s/%d", name, kind, callers)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync/atomic"
 	"time"
 )
 
@@ -31,9 +30,7 @@ type frames struct {
 	out  []byte
 	in   []byte // what was read and not yet taken
 	buf  []byte // in is a part of it
-
-	eager atomic.Bool // the next frame may come at once
-	luck  luck
+	luck luck
 }
 
 // write writes a message, for as long as it takes; or, if it has to be quick,
@@ -121,10 +118,8 @@ func (f *frames) fill(n int) error {
 
 // some reads what there is, and waits if there is nothing.
 func (f *frames) some(b []byte) (int, error) {
-	if f.eager.Load() {
-		if n := f.poll(b); n > 0 {
-			return n, nil
-		}
+	if n := f.poll(b); n > 0 {
+		return n, nil
 	}
 	return f.conn.Read(b)
 }

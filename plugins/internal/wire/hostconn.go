@@ -79,7 +79,6 @@ func accepted(f *pluginpb.ExchangeResponse, err error) error {
 type socketConn struct{ frames }
 
 func (c *socketConn) Send(f *pluginpb.ExchangeRequest) (func() error, error) {
-	c.eager.Store(lone(f.Calls))
 	return c.write(f, true)
 }
 

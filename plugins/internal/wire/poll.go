@@ -2,18 +2,17 @@ package wire
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
-
-	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// A lone caller's reply comes a few microseconds after the call, and its next
-// call as soon after the reply, if the backend is quick. To park a goroutine
-// for that, and to wake a thread and a processor for it, takes several times as
-// long as the call. So both ends look for a moment whether something comes, and
-// park then; and they do not look while it has not been worth it.
+// Where the backend is quick, the reply comes microseconds after the call, and
+// the next call as soon after the reply. To park a goroutine for that, and to
+// wake a thread and a processor for it, takes several times as long as the call.
+// So both ends look for a moment whether something comes, and park then; and
+// they do not look while it has not been worth it.
 const (
-	moment = 20 * time.Microsecond
+	moment = 100 * time.Microsecond
 	most   = 8  // moments in vain until it is not worth it any more
 	rarely = 64 // then one read in so many tries again
 )
@@ -43,37 +42,28 @@ func (l *luck) note(hit bool) {
 	}
 }
 
-// parallel: with one processor, who looks keeps the other end from working.
-var parallel = runtime.NumCPU() > 1
+// looking is how many look at a moment, in all connections. At most half of the
+// processors are theirs: who looks on the only one keeps others from working.
+var (
+	looking atomic.Int32
+	seats   = int32(runtime.GOMAXPROCS(0) / 2)
+)
 
 // poll reads what comes within a moment. It returns 0 if nothing does, and if
 // there is an error, which the next read has as well.
 func (f *frames) poll(b []byte) int {
-	if !parallel || !f.luck.worth() {
+	if !f.luck.worth() {
 		return 0
 	}
-	for began := time.Now(); ; {
+	defer looking.Add(-1)
+	if looking.Add(1) > seats {
+		return 0
+	}
+	for began := time.Now(); ; runtime.Gosched() {
 		n, err := tryRead(f.conn, b)
 		if n > 0 || err != nil || time.Since(began) > moment {
 			f.luck.note(n > 0)
 			return n
 		}
-		runtime.Gosched()
-	}
-}
-
-// lone reports whether calls look as those of one caller that waits for each:
-// those of several are gathered.
-func lone(calls []*pluginpb.Call) bool {
-	if len(calls) != 1 {
-		return false
-	}
-	switch b := calls[0].Body.(type) {
-	case *pluginpb.Call_KvDo:
-		return len(b.KvDo.GetOps()) == 1
-	case *pluginpb.Call_PubsubSend:
-		return len(b.PubsubSend.GetMessages()) == 1
-	default:
-		return false
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
 func TestLuckGivesUpAndTriesAgain(t *testing.T) {
@@ -48,6 +46,7 @@ func TestLuckBearsSomeMisses(t *testing.T) {
 // What is there is read at once, also in pieces; a connection that has ended,
 // or that cannot be read without waiting, is left to the read that waits.
 func TestPoll(t *testing.T) {
+	withSeats(t, 1)
 	ours, theirs := socketPair(t)
 	f, b := frames{conn: ours}, make([]byte, 3)
 	if n := f.poll(b); n != 0 {
@@ -78,6 +77,32 @@ func TestPoll(t *testing.T) {
 	}
 }
 
+// Connections that look at the same time leave processors to the rest.
+func TestPollLeavesProcessors(t *testing.T) {
+	withSeats(t, 2)
+	ours, theirs := socketPair(t)
+	if _, err := theirs.Write([]byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	f, b := frames{conn: ours}, make([]byte, 1)
+	looking.Add(seats)
+	n := f.poll(b)
+	looking.Add(-seats)
+	if n != 0 || f.luck != (luck{}) {
+		t.Fatalf("looked while all seats were taken: %d bytes, %v", n, f.luck)
+	}
+	if n := f.poll(b); n != 1 {
+		t.Fatalf("read %d bytes, want 1", n)
+	}
+}
+
+func withSeats(t *testing.T, n int32) {
+	t.Helper()
+	before := seats
+	t.Cleanup(func() { seats = before })
+	seats = n
+}
+
 func socketPair(t *testing.T) (ours, theirs net.Conn) {
 	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
@@ -93,29 +118,4 @@ func socketPair(t *testing.T) (ours, theirs net.Conn) {
 	}
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
 	return ours, theirs
-}
-
-func TestLone(t *testing.T) {
-	get := func(n int) *pluginpb.Call {
-		return &pluginpb.Call{Body: &pluginpb.Call_KvDo{KvDo: &pluginpb.KVDo{Ops: make([]*pluginpb.KVOp, n)}}}
-	}
-	publish := func(n int) *pluginpb.Call {
-		return &pluginpb.Call{Body: &pluginpb.Call_PubsubSend{PubsubSend: &pluginpb.PubSubSend{Messages: make([]*pluginpb.PubSubMessage, n)}}}
-	}
-	for name, tc := range map[string]struct {
-		calls []*pluginpb.Call
-		want  bool
-	}{
-		"none":         {nil, false},
-		"one":          {[]*pluginpb.Call{get(1)}, true},
-		"one message":  {[]*pluginpb.Call{publish(1)}, true},
-		"two":          {[]*pluginpb.Call{get(1), get(1)}, false},
-		"gathered":     {[]*pluginpb.Call{get(2)}, false},
-		"two messages": {[]*pluginpb.Call{publish(2)}, false},
-		"waits":        {[]*pluginpb.Call{{Body: &pluginpb.Call_PubsubReceive{}}}, false},
-	} {
-		if got := lone(tc.calls); got != tc.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
 }

@@ -48,9 +48,7 @@ func (c *pluginSocket) Recv() (*pluginpb.ExchangeRequest, error) {
 	var f pluginpb.ExchangeRequest
 	return &f, c.read(func(b []byte) error {
 		// Calls share one copy of the frame: drivers keep none of their bytes.
-		err := f.UnmarshalVTUnsafe(bytes.Clone(b))
-		c.eager.Store(lone(f.Calls))
-		return err
+		return f.UnmarshalVTUnsafe(bytes.Clone(b))
 	})
 }
 
