@@ -97,12 +97,27 @@
 //
 // # Permissions
 //
-// A user of the kv facet needs the keys {prefix}:* and
+// A user needs the keys {prefix}:* and, for any facet,
 //
-//	+info +config|get +eval +evalsha +get +mget +set +getrange +unlink +exists
-//	+time +xadd +xrange +xrevrange +xread +xinfo|stream +zadd +zrem +zscore
-//	+zrange +zrangebylex +zrangebyscore +zremrangebyscore +pexpire +sadd +srem
-//	+smembers
+//	+info +config|get +eval +evalsha +exists +time +xadd +xread +xrevrange
+//	+zadd +zrem +zrangebyscore +pexpire
+//
+// for kv and config
+//
+//	+get +mget +set +getrange +unlink +xrange +xinfo|stream +zscore +zrange
+//	+zrangebylex +zremrangebyscore +sadd +srem +smembers
+//
+// for pubsub
+//
+//	+multi +exec +discard +del +unlink +rename +pttl +hget +hgetall +hset
+//	+hdel +hexists +hlen +lindex +lrem +rpush +sadd +srem +smembers +xack
+//	+xclaim +xgroup|create +xgroup|delconsumer +xgroup|destroy
+//	+xinfo|consumers +xinfo|groups +xinfo|stream +xpending +xrange
+//	+xreadgroup +xsetid +xtrim +zmscore +zrange +zscan
+//
+// for rpc
+//
+//	+pttl +zremrangebyscore
 //
 // and, in a cluster, +cluster|slots. Without +config|get, see Durability.
 //

@@ -98,12 +98,24 @@ func TestDeniedConfigIsUnverified(t *testing.T) {
 	}
 }
 
-// The permissions that the package's documentation lists are enough.
+// The permissions that the package's documentation lists, as it lists them.
+const (
+	anyFacet = "+info +config|get +eval +evalsha +exists +time +xadd +xread +xrevrange +zadd +zrem " +
+		"+zrangebyscore +pexpire"
+	kvAlone = "+get +mget +set +getrange +unlink +xrange +xinfo|stream +zscore +zrange +zrangebylex " +
+		"+zremrangebyscore +sadd +srem +smembers"
+	pubsubAlone = "+multi +exec +discard +del +unlink +rename +pttl +hget +hgetall +hset +hdel +hexists +hlen " +
+		"+lindex +lrem +rpush +sadd +srem +smembers +xack +xclaim +xgroup|create +xgroup|delconsumer " +
+		"+xgroup|destroy +xinfo|consumers +xinfo|groups +xinfo|stream +xpending +xrange +xreadgroup " +
+		"+xsetid +xtrim +zmscore +zrange +zscan"
+)
+
+func leastUser(t *testing.T, permissions ...string) *testbed.RedisServer {
+	return testbed.Redis(t, testbed.RedisUser("least", "pw", "~fairlead:* "+strings.Join(permissions, " ")))
+}
+
 func TestLeastPermissions(t *testing.T) {
-	rules := "~fairlead:* +info +config|get +eval +evalsha +get +mget +set +getrange +unlink +exists +time" +
-		" +xadd +xrange +xrevrange +xread +xinfo|stream +zadd +zrem +zscore +zrange +zrangebylex +zrangebyscore +zremrangebyscore" +
-		" +pexpire +sadd +srem +smembers"
-	server := testbed.Redis(t, testbed.RedisUser("least", "pw", rules))
+	server := leastUser(t, anyFacet, kvAlone)
 	p := open(t, server.URLFor("least", "pw"))
 	if got := lacking(t, p, providers.DurableFsync); got != "" {
 		t.Error(got)

@@ -88,6 +88,22 @@ func TestSendWithoutTransactions(t *testing.T) {
 	tt.ack(s, tt.receiveBodies(s, "a", "b", "c")...)
 }
 
+func TestLeastPermissionsOfPubsub(t *testing.T) {
+	server := leastUser(t, anyFacet, pubsubAlone)
+	tt := topicTest{t, openPubsub(t, server.URLFor("least", "pw"), "retention", "1ms"), "orders"}
+	topic, a, b := tt.topic(), tt.subscribe(group), tt.subscribe(everything)
+	tt.send(topic, driver.Message{Body: []byte("a")}, driver.Message{Key: "k", Body: []byte("b")})
+	tt.send(topic, driver.Message{ID: "c", Body: []byte("c")})
+	tt.settle(a, driver.Nack, 0, tt.receiveBodies(a, "a")...)
+	tt.ack(a, tt.receiveBodies(a, "a", "b", "c")...)
+	tt.ack(b, tt.receiveBodies(b, "a", "b", "c")...)
+	awaitLength(t, tt, server, topic, 0)
+	tt.close(a)
+	if err := tt.p.DeleteTopic(t.Context(), tt.name); err != nil {
+		t.Error(err)
+	}
+}
+
 // What the server refuses is told by the code that the refusal has, and nothing
 // of it is stored.
 func TestSendThatIsRefused(t *testing.T) {
