@@ -65,3 +65,22 @@ func TestBoundsOfAPrefix(t *testing.T) {
 		}
 	}
 }
+
+func TestUntouched(t *testing.T) {
+	const never = "master_replid2:0000000000000000000000000000000000000000\r\n"
+	for text, want := range map[string]bool{
+		never: true,
+		never + "cmdstat_config|get:calls=3,usec=1\r\n":                  true,
+		never + "cmdstat_config|set:calls=0,usec=0,rejected_calls=1\r\n": true,
+		never + "cmdstat_config|set:calls=1,usec=1\r\n":                  false,
+		never + "cmdstat_config|resetstat:calls=1,usec=1\r\n":            false,
+		never + "cmdstat_replicaof:calls=1,usec=1\r\n":                   false,
+		never + "cmdstat_slaveof:calls=1,usec=1\r\n":                     false,
+		"master_replid2:2c61bc1fe58a48ae0c2c57414b6cd4abc21656cf\r\n":    false,
+		"": false,
+	} {
+		if got := parseInfo(text).untouched; got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

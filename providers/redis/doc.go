@@ -21,8 +21,9 @@
 // append-only file went well, and which does not evict: maxmemory is 0 or
 // maxmemory-policy is noeviction. After CONFIG SET appendonly yes, Redis says
 // that it is on, and loses everything when it is killed, until the first
-// rewrite has ended; so the claim waits for a moment without a rewrite, once
-// for each start of the server, and again when somebody ran CONFIG SET.
+// rewrite has ended; so where CONFIG SET or REPLICAOF was run since the server
+// started, or CONFIG RESETSTAT hides whether, the claim waits for a moment
+// without a rewrite, once, and again when somebody ran CONFIG SET.
 // Whatever does not hold is in Missing, with what to change; a loss at run time
 // is logged once.
 //

@@ -163,9 +163,10 @@ func readConfig(ctx context.Context, node *goredis.Client) (map[string]string, e
 // loads. After CONFIG SET appendonly yes that is not so before the first
 // rewrite has ended, although INFO and CONFIG GET say that the file is on.
 //
-// A moment at which it is on and no rewrite runs or waits proves it. The proof
-// lasts, through the routine rewrites that follow, until the server starts
-// anew or somebody runs CONFIG SET.
+// A moment at which it is on and no rewrite runs or waits proves it; so does a
+// server that is as it was started, since it then has had the file from the
+// beginning. The proof lasts, through the routine rewrites that follow, until
+// the server starts anew or somebody runs CONFIG SET.
 func (p *prober) aofInUse(n nodeState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +175,7 @@ func (p *prober) aofInUse(n nodeState) bool {
 	case !n.aofEnabled:
 		delete(p.proven, n.runID)
 		return false
-	case !n.aofRewriting:
+	case !n.aofRewriting, n.untouched:
 		p.proven[n.runID] = proof{n.configSets}
 		return true
 	default:

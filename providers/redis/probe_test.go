@@ -273,6 +273,34 @@ func TestRoutineRewriteDoesNotShakeTheClaim(t *testing.T) {
 	eventually(t, "the claim", func() bool { return lacking(t, p, providers.DurableFsync) == "" })
 }
 
+// A rewrite that runs while a program starts is no reason to refuse it, if the
+// server has had its file from the start.
+func TestOpenDuringARoutineRewrite(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisConf("rdb-key-save-delay 300000"))
+	c := testbed.RedisClient(t, server)
+	for i := range 10 {
+		if err := c.Set(t.Context(), fmt.Sprint(i), "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:1") })
+	if got := lacking(t, open(t, server.URL()), providers.DurableFsync); got != "" {
+		t.Errorf("a provider that opens now: %q", got)
+	}
+	if err := c.ConfigResetStat(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := lacking(t, open(t, server.URL()), providers.DurableFsync); !strings.Contains(got, "may be the first one") {
+		t.Errorf("without the statistics: %q", got)
+	}
+	if !info(t, c, "aof_rewrite_in_progress:1") {
+		t.Fatal("the server has ended its rewrite already: the test shows nothing")
+	}
+}
+
 func TestRestartIsProbedAgain(t *testing.T) {
 	server := testbed.Redis(t)
 	p := open(t, server.URL()+"?probe-interval=1m")

@@ -28,6 +28,7 @@ type nodeState struct {
 	aofWriteOK   bool
 	aofInUse     bool // see prober.aofInUse
 	configSets   int  // how often CONFIG SET was called
+	untouched    bool // no setting and no role was changed since the server started
 	settings     map[string]string
 	unverified   string // why settings could not be read
 }
@@ -48,7 +49,20 @@ func parseInfo(text string) nodeState {
 		aofRewriteOK: f["aof_last_bgrewrite_status"] == "ok",
 		aofWriteOK:   f["aof_last_write_status"] == "ok",
 		configSets:   calls(f["cmdstat_config|set"]),
+		untouched:    untouched(f),
 	}
+}
+
+// untouched is false, too, if the statistics do not reach back to the start.
+// A server that was a replica once has a second replication id.
+func untouched(info map[string]string) bool {
+	for _, command := range []string{"config|set", "config|resetstat", "replicaof", "slaveof"} {
+		if calls(info["cmdstat_"+command]) > 0 {
+			return false
+		}
+	}
+	second := info["master_replid2"]
+	return second != "" && strings.Trim(second, "0") == ""
 }
 
 // calls reads "calls=3,usec=…".
