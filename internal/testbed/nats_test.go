@@ -5,16 +5,20 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // natsConn speaks just enough of the protocol to ask JetStream.
 type natsConn struct {
 	net.Conn
-	r *bufio.Reader
+	r     *bufio.Reader
+	asked int
 }
 
 func dialNATS(ctx context.Context, s *NATSServer, options string) (*natsConn, error) {
@@ -25,7 +29,7 @@ func dialNATS(ctx context.Context, s *NATSServer, options string) (*natsConn, er
 	if end, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(end)
 	}
-	c := &natsConn{conn, bufio.NewReader(conn)}
+	c := &natsConn{Conn: conn, r: bufio.NewReader(conn)}
 	if _, err := c.r.ReadString('\n'); err != nil { // INFO
 		return nil, err
 	}
@@ -38,7 +42,7 @@ func dialNATS(ctx context.Context, s *NATSServer, options string) (*natsConn, er
 		c.Conn = tls.Client(conn, config)
 		c.r = bufio.NewReader(c.Conn)
 	}
-	fmt.Fprintf(c, "CONNECT {\"verbose\":false%s}\r\nPING\r\n", options)
+	fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"headers\":true%s}\r\nPING\r\n", options)
 	line, err := c.r.ReadString('\n')
 	if err == nil && !strings.HasPrefix(line, "PONG") {
 		err = fmt.Errorf("it answered %q", line)
@@ -46,15 +50,32 @@ func dialNATS(ctx context.Context, s *NATSServer, options string) (*natsConn, er
 	return c, err
 }
 
-// ask sends a request and returns the reply's payload.
-func (c *natsConn) ask(subject, payload string) (string, error) {
-	fmt.Fprintf(c, "SUB _R 1\r\nPUB %s _R %d\r\n%s\r\n", subject, len(payload), payload)
+// ask sends a request and returns the reply's payload. A cluster that is still
+// arranging its routes may drop either, so the request is sent again, under an
+// id by which the server knows a message that it has stored.
+func (c *natsConn) ask(subject, payload string) (reply string, err error) {
+	end := time.Now().Add(30 * time.Second)
+	header := "NATS/1.0\r\nNats-Msg-Id: " + subject + "\r\n\r\n"
+	for {
+		c.asked++
+		fmt.Fprintf(c, "SUB _R.%d %d\r\n", c.asked, c.asked)
+		fmt.Fprintf(c, "HPUB %s _R.%d %d %d\r\n%s%s\r\n", subject, c.asked, len(header), len(header)+len(payload), header, payload)
+		_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
+		reply, err = c.reply()
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(end) {
+			return reply, err
+		}
+	}
+}
+
+// reply returns the payload of the reply to the last request.
+func (c *natsConn) reply() (string, error) {
 	for {
 		line, err := c.r.ReadString('\n')
 		if err != nil {
 			return "", err
 		}
-		if strings.HasPrefix(line, "MSG ") {
+		if strings.HasPrefix(line, fmt.Sprintf("MSG _R.%d ", c.asked)) {
 			return c.r.ReadString('\n')
 		}
 	}
