@@ -287,9 +287,12 @@ func TestOpenDuringARoutineRewrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:1") })
-	if got := lacking(t, open(t, server.URL()), providers.DurableFsync); got != "" {
+	p := open(t, server.URL())
+	if got := lacking(t, p, providers.DurableFsync); got != "" {
 		t.Errorf("a provider that opens now: %q", got)
 	}
+	store := openStore(t, p, "k")
+	mustPut(t, store, "k", "kept", 0)
 	if err := c.ConfigResetStat(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -299,6 +302,16 @@ func TestOpenDuringARoutineRewrite(t *testing.T) {
 	if !info(t, c, "aof_rewrite_in_progress:1") {
 		t.Fatal("the server has ended its rewrite already: the test shows nothing")
 	}
+	if err := server.Kill(t.Context()); err != nil { // the claim is true: what was written is there again
+		t.Fatal(err)
+	}
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the value from during the rewrite", func() bool {
+		r := one(t, store, driver.Op{Kind: driver.OpGet, Key: "k"})
+		return r.Err == nil && string(r.Value) == "kept"
+	})
 }
 
 func TestRestartIsProbedAgain(t *testing.T) {
