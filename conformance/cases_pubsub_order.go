@@ -182,6 +182,7 @@ var keyCases = []Case{
 		p.Must(r.err)
 		other.ack(r.d)
 	})},
+	{Name: "pubsub/key-broadcast", Needs: []providers.Claim{pubsub.OrderedByKey, pubsub.Broadcasts}, Rule: "a broadcast subscription too gets the messages with one key in order and one at a time, also when one comes again and when it waits already", Run: piped(keyBroadcast)},
 	{Name: "pubsub/key-many", Needs: byKey, Rule: "messages with eighty different keys are all delivered while none is acknowledged, behind a long queue of one key too", Run: piped(func(p *pipe) {
 		p.send(keyed("long", 200)...)
 		for i := range 80 {
@@ -241,4 +242,24 @@ func keyOne(p *pipe) {
 	p.sub.quiet("one message with the key is in flight, at another consumer")
 	other.ack(next)
 	p.sub.ack(p.head("a", p.sub, 2))
+}
+
+func keyBroadcast(p *pipe) {
+	sub := p.with(pubsub.Broadcast())
+	next := sub.later(p.Context())
+	p.send(keyed("k", 4)...)
+	for _, want := range series("k", 4) {
+		r := await(p.T, "a Receive that waits gets the next message with the key", next)
+		p.Must(r.err)
+		sub.nack(r.d, 0)
+		again := sub.get(1)[0]
+		wantOrder(p.T, "the message whose turn it is, and once more", bodies([]*pubsub.Delivery{r.d, again}), []string{want, want})
+		sub.quiet("one message with the key is in flight")
+		next = sub.later(p.Context())
+		sub.ack(again)
+	}
+	p.texts("last")
+	r := await(p.T, "a Receive that waits gets a message without a key", next)
+	p.Must(r.err)
+	wantOrder(p.T, "what comes when all with the key are acknowledged", bodies([]*pubsub.Delivery{r.d}), []string{"last"})
 }

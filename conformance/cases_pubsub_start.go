@@ -46,6 +46,20 @@ var startCases = []Case{
 		one.takeTexts("what was given back", string(d.Body))
 		two.quiet("another subscription gave it back")
 	})},
+	{Name: "pubsub/broadcast-wakes", Needs: broadcasts, Rule: "a Receive of a broadcast subscription that waits gets what is published, and what another call gives back", Run: piped(func(p *pipe) {
+		sub := p.with(pubsub.Broadcast())
+		next := sub.later(p.Context())
+		p.texts("m")
+		for _, what := range []string{"what is published", "what was given back"} {
+			r := await(p.T, "a Receive that waits gets "+what, next)
+			p.Must(r.err)
+			next = sub.later(p.Context())
+			sub.nack(r.d, 0)
+		}
+		r := await(p.T, "a Receive that waits gets what was given back again", next)
+		p.Must(r.err)
+		sub.ack(r.d)
+	})},
 	{Name: "pubsub/broadcast-lease", Needs: broadcasts, Rule: "a message that a broadcast subscription does not settle comes again to it when the lease has ended", Run: func(t *T) {
 		p := newPipe(t)
 		sub := p.with(pubsub.Broadcast(), short(t))

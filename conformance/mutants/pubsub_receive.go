@@ -48,7 +48,7 @@ var pubsubReceiveMutants = []Mutant{
 	{Name: "pubsub-one-lane", Breaks: "one message of a topic is in flight at a time", Open: oneLane(true),
 		Caught: cases("poison", "waiting-many", "group-compete-unsettled", "handle-concurrency", "key-one", "key-many", "ack-own", "slow-group")},
 	{Name: "pubsub-no-lanes", Breaks: "messages with one key are delivered at once", Open: oneLane(false),
-		Caught: cases("key-one", "key-nack", "key-lease", "key-delay", "key-many", "key-handlers")},
+		Caught: cases("key-one", "key-nack", "key-lease", "key-delay", "key-many", "key-handlers", "key-broadcast")},
 	{Name: "pubsub-close-behind", Breaks: "what a consumer holds when it closes comes again behind others with its key", Caught: cases("key-close"),
 		Open: oneLane(false, func(b *broker) { b.close = closeBehind })},
 	{Name: "pubsub-reversed", Breaks: "messages that are delivered together come in reverse order", Caught: cases("ordered", "ordered-backlog", "ordered-reopen", "ordered-publishers"),

@@ -70,6 +70,7 @@ var pubsubSettleMutants = []Mutant{
 		})},
 	{Name: "pubsub-nack-waits", Breaks: "what is given back comes again only when its lease ends",
 		Caught: cases("nack-redeliver", "nack-others", "handler-error", "handle-gives-back", "dead-letter-handler"), Open: settling(psdriver.Nack, nothing)},
+	{Name: "pubsub-nack-unseen", Breaks: "what is given back comes to calls of Receive that begin later, not to one that waits", Caught: cases("nack-any-consumer", "broadcast-wakes"), Open: nackUnseen()},
 	{Name: "pubsub-nack-all", Breaks: "giving one message back gives back all that the consumer holds", Caught: cases("nack-others"),
 		Open: settling(psdriver.Nack, func(ctx context.Context, s *brokenSub, _ *psdriver.Settlement) (bool, error) {
 			for _, d := range s.holds() {
@@ -238,5 +239,31 @@ func countingTogether() conformance.Opener {
 			counts[s.config.Topic+d.Position]++
 			d.Attempt = counts[s.config.Topic+d.Position]
 		}}
+	})
+}
+
+// nackUnseen carries out what was given back when its consumer receives next.
+func nackUnseen() conformance.Opener {
+	return breaking(func() broker {
+		var mu sync.Mutex
+		later := map[*brokenSub][]psdriver.Settlement{}
+		return broker{
+			settle: func(_ context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if st.Kind == psdriver.Nack {
+					later[s] = append(later[s], *st)
+				}
+				return st.Kind == psdriver.Nack, nil
+			},
+			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+				mu.Lock()
+				nacks := later[s]
+				delete(later, s)
+				mu.Unlock()
+				_ = s.Subscription.Settle(ctx, nacks)
+				return s.Subscription.Receive(ctx, limit)
+			},
+		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc/status"
 
 	"fairlead.dev/providers"
 )
@@ -85,7 +86,7 @@ func (f *feed) subscribe(in *lane, topic string) (linked bool, err error) {
 	defer cancel()
 	l, err := f.link(ctx, cancel, in, topic)
 	if err != nil {
-		return false, mapErr(err, false)
+		return false, notLinked(err)
 	}
 	unhook := context.AfterFunc(in.open, l.end)
 	defer unhook()
@@ -111,6 +112,16 @@ func (f *feed) link(ctx context.Context, cancel context.CancelFunc, in *lane, to
 	unhook := context.AfterFunc(in.open, cancel)
 	defer unhook()
 	return f.p.link(ctx, f.component, topic, f.again())
+}
+
+// notLinked says why a stream did not begin. None of those who wait for it has
+// canceled it: the runtime ended it, or took too long.
+func notLinked(err error) error {
+	mapped := mapErr(err, false)
+	if code := providers.CodeOf(mapped); code != providers.Canceled && code != providers.DeadlineExceeded {
+		return mapped
+	}
+	return providers.Errorf(providers.Unavailable, "the sidecar did not confirm the subscription within %v, or ended it: %s", linkTimeout, status.Convert(err).Message())
 }
 
 // link opens a streaming subscription.

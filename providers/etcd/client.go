@@ -7,6 +7,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -125,6 +126,26 @@ func (p *provider) ended(ctx, bounded context.Context, err error) error {
 		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
 	}
 	return providers.Errorf(providers.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
+}
+
+// streamEnded says what an error means that ended a stream: ctx, which is the
+// caller's, or the server. That one ends the streams whose deadline has passed,
+// maybe before ctx tells, and calls it canceled.
+func streamEnded(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	}
+	mapped := mapErr(err, false)
+	if code := providers.CodeOf(mapped); code != providers.Canceled && code != providers.DeadlineExceeded {
+		return mapped
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
+	}
+	return providers.Errorf(providers.Unavailable, "the server ended the stream: %s", rpctypes.ErrorDesc(err))
 }
 
 // txn carries out a transaction.

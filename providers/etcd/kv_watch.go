@@ -136,7 +136,7 @@ func (w *watcher) stream() error {
 	defer cancel()
 	stream, err := w.s.p.watch.Watch(ctx)
 	if err != nil {
-		return mapErr(err, false)
+		return streamEnded(ctx, err)
 	}
 	err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
 		Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), StartRevision: w.after + 1,
@@ -147,7 +147,7 @@ func (w *watcher) stream() error {
 			err = w.take(ctx, resp)
 		}
 	}
-	return mapErr(err, false)
+	return streamEnded(ctx, err)
 }
 
 // take delivers what a stream brought.

@@ -32,6 +32,9 @@ type subscription struct {
 	known *mvccpb.KeyValue // what the group was when it was last changed; may be out of date
 	life  context.Context
 	end   context.CancelFunc
+
+	settled     context.Context // of a broadcast: ends when its state changes next by more than a Receive
+	wakeWaiters context.CancelFunc
 }
 
 var errSubscriptionClosed = providers.Errorf(providers.Closed, "the subscription is closed")
@@ -158,7 +161,7 @@ func (s *subscription) take(ctx context.Context, limit int) ([]driver.Delivery, 
 			return nil, idleness{}, err
 		}
 		if !h.changed {
-			return nil, idleness{v.revision, st.nextDue(&s.c)}, nil
+			return nil, idleness{v.revision, st.nextDue(&s.c), s.settled}, nil
 		}
 		done, err := s.save(ctx, v, st)
 		if err != nil {
@@ -223,10 +226,24 @@ func (s *subscription) change(ctx context.Context, f func(st *groupState), done 
 			}
 			if saved {
 				done()
+				s.wake()
 				return nil
 			}
 		}
 	})
+}
+
+// wake lets the calls of a broadcast look again that wait in Receive: what was
+// given back, or waited behind what was acknowledged, comes at once. Those of a
+// group see the change in etcd.
+func (s *subscription) wake() {
+	if s.group != nil {
+		return
+	}
+	if s.wakeWaiters != nil {
+		s.wakeWaiters()
+	}
+	s.settled, s.wakeWaiters = context.WithCancel(context.Background())
 }
 
 // latest is the state as far as it is known: if it is out of date, it cannot be
@@ -297,8 +314,9 @@ func (s *subscription) Close(ctx context.Context) error {
 }
 
 // idleness is a time without messages: until something happens behind a revision,
-// or until the next message comes again.
+// until the next message comes again, or, of a broadcast, until it settles.
 type idleness struct {
 	revision int64
-	due      time.Time // zero for never
+	due      time.Time       // zero for never
+	settled  context.Context // nil of a group
 }

@@ -61,6 +61,7 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 		return nil, err
 	}
 	s.life, s.end = context.WithCancel(p.life)
+	s.wake()
 	p.subs.add(s)
 	return s, nil
 }

@@ -10,13 +10,16 @@ import (
 )
 
 // await returns when there may be messages: a publication, or a change of the
-// group, that came after the view in which there were none, or the moment at
-// which one comes again. The watch is a hint alone: what there is is read.
+// group or broadcast, that came after the view in which there were none, or the
+// moment at which one comes again. The watch is a hint alone: what there is is read.
 func (s *subscription) await(ctx context.Context, idle idleness) error {
 	bounded, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	if !idle.due.IsZero() { // not as a deadline, which the server might find to have passed first
 		defer time.AfterFunc(time.Until(idle.due), cancel).Stop()
+	}
+	if idle.settled != nil {
+		defer context.AfterFunc(idle.settled, cancel)()
 	}
 	err := s.watch(bounded, idle.revision+1)
 	switch {
@@ -26,7 +29,7 @@ func (s *subscription) await(ctx context.Context, idle idleness) error {
 		return nil
 	default:
 		pause(bounded, watchRetry)
-		return mapErr(err, false)
+		return streamEnded(ctx, err)
 	}
 }
 

@@ -116,5 +116,5 @@ func (w *endpointWatcher) wait(ctx context.Context) error {
 	defer cancel() // the stream
 	err := w.p.awaitChange(bounded, &pb.WatchCreateRequest{Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), StartRevision: w.revision + 1})
 	pause(ctx, together)
-	return mapErr(err, false)
+	return streamEnded(ctx, err)
 }

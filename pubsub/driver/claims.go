@@ -11,9 +11,10 @@ const (
 	// they were stored, as long as none comes again.
 	ClaimOrdered providers.Claim = "pubsub.Ordered"
 	// ClaimOrderedByKey: messages with the same ordering key are delivered to
-	// a group in the order in which they were stored, one at a time: the next
-	// one waits until the one before is acknowledged, also when that comes
-	// again. Without this claim a message with a key is refused.
+	// a group, and to a broadcast subscription, in the order in which they were
+	// stored, one at a time: the next one waits until the one before is
+	// acknowledged, also when that comes again. Without this claim a message
+	// with a key is refused.
 	ClaimOrderedByKey providers.Claim = "pubsub.OrderedByKey"
 	// ClaimBroadcast: a subscription without a group gets every message.
 	ClaimBroadcast providers.Claim = "pubsub.Broadcast"

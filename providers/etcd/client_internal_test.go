@@ -1,0 +1,48 @@
+package etcd
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"fairlead.dev/providers"
+)
+
+// late is a context that does not know yet that its deadline has passed.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+// TestStreamEnded shows that who waits on a watch is never told that it was
+// canceled unless it canceled: a server whose clock is ahead by a hair says so
+// when a deadline has passed.
+func TestStreamEnded(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	soon, stop := context.WithTimeout(t.Context(), time.Hour)
+	defer stop()
+	deadline := status.Error(codes.DeadlineExceeded, "context deadline exceeded")
+	for name, test := range map[string]struct {
+		ctx  context.Context
+		err  error
+		want providers.Code
+	}{
+		"no error":                         {t.Context(), nil, 0},
+		"canceled, by the caller":          {ended, rpctypes.ErrGRPCWatchCanceled, providers.Canceled},
+		"anything, after the caller ended": {ended, rpctypes.ErrGRPCNoLeader, providers.Canceled},
+		"canceled, at the deadline":        {late{t.Context()}, rpctypes.ErrGRPCWatchCanceled, providers.DeadlineExceeded},
+		"late, at the deadline":            {late{t.Context()}, deadline, providers.DeadlineExceeded},
+		"canceled, by the server":          {t.Context(), rpctypes.ErrGRPCWatchCanceled, providers.Unavailable},
+		"canceled, long before":            {soon, rpctypes.ErrGRPCWatchCanceled, providers.Unavailable},
+		"late, by the server":              {t.Context(), deadline, providers.Unavailable},
+		"refused":                          {soon, rpctypes.ErrGRPCPermissionDenied, providers.PermissionDenied},
+	} {
+		if got := streamEnded(test.ctx, test.err); providers.CodeOf(got) != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
