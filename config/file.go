@@ -94,7 +94,7 @@ func (f *file) next(ctx context.Context, version string) (content, error) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return content{}, contextError(ctx)
+			return content{}, providers.ContextError(ctx)
 		}
 		before := seen
 		if seen = f.look(); seen == before && seen.version != version {

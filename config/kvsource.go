@@ -76,7 +76,7 @@ func (s *kvSource) Next(ctx context.Context, version string) (driver.Snapshot, e
 		select {
 		case <-s.turn:
 		case <-ctx.Done():
-			return driver.Snapshot{}, contextError(ctx)
+			return driver.Snapshot{}, providers.ContextError(ctx)
 		}
 		snapshot, differs, err := s.step(ctx, version)
 		s.turn <- struct{}{}
@@ -138,7 +138,7 @@ func (s *kvSource) pump(ctx context.Context) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return contextError(ctx)
+		return providers.ContextError(ctx)
 	}
 	if wait.Err() != nil {
 		if err = s.probe(ctx); err == nil {
@@ -161,7 +161,7 @@ func (s *kvSource) probe(ctx context.Context) error {
 	case providers.CodeOf(err) == providers.NotFound:
 		return nil
 	case ctx.Err() != nil:
-		return contextError(ctx)
+		return providers.ContextError(ctx)
 	case within.Err() != nil:
 		return providers.Errorf(providers.Unavailable, "the store does not answer within %v", probeEvery)
 	}
@@ -240,8 +240,4 @@ func opOf(c driver.Change) kvdriver.Op {
 func (s *kvSource) Close(ctx context.Context) error {
 	s.drop(ctx)
 	return s.store.Close(ctx)
-}
-
-func contextError(ctx context.Context) error {
-	return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
 }

@@ -120,7 +120,7 @@ func (w *Watcher[T]) Close(ctx context.Context) error {
 	case <-w.ended:
 		return providers.Annotate(closeErr, "config.Close", "")
 	case <-ctx.Done():
-		return providers.Annotate(contextError(ctx), "config.Close", "")
+		return providers.Annotate(providers.ContextError(ctx), "config.Close", "")
 	}
 }
 

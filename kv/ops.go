@@ -90,8 +90,8 @@ func (s *Store) do(ctx context.Context, o *portable.Operation, op driver.Op) (dr
 // readOutcome turns UnknownOutcome, which a read that was handed over gets
 // when its caller gives up, into the code of the context's error.
 func readOutcome(ctx context.Context, err error) error {
-	if cause := ctx.Err(); cause != nil && providers.CodeOf(err) == providers.UnknownOutcome {
-		return providers.Errorf(providers.CodeOf(cause), "%w", cause)
+	if ended := providers.ContextError(ctx); ended != nil && providers.CodeOf(err) == providers.UnknownOutcome {
+		return ended
 	}
 	return err
 }

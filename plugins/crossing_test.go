@@ -56,7 +56,7 @@ func (s observed) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result {
 	s.o.ended <- ctx.Err()
 	results := make([]kvdriver.Result, len(ops))
 	for i := range results {
-		results[i].Err = providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		results[i].Err = providers.ContextError(ctx)
 	}
 	return results
 }

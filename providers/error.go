@@ -193,6 +193,16 @@ func codeOf(err error) Code {
 	}
 }
 
+// ContextError returns the end of ctx as an error with its code, Canceled or
+// DeadlineExceeded, and nil while ctx has not ended. It is what a driver
+// returns for a call whose context has ended.
+func ContextError(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return Errorf(CodeOf(err), "%w", err)
+	}
+	return nil
+}
+
 // Annotate returns err as an [*Error] that carries op and provider, and nil
 // for nil. An op or provider that is already set stays: an error is wrapped
 // once. The error passed in is not changed.

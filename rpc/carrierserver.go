@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/internal/portable"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
@@ -139,17 +140,8 @@ func (s *carrierServer) accept(ctx context.Context, l driver.Listener) error {
 			return err
 		default:
 			slog.WarnContext(ctx, "rpc: no calls can be taken, trying again", "service", s.service, "error", err)
-			pause(ctx, acceptPause)
+			await.Pause(ctx, acceptPause)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

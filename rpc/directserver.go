@@ -11,6 +11,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/internal/portable"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
@@ -129,7 +130,7 @@ func (s *directServer) keep(r driver.Registration) {
 			return
 		}
 		slog.Warn("rpc: a server cannot be kept registered, trying again", "service", s.service, "error", err)
-		pause(s.life, retryPause)
+		await.Pause(s.life, retryPause)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -138,8 +139,8 @@ func (s *patientStream) again(ctx context.Context, old driver.Stream) error {
 	if old != nil {
 		_ = soon(old.Close) // it has ended
 	}
-	if pause(ctx, openPause); ctx.Err() != nil {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	if !await.Pause(ctx, openPause) {
+		return providers.ContextError(ctx)
 	}
 	if err := s.open(ctx); err != nil && !nobody(err) {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/resolver"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -102,7 +103,7 @@ func (r *resolving) retry(life context.Context, err error) bool {
 		go r.closed() // it waits for this goroutine
 		return false
 	}
-	pause(life, retryPause)
+	await.Pause(life, retryPause)
 	return true
 }
 

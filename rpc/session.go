@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -27,9 +28,9 @@ type session struct {
 	client bool // this is the client's end
 
 	mu      sync.Mutex
-	reading bool          // somebody is in stream.Recv
-	changed chan struct{} // closed at the next change, if somebody waits
-	err     error         // why nothing more comes, a status error
+	reading bool         // somebody is in stream.Recv
+	changed await.Signal // of anything below
+	err     error        // why nothing more comes, a status error
 
 	credit   int      // what this end may still send
 	messages [][]byte // received and not taken
@@ -191,10 +192,7 @@ func (s *session) await(ready func() bool) error {
 
 // wait blocks until the reader has noted something.
 func (s *session) wait() {
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	changed := s.changed
+	changed := s.changed.Next()
 	s.mu.Unlock()
 	select {
 	case <-changed:
@@ -221,10 +219,7 @@ func (s *session) read() {
 	if err != nil && s.err == nil {
 		s.err = s.reason(err)
 	}
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
+	s.changed.Fire()
 }
 
 // note records a frame. It returns an error if the other end breaks the

@@ -133,7 +133,7 @@ func kvKillMutants() []Mutant {
 					events, err := w.Next(ctx)
 					if kills, _ := o.state(); kills > 0 {
 						<-ctx.Done()
-						return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+						return nil, providers.ContextError(ctx)
 					}
 					return events, err
 				}

@@ -153,7 +153,7 @@ var kvNextMutants = []Mutant{
 				events, err := w.Next(now)
 				if err != nil && ctx.Err() == nil && providers.CodeOf(err) == providers.DeadlineExceeded {
 					<-ctx.Done()
-					return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+					return nil, providers.ContextError(ctx)
 				}
 				return events, err
 			}

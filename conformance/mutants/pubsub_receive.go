@@ -130,7 +130,7 @@ var pubsubReceiveMutants = []Mutant{
 			for _, d := range ds {
 				_ = s.one(context.WithoutCancel(ctx), d.Token, psdriver.Ack)
 			}
-			return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+			return nil, providers.ContextError(ctx)
 		}})},
 	{Name: "pubsub-shut-leaks", Breaks: "closing a provider leaves its consumers as they are", Caught: cases("close-provider"),
 		Open: brokenShared(broker{shut: func(func() error) error { return nil }})},

@@ -167,7 +167,7 @@ func (o *onlyOnce) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
 		return o.EndpointWatcher.Next(ctx)
 	}
 	<-ctx.Done()
-	return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	return nil, providers.ContextError(ctx)
 }
 
 // busy is a watcher that does not wait for long.
@@ -191,5 +191,5 @@ type unkept struct{ rpcdriver.Registration }
 
 func (unkept) Keep(ctx context.Context) error {
 	<-ctx.Done()
-	return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+	return providers.ContextError(ctx)
 }

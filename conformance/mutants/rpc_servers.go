@@ -167,7 +167,7 @@ func (s *silent) Accept(ctx context.Context) (rpcdriver.Incoming, error) {
 	case <-s.closed:
 		return rpcdriver.Incoming{}, providers.Errorf(providers.Closed, "the listener is closed")
 	case <-ctx.Done():
-		return rpcdriver.Incoming{}, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return rpcdriver.Incoming{}, providers.ContextError(ctx)
 	}
 }
 
@@ -250,7 +250,7 @@ func (e *eager) Accept(ctx context.Context) (rpcdriver.Incoming, error) {
 	case in := <-e.taken:
 		return in, nil
 	case <-ctx.Done():
-		return rpcdriver.Incoming{}, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return rpcdriver.Incoming{}, providers.ContextError(ctx)
 	case <-e.life.Done():
 		return rpcdriver.Incoming{}, providers.Errorf(providers.Closed, "the listener is closed")
 	}

@@ -139,7 +139,7 @@ func (p *provider) ended(ctx, bounded context.Context, err error) error {
 	case code != providers.Canceled && code != providers.DeadlineExceeded && code != providers.Unavailable:
 		return err
 	case ctx.Err() != nil:
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	case p.life.Err() != nil:
 		return errClosed
 	case code == providers.Unavailable:

@@ -279,7 +279,7 @@ func (s *naiveSubscription) Receive(ctx context.Context, limit int) (ds []pubsub
 	case e := <-s.events:
 		ds = append(ds, naiveDelivery(e))
 	case <-ctx.Done():
-		return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return nil, providers.ContextError(ctx)
 	case <-s.stream.Context().Done():
 		return nil, providers.Errorf(providers.Closed, "closed")
 	}

@@ -3,8 +3,6 @@ package dapr
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"time"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
@@ -39,32 +37,19 @@ func (p *provider) awaitSidecar(ctx context.Context) error {
 
 // watchSidecar probes until the provider is closed.
 func (p *provider) watchSidecar() {
-	ticker := time.NewTicker(p.config.probeInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-p.life.Done():
-			return
-		case <-ticker.C:
-			p.reprobe()
-		}
-	}
+	p.Keep(p.life, providers.Probing{
+		Probe: p.look, Every: p.config.probeInterval, Timeout: 2 * p.config.requestTimeout, Logger: p.logger,
+	})
 }
 
-// reprobe looks at the sidecar and publishes what changed. While it cannot be
-// reached, the last description stands.
-func (p *provider) reprobe() {
-	ctx, cancel := context.WithTimeout(p.life, 2*p.config.requestTimeout)
-	defer cancel()
+// look is the description of what a probe finds, which holds from then on.
+func (p *provider) look(ctx context.Context) (providers.Description, error) {
 	st, err := p.probe(ctx)
 	if err != nil {
-		p.logger.Debug("dapr: the sidecar cannot be probed", slog.Any("error", err))
-		return
+		return providers.Description{}, err
 	}
 	p.current.Store(&st)
-	if p.Update(p.describe(st)) {
-		p.logger.Info("dapr: the sidecar has changed", slog.String("endpoint", p.config.host))
-	}
+	return p.describe(st), nil
 }
 
 // probe asks the sidecar about its state, and tries what it has.

@@ -71,13 +71,9 @@ func (p *provider) start(ctx context.Context) error {
 	if err := p.awaitSidecar(ctx); err != nil {
 		return err
 	}
-	st, err := p.probe(ctx)
-	if err != nil {
-		return err
-	}
-	p.current.Store(&st)
-	p.Live = providers.NewLive(p.describe(st))
-	return nil
+	d, err := p.look(ctx)
+	p.Live = providers.NewLive(d)
+	return err
 }
 
 // explain adds where the provider tried to connect.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -31,8 +32,8 @@ type feed struct {
 	mu      sync.Mutex
 	handles int
 	linger  *time.Timer      // ends the feed, while there is no handle
-	opened  signal           // both links are there
-	changed signal           // something is ready, or failed
+	opened  await.Signal     // both links are there
+	changed await.Signal     // something is ready, or failed
 	items   map[string]*item // by uid
 	ready   []*item
 	leased  map[uint64]*item // by token
@@ -110,7 +111,7 @@ func (f *feed) up(in *lane, l *link) {
 	defer f.mu.Unlock()
 	in.link = l
 	f.fault = nil
-	f.opened.fire()
+	f.opened.Fire()
 }
 
 // linked reports whether both streams are there. The lock is held.
@@ -134,8 +135,8 @@ func (f *feed) fail(err error) {
 	defer f.mu.Unlock()
 	f.fault = err
 	f.faults++
-	f.changed.fire()
-	f.opened.fire()
+	f.changed.Fire()
+	f.opened.Fire()
 }
 
 // connected waits for both streams.
@@ -146,7 +147,7 @@ func (f *feed) connected(ctx context.Context) error {
 			f.mu.Unlock()
 			return nil
 		}
-		fault, opened := f.fault, f.opened.wait()
+		fault, opened := f.fault, f.opened.Next()
 		f.mu.Unlock()
 		if fault != nil {
 			return fault
@@ -154,7 +155,7 @@ func (f *feed) connected(ctx context.Context) error {
 		select {
 		case <-opened:
 		case <-ctx.Done():
-			return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+			return providers.ContextError(ctx)
 		case <-f.p.life.Done():
 			return errClosed
 		}
@@ -196,7 +197,7 @@ func (f *feed) keeps(l *link, a arrival) bool {
 func (f *feed) offer(it *item) {
 	it.holder = nil
 	f.ready = append(f.ready, it)
-	f.changed.fire()
+	f.changed.Fire()
 }
 
 // take leases what is ready to a handle.
@@ -210,5 +211,5 @@ func (f *feed) take(s *subscription, limit int) (ds []driver.Delivery, changed <
 	if f.ready = f.ready[n:]; len(f.ready) == 0 {
 		f.ready = nil
 	}
-	return ds, f.changed.wait(), f.faults, f.fault
+	return ds, f.changed.Next(), f.faults, f.fault
 }

@@ -32,7 +32,7 @@ func (fs *feeds) hold(ctx context.Context, p *provider, c driver.SubscriptionCon
 		select {
 		case <-ending:
 		case <-ctx.Done():
-			return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+			return nil, providers.ContextError(ctx)
 		}
 	}
 }

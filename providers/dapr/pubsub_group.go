@@ -9,6 +9,7 @@ import (
 	common "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -61,8 +62,8 @@ func (p *provider) join(ctx context.Context, c driver.SubscriptionConfig) (seat,
 		if err := p.writeGroups(ctx, c.Topic, known, etag); err != nil && !raced(err) {
 			return seat{}, err
 		}
-		if err := sleep(ctx, joinPause/10); err != nil {
-			return seat{}, err
+		if !await.Pause(ctx, joinPause/10) {
+			return seat{}, providers.ContextError(ctx)
 		}
 	}
 }
@@ -134,16 +135,4 @@ func (p *provider) writeKey(ctx context.Context, store, key string, data []byte,
 		_, err := p.client.SaveState(ctx, &runtimev1.SaveStateRequest{StoreName: store, States: []*common.StateItem{item}})
 		return err
 	})
-}
-
-// sleep waits, unless ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
-	}
 }

@@ -8,6 +8,7 @@ import (
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 )
 
@@ -74,7 +75,7 @@ func (f *feed) keep(in *lane, topic string) {
 		} else {
 			f.fail(err)
 		}
-		_ = sleep(in.open, pause)
+		await.Pause(in.open, pause)
 		pause = min(2*pause, maxLinkPause)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -48,9 +49,9 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	// The clock of a publisher may be behind: what it publishes from now on must
 	// not look older than a group that was just made.
 	young := time.Until(seat.since.Add(p.config.clockSkew))
-	if err := sleep(ctx, min(young, 2*p.config.clockSkew)); err != nil {
+	if !await.Pause(ctx, min(young, 2*p.config.clockSkew)) {
 		p.feeds.drop(f)
-		return nil, err
+		return nil, providers.ContextError(ctx)
 	}
 	return s, nil
 }
@@ -89,7 +90,7 @@ func (s *subscription) ended(ctx context.Context) error {
 	default:
 	}
 	if ctx.Err() != nil {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 func gone(ctx context.Context, deadline, now time.Time) error {
 	switch {
 	case ctx.Err() != nil:
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	case !deadline.IsZero() && !now.Before(deadline):
 		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
 	}

@@ -86,7 +86,7 @@ func (p *provider) usable(ctx context.Context) error {
 		return errClosed
 	}
 	if ctx.Err() != nil {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -15,7 +16,7 @@ import (
 // it.
 type bridge struct {
 	mu       sync.Mutex
-	changed  signal         // of anything below
+	changed  await.Signal   // of anything below
 	inbox    []driver.Frame // for Recv
 	outbox   []driver.Frame // from Send, not yet taken by the gRPC stream
 	credit   int            // of the reader on this side
@@ -31,7 +32,7 @@ type bridge struct {
 // Send implements [driver.Stream].
 func (b *bridge) Send(ctx context.Context, frames []driver.Frame) error {
 	if ctx.Err() != nil {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -49,7 +50,7 @@ func (b *bridge) Send(ctx context.Context, frames []driver.Frame) error {
 		b.sending = true
 		b.onSend()
 	}
-	b.changed.fire()
+	b.changed.Fire()
 	return nil
 }
 
@@ -65,7 +66,7 @@ func (b *bridge) Recv(ctx context.Context) ([]driver.Frame, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+			return nil, providers.ContextError(ctx)
 		}
 	}
 }
@@ -83,7 +84,7 @@ func (b *bridge) tryRecv() ([]driver.Frame, <-chan struct{}, error) {
 	case b.finished != nil:
 		return nil, nil, b.finished
 	}
-	return nil, b.changed.wait(), nil
+	return nil, b.changed.Next(), nil
 }
 
 // Close implements [driver.Stream].
@@ -92,7 +93,7 @@ func (b *bridge) Close(context.Context) error {
 	defer b.mu.Unlock()
 	if !b.closed {
 		b.closed = true
-		b.changed.fire()
+		b.changed.Fire()
 		b.onEnd()
 	}
 	return nil
@@ -105,7 +106,7 @@ func (b *bridge) deliver(f driver.Frame) {
 	b.credit -= f.Cost()
 	b.inbox = append(b.inbox, f)
 	if f.Kind != driver.FrameHeaders { // with those comes a message
-		b.changed.fire()
+		b.changed.Fire()
 	}
 }
 
@@ -118,7 +119,7 @@ func (b *bridge) giveBack(f driver.Frame) {
 	if b.owed += f.Cost(); b.owed >= driver.Window/2 {
 		b.inbox = append(b.inbox, driver.Frame{Kind: driver.FrameCredit, Credit: b.owed})
 		b.owed = 0
-		b.changed.fire()
+		b.changed.Fire()
 	}
 }
 
@@ -130,7 +131,7 @@ func (b *bridge) finish(err error, last ...driver.Frame) {
 		b.inbox = append(b.inbox, last...)
 		b.finished = err
 	}
-	b.changed.fire()
+	b.changed.Fire()
 }
 
 // over reports whether either side has ended the call. The lock is held.
@@ -161,7 +162,7 @@ func (b *bridge) await(holds func() bool) bool {
 			b.mu.Unlock()
 			return false
 		}
-		changed := b.changed.wait()
+		changed := b.changed.Next()
 		b.mu.Unlock()
 		<-changed
 		b.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -25,7 +26,7 @@ type listener struct {
 	mu      sync.Mutex
 	closed  bool
 	backlog []driver.Incoming
-	arrived signal
+	arrived await.Signal
 }
 
 // offer hands over a call. It reports false when nobody will accept it.
@@ -36,7 +37,7 @@ func (l *listener) offer(in driver.Incoming) bool {
 		return false
 	}
 	l.backlog = append(l.backlog, in)
-	l.arrived.fire()
+	l.arrived.Fire()
 	return true
 }
 
@@ -54,7 +55,7 @@ func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 		case <-arrived:
 		case <-l.life.Done():
 		case <-ctx.Done():
-			return driver.Incoming{}, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+			return driver.Incoming{}, providers.ContextError(ctx)
 		}
 	}
 }
@@ -64,7 +65,7 @@ func (l *listener) take() (driver.Incoming, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.backlog) == 0 {
-		return driver.Incoming{}, l.arrived.wait()
+		return driver.Incoming{}, l.arrived.Next()
 	}
 	in := l.backlog[0]
 	l.backlog = l.backlog[1:]

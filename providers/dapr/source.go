@@ -126,7 +126,7 @@ func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, err
 		case <-s.life.Done():
 			return driver.Snapshot{}, errSourceClosed
 		case <-ctx.Done():
-			return driver.Snapshot{}, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+			return driver.Snapshot{}, providers.ContextError(ctx)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+
+	"fairlead.dev/internal/await"
 )
 
 // news tells those who wait for changes of settings what the component tells. It
@@ -85,7 +87,7 @@ func (p *provider) listen() {
 	for {
 		err := p.subscribeConfig(p.life)
 		p.logger.Debug("dapr: the subscription to settings has ended", slog.Any("error", err))
-		if sleep(p.life, subscribeAgainAfter) != nil {
+		if !await.Pause(p.life, subscribeAgainAfter) {
 			return
 		}
 	}

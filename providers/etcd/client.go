@@ -115,7 +115,7 @@ func (p *provider) ended(ctx, bounded context.Context, err error) error {
 	case code != providers.Canceled && code != providers.DeadlineExceeded && code != providers.Unavailable:
 		return err
 	case ctx.Err() != nil:
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	case p.life.Err() != nil:
 		return errClosed
 	case code == providers.Unavailable:
@@ -136,7 +136,7 @@ func streamEnded(ctx context.Context, err error) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	}
 	mapped := mapErr(err, false)
 	if code := providers.CodeOf(mapped); code != providers.Canceled && code != providers.DeadlineExceeded {

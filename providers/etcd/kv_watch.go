@@ -10,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
 )
@@ -86,7 +87,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 	for w.final == nil {
 		select {
 		case <-ctx.Done():
-			return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+			return nil, providers.ContextError(ctx)
 		case <-w.life.Done():
 			w.final = providers.Errorf(providers.Closed, "the watcher is closed")
 		case n := <-w.news:
@@ -113,7 +114,7 @@ func (w *watcher) pump() {
 		if w.life.Err() != nil || !w.tell(news{err: err}) || providers.CodeOf(err) == providers.Compacted {
 			return
 		}
-		if !pause(w.life, watchRetry) {
+		if !await.Pause(w.life, watchRetry) {
 			return
 		}
 	}

@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -13,29 +12,18 @@ import (
 
 // watchCluster probes until the provider is closed.
 func (p *provider) watchCluster() {
-	ticker := time.NewTicker(p.config.probeInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-p.life.Done():
-			return
-		case <-ticker.C:
-			p.reprobe()
-		}
-	}
+	p.Keep(p.life, providers.Probing{
+		Probe: p.look, Every: p.config.probeInterval, Timeout: 2 * p.config.requestTimeout, Logger: p.logger,
+	})
 }
 
-// reprobe looks at the cluster and publishes what changed. While it cannot be
-// reached, the last description stands.
-func (p *provider) reprobe() {
-	ctx, cancel := context.WithTimeout(p.life, 2*p.config.requestTimeout)
-	defer cancel()
+// look is the description of what a probe finds.
+func (p *provider) look(ctx context.Context) (providers.Description, error) {
 	st, err := p.probe(ctx)
 	if err != nil {
-		p.logger.Debug("etcd: the cluster cannot be probed", slog.Any("error", err))
-		return
+		return providers.Description{}, err
 	}
-	p.Announce(p.describe(st), p.logger)
+	return p.describe(st), nil
 }
 
 // probe asks the cluster about its state.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fairlead.dev/internal/await"
 )
 
 // prober finds out whether the members of the cluster fsync their logs. The API
@@ -124,7 +126,7 @@ func (p *prober) settle(ctx context.Context, urls []string, write func(context.C
 				return samples, failures, err
 			}
 		}
-		if !pause(ctx, settlePause) {
+		if !await.Pause(ctx, settlePause) {
 			return samples, failures, nil
 		}
 		if again, _ := p.look(ctx, urls); len(again) > 0 {
@@ -132,16 +134,4 @@ func (p *prober) settle(ctx context.Context, urls []string, write func(context.C
 		}
 	}
 	return samples, failures, nil
-}
-
-// pause waits, and is false if ctx ends before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -66,10 +66,8 @@ func (p *provider) start(ctx context.Context) error {
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
-	st, err := p.probe(ctx)
-	if err == nil {
-		p.Live = providers.NewLive(p.describe(st))
-	}
+	d, err := p.look(ctx)
+	p.Live = providers.NewLive(d)
 	return err
 }
 

@@ -46,7 +46,7 @@ func (s *subscription) inTurn(ctx context.Context, f func() error) error {
 		defer func() { <-s.turn }()
 		return f()
 	case <-ctx.Done():
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	}
 }
 

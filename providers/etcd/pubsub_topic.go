@@ -106,7 +106,7 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 	case t.turn <- struct{}{}:
 		defer func() { <-t.turn }()
 	case <-ctx.Done():
-		return fail(providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err()))
+		return fail(providers.ContextError(ctx))
 	}
 	for part, rest := t.part(msgs), 0; rest < len(msgs); part = t.part(msgs[rest:]) {
 		t.send(ctx, msgs[rest:rest+part], results[rest:rest+part])

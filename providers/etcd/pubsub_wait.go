@@ -7,6 +7,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"fairlead.dev/internal/await"
 )
 
 // await returns when there may be messages: a publication, or a change of the
@@ -28,7 +30,7 @@ func (s *subscription) await(ctx context.Context, idle idleness) error {
 	case err == nil || bounded.Err() != nil:
 		return nil
 	default:
-		pause(bounded, watchRetry)
+		await.Pause(bounded, watchRetry)
 		return streamEnded(ctx, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -98,11 +99,11 @@ func (r *registration) Keep(ctx context.Context) error {
 			return providers.Errorf(providers.Closed, "the registration is closed")
 		case err == nil:
 			until = time.Now().Add(r.p.config.rpcLease/3 + watchPatience)
-			pause(joined, r.p.config.rpcLease/3)
+			await.Pause(joined, r.p.config.rpcLease/3)
 		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
 			return err
 		default:
-			pause(joined, watchRetry)
+			await.Pause(joined, watchRetry)
 		}
 	}
 }

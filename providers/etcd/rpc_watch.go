@@ -12,6 +12,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -58,7 +59,7 @@ func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
 		case w.life.Err() != nil:
 			return nil, providers.Errorf(providers.Closed, "the watcher is closed")
 		case ctx.Err() != nil:
-			return nil, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+			return nil, providers.ContextError(ctx)
 		case changed:
 			return slices.Clone(w.last), nil
 		case err == nil:
@@ -66,7 +67,7 @@ func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
 		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
-			pause(joined, watchRetry)
+			await.Pause(joined, watchRetry)
 		}
 	}
 }
@@ -115,6 +116,6 @@ func (w *endpointWatcher) wait(ctx context.Context) error {
 	bounded, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel() // the stream
 	err := w.p.awaitChange(bounded, &pb.WatchCreateRequest{Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), StartRevision: w.revision + 1})
-	pause(ctx, together)
+	await.Pause(ctx, together)
 	return streamEnded(ctx, err)
 }

@@ -24,10 +24,7 @@ func (l lifetime) ready(ctx context.Context) error {
 	if l.ctx.Err() != nil {
 		return closedError()
 	}
-	if err := ctx.Err(); err != nil {
-		return providers.Errorf(providers.CodeOf(err), "%w", err)
-	}
-	return nil
+	return providers.ContextError(ctx)
 }
 
 func closedError() error {
@@ -79,7 +76,7 @@ func (l lifetime) call(ctx context.Context, f func(ctx context.Context) error) e
 	case <-l.ctx.Done():
 		return settled(done, errGivenUp{closedError()})
 	case <-ctx.Done():
-		return settled(done, errGivenUp{providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())})
+		return settled(done, errGivenUp{providers.ContextError(ctx)})
 	}
 }
 
@@ -114,24 +111,5 @@ func each(n, atOnce int, f func(i int)) {
 	}
 	for range atOnce {
 		slots <- struct{}{}
-	}
-}
-
-// signal wakes everybody who waits for a change. It is guarded by the lock of
-// what changes.
-type signal struct{ c chan struct{} }
-
-// wait returns a channel that the next call of fire closes.
-func (s *signal) wait() <-chan struct{} {
-	if s.c == nil {
-		s.c = make(chan struct{})
-	}
-	return s.c
-}
-
-func (s *signal) fire() {
-	if s.c != nil {
-		close(s.c)
-		s.c = nil
 	}
 }

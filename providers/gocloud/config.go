@@ -11,6 +11,7 @@ import (
 	"gocloud.dev/runtimevar"
 
 	"fairlead.dev/config/driver"
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 )
 
@@ -27,7 +28,7 @@ type source struct {
 	state   driver.Snapshot
 	err     error // why there is no state now
 	known   bool  // there was a first answer
-	changed signal
+	changed await.Signal
 }
 
 // OpenSource implements the config driver's Provider.
@@ -76,7 +77,7 @@ func (s *source) take(snap runtimevar.Snapshot, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.err, s.known = state, err, true
-	s.changed.fire()
+	s.changed.Fire()
 }
 
 func (s *source) understand(snap runtimevar.Snapshot, err error) (driver.Snapshot, error) {
@@ -128,7 +129,7 @@ func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, err
 			return driver.Snapshot{}, err
 		}
 		s.mu.Lock()
-		state, known, failure, changed := s.state, s.known, s.err, s.changed.wait()
+		state, known, failure, changed := s.state, s.known, s.err, s.changed.Next()
 		s.mu.Unlock()
 		switch {
 		case known && failure != nil:

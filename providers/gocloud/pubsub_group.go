@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -38,7 +39,7 @@ type group struct {
 	tokens  uint64
 	asking  int       // calls of Receive that wait
 	asked   time.Time // when one of them ended last
-	changed signal
+	changed await.Signal
 	failure error // of the feed, for one who asks
 	closed  bool
 	deleted bool
@@ -126,7 +127,7 @@ func (g *group) settle(s *subscription, st driver.Settlement, now time.Time) (*m
 	switch st.Kind {
 	case driver.Ack:
 		g.drop(m)
-		g.changed.fire() // the pump may be waiting for the last lease to end
+		g.changed.Fire() // the pump may be waiting for the last lease to end
 		return m, nil
 	case driver.Nack:
 		g.drop(m)
@@ -145,7 +146,7 @@ func (g *group) giveBack(m *message, delay time.Duration, now time.Time) {
 	} else {
 		g.ready = append(g.ready, m)
 	}
-	g.changed.fire()
+	g.changed.Fire()
 }
 
 // leased returns the message that a token stands for, if its lease is still
@@ -172,14 +173,14 @@ func (g *group) release(s *subscription) {
 			g.ready = append(g.ready, m)
 		}
 	}
-	g.changed.fire()
+	g.changed.Fire()
 }
 
 // remove ends the group for those who still hold it.
 func (g *group) remove() {
 	g.mu.Lock()
 	g.deleted = true
-	g.changed.fire()
+	g.changed.Fire()
 	g.mu.Unlock()
 	g.close()
 }
@@ -189,7 +190,7 @@ func (g *group) close() {
 	g.mu.Lock()
 	g.closed = true
 	p := g.pump
-	g.changed.fire()
+	g.changed.Fire()
 	g.mu.Unlock()
 	if p != nil {
 		p.stop()

@@ -51,7 +51,7 @@ func (p *pump) run() {
 		p.failure = err
 		feed, ready = p.detach()
 	}
-	p.changed.fire()
+	p.changed.Fire()
 	p.mu.Unlock()
 	closeFeed(feed, ready)
 }
@@ -94,7 +94,7 @@ func (p *pump) one() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ready = append(p.ready, &message{received: r, feed: feed})
-	p.changed.fire()
+	p.changed.Fire()
 	return nil
 }
 
@@ -114,7 +114,7 @@ func (p *pump) parked() bool {
 	p.mu.Lock()
 	p.expire(time.Now())
 	active, full, held := p.active(), len(p.ready) >= maxReady, len(p.held) > 0
-	changed, due := p.changed.wait(), p.nextDue()
+	changed, due := p.changed.Next(), p.nextDue()
 	if !active && (p.driver.Local || p.name.group == "") {
 		p.mu.Unlock()
 		return true

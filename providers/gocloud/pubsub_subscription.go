@@ -101,7 +101,7 @@ func (s *subscription) try(limit int) ([]driver.Delivery, wakeup, error) {
 	if out := s.take(s, limit, time.Now()); len(out) > 0 {
 		if len(s.ready) == 0 {
 			s.startPump()
-			s.changed.fire() // a pump that waits for room
+			s.changed.Fire() // a pump that waits for room
 		}
 		return out, wakeup{}, nil
 	}
@@ -109,7 +109,7 @@ func (s *subscription) try(limit int) ([]driver.Delivery, wakeup, error) {
 		s.failure = nil
 		return nil, wakeup{}, err
 	}
-	wake := wakeup{s.changed.wait(), s.nextDue()}
+	wake := wakeup{s.changed.Next(), s.nextDue()}
 	s.startPump()
 	return nil, wake, nil
 }

@@ -149,7 +149,7 @@ func (g *group) settle(s *subscription, st driver.Settlement, now time.Time) err
 	case driver.Nack:
 		d.owner = nil
 		g.schedule(d, now.Add(st.Delay))
-		g.changed.fire()
+		g.changed.Fire()
 	case driver.Extend:
 		g.schedule(d, now.Add(cmp.Or(st.Delay, s.lease)))
 	}
@@ -188,7 +188,7 @@ func (g *group) finish(d *delivery, now time.Time) {
 		g.parked--
 		g.pending[next.number] = next
 		g.due.Set(next)
-		g.changed.fire()
+		g.changed.Fire()
 	}
 }
 
@@ -197,7 +197,7 @@ func (g *group) delete() {
 	g.deleted = true
 	clear(g.pending)
 	g.due.Clear()
-	g.changed.fire()
+	g.changed.Fire()
 }
 
 // subscription is a handle of a group.
@@ -217,7 +217,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 		}
 		s.mu.Lock()
 		out, deleted := s.take(s, limit, time.Now()), s.deleted
-		changed, next := s.changed.wait(), s.nextDue()
+		changed, next := s.changed.Next(), s.nextDue()
 		s.mu.Unlock()
 		switch {
 		case len(out) > 0:
@@ -280,5 +280,5 @@ func (s *subscription) giveBack() {
 			s.schedule(d, now)
 		}
 	}
-	s.changed.fire()
+	s.changed.Fire()
 }

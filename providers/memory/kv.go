@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
 )
@@ -26,7 +27,7 @@ type table struct {
 	deadlines *btree.BTreeG[deadline]
 	changes   []change // the latest, oldest first
 	first     uint64   // revision of the change before changes[0]
-	changed   signal
+	changed   await.Signal
 	snapshots snapshots
 }
 
@@ -140,7 +141,7 @@ func (t *table) record(e driver.Event, rev uint64) {
 	t.rev = rev
 	e.Revision = format(rev)
 	t.changes = append(t.changes, change{rev, e})
-	t.changed.fire()
+	t.changed.Fire()
 	if len(t.changes) < 2*t.history {
 		return
 	}
@@ -232,7 +233,7 @@ func (t *table) delete() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.deleted = true
-	t.changed.fire()
+	t.changed.Fire()
 }
 
 // ended returns an error if the store was deleted. The table is locked.

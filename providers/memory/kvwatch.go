@@ -55,7 +55,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		w.mu.Lock()
 		w.expire(time.Now())
 		events, lost := w.take()
-		changed, next := w.changed.wait(), w.nextDeadline()
+		changed, next := w.changed.Next(), w.nextDeadline()
 		w.mu.Unlock()
 		if len(events) > 0 || lost != nil {
 			return events, lost

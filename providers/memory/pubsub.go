@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -25,7 +26,7 @@ type topic struct {
 	idQueue  []sentID // oldest first
 	// broadcasts counts the subscriptions without a group.
 	broadcasts uint64
-	changed    signal
+	changed    await.Signal
 }
 
 // stored is immutable, body and metadata included.
@@ -199,7 +200,7 @@ func (p *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.Se
 		results[i] = p.send(m, now)
 	}
 	p.trim()
-	p.changed.fire()
+	p.changed.Fire()
 	return results
 }
 

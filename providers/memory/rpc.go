@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -122,7 +123,7 @@ type listener struct {
 
 	// Guarded by exchange.mu.
 	backlog []rpcdriver.Incoming
-	arrived signal // the backlog has grown
+	arrived await.Signal // the backlog has grown
 }
 
 func (l *listener) ended() bool { return l.life.ctx.Err() != nil }
@@ -148,7 +149,7 @@ func (l *listener) take() (rpcdriver.Incoming, <-chan struct{}) {
 	l.exchange.mu.Lock()
 	defer l.exchange.mu.Unlock()
 	if len(l.backlog) == 0 {
-		return rpcdriver.Incoming{}, l.arrived.wait()
+		return rpcdriver.Incoming{}, l.arrived.Next()
 	}
 	in := l.backlog[0]
 	l.backlog = slices.Delete(l.backlog, 0, 1)
@@ -178,7 +179,7 @@ func (l *listener) Close(ctx context.Context) error {
 func (l *listener) offer(in rpcdriver.Incoming) {
 	in.Stream.(*stream).provider.Store(&l.provider)
 	l.backlog = append(l.backlog, in)
-	l.arrived.fire()
+	l.arrived.Fire()
 }
 
 // stream is one end of a call. What it is sent lies in its inbox, which the
@@ -192,7 +193,7 @@ type stream struct {
 
 	mu    sync.Mutex
 	inbox []rpcdriver.Frame
-	grown signal
+	grown await.Signal
 }
 
 // newStream returns the two ends of a stream, which still need their providers.
@@ -223,10 +224,7 @@ func (s *stream) ready(ctx context.Context) error {
 	if s.ended() {
 		return errClosed
 	}
-	if err := ctx.Err(); err != nil {
-		return providers.Errorf(providers.CodeOf(err), "%w", err)
-	}
-	return nil
+	return providers.ContextError(ctx)
 }
 
 // Send implements [rpcdriver.Stream].
@@ -244,7 +242,7 @@ func (s *stream) Send(ctx context.Context, frames []rpcdriver.Frame) error {
 	} else {
 		s.peer.inbox = append(s.peer.inbox, frames...)
 	}
-	s.peer.grown.fire()
+	s.peer.grown.Fire()
 	return nil
 }
 
@@ -279,7 +277,7 @@ func (s *stream) take() ([]rpcdriver.Frame, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.inbox) == 0 {
-		return nil, s.grown.wait()
+		return nil, s.grown.Next()
 	}
 	frames := s.inbox
 	s.inbox = nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/internal/await"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -14,7 +15,7 @@ import (
 type places struct {
 	mu      sync.Mutex
 	entries map[string][]*registration // by service
-	changed signal
+	changed await.Signal
 }
 
 func newPlaces() *places { return &places{entries: map[string][]*registration{}} }
@@ -61,7 +62,7 @@ func (d *directory) Register(ctx context.Context, c rpcdriver.RegisterConfig) (r
 	d.places.mu.Lock()
 	defer d.places.mu.Unlock()
 	d.places.entries[c.Service] = append(d.places.entries[c.Service], r)
-	d.places.changed.fire()
+	d.places.changed.Fire()
 	context.AfterFunc(r.life.ctx, r.remove)
 	return r, nil
 }
@@ -74,7 +75,7 @@ func (r *registration) remove() {
 	if len(left) == 0 {
 		delete(r.places.entries, r.service)
 	}
-	r.places.changed.fire()
+	r.places.changed.Fire()
 }
 
 // Keep implements [rpcdriver.Registration].
@@ -89,7 +90,7 @@ func (r *registration) kept(by int) {
 	defer r.places.mu.Unlock()
 	r.keepers += by
 	r.until = time.Now().Add(lease)
-	r.places.changed.fire()
+	r.places.changed.Fire()
 }
 
 // Close implements [rpcdriver.Registration].
@@ -149,7 +150,7 @@ func (p *places) now(service string) (now []rpcdriver.Endpoint, next time.Time, 
 		}
 	}
 	slices.SortFunc(now, func(a, b rpcdriver.Endpoint) int { return cmp.Compare(a.Address, b.Address) })
-	return slices.Compact(now), next, p.changed.wait()
+	return slices.Compact(now), next, p.changed.Next()
 }
 
 // Close implements [rpcdriver.EndpointWatcher].

@@ -11,6 +11,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 )
 
@@ -120,7 +121,7 @@ func (c *caller) denied(err error) {
 // request sends one request and returns its answer. sent is false if nothing
 // reached the server.
 func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg) (reply *natsgo.Msg, sent bool, err error) {
-	if err := ended(ctx); err != nil {
+	if err := providers.ContextError(ctx); err != nil {
 		return nil, false, err
 	}
 	answers := make(chan answer, 1)
@@ -161,7 +162,7 @@ func (p *provider) ask(ctx context.Context, m *natsgo.Msg) (reply *natsgo.Msg, s
 
 // nobodyPause is false if it is of no use to wait any longer.
 func (p *provider) nobodyPause(ctx context.Context, until time.Time) bool {
-	return time.Now().Before(until) && p.nc.IsConnected() && pause(ctx, nobodyPause)
+	return time.Now().Before(until) && p.nc.IsConnected() && await.Pause(ctx, nobodyPause)
 }
 
 // silentError: no answer came in time, though the connection lasts.

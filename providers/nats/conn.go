@@ -53,7 +53,7 @@ func (p *provider) connect(ctx context.Context) error {
 				r.nc.Close()
 			}
 		}()
-		return ended(ctx)
+		return providers.ContextError(ctx)
 	}
 	if err := errors.Join(p.calls.attach(p.nc), p.streams.attach()); err != nil {
 		p.nc.Close()
@@ -148,17 +148,5 @@ func (p *provider) kick() {
 	select {
 	case p.kicks <- struct{}{}:
 	default: // a probe is due already
-	}
-}
-
-// pause waits, and is false if ctx ends before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

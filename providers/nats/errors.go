@@ -144,14 +144,6 @@ func mapAPI(e *apiError, sent bool) error {
 	}
 }
 
-// ended is the error of a call whose context ended before anything was sent.
-func ended(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return providers.Errorf(providers.CodeOf(err), "%w", err)
-	}
-	return nil
-}
-
 func closedError(what string) error {
 	return providers.Errorf(providers.Closed, "the %s is closed", what)
 }

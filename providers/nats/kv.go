@@ -150,5 +150,5 @@ func (s *store) ready(ctx context.Context) error {
 	if s.life.Err() != nil {
 		return closedError("store's handle")
 	}
-	return ended(ctx)
+	return providers.ContextError(ctx)
 }

@@ -7,6 +7,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
 )
@@ -259,7 +260,7 @@ func (s *store) conditional(ctx context.Context, op driver.Op) (r driver.Result)
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy):
 			r.Err = err
 			return r
-		case !pause(ctx, conflictPause):
+		case !await.Pause(ctx, conflictPause):
 			r.Err = mapErr(ctx.Err(), false)
 			return r
 		}

@@ -9,6 +9,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
 )
@@ -49,7 +50,7 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 			}
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy, codeTooManyBatches, codeIncompleteBatch):
 			return "", err
-		case !pause(ctx, conflictPause):
+		case !await.Pause(ctx, conflictPause):
 			return "", mapErr(ctx.Err(), false)
 		}
 	}

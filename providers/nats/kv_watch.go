@@ -9,6 +9,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
 )
@@ -87,7 +88,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		if w.final != nil {
 			return nil, w.final
 		}
-		if err := ended(ctx); err != nil {
+		if err := providers.ContextError(ctx); err != nil {
 			return nil, err
 		}
 		events, err := w.step(joined)
@@ -106,7 +107,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
-			pause(joined, watchRetry)
+			await.Pause(joined, watchRetry)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -47,37 +46,27 @@ type monitored struct {
 // watchServers probes until the provider is closed.
 func (p *provider) watchServers() {
 	defer p.prober.http.CloseIdleConnections()
-	ticker := time.NewTicker(p.config.probeInterval)
-	defer ticker.Stop()
 	trimmed := time.Now()
-	for {
-		select {
-		case <-p.life.Done():
-			return
-		case <-ticker.C:
-		case <-p.kicks:
-		}
-		p.reprobe()
-		p.tickStores()
-		if time.Since(trimmed) >= trimEvery {
-			trimmed = time.Now()
-			p.trimTopics()
-			p.sweepLanes()
-		}
-	}
+	p.Keep(p.life, providers.Probing{
+		Probe: p.look, Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.kicks, Logger: p.logger,
+		Then: func() {
+			p.tickStores()
+			if time.Since(trimmed) >= trimEvery {
+				trimmed = time.Now()
+				p.trimTopics()
+				p.sweepLanes()
+			}
+		},
+	})
 }
 
-// reprobe looks at the servers and publishes what changed. While they cannot be
-// reached, the last description stands: their next connection is probed.
-func (p *provider) reprobe() {
-	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
-	defer cancel()
+// look is the description of what a probe finds.
+func (p *provider) look(ctx context.Context) (providers.Description, error) {
 	st, err := p.probe(ctx)
 	if err != nil {
-		p.logger.Debug("nats: the servers cannot be probed", slog.Any("error", err))
-		return
+		return providers.Description{}, err
 	}
-	p.Announce(p.describe(st), p.logger)
+	return p.describe(st), nil
 }
 
 // probe asks the server that this provider is connected to about JetStream, and

@@ -13,6 +13,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 )
 
@@ -42,7 +43,7 @@ type provider struct {
 	end   context.CancelFunc
 	tasks sync.WaitGroup
 
-	reconnected signal // there is a new connection
+	reconnected event // there is a new connection
 	kicks       chan struct{}
 }
 
@@ -58,13 +59,13 @@ func open(ctx context.Context, s providers.Settings) (providers.Provider, error)
 		p.end()
 		return nil, p.explain(err)
 	}
-	st, err := p.probe(ctx)
+	d, err := p.look(ctx)
 	if err != nil {
 		p.end()
 		p.nc.Close()
 		return nil, p.explain(err)
 	}
-	p.Live = providers.NewLive(p.describe(st))
+	p.Live = providers.NewLive(d)
 	p.tasks.Go(p.watchServers)
 	return p, nil
 }
@@ -187,32 +188,26 @@ func (h *handles) closeAll(ctx context.Context) {
 	}
 }
 
-// signal wakes everybody who waits for something to happen again.
-type signal struct {
+// event is something that happens again and again. It has a lock of its own.
+type event struct {
 	mu    sync.Mutex
 	count int
-	c     chan struct{}
+	again await.Signal
 }
 
 // next returns how often it has happened, and a channel that is closed when it
 // happens again.
-func (s *signal) next() (int, <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.c == nil {
-		s.c = make(chan struct{})
-	}
-	return s.count, s.c
+func (e *event) next() (int, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.count, e.again.Next()
 }
 
-func (s *signal) fire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.count++
-	if s.c != nil {
-		close(s.c)
-		s.c = nil
-	}
+func (e *event) fire() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.count++
+	e.again.Fire()
 }
 
 // randomName returns 12 characters that nobody else draws.

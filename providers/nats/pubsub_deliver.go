@@ -8,6 +8,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -54,7 +55,7 @@ func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int,
 	ctx, cancel := bound(context.WithoutCancel(ctx), s.life, s.p.config.requestTimeout)
 	defer cancel()
 	defer context.AfterFunc(caller, func() {
-		if pause(ctx, receivePatience) {
+		if await.Pause(ctx, receivePatience) {
 			cancel()
 		}
 	})()

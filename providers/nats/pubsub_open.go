@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -114,8 +115,8 @@ func (s *subscription) join(ctx context.Context, config consumerConfig) error {
 		switch {
 		case err != nil && !isAPI(err, codeConsumerExists):
 			return err
-		case err != nil && !pause(ctx, conflictPause):
-			return ended(ctx)
+		case err != nil && !await.Pause(ctx, conflictPause):
+			return providers.ContextError(ctx)
 		}
 	}
 }

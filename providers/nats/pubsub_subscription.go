@@ -7,6 +7,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -215,7 +216,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
-			pause(ctx, receiveRetry)
+			await.Pause(ctx, receiveRetry)
 		}
 	}
 }
@@ -296,7 +297,7 @@ func (s *subscription) status(ctx context.Context, m *natsgo.Msg) (over bool, er
 	case "404", "408":
 		return true, nil
 	default: // 409: the consumer moves, or was deleted; 503: there is none
-		pause(ctx, nobodyPause)
+		await.Pause(ctx, nobodyPause)
 		return true, s.missing(ctx)
 	}
 }

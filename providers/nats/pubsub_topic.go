@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -56,7 +57,7 @@ func (h *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.Se
 	}
 	for again := all; len(again) > 0; {
 		again = s.attempt(ctx, again)
-		if len(again) > 0 && !pause(ctx, nobodyPause) {
+		if len(again) > 0 && !await.Pause(ctx, nobodyPause) {
 			break
 		}
 	}
@@ -68,7 +69,7 @@ func ready(ctx, life context.Context, what string) error {
 	if life.Err() != nil {
 		return closedError(what)
 	}
-	return ended(ctx)
+	return providers.ContextError(ctx)
 }
 
 // bound ends a call with its handle, and after a time.

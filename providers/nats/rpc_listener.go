@@ -7,6 +7,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -22,7 +23,7 @@ type listener struct {
 	mu      sync.Mutex
 	closed  bool
 	backlog []driver.Incoming
-	arrived chan struct{} // closed at the next change, if somebody waits
+	arrived await.Signal
 
 	life context.Context // ends with Close, or the provider's
 	end  context.CancelFunc
@@ -108,16 +109,8 @@ func (l *listener) queue(in driver.Incoming) bool {
 		return false
 	}
 	l.backlog = append(l.backlog, in)
-	l.change()
+	l.arrived.Fire()
 	return true
-}
-
-// change is called with the lock held.
-func (l *listener) change() {
-	if l.arrived != nil {
-		close(l.arrived)
-		l.arrived = nil
-	}
 }
 
 // cancel ends the stream of a client that has not heard of it yet.
@@ -151,10 +144,7 @@ func (l *listener) next() (driver.Incoming, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.backlog) == 0 {
-		if l.arrived == nil {
-			l.arrived = make(chan struct{})
-		}
-		return driver.Incoming{}, l.arrived
+		return driver.Incoming{}, l.arrived.Next()
 	}
 	in := l.backlog[0]
 	l.backlog = slices.Delete(l.backlog, 0, 1)

@@ -10,6 +10,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -23,7 +24,7 @@ type stream struct {
 	removed atomic.Bool // from the carrier
 
 	mu      sync.Mutex
-	changed chan struct{} // closed at the next change, if somebody waits
+	changed await.Signal // of anything below
 
 	// What is sent.
 	peer    string        // address of the other end; empty: not known yet
@@ -130,14 +131,7 @@ func (s *stream) end(err error) {
 	if s.err == nil {
 		s.err = err
 	}
-	s.change()
-}
-
-func (s *stream) change() {
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
+	s.changed.Fire()
 }
 
 // receive takes a packet.
@@ -213,7 +207,7 @@ func (s *stream) frames(k packet) (over bool) {
 		} else {
 			s.inbox = append(s.inbox, frames...)
 		}
-		s.change()
+		s.changed.Fire()
 	}
 	if ends(frames) {
 		s.end(errPeerClosed)
@@ -286,7 +280,7 @@ func (s *stream) publish(b []byte) error {
 
 // Send implements the rpc driver's Stream.
 func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
-	if err := ended(ctx); err != nil {
+	if err := providers.ContextError(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -336,10 +330,7 @@ func (s *stream) look() ([]driver.Frame, <-chan struct{}, error) {
 	case s.err != nil:
 		return nil, nil, s.err
 	}
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	return nil, s.changed, nil
+	return nil, s.changed.Next(), nil
 }
 
 // Close implements the rpc driver's Stream.
@@ -360,7 +351,7 @@ func (s *stream) shut() (lingers bool) {
 		return s.peer == "" && s.err == nil && len(s.pending) > 0
 	}
 	s.closed, s.since, s.inbox = true, sinceBeginning(), nil
-	s.change()
+	s.changed.Fire()
 	switch {
 	case s.err != nil, s.ended, s.queued:
 		return false

@@ -8,6 +8,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 )
 
@@ -191,19 +192,7 @@ func follow(ctx context.Context, c goredis.UniversalClient) bool {
 		return false
 	}
 	cc.ReloadState(ctx)
-	return pause(ctx, redirectionWait)
-}
-
-// pause waits, and is false if ctx ends before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return await.Pause(ctx, redirectionWait)
 }
 
 // unsent is the error of an operation whose own deadline has passed.

@@ -7,6 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 )
 
@@ -116,7 +117,7 @@ func (c *call) resolve(ctx context.Context, unknown error) (answer, error) {
 		case isAnswer(err) && providers.CodeOf(mapErr(err, false)) != providers.Unavailable, err == goredis.Nil:
 			return answer{}, unknown
 		}
-		pause(ctx, resolvePause)
+		await.Pause(ctx, resolvePause)
 	}
 	return answer{}, unknown
 }

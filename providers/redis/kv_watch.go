@@ -7,6 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
 )
@@ -94,7 +95,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
-			pause(joined, watchRetry)
+			await.Pause(joined, watchRetry)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -42,32 +41,19 @@ func (p *prober) kick() {
 
 // watchServer probes until the provider is closed.
 func (p *provider) watchServer() {
-	ticker := time.NewTicker(p.config.probeInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-p.life.Done():
-			return
-		case <-ticker.C:
-			p.reprobe()
-			p.sweepStores()
-		case <-p.prober.kicks:
-			p.reprobe()
-		}
-	}
+	p.Keep(p.life, providers.Probing{
+		Probe: p.look, Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.prober.kicks,
+		Then: p.sweepStores, Logger: p.logger,
+	})
 }
 
-// reprobe looks at the servers and publishes what changed. While they cannot
-// be reached, the last description stands: their next connection is probed.
-func (p *provider) reprobe() {
-	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
-	defer cancel()
+// look is the description of what a probe finds.
+func (p *provider) look(ctx context.Context) (providers.Description, error) {
 	st, err := p.probe(ctx)
 	if err != nil {
-		p.logger.Debug("redis: the servers cannot be probed", slog.Any("error", err))
-		return
+		return providers.Description{}, err
 	}
-	p.Announce(p.describe(st), p.logger)
+	return p.describe(st), nil
 }
 
 // probe asks every primary about its state.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -69,7 +70,7 @@ func (b *broadcast) take(limit int, now time.Time) ([]driver.Delivery, time.Time
 // pull implements source.
 func (b *broadcast) pull(limit int) error {
 	if b.full() {
-		pause(b.life, busyPause)
+		await.Pause(b.life, busyPause)
 		return nil
 	}
 	if err := b.rejoin(); err != nil {
@@ -140,7 +141,7 @@ func (b *broadcast) Settle(ctx context.Context, all []driver.Settlement) []error
 			errs[i] = b.settle(st, now)
 		}
 	}
-	b.inbox.change()
+	b.inbox.changed.Fire()
 	return errs
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -182,7 +183,7 @@ func (s *groupSubscription) rest(l []any) {
 	case "wait":
 		s.block(wait, s.keys.stream, s.group.wake, text(at(l, 5)), text(at(l, 6)))
 	case "full": // the stream has more, which must wait
-		pause(s.life, min(wait, busyPause))
+		await.Pause(s.life, min(wait, busyPause))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -36,16 +37,8 @@ type source interface {
 type inbox struct {
 	sync.Mutex
 	pulling bool
-	failed  error         // of the last pull; the next Receive returns it
-	changed chan struct{} // closed at the next change; nil while nobody waits
-}
-
-// change wakes those who wait. The inbox is locked.
-func (b *inbox) change() {
-	if b.changed != nil {
-		close(b.changed)
-		b.changed = nil
-	}
+	failed  error // of the last pull; the next Receive returns it
+	changed await.Signal
 }
 
 func (b *inbox) receive(ctx context.Context, h *handle, src source, limit int) ([]driver.Delivery, error) {
@@ -79,25 +72,22 @@ func (b *inbox) look(h *handle, src source, limit int) ([]driver.Delivery, until
 	if len(out) > 0 {
 		return out, until{}, nil
 	}
-	if b.changed == nil {
-		b.changed = make(chan struct{})
-	}
 	if !b.pulling {
 		b.pulling = true
 		go b.run(h, src, limit)
 	}
-	return nil, until{b.changed, next}, nil
+	return nil, until{b.changed.Next(), next}, nil
 }
 
 func (b *inbox) run(h *handle, src source, limit int) {
 	err := src.pull(limit)
 	if err != nil {
-		pause(h.life, busyPause) // callers try again at once
+		await.Pause(h.life, busyPause) // callers try again at once
 	}
 	b.Lock()
 	defer b.Unlock()
 	b.pulling, b.failed = false, err
-	b.change()
+	b.changed.Fire()
 }
 
 func (u until) await(ctx context.Context, h *handle) {
@@ -130,6 +120,6 @@ func (h *handle) block(d time.Duration, streams ...string) {
 		err = cmd.Err()
 	}
 	if err != nil && err != goredis.Nil {
-		pause(ctx, busyPause)
+		await.Pause(ctx, busyPause)
 	}
 }

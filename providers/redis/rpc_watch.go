@@ -8,6 +8,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -62,7 +63,7 @@ func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
 		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
-			pause(joined, watchRetry)
+			await.Pause(joined, watchRetry)
 		}
 	}
 }

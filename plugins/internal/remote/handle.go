@@ -50,7 +50,7 @@ func (h *handle) at(ctx context.Context) (place, uint64, error) {
 	select {
 	case <-h.turn:
 	case <-ctx.Done():
-		return place{}, 0, providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return place{}, 0, providers.ContextError(ctx)
 	}
 	defer func() { h.turn <- struct{}{} }()
 	if h.closed {
@@ -106,7 +106,7 @@ func (h *handle) close(ctx context.Context) error {
 	select {
 	case <-h.turn:
 	case <-ctx.Done():
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	}
 	was := h.closed
 	h.closed = true

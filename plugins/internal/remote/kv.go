@@ -88,7 +88,7 @@ func ofRead(ctx context.Context, err error, write bool) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	}
 	return providers.Errorf(providers.Unavailable, "%w", err)
 }

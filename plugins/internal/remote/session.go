@@ -83,7 +83,7 @@ func fromStatus(ctx context.Context, err error) error {
 		}
 	}
 	if ctx.Err() != nil {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "%w", ctx.Err())
+		return providers.ContextError(ctx)
 	}
 	return providers.Errorf(providers.Unavailable, "the plugin cannot be reached: %w", err)
 }
@@ -115,8 +115,8 @@ func (p *provider) do(ctx context.Context, s *Session, c *pluginpb.Call, write b
 // up: the plugin knows only that it was.
 func ended(ctx context.Context, err error) error {
 	code := providers.CodeOf(err)
-	if cause := ctx.Err(); cause != nil && (code == providers.Canceled || code == providers.DeadlineExceeded) {
-		return providers.Errorf(providers.CodeOf(cause), "%w", cause)
+	if end := providers.ContextError(ctx); end != nil && (code == providers.Canceled || code == providers.DeadlineExceeded) {
+		return end
 	}
 	return err
 }
@@ -129,7 +129,7 @@ func lost(ctx context.Context, err error, write bool) error {
 	case l.Sent && write:
 		return providers.Errorf(providers.UnknownOutcome, "the plugin did not answer the write: %w", l.Cause)
 	case l.Cause == ctx.Err():
-		return providers.Errorf(providers.CodeOf(l.Cause), "%w", l.Cause)
+		return providers.ContextError(ctx)
 	default:
 		return providers.Errorf(providers.Unavailable, "%w", l.Cause)
 	}

@@ -24,10 +24,7 @@ func (l lifetime) ready(ctx context.Context) error {
 	if l.ctx.Err() != nil {
 		return providers.Errorf(providers.Closed, "the handle, or what it was opened from, is closed")
 	}
-	if err := ctx.Err(); err != nil {
-		return providers.Errorf(providers.CodeOf(err), "%w", err)
-	}
-	return nil
+	return providers.ContextError(ctx)
 }
 
 // wait blocks until changed is closed, until the time at (if it is not zero),
@@ -46,23 +43,4 @@ func (l lifetime) wait(ctx context.Context, changed <-chan struct{}, at time.Tim
 	case <-ctx.Done():
 	}
 	return l.ready(ctx)
-}
-
-// signal wakes everybody who waits for a change. It costs nothing while
-// nobody does. It is guarded by the lock of what changes.
-type signal struct{ c chan struct{} }
-
-// wait returns a channel that the next call of fire closes.
-func (s *signal) wait() <-chan struct{} {
-	if s.c == nil {
-		s.c = make(chan struct{})
-	}
-	return s.c
-}
-
-func (s *signal) fire() {
-	if s.c != nil {
-		close(s.c)
-		s.c = nil
-	}
 }

@@ -1,0 +1,52 @@
+package providers
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Probing says how a provider keeps its description true: see [Live.Keep].
+type Probing struct {
+	// Probe asks the backend what holds now. Its context ends after Timeout.
+	Probe   func(context.Context) (Description, error)
+	Every   time.Duration // how often; positive
+	Timeout time.Duration // of one probe
+	// Now has it probe at once: there is a new connection, whose server may
+	// be another one. May be nil.
+	Now <-chan struct{}
+	// Then is called after each probe, whatever came of it. May be nil.
+	Then   func()
+	Logger *slog.Logger
+}
+
+// Keep probes the backend until ctx ends, and announces what has changed; see
+// [Live.Announce]. While the backend cannot be reached, the last description
+// stands. A provider runs Keep in a goroutine for which its Close waits.
+func (l *Live) Keep(ctx context.Context, p Probing) {
+	ticker := time.NewTicker(p.Every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-p.Now:
+		}
+		l.probe(ctx, p)
+		if p.Then != nil {
+			p.Then()
+		}
+	}
+}
+
+func (l *Live) probe(ctx context.Context, p Probing) {
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	d, err := p.Probe(ctx)
+	if err != nil {
+		p.Logger.Debug("the backend cannot be probed", slog.Any("error", err))
+		return
+	}
+	l.Announce(d, p.Logger)
+}

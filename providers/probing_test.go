@@ -1,0 +1,69 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestKeep shows that a description follows what is found at every interval and
+// whenever somebody asks, that a backend that cannot be reached changes
+// nothing, and that a probe that hangs is ended.
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		l := NewLive(Description{Provider: "test", Version: "0"})
+		version, failure, hangs := "0", error(nil), false
+		now, probes, chores := make(chan struct{}), 0, 0
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			l.Keep(ctx, Probing{
+				Probe: func(ctx context.Context) (Description, error) {
+					probes++
+					if hangs {
+						<-ctx.Done()
+						return Description{}, ctx.Err()
+					}
+					return Description{Provider: "test", Version: version}, failure
+				},
+				Every: time.Minute, Timeout: 10 * time.Second, Now: now,
+				Then: func() { chores++ }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			})
+		}()
+		expect := func(what, want string, times int) {
+			t.Helper()
+			synctest.Wait()
+			d, err := l.Describe(ctx)
+			if err != nil || d.Version != want || probes != times || chores > times {
+				t.Errorf("%s: version %q after %d probes and %d chores, %v; want %q after %d", what, d.Version, probes, chores, err, want, times)
+			}
+		}
+		version = "1"
+		time.Sleep(59 * time.Second)
+		expect("before the interval has passed", "0", 0)
+		time.Sleep(2 * time.Second)
+		expect("after it", "1", 1)
+		version = "2"
+		now <- struct{}{}
+		expect("asked", "2", 2)
+		version, failure = "3", errors.New("not reached")
+		time.Sleep(time.Minute)
+		expect("not reached", "2", 3)
+		failure, hangs = nil, true
+		time.Sleep(time.Minute)
+		expect("while a probe hangs", "2", 4)
+		hangs = false
+		time.Sleep(time.Minute)
+		expect("reached again", "3", 5)
+		if chores != 5 {
+			t.Errorf("%d chores after 5 probes", chores)
+		}
+		cancel()
+		<-ended
+	})
+}
