@@ -119,17 +119,16 @@ type restartable interface {
 	Start(context.Context) error
 }
 
-// restarting kills and starts a server every second, until the function that
-// it returns is called, or the test ends. count is how often.
+// restarting kills and starts a server again and again, until the function that
+// it returns is called, or the test ends. count is how often. The server lives
+// for a second each time, however long it takes to start.
 func restarting(t *testing.T, server restartable) (count *atomic.Int64, stop func()) {
 	ended, count := make(chan struct{}), &atomic.Int64{}
 	var running sync.WaitGroup
 	running.Go(func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
 		for ; ; count.Add(1) {
 			select {
-			case <-tick.C:
+			case <-time.After(time.Second):
 			case <-ended:
 				return
 			}
