@@ -73,7 +73,7 @@ func open(ctx context.Context, p providers.Provider, name string, opts []Option)
 		return nil, providers.Annotate(err, "", h.Provider)
 	}
 	s := &Store{handle: h, driver: d, ops: newOperations(h, name)}
-	s.group = portable.NewGroup(h.Facet.Limits, d.Do)
+	s.group = portable.NewGroup(h.Facet.Limits, driver.Op.Size, d.Do)
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
 }

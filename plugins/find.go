@@ -40,8 +40,8 @@ func Folders() []string {
 // Installed is a plugin that was found.
 type Installed struct {
 	Manifest
-	Dir  string // the plugin folder
-	Path string // of the binary
+	Dir  string // the plugin folder, absolute
+	Path string // of the binary, absolute
 	// Problem says why the plugin cannot be used, as far as the manifest
 	// tells; see Verify.
 	Problem error
@@ -55,6 +55,10 @@ func Find(folders []string) ([]Installed, error) {
 	var found []Installed
 	hiding := map[string]string{}
 	for _, dir := range folders {
+		dir, err := filepath.Abs(dir) // a bare name is looked up in PATH
+		if err != nil {
+			return nil, providers.Errorf(providers.Invalid, "the plugin folder: %w", err)
+		}
 		manifests, err := manifestsIn(dir)
 		if err != nil {
 			return nil, err

@@ -26,7 +26,11 @@ const askTimeout = 30 * time.Second
 // runs the binary: install what you trust. A plugin of the same name is
 // replaced; its processes go on until they are started anew.
 func Install(ctx context.Context, binary, dir string) (Installed, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
 		return Installed{}, providers.Errorf(providers.PermissionDenied, "making the plugin folder: %w", err)
 	}
 	temp, err := os.MkdirTemp(dir, ".install-")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/plugins/internal/process"
 	"fairlead.dev/plugins/internal/remote"
 	"fairlead.dev/plugins/internal/service"
 	"fairlead.dev/providers"
@@ -50,7 +50,7 @@ type loopback struct {
 	service *service.Service
 	server  *grpc.Server
 	control *grpc.ClientConn
-	dir     string // of the socket, if there is one
+	dir     *process.SocketDir // nil if there is no socket
 
 	closing  sync.Once
 	closeErr error
@@ -58,10 +58,10 @@ type loopback struct {
 
 func (l *loopback) start(over Transport) (err error) {
 	if over == Frames {
-		if l.dir, err = os.MkdirTemp("", "fairlead"); err != nil {
+		if l.dir, err = process.NewSocketDir(""); err != nil {
 			return err
 		}
-		if err := l.service.ListenFrames(filepath.Join(l.dir, "frames.sock")); err != nil {
+		if err := l.service.ListenFrames(filepath.Join(l.dir.Path, "frames.sock")); err != nil {
 			return err
 		}
 	}
@@ -83,8 +83,8 @@ func (l *loopback) stop(ctx context.Context) error {
 	if l.server != nil {
 		l.server.Stop()
 	}
-	if l.dir != "" {
-		err = errors.Join(err, os.RemoveAll(l.dir))
+	if l.dir != nil {
+		l.dir.Remove()
 	}
 	return err
 }

@@ -195,7 +195,8 @@ func serveHost(name string) {
 		}()
 	})
 	s = service.New(service.Config{Open: openWith(log), Log: log, HostLost: drain})
-	onSignal(drain)
+	onSignal(drain, syscall.SIGTERM)
+	signal.Ignore(os.Interrupt) // Ctrl-C is meant for the host
 	if dir := os.Getenv(process.SocketDirEnv); dir != "" {
 		if err := s.ListenFrames(filepath.Join(dir, "frames-"+random()+".sock")); err != nil {
 			log.Warn("the frame socket is not offered", "error", err)
@@ -219,9 +220,9 @@ func shutdown(s *service.Service, log *slog.Logger) {
 	}
 }
 
-// onSignal calls f when the process is asked to end. A second signal ends it.
-func onSignal(f func()) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+// onSignal calls f at the first of the signals. A second one ends the process.
+func onSignal(f func(), signals ...os.Signal) {
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, func() {
 		stop()
 		f()

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"fairlead.dev/providers"
 )
@@ -85,7 +84,7 @@ func inside(dir, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !strings.HasPrefix(real, dir+string(filepath.Separator)) {
+	if rel, err := filepath.Rel(dir, real); err != nil || !filepath.IsLocal(rel) {
 		return "", fmt.Errorf("%s is a symbolic link to %s, which is outside of the plugin folder; copy the file into the folder", path, real)
 	}
 	info, err := os.Stat(real)

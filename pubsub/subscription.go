@@ -101,7 +101,7 @@ func (s *Subscription) open(ctx context.Context, p providers.Provider, o subscri
 	if s.driver, err = dp.OpenSubscription(ctx, o.SubscriptionConfig); err != nil {
 		return errors.Join(err, s.dead.close(ctx))
 	}
-	s.settles = portable.NewGroup(s.handle.Facet.Limits, s.driver.Settle)
+	s.settles = portable.NewGroup(s.handle.Facet.Limits, func(driver.Settlement) int { return 0 }, s.driver.Settle)
 	return nil
 }
 

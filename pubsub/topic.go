@@ -87,7 +87,7 @@ func open(ctx context.Context, p providers.Provider, name string, opts []TopicOp
 	t := &Topic{
 		handle: h,
 		driver: d,
-		group:  portable.NewGroup(h.Facet.Limits, d.Send),
+		group:  portable.NewGroup(h.Facet.Limits, driver.Message.Size, d.Send),
 		send:   operation(telemetry, "pubsub.Publish", "send", name, trace.SpanKindProducer, attrs),
 		sent:   newCounter("messaging.client.sent.messages", "Messages that were stored.", attrs),
 	}
@@ -279,7 +279,7 @@ func (t *Topic) publishAtomic(ctx context.Context, msgs []Message) ([]Receipt, e
 			return nil, err
 		}
 	}
-	results, err := t.group.DoMany(ctx, batch)
+	results, err := t.group.DoTogether(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
@@ -306,27 +306,21 @@ func (t *Topic) prepare(ctx context.Context, m Message) (driver.Message, error) 
 			return driver.Message{}, err
 		}
 	}
-	m.Metadata = inject(ctx, m.Metadata)
-	if err := m.check(t.handle.Facet.Limits.MaxMessageBytes); err != nil {
-		return driver.Message{}, err
-	}
-	d := driver.Message{ID: m.ID, Key: m.Key, Body: m.Body, Metadata: m.Metadata}
+	d := driver.Message{ID: m.ID, Key: m.Key, Body: m.Body, Metadata: inject(ctx, m.Metadata)}
 	d.Deadline, _ = ctx.Deadline()
-	return d, nil
+	return d, checkMessage(d, t.handle.Facet.Limits.MaxMessageBytes)
 }
 
-func (m Message) check(limit int) error {
-	size := len(m.ID) + len(m.Key) + len(m.Body)
+func checkMessage(m driver.Message, limit int) error {
 	if !utf8.ValidString(m.ID) || !utf8.ValidString(m.Key) {
 		return providers.Errorf(providers.Invalid, "the ID or Key of the message is not valid UTF-8; encode other bytes, as with base64")
 	}
 	for name, value := range m.Metadata {
-		size += len(name) + len(value)
 		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
 			return providers.Errorf(providers.Invalid, "the metadata %q has an empty name, or is not valid UTF-8; put other bytes into the body", name)
 		}
 	}
-	if size > limit {
+	if size := m.Size(); size > limit {
 		return providers.Errorf(providers.TooLarge, "the message has %d bytes with its id, key and metadata, the limit is %d", size, limit)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 // in its own goroutine; nothing ever waits for a timer.
 type Group[Op, Res any] struct {
 	call func(ctx context.Context, ops []Op) []Res
+	size func(Op) int
 	max  int // operations in one call
 	pipe int // calls under way at once; 0: every caller makes its own
 
@@ -35,11 +36,16 @@ type waiter[Op, Res any] struct {
 	answer   chan Res // holds one
 }
 
-// NewGroup returns a group over a driver's call.
-func NewGroup[Op, Res any](l providers.Limits, call func(context.Context, []Op) []Res) *Group[Op, Res] {
+// enough is how many bytes one driver call gathers: what is gained by sharing a
+// call is gained by then, and no call becomes too large for the backend.
+const enough = 16 << 20
+
+// NewGroup returns a group over a driver's call. The size is that of an
+// operation, in bytes.
+func NewGroup[Op, Res any](l providers.Limits, size func(Op) int, call func(context.Context, []Op) []Res) *Group[Op, Res] {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Group[Op, Res]{
-		call: call, max: max(l.MaxBatch, 1), pipe: l.Pipelines,
+		call: call, size: size, max: max(l.MaxBatch, 1), pipe: l.Pipelines,
 		ctx: ctx, stop: stop, idle: make(chan struct{}),
 	}
 }
@@ -64,21 +70,49 @@ func (g *Group[Op, Res]) Do(ctx context.Context, op Op) (Res, error) {
 // DoMany carries out operations of one caller, in as few driver calls as the
 // limits allow. It passes by the queue.
 func (g *Group[Op, Res]) DoMany(ctx context.Context, ops []Op) ([]Res, error) {
-	g.mu.Lock()
-	if g.closed {
-		g.mu.Unlock()
-		return nil, errClosed
+	if err := g.pass(); err != nil {
+		return nil, err
 	}
-	g.running++
-	g.mu.Unlock()
 	defer g.leave()
 	results := make([]Res, 0, len(ops))
 	for len(ops) > 0 {
-		n := min(g.max, len(ops))
+		n := g.fit(len(ops), func(i int) Op { return ops[i] })
 		results = append(results, g.call(ctx, ops[:n])...)
 		ops = ops[n:]
 	}
 	return results, nil
+}
+
+// DoTogether carries out operations of one caller, at most MaxBatch, in one
+// driver call. It passes by the queue.
+func (g *Group[Op, Res]) DoTogether(ctx context.Context, ops []Op) ([]Res, error) {
+	if err := g.pass(); err != nil {
+		return nil, err
+	}
+	defer g.leave()
+	return g.call(ctx, ops), nil
+}
+
+// pass lets a caller through without a place in the queue.
+func (g *Group[Op, Res]) pass() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return errClosed
+	}
+	g.running++
+	return nil
+}
+
+// fit returns how many of n operations, at least one, go in one call.
+func (g *Group[Op, Res]) fit(n int, op func(int) Op) int {
+	n = min(n, g.max)
+	for i, bytes := 0, 0; i < n; i++ {
+		if bytes += g.size(op(i)); bytes > enough && i > 0 {
+			return i
+		}
+	}
+	return n
 }
 
 var errClosed = providers.Errorf(providers.Closed, "the handle is closed")
@@ -201,11 +235,11 @@ func (g *Group[Op, Res]) waiting() int {
 func (g *Group[Op, Res]) take() []*waiter[Op, Res] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := min(g.max, len(g.queue))
-	if n == 0 {
+	if len(g.queue) == 0 {
 		g.finish()
 		return nil
 	}
+	n := g.fit(len(g.queue), func(i int) Op { return g.queue[i].op })
 	batch := g.queue[:n:n]
 	g.queue = g.queue[n:]
 	for _, w := range batch {

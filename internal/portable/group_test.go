@@ -3,6 +3,8 @@ package portable
 import (
 	"context"
 	"errors"
+	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,14 +26,17 @@ func double(_ context.Context, ops []int) []int {
 	return out
 }
 
+// length is that of an operation: its value, in MiB.
+func length(op int) int { return op << 20 }
+
 func TestGroupAnswersEveryCallerItsOwn(t *testing.T) {
 	for _, limits := range []providers.Limits{{}, {MaxBatch: 7, Pipelines: 1}, {MaxBatch: 64, Pipelines: 2}} {
-		g := NewGroup(limits, double)
+		g := NewGroup(limits, length, double)
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {
 				for j := range 200 {
-					op := i*1000 + j
+					op := i*200 + j
 					if r, err := g.Do(t.Context(), op); err != nil || r != 2*op {
 						t.Errorf("Do(%d) = %d, %v", op, r, err)
 					}
@@ -49,15 +54,15 @@ func TestGroupAnswersEveryCallerItsOwn(t *testing.T) {
 func TestGroupGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
-		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, func(ctx context.Context, ops []int) []int {
+		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
 			sizes = append(sizes, len(ops))
 			time.Sleep(time.Second)
 			return double(ctx, ops)
 		})
 		var wg sync.WaitGroup
-		for i := range 11 {
+		for range 11 {
 			wg.Go(func() {
-				if _, err := g.Do(t.Context(), i); err != nil {
+				if _, err := g.Do(t.Context(), 1); err != nil {
 					t.Error(err)
 				}
 			})
@@ -69,11 +74,46 @@ func TestGroupGathers(t *testing.T) {
 	})
 }
 
+// TestGroupBoundsBytes shows that large operations share no call, and that
+// those which belong together do.
+func TestGroupBoundsBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls [][]int
+		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
+			calls = append(calls, ops)
+			time.Sleep(time.Second)
+			return double(ctx, ops)
+		})
+		var wg sync.WaitGroup
+		for _, op := range []int{1, 10, 6, 1, 40, 2} { // MiB
+			wg.Go(func() {
+				if r, err := g.Do(t.Context(), op); err != nil || r != 2*op {
+					t.Errorf("Do(%d) = %d, %v", op, r, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		want := [][]int{{1}, {10, 6}, {1}, {40}, {2}}
+		if !reflect.DeepEqual(calls, want) {
+			t.Errorf("calls of %v MiB, want %v", calls, want)
+		}
+		calls = nil
+		if r, err := g.DoMany(t.Context(), []int{9, 9, 1}); err != nil || !slices.Equal(r, []int{18, 18, 2}) || len(calls) != 2 {
+			t.Errorf("DoMany: %v, %v, calls of %v", r, err, calls)
+		}
+		calls = nil
+		if r, err := g.DoTogether(t.Context(), []int{9, 9, 1}); err != nil || !slices.Equal(r, []int{18, 18, 2}) || len(calls) != 1 {
+			t.Errorf("DoTogether: %v, %v, calls of %v", r, err, calls)
+		}
+	})
+}
+
 func TestGroupCallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var served []int
-		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, func(ctx context.Context, ops []int) []int {
+		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
 			served = append(served, ops...)
 			<-release
 			return double(ctx, ops)
@@ -115,7 +155,7 @@ func TestGroupCallerGivesUp(t *testing.T) {
 
 func TestGroupClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, func(ctx context.Context, ops []int) []int {
+		g := NewGroup(providers.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
 			time.Sleep(time.Second)
 			return double(ctx, ops)
 		})

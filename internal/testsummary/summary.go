@@ -28,6 +28,7 @@ type summary struct {
 	packages       map[string]*packageRun
 	builds         map[string]*strings.Builder // compiler messages
 	ran            providersRan
+	measured       []string
 }
 
 // packageRun is a package whose tests have begun.
@@ -133,6 +134,7 @@ func (s *summary) test(e event) {
 	case "output":
 		t.output.WriteString(e.Output)
 		s.ran.note(e.Output)
+		s.measure(e)
 	case "pass":
 		if !t.hasSubtests {
 			s.passed++
@@ -144,6 +146,16 @@ func (s *summary) test(e event) {
 	}
 	if e.Action == "pass" || e.Action == "fail" || e.Action == "skip" {
 		t.output.Reset()
+	}
+}
+
+// measure keeps what a test has measured: a line of its log that begins with
+// "measured: ".
+func (s *summary) measure(e event) {
+	if _, what, ok := strings.Cut(e.Output, ".go:"); ok {
+		if _, what, ok = strings.Cut(what, ": measured: "); ok {
+			s.measured = append(s.measured, e.Test+": "+strings.TrimSpace(what))
+		}
 	}
 }
 
@@ -218,6 +230,9 @@ func (s *summary) print() {
 		for _, f := range s.failures {
 			fmt.Fprintln(s.out, f)
 		}
+	}
+	if len(s.measured) > 0 {
+		fmt.Fprintf(s.out, "\nmeasured:\n%s\n", strings.Join(slices.Sorted(slices.Values(s.measured)), "\n"))
 	}
 	fmt.Fprintf(s.out, "\nproviders that ran: %s\n", s.ran)
 	fmt.Fprintf(s.out, "%d passed, %d failed\n", s.passed, s.failed)

@@ -63,6 +63,10 @@ func TestSummary(t *testing.T) {
 		{name: "no tests", last: "0 passed, 1 failed", test: "", has: []string{"no test ran"}},
 		{name: "a provider ran", test: provider, expected: []string{"memory"}, ok: true, last: "1 passed, 0 failed",
 			has: []string{"providers that ran: memory direct (12 cases)"}},
+		{name: "what was measured", ok: true, last: "1 passed, 0 failed",
+			test: `import "testing"
+				func TestM(t *testing.T) { t.Log("measured: 5 parsecs") }`,
+			has: []string{"measured:\nTestM: 5 parsecs\n"}},
 		{name: "a provider is missing", test: provider, expected: []string{"memory", "redis"}, last: "1 passed, 1 failed",
 			has: []string{"provider redis did not run"}, hasNot: []string{"provider memory did not run"}},
 	} {

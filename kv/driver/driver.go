@@ -150,6 +150,9 @@ type Op struct {
 	Deadline time.Time     // zero for none
 }
 
+// Size returns how many bytes the operation carries.
+func (op Op) Size() int { return len(op.Key) + len(op.Value) }
+
 // Result answers an [Op].
 type Result struct {
 	Value    []byte   // OpGet; an existing empty value is not an error

@@ -11,6 +11,9 @@ import (
 	"fairlead.dev/providers"
 )
 
+// pageBytes is how much a page holds; its last entry may go beyond.
+const pageBytes = 4 << 20
+
 // keptSnapshots is how many listings that are not at their end can be gone on
 // with.
 const keptSnapshots = 64
@@ -79,6 +82,7 @@ func (s *store) firstPage(r driver.ListRequest) driver.Page {
 // page returns entries behind a key, and whether more follow.
 func (s *snapshot) page(r driver.ListRequest, after string) (page driver.Page, more bool) {
 	page.Revision = format(s.rev)
+	bytes := 0
 	s.items.Ascend(max(r.Prefix, after), func(key string, it item) bool {
 		if key == after && after != "" {
 			return true
@@ -86,10 +90,11 @@ func (s *snapshot) page(r driver.ListRequest, after string) (page driver.Page, m
 		if !strings.HasPrefix(key, r.Prefix) {
 			return false
 		}
-		if len(page.Entries) == r.Limit {
+		if len(page.Entries) == r.Limit || bytes >= pageBytes {
 			more = true
 			return false
 		}
+		bytes += len(key) + len(it.value)
 		page.Entries = append(page.Entries, driver.Entry{Key: key, Value: clone(it.value), Revision: format(it.rev)})
 		return true
 	})

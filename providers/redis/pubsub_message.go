@@ -35,14 +35,6 @@ func appendFields(args []any, m driver.Message) []any {
 	return args
 }
 
-func sizeOf(m driver.Message) int {
-	n := len(m.ID) + len(m.Key) + len(m.Body)
-	for name, value := range m.Metadata {
-		n += len(name) + len(value)
-	}
-	return n
-}
-
 // encodeMetadata writes each name and each value as its length in decimal
 // digits, a colon, and its bytes: "5:color3:red".
 func encodeMetadata(m map[string]string) string {

@@ -101,7 +101,7 @@ func (t *publisher) publish(ctx context.Context, msgs []driver.Message, live []i
 func fits(msgs []driver.Message, live []int) error {
 	size := 0
 	for _, i := range live {
-		size += sizeOf(msgs[i])
+		size += msgs[i].Size()
 	}
 	if size > maxSendBytes {
 		return providers.Errorf(providers.TooLarge, "the messages of one call have %d bytes together, at most %d are possible; send fewer at once", size, maxSendBytes)

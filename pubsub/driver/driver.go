@@ -156,6 +156,15 @@ type Message struct {
 	Deadline time.Time         // of the Send, for this message; zero for none
 }
 
+// Size returns how many bytes the message has as MaxMessageBytes counts them.
+func (m Message) Size() int {
+	n := len(m.ID) + len(m.Key) + len(m.Body)
+	for name, value := range m.Metadata {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
 // SendResult answers one message of a Send.
 type SendResult struct {
 	ID       string // as consumers will see it

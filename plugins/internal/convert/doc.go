@@ -1,7 +1,8 @@
 // Package convert makes messages of the protocol of the structs of the driver
 // packages, and the other way round. What comes from a message shares its
 // memory with it, and a message that is made with what it is made of: it is for
-// being sent at once.
+// being sent at once. Strings that drivers keep (names, ids, metadata) are
+// copies: else one of them would keep a whole frame.
 package convert
 
 import (

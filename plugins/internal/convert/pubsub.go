@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"strings"
 	"time"
 
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
@@ -19,7 +20,7 @@ func FromSubscription(c driver.SubscriptionConfig) *pluginpb.PubSubOpenSubscript
 // ToSubscription returns the configuration of a message.
 func ToSubscription(c *pluginpb.PubSubOpenSubscription) driver.SubscriptionConfig {
 	return driver.SubscriptionConfig{
-		Topic: c.GetTopic(), Group: c.GetGroup(), Start: driver.Start(c.GetStart()),
+		Topic: strings.Clone(c.GetTopic()), Group: strings.Clone(c.GetGroup()), Start: driver.Start(c.GetStart()),
 		Time: toTime(c.GetTimeUnixNanos()), Position: string(c.GetPosition()), AckDeadline: time.Duration(c.GetAckDeadlineNanos()),
 	}
 }
@@ -41,15 +42,29 @@ func toTime(nanos int64) time.Time {
 // FromMessages returns the message for messages to publish.
 func FromMessages(msgs []driver.Message) *pluginpb.PubSubSend {
 	return &pluginpb.PubSubSend{Messages: messages(msgs, func(to *pluginpb.PubSubMessage, m driver.Message) {
-		to.Id, to.Key, to.Body, to.Metadata, to.TimeoutNanos = m.ID, m.Key, m.Body, m.Metadata, until(m.Deadline)
+		to.Id, to.Key, to.Body, to.Metadata, to.TimeoutNanos = m.ID, raw(m.Key), m.Body, m.Metadata, until(m.Deadline)
 	})}
 }
 
-// ToMessages returns the messages to publish.
+// ToMessages returns the messages to publish. Their strings share no memory with
+// the message: a driver may keep strings.
 func ToMessages(s *pluginpb.PubSubSend) []driver.Message {
 	return each(s.GetMessages(), func(m *pluginpb.PubSubMessage) driver.Message {
-		return driver.Message{ID: m.Id, Key: m.Key, Body: m.Body, Metadata: m.Metadata, Deadline: in(m.TimeoutNanos)}
+		return driver.Message{
+			ID: strings.Clone(m.Id), Key: string(m.Key), Body: m.Body, Metadata: cloned(m.Metadata), Deadline: in(m.TimeoutNanos),
+		}
 	})
+}
+
+func cloned(metadata map[string]string) map[string]string {
+	if metadata == nil {
+		return nil
+	}
+	m := make(map[string]string, len(metadata))
+	for name, value := range metadata {
+		m[strings.Clone(name)] = strings.Clone(value)
+	}
+	return m
 }
 
 // FromSendResults returns the message for the results of a Send.
@@ -69,7 +84,7 @@ func ToSendResults(rs *pluginpb.PubSubSendResults) []driver.SendResult {
 // FromDeliveries returns the message for deliveries.
 func FromDeliveries(ds []driver.Delivery) *pluginpb.PubSubDeliveries {
 	return &pluginpb.PubSubDeliveries{Deliveries: messages(ds, func(m *pluginpb.PubSubDelivery, d driver.Delivery) {
-		m.Id, m.Key, m.Body, m.Metadata, m.TimeUnixNanos = d.ID, d.Key, d.Body, d.Metadata, fromTime(d.Time)
+		m.Id, m.Key, m.Body, m.Metadata, m.TimeUnixNanos = d.ID, raw(d.Key), d.Body, d.Metadata, fromTime(d.Time)
 		m.Token, m.Attempt, m.Position = raw(d.Token), int64(d.Attempt), raw(d.Position)
 	})}
 }
@@ -78,7 +93,7 @@ func FromDeliveries(ds []driver.Delivery) *pluginpb.PubSubDeliveries {
 func ToDeliveries(ds *pluginpb.PubSubDeliveries) []driver.Delivery {
 	return each(ds.GetDeliveries(), func(d *pluginpb.PubSubDelivery) driver.Delivery {
 		return driver.Delivery{
-			ID: d.Id, Key: d.Key, Body: d.Body, Metadata: d.Metadata, Time: toTime(d.TimeUnixNanos),
+			ID: d.Id, Key: string(d.Key), Body: d.Body, Metadata: d.Metadata, Time: toTime(d.TimeUnixNanos),
 			Token: string(d.Token), Attempt: int(d.Attempt), Position: string(d.Position),
 		}
 	})

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"strings"
 	"time"
 
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
@@ -58,7 +59,7 @@ func FromEndpoint(e driver.Endpoint) *pluginpb.RPCEndpoint {
 
 // ToEndpoint returns the endpoint of a message.
 func ToEndpoint(e *pluginpb.RPCEndpoint) driver.Endpoint {
-	return driver.Endpoint{Address: e.GetAddress()}
+	return driver.Endpoint{Address: strings.Clone(e.GetAddress())}
 }
 
 // FromEndpoints returns the messages for endpoints.

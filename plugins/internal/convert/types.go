@@ -2,6 +2,7 @@ package convert
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
@@ -23,7 +24,7 @@ func FromError(err error) *pluginpb.Error {
 			text = bare.Err.Error()
 		}
 	}
-	return &pluginpb.Error{Code: pluginpb.Code(providers.CodeOf(err)), Message: text}
+	return &pluginpb.Error{Code: pluginpb.Code(providers.CodeOf(err)), Message: strings.ToValidUTF8(text, "\uFFFD")}
 }
 
 // ToError returns the error for a message, and nil for nil. A code that is not

@@ -174,7 +174,7 @@ func runHost() {
 	for _, l := range p.Stderr() {
 		sleeper += strings.TrimPrefix(l, "sleeper ")
 	}
-	fmt.Println(p.PID(), p.dir.path, sleeper)
+	fmt.Println(p.PID(), p.dir.Path, sleeper)
 	select {}
 }
 
@@ -197,7 +197,7 @@ func launch(t *testing.T, s Spec) *Process {
 		if err := p.Kill(); err != nil {
 			t.Error(err)
 		}
-		if _, err := os.Stat(p.dir.path); !os.IsNotExist(err) {
+		if _, err := os.Stat(p.dir.Path); !os.IsNotExist(err) {
 			t.Errorf("the socket folder is still there: %v", err)
 		}
 	})

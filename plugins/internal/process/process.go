@@ -57,7 +57,7 @@ type Spec struct {
 type Process struct {
 	child    *child
 	conn     *grpc.ClientConn
-	dir      *socketDir
+	dir      *SocketDir
 	lifetime pluginpb.PluginService_LifetimeClient
 	end      context.CancelFunc // of the lifetime stream
 	lost     chan struct{}
@@ -68,11 +68,11 @@ type Process struct {
 // and holds the Lifetime stream. When Launch fails no process is left, and the
 // error holds the last lines that the plugin wrote.
 func Launch(ctx context.Context, spec Spec) (*Process, error) {
-	dir, err := newSocketDir(spec.SocketDir)
+	dir, err := NewSocketDir(spec.SocketDir)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{child: newChild(spec, dir.path), dir: dir, lost: make(chan struct{})}
+	p := &Process{child: newChild(spec, dir.Path), dir: dir, lost: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, p.child.kill)
@@ -107,7 +107,7 @@ func (p *Process) clientConfig() *goplugin.ClientConfig {
 		SkipHostEnv:      true,
 		StartTimeout:     startTimeout,
 		Logger:           hclog.NewNullLogger(),
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir.path},
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir.Path},
 		RunnerFunc: func(_ hclog.Logger, handshake *exec.Cmd, dir string) (runner.Runner, error) {
 			p.child.addEnv(handshake.Env)
 			return p.child, os.Remove(dir) // the child has one already
@@ -268,5 +268,5 @@ func (p *Process) release() {
 	if p.conn != nil {
 		_ = p.conn.Close()
 	}
-	p.dir.remove()
+	p.dir.Remove()
 }

@@ -190,7 +190,7 @@ func TestLongTMPDIR(t *testing.T) {
 	}
 	t.Setenv("TMPDIR", long)
 	p := launch(t, spec("well", slog.New(slog.DiscardHandler)))
-	info, err := os.Stat(p.dir.path)
+	info, err := os.Stat(p.dir.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,11 +246,11 @@ func TestStaleSocketFolders(t *testing.T) {
 	s := spec("well", slog.New(slog.DiscardHandler))
 	s.SocketDir = base
 	first := launch(t, s)
-	if err := os.Chtimes(first.dir.path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+	if err := os.Chtimes(first.dir.Path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	launch(t, s)
-	for _, dir := range append(kept, first.dir.path) {
+	for _, dir := range append(kept, first.dir.Path) {
 		if _, err := os.Stat(dir); err != nil {
 			t.Errorf("%s is gone: %v", dir, err)
 		}

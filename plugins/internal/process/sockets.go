@@ -19,16 +19,16 @@ const (
 	staleAfter = time.Minute
 )
 
-// socketDir is a folder that nobody else can enter. It is locked as long as its
+// SocketDir is a folder that nobody else can enter. It is locked as long as its
 // host lives.
-type socketDir struct {
-	path string
+type SocketDir struct {
+	Path string
 	lock *os.File
 }
 
-// newSocketDir makes a folder below base. By default that is not TMPDIR, which
+// NewSocketDir makes a folder below base. By default that is not TMPDIR, which
 // may be too long for the path of a socket.
-func newSocketDir(base string) (*socketDir, error) {
+func NewSocketDir(base string) (*SocketDir, error) {
 	if base == "" {
 		base = defaultSocketDir()
 	}
@@ -45,11 +45,12 @@ func newSocketDir(base string) (*socketDir, error) {
 		_ = os.Remove(path)
 		return nil, fmt.Errorf("locking the folder for the plugin's sockets: %w", err)
 	}
-	return &socketDir{path, lock}, nil
+	return &SocketDir{path, lock}, nil
 }
 
-func (d *socketDir) remove() {
-	_ = os.RemoveAll(d.path)
+// Remove removes the folder, and what is in it.
+func (d *SocketDir) Remove() {
+	_ = os.RemoveAll(d.Path)
 	_ = d.lock.Close()
 }
 

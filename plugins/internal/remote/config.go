@@ -13,7 +13,7 @@ type source struct{ *handle }
 
 // OpenSource implements the config driver's Provider.
 func (p *provider) OpenSource(ctx context.Context, c driver.SourceConfig) (driver.Source, error) {
-	h, err := newHandle(ctx, p, nil, func(bool) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_ConfigOpenSource{ConfigOpenSource: &pluginpb.ConfigOpenSource{Name: c.Name}}}, nil
 	})
 	if err != nil {

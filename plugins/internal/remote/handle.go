@@ -12,18 +12,27 @@ import (
 type handle struct {
 	p      *provider
 	parent *handle // on which it is opened; nil for the provider
-	// open returns the call that opens it; again is true if it was open in an
-	// earlier session.
-	open func(again bool) (*pluginpb.Call, error)
+	// open returns the call that opens it.
+	open func(occasion) (*pluginpb.Call, error)
 
 	turn   chan struct{} // holds the right to look at what follows
 	number uint64        // of the session in which it is open; 0 for none
 	id     uint64
+	stale  bool // to be opened anew, although its session lives
 	closed bool
 }
 
+// occasion says why a handle is opened.
+type occasion int
+
+const (
+	first   occasion = iota
+	again            // what it has read may be lost; see handle.read
+	another          // session: what is not stored may be lost
+)
+
 // newHandle opens a handle, on another one if parent is not nil.
-func newHandle(ctx context.Context, p *provider, parent *handle, open func(again bool) (*pluginpb.Call, error)) (*handle, error) {
+func newHandle(ctx context.Context, p *provider, parent *handle, open func(occasion) (*pluginpb.Call, error)) (*handle, error) {
 	h := &handle{p: p, parent: parent, open: open, turn: make(chan struct{}, 1)}
 	h.turn <- struct{}{}
 	_, _, err := h.at(ctx)
@@ -57,14 +66,22 @@ func (h *handle) at(ctx context.Context) (place, uint64, error) {
 		return place{}, 0, providers.Errorf(providers.Closed, "the handle is closed")
 	}
 	now, parent, err := h.where(ctx)
-	if err == nil && now.number != h.number {
+	if err == nil && (now.number != h.number || h.stale) {
 		err = h.openIn(ctx, now, parent)
 	}
 	return now, h.id, err
 }
 
 func (h *handle) openIn(ctx context.Context, now place, parent uint64) error {
-	c, err := h.open(h.number > 0)
+	why := first
+	switch h.number {
+	case 0:
+	case now.number:
+		why = again
+	default:
+		why = another
+	}
+	c, err := h.open(why)
 	if err != nil {
 		return err
 	}
@@ -72,7 +89,7 @@ func (h *handle) openIn(ctx context.Context, now place, parent uint64) error {
 	s := now.session
 	r, err := h.p.do(ctx, s, c, false, func(r *pluginpb.Reply) { h.p.release(s, r.Handle) })
 	if err == nil {
-		h.id, h.number = r.Handle, now.number
+		h.id, h.number, h.stale = r.Handle, now.number, false
 	}
 	return err
 }
@@ -99,6 +116,29 @@ func (h *handle) call(ctx context.Context, c *pluginpb.Call, write bool) (*plugi
 	}
 	c.Handle = id
 	return h.p.do(ctx, at.session, c, write, nil)
+}
+
+// read makes a call that takes something out of what the handle stands for. If
+// nobody is there any more when the reply comes, what was taken is lost with the
+// handle: the next call opens it anew, behind what was read before.
+func (h *handle) read(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	at, id, err := h.at(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Handle = id
+	r, err := exchange(ctx, at.session, c, nil)
+	if underWay(err) {
+		h.forget(at, id)
+	}
+	return h.p.outcome(ctx, r, err, false)
+}
+
+func (h *handle) forget(at place, id uint64) {
+	<-h.turn
+	h.stale = h.stale || h.number == at.number && h.id == id
+	h.turn <- struct{}{}
+	go h.p.release(at.session, id)
 }
 
 // close releases the handle in the plugin. If that is not there, nothing is.

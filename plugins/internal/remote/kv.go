@@ -11,7 +11,7 @@ import (
 
 // OpenStore implements the kv driver's Provider.
 func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
-	h, err := newHandle(ctx, p, nil, func(bool) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_KvOpenStore{KvOpenStore: &pluginpb.KVOpenStore{Name: c.Name}}}, nil
 	})
 	if err != nil {
@@ -35,30 +35,24 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 // store implements the kv driver's Store.
 type store struct{ *handle }
 
-// enough is how many bytes of values one call carries; one operation may have
-// more.
-const enough = 16 << 20
-
-// Do sends operations whose values are large together in several calls.
+// Do reads again what found no room in the reply. The first operation of a call
+// always finds some, so that this ends.
 func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
-	results := make([]driver.Result, 0, len(ops))
-	for len(ops) > 0 {
-		n := fit(len(ops), func(i int) int { return len(ops[i].Value) })
-		results = append(results, s.do(ctx, ops[:n])...)
-		ops = ops[n:]
-	}
-	return results
-}
-
-// fit returns how many of n things, at least one, go in one call.
-func fit(n int, size func(int) int) int {
-	bytes := 0
-	for i := range n {
-		if bytes += size(i); bytes > enough && i > 0 {
-			return i
+	results := s.do(ctx, ops)
+	var again []driver.Op
+	var places []int
+	for i, r := range results {
+		if i > 0 && !ops[i].Kind.IsWrite() && providers.CodeOf(r.Err) == providers.TooLarge {
+			again, places = append(again, ops[i]), append(places, i)
 		}
 	}
-	return n
+	if again == nil {
+		return results
+	}
+	for j, r := range s.Do(ctx, again) {
+		results[places[j]] = r
+	}
+	return results
 }
 
 func (s *store) do(ctx context.Context, ops []driver.Op) []driver.Result {

@@ -26,7 +26,7 @@ type watcher struct {
 // Watch implements the kv driver's Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 	w := &watcher{prefix: r.Prefix, after: r.After, volatile: s.p.volatile}
-	if r.After == "" && !s.p.volatile() {
+	if r.After == "" {
 		page, err := s.List(ctx, driver.ListRequest{Limit: 1})
 		if providers.CodeOf(err) != providers.Unsupported && err != nil {
 			return nil, err
@@ -40,12 +40,12 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 	return w, nil
 }
 
-func (w *watcher) request(again bool) (*pluginpb.Call, error) {
+func (w *watcher) request(why occasion) (*pluginpb.Call, error) {
 	after := w.after
-	if again && after == "" {
+	if why != first && after == "" {
 		after = w.began
 	}
-	if again && (after == "" || w.volatile()) {
+	if why != first && after == "" || why == another && w.volatile() {
 		return nil, lostHistory()
 	}
 	return &pluginpb.Call{Body: &pluginpb.Call_KvWatch{KvWatch: &pluginpb.KVWatch{Prefix: []byte(w.prefix), After: []byte(after)}}}, nil
@@ -61,7 +61,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		return nil, w.end
 	}
 	w.p.wait(ctx)
-	r, err := w.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvNext{KvNext: &pluginpb.KVNext{}}}, false)
+	r, err := w.read(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvNext{KvNext: &pluginpb.KVNext{}}})
 	switch providers.CodeOf(err) {
 	case 0:
 	case providers.Compacted, providers.Closed, providers.Invalid: // the revision was one of a store that is lost

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	configdriver "fairlead.dev/config/driver"
+	"fairlead.dev/internal/await"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
@@ -26,11 +27,9 @@ const (
 // session.
 const patience = time.Second
 
-// What a link gains by gathering, whatever the driver behind it gains.
-const (
-	pipelines = 2
-	batch     = 256
-)
+// pipelines is how many calls of gathered operations a link has under way,
+// whatever the driver behind it gains by gathering.
+const pipelines = 2
 
 // Provider is a provider in another process. It has the methods of every
 // facet; its description says which are of use.
@@ -75,12 +74,16 @@ func New(ctx context.Context, open func(context.Context) (*Session, error), log 
 	return p, nil
 }
 
-// describe returns what holds through the plugin.
+// describe returns what holds through the plugin. Where a driver takes several
+// operations at once, callers share calls: that spares the wire more than their
+// sharing of frames does.
 func describe(d *pluginpb.Description) providers.Description {
 	out := convert.ToDescription(d)
 	for i := range out.Facets {
 		l := &out.Facets[i].Limits
-		l.MaxBatch, l.Pipelines = max(l.MaxBatch, batch), max(l.Pipelines, pipelines)
+		if l.MaxBatch > 1 {
+			l.Pipelines = max(l.Pipelines, pipelines)
+		}
 	}
 	return out
 }
@@ -119,8 +122,12 @@ func (p *provider) follow(s *Session) {
 			s.Link.Close() // without its control plane a session is of no use
 			return
 		}
-		generation = r.Description.GetGeneration()
-		p.Update(describe(r.Description))
+		if now := r.Description.GetGeneration(); now == generation {
+			await.Pause(ctx, patience) // a plugin that does not wait
+		} else {
+			generation = now
+			p.Update(describe(r.Description))
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // OpenTopic implements the pubsub driver's Provider.
 func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.Topic, error) {
-	h, err := newHandle(ctx, p, nil, func(bool) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_PubsubOpenTopic{PubsubOpenTopic: &pluginpb.PubSubOpenTopic{Name: c.Name}}}, nil
 	})
 	if err != nil {
@@ -41,18 +41,8 @@ func (p *provider) DeleteGroup(ctx context.Context, topic, group string) error {
 // topic implements the pubsub driver's Topic.
 type topic struct{ *handle }
 
-// Send sends messages that are large together in several calls.
+// Send implements the pubsub driver's Topic.
 func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
-	results := make([]driver.SendResult, 0, len(msgs))
-	for len(msgs) > 0 {
-		n := fit(len(msgs), func(i int) int { return len(msgs[i].Body) })
-		results = append(results, t.send(ctx, msgs[:n])...)
-		msgs = msgs[n:]
-	}
-	return results
-}
-
-func (t *topic) send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
 	r, err := t.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubSend{PubsubSend: convert.FromMessages(msgs)}}, true)
 	results := convert.ToSendResults(r.GetPubsubSendResults())
 	if err == nil && len(results) != len(msgs) {

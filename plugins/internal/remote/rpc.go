@@ -15,7 +15,7 @@ type listener struct{ *handle }
 
 // Listen implements the rpc driver's Carrier.
 func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
-	h, err := newHandle(ctx, p, nil, func(bool) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_RpcListen{RpcListen: &pluginpb.RPCListen{Service: c.Service}}}, nil
 	})
 	if err != nil {
@@ -68,24 +68,31 @@ type stream struct {
 	closed  atomic.Bool
 }
 
+// call returns the link's own error.
 func (s *stream) call(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
 	if s.closed.Load() {
 		return nil, providers.Errorf(providers.Closed, "the stream is closed")
 	}
 	c.Handle = s.id
-	return s.p.do(ctx, s.session, c, false, nil)
+	return exchange(ctx, s.session, c, nil)
 }
 
 // Send implements the rpc driver's Stream.
 func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
-	_, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcSend{RpcSend: &pluginpb.RPCSend{Frames: convert.FromFrames(frames)}}})
+	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcSend{RpcSend: &pluginpb.RPCSend{Frames: convert.FromFrames(frames)}}})
+	_, err = s.p.outcome(ctx, r, err, false)
 	return err
 }
 
-// Recv implements the rpc driver's Stream.
+// Recv implements the rpc driver's Stream. Frames that come when the caller is
+// gone are lost, and the stream with them.
 func (s *stream) Recv(ctx context.Context) ([]driver.Frame, error) {
-	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcReceive{RpcReceive: &pluginpb.RPCReceive{}}})
-	if err != nil {
+	c := &pluginpb.Call{Body: &pluginpb.Call_RpcReceive{RpcReceive: &pluginpb.RPCReceive{}}}
+	r, err := s.call(ctx, c)
+	if underWay(err) && !s.closed.Swap(true) {
+		go s.p.release(s.session, s.id)
+	}
+	if r, err = s.p.outcome(ctx, r, err, false); err != nil {
 		return nil, err
 	}
 	return convert.ToFrames(r.GetRpcFrames().GetFrames()), nil

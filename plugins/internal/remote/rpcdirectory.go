@@ -15,7 +15,7 @@ type registration struct{ *handle }
 
 // Register implements the rpc driver's Directory.
 func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (driver.Registration, error) {
-	h, err := newHandle(ctx, p, nil, func(bool) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_RpcRegister{RpcRegister: &pluginpb.RPCRegister{
 			Service: c.Service, Endpoint: convert.FromEndpoint(c.Endpoint),
 		}}}, nil
@@ -45,7 +45,7 @@ type endpointWatcher struct {
 
 // WatchEndpoints implements the rpc driver's Directory.
 func (p *provider) WatchEndpoints(ctx context.Context, c driver.WatchConfig) (driver.EndpointWatcher, error) {
-	h, err := newHandle(ctx, p, nil, func(bool) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_RpcWatchEndpoints{RpcWatchEndpoints: &pluginpb.RPCWatchEndpoints{Service: c.Service}}}, nil
 	})
 	if err != nil {
@@ -59,7 +59,7 @@ func (p *provider) WatchEndpoints(ctx context.Context, c driver.WatchConfig) (dr
 func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
 	for {
 		w.p.wait(ctx)
-		r, err := w.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcNextEndpoints{RpcNextEndpoints: &pluginpb.RPCNextEndpoints{}}}, false)
+		r, err := w.read(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcNextEndpoints{RpcNextEndpoints: &pluginpb.RPCNextEndpoints{}}})
 		if err != nil {
 			return nil, err
 		}

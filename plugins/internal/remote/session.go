@@ -53,7 +53,10 @@ func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.O
 		s.Link, err = wire.AttachStream(ctx, client, a)
 	}
 	if err != nil {
-		_, _ = client.Close(context.WithoutCancel(ctx), &pluginpb.CloseRequest{Session: resp.Session})
+		// Should the plugin not answer, it ends a session without a data plane.
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience/2)
+		defer cancel()
+		_, _ = client.Close(bounded, &pluginpb.CloseRequest{Session: resp.Session})
 		return nil, providers.Errorf(providers.Unavailable, "%w", err)
 	}
 	return s, nil
@@ -91,12 +94,28 @@ func fromStatus(ctx context.Context, err error) error {
 // do makes a call of a session. A write that was sent and not answered is
 // UnknownOutcome.
 func (p *provider) do(ctx context.Context, s *Session, c *pluginpb.Call, write bool, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
+	r, err := exchange(ctx, s, c, late)
+	return p.outcome(ctx, r, err, write)
+}
+
+// exchange makes a call, and returns the link's own error.
+func exchange(ctx context.Context, s *Session, c *pluginpb.Call, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		carrier := propagation.MapCarrier{}
 		propagation.TraceContext{}.Inject(ctx, carrier)
 		c.Traceparent, c.Tracestate = carrier["traceparent"], carrier["tracestate"]
 	}
-	r, err := s.Link.Call(ctx, c, late)
+	return s.Link.Call(ctx, c, late)
+}
+
+// underWay reports whether a call was sent, and its reply did not come.
+func underWay(err error) bool {
+	l, ok := err.(*wire.Lost)
+	return ok && l.Sent
+}
+
+// outcome returns what a caller gets for what exchange returned.
+func (p *provider) outcome(ctx context.Context, r *pluginpb.Reply, err error, write bool) (*pluginpb.Reply, error) {
 	switch {
 	case err != nil:
 		err = lost(ctx, err, write)
@@ -124,11 +143,11 @@ func ended(ctx context.Context, err error) error {
 func lost(ctx context.Context, err error, write bool) error {
 	l, ok := err.(*wire.Lost)
 	switch {
-	case !ok:
+	case !ok: // TooLarge, or that the stream is closed
 		return err
 	case l.Sent && write:
 		return providers.Errorf(providers.UnknownOutcome, "the plugin did not answer the write: %w", l.Cause)
-	case l.Cause == ctx.Err():
+	case ctx.Err() != nil:
 		return providers.ContextError(ctx)
 	default:
 		return providers.Errorf(providers.Unavailable, "%w", l.Cause)

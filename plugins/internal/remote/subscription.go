@@ -43,9 +43,9 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 
 // request opens the subscription. A group goes on where it was; a broadcast
 // goes on behind what was settled, as far as that is known.
-func (s *subscription) request(again bool) (*pluginpb.Call, error) {
+func (s *subscription) request(why occasion) (*pluginpb.Call, error) {
 	c := s.config
-	if again {
+	if why == another {
 		s.mu.Lock()
 		c = s.resumed()
 		s.mu.Unlock()
@@ -86,6 +86,9 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 		return nil, err
 	}
 	ds := convert.ToDeliveries(r.GetPubsubDeliveries())
+	if len(ds) == 0 {
+		return nil, providers.Errorf(providers.Internal, "the plugin answered without a message")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range ds {

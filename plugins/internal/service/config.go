@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strings"
 
 	"fairlead.dev/config/driver"
 	"fairlead.dev/plugins/internal/convert"
@@ -13,7 +14,7 @@ func (s *session) configOpen(ctx context.Context, o *pluginpb.ConfigOpenSource) 
 	if err != nil {
 		return nil, err
 	}
-	src, err := p.OpenSource(ctx, driver.SourceConfig{Name: o.GetName()})
+	src, err := p.OpenSource(ctx, driver.SourceConfig{Name: strings.Clone(o.GetName())})
 	return s.keep(ctx, src, err)
 }
 

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strings"
 
 	"fairlead.dev/internal/portable"
 	"fairlead.dev/kv/driver"
@@ -14,6 +15,7 @@ import (
 // into pipelines here; those that come together already are.
 type store struct {
 	driver.Store
+	do    func(context.Context, []driver.Op) []driver.Result
 	group *portable.Group[driver.Op, driver.Result]
 }
 
@@ -36,7 +38,7 @@ func (s *session) kvProvider(ctx context.Context, c *pluginpb.Call) (*pluginpb.R
 	}
 	switch b := c.Body.(type) {
 	case *pluginpb.Call_KvOpenStore:
-		return s.openStore(ctx, p, b.KvOpenStore.GetName())
+		return s.openStore(ctx, p, strings.Clone(b.KvOpenStore.GetName()))
 	case *pluginpb.Call_KvStores:
 		return names(p.Stores(ctx, b.KvStores.GetPrefix()))
 	case *pluginpb.Call_KvDeleteStore:
@@ -54,7 +56,8 @@ func (s *session) openStore(ctx context.Context, p driver.Provider, name string)
 	if err != nil {
 		return nil, err
 	}
-	return s.keep(ctx, &store{st, portable.NewGroup(limits, st.Do)}, nil)
+	do := each(s, st.Do, func(err error) driver.Result { return driver.Result{Err: err} })
+	return s.keep(ctx, &store{st, do, portable.NewGroup(limits, driver.Op.Size, do)}, nil)
 }
 
 func names(names []string, err error) (*pluginpb.Reply, error) {
@@ -75,9 +78,21 @@ func (s *session) kvDo(ctx context.Context, handle uint64, do *pluginpb.KVDo) (*
 		}
 		results = []driver.Result{r}
 	} else {
-		results = st.Do(ctx, ops)
+		results = st.do(ctx, ops)
 	}
+	crowdOut(results)
 	return &pluginpb.Reply{Body: &pluginpb.Reply_KvResults{KvResults: convert.FromResults(results)}}, nil
+}
+
+// crowdOut replaces values that find no room in one reply by TooLarge: the host
+// reads them again. Writes have no value.
+func crowdOut(results []driver.Result) {
+	n := portion(results, func(r driver.Result) int { return len(r.Value) })
+	for i := n; i < len(results); i++ {
+		if len(results[i].Value) > 0 {
+			results[i] = driver.Result{Err: providers.Errorf(providers.TooLarge, "the values read before leave no room for this one; read it again")}
+		}
+	}
 }
 
 func (s *session) kvStore(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
@@ -98,16 +113,34 @@ func (s *session) kvStore(ctx context.Context, c *pluginpb.Call) (*pluginpb.Repl
 		w, err := st.Watch(ctx, driver.WatchRequest{
 			Prefix: string(b.KvWatch.GetPrefix()), After: driver.Revision(b.KvWatch.GetAfter()),
 		})
-		return s.keep(ctx, w, err)
+		return s.keep(ctx, &watcher{Watcher: w}, err)
 	}
 	return nil, nil
 }
 
+// watcher is an open watcher.
+type watcher struct {
+	driver.Watcher
+	rest rest[driver.Event]
+}
+
+// next returns events that find room in one reply. Those of one revision, which
+// are one transaction's, stay together.
+func (w *watcher) next(ctx context.Context) ([]driver.Event, error) {
+	return w.rest.next(func() ([]driver.Event, error) { return w.Next(ctx) }, func(events []driver.Event) int {
+		n := portion(events, func(e driver.Event) int { return len(e.Key) + len(e.Value) })
+		for n < len(events) && events[n].Revision == events[n-1].Revision {
+			n++
+		}
+		return n
+	})
+}
+
 func (s *session) kvNext(ctx context.Context, handle uint64) (*pluginpb.Reply, error) {
-	w, err := at[driver.Watcher](s, handle)
+	w, err := at[*watcher](s, handle)
 	if err != nil {
 		return nil, err
 	}
-	events, err := w.Next(ctx)
+	events, err := w.next(ctx)
 	return &pluginpb.Reply{Body: &pluginpb.Reply_KvEvents{KvEvents: convert.FromEvents(events)}}, err
 }

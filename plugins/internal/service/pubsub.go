@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strings"
 
 	"fairlead.dev/internal/portable"
 	"fairlead.dev/plugins/internal/convert"
@@ -13,6 +14,7 @@ import (
 // topic is an open topic, which gathers as a store does.
 type topic struct {
 	driver.Topic
+	send  func(context.Context, []driver.Message) []driver.SendResult
 	group *portable.Group[driver.Message, driver.SendResult]
 }
 
@@ -29,10 +31,10 @@ func (s *session) pubsubProvider(ctx context.Context, c *pluginpb.Call) (*plugin
 	}
 	switch b := c.Body.(type) {
 	case *pluginpb.Call_PubsubOpenTopic:
-		return s.openTopic(ctx, p, b.PubsubOpenTopic.GetName())
+		return s.openTopic(ctx, p, strings.Clone(b.PubsubOpenTopic.GetName()))
 	case *pluginpb.Call_PubsubOpenSubscription:
 		sub, err := p.OpenSubscription(ctx, convert.ToSubscription(b.PubsubOpenSubscription))
-		return s.keep(ctx, sub, err)
+		return s.keep(ctx, &subscription{Subscription: sub}, err)
 	case *pluginpb.Call_PubsubTopics:
 		return names(p.Topics(ctx, b.PubsubTopics.GetPrefix()))
 	case *pluginpb.Call_PubsubDeleteTopic:
@@ -52,7 +54,8 @@ func (s *session) openTopic(ctx context.Context, p driver.Provider, name string)
 	if err != nil {
 		return nil, err
 	}
-	return s.keep(ctx, &topic{t, portable.NewGroup(limits, t.Send)}, nil)
+	send := each(s, t.Send, func(err error) driver.SendResult { return driver.SendResult{Err: err} })
+	return s.keep(ctx, &topic{t, send, portable.NewGroup(limits, driver.Message.Size, send)}, nil)
 }
 
 func (s *session) pubsubSend(ctx context.Context, handle uint64, send *pluginpb.PubSubSend) (*pluginpb.Reply, error) {
@@ -69,19 +72,36 @@ func (s *session) pubsubSend(ctx context.Context, handle uint64, send *pluginpb.
 		}
 		results = []driver.SendResult{r}
 	} else {
-		results = t.Send(ctx, msgs)
+		results = t.send(ctx, msgs)
 	}
 	return &pluginpb.Reply{Body: &pluginpb.Reply_PubsubSendResults{PubsubSendResults: convert.FromSendResults(results)}}, nil
 }
 
+// subscription is an open subscription.
+type subscription struct {
+	driver.Subscription
+	rest rest[driver.Delivery]
+}
+
+// receive returns deliveries that find room in one reply.
+func (s *subscription) receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
+	return s.rest.next(func() ([]driver.Delivery, error) { return s.Receive(ctx, limit) }, func(ds []driver.Delivery) int {
+		return portion(ds[:min(limit, len(ds))], sizeOf)
+	})
+}
+
+func sizeOf(d driver.Delivery) int {
+	return driver.Message{ID: d.ID, Key: d.Key, Body: d.Body, Metadata: d.Metadata}.Size()
+}
+
 func (s *session) pubsubSubscription(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
-	sub, err := at[driver.Subscription](s, c.Handle)
+	sub, err := at[*subscription](s, c.Handle)
 	if err != nil {
 		return nil, err
 	}
 	switch b := c.Body.(type) {
 	case *pluginpb.Call_PubsubReceive:
-		ds, err := sub.Receive(ctx, max(int(b.PubsubReceive.GetLimit()), 1))
+		ds, err := sub.receive(ctx, max(int(b.PubsubReceive.GetLimit()), 1))
 		return &pluginpb.Reply{Body: &pluginpb.Reply_PubsubDeliveries{PubsubDeliveries: convert.FromDeliveries(ds)}}, err
 	case *pluginpb.Call_PubsubSettle:
 		errs := sub.Settle(ctx, convert.ToSettlements(b.PubsubSettle))

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strings"
 
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
@@ -15,7 +16,7 @@ func (s *session) rpcProvider(ctx context.Context, c *pluginpb.Call) (*pluginpb.
 	}
 	switch b := c.Body.(type) {
 	case *pluginpb.Call_RpcListen:
-		l, err := p.Listen(ctx, driver.ListenConfig{Service: b.RpcListen.GetService()})
+		l, err := p.Listen(ctx, driver.ListenConfig{Service: strings.Clone(b.RpcListen.GetService())})
 		return s.keep(ctx, l, err)
 	case *pluginpb.Call_RpcOpenStream:
 		st, err := p.OpenStream(ctx, driver.StreamConfig{

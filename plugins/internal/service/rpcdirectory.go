@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strings"
 
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
@@ -16,11 +17,11 @@ func (s *session) rpcDirectory(ctx context.Context, c *pluginpb.Call) (*pluginpb
 	switch b := c.Body.(type) {
 	case *pluginpb.Call_RpcRegister:
 		r, err := d.Register(ctx, driver.RegisterConfig{
-			Service: b.RpcRegister.GetService(), Endpoint: convert.ToEndpoint(b.RpcRegister.GetEndpoint()),
+			Service: strings.Clone(b.RpcRegister.GetService()), Endpoint: convert.ToEndpoint(b.RpcRegister.GetEndpoint()),
 		})
 		return s.keep(ctx, r, err)
 	case *pluginpb.Call_RpcWatchEndpoints:
-		w, err := d.WatchEndpoints(ctx, driver.WatchConfig{Service: b.RpcWatchEndpoints.GetService()})
+		w, err := d.WatchEndpoints(ctx, driver.WatchConfig{Service: strings.Clone(b.RpcWatchEndpoints.GetService())})
 		return s.keep(ctx, w, err)
 	}
 	return nil, nil

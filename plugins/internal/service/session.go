@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,15 +128,74 @@ func driverOf[D any](s *session) (D, error) {
 
 // handle carries out a call. A panic of the driver fails the call alone.
 func (s *session) handle(ctx context.Context, c *pluginpb.Call) (r *pluginpb.Reply) {
+	err := s.surviving(func() (err error) {
+		r, err = s.dispatch(traced(ctx, c), c)
+		return err
+	})
+	if err != nil {
+		r = &pluginpb.Reply{Error: convert.FromError(err)}
+	}
+	if s.ending() {
+		s.excuse(r)
+	}
+	return r
+}
+
+// surviving makes a panic of the driver an error.
+func (s *session) surviving(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("a driver panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			r = &pluginpb.Reply{Error: convert.FromError(providers.Errorf(providers.Internal, "the driver panicked: %v", v))}
+			err = providers.Errorf(providers.Internal, "the driver panicked: %v", v)
 		}
 	}()
-	r, err := s.dispatch(traced(ctx, c), c)
-	if err != nil {
-		return &pluginpb.Reply{Error: convert.FromError(err)}
+	return f()
+}
+
+// each makes a driver's call on several operations safe in a goroutine that
+// serves them all: whatever the driver does, each gets a result.
+func each[Op, Res any](s *session, call func(context.Context, []Op) []Res, failed func(error) Res) func(context.Context, []Op) []Res {
+	return func(ctx context.Context, ops []Op) (results []Res) {
+		err := s.surviving(func() error {
+			if results = call(ctx, ops); len(results) != len(ops) {
+				return providers.Errorf(providers.Internal, "the driver answered %d operations with %d results", len(ops), len(results))
+			}
+			return nil
+		})
+		if err != nil {
+			return slices.Repeat([]Res{failed(err)}, len(ops))
+		}
+		return results
 	}
-	return r
+}
+
+func (s *session) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handles == nil
+}
+
+// excuse changes what the end of the session makes calls fail with. It is the
+// plugin that ends, and not the host that closed a handle or gave up: to the
+// host the plugin is unavailable, and it goes on with another.
+func (s *session) excuse(r *pluginpb.Reply) {
+	for _, e := range errorsOf(r) {
+		if e != nil && (e.Code == pluginpb.Code_CODE_CLOSED || e.Code == pluginpb.Code_CODE_CANCELED && s.life.Err() != nil) {
+			e.Code, e.Message = pluginpb.Code_CODE_UNAVAILABLE, "the plugin is ending"
+		}
+	}
+}
+
+func errorsOf(r *pluginpb.Reply) []*pluginpb.Error {
+	all := []*pluginpb.Error{r.Error}
+	for _, one := range r.GetKvResults().GetResults() {
+		all = append(all, one.Error)
+	}
+	for _, one := range r.GetPubsubSendResults().GetResults() {
+		all = append(all, one.Error)
+	}
+	for _, one := range r.GetPubsubSettled().GetFailures() {
+		all = append(all, one.Error)
+	}
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -117,7 +118,7 @@ func (l *Link) Call(ctx context.Context, c *pluginpb.Call, late func(*pluginpb.R
 		return nil, &Lost{Cause: err}
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		c.TimeoutNanos = max(int64(time.Until(deadline)+slack), 1)
+		c.TimeoutNanos = int64(max(min(time.Until(deadline), math.MaxInt64-slack)+slack, 1))
 	}
 	if size := c.SizeVT(); size > maxMessage {
 		return nil, providers.Errorf(providers.TooLarge, "the call has %d bytes; one of a plugin has %d at most", size, maxMessage)
@@ -129,10 +130,14 @@ func (l *Link) Call(ctx context.Context, c *pluginpb.Call, late func(*pluginpb.R
 	}
 	l.out.put(outgoing{call: c})
 	r, err := l.await(ctx, answer)
-	if err == nil || l.broken() {
-		return r, err
+	switch {
+	case err == nil:
+		return r, nil
+	case l.broken(): // maybe since the context has ended
+		return l.last(answer)
+	default:
+		return l.giveUp(ctx, c.Id, answer, late)
 	}
-	return l.giveUp(ctx, c.Id, answer, late)
 }
 
 // giveUp tells the plugin that the caller's context has ended, and waits a

@@ -8,6 +8,9 @@ import (
 // enough is how many bytes a frame gathers.
 const enough = 4 << 20
 
+// header is the most that an item of a frame takes besides its own bytes.
+const header = 8
+
 // outbox gathers what concurrent goroutines send into frames. Whoever finds
 // nobody sending sends; no timer fills a frame.
 type outbox[T any] struct {
@@ -75,7 +78,7 @@ func (o *outbox[T]) finish(rest func() error) {
 func (o *outbox[T]) take() []T {
 	n, bytes := 0, 0
 	for n < len(o.queue) && (n == 0 || bytes < enough) {
-		bytes += o.size(o.queue[n])
+		bytes += o.size(o.queue[n]) + header
 		n++
 	}
 	frame := o.queue[:n:n]

@@ -165,7 +165,10 @@ func (s *server) watch(seen int64) func() {
 		now := s.owned.Load()
 		if now == seen && s.own.Load() == 0 {
 			s.watched.Store(false)
-			return
+			// A call that began just now has found the timer still there.
+			if s.owned.Load() == now || s.watched.Swap(true) {
+				return
+			}
 		}
 		time.AfterFunc(look, s.watch(now))
 	}

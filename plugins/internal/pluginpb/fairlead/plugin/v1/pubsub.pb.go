@@ -457,7 +457,7 @@ type PubSubMessage struct {
 	// Empty: the provider uses the position.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The ordering key; empty for none.
-	Key      string            `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Key      []byte            `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Body     []byte            `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
 	Metadata map[string]string `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What is left of the time of this message; 0 for any time.
@@ -503,11 +503,11 @@ func (x *PubSubMessage) GetId() string {
 	return ""
 }
 
-func (x *PubSubMessage) GetKey() string {
+func (x *PubSubMessage) GetKey() []byte {
 	if x != nil {
 		return x.Key
 	}
-	return ""
+	return nil
 }
 
 func (x *PubSubMessage) GetBody() []byte {
@@ -737,7 +737,7 @@ func (x *PubSubDeliveries) GetDeliveries() []*PubSubDelivery {
 type PubSubDelivery struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Key      string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Key      []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Body     []byte                 `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
 	Metadata map[string]string      `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Since 1970; 0 if unknown.
@@ -786,11 +786,11 @@ func (x *PubSubDelivery) GetId() string {
 	return ""
 }
 
-func (x *PubSubDelivery) GetKey() string {
+func (x *PubSubDelivery) GetKey() []byte {
 	if x != nil {
 		return x.Key
 	}
-	return ""
+	return nil
 }
 
 func (x *PubSubDelivery) GetBody() []byte {
@@ -1065,7 +1065,7 @@ const file_fairlead_plugin_v1_pubsub_proto_rawDesc = "" +
 	"\bmessages\x18\x01 \x03(\v2!.fairlead.plugin.v1.PubSubMessageR\bmessages\"\xf4\x01\n" +
 	"\rPubSubMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x12\n" +
 	"\x04body\x18\x03 \x01(\fR\x04body\x12K\n" +
 	"\bmetadata\x18\x04 \x03(\v2/.fairlead.plugin.v1.PubSubMessage.MetadataEntryR\bmetadata\x12#\n" +
 	"\rtimeout_nanos\x18\x05 \x01(\x03R\ftimeoutNanos\x1a;\n" +
@@ -1087,7 +1087,7 @@ const file_fairlead_plugin_v1_pubsub_proto_rawDesc = "" +
 	"deliveries\"\xc5\x02\n" +
 	"\x0ePubSubDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x12\n" +
 	"\x04body\x18\x03 \x01(\fR\x04body\x12L\n" +
 	"\bmetadata\x18\x04 \x03(\v20.fairlead.plugin.v1.PubSubDelivery.MetadataEntryR\bmetadata\x12&\n" +
 	"\x0ftime_unix_nanos\x18\x05 \x01(\x03R\rtimeUnixNanos\x12\x14\n" +
