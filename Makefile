@@ -5,6 +5,7 @@ SHELL       := bash
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
 BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
+PROTOCOL    := $(GO) run $(BUF) build --exclude-source-info
 
 # Providers that "make test" must have run its conformance cases against.
 PROVIDERS    ?= memory,redis,etcd,nats,dapr,gocloud,lmdb
@@ -33,6 +34,12 @@ lint: ## Check the format, go vet, staticcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	cd plugins/proto && $(GO) run $(BUF) lint && $(GO) run $(BUF) breaking --against baseline.binpb
+	@cd plugins/proto && built=$$(mktemp) && trap 'rm -f "$$built"' EXIT && $(PROTOCOL) -o "$$built#format=binpb" && cmp -s "$$built" baseline.binpb || \
+	  { echo "plugins/proto/baseline.binpb lacks what was added to the protocol, which nothing guards so: run \"make protocol\""; exit 1; }
+
+.PHONY: protocol
+protocol: ## Take what was added to the plugin protocol into the baseline that lint compares with
+	cd plugins/proto && $(GO) run $(BUF) breaking --against baseline.binpb && $(PROTOCOL) -o baseline.binpb
 
 .PHONY: test
 test: deps lint test-kubernetes test-gocloud ## Lint and run all tests with the race detector, on real servers

@@ -37,7 +37,9 @@
 // FAIRLEAD_LOG_LEVEL.
 //
 // The connection is a Unix socket in a folder that only this user may enter,
-// with certificates made for this one start.
+// with certificates made for this one start. The frames' socket beside it has
+// no TLS: each end asks the kernel whether the other is of the same user, and
+// the host shows a token that it got over the connection and that serves once.
 //
 // # Supervision
 //

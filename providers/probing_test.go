@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,12 @@ func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		l := NewLive(Description{Provider: "test", Version: "0"})
-		version, failure, hangs := "0", error(nil), false
+		type finding struct {
+			version string
+			failure error
+			hangs   bool
+		}
+		var found atomic.Pointer[finding]
 		now, probes, chores := make(chan struct{}), 0, 0
 		ended := make(chan struct{})
 		go func() {
@@ -25,11 +31,12 @@ func TestKeep(t *testing.T) {
 			l.Keep(ctx, Probing{
 				Probe: func(ctx context.Context) (Description, error) {
 					probes++
-					if hangs {
+					f := found.Load()
+					if f.hangs {
 						<-ctx.Done()
 						return Description{}, ctx.Err()
 					}
-					return Description{Provider: "test", Version: version}, failure
+					return Description{Provider: "test", Version: f.version}, f.failure
 				},
 				Every: time.Minute, Timeout: 10 * time.Second, Now: now,
 				Then: func() { chores++ }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -43,21 +50,21 @@ func TestKeep(t *testing.T) {
 				t.Errorf("%s: version %q after %d probes and %d chores, %v; want %q after %d", what, d.Version, probes, chores, err, want, times)
 			}
 		}
-		version = "1"
+		found.Store(&finding{version: "1"})
 		time.Sleep(59 * time.Second)
 		expect("before the interval has passed", "0", 0)
 		time.Sleep(2 * time.Second)
 		expect("after it", "1", 1)
-		version = "2"
+		found.Store(&finding{version: "2"})
 		now <- struct{}{}
 		expect("asked", "2", 2)
-		version, failure = "3", errors.New("not reached")
+		found.Store(&finding{version: "3", failure: errors.New("not reached")})
 		time.Sleep(time.Minute)
 		expect("not reached", "2", 3)
-		failure, hangs = nil, true
+		found.Store(&finding{hangs: true})
 		time.Sleep(time.Minute)
 		expect("while a probe hangs", "2", 4)
-		hangs = false
+		found.Store(&finding{version: "3"})
 		time.Sleep(time.Minute)
 		expect("reached again", "3", 5)
 		if chores != 5 {

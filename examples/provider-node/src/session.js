@@ -7,6 +7,18 @@ import { log } from './log.js';
 
 const ATTACH_WITHIN = 30_000; // milliseconds
 
+/**
+ * What the end of a session makes calls fail with is not the host's doing: to it
+ * the plugin is unavailable, and it goes on with another.
+ */
+function excused(reply) {
+  const errors = [reply.error, ...(reply.kv_results?.results ?? []).map((result) => result.error)];
+  for (const error of errors) {
+    if (error?.code === 'CODE_CLOSED') Object.assign(error, { code: 'CODE_UNAVAILABLE', message: 'the plugin is ending' });
+  }
+  return reply;
+}
+
 /** One opening of a backend by a host: its handles, and the calls under way. */
 export class Session {
   id;
@@ -78,6 +90,11 @@ export class Session {
   }
 
   async #call(call) {
+    const reply = await this.#reply(call);
+    return this.#closing ? excused(reply) : reply;
+  }
+
+  async #reply(call) {
     const ctx = new CallContext(call.timeout_nanos);
     this.#calls.set(call.id, ctx);
     try {

@@ -24,7 +24,7 @@ async function host(t) {
   });
   const call = (method, request) =>
     new Promise((resolve, reject) => client[method](request, (e, response) => (e ? reject(e) : resolve(response))));
-  return { call, exchange: () => new Plane(client.Exchange()) };
+  return { service, call, exchange: () => new Plane(client.Exchange()) };
 }
 
 /** The host's end of a data plane. */
@@ -113,6 +113,17 @@ test('closing a handle ends the calls on it and on what was opened from it', asy
   plane.stream.write({ calls: [{ id: 5, handle: store, kv_do: { ops: [get('k')] } }, { id: 6, handle: store, close_handle: {} }] });
   assert.equal((await plane.reply(5)).error.code, 'CODE_CLOSED');
   assert.equal((await plane.reply(6)).error, null);
+});
+
+test('what waits when the plugin ends is Unavailable, not Closed', async (t) => {
+  const { plane, store, service } = await attached(t);
+  plane.stream.write({ calls: [{ id: 2, handle: store, kv_watch: {} }] });
+  const { handle } = await plane.reply(2);
+  plane.stream.write({ calls: [{ id: 3, handle, kv_next: {} }, { id: 4, handle: store, kv_do: { ops: [get('k')] } }] });
+  await plane.reply(4);
+  const closed = service.close();
+  assert.equal((await plane.reply(3)).error.code, 'CODE_UNAVAILABLE');
+  await closed;
 });
 
 test('a call that the plugin does not offer is Unsupported', async (t) => {
