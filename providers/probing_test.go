@@ -24,13 +24,14 @@ func TestKeep(t *testing.T) {
 			hangs   bool
 		}
 		var found atomic.Pointer[finding]
-		now, probes, chores := make(chan struct{}), 0, 0
+		var probes, chores atomic.Int64
+		now := make(chan struct{})
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
 			l.Keep(ctx, Probing{
 				Probe: func(ctx context.Context) (Description, error) {
-					probes++
+					probes.Add(1)
 					f := found.Load()
 					if f.hangs {
 						<-ctx.Done()
@@ -39,15 +40,15 @@ func TestKeep(t *testing.T) {
 					return Description{Provider: "test", Version: f.version}, f.failure
 				},
 				Every: time.Minute, Timeout: 10 * time.Second, Now: now,
-				Then: func() { chores++ }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+				Then: func() { chores.Add(1) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 			})
 		}()
-		expect := func(what, want string, times int) {
+		expect := func(what, want string, times int64) {
 			t.Helper()
 			synctest.Wait()
 			d, err := l.Describe(ctx)
-			if err != nil || d.Version != want || probes != times || chores > times {
-				t.Errorf("%s: version %q after %d probes and %d chores, %v; want %q after %d", what, d.Version, probes, chores, err, want, times)
+			if err != nil || d.Version != want || probes.Load() != times || chores.Load() > times {
+				t.Errorf("%s: version %q after %d probes and %d chores, %v; want %q after %d", what, d.Version, probes.Load(), chores.Load(), err, want, times)
 			}
 		}
 		found.Store(&finding{version: "1"})
@@ -67,8 +68,8 @@ func TestKeep(t *testing.T) {
 		found.Store(&finding{version: "3"})
 		time.Sleep(time.Minute)
 		expect("reached again", "3", 5)
-		if chores != 5 {
-			t.Errorf("%d chores after 5 probes", chores)
+		if n := chores.Load(); n != 5 {
+			t.Errorf("%d chores after 5 probes", n)
 		}
 		cancel()
 		<-ended
