@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -193,7 +194,7 @@ func newSidecarServer(creds credentials.TransportCredentials, s *service.Service
 	pluginpb.RegisterPluginServiceServer(server, s)
 	status := health.NewServer()
 	grpc_health_v1.RegisterHealthServer(server, status)
-	onSignal(func() {
+	onSignal([]os.Signal{syscall.SIGTERM, os.Interrupt}, func() {
 		log.Info("the plugin is ending")
 		status.Shutdown()
 		shutdown(s, log)

@@ -195,7 +195,7 @@ func serveHost(name string) {
 		}()
 	})
 	s = service.New(service.Config{Open: openWith(log), Log: log, HostLost: drain})
-	onSignal(drain, syscall.SIGTERM)
+	onSignal([]os.Signal{syscall.SIGTERM}, drain)
 	signal.Ignore(os.Interrupt) // Ctrl-C is meant for the host
 	if dir := os.Getenv(process.SocketDirEnv); dir != "" {
 		if err := s.ListenFrames(filepath.Join(dir, "frames-"+random()+".sock")); err != nil {
@@ -221,7 +221,7 @@ func shutdown(s *service.Service, log *slog.Logger) {
 }
 
 // onSignal calls f at the first of the signals. A second one ends the process.
-func onSignal(f func(), signals ...os.Signal) {
+func onSignal(signals []os.Signal, f func()) {
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, func() {
 		stop()
