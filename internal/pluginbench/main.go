@@ -129,12 +129,19 @@ func show(title string, all []*contestant, callers int) {
 	t.Render()
 }
 
-// added relates the time that a way adds to that which the yardstick adds.
+// added relates the time that a way adds to that which the yardstick adds, in
+// each round.
 func added(c *contestant, all []*contestant) string {
-	linked := median(all[1].p50)
-	yardstick := median(all[0].p50) - linked
-	if c == all[1] || yardstick <= 0 {
+	if c == all[1] {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", float64(median(c.p50)-linked)/float64(yardstick))
+	return spread(more(c.p50, all[1].p50), more(all[0].p50, all[1].p50))
+}
+
+func more(a, b []time.Duration) []float64 {
+	out := make([]float64, min(len(a), len(b)))
+	for i := range out {
+		out[i] = float64(a[i] - b[i])
+	}
+	return out
 }
