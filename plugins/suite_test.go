@@ -2,6 +2,8 @@ package plugins_test
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"testing"
 
 	"fairlead.dev/conformance"
@@ -18,18 +20,20 @@ import (
 
 // way opens a URL through a transport.
 type way struct {
-	name   string
-	stream bool
-	open   func(t *testing.T, plugin, url string) conformance.Opener
+	name string
+	open func(t *testing.T, plugin, url string) conformance.Opener
 }
 
-// ways are all but the direct one, over which the providers' own tests run the
-// suite.
 var ways = []way{
-	{"loopback-stream", true, loopback(plugins.Stream)},
-	{"loopback", false, loopback(plugins.Frames)},
-	{"process-stream", true, inProcess(plugins.Stream)},
-	{"process", false, inProcess(plugins.Frames)},
+	{"direct", direct},
+	{"loopback-stream", loopback(plugins.Stream)},
+	{"loopback", loopback(plugins.Frames)},
+	{"process-stream", inProcess(plugins.Stream)},
+	{"process", inProcess(plugins.Frames)},
+}
+
+func direct(_ *testing.T, _, url string) conformance.Opener {
+	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
 }
 
 func loopback(over plugins.Transport) func(*testing.T, string, string) conformance.Opener {
@@ -54,11 +58,28 @@ func inProcess(over plugins.Transport) func(*testing.T, string, string) conforma
 // backend is a real server, or none for memory.
 type backend struct {
 	plugin string
-	// streams says whether to run over gRPC streams as well. They carry the
-	// messages that frames do: what goes wrong on them alone is not the
-	// backend's, and two of them show it.
-	streams bool
-	start   func(t *testing.T) (url string, control conformance.Control)
+	// model: the cases that pass have to be the same over each transport, and
+	// it runs over gRPC streams as well. They carry the messages that frames do:
+	// what goes wrong on them alone is not the backend's, and two of them show
+	// it.
+	model bool
+	start func(t *testing.T) (url string, control conformance.Control)
+}
+
+// extent says how much of the suite runs over a way: everything over the plugin
+// process, which is what programs get, and for a model over all that have to be
+// the same; nothing directly for the others, since their own tests do that.
+func (b backend) extent(w way) (runs, whole bool) {
+	switch w.name {
+	case "process":
+		return true, true
+	case "loopback":
+		return true, b.model
+	case "direct":
+		return b.model, true
+	default:
+		return b.model, false
+	}
 }
 
 var backends = []backend{
@@ -81,28 +102,67 @@ var backends = []backend{
 	}},
 }
 
-// TestConformance runs the suite over the transports: the same cases pass as
-// over none. The whole of it runs over frames, which is what programs get.
+// TestConformance runs the suite over the transports.
 func TestConformance(t *testing.T) {
 	for _, b := range backends {
+		same := &passed{cases: map[string][]string{}}
+		t.Cleanup(func() { same.check(t, b.plugin) })
 		for _, w := range ways {
-			if w.stream && !b.streams {
+			runs, whole := b.extent(w)
+			if !runs {
 				continue
 			}
 			t.Run(b.plugin+"/"+w.name, func(t *testing.T) {
 				t.Parallel() // the cases mostly wait
-				url, control := b.start(t)
-				opts := []conformance.Option{conformance.WithTransport(w.name)}
-				if control != nil && w.name == "process" {
-					opts = append(opts, conformance.WithControl(control))
+				report := b.suite(t, w, whole)
+				if whole {
+					same.add(w.name, report)
 				}
-				if w.name != "process" {
-					opts = append(opts, conformance.WithProfile(conformance.Quick))
-				}
-				conformance.Test(t, w.open(t, b.plugin, url), opts...)
 			})
 		}
 	}
+}
+
+// passed are the cases without kills that passed in whole runs, by transport.
+type passed struct {
+	mu    sync.Mutex
+	cases map[string][]string
+}
+
+func (p *passed) add(over string, r *conformance.Report) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, res := range r.Results {
+		if res.Outcome == conformance.Passed && !res.Control {
+			p.cases[over] = append(p.cases[over], res.Case)
+		}
+	}
+}
+
+// check compares them with those that passed in a process.
+func (p *passed) check(t *testing.T, plugin string) {
+	want := p.cases["process"]
+	for over, cases := range p.cases {
+		for _, name := range slices.Concat(cases, want) {
+			if !slices.Contains(cases, name) || !slices.Contains(want, name) {
+				t.Errorf("%s: the case %s passes %s or in a process, but not both", plugin, name, over)
+			}
+		}
+	}
+}
+
+// suite runs the suite over a way: the whole of it or the quick profile. Kills
+// of the backend take minutes; they are for processes alone.
+func (b backend) suite(t *testing.T, w way, whole bool) *conformance.Report {
+	url, control := b.start(t)
+	opts := []conformance.Option{conformance.WithTransport(w.name)}
+	if !whole {
+		opts = append(opts, conformance.WithProfile(conformance.Quick))
+	}
+	if control != nil && w.name == "process" {
+		opts = append(opts, conformance.WithControl(control))
+	}
+	return conformance.Test(t, w.open(t, b.plugin, url), opts...)
 }
 
 // TestConformanceGocloud has no process: the plugin is in a module of its own,
