@@ -3,11 +3,15 @@ package plugins_test
 import (
 	"context"
 	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
+	"fairlead.dev/kv"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins"
 	"fairlead.dev/providers"
@@ -142,6 +146,125 @@ func TestPanicOfADriver(t *testing.T) {
 		}
 		if err := s.Do(t.Context(), get("k"))[0].Err; err != nil {
 			t.Errorf("the call after it: %v", err)
+		}
+	})
+}
+
+// doing is an observer whose store does what a test says.
+type doing struct {
+	*observer
+	do func(context.Context, []kvdriver.Op) []kvdriver.Result
+}
+
+func (d *doing) OpenStore(context.Context, kvdriver.StoreConfig) (kvdriver.Store, error) {
+	return done{d: d}, nil
+}
+
+type done struct {
+	kvdriver.Store
+	d *doing
+}
+
+func (s done) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result { return s.d.do(ctx, ops) }
+func (s done) Close(context.Context) error                                 { return nil }
+
+// looped opens a provider through a loopback.
+func looped(t *testing.T, p providers.Provider, over plugins.Transport) providers.Provider {
+	t.Helper()
+	l, err := plugins.Loopback(t.Context(), p, over)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	return l
+}
+
+// TestFarDeadlinesCross shows that a caller with more time than there is has
+// time: neither its context nor its operation arrives as one of the past.
+func TestFarDeadlinesCross(t *testing.T) {
+	century := time.Now().AddDate(100, 0, 0)
+	overBoth(t, func(t *testing.T, over plugins.Transport) {
+		moments := make(chan time.Time, 2)
+		p := looped(t, &doing{newObserver(), func(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result {
+			deadline, _ := ctx.Deadline()
+			moments <- deadline
+			moments <- ops[0].Deadline
+			return []kvdriver.Result{{Err: providers.ContextError(ctx)}}
+		}}, over)
+		s, err := p.(kvdriver.Provider).OpenStore(t.Context(), kvdriver.StoreConfig{Name: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, deadline := range []time.Time{
+			time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), time.Now().Add(math.MaxInt64),
+		} {
+			ctx, cancel := context.WithDeadline(t.Context(), deadline)
+			err := s.Do(ctx, []kvdriver.Op{{Kind: kvdriver.OpPut, Key: "k", Deadline: deadline}})[0].Err
+			cancel()
+			if err != nil {
+				t.Fatalf("a call with the deadline %v: %v", deadline, err)
+			}
+			for _, what := range []string{"context", "operation"} {
+				if got := <-moments; got.Before(century) {
+					t.Errorf("the deadline %v of the %s arrives as %v", deadline, what, got)
+				}
+			}
+		}
+	})
+}
+
+// waited tells when somebody begins to wait for the end of a context: a caller
+// whose call is under way, or stands in a queue.
+type waited struct {
+	context.Context
+	waits func()
+}
+
+func (w waited) Done() <-chan struct{} {
+	w.waits()
+	return w.Context.Done()
+}
+
+// TestConcurrentCallersShareCalls shows that callers who are there at once share
+// a driver's calls, also those of a driver that gains nothing by it: the wire
+// does.
+func TestConcurrentCallersShareCalls(t *testing.T) {
+	const callers, most = 64, 8
+	overBoth(t, func(t *testing.T, over plugins.Transport) {
+		var calls, ops atomic.Int32
+		release := make(chan struct{})
+		d := &doing{newObserver(), func(_ context.Context, batch []kvdriver.Op) []kvdriver.Result {
+			calls.Add(1)
+			ops.Add(int32(len(batch)))
+			<-release
+			return make([]kvdriver.Result, len(batch))
+		}}
+		d.Live = providers.NewLive(providers.Description{Provider: "doing", Facets: []providers.FacetDescription{
+			{Facet: providers.KV, Limits: providers.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20, MaxBatch: 256}},
+		}})
+		s, err := kv.Open(t.Context(), looped(t, d, over), "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var waiting, answered sync.WaitGroup
+		waiting.Add(callers)
+		for range callers {
+			answered.Go(func() {
+				if _, err := s.Put(waited{ctx, sync.OnceFunc(waiting.Done)}, "k", nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		waiting.Wait()
+		close(release)
+		answered.Wait()
+		if n := calls.Load(); n > most || ops.Load() != callers {
+			t.Errorf("%d operations of %d callers came in %d calls, want %d at most", ops.Load(), callers, n, most)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

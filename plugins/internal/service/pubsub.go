@@ -104,7 +104,8 @@ func (s *session) pubsubSubscription(ctx context.Context, c *pluginpb.Call) (*pl
 		ds, err := sub.receive(ctx, max(int(b.PubsubReceive.GetLimit()), 1))
 		return &pluginpb.Reply{Body: &pluginpb.Reply_PubsubDeliveries{PubsubDeliveries: convert.FromDeliveries(ds)}}, err
 	case *pluginpb.Call_PubsubSettle:
-		errs := sub.Settle(ctx, convert.ToSettlements(b.PubsubSettle))
+		settle := each(s, sub.Settle, func(err error) error { return err })
+		errs := settle(ctx, convert.ToSettlements(b.PubsubSettle))
 		return &pluginpb.Reply{Body: &pluginpb.Reply_PubsubSettled{PubsubSettled: convert.FromSettled(errs)}}, nil
 	}
 	return nil, nil

@@ -92,7 +92,7 @@ func (s *Service) begin(p providers.Provider) (*session, error) {
 	se := newSession(s.last, token, p, s.config.Log)
 	s.sessions[se.id] = se
 	se.unattached = time.AfterFunc(attachWithin, func() {
-		if se.attach() {
+		if !se.attached.Swap(true) {
 			_ = s.end(context.Background(), se.id)
 		}
 	})

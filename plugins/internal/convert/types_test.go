@@ -1,0 +1,202 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	configdriver "fairlead.dev/config/driver"
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+	rpcdriver "fairlead.dev/rpc/driver"
+)
+
+// TestCodesCross shows that every code arrives as itself, under the same name
+// and number in the protocol.
+func TestCodesCross(t *testing.T) {
+	codes := providers.Codes()
+	for _, c := range codes {
+		m := cross(t, FromError(providers.Errorf(c, "why"))).(*pluginpb.Error)
+		if err := ToError(m); providers.CodeOf(err) != c || !errors.Is(err, c) {
+			t.Errorf("%v arrives as %v", c, err)
+		}
+		want := "CODE_" + strings.ToUpper(strings.ReplaceAll(c.String(), " ", "_"))
+		if got := pluginpb.Code_name[int32(c)]; got != want {
+			t.Errorf("the number %d is %s in the protocol, want %s", uint8(c), got, want)
+		}
+	}
+	if got := len(pluginpb.Code_name); got != len(codes)+1 { // and CODE_UNSPECIFIED
+		t.Errorf("the protocol has %d codes, want %d", got, len(codes)+1)
+	}
+}
+
+// TestUnknownCodes shows that a plugin's code of which the host knows nothing is
+// Internal, also where its last eight bits are those of another one.
+func TestUnknownCodes(t *testing.T) {
+	for _, c := range []pluginpb.Code{0, -1, pluginpb.Code_CODE_INTERNAL + 1, 256 + pluginpb.Code_CODE_CONFLICT, math.MaxInt32} {
+		if err := ToError(&pluginpb.Error{Code: c, Message: "why"}); providers.CodeOf(err) != providers.Internal {
+			t.Errorf("the code %d arrives as %v", c, err)
+		}
+	}
+}
+
+// TestKindsAgree shows that the numbers of the drivers are those of the
+// protocol: they cross as they are.
+func TestKindsAgree(t *testing.T) {
+	for _, k := range []struct {
+		protocol map[string]int32
+		driver   []uint8
+		names    string // of the driver's numbers, in the protocol
+	}{
+		{
+			pluginpb.KVOpKind_value,
+			numbers(kvdriver.OpGet, kvdriver.OpPut, kvdriver.OpCreate, kvdriver.OpCAS, kvdriver.OpDelete, kvdriver.OpDeleteIf),
+			"KV_OP_KIND_ GET PUT CREATE CAS DELETE DELETE_IF",
+		},
+		{
+			pluginpb.KVEventKind_value,
+			numbers(kvdriver.PutEvent, kvdriver.DeleteEvent, kvdriver.ExpireEvent),
+			"KV_EVENT_KIND_ PUT DELETE EXPIRE",
+		},
+		{
+			pluginpb.PubSubStart_value,
+			numbers(psdriver.StartNew, psdriver.StartEarliest, psdriver.StartTime, psdriver.StartPosition),
+			"PUB_SUB_START_ NEW EARLIEST TIME POSITION",
+		},
+		{
+			pluginpb.PubSubSettleKind_value,
+			numbers(psdriver.Ack, psdriver.Nack, psdriver.Extend),
+			"PUB_SUB_SETTLE_KIND_ ACK NACK EXTEND",
+		},
+		{
+			pluginpb.RPCFrameKind_value,
+			numbers(rpcdriver.FrameHeaders, rpcdriver.FrameMessage, rpcdriver.FrameHalfClose, rpcdriver.FrameTrailers, rpcdriver.FrameCredit),
+			"RPC_FRAME_KIND_ HEADERS MESSAGE HALF_CLOSE TRAILERS CREDIT",
+		},
+	} {
+		names := strings.Fields(k.names)
+		for i, n := range k.driver {
+			if got, ok := k.protocol[names[0]+names[i+1]]; !ok || got != int32(n) {
+				t.Errorf("%s%s is %d in the protocol, %d in the driver", names[0], names[i+1], got, n)
+			}
+		}
+		if len(k.protocol) != len(k.driver)+1 { // and UNSPECIFIED
+			t.Errorf("%s: the protocol has %d numbers, the driver %d", names[0], len(k.protocol)-1, len(k.driver))
+		}
+	}
+}
+
+func numbers[K ~uint8](kinds ...K) (all []uint8) {
+	for _, k := range kinds {
+		all = append(all, uint8(k))
+	}
+	return all
+}
+
+// TestErrorTexts shows what of an error crosses: its code and text, without what
+// the portable layer of the host adds itself.
+func TestErrorTexts(t *testing.T) {
+	for _, e := range []struct {
+		err  error
+		want string // as the host sees it
+	}{
+		{providers.Errorf(providers.Invalid, "the key %q: %w", "k", errors.New("too odd")), `invalid: the key "k": too odd`},
+		{&providers.Error{Code: providers.Unavailable, Err: errors.New("cause")}, "unavailable: cause"},
+		{&providers.Error{Code: providers.Conflict, Op: "kv.Put", Provider: "redis", Message: "why"}, "conflict: why"},
+		{providers.Conflict, "conflict: conflict"},
+		{errors.New("what nobody expected"), "internal: what nobody expected"},
+		{context.DeadlineExceeded, "deadline exceeded: context deadline exceeded"},
+		{providers.Errorf(providers.Invalid, "the key \xff\xfe"), "invalid: the key \uFFFD"},
+		{fmt.Errorf("the answer \xc3\x28"), "internal: the answer \uFFFD("},
+	} {
+		m := FromError(e.err)
+		if !utf8.ValidString(m.Message) {
+			t.Errorf("%q: the text %q is not valid", e.err, m.Message)
+		}
+		if _, err := proto.Marshal(m); err != nil { // as a gRPC status is
+			t.Errorf("%q: %v", e.err, err)
+		}
+		if got := ToError(cross(t, m).(*pluginpb.Error)); got.Error() != e.want {
+			t.Errorf("%q arrives as %q, want %q", e.err, got, e.want)
+		}
+	}
+	if m, err := FromError(nil), ToError(nil); m != nil || err != nil {
+		t.Errorf("no error: %v, %v", m, err)
+	}
+}
+
+// TestDeadlines shows that what is left of a deadline crosses, whatever it is.
+func TestDeadlines(t *testing.T) {
+	const century = 100 * 365 * 24 * time.Hour
+	for name, d := range map[string]struct {
+		deadline    time.Time
+		least, most time.Duration // from now to what arrives
+	}{
+		"soon":     {time.Now().Add(time.Hour), 59 * time.Minute, 61 * time.Minute},
+		"far":      {time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), century, math.MaxInt64},
+		"the past": {time.Unix(1, 0), -time.Minute, time.Second},
+	} {
+		got := in(until(d.deadline))
+		if left := time.Until(got); got.IsZero() || left < d.least || left > d.most {
+			t.Errorf("%s: %v arrives as %v", name, d.deadline, got)
+		}
+	}
+	if got := in(until(time.Time{})); !got.IsZero() {
+		t.Errorf("none arrives as %v", got)
+	}
+}
+
+// TestStatusOfAnyPart shows that a status crosses that has one part alone: the
+// message has none for a status that is empty.
+func TestStatusOfAnyPart(t *testing.T) {
+	for _, s := range []rpcdriver.Status{{}, {Code: 5}, {Message: "why"}, {Details: []byte("details")}} {
+		got := toFrames(cross(t, fromFrames([]rpcdriver.Frame{{Kind: rpcdriver.FrameTrailers, Status: s}})).(*pluginpb.RPCSend))[0].Status
+		if got.Code != s.Code || got.Message != s.Message || string(got.Details) != string(s.Details) {
+			t.Errorf("%+v arrives as %+v", s, got)
+		}
+	}
+}
+
+// TestSettledCrosses shows that every settlement gets its own outcome, and that
+// a plugin's outcome of one that was not asked for does no harm.
+func TestSettledCrosses(t *testing.T) {
+	want := []providers.Code{0, providers.Conflict, 0, providers.UnknownOutcome}
+	var errs []error
+	for _, c := range want {
+		errs = append(errs, nil)
+		if c != 0 {
+			errs[len(errs)-1] = providers.Errorf(c, "why")
+		}
+	}
+	m := cross(t, FromSettled(errs)).(*pluginpb.PubSubSettled)
+	for _, i := range []int64{-1, 4, math.MaxInt64} {
+		m.Failures = append(m.Failures, &pluginpb.PubSubSettleFailure{Index: i, Error: &pluginpb.Error{}})
+	}
+	var got []providers.Code
+	for _, err := range ToSettled(m, len(want)) {
+		got = append(got, providers.CodeOf(err))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestEmptySettingIsPresent shows that a setting without a value is not lost: it
+// is another thing than one that was deleted.
+func TestEmptySettingIsPresent(t *testing.T) {
+	s := FromSnapshot(configdriver.Snapshot{Version: "1", Values: map[string]configdriver.Value{"a": {}}})
+	got := ToSnapshot(cross(t, s).(*pluginpb.ConfigState))
+	if v, ok := got.Values["a"]; !ok || len(got.Values) != 1 || len(v.Data) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -1,0 +1,297 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+	rpcdriver "fairlead.dev/rpc/driver"
+)
+
+// history is a store of which every event goes once to every watch: what a
+// watch has handed out, it has no more. The revision of an event is its number.
+type history struct {
+	mu      sync.Mutex
+	watches map[uint64]int // what each has handed out last
+	hold    chan struct{}  // holds replies with events while it is not nil
+	last    string         // of the page: its revision; empty: it does not list
+}
+
+func (h *history) answer(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
+	switch {
+	case c.GetKvList() != nil && h.last == "":
+		return failing(pluginpb.Code_CODE_UNSUPPORTED)
+	case c.GetKvList() != nil:
+		return &pluginpb.Reply{Body: &pluginpb.Reply_KvPage{KvPage: &pluginpb.KVPage{Revision: []byte(h.last)}}}
+	case c.GetKvNext() != nil:
+		return h.next(ctx, c.Handle)
+	case c.GetKvWatch() != nil:
+		after, _ := strconv.Atoi(string(c.GetKvWatch().After)) // the first one is from now on
+		h.mu.Lock()
+		h.watches[c.Id] = after
+		h.mu.Unlock()
+	}
+	return opening(c)
+}
+
+func (h *history) next(ctx context.Context, handle uint64) *pluginpb.Reply {
+	h.mu.Lock()
+	n := h.watches[handle] + 1
+	h.watches[handle] = n
+	hold := h.hold
+	h.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	event := &pluginpb.KVEvent{Kind: pluginpb.KVEventKind_KV_EVENT_KIND_PUT, Revision: []byte(strconv.Itoa(n))}
+	return &pluginpb.Reply{Body: &pluginpb.Reply_KvEvents{KvEvents: &pluginpb.KVEvents{Events: []*pluginpb.KVEvent{event}}}}
+}
+
+func (h *history) holdBack(hold chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hold = hold
+}
+
+func watching(t *testing.T, p *plugin, after kvdriver.Revision) kvdriver.Watcher {
+	t.Helper()
+	s, err := p.opened(t).OpenStore(t.Context(), kvdriver.StoreConfig{Name: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.Watch(t.Context(), kvdriver.WatchRequest{After: after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// tooLate is longer than a caller of the link waits behind its context's end.
+const tooLate = time.Minute
+
+// giveUp makes a call whose context ends, and returns its error.
+func giveUp(call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return call(ctx)
+}
+
+// TestLateEventsAreNotLost shows that events which the plugin hands out when
+// nobody is there any more are read again: by a watch behind the last event that
+// somebody got, or where it began.
+func TestLateEventsAreNotLost(t *testing.T) {
+	for name, c := range map[string]struct {
+		after    kvdriver.Revision
+		page     string // the revision of the store's page
+		read     int    // so many events are, before
+		behind   string // where it is opened anew; empty: it cannot be
+		volatile bool   // the store is that of the plugin's process, which lives on
+	}{
+		"behind a revision":               {"0", "", 0, "0", false},
+		"behind an event":                 {"0", "", 2, "2", false},
+		"behind an event of this process": {"0", "", 2, "2", true},
+		"from now, behind the page":       {"", "0", 0, "0", false},
+		"from now, behind an event":       {"", "0", 1, "1", false},
+		"from now, though it cannot list": {"", "", 1, "1", false},
+		"from a place that nobody knows":  {"", "", 0, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &history{watches: map[uint64]int{}, last: c.page}
+				p := &plugin{answer: h.answer, description: &pluginpb.Description{Volatile: c.volatile}}
+				w := watching(t, p, c.after)
+				wantEvents(t, w, 1, c.read)
+
+				hold := make(chan struct{})
+				h.holdBack(hold)
+				began := time.Now()
+				err := giveUp(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
+				if took := time.Since(began); providers.CodeOf(err) != providers.DeadlineExceeded || took > 2*time.Second {
+					t.Errorf("a call that was given up: %v, after %v", err, took)
+				}
+				time.Sleep(tooLate)
+				h.holdBack(nil)
+				close(hold)
+				synctest.Wait()
+
+				if c.behind == "" {
+					wantCompacted(t, w)
+					return
+				}
+				wantEvents(t, w, c.read+1, c.read+3)
+				watches := came(p, func(c *pluginpb.Call) (string, bool) { return string(c.GetKvWatch().GetAfter()), c.GetKvWatch() != nil })
+				if want := []string{string(c.after), c.behind}; !reflect.DeepEqual(watches, want) {
+					t.Errorf("watches were opened behind %q, want %q", watches, want)
+				}
+				wantFirstClosed(t, p)
+			})
+		})
+	}
+}
+
+// wantEvents reads the events of these numbers.
+func wantEvents(t *testing.T, w kvdriver.Watcher, from, to int) {
+	t.Helper()
+	for i := from; i <= to; i++ {
+		events, err := w.Next(t.Context())
+		if err != nil || len(events) != 1 || string(events[0].Revision) != strconv.Itoa(i) {
+			t.Fatalf("got %v, %v, want the event %d", events, err, i)
+		}
+	}
+}
+
+// wantCompacted shows that a watcher is at its end.
+func wantCompacted(t *testing.T, w kvdriver.Watcher) {
+	t.Helper()
+	for range 2 {
+		if events, err := w.Next(t.Context()); providers.CodeOf(err) != providers.Compacted {
+			t.Errorf("a watch that cannot go on: %v, %v", events, err)
+		}
+	}
+}
+
+// wantFirstClosed shows that the first watch is closed in the plugin, and no
+// other handle.
+func wantFirstClosed(t *testing.T, p *plugin) {
+	t.Helper()
+	synctest.Wait()
+	watches := came(p, func(c *pluginpb.Call) (uint64, bool) { return c.Id, c.GetKvWatch() != nil })
+	if closed := closedHandles(p); !slices.Equal(closed, watches[:1]) {
+		t.Errorf("the handles %v were closed; the watches are %v", closed, watches)
+	}
+}
+
+// TestGivenUpInTime shows that a watch goes on as it is if the plugin says in
+// time what came of the call: that there was nothing, or events.
+func TestGivenUpInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &history{watches: map[uint64]int{}}
+		turn := 0
+		p := &plugin{answer: func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
+			if c.GetKvNext() != nil {
+				turn++
+				<-ctx.Done()
+				if turn == 1 {
+					return failing(pluginpb.Code_CODE_CANCELED)
+				}
+			}
+			return h.answer(ctx, c)
+		}}
+		w := watching(t, p, "0")
+		err := giveUp(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
+		if providers.CodeOf(err) != providers.DeadlineExceeded {
+			t.Errorf("nothing came: %v", err)
+		}
+		for want := range 3 {
+			err := giveUp(func(ctx context.Context) error {
+				events, err := w.Next(ctx)
+				if err == nil && string(events[0].Revision) != strconv.Itoa(want+1) {
+					err = fmt.Errorf("got %v, want the event %d", events, want+1)
+				}
+				return err
+			})
+			if err != nil {
+				t.Errorf("an event came: %v", err)
+			}
+		}
+		if n := len(h.watches); n != 1 || len(closedHandles(p)) > 0 {
+			t.Errorf("%d watches were opened, and %v closed", n, closedHandles(p))
+		}
+	})
+}
+
+// late answers one kind of calls, and does it only when it is released.
+func late(is func(*pluginpb.Call) bool, release <-chan struct{}, r *pluginpb.Reply) func(context.Context, *pluginpb.Call) *pluginpb.Reply {
+	return func(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
+		if r := opening(c); r != nil {
+			return r
+		}
+		if !is(c) {
+			return &pluginpb.Reply{}
+		}
+		<-release
+		return r
+	}
+}
+
+// TestLateMessagesAreGivenBack shows that messages which come when nobody is
+// there any more go back to their group, as soon as somebody reads.
+func TestLateMessagesAreGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		deliveries := &pluginpb.PubSubDeliveries{Deliveries: []*pluginpb.PubSubDelivery{{Token: []byte("a")}, {Token: []byte("b")}}}
+		p := &plugin{answer: late(
+			func(c *pluginpb.Call) bool { return c.GetPubsubReceive() != nil }, release,
+			&pluginpb.Reply{Body: &pluginpb.Reply_PubsubDeliveries{PubsubDeliveries: deliveries}},
+		)}
+		r := p.opened(t)
+		s, err := r.OpenSubscription(t.Context(), psdriver.SubscriptionConfig{Topic: "t", Group: "g"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = giveUp(func(ctx context.Context) error { _, err := s.Receive(ctx, 10); return err })
+		if providers.CodeOf(err) != providers.DeadlineExceeded {
+			t.Errorf("a call that was given up: %v", err)
+		}
+		time.Sleep(tooLate)
+		close(release)
+		synctest.Wait()
+		if _, err := r.Topics(t.Context(), ""); err != nil { // somebody reads
+			t.Error(err)
+		}
+		synctest.Wait()
+		settles := came(p, func(c *pluginpb.Call) (*pluginpb.PubSubSettle, bool) {
+			return c.GetPubsubSettle(), c.GetPubsubSettle() != nil
+		})
+		if len(settles) != 1 || len(settles[0].Settlements) != 2 {
+			t.Fatalf("the settlements are %v", settles)
+		}
+		for i, token := range []string{"a", "b"} {
+			if got := settles[0].Settlements[i]; string(got.Token) != token || got.Kind != pluginpb.PubSubSettleKind_PUB_SUB_SETTLE_KIND_NACK {
+				t.Errorf("the message %s: %v", token, got)
+			}
+		}
+	})
+}
+
+// TestLateFramesEndTheStream shows that a stream with a gap is none: frames that
+// come when nobody is there any more are lost, and the stream says so.
+func TestLateFramesEndTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		p := &plugin{answer: late(
+			func(c *pluginpb.Call) bool { return c.GetRpcReceive() != nil }, release,
+			&pluginpb.Reply{Body: &pluginpb.Reply_RpcFrames{RpcFrames: &pluginpb.RPCFrames{Frames: []*pluginpb.RPCFrame{{}}}}},
+		)}
+		s, err := p.opened(t).OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = giveUp(func(ctx context.Context) error { _, err := s.Recv(ctx); return err })
+		if providers.CodeOf(err) != providers.DeadlineExceeded {
+			t.Errorf("a call that was given up: %v", err)
+		}
+		time.Sleep(tooLate)
+		close(release)
+		synctest.Wait()
+		if frames, err := s.Recv(t.Context()); providers.CodeOf(err) != providers.Closed {
+			t.Errorf("reading behind the gap: %v, %v", frames, err)
+		}
+		if err := s.Send(t.Context(), nil); providers.CodeOf(err) != providers.Closed {
+			t.Errorf("sending behind the gap: %v", err)
+		}
+		if closed := closedHandles(p); len(closed) != 1 {
+			t.Errorf("the handles %v were closed, want the stream's", closed)
+		}
+	})
+}

@@ -1,0 +1,179 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	"fairlead.dev/plugins/internal/wire"
+	"fairlead.dev/providers"
+	psdriver "fairlead.dev/pubsub/driver"
+)
+
+// TestDescribe shows what a link changes of a description: callers gather where
+// the driver takes several operations at once, and nothing else.
+func TestDescribe(t *testing.T) {
+	for _, c := range []struct{ batch, pipelines, want int }{
+		{0, 0, 0}, {1, 0, 0}, {1, 1, 1}, {2, 0, 2}, {256, 0, 2}, {256, 1, 2}, {256, 2, 2}, {8, 5, 5},
+	} {
+		limits := &pluginpb.Limits{MaxBatch: int64(c.batch), Pipelines: int64(c.pipelines), MaxKeyBytes: 512}
+		d := describe(&pluginpb.Description{Provider: "p", Generation: 7, Facets: []*pluginpb.FacetDescription{
+			{Facet: "config"}, {Facet: "kv", Limits: limits, Claims: []string{"kv.CAS"}},
+		}})
+		got, _ := d.Facet(providers.KV)
+		if want := (providers.Limits{MaxBatch: c.batch, Pipelines: c.want, MaxKeyBytes: 512}); got.Limits != want {
+			t.Errorf("%+v became %+v, want %+v", c, got.Limits, want)
+		}
+		if other, _ := d.Facet(providers.Config); other.Limits != (providers.Limits{}) || len(got.Claims) != 1 || d.Provider != "p" {
+			t.Errorf("the description became %+v", d)
+		}
+	}
+}
+
+func described(generation uint64, version string) *pluginpb.Description {
+	return &pluginpb.Description{Generation: generation, Version: version}
+}
+
+// TestDescribeThatDoesNotWait shows that a plugin which answers at once, and has
+// nothing new to say, is not asked all the time.
+func TestDescribeThatDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const seconds = 10
+		asked := 0
+		p := &plugin{description: described(1, "1")}
+		p.describe = func(uint64) *pluginpb.Description {
+			if asked++; asked > 10*seconds {
+				return nil // enough is enough
+			}
+			return described(1, "1")
+		}
+		p.opened(t)
+		time.Sleep(seconds * time.Second)
+		synctest.Wait()
+		if asked < 2 || asked > 3*seconds {
+			t.Errorf("it was asked %d times in %d seconds", asked, seconds)
+		}
+	})
+}
+
+// TestDescriptionsFollow shows that a description which changes is published at
+// once, and that the plugin is asked for what differs from it.
+func TestDescriptionsFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plugin{description: described(5, "5")}
+		p.describe = func(generation uint64) *pluginpb.Description {
+			if generation == 8 {
+				return nil
+			}
+			time.Sleep(time.Minute)
+			return described(generation+1, string('1'+rune(generation)))
+		}
+		r := p.opened(t)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		d, err := r.Describe(ctx)
+		for minute := 1; minute <= 3 && err == nil; minute++ {
+			if d, err = r.Await(ctx, d.Generation); err == nil && time.Since(began) != time.Duration(minute)*time.Minute {
+				t.Errorf("the version %s came after %v", d.Version, time.Since(began))
+			}
+		}
+		if err != nil || d.Version != "8" {
+			t.Errorf("the version is %q, %v", d.Version, err)
+		}
+	})
+}
+
+// TestAnswersWithoutContent shows that a plugin which does not keep its promises
+// is found out, and no caller gets nothing for something.
+func TestAnswersWithoutContent(t *testing.T) {
+	results := &pluginpb.Reply{Body: &pluginpb.Reply_KvResults{KvResults: &pluginpb.KVResults{Results: make([]*pluginpb.KVResult, 1)}}}
+	for name, r := range map[string]*pluginpb.Reply{
+		"no body":       {},
+		"no events":     {Body: &pluginpb.Reply_KvEvents{KvEvents: &pluginpb.KVEvents{}}},
+		"no deliveries": {Body: &pluginpb.Reply_PubsubDeliveries{PubsubDeliveries: &pluginpb.PubSubDeliveries{}}},
+		"too few":       results,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &plugin{answer: func(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
+					if o := opening(c); o != nil {
+						return o
+					}
+					return &pluginpb.Reply{Body: r.Body}
+				}}
+				for what, err := range answered(t, p.opened(t)) {
+					if providers.CodeOf(err) != providers.Internal {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// answered makes calls that have to get something, and returns their errors.
+func answered(t *testing.T, p Provider) map[string]error {
+	t.Helper()
+	ctx := t.Context()
+	s, err := p.OpenStore(ctx, kvdriver.StoreConfig{Name: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.Watch(ctx, kvdriver.WatchRequest{After: "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic, err := p.OpenTopic(ctx, psdriver.TopicConfig{Name: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := p.OpenSubscription(ctx, psdriver.SubscriptionConfig{Topic: "t", Group: "g"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := map[string]error{}
+	results, sent := s.Do(ctx, make([]kvdriver.Op, 2)), topic.Send(ctx, make([]psdriver.Message, 2))
+	if len(results) != 2 || len(sent) != 2 {
+		t.Fatalf("2 operations got %d results, 2 messages %d", len(results), len(sent))
+	}
+	errs["an operation"], errs["another operation"] = results[0].Err, results[1].Err
+	errs["a message"], errs["another message"] = sent[0].Err, sent[1].Err
+	_, errs["a watch"] = w.Next(ctx)
+	_, errs["a subscription"] = sub.Receive(ctx, 10)
+	return errs
+}
+
+// TestLost shows what callers get for a call whose reply did not come.
+func TestLost(t *testing.T) {
+	broken := errors.New("broken")
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	late, done := context.WithDeadline(context.Background(), time.Unix(1, 0))
+	defer done()
+	for name, c := range map[string]struct {
+		ctx   context.Context
+		err   error
+		write bool
+		want  providers.Code
+	}{
+		"a write that was sent":                    {context.Background(), &wire.Lost{Sent: true, Cause: broken}, true, providers.UnknownOutcome},
+		"a write that was sent and given up":       {ended, &wire.Lost{Sent: true, Cause: context.Canceled}, true, providers.UnknownOutcome},
+		"the same, as the link broke":              {ended, &wire.Lost{Sent: true, Cause: broken}, true, providers.UnknownOutcome},
+		"a write that was not sent":                {context.Background(), &wire.Lost{Cause: broken}, true, providers.Unavailable},
+		"a write that was given up before":         {ended, &wire.Lost{Cause: context.Canceled}, true, providers.Canceled},
+		"a read":                                   {context.Background(), &wire.Lost{Sent: true, Cause: broken}, false, providers.Unavailable},
+		"a read that was given up":                 {ended, &wire.Lost{Sent: true, Cause: context.Canceled}, false, providers.Canceled},
+		"a read that was given up, the link broke": {ended, &wire.Lost{Sent: true, Cause: broken}, false, providers.Canceled},
+		"a read whose time is over":                {late, &wire.Lost{Sent: true, Cause: context.DeadlineExceeded}, false, providers.DeadlineExceeded},
+		"a call that is too large":                 {context.Background(), providers.Errorf(providers.TooLarge, "why"), true, providers.TooLarge},
+	} {
+		if got := providers.CodeOf(lost(c.ctx, c.err, c.write)); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
