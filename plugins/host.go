@@ -138,10 +138,13 @@ func (h *Host) openSupervised(ctx context.Context, plugin string, s providers.Se
 	if err != nil {
 		return nil, err
 	}
+	again := false
 	open := func(ctx context.Context) (*remote.Session, error) {
-		return sup.session(ctx, func(p *process.Process) (*remote.Session, error) {
+		session, err := sup.session(ctx, again, func(p *process.Process) (*remote.Session, error) {
 			return remote.Dial(ctx, p.Conn(), request(s), h.options.transport == Frames)
 		})
+		again = again || err == nil
+		return session, err
 	}
 	return newProvider(ctx, open, s.Logger.With("plugin", plugin), sup.unuse)
 }

@@ -196,7 +196,9 @@ func serveHost(name string) {
 	})
 	s = service.New(service.Config{Open: openWith(log), Log: log, HostLost: drain})
 	onSignal([]os.Signal{syscall.SIGTERM}, drain)
-	signal.Ignore(os.Interrupt) // Ctrl-C is meant for the host
+	// Ctrl-C is meant for the host. When that is gone, so is who reads what this
+	// process logs; it has to close its sessions still.
+	signal.Ignore(os.Interrupt, syscall.SIGPIPE)
 	if dir := os.Getenv(process.SocketDirEnv); dir != "" {
 		if err := s.ListenFrames(filepath.Join(dir, "frames-"+random()+".sock")); err != nil {
 			log.Warn("the frame socket is not offered", "error", err)

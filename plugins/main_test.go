@@ -1,8 +1,10 @@
 package plugins_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -16,14 +18,23 @@ import (
 	"go.uber.org/goleak"
 
 	"fairlead.dev/plugins"
+	"fairlead.dev/providers"
+	"fairlead.dev/pubsub"
 )
 
-// hostEnv makes the test binary a host: the URL that it opens.
-const hostEnv = "FAIRLEAD_TEST_HOST"
+// What makes the test binary something else.
+const (
+	hostEnv     = "FAIRLEAD_TEST_HOST"     // a host: the URL that it opens
+	holdEnv     = "FAIRLEAD_TEST_HOLD"     // a topic of which that host keeps a message
+	strangerEnv = "FAIRLEAD_TEST_STRANGER" // a stranger: the socket that it connects to
+)
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv(hostEnv); url != "" {
-		beHost(url)
+		beHost(url, os.Getenv(holdEnv))
+	}
+	if socket := os.Getenv(strangerEnv); socket != "" {
+		beStranger(socket)
 	}
 	code := m.Run()
 	if built.dir != "" {
@@ -40,18 +51,78 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// beHost opens a URL, prints the plugin's process id, and waits to be killed.
-func beHost(url string) {
-	h, err := plugins.NewHost()
-	if err == nil {
-		_, err = h.Open(context.Background(), url)
-	}
+// beHost opens a URL, receives a message of the topic if one is given, prints
+// the plugin's process id, and waits to be killed.
+func beHost(url, topic string) {
+	pid, err := openAndHold(context.Background(), url, topic)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(h.Status()[0].PID)
+	fmt.Println(pid)
 	select {}
+}
+
+// openAndHold returns 0 for a sidecar, which is not this process's own.
+func openAndHold(ctx context.Context, url, topic string) (pid int, err error) {
+	h, err := plugins.NewHost()
+	if err != nil {
+		return 0, err
+	}
+	open := h.Open
+	if strings.HasPrefix(url, "sidecar+") {
+		open = providers.Open
+	}
+	p, err := open(ctx, url)
+	if err == nil && topic != "" {
+		err = hold(ctx, p, topic)
+	}
+	for _, s := range h.Status() {
+		pid = s.PID
+	}
+	return pid, err
+}
+
+// hold receives a message of the group "g", and then another one, and settles
+// neither.
+func hold(ctx context.Context, p providers.Provider, topic string) error {
+	s, err := pubsub.Subscribe(ctx, p, topic, pubsub.Group("g"), pubsub.FromStart(), pubsub.AckDeadline(10*time.Minute))
+	if err != nil {
+		return err
+	}
+	_, err = s.Receive(ctx)
+	go s.Receive(ctx)
+	return err
+}
+
+// hosting is a host in a process of its own.
+type hosting struct {
+	cmd    *exec.Cmd
+	plugin int // process id; 0 for a sidecar
+}
+
+// startHost starts a host that opens a URL and holds a message of a topic, if
+// one is given. It returns when the host has done so.
+func startHost(t *testing.T, url, topic, folder string) *hosting {
+	t.Helper()
+	self := must[string](t)(os.Executable())
+	h := &hosting{cmd: exec.Command(self)}
+	h.cmd.Env = append(os.Environ(), hostEnv+"="+url, holdEnv+"="+topic, plugins.PathEnv+"="+folder)
+	h.cmd.Stderr = os.Stderr
+	out := must[io.ReadCloser](t)(h.cmd.StdoutPipe())
+	if err := h.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.kill)
+	line := must[string](t)(bufio.NewReader(out).ReadString('\n'))
+	h.plugin = must[int](t)(strconv.Atoi(strings.TrimSpace(line)))
+	return h
+}
+
+// kill kills the host without warning, and returns when it is gone.
+func (h *hosting) kill() {
+	_ = h.cmd.Process.Kill()
+	_ = h.cmd.Wait()
 }
 
 // built are the plugins' binaries, built once for all tests.
@@ -134,10 +205,16 @@ func eventually(t testing.TB, what string, f func() bool) {
 
 // alive reports whether a process exists and is no zombie.
 func alive(pid int) bool {
+	s := state(pid)
+	return s != "" && s != "Z" && s != "X"
+}
+
+// state is the letter that stands for the state of a process; empty if there is
+// none.
+func state(pid int) string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return false
+		return ""
 	}
-	fields := strings.Fields(string(b[strings.LastIndex(string(b), ")")+1:]))
-	return fields[0] != "Z" && fields[0] != "X"
+	return strings.Fields(string(b[strings.LastIndex(string(b), ")")+1:]))[0]
 }

@@ -2,11 +2,17 @@ package plugins_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"fairlead.dev/config"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
@@ -32,6 +38,161 @@ func must[T any](t *testing.T) func(T, error) T {
 			t.Fatal(err)
 		}
 		return v
+	}
+}
+
+// settings are those that tests watch.
+type settings struct{ Rate int }
+
+// waiting is what waits on a provider for something to come. An error that is
+// not a passing one fails the test.
+type waiting struct {
+	t                *testing.T
+	store            *kv.Store
+	topic            *pubsub.Topic
+	source           *config.Source
+	events, messages <-chan string
+	settings         *config.Watcher[settings]
+}
+
+func newWaiting(t *testing.T, p providers.Provider) *waiting {
+	t.Helper()
+	ctx := t.Context()
+	w := &waiting{
+		t: t, store: must[*kv.Store](t)(kv.Open(ctx, p, "s")),
+		topic:    must[*pubsub.Topic](t)(pubsub.Open(ctx, p, "t")),
+		source:   must[*config.Source](t)(config.Open(ctx, p, "app")),
+		settings: watchSettings(t, p),
+	}
+	watcher := must[*kv.Watcher](t)(w.store.Watch(ctx, "k"))
+	sub := must[*pubsub.Subscription](t)(pubsub.Subscribe(ctx, p, "t", pubsub.Group("g")))
+	t.Cleanup(func() { _ = sub.Close(context.Background()) })
+	w.events = follow(t, "watching", func(ctx context.Context) (string, error) {
+		events, err := watcher.Next(ctx)
+		if err != nil {
+			return "", err
+		}
+		return string(events[0].Value), nil
+	})
+	w.messages = follow(t, "receiving", func(ctx context.Context) (string, error) {
+		d, err := sub.Receive(ctx)
+		if err != nil {
+			return "", err
+		}
+		return string(d.Body), d.Ack(ctx)
+	})
+	return w
+}
+
+func watchSettings(t *testing.T, p providers.Provider) *config.Watcher[settings] {
+	t.Helper()
+	w := must[*config.Watcher[settings]](t)(config.Watch[settings](t.Context(), config.From(p, "app"), config.OnError(func(err error) {
+		if !errors.Is(err, providers.Unavailable) {
+			t.Errorf("the settings: %v", err)
+		}
+	})))
+	t.Cleanup(func() { _ = w.Close(context.Background()) })
+	return w
+}
+
+// come makes something come to each, and waits until it has.
+func (w *waiting) come(n int) {
+	w.t.Helper()
+	ctx, text := w.t.Context(), strconv.Itoa(n)
+	must[kv.Revision](w.t)(w.store.Put(ctx, "k", []byte(text)))
+	must[pubsub.Receipt](w.t)(w.topic.Publish(ctx, pubsub.Message{Body: []byte(text)}))
+	must[string](w.t)(w.source.Set(ctx, config.Put("rate", []byte(text))))
+	for what, come := range map[string]<-chan string{"event": w.events, "message": w.messages} {
+		select {
+		case got := <-come:
+			if got != text {
+				w.t.Errorf("the %s %q came, want %q", what, got, text)
+			}
+		case <-time.After(30 * time.Second):
+			w.t.Fatalf("the %s %s does not come", what, text)
+		}
+	}
+	eventually(w.t, "the setting is seen", func() bool { return w.settings.Get().Rate == n })
+}
+
+// follow calls f again and again until the test ends, also after passing errors,
+// and returns what comes of it. Any other error fails the test.
+func follow(t *testing.T, what string, f func(context.Context) (string, error)) <-chan string {
+	t.Helper()
+	come := make(chan string, 100)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer close(come)
+		for ctx.Err() == nil {
+			v, err := f(ctx)
+			switch {
+			case err == nil:
+				come <- v
+			case ctx.Err() == nil && !errors.Is(err, providers.Unavailable):
+				t.Errorf("%s: %v", what, err)
+				return
+			}
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	return come
+}
+
+// TestThoseWhoWaitGoOn shows that a watcher, a group and settings of a plugin
+// that was killed go on.
+func TestThoseWhoWaitGoOn(t *testing.T) {
+	h := newHost(t, plugins.WithFolders(installed(t, "redis")), eager)
+	p := open(t, h, "plugin+"+testbed.Redis(t).URL())
+	w := newWaiting(t, p)
+	w.come(1)
+	for n := 2; n < 5; n++ {
+		killed(t, h, p)
+		w.come(n)
+	}
+}
+
+// TestMendedPluginGoesOn shows that what is open goes on when a plugin that could
+// not be started any more was installed again.
+func TestMendedPluginGoesOn(t *testing.T) {
+	folder := installed(t, "redis")
+	h := newHost(t, plugins.WithFolders(folder), plugins.WithRestart(plugins.RestartPolicy{
+		MinPause: time.Millisecond, MaxPause: 10 * time.Millisecond,
+		MaxStarts: 3, Window: time.Minute, Cooldown: 50 * time.Millisecond,
+	}))
+	p := open(t, h, "plugin+"+testbed.Redis(t).URL())
+	w := newWaiting(t, p)
+	w.come(1)
+	for i, file := range []string{"fairlead-redis", "fairlead-redis.json"} {
+		back := away(t, filepath.Join(folder, file))
+		if err := syscall.Kill(h.Status()[0].PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a call says why", func() bool {
+			_, err := w.store.Get(t.Context(), "k")
+			return errors.Is(err, providers.Unavailable) && strings.Contains(err.Error(), "there is no plugin") != strings.Contains(err.Error(), "is refused")
+		})
+		back()
+		works(t, p)
+		w.come(i + 2)
+	}
+}
+
+// TestServerGoesOn shows that a server whose calls come through a plugin that
+// was killed serves again.
+func TestServerGoesOn(t *testing.T) {
+	server := testbed.NATS(t)
+	h := newHost(t, plugins.WithFolders(installed(t, "nats")), eager)
+	p := open(t, h, "plugin+"+server.URL())
+	answer(t, p, "first")
+	client := openURL(t, server.URL())
+	eventuallyAnswered(t, client, "first")
+	for range 3 {
+		killed(t, h, p)
+		eventuallyAnswered(t, client, "first")
 	}
 }
 

@@ -2,7 +2,11 @@ package plugins_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
@@ -11,6 +15,7 @@ import (
 	"fairlead.dev/plugins"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
+	"fairlead.dev/rpc/driver"
 )
 
 // answering is a server that says its name.
@@ -38,6 +43,26 @@ func answer(t *testing.T, p providers.Provider, name string) {
 			t.Error(err)
 		}
 	})
+}
+
+// eventuallyAnswered waits until a call that is new to the provider is answered
+// by the server of that name.
+func eventuallyAnswered(t *testing.T, p providers.Provider, name string) {
+	t.Helper()
+	conn := must[*rpc.Conn](t)(rpc.Dial(t.Context(), p, "greeter"))
+	defer conn.Close()
+	c := pb.NewTestServiceClient(conn)
+	var out *pb.SimpleResponse
+	var err error
+	eventually(t, "a call is answered", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		out, err = c.UnaryCall(ctx, &pb.SimpleRequest{})
+		return err == nil
+	})
+	if out.ServerId != name {
+		t.Errorf("the server %q has answered, want %q", out.ServerId, name)
+	}
 }
 
 // TestDirectoryConformance runs the cases of rpc over a directory whose
@@ -79,4 +104,62 @@ func TestCallsOutliveADirectory(t *testing.T) {
 	c = pb.NewTestServiceClient(late)
 	ask()
 	eventually(t, "the first server is registered again", func() bool { return ask() == "first" })
+}
+
+// TestCallsNeedNoDirectory takes away the plugin that keeps the addresses, for
+// longer than these last without it: calls go on between those that know each
+// other, and servers are registered again when the plugin is back.
+func TestCallsNeedNoDirectory(t *testing.T) {
+	server := testbed.Redis(t)
+	folder := installed(t, "redis")
+	h := newHost(t, plugins.WithFolders(folder), plugins.WithRestart(plugins.RestartPolicy{
+		MinPause: time.Millisecond, MaxPause: 10 * time.Millisecond,
+		MaxStarts: 3, Window: time.Minute, Cooldown: 50 * time.Millisecond,
+	}))
+	p := open(t, h, "plugin+"+server.URL()+"?rpc-lease=1s")
+	answer(t, p, "first")
+	conn := must[*rpc.Conn](t)(rpc.Dial(t.Context(), p, "greeter"))
+	t.Cleanup(func() { _ = conn.Close() })
+	c := pb.NewTestServiceClient(conn)
+	ask := func() {
+		t.Helper()
+		if _, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}); err != nil {
+			t.Fatalf("a call between processes that live: %v", err)
+		}
+	}
+	ask()
+	back := away(t, filepath.Join(folder, "fairlead-redis"))
+	if err := syscall.Kill(h.Status()[0].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the plugin cannot be started", func() bool { return h.Status()[0].State == plugins.Failed })
+	eventually(t, "the address is not kept any more", func() bool { return len(registered(t, server)) == 0 })
+	for range 100 {
+		ask()
+	}
+	back()
+	eventually(t, "the server is registered again", func() bool { ask(); return len(registered(t, server)) == 1 })
+	eventuallyAnswered(t, openURL(t, server.URL()), "first")
+}
+
+// away moves a file away, and returns what moves it back.
+func away(t *testing.T, file string) func() {
+	t.Helper()
+	move := func(from, to string) {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(file, file+".away")
+	return func() { move(file+".away", file) }
+}
+
+// registered are the addresses of the greeters in a directory.
+func registered(t *testing.T, server *testbed.RedisServer) []driver.Endpoint {
+	t.Helper()
+	p := must[providers.Provider](t)(providers.Open(t.Context(), server.URL()))
+	defer closes(t, p)
+	w := must[driver.EndpointWatcher](t)(p.(driver.Directory).WatchEndpoints(t.Context(), driver.WatchConfig{Service: "greeter"}))
+	defer closes(t, w)
+	return must[[]driver.Endpoint](t)(w.Next(t.Context()))
 }

@@ -11,10 +11,14 @@ import (
 )
 
 // session opens a session in the running process, and in the next one if that
-// ends meanwhile.
-func (s *supervisor) session(ctx context.Context, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
+// ends meanwhile. To what is opened again, a plugin that cannot be started is
+// away for now, whatever the reason: it may be mended.
+func (s *supervisor) session(ctx context.Context, again bool, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
 	for {
 		p, err := s.process(ctx)
+		if err != nil && again && providers.CodeOf(err) != providers.Closed {
+			err = providers.Errorf(providers.Unavailable, "%w", err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -165,13 +165,20 @@ func since(times []time.Time, window time.Duration) []time.Time {
 	return times
 }
 
+// pauseAfter returns the pause before the next start. n counts the starts within
+// the window. Half of the pause is random's, which returns a time below its
+// argument.
+func (p RestartPolicy) pauseAfter(n int, random func(time.Duration) time.Duration) time.Duration {
+	pause := p.MinPause
+	for ; n > 1 && pause < p.MaxPause; n-- {
+		pause += min(pause, p.MaxPause-pause)
+	}
+	return pause/2 + random(pause/2+1)
+}
+
 // pause waits before the next start. n counts the starts within the window.
 func (s *supervisor) pause(ctx context.Context, n int, err error) {
-	pause := s.restart.MaxPause
-	if n < 30 { // else the shift would overflow
-		pause = min(s.restart.MinPause<<(n-1), pause)
-	}
-	pause = pause/2 + rand.N(pause/2+1)
+	pause := s.restart.pauseAfter(n, rand.N[time.Duration])
 	s.update(Restarting, err)
 	s.log.Warn("a plugin has ended and is started anew", "plugin", s.name, "pause", pause, "error", err)
 	select {

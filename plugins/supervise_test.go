@@ -1,16 +1,13 @@
 package plugins_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -351,57 +348,4 @@ func want(t *testing.T, r metric.Reader, values map[string]int64) {
 			t.Errorf("%s is %d, want %d", name, g, v)
 		}
 	}
-}
-
-// No plugin outlives its host, not even one that is killed.
-func TestNoOrphans(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := exec.Command(self)
-	host.Env = append(os.Environ(), hostEnv+"=plugin+mem://", plugins.PathEnv+"="+installed(t, "memory"))
-	host.Stderr = os.Stderr
-	out, err := host.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := host.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := socketDir(t, pid)
-	killed := time.Now()
-	if err := host.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = host.Wait()
-	eventually(t, "the plugin is gone", func() bool { return !alive(pid) })
-	t.Logf("the plugin was gone %v after its host", time.Since(killed).Round(time.Millisecond))
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("the socket folder %s is left: %v", dir, err)
-	}
-}
-
-// socketDir is the folder of a plugin's sockets.
-func socketDir(t *testing.T, pid int) string {
-	t.Helper()
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for v := range strings.SplitSeq(string(env), "\x00") {
-		if dir, ok := strings.CutPrefix(v, "FAIRLEAD_SOCKET_DIR="); ok {
-			return dir
-		}
-	}
-	t.Fatal("the plugin has no socket folder")
-	return ""
 }
