@@ -166,7 +166,7 @@ func (b backend) suite(t *testing.T, w way, whole bool) *conformance.Report {
 }
 
 // TestConformanceGocloud has no process: the plugin is in a module of its own,
-// which tests it.
+// which runs the suite over it.
 func TestConformanceGocloud(t *testing.T) {
 	open := loopback(plugins.Frames)(t, "", "gocloud+mem://plugins")
 	conformance.Test(t, open, conformance.WithProfile(conformance.Quick), conformance.WithTransport("loopback"))

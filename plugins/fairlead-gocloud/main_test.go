@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/conformance"
 	"fairlead.dev/internal/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
@@ -42,6 +43,15 @@ func host(t *testing.T) *plugins.Host {
 	must(t, err)
 	t.Cleanup(func() { must(t, h.Close(context.Background())) })
 	return h
+}
+
+// TestConformance runs the suite over the plugin in its process.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	h := host(t)
+	conformance.Test(t, func(ctx context.Context) (providers.Provider, error) {
+		return h.Open(ctx, "plugin+gocloud+mem://conformance")
+	}, conformance.WithTransport("process"))
 }
 
 // TestPlugin: a host that links nothing of gocloud.dev reaches RabbitMQ, and
