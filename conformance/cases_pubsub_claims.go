@@ -77,7 +77,6 @@ var claimCases = []Case{
 		p.sub.quiet("nothing of them was stored")
 	})},
 	{Name: "pubsub/atomic-given-up", Needs: atomics, Rule: "of an atomic batch whose context ends meanwhile all messages are stored or none", Run: piped(atomicGivenUp)},
-	{Name: "pubsub/atomic-large", Needs: atomics, Profile: Full, Rule: "an atomic batch of many megabytes is stored whole, or not at all if its context ends meanwhile", Run: piped(atomicLarge)},
 	{Name: "pubsub/manage-topics", Needs: managing, Rule: "Topics returns the topics with the prefix that were opened or subscribed to, in order, and no deleted one", Run: manageTopics},
 	{Name: "pubsub/manage-delete-topic", Needs: managing, Rule: "a deleted topic is gone with its messages and groups: one of its name begins anew", Run: piped(func(p *pipe) {
 		p.texts("old", "older")
@@ -214,38 +213,12 @@ func dedupeConcurrent(p *pipe) {
 }
 
 func atomicGivenUp(p *pipe) {
-	p.giveUpBatches(60, 50*time.Microsecond, nil)
-}
-
-// atomicLarge gives up batches at moments that are spread over the time that one
-// takes.
-func atomicLarge(p *pipe) {
-	const rounds = 8
-	padding := noise(min(4<<20, p.Facet().Limits.MaxMessageBytes-p.overhead()-64))
-	began := time.Now()
-	_, err := p.pub.PublishAtomic(p.Context(), padded(series("whole-", 5), padding)...)
-	p.Must(err)
-	p.sub.take(5)
-	p.giveUpBatches(rounds, time.Since(began)/rounds, padding)
-}
-
-func padded(texts []string, padding []byte) []pubsub.Message {
-	msgs := messages(texts...)
-	for i := range msgs {
-		msgs[i].Body = append(msgs[i].Body, padding...)
-	}
-	return msgs
-}
-
-// giveUpBatches publishes atomic batches, each of which has a step more time than
-// the one before.
-func (p *pipe) giveUpBatches(n int, step time.Duration, padding []byte) {
 	const size = 5
 	outcomes := map[string]error{}
-	for i := range n {
+	for i := range 60 {
 		name := fmt.Sprintf("batch%02d-", i)
-		ctx, cancel := context.WithTimeout(p.Context(), time.Duration(i)*step)
-		_, outcomes[name] = p.pub.PublishAtomic(ctx, padded(series(name, size), padding)...)
+		ctx, cancel := context.WithTimeout(p.Context(), time.Duration(i)*50*time.Microsecond)
+		_, outcomes[name] = p.pub.PublishAtomic(ctx, messages(series(name, size)...)...)
 		cancel()
 	}
 	_, err := p.pub.PublishAtomic(p.Context(), messages("last")...)

@@ -15,6 +15,8 @@ import (
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins"
 	"fairlead.dev/providers"
+	"fairlead.dev/pubsub"
+	psdriver "fairlead.dev/pubsub/driver"
 )
 
 // observer is a provider whose store tells what reaches it.
@@ -265,6 +267,64 @@ func TestConcurrentCallersShareCalls(t *testing.T) {
 		}
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// sending is an observer whose topic tells how many messages each Send has.
+type sending struct {
+	*observer
+	sent chan int
+}
+
+func (s *sending) OpenTopic(context.Context, psdriver.TopicConfig) (psdriver.Topic, error) {
+	return sent{s.sent}, nil
+}
+func (s *sending) OpenSubscription(context.Context, psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
+	return nil, providers.Errorf(providers.Unsupported, "nothing is delivered here")
+}
+func (s *sending) Topics(context.Context, string) ([]string, error)  { return nil, nil }
+func (s *sending) DeleteTopic(context.Context, string) error         { return nil }
+func (s *sending) DeleteGroup(context.Context, string, string) error { return nil }
+
+type sent struct{ sent chan int }
+
+func (s sent) Send(_ context.Context, msgs []psdriver.Message) []psdriver.SendResult {
+	s.sent <- len(msgs)
+	return make([]psdriver.SendResult, len(msgs))
+}
+func (s sent) Close(context.Context) error { return nil }
+
+// TestAtomicBatchesCrossWhole shows that an atomic batch reaches the driver in
+// one call, also where it has more bytes than a call gathers, and that another
+// batch of that size does not.
+func TestAtomicBatchesCrossWhole(t *testing.T) {
+	overBoth(t, func(t *testing.T, over plugins.Transport) {
+		s := &sending{newObserver(), make(chan int, 10)}
+		s.Live = providers.NewLive(providers.Description{Provider: "sending", Facets: []providers.FacetDescription{{
+			Facet: providers.PubSub, Claims: []providers.Claim{pubsub.AtomicBatch},
+			Limits: providers.Limits{MaxMessageBytes: 8 << 20, MaxBatch: 100},
+		}}})
+		topic, err := pubsub.Open(t.Context(), looped(t, s, over), "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer topic.Close(context.Background())
+		large := make([]pubsub.Message, 3)
+		for i := range large {
+			large[i].Body = make([]byte, 7<<20)
+		}
+		if _, err := topic.PublishAtomic(t.Context(), large...); err != nil {
+			t.Fatal(err)
+		}
+		if n := <-s.sent; n != len(large) {
+			t.Errorf("the driver got %d of the %d messages of an atomic batch in its first call", n, len(large))
+		}
+		if _, _, err := topic.PublishMany(t.Context(), large...); err != nil {
+			t.Fatal(err)
+		}
+		if first, second := <-s.sent, <-s.sent; first != 2 || second != 1 {
+			t.Errorf("a batch of 21 MiB came in calls of %d and %d messages, want 2 and 1", first, second)
 		}
 	})
 }

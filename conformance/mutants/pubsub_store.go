@@ -145,20 +145,6 @@ var pubsubStoreMutants = []Mutant{
 			time.Sleep(time.Millisecond)
 			return append(results, next(ctx, msgs[len(msgs)/2:])...)
 		}})},
-	{Name: "pubsub-atomic-cut", Breaks: "an atomic batch of more than 16 MiB is cut in two", Caught: cases("atomic-large"),
-		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
-			n, bytes := 0, 0
-			for n < len(msgs) && bytes+msgs[n].Size() <= 16<<20 {
-				bytes += msgs[n].Size()
-				n++
-			}
-			results := next(ctx, msgs[:n])
-			if n < len(msgs) {
-				time.Sleep(5 * time.Millisecond)
-				results = append(results, next(ctx, msgs[n:])...)
-			}
-			return results
-		}})},
 	{Name: "pubsub-list-all", Breaks: "listing topics lists one that does not begin with the prefix", Caught: cases("manage-topics"),
 		Open: broken(broker{topics: func(next func() ([]string, error)) ([]string, error) {
 			names, err := next()
