@@ -114,16 +114,24 @@ func (s *Service) session(id uint64) (*session, error) {
 	return nil, providers.Errorf(providers.Closed, "the plugin has no session %d", id)
 }
 
-// end closes a session, if it is there.
+// end closes a session, if it is there. It is until it is closed: Shutdown waits
+// for it.
 func (s *Service) end(ctx context.Context, id uint64) error {
 	s.mu.Lock()
 	se, ok := s.sessions[id]
-	delete(s.sessions, id)
 	s.mu.Unlock()
 	if !ok {
 		return nil
 	}
-	return se.close(ctx)
+	err := se.close(ctx)
+	select {
+	case <-se.ended:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.sessions, id)
+	default: // somebody else closes it still
+	}
+	return err
 }
 
 // Describe implements the protocol.

@@ -27,7 +27,7 @@ type session struct {
 	attached   atomic.Bool
 	unattached *time.Timer
 	ended      chan struct{} // closed when all is closed
-	closing    sync.Once
+	closing    atomic.Bool
 	closeErr   error
 
 	mu      sync.Mutex
@@ -54,24 +54,34 @@ func (s *session) attach() bool {
 }
 
 // close ends all calls, closes all handles and the provider. Concurrent calls
-// wait for the first.
+// wait for the first, as long as their contexts allow.
 func (s *session) close(ctx context.Context) error {
-	s.closing.Do(func() {
-		s.unattached.Stop()
-		s.mu.Lock()
-		handles := s.handles
-		s.handles = nil
-		s.mu.Unlock()
-		var wg sync.WaitGroup
-		for _, h := range handles {
-			wg.Go(func() { _ = h.Close(ctx) })
-		}
-		wg.Wait()
-		s.closeErr = s.provider.Close(ctx)
-		s.endLife()
-		close(s.ended)
-	})
-	return s.closeErr
+	if !s.closing.Swap(true) {
+		s.closeAll(ctx)
+		return s.closeErr
+	}
+	select {
+	case <-s.ended:
+		return s.closeErr
+	case <-ctx.Done():
+		return providers.ContextError(ctx)
+	}
+}
+
+func (s *session) closeAll(ctx context.Context) {
+	defer close(s.ended)
+	s.unattached.Stop()
+	s.mu.Lock()
+	handles := s.handles
+	s.handles = nil
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, h := range handles {
+		wg.Go(func() { _ = h.Close(ctx) })
+	}
+	wg.Wait()
+	s.closeErr = s.provider.Close(ctx)
+	s.endLife()
 }
 
 // keep gives an open thing a handle.

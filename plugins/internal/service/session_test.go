@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,4 +127,36 @@ func TestShutdownRefusesSessions(t *testing.T) {
 			t.Errorf("opening after it: %v, %v; its provider is closed: %v", err, details, late.isOver())
 		}
 	})
+}
+
+// TestShutdownWaitsForSessions shows that a plugin which ends waits for a session
+// that is being closed already, because its host is gone; as long as it has time.
+func TestShutdownWaitsForSessions(t *testing.T) {
+	for name, c := range map[string]struct {
+		closing, patience time.Duration
+		want              providers.Code
+	}{
+		"long enough":     {time.Second, 2 * time.Second, 0},
+		"not long enough": {2 * time.Second, time.Second, providers.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(providers.Limits{})
+				f.hold = make(chan struct{})
+				s := serviceOf(f)
+				h, _ := connect(s, openSession(t, s))
+				close(h.in)
+				synctest.Wait()
+				time.AfterFunc(c.closing, func() { close(f.hold) })
+				ctx, cancel := context.WithTimeout(t.Context(), c.patience)
+				defer cancel()
+				began := time.Now()
+				err := s.Shutdown(ctx)
+				if took := time.Since(began); providers.CodeOf(err) != c.want || took != time.Second {
+					t.Errorf("it took %v and ended with %v, want 1 s and %v", took, err, c.want)
+				}
+				<-h.served
+			})
+		})
+	}
 }
