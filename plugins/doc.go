@@ -78,12 +78,14 @@
 //
 // "make bench-plugins" compares the ways to a provider in turns. On two cores,
 // against a unary call of go-plugin to a driver that does nothing: frames carry
-// 9 to 11 times its rate with 64 callers and 10 times with one, the gRPC stream
-// 4.6 to 5.2 and 1.2 times; a call over frames takes 0.08 to 0.09 of the time
-// that a unary one adds to the linked-in provider's, 8 µs. With Redis behind
-// (appendfsync always), 64 callers and frames, against go-redis called directly:
-// 2.2 times for Get, 1.5 for Publish, 0.9 for Put, as linked in (a Put keeps a
-// revision, an index and a log).
+// 8 to 12 times its rate with 64 callers and 7 to 10 times with one, the gRPC
+// stream 4.6 to 7.5 and 1.2 times; a call over frames takes 0.08 to 0.09 of the
+// time that a unary one adds to the linked-in provider's, 8 to 15 µs. With Redis
+// behind (appendfsync always), 64 callers and frames, against go-redis called
+// directly: 2.0 to 2.5 times for Get, 1.1 to 1.5 for Publish, 0.9 to 1.1 for Put
+// (linked in 1.2 to 1.6: a Put keeps a revision, an index and a log). These are
+// medians of several runs; the machine's other work shows in them, so run it on
+// your own.
 //
 // Frames are that quick because both ends look for 100 µs whether more comes
 // before they sleep, as long as that finds something: programs that call a quick
