@@ -290,6 +290,10 @@ func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
 		return errStreamClosed
 	case s.err != nil:
 		return s.err
+	case s.ended:
+		// Credits that come late: nobody reads behind the trailers, and these
+		// may still wait to share a message, which would be overtaken.
+		return nil
 	case s.peer == "":
 		s.pending = append(s.pending, appendFrames(nil, frames))
 		return nil
@@ -375,7 +379,7 @@ func (s *stream) beat(now time.Duration) {
 	case now-s.heard > silence:
 		s.end(providers.Errorf(providers.Unavailable, "the other end of the call has not been heard of for %v", silence))
 		over = true
-	case s.peer != "" && now-s.last >= beatEvery:
+	case s.peer != "" && now-s.last >= beatEvery && !s.ended: // the trailers may still wait to share a message
 		if err := s.packet(packetBeat, nil); err != nil {
 			s.end(err)
 			over = true
