@@ -166,3 +166,34 @@ func FuzzBatch(f *testing.F) {
 		})
 	})
 }
+
+// An answer that waits to share a message is overtaken by nothing: no sign of
+// life and no credit goes out behind it.
+func TestNothingOvertakesAnAnswer(t *testing.T) {
+	p := &provider{life: t.Context(), nc: testbedConn(t)}
+	c := newCarrier(p)
+	c.answers = newOutbox(t.Context(), func(string, []outgoing) {}) // and nobody sends it
+	c.answers.start.Do(func() {})
+	c.open.Store(2)
+	s := &stream{c: c, server: true, peer: "_INBOX.client.1", address: c.prefix + "1"}
+	if err := s.Send(t.Context(), []driver.Frame{{Kind: driver.FrameTrailers}}); err != nil {
+		t.Fatal(err)
+	}
+	s.heard = time.Hour
+	s.beat(time.Hour)
+	if err := s.Send(t.Context(), []driver.Frame{{Kind: driver.FrameCredit, Credit: 1}}); err != nil {
+		t.Error(err)
+	}
+	if s.sent != 1 || s.err != nil {
+		t.Errorf("%d packets were sent, want the answer alone; %v", s.sent, s.err)
+	}
+}
+
+func testbedConn(t *testing.T) *natsgo.Conn {
+	nc, err := natsgo.Connect(testbed.NATS(t).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
