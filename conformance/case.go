@@ -40,7 +40,7 @@ type Case struct {
 }
 
 // DefaultTimeout bounds a case that names no other bound.
-const DefaultTimeout = 30 * time.Second
+const DefaultTimeout = time.Minute
 
 // suites are filled by the files that hold the cases.
 var suites [][]Case

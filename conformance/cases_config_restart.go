@@ -14,12 +14,12 @@ func init() { suites = append(suites, configRestart) }
 // configRestart kills the backend.
 var configRestart = []Case{
 	{
-		Name: "config/restart-next", Facet: providers.Config, Needs: writable, Control: true, Timeout: time.Minute,
+		Name: "config/restart-next", Facet: providers.Config, Needs: writable, Control: true, Timeout: 2 * time.Minute,
 		Rule: "while the backend is down Next fails with Unavailable within seconds; called again with the same version it reaches what is set afterwards",
 		Run:  configRestartNext,
 	},
 	{
-		Name: "config/restart-watch", Facet: providers.Config, Needs: writable, Control: true, Timeout: time.Minute,
+		Name: "config/restart-watch", Facet: providers.Config, Needs: writable, Control: true, Timeout: 2 * time.Minute,
 		Rule: "a Watcher keeps its settings while the backend is down, says so within seconds, and catches up",
 		Run:  configRestartWatch,
 	},
@@ -29,7 +29,7 @@ var configRestart = []Case{
 
 func durableSettings(name string, claim providers.Claim) Case {
 	return Case{
-		Name: name, Facet: providers.Config, Needs: needs(claim), Control: true, Timeout: time.Minute,
+		Name: name, Facet: providers.Config, Needs: needs(claim), Control: true, Timeout: 2 * time.Minute,
 		Rule: "settings whose Set was acknowledged are there after the backend was killed",
 		Run:  configDurable,
 	}

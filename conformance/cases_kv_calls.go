@@ -51,7 +51,7 @@ var kvCalls = []Case{
 		t.WantCode("GetMany with an empty key", err, providers.Invalid)
 		wantFound(t, s, []string{"none"}, func(string) bool { return false })
 	}),
-	kvCase("getmany-large", "GetMany of values that are large together, 12 MB, returns them all", func(t *T) {
+	kvFull("getmany-large", "GetMany of values that are large together, 12 MB, returns them all", func(t *T) {
 		s, value := t.Store(), strings.Repeat("v", large)
 		keys := numbered("k", 12)
 		forEach(4, keys, func(key string) { putSame(t, s, key, key+value) })

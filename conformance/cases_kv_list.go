@@ -95,7 +95,7 @@ var kvList = []Case{
 		t.WantCode("ListPage of a prefix that is not UTF-8", err, providers.Invalid)
 	}),
 	listCase("list-during-writes", "while keys come and go, a listing has no key twice, and all keys that stay", kvListDuringWrites),
-	listCase("list-large", "a listing of values that are large together, 12 MB, returns them all", func(t *T) {
+	kvFull("list-large", "a listing of values that are large together, 12 MB, returns them all", func(t *T) {
 		s, value := t.Store(), strings.Repeat("v", large)
 		keys := numbered("k", 12)
 		forEach(4, keys, func(key string) { putSame(t, s, key, key+value) })
@@ -108,7 +108,7 @@ var kvList = []Case{
 				t.Errorf("the value of %s has %d bytes, want %d", e.Key, len(e.Value), len(e.Key)+len(value))
 			}
 		}
-	}),
+	}, kv.List),
 	listCase("alias-list", "changing a slice that a listing returned changes nothing in the store", func(t *T) {
 		s := t.Store()
 		put(t, s, "k", "before")

@@ -213,7 +213,7 @@ var kvWatch = []Case{
 		wantEvents(t, nextEvents(t, w, 1), "put k=1")
 		wantEvents(t, nextEvents(t, v, 1), "put k=other")
 	}),
-	watchCase("watch-large", "events of values that are large together, 8 MB, all come whole", func(t *T) {
+	kvFull("watch-large", "events of values that are large together, 8 MB, all come whole", func(t *T) {
 		s, value := t.Store(), strings.Repeat("v", large)
 		w := watch(t, s, "")
 		keys := numbered("k", 8)
@@ -225,7 +225,7 @@ var kvWatch = []Case{
 				t.Errorf("event %d is of %s with %d bytes", i, e.Key, len(e.Value))
 			}
 		}
-	}),
+	}, kv.Watch),
 	watchCase("alias-watch", "changing the value of an event changes nothing in the store, nor in what another watcher gets", func(t *T) {
 		s := t.Store()
 		rev := put(t, s, "z", "x")

@@ -102,7 +102,7 @@ var openLife = []Case{
 		},
 	},
 	{
-		Name: "open/goroutines-handles", Facet: Opening, Timeout: time.Minute, // each facet writes a few times
+		Name: "open/goroutines-handles", Facet: Opening, Timeout: 2 * time.Minute, // each facet writes a few times
 		Rule: "what is opened and closed 50 times leaves no goroutines behind",
 		Run:  goroutinesOfHandles,
 	},

@@ -92,10 +92,10 @@ var closeCases = []Case{
 		}
 	})},
 	{Name: "pubsub/cancel-wakes", Rule: "a Receive that waits returns within about a second of the end of its context, with that context's code", Run: piped(cancelWakes)},
-	{Name: "pubsub/cancel-loses-nothing", Timeout: time.Minute, Rule: "what a Receive had taken when its context ended comes again, at the latest when its lease ends", Run: cancelLosesNothing},
+	{Name: "pubsub/cancel-loses-nothing", Timeout: 2 * time.Minute, Rule: "what a Receive had taken when its context ended comes again, at the latest when its lease ends", Run: cancelLosesNothing},
 	{Name: "pubsub/close-concurrent", Rule: "closing while others publish, receive, settle and close neither hangs nor panics, and what was acknowledged as published is there", Run: closeConcurrent},
 	{Name: "pubsub/close-provider", Needs: []providers.Claim{providers.Shared}, Rule: "closing a provider gives back at once what its consumers hold, and ends them with Closed", Run: closeProvider},
-	{Name: "pubsub/rolling", Needs: []providers.Claim{providers.Shared}, Timeout: time.Minute, Rule: "consumers that join a group, and those that stop and close their provider at once, all under load, handle every message once, and none waits for a lease to end", Run: pubsubRolling},
+	{Name: "pubsub/rolling", Needs: []providers.Claim{providers.Shared}, Timeout: 2 * time.Minute, Rule: "consumers that join a group, and those that stop and close their provider at once, all under load, handle every message once, and none waits for a lease to end", Run: pubsubRolling},
 }
 
 func cancelWakes(p *pipe) {
@@ -287,7 +287,7 @@ func rollingConsumer(t *T, topic string, all *tally) (works, leave func()) {
 		return nil
 	})
 	works = func() {
-		t.Eventually(t.Patience(), "a consumer that joined gets messages", func() bool { return own.Load() > 40 })
+		t.Eventually(t.Patience(), "a consumer that joined gets messages", func() bool { return own.Load() > 15 })
 	}
 	return works, func() {
 		t.Must(stop())

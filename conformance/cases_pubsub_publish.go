@@ -26,7 +26,7 @@ var publishCases = []Case{
 		p.sub.takeTexts("a thousand messages", want...)
 		p.sub.quiet("each message came once")
 	})},
-	{Name: "pubsub/large-many", Rule: "a hundred messages of 64 KiB arrive to the byte", Run: piped(func(p *pipe) {
+	{Name: "pubsub/large-many", Profile: Full, Rule: "a hundred messages of 64 KiB arrive to the byte", Run: piped(func(p *pipe) {
 		var msgs []pubsub.Message
 		for i := range 100 {
 			msgs = append(msgs, pubsub.Message{Body: append([]byte(fmt.Sprintf("%04d", i)), noise(1<<16)...)})

@@ -35,7 +35,7 @@ var rpcDirectory = []Case{
 		Run:  directoryWatchers,
 	},
 	{
-		Name: "rpc/directory-lease", Facet: providers.RPC, Needs: []providers.Claim{rpc.Directory}, Timeout: time.Minute,
+		Name: "rpc/directory-lease", Facet: providers.RPC, Needs: []providers.Claim{rpc.Directory}, Timeout: 2 * time.Minute,
 		Rule: "an endpoint that nobody keeps vanishes within 30 seconds, one that is kept stays",
 		Run:  directoryLease,
 	},

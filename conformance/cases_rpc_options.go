@@ -33,7 +33,7 @@ var rpcOptions = []Case{
 		Run:  rpcJSON,
 	},
 	{
-		Name: "rpc/over-limit", Facet: providers.RPC,
+		Name: "rpc/over-limit", Facet: providers.RPC, Profile: Full,
 		Rule: "a message that is longer than its receiver takes is ResourceExhausted, and the next call works",
 		Run:  rpcOverLimit,
 	},
@@ -53,7 +53,7 @@ var rpcOptions = []Case{
 		Run:  rpcCancelBlocked,
 	},
 	{
-		Name: "rpc/many-streams", Facet: providers.RPC, Timeout: time.Minute,
+		Name: "rpc/many-streams", Facet: providers.RPC, Profile: Full, Timeout: 2 * time.Minute,
 		Rule: "64 streams at once each carry 100 messages both ways, once and in order, while the reader of one is slow",
 		Run:  rpcManyStreams,
 	},

@@ -92,12 +92,12 @@ var rpcServers = []Case{
 		},
 	},
 	{
-		Name: "rpc/rolling", Facet: providers.RPC, Needs: []providers.Claim{rpc.LoadBalance, providers.Shared}, Timeout: time.Minute,
+		Name: "rpc/rolling", Facet: providers.RPC, Needs: []providers.Claim{rpc.LoadBalance, providers.Shared}, Timeout: 2 * time.Minute,
 		Rule: "servers that join, and those that stop gracefully and close their provider at once, make no call of eight callers fail",
 		Run:  rpcRolling,
 	},
 	{
-		Name: "rpc/restart", Facet: providers.RPC, Control: true, Timeout: time.Minute,
+		Name: "rpc/restart", Facet: providers.RPC, Control: true, Timeout: 2 * time.Minute,
 		Rule: "servers and clients survive the restart of the backend: calls work again within seconds",
 		Run:  rpcRestart,
 	},

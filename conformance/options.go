@@ -62,7 +62,7 @@ func WithParallel(n int) Option { return func(o *options) { o.parallel = max(n, 
 
 // DefaultPatience is how long a case waits for what must come, unless
 // [WithPatience] says otherwise. It is long because a slow provider conforms.
-const DefaultPatience = 12 * time.Second
+const DefaultPatience = 20 * time.Second
 
 // WithPatience sets how long a case waits for something that must come before
 // it fails. A run that expects failures, as of a broken provider, is quicker

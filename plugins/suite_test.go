@@ -58,47 +58,32 @@ func inProcess(over plugins.Transport) func(*testing.T, string, string) conforma
 // backend is a real server, or none for memory.
 type backend struct {
 	plugin string
-	// streams says whether to run over gRPC streams as well. They carry the
-	// messages that frames do: what goes wrong on them alone is not the
-	// backend's, and two of them show it.
-	streams bool
-	// model: it claims everything, and the cases that pass have to be the same
-	// over each transport.
-	model bool
-	start func(t *testing.T) (url string, control conformance.Control)
-}
-
-// extent says how much of the suite runs over a way: everything over the plugin
-// process, which is what programs get, and for a model over all that have to be
-// the same; nothing directly for the others, since their own tests do that.
-func (b backend) extent(w way) (runs, whole bool) {
-	switch w.name {
-	case "process":
-		return true, true
-	case "loopback":
-		return true, b.model
-	case "direct":
-		return b.model, true
-	default:
-		return b.streams, false
-	}
+	// whole are the ways over which the whole suite runs, and passes the same
+	// cases; quick those with the quick profile, which leaves out what is large
+	// or takes long. Each backend is reached over the plugin process, which is
+	// what programs get. The other ways carry the same messages: what goes wrong
+	// on them alone is not the backend's.
+	whole, quick []string
+	start        func(t *testing.T) (url string, control conformance.Control)
 }
 
 var backends = []backend{
-	{"memory", true, true, func(*testing.T) (string, conformance.Control) { return "mem://conformance?dedupe-window=1s", nil }},
-	{"redis", true, false, func(t *testing.T) (string, conformance.Control) {
-		s := testbed.Redis(t)
-		return s.URL(), s
-	}},
-	{"etcd", false, false, func(t *testing.T) (string, conformance.Control) {
+	{"memory", []string{"direct", "loopback", "process"}, []string{"loopback-stream", "process-stream"},
+		func(*testing.T) (string, conformance.Control) { return "mem://conformance?dedupe-window=1s", nil }},
+	{"redis", []string{"direct", "loopback", "process"}, []string{"process-stream"},
+		func(t *testing.T) (string, conformance.Control) {
+			s := testbed.Redis(t)
+			return s.URL(), s
+		}},
+	{"etcd", nil, []string{"process"}, func(t *testing.T) (string, conformance.Control) {
 		s := testbed.Etcd(t)
 		return s.URL(), s
 	}},
-	{"nats", false, false, func(t *testing.T) (string, conformance.Control) {
+	{"nats", nil, []string{"process"}, func(t *testing.T) (string, conformance.Control) {
 		s := testbed.NATS(t, testbed.NATSSync("always"))
 		return s.URL() + "?monitor=" + s.MonitorURL(), s
 	}},
-	{"dapr", false, false, func(t *testing.T) (string, conformance.Control) {
+	{"dapr", nil, []string{"process"}, func(t *testing.T) (string, conformance.Control) {
 		s := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr())) // the one that has a config facet of its own
 		return s.URL() + "?pubsub=-", s
 	}},
@@ -110,8 +95,8 @@ func TestConformance(t *testing.T) {
 		same := &passed{cases: map[string][]string{}}
 		t.Cleanup(func() { same.check(t, b.plugin) })
 		for _, w := range ways {
-			runs, whole := b.extent(w)
-			if !runs {
+			whole := slices.Contains(b.whole, w.name)
+			if !whole && !slices.Contains(b.quick, w.name) {
 				continue
 			}
 			t.Run(b.plugin+"/"+w.name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 // TestEveryMutantIsCaught runs each mutant against the cases that it names,
 // and then looks for cases that none fails.
 func TestEveryMutantIsCaught(t *testing.T) {
+	t.Parallel() // the cases mostly wait
 	var mu sync.Mutex
 	failed := map[string]bool{}
 	var wg sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 // It also runs the cases that memory alone cannot show: those that kill the
 // backend.
 func TestHealthyBroker(t *testing.T) {
+	t.Parallel() // the cases mostly wait
 	o := newBrokerOutage()
 	open := breaking(func() broker { return o.over(broker{}) })
 	conformance.Test(t, open, conformance.WithControl(o), conformance.WithFacets(providers.PubSub), conformance.WithPatience(5*time.Second))

@@ -1,6 +1,7 @@
 // Package testbed starts real servers for tests and benchmarks: each in its
-// own process, in its own temporary folder, on free loopback ports, so that it
-// can be restarted, killed and paused without disturbing anybody else.
+// own process, in its own temporary folder (see [FolderEnv]), on free loopback
+// ports, so that it can be restarted, killed and paused without disturbing
+// anybody else.
 //
 // The functions that take a [testing.TB] (Redis, Sentinel, Cluster, Etcd,
 // EtcdCluster, NATS, NATSCluster, Dapr, Rabbit, Proxy) stop the test when the

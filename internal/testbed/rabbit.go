@@ -68,9 +68,9 @@ func StartRabbit(ctx context.Context, opts ...RabbitOption) (*RabbitServer, erro
 }
 
 func startRabbit(ctx context.Context, opts []RabbitOption) (*RabbitServer, error) {
-	dir, err := os.MkdirTemp("", "fl-rabbit-")
+	dir, err := newFolder("rabbit")
 	if err != nil {
-		return nil, fmt.Errorf("testbed: %w", err)
+		return nil, err
 	}
 	s := &RabbitServer{Process: newProcess(processSpec{path: rabbitScript, args: []string{"-noinput"}, dir: dir, patience: rabbitPatience})}
 	s.spec.ready = s.ping

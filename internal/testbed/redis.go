@@ -68,9 +68,9 @@ func findRedis() (string, error) {
 }
 
 func startRedis(ctx context.Context, path string, config *redisConfig) (*RedisServer, error) {
-	dir, err := os.MkdirTemp("", "fl-redis-")
+	dir, err := newFolder("redis")
 	if err != nil {
-		return nil, fmt.Errorf("testbed: %w", err)
+		return nil, err
 	}
 	spec := processSpec{path: path, args: []string{"redis.conf"}, dir: dir}
 	if config.sentinel {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,9 +25,9 @@ type member struct {
 
 // newMember reserves a folder and n ports.
 func newMember(kind string, n int) (*member, error) {
-	dir, err := os.MkdirTemp("", "fl-"+kind+"-")
+	dir, err := newFolder(kind)
 	if err != nil {
-		return nil, fmt.Errorf("testbed: %w", err)
+		return nil, err
 	}
 	m := &member{Process: newProcess(processSpec{dir: dir})}
 	for range n {

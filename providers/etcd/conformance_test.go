@@ -24,10 +24,12 @@ func TestConformance(t *testing.T) {
 	wantClaim(t, report, providers.DurableQuorum, conformance.NotClaimed)
 }
 
-// TestConformanceCluster does so on three members, which are killed at once.
+// TestConformanceCluster does so on three members, which are killed at once. The
+// other facets are made of kv, and know nothing of members.
 func TestConformanceCluster(t *testing.T) {
 	cluster := testbed.EtcdCluster(t, 3)
-	report := conformance.Test(t, opener(cluster.URL()), conformance.WithControl(cluster), conformance.WithTransport("cluster"))
+	report := conformance.Test(t, opener(cluster.URL()), conformance.WithControl(cluster), conformance.WithTransport("cluster"),
+		conformance.WithFacets(conformance.Opening, providers.KV, providers.PubSub))
 	wantProven(t, report)
 	wantClaim(t, report, providers.DurableQuorum, conformance.Proven)
 }
@@ -36,7 +38,8 @@ func TestConformanceCluster(t *testing.T) {
 // since it claims less.
 func TestConformanceNoFsync(t *testing.T) {
 	server := testbed.Etcd(t, testbed.EtcdArgs("--unsafe-no-fsync"))
-	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick), conformance.WithTransport("no-fsync"))
+	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick), conformance.WithTransport("no-fsync"),
+		conformance.WithFacets(providers.KV, providers.PubSub))
 	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
 }
 

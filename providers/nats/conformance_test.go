@@ -27,7 +27,8 @@ func TestConformance(t *testing.T) {
 // since it claims less.
 func TestConformanceDefault(t *testing.T) {
 	server := testbed.NATS(t)
-	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick))
+	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick),
+		conformance.WithFacets(providers.KV, providers.PubSub))
 	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
 }
 
