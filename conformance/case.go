@@ -17,7 +17,7 @@ type Profile string
 
 // The profiles.
 const (
-	Quick Profile = "quick" // seconds
+	Quick Profile = "quick" // seconds; without what is large or takes long
 	Full  Profile = "full"  // everything, up to some minutes
 )
 

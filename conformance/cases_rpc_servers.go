@@ -220,7 +220,7 @@ func (t *T) reached(c pb.TestServiceClient) map[string]int {
 // isServed waits until the servers that were just started are seen.
 func (t *T) isServed(c pb.TestServiceClient) {
 	t.Eventually(t.Patience(), "a server that was started is reached", func() bool {
-		_, err := c.EmptyCall(t.Within(t.soon()), &pb.Empty{})
+		_, err := c.EmptyCall(t.Within(min(3*time.Second, t.Patience())), &pb.Empty{})
 		return err == nil
 	})
 }

@@ -98,10 +98,7 @@ func (t *T) Provider() providers.Provider { return t.run.provider }
 // Open opens the backend once more; see [providers.Shared]. The provider is
 // closed when the case has ended.
 func (t *T) Open() providers.Provider {
-	p, err := t.run.open(t.ctx)
-	t.Must(err)
-	t.Cleanup(p.Close)
-	return p
+	return opensSoon(t, func() (providers.Provider, error) { return t.run.open(t.ctx) })
 }
 
 // Facet returns what the provider says of the case's facet.
@@ -133,10 +130,7 @@ func (t *T) Store(opts ...kv.Option) *kv.Store { return t.StoreOf(t.Provider(), 
 
 // StoreOf opens a store of a provider by a name from [T.Name].
 func (t *T) StoreOf(p providers.Provider, name string, opts ...kv.Option) *kv.Store {
-	s, err := kv.Open(t.ctx, p, name, opts...)
-	t.Must(err)
-	t.Cleanup(s.Close)
-	return s
+	return opensSoon(t, func() (*kv.Store, error) { return kv.Open(t.ctx, p, name, opts...) })
 }
 
 // Topic opens a topic by a name from [T.Name].
@@ -144,10 +138,7 @@ func (t *T) Topic(name string) *pubsub.Topic { return t.TopicOf(t.Provider(), na
 
 // TopicOf opens a topic of a provider.
 func (t *T) TopicOf(p providers.Provider, name string) *pubsub.Topic {
-	topic, err := pubsub.Open(t.ctx, p, name)
-	t.Must(err)
-	t.Cleanup(topic.Close)
-	return topic
+	return opensSoon(t, func() (*pubsub.Topic, error) { return pubsub.Open(t.ctx, p, name) })
 }
 
 // Subscribe subscribes to a topic.
@@ -157,10 +148,7 @@ func (t *T) Subscribe(topic string, opts ...pubsub.SubscribeOption) *pubsub.Subs
 
 // SubscribeOf subscribes to a topic of a provider.
 func (t *T) SubscribeOf(p providers.Provider, topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
-	s, err := pubsub.Subscribe(t.ctx, p, topic, opts...)
-	t.Must(err)
-	t.Cleanup(s.Close)
-	return s
+	return opensSoon(t, func() (*pubsub.Subscription, error) { return pubsub.Subscribe(t.ctx, p, topic, opts...) })
 }
 
 // Source opens the settings of a name from [T.Name].
@@ -168,10 +156,20 @@ func (t *T) Source(name string) *config.Source { return t.SourceOf(t.Provider(),
 
 // SourceOf opens settings of a provider.
 func (t *T) SourceOf(p providers.Provider, name string) *config.Source {
-	s, err := config.Open(t.ctx, p, name)
+	return opensSoon(t, func() (*config.Source, error) { return config.Open(t.ctx, p, name) })
+}
+
+// opensSoon opens what the case closes at its end. A case that kills the backend
+// comes after others that did: that a connection is still on its way fails none.
+func opensSoon[H interface{ Close(context.Context) error }](t *T, open func() (H, error)) H {
+	h, err := open()
+	for end := time.Now().Add(t.Patience()); t.c.Control && providers.CodeOf(err) == providers.Unavailable && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+		h, err = open()
+	}
 	t.Must(err)
-	t.Cleanup(s.Close)
-	return s
+	t.Cleanup(h.Close)
+	return h
 }
 
 // Eventually polls until ok returns true, and ends the case if it does not

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -210,6 +211,18 @@ func TestRedisMissingProgram(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%v does not name %q", err, word)
 		}
+	}
+}
+
+func TestFolderOfServers(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv(FolderEnv, dir)
+	if s := Redis(t); filepath.Dir(s.Dir()) != dir {
+		t.Errorf("the server's folder is %s, want one in %s", s.Dir(), dir)
+	}
+	t.Setenv(FolderEnv, filepath.Join(dir, "missing"))
+	if _, err := StartRedis(deadline(t)); err == nil || !strings.Contains(err.Error(), FolderEnv) {
+		t.Errorf("%v does not name %s", err, FolderEnv)
 	}
 }
 

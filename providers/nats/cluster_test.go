@@ -14,11 +14,15 @@ func clusterURL(g *testbed.NATSGroup) string {
 }
 
 // TestConformanceCluster runs the suite on three servers with three replicas of
-// everything, which are all killed on the way.
+// everything, which are all killed on the way. Configuration is made of kv, and
+// a kill of all servers ends calls as one of a single server does.
 func TestConformanceCluster(t *testing.T) {
 	group := testbed.NATSCluster(t, 3, testbed.NATSSync("always"))
 	report := conformance.Test(t, opener(clusterURL(group)),
-		conformance.WithControl(group), conformance.WithTransport("cluster"))
+		conformance.WithControl(group), conformance.WithTransport("cluster"),
+		conformance.WithFacets(conformance.Opening, providers.KV, providers.PubSub))
 	wantProven(t, report)
 	wantClaim(t, report, providers.DurableQuorum, conformance.Proven)
+	conformance.Test(t, opener(clusterURL(group)), conformance.WithTransport("cluster"),
+		conformance.WithProfile(conformance.Quick), conformance.WithFacets(providers.RPC))
 }

@@ -44,18 +44,20 @@ func each[A, B any](in []A, f func(A) B) []B {
 }
 
 // until returns what is left of the time to a deadline, and 0 for none. A
-// deadline that has passed leaves a nanosecond.
-func until(deadline time.Time) int64 {
+// deadline that has passed leaves a nanosecond. Whoever converts several takes
+// the time once: those that are equal remain so, else a driver would leave out
+// a part of what belongs together.
+func until(now, deadline time.Time) int64 {
 	if deadline.IsZero() {
 		return 0
 	}
-	return max(int64(time.Until(deadline)), 1)
+	return max(int64(deadline.Sub(now)), 1)
 }
 
 // in is the reverse of until.
-func in(nanos int64) time.Time {
+func in(now time.Time, nanos int64) time.Time {
 	if nanos <= 0 {
 		return time.Time{}
 	}
-	return time.Now().Add(time.Duration(nanos))
+	return now.Add(time.Duration(nanos))
 }

@@ -9,20 +9,22 @@ import (
 
 // FromOps returns the messages for operations.
 func FromOps(ops []driver.Op) []*pluginpb.KVOp {
+	now := time.Now()
 	return messages(ops, func(m *pluginpb.KVOp, op driver.Op) {
 		m.Kind, m.Key, m.Value, m.Revision = pluginpb.KVOpKind(op.Kind), raw(op.Key), op.Value, raw(op.Revision)
-		m.TtlNanos, m.TimeoutNanos = int64(op.TTL), until(op.Deadline)
+		m.TtlNanos, m.TimeoutNanos = int64(op.TTL), until(now, op.Deadline)
 	})
 }
 
 // ToOps returns the operations of messages.
-func ToOps(ops []*pluginpb.KVOp) []driver.Op { return each(ops, toOp) }
-
-func toOp(op *pluginpb.KVOp) driver.Op {
-	return driver.Op{
-		Kind: driver.OpKind(op.Kind), Key: string(op.Key), Value: op.Value, Revision: driver.Revision(op.Revision),
-		TTL: time.Duration(op.TtlNanos), Deadline: in(op.TimeoutNanos),
-	}
+func ToOps(ops []*pluginpb.KVOp) []driver.Op {
+	now := time.Now()
+	return each(ops, func(op *pluginpb.KVOp) driver.Op {
+		return driver.Op{
+			Kind: driver.OpKind(op.Kind), Key: string(op.Key), Value: op.Value, Revision: driver.Revision(op.Revision),
+			TTL: time.Duration(op.TtlNanos), Deadline: in(now, op.TimeoutNanos),
+		}
+	})
 }
 
 // FromResults returns the message for results.

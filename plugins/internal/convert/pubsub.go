@@ -41,17 +41,19 @@ func toTime(nanos int64) time.Time {
 
 // FromMessages returns the message for messages to publish.
 func FromMessages(msgs []driver.Message) *pluginpb.PubSubSend {
+	now := time.Now()
 	return &pluginpb.PubSubSend{Messages: messages(msgs, func(to *pluginpb.PubSubMessage, m driver.Message) {
-		to.Id, to.Key, to.Body, to.Metadata, to.TimeoutNanos = m.ID, raw(m.Key), m.Body, m.Metadata, until(m.Deadline)
+		to.Id, to.Key, to.Body, to.Metadata, to.TimeoutNanos = m.ID, raw(m.Key), m.Body, m.Metadata, until(now, m.Deadline)
 	})}
 }
 
 // ToMessages returns the messages to publish. Their strings share no memory with
 // the message: a driver may keep strings.
 func ToMessages(s *pluginpb.PubSubSend) []driver.Message {
+	now := time.Now()
 	return each(s.GetMessages(), func(m *pluginpb.PubSubMessage) driver.Message {
 		return driver.Message{
-			ID: strings.Clone(m.Id), Key: string(m.Key), Body: m.Body, Metadata: cloned(m.Metadata), Deadline: in(m.TimeoutNanos),
+			ID: strings.Clone(m.Id), Key: string(m.Key), Body: m.Body, Metadata: cloned(m.Metadata), Deadline: in(now, m.TimeoutNanos),
 		}
 	})
 }

@@ -146,13 +146,30 @@ func TestDeadlines(t *testing.T) {
 		"far":      {time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), century, math.MaxInt64},
 		"the past": {time.Unix(1, 0), -time.Minute, time.Second},
 	} {
-		got := in(until(d.deadline))
+		now := time.Now()
+		got := in(now, until(now, d.deadline))
 		if left := time.Until(got); got.IsZero() || left < d.least || left > d.most {
 			t.Errorf("%s: %v arrives as %v", name, d.deadline, got)
 		}
 	}
-	if got := in(until(time.Time{})); !got.IsZero() {
+	if got := in(time.Now(), until(time.Now(), time.Time{})); !got.IsZero() {
 		t.Errorf("none arrives as %v", got)
+	}
+}
+
+// TestEqualDeadlines shows that what is called together ends together: a driver
+// leaves out what is late, and an atomic batch would be stored in part.
+func TestEqualDeadlines(t *testing.T) {
+	deadline := time.Now().Add(time.Minute)
+	ops, msgs := make([]kvdriver.Op, 100), make([]psdriver.Message, 100)
+	for i := range ops {
+		ops[i].Deadline, msgs[i].Deadline = deadline, deadline
+	}
+	ops, msgs = ToOps(FromOps(ops)), ToMessages(FromMessages(msgs))
+	for i := range ops {
+		if !ops[i].Deadline.Equal(ops[0].Deadline) || !msgs[i].Deadline.Equal(msgs[0].Deadline) {
+			t.Fatalf("the deadlines of number %d differ from those of the first", i)
+		}
 	}
 }
 
