@@ -39,7 +39,7 @@ func TestConformanceCluster(t *testing.T) {
 func TestConformanceNoFsync(t *testing.T) {
 	server := testbed.Etcd(t, testbed.EtcdArgs("--unsafe-no-fsync"))
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick), conformance.WithTransport("no-fsync"),
-		conformance.WithFacets(providers.KV, providers.PubSub))
+		conformance.WithFacets(providers.KV))
 	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
 }
 

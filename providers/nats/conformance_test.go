@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 func TestConformanceDefault(t *testing.T) {
 	server := testbed.NATS(t)
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick),
-		conformance.WithFacets(providers.KV, providers.PubSub))
+		conformance.WithFacets(providers.KV))
 	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
 }
 

@@ -35,7 +35,7 @@ func TestConformance(t *testing.T) {
 func TestConformanceEverysec(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"))
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick),
-		conformance.WithFacets(providers.KV, providers.PubSub))
+		conformance.WithFacets(providers.KV))
 	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
 }
 
