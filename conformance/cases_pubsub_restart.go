@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -292,18 +293,19 @@ func durableGroup(t *T) {
 	}
 	left := map[string]bool{}
 	for _, body := range all {
-		left[body] = !slices.Contains(done, body)
+		if !slices.Contains(done, body) {
+			left[body] = true
+		}
 	}
-	for missing := len(all) - len(done); missing > 0; {
-		d := p.next(func() string { return fmt.Sprintf("%d messages of the group are lost", missing) })
+	for len(left) > 0 {
+		d := p.next(func() string {
+			return fmt.Sprintf("%d messages of the group are lost: %v", len(left), slices.Sorted(maps.Keys(left)))
+		})
 		body := string(d.Body)
 		if slices.Contains(done, body) && p.Facet().Has(pubsub.ConfirmedAck) {
 			t.Errorf("%s comes again, its acknowledgement was confirmed before the outage", body)
 		}
-		if left[body] {
-			left[body] = false
-			missing--
-		}
+		delete(left, body)
 	}
 }
 

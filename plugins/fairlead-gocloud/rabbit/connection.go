@@ -175,6 +175,9 @@ func (b *broker) declareQueue(conn *amqp.Connection, topic, group string) (name 
 		name = q.Name
 		return ch.QueueBind(q.Name, "", exchange, false, nil)
 	})
+	if err == nil && group != "" {
+		b.bindings.add(exchange, name)
+	}
 	return name, err
 }
 

@@ -26,6 +26,12 @@
 //     its lease was lost.
 //   - A connection that is lost ends a topic and a subscription of
 //     gocloud.dev. They are opened again.
+//   - A broker that is killed a moment after it has confirmed the binding of a
+//     queue may come back without it (seen with 3.10 on a busy machine).
+//     Whoever publishes next, or consumes, in the process that has opened the
+//     group binds the queue again, and nothing is lost. In another process the
+//     publisher cannot know: what it publishes before the group's consumer is
+//     back is taken for a message to nobody.
 //
 // # What is not
 //

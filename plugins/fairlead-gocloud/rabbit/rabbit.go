@@ -64,6 +64,7 @@ type broker struct {
 	prefix    string
 	prefetch  int
 	publisher *publisher
+	bindings  bindings
 }
 
 func newBroker(s providers.Settings) (*broker, error) {
@@ -122,7 +123,8 @@ func connect(_ context.Context, b *broker) (*gocloud.PubSub, error) {
 	}, nil
 }
 
-// openTopic opens a topic on the connection that all topics share.
+// openTopic opens a topic on the connection that all topics share, at first or
+// after the connection was lost.
 func (b *broker) openTopic(ctx context.Context, name string) (*gocloud.Topic, error) {
 	conn, err := b.publisher.get(ctx)
 	if err != nil {
@@ -130,6 +132,9 @@ func (b *broker) openTopic(ctx context.Context, name string) (*gocloud.Topic, er
 	}
 	exchange := b.exchange(name)
 	if err := declareExchange(conn, exchange); err != nil {
+		return nil, refused(err)
+	}
+	if err := b.bindings.restore(conn, exchange); err != nil {
 		return nil, refused(err)
 	}
 	t := rabbitpubsub.OpenTopic(conn, exchange, nil)

@@ -27,6 +27,7 @@ func TestBroker(t *testing.T) {
 		"description":                                      description,
 		"a deleted queue":                                  deletedQueue,
 		"an interrupted broadcast":                         interrupted,
+		"a lost binding":                                   lostBinding,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, s) })
 	}
@@ -131,6 +132,24 @@ func description(t *testing.T, s *testbed.RabbitServer) {
 	f, _ := d.Facet(providers.PubSub)
 	if f.Has(providers.DurableFsync) || !f.Has(pubsub.Broadcasts) || f.Has(pubsub.ConfirmedAck) || f.Has(pubsub.Manage) {
 		t.Errorf("claims %v", f.Claims)
+	}
+}
+
+// lostBinding: the broker has lost a binding, as it may when it is killed. The
+// publisher makes it again, and does not bring back what an operator deleted.
+func lostBinding(t *testing.T, s *testbed.RabbitServer) {
+	p := open(t, "gocloud+rabbit://"+s.Addr())
+	for _, group := range []string{"g", "gone"} {
+		must(t, subscribe(t, p, "unbound", pubsub.Group(group)).Close(t.Context()))
+	}
+	ch := admin(t, s.URL())
+	must(t, ch.QueueUnbind("fairlead/unbound/g", "", "fairlead/unbound", nil))
+	_, err := ch.QueueDelete("fairlead/unbound/gone", false, false, false)
+	must(t, err)
+	publish(t, p, "unbound", "m")
+	receive(t, subscribe(t, p, "unbound", pubsub.Group("g")), 1)
+	if _, err := ch.QueueDeclarePassive("fairlead/unbound/gone", true, false, false, false, nil); err == nil {
+		t.Error("a queue that was deleted is there again")
 	}
 }
 
