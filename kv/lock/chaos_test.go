@@ -73,6 +73,7 @@ func (in *inside) leave(l *lock.Lease) {
 
 // TestLeasesNeverOverlap has eight programs lock and unlock on a bad network.
 func TestLeasesNeverOverlap(t *testing.T) {
+	lost := 0 // of all seeds: one alone may be lucky
 	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newHooked(t)
@@ -101,9 +102,13 @@ func TestLeasesNeverOverlap(t *testing.T) {
 				})
 			}
 			group.Wait()
-			if in.won != 200 || in.lost == 0 || in.lost > 150 {
+			if in.won != 200 || in.lost > 150 {
 				t.Errorf("seed %d: %d leases, %d of them lost", seed, in.won, in.lost)
 			}
+			lost += in.lost
 		})
+	}
+	if lost == 0 {
+		t.Error("no lease was lost: the network is too good to show anything")
 	}
 }
