@@ -9,8 +9,9 @@ PROTOCOL    := $(GO) run $(BUF) build --exclude-source-info
 
 # Providers that "make test" must have run its conformance cases against.
 PROVIDERS    ?= memory,redis,etcd,nats,dapr,gocloud,lmdb
-# The packages that take longest come first, so that the others run beside them.
-PACKAGES     ?= ./plugins ./...
+# Two packages run at once. The longest comes first, and redis when RabbitMQ,
+# which is tested beside them, is through: so none is left to run alone.
+PACKAGES     ?= ./plugins ./cmd/... ./config/... ./providers/redis ./...
 # Where the tests' servers keep their data: in memory where there is room, so
 # that a busy disk fails no test. "make test TESTBED_DIR=" keeps it on the disk.
 TESTBED_DIR  ?= $(shell [ "$$(df --output=avail -B1G /dev/shm 2>/dev/null | tail -n 1)" -ge 6 ] 2>/dev/null && echo /dev/shm)

@@ -70,7 +70,7 @@ type backend struct {
 var backends = []backend{
 	{"memory", []string{"direct", "loopback", "process"}, []string{"loopback-stream", "process-stream"},
 		func(*testing.T) (string, conformance.Control) { return "mem://conformance?dedupe-window=1s", nil }},
-	{"redis", []string{"direct", "loopback", "process"}, []string{"process-stream"},
+	{"redis", []string{"direct", "loopback", "process"}, nil,
 		func(t *testing.T) (string, conformance.Control) {
 			s := testbed.Redis(t)
 			return s.URL(), s
