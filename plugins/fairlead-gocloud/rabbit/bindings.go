@@ -13,7 +13,8 @@ import (
 // exchange. A broker that is killed may forget the binding that it made last,
 // while the exchange and the queue are still there; what is published then
 // reaches no queue, until the group's consumer comes back. So that the
-// publisher, who may be quicker, does not lose it, it binds them again.
+// publisher, who may be quicker, does not lose it, it binds them again. A queue
+// is remembered as long as the provider is open, since it outlives its consumers.
 type bindings struct {
 	mu     sync.Mutex
 	queues map[string]map[string]bool // by exchange
