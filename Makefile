@@ -27,7 +27,7 @@ help: ## Show the targets
 .PHONY: deps
 deps: ## Get what the tests run: redis-server, rabbitmq-server, Node.js (Debian, as root), etcd, nats-server, daprd
 	@.ci/deps
-	$(GO) run ./internal/testbed/getservers
+	$(GO) run ./internal/dev/testbed/getservers
 
 .PHONY: build
 build: ## Compile everything
@@ -55,10 +55,10 @@ test: export GORACE := atexit_sleep_ms=0
 test: deps lint test-kubernetes build-gocloud ## Lint and run all tests with the race detector, on real servers
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	{ \
-	  (cd plugins/fairlead-gocloud && $(GO) test -race -count=1 ./...) >"$$log" 2>&1 & gocloud=$$!; \
+	  (cd cmd/fairlead-gocloud && $(GO) test -race -count=1 ./...) >"$$log" 2>&1 & gocloud=$$!; \
 	  $(GO) test -json -race -count=1 -timeout $(TEST_TIMEOUT) $(PACKAGES) || true; \
 	  wait $$gocloud && passed=0 || passed=1; cat "$$log"; exit $$passed; \
-	} | $(GO) run ./internal/testsummary -providers "$(PROVIDERS)"
+	} | $(GO) run ./internal/dev/testsummary -providers "$(PROVIDERS)"
 
 .PHONY: test-kubernetes
 test-kubernetes: ## Check the manifests of examples/kubernetes, in a module of their own
@@ -66,11 +66,11 @@ test-kubernetes: ## Check the manifests of examples/kubernetes, in a module of t
 
 .PHONY: build-gocloud
 build-gocloud: ## Lint the plugin gocloud, a module of its own, and compile its tests
-	cd plugins/fairlead-gocloud && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -race -run '^$$' ./...
+	cd cmd/fairlead-gocloud && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -race -run '^$$' ./...
 
 .PHONY: test-gocloud
 test-gocloud: build-gocloud ## Test the plugin gocloud: RabbitMQ, and gocloud.dev's own suites
-	cd plugins/fairlead-gocloud && $(GO) test -race -count=1 ./...
+	cd cmd/fairlead-gocloud && $(GO) test -race -count=1 ./...
 
 .PHONY: tidy
 tidy: ## Tidy go.mod here and in the modules of their own, which follow it
@@ -86,7 +86,7 @@ bench: deps ## Run the benchmarks; BENCH=regexp and PACKAGES=… narrow them dow
 
 .PHONY: bench-plugins
 bench-plugins: deps ## Compare the ways to a provider: linked in, plugins, sidecars, go-plugin alone
-	$(GO) run ./internal/pluginbench $(BENCHFLAGS)
+	$(GO) run ./internal/dev/pluginbench $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // calls counts the calls under way, so that a Close ends them and nothing is
@@ -32,7 +32,7 @@ func (c *calls) run(ctx context.Context, f func(context.Context) error) error {
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
 	err := f(ctx)
-	if code := providers.CodeOf(err); c.life.Err() != nil && (code == providers.Canceled || code == providers.DeadlineExceeded) {
+	if code := fairlead.CodeOf(err); c.life.Err() != nil && (code == fairlead.Canceled || code == fairlead.DeadlineExceeded) {
 		return errClosed()
 	}
 	return err
@@ -58,4 +58,4 @@ func (c *calls) end() bool {
 	return first
 }
 
-func errClosed() error { return providers.Errorf(providers.Closed, "the source is closed") }
+func errClosed() error { return fairlead.Errorf(fairlead.Closed, "the source is closed") }

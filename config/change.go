@@ -4,8 +4,8 @@ import (
 	"regexp"
 	"unicode/utf8"
 
+	"fairlead.dev"
 	"fairlead.dev/config/driver"
-	"fairlead.dev/providers"
 )
 
 // Change sets or deletes one key. Make one with [Put], [PutIf], [Delete] or
@@ -37,35 +37,35 @@ func checkName(name string) error {
 	if nameForm.MatchString(name) {
 		return nil
 	}
-	return providers.Errorf(providers.Invalid,
+	return fairlead.Errorf(fairlead.Invalid,
 		"the name %q is not 1 to 128 of the characters A-Z a-z 0-9 . _ - that start with a letter or digit", name)
 }
 
 func checkKey(key string) error {
 	switch {
 	case key == "":
-		return providers.Errorf(providers.Invalid, "the key is empty; a key has 1 to %d bytes", maxKeyBytes)
+		return fairlead.Errorf(fairlead.Invalid, "the key is empty; a key has 1 to %d bytes", maxKeyBytes)
 	case len(key) > maxKeyBytes:
-		return providers.Errorf(providers.TooLarge, "the key has %d bytes, the limit is %d", len(key), maxKeyBytes)
+		return fairlead.Errorf(fairlead.TooLarge, "the key has %d bytes, the limit is %d", len(key), maxKeyBytes)
 	case !utf8.ValidString(key):
-		return providers.Errorf(providers.Invalid, "the key %q is not valid UTF-8", key)
+		return fairlead.Errorf(fairlead.Invalid, "the key %q is not valid UTF-8", key)
 	}
 	return nil
 }
 
 // checkChanges validates what Set is given against what the facet claims and
 // takes.
-func checkChanges(d providers.FacetDescription, changes []Change) error {
+func checkChanges(d fairlead.FacetDescription, changes []Change) error {
 	if len(changes) == 0 {
-		return providers.Errorf(providers.Invalid, "Set got no change; pass at least one")
+		return fairlead.Errorf(fairlead.Invalid, "Set got no change; pass at least one")
 	}
-	if err := providers.CheckAll(d, []providers.Requirement{Write}); err != nil {
+	if err := fairlead.CheckAll(d, []fairlead.Requirement{Write}); err != nil {
 		return err
 	}
 	ops, seen := 0, make(map[string]bool, len(changes))
 	for _, c := range changes {
 		if seen[c.Key] {
-			return providers.Errorf(providers.Invalid, "the key %q is changed twice in one Set; change it once", c.Key)
+			return fairlead.Errorf(fairlead.Invalid, "the key %q is changed twice in one Set; change it once", c.Key)
 		}
 		seen[c.Key] = true
 		if err := checkChange(d, c); err != nil {
@@ -77,23 +77,23 @@ func checkChanges(d providers.FacetDescription, changes []Change) error {
 		}
 	}
 	if limit := d.Limits.MaxTxnOps; d.Has(AtomicSet) && limit > 0 && ops > limit {
-		return providers.Errorf(providers.TooLarge, "the Set needs %d operations (one for each change, one for each check), the limit is %d", ops, limit)
+		return fairlead.Errorf(fairlead.TooLarge, "the Set needs %d operations (one for each change, one for each check), the limit is %d", ops, limit)
 	}
 	return nil
 }
 
-func checkChange(d providers.FacetDescription, c Change) error {
+func checkChange(d fairlead.FacetDescription, c Change) error {
 	if err := checkKey(c.Key); err != nil {
 		return err
 	}
 	limit := d.Limits.MaxValueBytes
 	switch {
 	case limit > 0 && len(c.Data) > limit:
-		return providers.Errorf(providers.TooLarge, "the value of key %q has %d bytes, the limit is %d", c.Key, len(c.Data), limit)
+		return fairlead.Errorf(fairlead.TooLarge, "the value of key %q has %d bytes, the limit is %d", c.Key, len(c.Data), limit)
 	case c.Delete && c.Checked && c.Version == "":
-		return providers.Errorf(providers.Invalid, "a checked deletion of key %q needs the version of its value", c.Key)
+		return fairlead.Errorf(fairlead.Invalid, "a checked deletion of key %q needs the version of its value", c.Key)
 	case c.Checked:
-		return providers.CheckAll(d, []providers.Requirement{CompareAndSet})
+		return fairlead.CheckAll(d, []fairlead.Requirement{CompareAndSet})
 	}
 	return nil
 }

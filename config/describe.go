@@ -3,9 +3,9 @@ package config
 import (
 	"fmt"
 
+	"fairlead.dev"
 	"fairlead.dev/config/driver"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // maxKeyBytes is the longest key of a setting on every provider.
@@ -17,36 +17,36 @@ const maxKeyBytes = 512
 // Snapshot needs no kv.SnapshotList: a listing of many moments becomes one of
 // one moment by the events up to a known place. It needs kv.WatchTxn, without
 // which the events between two places are no whole changes.
-var derivedClaims = []struct{ claim, from providers.Claim }{
+var derivedClaims = []struct{ claim, from fairlead.Claim }{
 	{driver.ClaimSnapshot, kvdriver.ClaimWatchTxn},
 	{driver.ClaimDeleteVisible, ""},
 	{driver.ClaimWrite, ""},
 	{driver.ClaimAtomicSet, kvdriver.ClaimTxn},
 	{driver.ClaimCompareAndSet, kvdriver.ClaimCAS},
-	{providers.DurableFsync, providers.DurableFsync},
-	{providers.DurableQuorum, providers.DurableQuorum},
-	{providers.Shared, providers.Shared},
+	{fairlead.DurableFsync, fairlead.DurableFsync},
+	{fairlead.DurableQuorum, fairlead.DurableQuorum},
+	{fairlead.Shared, fairlead.Shared},
 }
 
 // Describe returns what holds for configuration on a provider: its own config
 // facet, or what follows from its kv facet. It is false if the provider offers
 // neither.
-func Describe(d providers.Description) (providers.FacetDescription, bool) {
-	if own, ok := d.Facet(providers.Config); ok {
+func Describe(d fairlead.Description) (fairlead.FacetDescription, bool) {
+	if own, ok := d.Facet(fairlead.Config); ok {
 		return own, true
 	}
-	store, ok := d.Facet(providers.KV)
-	if !ok || providers.CheckAll(store, needed) != nil {
-		return providers.FacetDescription{}, false
+	store, ok := d.Facet(fairlead.KV)
+	if !ok || fairlead.CheckAll(store, needed) != nil {
+		return fairlead.FacetDescription{}, false
 	}
 	return derive(store), true
 }
 
 // needed is what a store must claim to serve as a source.
-var needed = []providers.Requirement{kvdriver.ClaimList, kvdriver.ClaimWatch}
+var needed = []fairlead.Requirement{kvdriver.ClaimList, kvdriver.ClaimWatch}
 
-func derive(store providers.FacetDescription) providers.FacetDescription {
-	d := providers.FacetDescription{Facet: providers.Config, Limits: providers.Limits{
+func derive(store fairlead.FacetDescription) fairlead.FacetDescription {
+	d := fairlead.FacetDescription{Facet: fairlead.Config, Limits: fairlead.Limits{
 		MaxKeyBytes:   min(maxKeyBytes, store.Limits.MaxKeyBytes),
 		MaxValueBytes: store.Limits.MaxValueBytes,
 		MaxTxnOps:     store.Limits.MaxTxnOps,
@@ -68,11 +68,11 @@ func derive(store providers.FacetDescription) providers.FacetDescription {
 }
 
 // notOffered says why a provider has no configuration.
-func notOffered(d providers.Description) error {
-	store, ok := d.Facet(providers.KV)
+func notOffered(d fairlead.Description) error {
+	store, ok := d.Facet(fairlead.KV)
 	if !ok {
-		return providers.Errorf(providers.Unsupported, "the provider describes neither a config nor a kv facet")
+		return fairlead.Errorf(fairlead.Unsupported, "the provider describes neither a config nor a kv facet")
 	}
-	return providers.Errorf(providers.Unsupported,
-		"the provider describes no config facet, and its kv facet cannot serve as one: %w", providers.CheckAll(store, needed))
+	return fairlead.Errorf(fairlead.Unsupported,
+		"the provider describes no config facet, and its kv facet cannot serve as one: %w", fairlead.CheckAll(store, needed))
 }

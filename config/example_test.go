@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 // Settings is what a program is told.
@@ -45,7 +45,7 @@ func ExampleLoad() {
 
 func ExampleWatch() {
 	ctx := context.Background()
-	p, err := providers.Open(ctx, "mem://")
+	p, err := fairlead.Open(ctx, "mem://")
 	if err != nil {
 		log.Fatal(err)
 	}

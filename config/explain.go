@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Explanation says where the value of a key comes from.
@@ -142,7 +142,7 @@ func (o *origins) explain(key string) ([]Explanation, error) {
 	switch {
 	case len(found) > 0 || shape.group() || key == "":
 	case open:
-		return nil, providers.Errorf(providers.Invalid, "no layer has the key %q", key)
+		return nil, fairlead.Errorf(fairlead.Invalid, "no layer has the key %q", key)
 	default:
 		found[key] = &finding{Explanation: Explanation{Key: strings.Join(path, "."), Secret: o.schema.secretPath(path)}}
 	}
@@ -163,11 +163,11 @@ func (o *origins) resolve(key string) (path []string, n *node, open bool, err er
 	}
 	for _, part := range splitKey(key) {
 		if n.list {
-			return nil, nil, false, providers.Errorf(providers.Invalid, "the key %q is inside of a list, which is one value; ask for the list", key)
+			return nil, nil, false, fairlead.Errorf(fairlead.Invalid, "the key %q is inside of a list, which is one value; ask for the list", key)
 		}
 		name, child, known := n.child(part)
 		if !known {
-			return nil, nil, false, providers.Errorf(providers.Invalid, "the struct has no field for the key %q", key)
+			return nil, nil, false, fairlead.Errorf(fairlead.Invalid, "the struct has no field for the key %q", key)
 		}
 		open = open || !n.group()
 		path, n = append(path, name), child

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func lines(all []config.Explanation) []string {
@@ -55,11 +55,11 @@ func TestExplain(t *testing.T) {
 		t.Errorf("all keys: %q, %v", lines(all), err)
 	}
 	for key, word := range map[string]string{"limits.rat": "no field", "x": "no field", "tags.0": "list", "level.x": "no layer", "weights.z": "no layer"} {
-		if _, err := explain(key); providers.CodeOf(err) != providers.Invalid || !strings.Contains(err.Error(), word) {
+		if _, err := explain(key); fairlead.CodeOf(err) != fairlead.Invalid || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s: got %v", key, err)
 		}
 	}
-	if _, err := config.Explain[int](t.Context(), ""); providers.CodeOf(err) != providers.Invalid {
+	if _, err := config.Explain[int](t.Context(), ""); fairlead.CodeOf(err) != fairlead.Invalid {
 		t.Errorf("no struct: got %v", err)
 	}
 }
@@ -73,7 +73,7 @@ func TestExplainWithoutStruct(t *testing.T) {
 		"db.pass_word = [secret], from environment FLY_", "limits.rate = 5, from map", "log-level = warn, from environment FLY_; map says info")
 	all, err = config.Explain[any](t.Context(), "LogLevel", opts...)
 	wantLines(t, all, err, "log-level = warn, from environment FLY_; map says info")
-	if _, err := config.Explain[any](t.Context(), "none", opts...); providers.CodeOf(err) != providers.Invalid {
+	if _, err := config.Explain[any](t.Context(), "none", opts...); fairlead.CodeOf(err) != fairlead.Invalid {
 		t.Errorf("got %v", err)
 	}
 }
@@ -104,7 +104,7 @@ func TestFlagsOfBothKinds(t *testing.T) {
 	posix.Int("limits.rate", 5, "")
 	posix.StringSlice("tags", nil, "")
 	posix.String("level", "unset", "")
-	if _, err := config.Load[settings](t.Context(), config.Flags(posix)); providers.CodeOf(err) != providers.Invalid {
+	if _, err := config.Load[settings](t.Context(), config.Flags(posix)); fairlead.CodeOf(err) != fairlead.Invalid {
 		t.Errorf("unparsed: got %v", err)
 	}
 	if err := posix.Parse([]string{"--limits.rate=7", "--tags=a", "--tags=b c"}); err != nil {
@@ -118,7 +118,7 @@ func TestFlagsOfBothKinds(t *testing.T) {
 		"nil":     config.Flags((*flag.FlagSet)(nil)),
 		"strange": config.Flags(strangeFlags{}),
 	} {
-		if _, err := config.Load[settings](t.Context(), layer); providers.CodeOf(err) != providers.Invalid {
+		if _, err := config.Load[settings](t.Context(), layer); fairlead.CodeOf(err) != fairlead.Invalid {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

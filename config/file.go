@@ -20,7 +20,7 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/v2"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // pollEvery is how often a watched file is read. Reading finds what notices
@@ -47,7 +47,7 @@ func newFile(path string, optional bool) Layer {
 	case ".toml":
 		parser = toml.Parser()
 	default:
-		return Layer{err: providers.Errorf(providers.Invalid, "the file %q has the extension %q; accepted: .yaml, .yml, .json, .toml", path, ext)}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the file %q has the extension %q; accepted: .yaml, .yml, .json, .toml", path, ext)}
 	}
 	return Layer{open: func(context.Context) (feed, error) { return &file{path, optional, parser}, nil }}
 }
@@ -94,7 +94,7 @@ func (f *file) next(ctx context.Context, version string) (content, error) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return content{}, providers.ContextError(ctx)
+			return content{}, fairlead.ContextError(ctx)
 		}
 		before := seen
 		if seen = f.look(); seen == before && seen.version != version {
@@ -125,7 +125,7 @@ var lineInText = regexp.MustCompile(`\bline \d+`)
 
 func (f *file) content(l look) (content, error) {
 	if l.failure != "" {
-		return content{}, providers.Errorf(providers.Unavailable, "%s", l.failure)
+		return content{}, fairlead.Errorf(fairlead.Unavailable, "%s", l.failure)
 	}
 	c := content{version: l.version, values: map[string]any{}}
 	if strings.TrimSpace(l.data) == "" {

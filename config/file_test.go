@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
@@ -50,7 +51,7 @@ func TestWatchConfigMap(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		swap("..3", "left: -1\nright: 3")
-		if err := <-reported; !errors.Is(err, providers.Invalid) || *w.Get() != (pair{2, 2, "none"}) {
+		if err := <-reported; !errors.Is(err, fairlead.Invalid) || *w.Get() != (pair{2, 2, "none"}) {
 			t.Errorf("a bad update: reported %v, holds %+v", err, *w.Get())
 		}
 		swap("..4", "left: 4\nright: 4")
@@ -100,12 +101,12 @@ func TestFromURL(t *testing.T) {
 		"file:app.ini": "accepted: .yaml", "nosuch://x": "unknown URL scheme",
 	} {
 		_, err := config.Load[pair](t.Context(), config.FromURL(url, "app"))
-		if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), word) {
+		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), word) {
 			t.Errorf("%q: got %v", url, err)
 		}
 	}
 	_, err := config.Load[pair](t.Context(), config.FromURL("mem://", "a/b"))
-	wantCode(t, err, providers.Invalid)
+	wantCode(t, err, fairlead.Invalid)
 }
 
 // closing tells that it is closed.
@@ -122,8 +123,8 @@ func (c closing) Close(ctx context.Context) error {
 // The provider that FromURL opened is closed with the watcher.
 func TestFromURLClosesProvider(t *testing.T) {
 	closed := make(chan bool, 1)
-	providers.Register(providers.Scheme{Name: "counted", Open: func(ctx context.Context, _ providers.Settings) (providers.Provider, error) {
-		p, err := providers.Open(ctx, "mem://")
+	providers.Register(providers.Scheme{Name: "counted", Open: func(ctx context.Context, _ providers.Settings) (fairlead.Provider, error) {
+		p, err := fairlead.Open(ctx, "mem://")
 		return closing{p.(kvdriver.Provider), closed}, err
 	}})
 	w, err := config.Watch[pair](t.Context(), config.FromURL("counted://", "app"))

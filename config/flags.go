@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"reflect"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // FlagSet is a set of command-line flags: [flag.FlagSet], or that of
@@ -23,7 +23,7 @@ type FlagSet[F any] interface {
 //	config.Flags(cmd.Flags()) // of cobra
 func Flags[F any](set FlagSet[F]) Layer {
 	if v := reflect.ValueOf(set); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() || !set.Parsed() {
-		return Layer{err: providers.Errorf(providers.Invalid, "Flags needs a set of flags that was parsed; call its Parse first")}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "Flags needs a set of flags that was parsed; call its Parse first")}
 	}
 	return fixed("flags", func() (map[string]any, error) {
 		values := map[string]any{}
@@ -31,7 +31,7 @@ func Flags[F any](set FlagSet[F]) Layer {
 		set.Visit(func(f *F) {
 			name, value, ok := flagOf(f)
 			if !ok {
-				err = providers.Errorf(providers.Invalid, "a %T has no Name, or no Value that is a text", f)
+				err = fairlead.Errorf(fairlead.Invalid, "a %T has no Name, or no Value that is a text", f)
 			}
 			values[name] = value
 		})

@@ -8,8 +8,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/memory"
 )
 
@@ -18,9 +18,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds what happens "soon". It decides no test that passes.
 const patience = 30 * time.Second
 
-func open(t testing.TB, url string) providers.Provider {
+func open(t testing.TB, url string) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func open(t testing.TB, url string) providers.Provider {
 	return p
 }
 
-func openSource(t testing.TB, p providers.Provider, opts ...config.SourceOption) *config.Source {
+func openSource(t testing.TB, p fairlead.Provider, opts ...config.SourceOption) *config.Source {
 	t.Helper()
 	s, err := config.Open(t.Context(), p, "app", opts...)
 	if err != nil {
@@ -73,9 +73,9 @@ func eventually(t testing.TB, what string, ok func() bool, state func() any) {
 	}
 }
 
-func wantCode(t testing.TB, err error, code providers.Code) {
+func wantCode(t testing.TB, err error, code fairlead.Code) {
 	t.Helper()
-	if providers.CodeOf(err) != code {
+	if fairlead.CodeOf(err) != code {
 		t.Fatalf("got %v, want the code %q", err, code)
 	}
 }

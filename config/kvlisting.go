@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -35,11 +35,11 @@ func (l listing) read(ctx context.Context, watched bool) (*view, error) {
 		if err == nil {
 			return v, nil
 		}
-		if providers.CodeOf(err) != providers.Compacted {
+		if fairlead.CodeOf(err) != fairlead.Compacted {
 			return nil, err
 		}
 		if try == listingTries {
-			return nil, providers.Errorf(providers.Unavailable, "the store drops its history faster than it can be listed: %w", err)
+			return nil, fairlead.Errorf(fairlead.Unavailable, "the store drops its history faster than it can be listed: %w", err)
 		}
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config/driver"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -37,10 +37,10 @@ type kvSource struct {
 
 var _ driver.Source = (*kvSource)(nil)
 
-func openKVSource(ctx context.Context, p providers.Provider, name string, d providers.FacetDescription) (driver.Source, error) {
+func openKVSource(ctx context.Context, p fairlead.Provider, name string, d fairlead.FacetDescription) (driver.Source, error) {
 	kp, ok := p.(kvdriver.Provider)
 	if !ok {
-		return nil, providers.Errorf(providers.Internal, "the provider describes the kv facet but does not implement it")
+		return nil, fairlead.Errorf(fairlead.Internal, "the provider describes the kv facet but does not implement it")
 	}
 	store, err := kp.OpenStore(ctx, kvdriver.StoreConfig{Name: name})
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *kvSource) Next(ctx context.Context, version string) (driver.Snapshot, e
 		select {
 		case <-s.turn:
 		case <-ctx.Done():
-			return driver.Snapshot{}, providers.ContextError(ctx)
+			return driver.Snapshot{}, fairlead.ContextError(ctx)
 		}
 		snapshot, differs, err := s.step(ctx, version)
 		s.turn <- struct{}{}
@@ -138,7 +138,7 @@ func (s *kvSource) pump(ctx context.Context) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 	if wait.Err() != nil {
 		if err = s.probe(ctx); err == nil {
@@ -146,7 +146,7 @@ func (s *kvSource) pump(ctx context.Context) error {
 		}
 	}
 	s.drop(ctx)
-	if providers.CodeOf(err) == providers.Compacted {
+	if fairlead.CodeOf(err) == fairlead.Compacted {
 		return nil
 	}
 	return err
@@ -158,12 +158,12 @@ func (s *kvSource) probe(ctx context.Context) error {
 	defer cancel()
 	err := s.store.Do(within, []kvdriver.Op{{Kind: kvdriver.OpGet, Key: probeKey}})[0].Err
 	switch {
-	case providers.CodeOf(err) == providers.NotFound:
+	case fairlead.CodeOf(err) == fairlead.NotFound:
 		return nil
 	case ctx.Err() != nil:
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	case within.Err() != nil:
-		return providers.Errorf(providers.Unavailable, "the store does not answer within %v", probeEvery)
+		return fairlead.Errorf(fairlead.Unavailable, "the store does not answer within %v", probeEvery)
 	}
 	return err
 }
@@ -207,7 +207,7 @@ func (s *kvSource) writeEach(ctx context.Context, changes []driver.Change) error
 	for i, c := range changes {
 		err := s.store.Do(ctx, []kvdriver.Op{opOf(c)})[0].Err
 		if err != nil && i > 0 {
-			return providers.Errorf(providers.UnknownOutcome,
+			return fairlead.Errorf(fairlead.UnknownOutcome,
 				"the first %d of %d changes were made, that of key %q failed: %w", i, len(changes), c.Key, err)
 		}
 		if err != nil {

@@ -9,8 +9,8 @@ import (
 	kmaps "github.com/knadh/koanf/maps"
 	"github.com/knadh/koanf/providers/env/v2"
 
+	"fairlead.dev"
 	"fairlead.dev/config/driver"
-	"fairlead.dev/providers"
 )
 
 // Layer is one origin of settings. It is used once or several times; what it
@@ -22,7 +22,7 @@ type Layer struct {
 
 func (l Layer) apply(s *setup) error {
 	if l.err == nil && l.open == nil {
-		return providers.Errorf(providers.Invalid, "a Layer is empty; make one with File, Env, From, FromURL, Map, Flags or Defaults")
+		return fairlead.Errorf(fairlead.Invalid, "a Layer is empty; make one with File, Env, From, FromURL, Map, Flags or Defaults")
 	}
 	s.layers = append(s.layers, l)
 	return l.err
@@ -65,7 +65,7 @@ func fixed(label string, read func() (map[string]any, error)) Layer {
 	return Layer{open: func(context.Context) (feed, error) {
 		values, err := read()
 		if err != nil {
-			return nil, providers.Errorf(providers.Invalid, "%s: %w", label, err)
+			return nil, fairlead.Errorf(fairlead.Invalid, "%s: %w", label, err)
 		}
 		return static{label, values}, nil
 	}}
@@ -80,7 +80,7 @@ func Defaults(v any) Layer {
 		rv = rv.Elem()
 	}
 	if rv.Kind() != reflect.Struct {
-		return Layer{err: providers.Errorf(providers.Invalid, "Defaults needs a struct, got a %T", v)}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "Defaults needs a struct, got a %T", v)}
 	}
 	schema, err := schemaOf(rv.Type())
 	if err != nil {
@@ -114,7 +114,7 @@ func Env(prefix string) Layer {
 }
 
 // From is a layer of the settings of that name on a provider; see [Open].
-func From(p providers.Provider, name string, opts ...SourceOption) Layer {
+func From(p fairlead.Provider, name string, opts ...SourceOption) Layer {
 	return Layer{open: func(ctx context.Context) (feed, error) {
 		s, err := Open(ctx, p, name, opts...)
 		if err != nil {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 type limits struct {
@@ -200,7 +200,7 @@ func TestLoadRejects(t *testing.T) {
 		"nil OnError":             {[]config.Option{config.OnError(nil)}, []string{"OnError"}},
 	} {
 		_, err := config.Load[settings](t.Context(), c.opts...)
-		if providers.CodeOf(err) != providers.Invalid {
+		if fairlead.CodeOf(err) != fairlead.Invalid {
 			t.Errorf("%s: got %v, want Invalid", name, err)
 			continue
 		}
@@ -227,9 +227,9 @@ func TestLoadRejectsBadTag(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	_, err = config.Load[int](t.Context())
-	wantCode(t, err, providers.Invalid)
+	wantCode(t, err, fairlead.Invalid)
 	_, err = config.Load[settings](t.Context(), config.File("/none/a.yaml"))
-	wantCode(t, err, providers.Unavailable)
+	wantCode(t, err, fairlead.Unavailable)
 }
 
 func FuzzLoadText(f *testing.F) {
@@ -239,14 +239,14 @@ func FuzzLoadText(f *testing.F) {
 	f.Add("tls", `{}`)
 	f.Fuzz(func(t *testing.T, key, value string) {
 		s, err := config.Load[settings](t.Context(), config.Map(map[string]any{key: value, "limits.rate": 1}))
-		if code := providers.CodeOf(err); err != nil && code != providers.Invalid {
+		if code := fairlead.CodeOf(err); err != nil && code != fairlead.Invalid {
 			t.Errorf("%v of %+v", err, s)
 		}
 		layer := config.Map(map[string]any{key: value})
 		_, err = config.Explain[settings](t.Context(), key, layer)
 		_, err2 := config.Explain[any](t.Context(), key, layer)
 		for _, err := range []error{err, err2} {
-			if code := providers.CodeOf(err); err != nil && code != providers.Invalid {
+			if code := fairlead.CodeOf(err); err != nil && code != fairlead.Invalid {
 				t.Errorf("Explain: %v", err)
 			}
 		}

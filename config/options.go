@@ -4,7 +4,7 @@ import (
 	"context"
 	"reflect"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Option is a [Layer], or changes how [Load] and [Watch] read the layers.
@@ -36,7 +36,7 @@ func Strict() Option {
 func OnError(f func(error)) Option {
 	return optionFunc(func(s *setup) error {
 		if f == nil {
-			return providers.Errorf(providers.Invalid, "OnError needs a function, got nil; leave it out")
+			return fairlead.Errorf(fairlead.Invalid, "OnError needs a function, got nil; leave it out")
 		}
 		s.onError = append(s.onError, f)
 		return nil
@@ -47,7 +47,7 @@ func newSetup(opts []Option) (setup, error) {
 	var s setup
 	for _, o := range opts {
 		if o == nil {
-			return s, providers.Errorf(providers.Invalid, "an option is nil; leave it out")
+			return s, fairlead.Errorf(fairlead.Invalid, "an option is nil; leave it out")
 		}
 		if err := o.apply(&s); err != nil {
 			return s, err

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // quietPeriods is for how many quiet periods a source that goes on changing is
@@ -23,7 +23,7 @@ const quietPeriods = 10
 func QuietPeriod(d time.Duration) SourceOption {
 	return func(s *sourceSettings) error {
 		if d < time.Millisecond || d > time.Minute {
-			return providers.Errorf(providers.Invalid, "QuietPeriod is %v; accepted: 1ms to 1m", d)
+			return fairlead.Errorf(fairlead.Invalid, "QuietPeriod is %v; accepted: 1ms to 1m", d)
 		}
 		s.quiet = d
 		return nil
@@ -40,7 +40,7 @@ func (s *Source) rest(ctx context.Context, state State) (State, error) {
 			state = later
 		case ctx.Err() != nil:
 			return State{}, err
-		case providers.CodeOf(err) == providers.DeadlineExceeded:
+		case fairlead.CodeOf(err) == fairlead.DeadlineExceeded:
 			return state, nil
 		default:
 			return State{}, err

@@ -8,14 +8,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // tornProvider has sources that do not claim Snapshot.
-func tornProvider(t testing.TB) providers.Provider {
-	return altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []providers.Claim{kvdriver.ClaimTxn, kvdriver.ClaimWatchTxn}}
+func tornProvider(t testing.TB) fairlead.Provider {
+	return altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []fairlead.Claim{kvdriver.ClaimTxn, kvdriver.ClaimWatchTxn}}
 }
 
 // slowly sets both halves, with a pause between them.
@@ -72,7 +72,7 @@ func TestQuietPeriodIsBounded(t *testing.T) {
 func TestQuietPeriodRefuses(t *testing.T) {
 	p := open(t, "mem://")
 	for _, d := range []time.Duration{0, -time.Second, time.Hour} {
-		if _, err := config.Open(t.Context(), p, "app", config.QuietPeriod(d)); !errors.Is(err, providers.Invalid) {
+		if _, err := config.Open(t.Context(), p, "app", config.QuietPeriod(d)); !errors.Is(err, fairlead.Invalid) {
 			t.Errorf("%v: got %v", d, err)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev/config"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/redis"
 )
 

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Rejected says why an update was not applied. It is the cause of an error
@@ -39,7 +39,7 @@ func (r *Rejected) Unwrap() error { return r.Err }
 func invalid(err error, op string) error {
 	var r *Rejected
 	if errors.As(err, &r) {
-		err = &providers.Error{Code: providers.Invalid, Err: err}
+		err = &fairlead.Error{Code: fairlead.Invalid, Err: err}
 	}
-	return providers.Annotate(err, op, "")
+	return fairlead.Annotate(err, op, "")
 }

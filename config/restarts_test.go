@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/config"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/nats"
 )

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // tagName is the struct tag that names a field's key, and says what it is.
@@ -102,7 +102,7 @@ func (b *schemaBuilder) tag(t reflect.Type, f reflect.StructField) (name string,
 	case options == secretOption:
 		return name, true
 	case options != "" && b.problem == nil:
-		b.problem = providers.Errorf(providers.Invalid,
+		b.problem = fairlead.Errorf(fairlead.Invalid,
 			"the tag %s:%q of the field %s of %s has the option %q; accepted: %s", tagName, f.Tag.Get(tagName), f.Name, t, options, secretOption)
 	}
 	return name, false

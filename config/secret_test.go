@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 type login struct {
@@ -119,7 +119,7 @@ func TestTagOptions(t *testing.T) {
 	_, err := config.Load[struct {
 		A string `config:"a,secrt"`
 	}](t.Context())
-	if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), `"secrt"`) || !strings.Contains(err.Error(), "accepted: secret") {
+	if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), `"secrt"`) || !strings.Contains(err.Error(), "accepted: secret") {
 		t.Errorf("got %v", err)
 	}
 }

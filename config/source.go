@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config/driver"
-	"fairlead.dev/providers"
 )
 
 // State is all that a [Source] holds at one time. Its Version is opaque and
@@ -20,13 +20,13 @@ type Value = driver.Value
 // Source is the settings of one name on one provider, as keys with bytes. All
 // methods may be called concurrently. Slices that are passed in are not kept.
 //
-// Errors are [*providers.Error] values: Unavailable, PermissionDenied,
+// Errors are [*fairlead.Error] values: Unavailable, PermissionDenied,
 // Canceled, DeadlineExceeded, Closed and Internal from any method.
 type Source struct {
 	driver   driver.Source
 	provider string
 	name     string
-	facet    providers.FacetDescription
+	facet    fairlead.FacetDescription
 	quiet    time.Duration // 0 if it is of no use
 	calls    *calls
 }
@@ -35,17 +35,17 @@ type Source struct {
 type SourceOption func(*sourceSettings) error
 
 type sourceSettings struct {
-	required []providers.Requirement
+	required []fairlead.Requirement
 	quiet    time.Duration
 }
 
 // Require makes the opening fail with Unsupported, naming what is missing,
 // unless the source meets all requirements. [Describe] tells beforehand.
-func Require(r ...providers.Requirement) SourceOption {
+func Require(r ...fairlead.Requirement) SourceOption {
 	return func(s *sourceSettings) error {
 		for _, one := range r {
 			if one == nil {
-				return providers.Errorf(providers.Invalid, "Require got a nil requirement; leave it out")
+				return fairlead.Errorf(fairlead.Invalid, "Require got a nil requirement; leave it out")
 			}
 		}
 		s.required = append(s.required, r...)
@@ -60,20 +60,20 @@ func Require(r ...providers.Requirement) SourceOption {
 //
 // Errors also: Invalid for the name or an option; Unsupported if the provider
 // has no configuration, or lacks what is required.
-func Open(ctx context.Context, p providers.Provider, name string, opts ...SourceOption) (*Source, error) {
+func Open(ctx context.Context, p fairlead.Provider, name string, opts ...SourceOption) (*Source, error) {
 	const op = "config.Open"
 	if p == nil {
-		return nil, providers.Annotate(providers.Errorf(providers.Invalid, "the provider is nil; pass one from providers.Open"), op, "")
+		return nil, fairlead.Annotate(fairlead.Errorf(fairlead.Invalid, "the provider is nil; pass one from fairlead.Open"), op, "")
 	}
 	d, err := p.Describe(ctx)
 	if err != nil {
-		return nil, providers.Annotate(err, op, "")
+		return nil, fairlead.Annotate(err, op, "")
 	}
 	s, err := openSource(ctx, p, d, name, opts)
-	return s, providers.Annotate(err, op, d.Provider)
+	return s, fairlead.Annotate(err, op, d.Provider)
 }
 
-func openSource(ctx context.Context, p providers.Provider, d providers.Description, name string, opts []SourceOption) (*Source, error) {
+func openSource(ctx context.Context, p fairlead.Provider, d fairlead.Description, name string, opts []SourceOption) (*Source, error) {
 	var settings sourceSettings
 	for _, o := range opts {
 		if err := o(&settings); err != nil {
@@ -87,7 +87,7 @@ func openSource(ctx context.Context, p providers.Provider, d providers.Descripti
 	if !ok {
 		return nil, notOffered(d)
 	}
-	if err := providers.CheckAll(facet, settings.required); err != nil {
+	if err := fairlead.CheckAll(facet, settings.required); err != nil {
 		return nil, err
 	}
 	src, err := openDriver(ctx, p, d, name)
@@ -100,14 +100,14 @@ func openSource(ctx context.Context, p providers.Provider, d providers.Descripti
 	return &Source{driver: src, provider: d.Provider, name: name, facet: facet, quiet: settings.quiet, calls: newCalls()}, nil
 }
 
-func openDriver(ctx context.Context, p providers.Provider, d providers.Description, name string) (driver.Source, error) {
-	if _, own := d.Facet(providers.Config); !own {
-		store, _ := d.Facet(providers.KV)
+func openDriver(ctx context.Context, p fairlead.Provider, d fairlead.Description, name string) (driver.Source, error) {
+	if _, own := d.Facet(fairlead.Config); !own {
+		store, _ := d.Facet(fairlead.KV)
 		return openKVSource(ctx, p, name, store)
 	}
 	cp, ok := p.(driver.Provider)
 	if !ok {
-		return nil, providers.Errorf(providers.Internal, "the provider describes the config facet but does not implement it")
+		return nil, fairlead.Errorf(fairlead.Internal, "the provider describes the config facet but does not implement it")
 	}
 	return cp.OpenSource(ctx, driver.SourceConfig{Name: name})
 }
@@ -116,7 +116,7 @@ func openDriver(ctx context.Context, p providers.Provider, d providers.Descripti
 func (s *Source) Name() string { return s.name }
 
 // Describe returns what held for the source when it was opened.
-func (s *Source) Describe() providers.FacetDescription { return s.facet }
+func (s *Source) Describe() fairlead.FacetDescription { return s.facet }
 
 // Snapshot returns the present state. Where [Snapshot] is claimed, all values
 // belong to one moment.
@@ -149,7 +149,7 @@ func (s *Source) read(ctx context.Context, op string, f func(context.Context) (S
 		return err
 	})
 	if err != nil {
-		return State{}, providers.Annotate(err, op, s.provider)
+		return State{}, fairlead.Annotate(err, op, s.provider)
 	}
 	if state.Values == nil {
 		state.Values = map[string]Value{}
@@ -162,7 +162,7 @@ func (s *Source) read(ctx context.Context, op string, f func(context.Context) (S
 func (s *Source) Get(ctx context.Context, key string) (Value, error) {
 	const op = "config.Get"
 	if err := checkKey(key); err != nil {
-		return Value{}, providers.Annotate(err, op, s.provider)
+		return Value{}, fairlead.Annotate(err, op, s.provider)
 	}
 	state, err := s.read(ctx, op, s.driver.Snapshot)
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *Source) Get(ctx context.Context, key string) (Value, error) {
 	}
 	v, ok := state.Values[key]
 	if !ok {
-		return Value{}, providers.Annotate(providers.Errorf(providers.NotFound, "no setting %q", key), op, s.provider)
+		return Value{}, fairlead.Annotate(fairlead.Errorf(fairlead.NotFound, "no setting %q", key), op, s.provider)
 	}
 	return v, nil
 }
@@ -190,13 +190,13 @@ func (s *Source) Get(ctx context.Context, key string) (Value, error) {
 func (s *Source) Set(ctx context.Context, changes ...Change) (version string, err error) {
 	const op = "config.Set"
 	if err := checkChanges(s.facet, changes); err != nil {
-		return "", providers.Annotate(err, op, s.provider)
+		return "", fairlead.Annotate(err, op, s.provider)
 	}
 	err = s.calls.run(ctx, func(ctx context.Context) (err error) {
 		version, err = s.driver.Set(ctx, changes)
 		return err
 	})
-	return version, providers.Annotate(err, op, s.provider)
+	return version, fairlead.Annotate(err, op, s.provider)
 }
 
 // Watch returns an iterator over the states that differ from the version
@@ -210,7 +210,7 @@ func (s *Source) Watch(ctx context.Context, version string) iter.Seq2[State, err
 		var pause backoff
 		for {
 			state, err := s.Next(ctx, version)
-			if !yield(state, err) || ctx.Err() != nil || providers.CodeOf(err) == providers.Closed {
+			if !yield(state, err) || ctx.Err() != nil || fairlead.CodeOf(err) == fairlead.Closed {
 				return
 			}
 			if err != nil {
@@ -228,7 +228,7 @@ func (s *Source) Close(ctx context.Context) error {
 	if !s.calls.end() {
 		return nil
 	}
-	return providers.Annotate(s.driver.Close(ctx), "config.Close", s.provider)
+	return fairlead.Annotate(s.driver.Close(ctx), "config.Close", s.provider)
 }
 
 // backoff is a growing pause between attempts. The zero value is ready.

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func TestSourceSetGetDelete(t *testing.T) {
@@ -26,7 +26,7 @@ func TestSourceSetGetDelete(t *testing.T) {
 	}
 	set(t, s, config.Delete("b"), config.Delete("never"))
 	_, err = s.Get(t.Context(), "b")
-	wantCode(t, err, providers.NotFound)
+	wantCode(t, err, fairlead.NotFound)
 }
 
 func TestSourceCompareAndSet(t *testing.T) {
@@ -43,7 +43,7 @@ func TestSourceCompareAndSet(t *testing.T) {
 		"delete of an old version":  config.DeleteIf("a", first.Version),
 	} {
 		_, err := s.Set(t.Context(), put("other", "x"), change)
-		if providers.CodeOf(err) != providers.Conflict {
+		if fairlead.CodeOf(err) != fairlead.Conflict {
 			t.Errorf("%s: got %v, want a conflict", name, err)
 		}
 	}
@@ -80,7 +80,7 @@ func TestSourceNext(t *testing.T) {
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = s.Next(short, known.Version)
-	wantCode(t, err, providers.DeadlineExceeded)
+	wantCode(t, err, fairlead.DeadlineExceeded)
 }
 
 // A caller whose version is newer than what the source follows must not be
@@ -153,7 +153,7 @@ func TestSourceWatch(t *testing.T) {
 	var seen []string
 	for state, err := range s.Watch(ctx, "") {
 		if err != nil {
-			wantCode(t, err, providers.Canceled)
+			wantCode(t, err, fairlead.Canceled)
 			break
 		}
 		seen = append(seen, string(state.Values["n"].Data))
@@ -182,9 +182,9 @@ func TestSourceClose(t *testing.T) {
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, <-ended, providers.Closed)
+	wantCode(t, <-ended, fairlead.Closed)
 	_, err = s.Set(t.Context(), put("a", "1"))
-	wantCode(t, err, providers.Closed)
+	wantCode(t, err, fairlead.Closed)
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatalf("the second Close: %v", err)
 	}
@@ -195,19 +195,19 @@ func TestSourceRefuses(t *testing.T) {
 	long := strings.Repeat("k", 513)
 	for name, c := range map[string]struct {
 		changes []config.Change
-		code    providers.Code
+		code    fairlead.Code
 		words   string
 	}{
-		"nothing":                {nil, providers.Invalid, "at least one"},
-		"empty key":              {[]config.Change{put("", "x")}, providers.Invalid, "empty"},
-		"long key":               {[]config.Change{put(long, "x")}, providers.TooLarge, "513"},
-		"not UTF-8":              {[]config.Change{put("\xff", "x")}, providers.Invalid, "UTF-8"},
-		"twice":                  {[]config.Change{put("a", "x"), config.Delete("a")}, providers.Invalid, `"a"`},
-		"delete without version": {[]config.Change{config.DeleteIf("a", "")}, providers.Invalid, "version"},
-		"large value":            {[]config.Change{config.Put("a", make([]byte, 64<<20+1))}, providers.TooLarge, `"a"`},
+		"nothing":                {nil, fairlead.Invalid, "at least one"},
+		"empty key":              {[]config.Change{put("", "x")}, fairlead.Invalid, "empty"},
+		"long key":               {[]config.Change{put(long, "x")}, fairlead.TooLarge, "513"},
+		"not UTF-8":              {[]config.Change{put("\xff", "x")}, fairlead.Invalid, "UTF-8"},
+		"twice":                  {[]config.Change{put("a", "x"), config.Delete("a")}, fairlead.Invalid, `"a"`},
+		"delete without version": {[]config.Change{config.DeleteIf("a", "")}, fairlead.Invalid, "version"},
+		"large value":            {[]config.Change{config.Put("a", make([]byte, 64<<20+1))}, fairlead.TooLarge, `"a"`},
 	} {
 		_, err := s.Set(t.Context(), c.changes...)
-		if providers.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.words) ||
+		if fairlead.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.words) ||
 			!strings.HasPrefix(err.Error(), "config.Set: memory: ") {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -217,20 +217,20 @@ func TestSourceRefuses(t *testing.T) {
 		many = append(many, put(strings.Repeat("x", i%500+1)+string(rune('a'+i/500)), ""))
 	}
 	_, err := s.Set(t.Context(), many...)
-	wantCode(t, err, providers.TooLarge)
+	wantCode(t, err, fairlead.TooLarge)
 }
 
 func TestOpenRefuses(t *testing.T) {
 	p := open(t, "mem://")
 	_, err := config.Open(t.Context(), p, "no/slash")
-	wantCode(t, err, providers.Invalid)
+	wantCode(t, err, fairlead.Invalid)
 	_, err = config.Open(t.Context(), nil, "app")
-	wantCode(t, err, providers.Invalid)
-	_, err = config.Open(t.Context(), p, "app", config.Require(config.Snapshot, providers.DurableFsync))
-	wantCode(t, err, providers.Unsupported)
+	wantCode(t, err, fairlead.Invalid)
+	_, err = config.Open(t.Context(), p, "app", config.Require(config.Snapshot, fairlead.DurableFsync))
+	wantCode(t, err, fairlead.Unsupported)
 	if !strings.Contains(err.Error(), "DurableFsync") {
 		t.Errorf("the error does not name what is missing: %v", err)
 	}
 	_, err = config.Open(t.Context(), p, "app", config.Require(nil))
-	wantCode(t, err, providers.Invalid)
+	wantCode(t, err, fairlead.Invalid)
 }

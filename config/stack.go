@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"strings"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // stack is the open layers with what each of them holds. One goroutine at a
@@ -28,7 +28,7 @@ type openLayer struct {
 
 func newStack(t reflect.Type, strict bool) (*stack, error) {
 	if t.Kind() != reflect.Struct {
-		return nil, providers.Errorf(providers.Invalid, "settings are loaded into a struct, got %s", t)
+		return nil, fairlead.Errorf(fairlead.Invalid, "settings are loaded into a struct, got %s", t)
 	}
 	schema, err := schemaOf(t)
 	if err != nil {

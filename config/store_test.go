@@ -8,22 +8,22 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // altered is a provider that claims less, and whose store may do less.
 type altered struct {
 	kvdriver.Provider
-	without []providers.Claim
+	without []fairlead.Claim
 	alter   func(kvdriver.Store) kvdriver.Store
 }
 
-func (a altered) Describe(ctx context.Context) (providers.Description, error) {
+func (a altered) Describe(ctx context.Context) (fairlead.Description, error) {
 	d, err := a.Provider.Describe(ctx)
 	for i := range d.Facets {
-		d.Facets[i].Claims = slices.DeleteFunc(d.Facets[i].Claims, func(c providers.Claim) bool { return slices.Contains(a.without, c) })
+		d.Facets[i].Claims = slices.DeleteFunc(d.Facets[i].Claims, func(c fairlead.Claim) bool { return slices.Contains(a.without, c) })
 	}
 	return d, err
 }
@@ -63,8 +63,8 @@ func (m moments) List(ctx context.Context, r kvdriver.ListRequest) (kvdriver.Pag
 	return page, nil
 }
 
-func torn(p providers.Provider, between func()) altered {
-	return altered{p.(kvdriver.Provider), []providers.Claim{kvdriver.ClaimSnapshotList},
+func torn(p fairlead.Provider, between func()) altered {
+	return altered{p.(kvdriver.Provider), []fairlead.Claim{kvdriver.ClaimSnapshotList},
 		func(s kvdriver.Store) kvdriver.Store { return moments{s, between} }}
 }
 
@@ -96,7 +96,7 @@ func TestWatchStormPagesOfManyMoments(t *testing.T) {
 
 // A store that claims only List and Watch is a source that claims less.
 func TestSourceOnPlainStore(t *testing.T) {
-	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []providers.Claim{kvdriver.ClaimTxn, kvdriver.ClaimCAS, kvdriver.ClaimWatchTxn}}
+	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []fairlead.Claim{kvdriver.ClaimTxn, kvdriver.ClaimCAS, kvdriver.ClaimWatchTxn}}
 	s := openSource(t, p, config.Require(config.Write, config.DeleteVisible))
 	set(t, s, put("a", "1"), put("b", "2"), config.Delete("b"+"c"))
 	state, err := s.Snapshot(t.Context())
@@ -104,9 +104,9 @@ func TestSourceOnPlainStore(t *testing.T) {
 		t.Errorf("got %s, %v", values(state), err)
 	}
 	_, err = s.Set(t.Context(), config.PutIf("a", nil, ""))
-	wantCode(t, err, providers.Unsupported)
+	wantCode(t, err, fairlead.Unsupported)
 	_, err = config.Open(t.Context(), p, "app", config.Require(config.Snapshot, config.AtomicSet))
-	wantCode(t, err, providers.Unsupported)
+	wantCode(t, err, fairlead.Unsupported)
 	for _, word := range []string{"config.Snapshot", "kv.WatchTxn", "config.AtomicSet", "kv.Txn"} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("%v does not name %s", err, word)
@@ -116,13 +116,13 @@ func TestSourceOnPlainStore(t *testing.T) {
 
 // Without Txn a Set stops at the first change that fails.
 func TestSourceSetOneByOne(t *testing.T) {
-	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []providers.Claim{kvdriver.ClaimTxn}}
+	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []fairlead.Claim{kvdriver.ClaimTxn}}
 	s := openSource(t, p, config.Require(config.CompareAndSet))
 	set(t, s, config.PutIf("a", []byte("1"), ""))
 	_, err := s.Set(t.Context(), config.PutIf("a", nil, ""), put("b", "1"))
-	wantCode(t, err, providers.Conflict)
+	wantCode(t, err, fairlead.Conflict)
 	_, err = s.Set(t.Context(), put("b", "1"), config.PutIf("a", nil, ""), put("c", "1"))
-	wantCode(t, err, providers.UnknownOutcome)
+	wantCode(t, err, fairlead.UnknownOutcome)
 	state, err := s.Snapshot(t.Context())
 	if err != nil || values(state) != "map[a:1 b:1]" {
 		t.Errorf("got %s, %v", values(state), err)
@@ -131,9 +131,9 @@ func TestSourceSetOneByOne(t *testing.T) {
 }
 
 func TestOpenNeedsListAndWatch(t *testing.T) {
-	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []providers.Claim{kvdriver.ClaimWatch}}
+	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []fairlead.Claim{kvdriver.ClaimWatch}}
 	_, err := config.Open(t.Context(), p, "app")
-	wantCode(t, err, providers.Unsupported)
+	wantCode(t, err, fairlead.Unsupported)
 	if !strings.Contains(err.Error(), "kv.Watch") || strings.Contains(err.Error(), "kv.List") {
 		t.Errorf("%v does not name what is missing", err)
 	}
@@ -180,7 +180,7 @@ func (w silentWatcher) Next(ctx context.Context) ([]kvdriver.Event, error) {
 	}
 }
 
-var errAway = providers.Errorf(providers.Unavailable, "away")
+var errAway = fairlead.Errorf(fairlead.Unavailable, "away")
 
 func TestWatchOutage(t *testing.T) {
 	p := open(t, "mem://")

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // FromURL is a layer that a URL names, so that where settings come from is
@@ -13,7 +13,7 @@ import (
 //
 //	file:app.yaml, file:///etc/app.toml   as [File]
 //	env:APP_                              as [Env]
-//	redis://127.0.0.1, any other          as [From] the provider that providers.Open opens
+//	redis://127.0.0.1, any other          as [From] the provider that fairlead.Open opens
 //
 // The layer owns the provider. The name and the options are those of [From];
 // a file and the environment have no use for them.
@@ -21,14 +21,14 @@ func FromURL(url, name string, opts ...SourceOption) Layer {
 	scheme, rest, found := strings.Cut(url, ":")
 	switch {
 	case !found || url == "":
-		return Layer{err: providers.Errorf(providers.Invalid, "%q is not the URL of a layer; give one as redis://127.0.0.1, file:app.yaml or env:APP_", url)}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "%q is not the URL of a layer; give one as redis://127.0.0.1, file:app.yaml or env:APP_", url)}
 	case scheme == "env":
 		return Env(rest)
 	case scheme == "file":
 		return fileURL(url, rest)
 	}
 	return Layer{open: func(ctx context.Context) (feed, error) {
-		p, err := providers.Open(ctx, url)
+		p, err := fairlead.Open(ctx, url)
 		if err != nil {
 			return nil, err
 		}
@@ -43,7 +43,7 @@ func FromURL(url, name string, opts ...SourceOption) Layer {
 func fileURL(url, rest string) Layer {
 	path, slashes := strings.CutPrefix(rest, "//")
 	if path == "" || slashes && !strings.HasPrefix(path, "/") {
-		return Layer{err: providers.Errorf(providers.Invalid, "the URL %q names no file; give one as file:///etc/app.yaml, or file:app.yaml below the working folder", url)}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the URL %q names no file; give one as file:///etc/app.yaml, or file:app.yaml below the working folder", url)}
 	}
 	return File(path)
 }
@@ -51,7 +51,7 @@ func fileURL(url, rest string) Layer {
 // ownerFeed is a sourceFeed with the provider that was opened for it.
 type ownerFeed struct {
 	sourceFeed
-	provider providers.Provider
+	provider fairlead.Provider
 }
 
 func (f ownerFeed) close(ctx context.Context) error {

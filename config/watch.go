@@ -10,7 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 const opWatch = "config.Watch"
@@ -118,9 +118,9 @@ func (w *Watcher[T]) Close(ctx context.Context) error {
 	closeErr := w.stack.close(ctx)
 	select {
 	case <-w.ended:
-		return providers.Annotate(closeErr, "config.Close", "")
+		return fairlead.Annotate(closeErr, "config.Close", "")
 	case <-ctx.Done():
-		return providers.Annotate(providers.ContextError(ctx), "config.Close", "")
+		return fairlead.Annotate(fairlead.ContextError(ctx), "config.Close", "")
 	}
 }
 
@@ -149,7 +149,7 @@ func (w *Watcher[T]) follow(layer int, f feed, version string) {
 }
 
 func (w *Watcher[T]) unreachable(layer int, err error) {
-	err = providers.Annotate(err, opWatch, "")
+	err = fairlead.Annotate(err, opWatch, "")
 	if w.health.reach(layer, err) {
 		w.counts[layer].unreachable()
 		w.send(update{layer: layer, err: err})
@@ -232,7 +232,7 @@ func (w *Watcher[T]) notify(old, now *T) {
 	}
 	for _, c := range callbacks {
 		if err := contain("OnChange", scrub, func() { c.f(old, now) }); err != nil {
-			w.report(providers.Annotate(err, opWatch, ""))
+			w.report(fairlead.Annotate(err, opWatch, ""))
 		}
 	}
 }
@@ -253,7 +253,7 @@ func contain(what string, scrub func(string) string, f func()) (err error) {
 		if r := recover(); r != nil {
 			says := scrub(fmt.Sprint(r))
 			slog.Error("config: a callback panicked", "callback", what, "panic", says, "stack", string(debug.Stack()))
-			err = providers.Errorf(providers.Internal, "a callback of %s panicked: %s", what, says)
+			err = fairlead.Errorf(fairlead.Internal, "a callback of %s panicked: %s", what, says)
 		}
 	}()
 	f()

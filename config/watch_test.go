@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 // pair is valid only if both halves come from one Set.
@@ -65,7 +65,7 @@ func TestWatchLastGoodStays(t *testing.T) {
 		set(t, s, put("note", "not applied"), put(bad.key, bad.value))
 		err := <-reported
 		var r *config.Rejected
-		if !errors.As(err, &r) || !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), bad.word) {
+		if !errors.As(err, &r) || !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), bad.word) {
 			t.Errorf("%v: reported %v", bad, err)
 		}
 		if w.Err() == nil || w.Health().Layers[0].Rejected == nil {
@@ -140,7 +140,7 @@ func TestWatchCallbacks(t *testing.T) {
 
 // storm makes random updates, a tenth of them invalid, and checks that no
 // reader ever sees halves of two, or the invalid ones.
-func storm(t *testing.T, p providers.Provider, updates int) {
+func storm(t *testing.T, p fairlead.Provider, updates int) {
 	s := openSource(t, p, config.Require(config.Snapshot, config.AtomicSet))
 	set(t, s, both(0)...)
 	w := watch[pair](t, config.From(p, "app", config.Require(config.Snapshot)))
@@ -217,7 +217,7 @@ func TestWatchFile(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-reported; !errors.Is(err, providers.Unavailable) || w.Health().Layers[0].Unreachable == nil {
+	if err := <-reported; !errors.Is(err, fairlead.Unavailable) || w.Health().Layers[0].Unreachable == nil {
 		t.Errorf("a removed file: reported %v", err)
 	}
 	replace("left: 2\nright: 2")
@@ -226,13 +226,13 @@ func TestWatchFile(t *testing.T) {
 
 func TestWatchRefuses(t *testing.T) {
 	_, err := config.Watch[pair](t.Context(), config.Map(map[string]any{"left": -1}))
-	wantCode(t, err, providers.Invalid)
+	wantCode(t, err, fairlead.Invalid)
 	p := open(t, "mem://")
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, err = config.Watch[pair](t.Context(), config.Env("NONE_"), config.From(p, "app"))
-	wantCode(t, err, providers.Closed)
+	wantCode(t, err, fairlead.Closed)
 }
 
 func TestWatchClose(t *testing.T) {
@@ -261,6 +261,6 @@ func TestWatchCloseIsBoundedByItsContext(t *testing.T) {
 	<-entered
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	wantCode(t, w.Close(ctx), providers.DeadlineExceeded)
+	wantCode(t, w.Close(ctx), fairlead.DeadlineExceeded)
 	close(release)
 }

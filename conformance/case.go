@@ -5,12 +5,12 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Opening is the facet, for the suite's purposes, of opening, describing,
 // closing and erring.
-const Opening providers.Facet = "open"
+const Opening fairlead.Facet = "open"
 
 // Profile says how much is run.
 type Profile string
@@ -23,13 +23,13 @@ const (
 
 // Case is one rule and how it is tested.
 type Case struct {
-	Name  string          // "kv/put-get": the facet and what is tested
-	Facet providers.Facet // which must be offered, except for Opening
+	Name  string         // "kv/put-get": the facet and what is tested
+	Facet fairlead.Facet // which must be offered, except for Opening
 	// Needs are the claims that must hold. A case that proves claims needs
 	// them all.
-	Needs []providers.Claim
+	Needs []fairlead.Claim
 	// Lacks is a claim that must not hold: the case tests its absence.
-	Lacks providers.Claim
+	Lacks fairlead.Claim
 	// Control: the case kills, stops or starts the backend.
 	Control bool
 	Profile Profile // Quick: also run by Full; empty means Quick
@@ -48,7 +48,7 @@ var suites [][]Case
 // Cases returns all cases, ordered by facet and then as the suite runs them.
 func Cases() []Case {
 	all := slices.Concat(suites...)
-	order := []providers.Facet{Opening, providers.KV, providers.PubSub, providers.RPC, providers.Config}
+	order := []fairlead.Facet{Opening, fairlead.KV, fairlead.PubSub, fairlead.RPC, fairlead.Config}
 	slices.SortStableFunc(all, func(a, b Case) int {
 		return slices.Index(order, a.Facet) - slices.Index(order, b.Facet)
 	})
@@ -57,7 +57,7 @@ func Cases() []Case {
 
 // applies reports whether the case is to be run on what d describes, and the
 // reason if not.
-func (c Case) applies(d providers.FacetDescription, o options) (bool, string) {
+func (c Case) applies(d fairlead.FacetDescription, o options) (bool, string) {
 	var missing []string
 	for _, claim := range c.Needs {
 		if !d.Has(claim) {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, configBasic) }
@@ -14,7 +14,7 @@ func init() { suites = append(suites, configBasic) }
 // configBasic is reading and writing settings.
 var configBasic = []Case{
 	{
-		Name: "config/new-name", Facet: providers.Config,
+		Name: "config/new-name", Facet: fairlead.Config,
 		Rule: "a name under which nothing was ever set is empty, not an error, and has a version",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -25,15 +25,15 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/get-missing", Facet: providers.Config,
+		Name: "config/get-missing", Facet: fairlead.Config,
 		Rule: "a key that does not exist is NotFound",
 		Run: func(t *T) {
 			_, err := t.Source(t.Name()).Get(t.Context(), "missing")
-			t.WantCode("Get", err, providers.NotFound)
+			t.WantCode("Get", err, fairlead.NotFound)
 		},
 	},
 	{
-		Name: "config/set-get", Facet: providers.Config, Needs: writable,
+		Name: "config/set-get", Facet: fairlead.Config, Needs: writable,
 		Rule: "what was set is read back at once, by key and in a snapshot, and set again it is the new value",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -49,7 +49,7 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/set-many", Facet: providers.Config, Needs: writable,
+		Name: "config/set-many", Facet: fairlead.Config, Needs: writable,
 		Rule: "one Set can set and delete many keys, and leaves all others as they were",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -59,12 +59,12 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/many-keys", Facet: providers.Config, Needs: writable, Profile: Full,
+		Name: "config/many-keys", Facet: fairlead.Config, Needs: writable, Profile: Full,
 		Rule: "a snapshot holds all of 1,500 keys",
 		Run:  configManyKeys,
 	},
 	{
-		Name: "config/binary", Facet: providers.Config, Needs: writable,
+		Name: "config/binary", Facet: fairlead.Config, Needs: writable,
 		Rule: "values are kept to the byte",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -75,7 +75,7 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/empty-value", Facet: providers.Config, Needs: writable,
+		Name: "config/empty-value", Facet: fairlead.Config, Needs: writable,
 		Rule: "an empty value is present",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -87,7 +87,7 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/large-value", Facet: providers.Config, Needs: writable,
+		Name: "config/large-value", Facet: fairlead.Config, Needs: writable,
 		Rule: "a value of a million bytes, or of the limit if that is less, is kept",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -102,17 +102,17 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/over-max", Facet: providers.Config, Needs: writable,
+		Name: "config/over-max", Facet: fairlead.Config, Needs: writable,
 		Rule: "a value beyond the limit is TooLarge, and nothing of its Set is made",
 		Run:  configOverMax,
 	},
 	{
-		Name: "config/odd-keys", Facet: providers.Config, Needs: writable,
+		Name: "config/odd-keys", Facet: fairlead.Config, Needs: writable,
 		Rule: "keys are told apart whatever is in them (slashes, dots, other scripts, 512 bytes), and bad ones are refused with nothing of their Set made",
 		Run:  configOddKeys,
 	},
 	{
-		Name: "config/delete", Facet: providers.Config, Needs: writable,
+		Name: "config/delete", Facet: fairlead.Config, Needs: writable,
 		Rule: "a deleted key is gone, deleting it again is no error, and it can be set anew",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -121,14 +121,14 @@ var configBasic = []Case{
 				t.set(s, config.Delete("k"))
 				t.wantValues("after Delete", t.snapshot(s), "other", "o")
 				_, err := s.Get(t.Context(), "k")
-				t.WantCode("Get", err, providers.NotFound)
+				t.WantCode("Get", err, fairlead.NotFound)
 			}
 			t.put(s, "k", "again")
 			t.wantValues("set anew", t.snapshot(s), "k", "again", "other", "o")
 		},
 	},
 	{
-		Name: "config/delete-visible", Facet: providers.Config, Needs: needs(config.DeleteVisible),
+		Name: "config/delete-visible", Facet: fairlead.Config, Needs: needs(config.DeleteVisible),
 		Rule: "a deleted key is told from an empty one, in a snapshot and by whoever waits",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -143,7 +143,7 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/names-isolated", Facet: providers.Config, Needs: writable,
+		Name: "config/names-isolated", Facet: fairlead.Config, Needs: writable,
 		Rule: "settings of one name do not show under another, also not their deletion",
 		Run: func(t *T) {
 			name := t.Name()
@@ -156,7 +156,7 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/reopen", Facet: providers.Config, Needs: writable,
+		Name: "config/reopen", Facet: fairlead.Config, Needs: writable,
 		Rule: "settings outlive the handle that set them",
 		Run: func(t *T) {
 			name := t.Name()
@@ -167,7 +167,7 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/alias-set", Facet: providers.Config, Needs: writable,
+		Name: "config/alias-set", Facet: fairlead.Config, Needs: writable,
 		Rule: "the caller of Set may change the bytes that it passed",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -181,7 +181,7 @@ var configBasic = []Case{
 		},
 	},
 	{
-		Name: "config/alias-snapshot", Facet: providers.Config, Needs: writable,
+		Name: "config/alias-snapshot", Facet: fairlead.Config, Needs: writable,
 		Rule: "whoever gets a state may change its map and its bytes, and nobody else sees that",
 		Run:  configAliasSnapshot,
 	},
@@ -235,7 +235,7 @@ func configOverMax(t *T) {
 	s := t.Source(t.Name())
 	t.put(s, "k", "before")
 	_, err := s.Set(t.Context(), config.Put("other", nil), config.Put("k", make([]byte, limit+1)))
-	t.WantCode("Set beyond the limit", err, providers.TooLarge)
+	t.WantCode("Set beyond the limit", err, fairlead.TooLarge)
 	t.wantValues("afterwards", t.snapshot(s), "k", "before")
 }
 
@@ -268,8 +268,8 @@ func configOddKeys(t *T) {
 // badKeys tries keys that are not accepted, beside a good one.
 func (t *T) badKeys(s *config.Source) {
 	good := config.Put("a", []byte("new"))
-	for key, want := range map[string]providers.Code{
-		"": providers.Invalid, "a\xff": providers.Invalid, strings.Repeat("k", 513): providers.TooLarge,
+	for key, want := range map[string]fairlead.Code{
+		"": fairlead.Invalid, "a\xff": fairlead.Invalid, strings.Repeat("k", 513): fairlead.TooLarge,
 	} {
 		_, err := s.Get(t.Context(), key)
 		t.WantCode(fmt.Sprintf("Get of the key %.20q", key), err, want)
@@ -277,9 +277,9 @@ func (t *T) badKeys(s *config.Source) {
 		t.WantCode(fmt.Sprintf("Set of the key %.20q", key), err, want)
 	}
 	_, err := s.Set(t.Context(), good, good)
-	t.WantCode("Set of one key twice", err, providers.Invalid)
+	t.WantCode("Set of one key twice", err, fairlead.Invalid)
 	_, err = s.Set(t.Context())
-	t.WantCode("Set of nothing", err, providers.Invalid)
+	t.WantCode("Set of nothing", err, fairlead.Invalid)
 }
 
 func configAliasSnapshot(t *T) {

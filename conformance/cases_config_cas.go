@@ -8,8 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, configChecked) }
@@ -17,22 +17,22 @@ func init() { suites = append(suites, configChecked) }
 // configChecked is changes that depend on the present version of their key.
 var configChecked = []Case{
 	{
-		Name: "config/cas", Facet: providers.Config, Needs: needs(config.CompareAndSet),
+		Name: "config/cas", Facet: fairlead.Config, Needs: needs(config.CompareAndSet),
 		Rule: "a checked change is made if the key has the version, or does not exist where the version is empty; otherwise it is a Conflict",
 		Run:  configCAS,
 	},
 	{
-		Name: "config/cas-recreated", Facet: providers.Config, Needs: needs(config.CompareAndSet),
+		Name: "config/cas-recreated", Facet: fairlead.Config, Needs: needs(config.CompareAndSet),
 		Rule: "a key has no version twice: not with the same value, and not after it was deleted and set anew",
 		Run:  configCASRecreated,
 	},
 	{
-		Name: "config/cas-race", Facet: providers.Config, Needs: needs(config.CompareAndSet),
+		Name: "config/cas-race", Facet: fairlead.Config, Needs: needs(config.CompareAndSet),
 		Rule: "of 16 checked changes of one version one is made, and the others are Conflicts",
 		Run:  configCASRace,
 	},
 	{
-		Name: "config/cas-counter", Facet: providers.Config, Needs: needs(config.CompareAndSet), Profile: Full,
+		Name: "config/cas-counter", Facet: fairlead.Config, Needs: needs(config.CompareAndSet), Profile: Full,
 		Rule: "eight writers that count up by checked changes, trying again after a Conflict, lose no count",
 		Run:  configCASCounter,
 	},
@@ -40,7 +40,7 @@ var configChecked = []Case{
 
 func configCAS(t *T) {
 	s := t.Source(t.Name())
-	try := func(what string, want providers.Code, value string, c config.Change) {
+	try := func(what string, want fairlead.Code, value string, c config.Change) {
 		_, err := s.Set(t.Context(), c)
 		t.WantCode(what, err, want)
 		if got := texts(t.snapshot(s))["k"]; got != value {
@@ -55,21 +55,21 @@ func configCAS(t *T) {
 		}
 		return v.Version
 	}
-	try("a missing key must have a version", providers.Conflict, "", config.PutIf("k", []byte("x"), "some"))
-	try("a missing key is to be deleted", providers.Conflict, "", config.DeleteIf("k", "some"))
+	try("a missing key must have a version", fairlead.Conflict, "", config.PutIf("k", []byte("x"), "some"))
+	try("a missing key is to be deleted", fairlead.Conflict, "", config.DeleteIf("k", "some"))
 	try("a missing key must be missing", 0, "1", config.PutIf("k", []byte("1"), ""))
-	try("an existing key must be missing", providers.Conflict, "1", config.PutIf("k", []byte("x"), ""))
+	try("an existing key must be missing", fairlead.Conflict, "1", config.PutIf("k", []byte("x"), ""))
 	first := version()
 	try("the version is the present one", 0, "2", config.PutIf("k", []byte("2"), first))
-	try("the version is an old one", providers.Conflict, "2", config.PutIf("k", []byte("x"), first))
-	try("a deletion by an old version", providers.Conflict, "2", config.DeleteIf("k", first))
+	try("the version is an old one", fairlead.Conflict, "2", config.PutIf("k", []byte("x"), first))
+	try("a deletion by an old version", fairlead.Conflict, "2", config.DeleteIf("k", first))
 	try("a deletion by the present version", 0, "", config.DeleteIf("k", version()))
-	try("a deleted key must have its last version", providers.Conflict, "", config.PutIf("k", []byte("x"), first))
-	if _, err := s.Get(t.Context(), "k"); !errors.Is(err, providers.NotFound) {
+	try("a deleted key must have its last version", fairlead.Conflict, "", config.PutIf("k", []byte("x"), first))
+	if _, err := s.Get(t.Context(), "k"); !errors.Is(err, fairlead.NotFound) {
 		t.Errorf("after the deletion: %v, want not found", err)
 	}
 	_, err := s.Set(t.Context(), config.DeleteIf("k", ""))
-	t.WantCode("a checked deletion without a version", err, providers.Invalid)
+	t.WantCode("a checked deletion without a version", err, fairlead.Invalid)
 }
 
 func configCASRecreated(t *T) {
@@ -81,7 +81,7 @@ func configCASRecreated(t *T) {
 		t.Must(err)
 		for version, j := range seen {
 			_, err := s.Set(t.Context(), config.PutIf("k", []byte("x"), version))
-			t.WantCode(fmt.Sprintf("a change by version %d, after %d were written", j+1, i+1), err, providers.Conflict)
+			t.WantCode(fmt.Sprintf("a change by version %d, after %d were written", j+1, i+1), err, fairlead.Conflict)
 		}
 		seen[v.Version] = i
 		if i%2 == 1 {
@@ -109,7 +109,7 @@ func configCASRace(t *T) {
 				winners.Add(1)
 				winner.Store(value)
 			} else {
-				t.WantCode("a Set that lost", err, providers.Conflict)
+				t.WantCode("a Set that lost", err, fairlead.Conflict)
 			}
 		})
 	}
@@ -147,7 +147,7 @@ func addSetting(ctx context.Context, s *config.Source) error {
 		}
 		n, _ := strconv.Atoi(string(v.Data))
 		_, err = s.Set(ctx, config.PutIf("n", []byte(strconv.Itoa(n+1)), v.Version))
-		if !errors.Is(err, providers.Conflict) {
+		if !errors.Is(err, fairlead.Conflict) {
 			return err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, configClaims, configAbsent()) }
@@ -18,22 +18,22 @@ func init() { suites = append(suites, configClaims, configAbsent()) }
 // configClaims proves the claims of the facet.
 var configClaims = []Case{
 	{
-		Name: "config/snapshot-moment", Facet: providers.Config, Timeout: 2 * time.Minute, Needs: needs(config.Snapshot),
+		Name: "config/snapshot-moment", Facet: fairlead.Config, Timeout: 2 * time.Minute, Needs: needs(config.Snapshot),
 		Rule: "a snapshot shows no change without the ones that were acknowledged before it",
 		Run:  configSnapshotMoment,
 	},
 	{
-		Name: "config/snapshot-whole", Facet: providers.Config, Needs: needs(config.Snapshot, config.AtomicSet),
+		Name: "config/snapshot-whole", Facet: fairlead.Config, Needs: needs(config.Snapshot, config.AtomicSet),
 		Rule: "no snapshot, and no state that Next returns, ever holds half of a Set, in 200 random ones",
 		Run:  configSnapshotWhole,
 	},
 	{
-		Name: "config/atomic-race", Facet: providers.Config, Needs: needs(config.AtomicSet),
+		Name: "config/atomic-race", Facet: fairlead.Config, Needs: needs(config.AtomicSet),
 		Rule: "of Sets of the same keys at the same time one wins in all keys",
 		Run:  configAtomicRace,
 	},
 	{
-		Name: "config/atomic-conflict", Facet: providers.Config, Needs: needs(config.AtomicSet, config.CompareAndSet),
+		Name: "config/atomic-conflict", Facet: fairlead.Config, Needs: needs(config.AtomicSet, config.CompareAndSet),
 		Rule: "a Set with one change whose condition does not hold makes none of its changes",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -43,7 +43,7 @@ var configClaims = []Case{
 				config.PutIf("missing", []byte("2"), "some"), config.DeleteIf("b", "stale"),
 			} {
 				_, err := s.Set(t.Context(), config.Put("a", []byte("2")), checked, config.Put("c", []byte("2")))
-				t.WantCode("Set", err, providers.Conflict)
+				t.WantCode("Set", err, fairlead.Conflict)
 				now := t.snapshot(s)
 				t.wantValues("after the Conflict", now, "a", "1", "b", "1")
 				if now.Version != version {
@@ -53,7 +53,7 @@ var configClaims = []Case{
 		},
 	},
 	{
-		Name: "config/shared", Facet: providers.Config, Needs: needs(providers.Shared),
+		Name: "config/shared", Facet: fairlead.Config, Needs: needs(fairlead.Shared),
 		Rule: "what is set through one provider is read, and wakes who waits, through another one of the same URL",
 		Run: func(t *T) {
 			name := t.Name()
@@ -70,16 +70,16 @@ var configClaims = []Case{
 // configAbsent returns a case for each claim of the facet that may be absent.
 func configAbsent() []Case {
 	var cases []Case
-	for name, c := range map[string]providers.Claim{
+	for name, c := range map[string]fairlead.Claim{
 		"write": config.Write, "cas": config.CompareAndSet, "snapshot": config.Snapshot,
 		"atomic-set": config.AtomicSet, "delete-visible": config.DeleteVisible,
 	} {
 		cases = append(cases, Case{
-			Name: "config/absent-" + name, Facet: providers.Config, Lacks: c,
+			Name: "config/absent-" + name, Facet: fairlead.Config, Lacks: c,
 			Rule: fmt.Sprintf("without the claim %s, settings cannot be opened with it required, and what needs it answers Unsupported", c),
 			Run: func(t *T) {
 				s, err := config.Open(t.Context(), t.Provider(), t.Name(), config.Require(c))
-				t.WantCode("Open with "+string(c)+" required", err, providers.Unsupported)
+				t.WantCode("Open with "+string(c)+" required", err, fairlead.Unsupported)
 				if err == nil {
 					t.Cleanup(s.Close)
 				}
@@ -91,15 +91,15 @@ func configAbsent() []Case {
 }
 
 // lacksWrites makes the writes that need a claim.
-func (t *T) lacksWrites(c providers.Claim) {
-	change, ok := map[providers.Claim]config.Change{
+func (t *T) lacksWrites(c fairlead.Claim) {
+	change, ok := map[fairlead.Claim]config.Change{
 		config.Write: config.Put("k", nil), config.CompareAndSet: config.PutIf("k", nil, ""),
 	}[c]
 	if !ok {
 		return
 	}
 	_, err := t.Source(t.Name()).Set(t.Context(), change)
-	t.WantCode("Set", err, providers.Unsupported)
+	t.WantCode("Set", err, fairlead.Unsupported)
 }
 
 // configSnapshotMoment sets two pairs of keys in turns, the first of a pair

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, configNext) }
@@ -16,12 +16,12 @@ func init() { suites = append(suites, configNext) }
 // configNext is waiting for changes.
 var configNext = []Case{
 	{
-		Name: "config/version-changes", Facet: providers.Config, Needs: writable,
+		Name: "config/version-changes", Facet: fairlead.Config, Needs: writable,
 		Rule: "every change of values gives a version that was not there before, and nothing else does",
 		Run:  configVersionChanges,
 	},
 	{
-		Name: "config/next-initial", Facet: providers.Config, Needs: writable,
+		Name: "config/next-initial", Facet: fairlead.Config, Needs: writable,
 		Rule: "Next returns the present state at once for the empty version, for an older one, and for one that it never gave",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -34,7 +34,7 @@ var configNext = []Case{
 		},
 	},
 	{
-		Name: "config/next-foreign-version", Facet: providers.Config, Needs: writable,
+		Name: "config/next-foreign-version", Facet: fairlead.Config, Needs: writable,
 		Rule: "a version means the same for every handle: an old one is old for a handle that never saw it",
 		Run: func(t *T) {
 			name := t.Name()
@@ -45,19 +45,19 @@ var configNext = []Case{
 		},
 	},
 	{
-		Name: "config/next-waits", Facet: providers.Config,
+		Name: "config/next-waits", Facet: fairlead.Config,
 		Rule: "Next waits for as long as nothing changes",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
 			version := t.snapshot(s).Version
 			for range 3 {
 				state, err := s.Next(t.Within(quiet), version)
-				t.WantCode(fmt.Sprintf("Next, which returned the version %q after %q", state.Version, version), err, providers.DeadlineExceeded)
+				t.WantCode(fmt.Sprintf("Next, which returned the version %q after %q", state.Version, version), err, fairlead.DeadlineExceeded)
 			}
 		},
 	},
 	{
-		Name: "config/next-wakes", Facet: providers.Config, Needs: writable,
+		Name: "config/next-wakes", Facet: fairlead.Config, Needs: writable,
 		Rule: "a Next that waits returns after a Set, again and again, with the new state",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -72,7 +72,7 @@ var configNext = []Case{
 		},
 	},
 	{
-		Name: "config/next-delete", Facet: providers.Config, Needs: needs(config.DeleteVisible),
+		Name: "config/next-delete", Facet: fairlead.Config, Needs: needs(config.DeleteVisible),
 		Rule: "a Next that waits returns after a key was deleted, and after it was set anew",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -87,7 +87,7 @@ var configNext = []Case{
 		},
 	},
 	{
-		Name: "config/next-other-name", Facet: providers.Config, Needs: writable,
+		Name: "config/next-other-name", Facet: fairlead.Config, Needs: writable,
 		Rule: "a Next that waits is not woken by a change under another name",
 		Run: func(t *T) {
 			name := t.Name()
@@ -100,12 +100,12 @@ var configNext = []Case{
 		},
 	},
 	{
-		Name: "config/next-last", Facet: providers.Config, Needs: writable,
+		Name: "config/next-last", Facet: fairlead.Config, Needs: writable,
 		Rule: "whoever follows a hundred quick changes reaches the last state, and never sees a state after a later one",
 		Run:  configNextLast,
 	},
 	{
-		Name: "config/next-never-missed", Facet: providers.Config, Needs: writable,
+		Name: "config/next-never-missed", Facet: fairlead.Config, Needs: writable,
 		Rule: "a change between a Snapshot and the Next after it is never missed",
 		Run: func(t *T) {
 			s := t.Source(t.Name())
@@ -117,7 +117,7 @@ var configNext = []Case{
 		},
 	},
 	{
-		Name: "config/next-two", Facet: providers.Config, Needs: writable,
+		Name: "config/next-two", Facet: fairlead.Config, Needs: writable,
 		Rule: "two that wait, on one handle or on two, are both woken",
 		Run: func(t *T) {
 			name := t.Name()
@@ -132,17 +132,17 @@ var configNext = []Case{
 		},
 	},
 	{
-		Name: "config/next-cancel", Facet: providers.Config,
+		Name: "config/next-cancel", Facet: fairlead.Config,
 		Rule: "a Next that waits ends within a second of its context, with Canceled or DeadlineExceeded, and others go on",
 		Run:  configNextCancel,
 	},
 	{
-		Name: "config/closed", Facet: providers.Config,
+		Name: "config/closed", Facet: fairlead.Config,
 		Rule: "after Close everything fails with Closed, a Next that waits too, and Close again returns nil",
 		Run:  configClosed,
 	},
 	{
-		Name: "config/close-one", Facet: providers.Config, Needs: writable,
+		Name: "config/close-one", Facet: fairlead.Config, Needs: writable,
 		Rule: "the Close of one handle leaves another one of the same name as it was, also while it waits",
 		Run: func(t *T) {
 			name := t.Name()
@@ -156,7 +156,7 @@ var configNext = []Case{
 		},
 	},
 	{
-		Name: "config/watch-ends", Facet: providers.Config, Needs: writable,
+		Name: "config/watch-ends", Facet: fairlead.Config, Needs: writable,
 		Rule: "Watch yields the present state, then changes, and nothing after Close but its end",
 		Run:  configWatchEnds,
 	},
@@ -228,7 +228,7 @@ func configNextCancel(t *T) {
 	t.wantSoon("Next beyond its deadline", started(func() error {
 		_, err := s.Next(ctx, version)
 		return err
-	}), providers.DeadlineExceeded)
+	}), fairlead.DeadlineExceeded)
 	t.nothing(other, "only another one's context ended")
 }
 
@@ -238,19 +238,19 @@ func configClosed(t *T) {
 	t.wantSoon("Close while a Next waits", started(func() error { return s.Close(t.Context()) }), 0)
 	select {
 	case a := <-answers:
-		t.WantCode("the Next that waits", a.err, providers.Closed)
+		t.WantCode("the Next that waits", a.err, fairlead.Closed)
 	case <-time.After(t.soon()):
 		t.Fatalf("the Next that waits was not woken by Close")
 	}
 	_, err := s.Snapshot(t.Context())
-	t.WantCode("Snapshot", err, providers.Closed)
+	t.WantCode("Snapshot", err, fairlead.Closed)
 	_, err = s.Next(t.Within(t.soon()), "")
-	t.WantCode("Next", err, providers.Closed)
+	t.WantCode("Next", err, fairlead.Closed)
 	_, err = s.Get(t.Context(), "k")
-	t.WantCode("Get", err, providers.Closed)
+	t.WantCode("Get", err, fairlead.Closed)
 	if s.Describe().Has(config.Write) {
 		_, err = s.Set(t.Context(), config.Put("k", nil))
-		t.WantCode("Set", err, providers.Closed)
+		t.WantCode("Set", err, fairlead.Closed)
 	}
 	if err := s.Close(t.Context()); err != nil {
 		t.Errorf("Close again: %v", err)
@@ -285,7 +285,7 @@ func configWatchEnds(t *T) {
 	t.Eventually(t.Patience(), "Watch yields the change", saw("1"))
 	t.Must(s.Close(ctx))
 	t.put(writer, "n", "2")
-	t.wantSoon("Watch after Close", ended, providers.Closed)
+	t.wantSoon("Watch after Close", ended, fairlead.Closed)
 	mu.Lock()
 	defer mu.Unlock()
 	if want := 3; len(seen) != want || seen[2] != "" {

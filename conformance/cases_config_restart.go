@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, configRestart) }
@@ -14,22 +14,22 @@ func init() { suites = append(suites, configRestart) }
 // configRestart kills the backend.
 var configRestart = []Case{
 	{
-		Name: "config/restart-next", Facet: providers.Config, Needs: writable, Control: true, Timeout: 2 * time.Minute,
+		Name: "config/restart-next", Facet: fairlead.Config, Needs: writable, Control: true, Timeout: 2 * time.Minute,
 		Rule: "while the backend is down Next fails with Unavailable within seconds; called again with the same version it reaches what is set afterwards",
 		Run:  configRestartNext,
 	},
 	{
-		Name: "config/restart-watch", Facet: providers.Config, Needs: writable, Control: true, Timeout: 2 * time.Minute,
+		Name: "config/restart-watch", Facet: fairlead.Config, Needs: writable, Control: true, Timeout: 2 * time.Minute,
 		Rule: "a Watcher keeps its settings while the backend is down, says so within seconds, and catches up",
 		Run:  configRestartWatch,
 	},
-	durableSettings("config/durable-fsync", providers.DurableFsync),
-	durableSettings("config/durable-quorum", providers.DurableQuorum),
+	durableSettings("config/durable-fsync", fairlead.DurableFsync),
+	durableSettings("config/durable-quorum", fairlead.DurableQuorum),
 }
 
-func durableSettings(name string, claim providers.Claim) Case {
+func durableSettings(name string, claim fairlead.Claim) Case {
 	return Case{
-		Name: name, Facet: providers.Config, Needs: needs(claim), Control: true, Timeout: 2 * time.Minute,
+		Name: name, Facet: fairlead.Config, Needs: needs(claim), Control: true, Timeout: 2 * time.Minute,
 		Rule: "settings whose Set was acknowledged are there after the backend was killed",
 		Run:  configDurable,
 	}
@@ -65,7 +65,7 @@ func configRestartNext(t *T) {
 	t.down(writer)
 	select {
 	case a := <-answers:
-		t.WantCode("Next while the backend is down", a.err, providers.Unavailable)
+		t.WantCode("Next while the backend is down", a.err, fairlead.Unavailable)
 	case <-time.After(t.Patience()):
 		t.Errorf("Next did not fail within %v while the backend was down", t.Patience())
 	}

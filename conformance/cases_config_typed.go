@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, configTyped) }
@@ -32,7 +32,7 @@ func (s *typed) Validate() error {
 // configTyped is settings as the structs of a program.
 var configTyped = []Case{
 	{
-		Name: "config/load-layers", Facet: providers.Config, Needs: writable,
+		Name: "config/load-layers", Facet: fairlead.Config, Needs: writable,
 		Rule: "Load lets later layers win key by key, and takes what no layer has from the struct's defaults",
 		Run: func(t *T) {
 			name := t.Name()
@@ -50,7 +50,7 @@ var configTyped = []Case{
 		},
 	},
 	{
-		Name: "config/load-empty", Facet: providers.Config, Needs: writable,
+		Name: "config/load-empty", Facet: fairlead.Config, Needs: writable,
 		Rule: "an empty value hides the layers below, and a deleted key lets them show",
 		Run: func(t *T) {
 			name := t.Name()
@@ -67,7 +67,7 @@ var configTyped = []Case{
 		},
 	},
 	{
-		Name: "config/load-bad", Facet: providers.Config, Needs: writable,
+		Name: "config/load-bad", Facet: fairlead.Config, Needs: writable,
 		Rule: "Load fails with Invalid for what does not fit, naming layer and key and not the value",
 		Run: func(t *T) {
 			name := t.Name()
@@ -77,7 +77,7 @@ var configTyped = []Case{
 		},
 	},
 	{
-		Name: "config/watch-typed", Facet: providers.Config, Needs: writable,
+		Name: "config/watch-typed", Facet: fairlead.Config, Needs: writable,
 		Rule: "a Watcher follows every kind of change, a deletion back to the default included",
 		Run: func(t *T) {
 			s, w, _ := t.watcher("name", "1")
@@ -91,12 +91,12 @@ var configTyped = []Case{
 		},
 	},
 	{
-		Name: "config/watch-rejects", Facet: providers.Config, Needs: writable,
+		Name: "config/watch-rejects", Facet: fairlead.Config, Needs: writable,
 		Rule: "a bad update is reported, once, and the last good settings stay; the next good one is taken",
 		Run:  configWatchRejects,
 	},
 	{
-		Name: "config/watch-callbacks", Facet: providers.Config, Needs: writable,
+		Name: "config/watch-callbacks", Facet: fairlead.Config, Needs: writable,
 		Rule: "OnChange is called with the settings before and after, without gaps, and not after Close",
 		Run:  configWatchCallbacks,
 	},
@@ -110,7 +110,7 @@ func (t *T) wantTyped(what string, got typed, name string, limit int, deep strin
 
 // wantRejected demands the error for a limit of "s3cret" under a name.
 func (t *T) wantRejected(err error, name string) {
-	t.WantCode("a limit that is no number", err, providers.Invalid)
+	t.WantCode("a limit that is no number", err, fairlead.Invalid)
 	var r *config.Rejected
 	if !errors.As(err, &r) || !strings.EqualFold(r.Key, "limit") || !strings.Contains(r.Layer, name) {
 		t.Errorf("the error %v does not name the key and the layer", err)

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvCalls) }
@@ -20,12 +20,12 @@ var kvCalls = []Case{
 	kvCase("canceled-before", "a call whose context was canceled before fails with Canceled and applies nothing", func(t *T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		endedBefore(t, ctx, providers.Canceled)
+		endedBefore(t, ctx, fairlead.Canceled)
 	}),
 	kvCase("deadline-before", "a call whose deadline has passed before fails with DeadlineExceeded and applies nothing", func(t *T) {
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		defer cancel()
-		endedBefore(t, ctx, providers.DeadlineExceeded)
+		endedBefore(t, ctx, fairlead.DeadlineExceeded)
 	}),
 	kvCase("deadline-honest", "a write that its deadline ended is absent unless it said UnknownOutcome, and present if it was acknowledged", kvDeadlineHonest),
 	kvCase("neighbour-gives-up", "callers that give up disturb no concurrent caller", kvNeighbourGivesUp),
@@ -48,7 +48,7 @@ var kvCalls = []Case{
 		}
 		put(t, s, "k", "1")
 		_, err = s.GetMany(t.Context(), "k", "")
-		t.WantCode("GetMany with an empty key", err, providers.Invalid)
+		t.WantCode("GetMany with an empty key", err, fairlead.Invalid)
 		wantFound(t, s, []string{"none"}, func(string) bool { return false })
 	}),
 	kvFull("getmany-large", "GetMany of values that are large together, 12 MB, returns them all", func(t *T) {
@@ -107,7 +107,7 @@ func calls(t *T, rev kv.Revision) []call {
 		{"Put", func(ctx context.Context, s *kv.Store) error { _, err := s.Put(ctx, "new", nil); return err }},
 		{"Delete", func(ctx context.Context, s *kv.Store) error { return s.Delete(ctx, "k") }},
 	}
-	claimed := map[providers.Claim][]call{
+	claimed := map[fairlead.Claim][]call{
 		kv.CAS: {
 			{"Create", func(ctx context.Context, s *kv.Store) error { _, err := s.Create(ctx, "new", nil); return err }},
 			{"CAS", func(ctx context.Context, s *kv.Store) error { _, err := s.CAS(ctx, "k", nil, rev); return err }},
@@ -117,7 +117,7 @@ func calls(t *T, rev kv.Revision) []call {
 		kv.List:  {{"ListPage", func(ctx context.Context, s *kv.Store) error { _, err := s.ListPage(ctx, "", "", 5); return err }}},
 		kv.Watch: {{"Watch", func(ctx context.Context, s *kv.Store) error { _, err := s.Watch(ctx, ""); return err }}},
 	}
-	for _, claim := range []providers.Claim{kv.CAS, kv.Txn, kv.List, kv.Watch} {
+	for _, claim := range []fairlead.Claim{kv.CAS, kv.Txn, kv.List, kv.Watch} {
 		if t.Facet().Has(claim) {
 			list = append(list, claimed[claim]...)
 		}
@@ -125,7 +125,7 @@ func calls(t *T, rev kv.Revision) []call {
 	return list
 }
 
-func endedBefore(t *T, ctx context.Context, want providers.Code) {
+func endedBefore(t *T, ctx context.Context, want fairlead.Code) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
 	for _, c := range calls(t, rev) {
@@ -155,15 +155,15 @@ func wantOutcomes(t *T, s *kv.Store, keys []string, outcome []error) {
 	found, err := s.GetMany(t.Context(), keys...)
 	t.Must(err)
 	for i, key := range keys {
-		code := providers.CodeOf(outcome[i])
+		code := fairlead.CodeOf(outcome[i])
 		switch {
 		case found[i].Found && string(found[i].Value) != key:
 			t.Errorf("key %s has the value %s", key, brief(string(found[i].Value)))
 		case code == 0 && !found[i].Found:
 			t.Errorf("the write of %s was acknowledged and is not there", key)
-		case code != 0 && code != providers.UnknownOutcome && found[i].Found:
+		case code != 0 && code != fairlead.UnknownOutcome && found[i].Found:
 			t.Errorf("the write of %s failed with %v and was applied", key, outcome[i])
-		case code != 0 && code.Retry() == providers.RetryNever:
+		case code != 0 && code.Retry() == fairlead.RetryNever:
 			t.Errorf("the write of %s failed with %v", key, outcome[i])
 		}
 	}
@@ -191,7 +191,7 @@ func kvCloseStore(t *T) {
 	rev := put(t, s, "k", "1")
 	t.Must(s.Close(t.Context()))
 	for _, c := range calls(t, rev) {
-		returns(t, c.name, t.Patience(), func() { t.WantCode(c.name, c.do(t.Context(), s), providers.Closed) })
+		returns(t, c.name, t.Patience(), func() { t.WantCode(c.name, c.do(t.Context(), s), fairlead.Closed) })
 	}
 	t.Must(s.Close(t.Context()))
 	wantEntry(t, other, "k", "1", rev)
@@ -226,10 +226,10 @@ func kvCloseUnderWay(t *T) {
 	})
 	returns(t, "the calls under way at Close", t.Patience(), writers.Wait)
 	for i, err := range outcome {
-		if err != nil && !errors.Is(err, providers.Closed) {
+		if err != nil && !errors.Is(err, fairlead.Closed) {
 			t.Errorf("the write of %s, under way at Close: want no error or Closed, got %v", keys[i], err)
 		}
-		if errors.Is(err, providers.Closed) {
+		if errors.Is(err, fairlead.Closed) {
 			outcome[i] = nil
 			keys[i] = keys[0] // not sent: its absence is checked below
 		}
@@ -288,7 +288,7 @@ func kvNoCrosstalk(t *T) {
 // badCall is a call that must fail.
 type badCall struct {
 	what string
-	want providers.Code
+	want fairlead.Code
 	call func() error
 }
 
@@ -296,17 +296,17 @@ func kvFailuresApart(t *T) {
 	s := t.Store()
 	put(t, s, "exists", "1")
 	bad := []badCall{
-		{"Get of a missing key", providers.NotFound, func() error {
+		{"Get of a missing key", fairlead.NotFound, func() error {
 			_, err := s.Get(t.Context(), "missing")
 			return err
 		}},
-		{"Put of an empty key", providers.Invalid, func() error {
+		{"Put of an empty key", fairlead.Invalid, func() error {
 			_, err := s.Put(t.Context(), "", nil)
 			return err
 		}},
 	}
 	if t.Facet().Has(kv.CAS) {
-		bad = append(bad, badCall{"Create of an existing key", providers.Conflict, func() error {
+		bad = append(bad, badCall{"Create of an existing key", fairlead.Conflict, func() error {
 			_, err := s.Create(t.Context(), "exists", nil)
 			return err
 		}})

@@ -5,14 +5,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvCAS) }
 
 // casCase is a case that needs the claim CAS.
-func casCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
+func casCase(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
 	return kvCase(name, rule, run, append(needs, kv.CAS)...)
 }
 
@@ -38,7 +38,7 @@ var kvCAS = []Case{
 		revs := map[string]kv.Revision{"created": created, "put": put(t, s, "put", "1"), "empty": put(t, s, "empty", "")}
 		for key, rev := range revs {
 			_, err := s.Create(t.Context(), key, []byte("2"))
-			t.WantCode("Create of "+key, err, providers.Conflict)
+			t.WantCode("Create of "+key, err, fairlead.Conflict)
 			e, err := s.Get(t.Context(), key)
 			t.Must(err)
 			if e.Revision != rev || string(e.Value) == "2" {
@@ -134,15 +134,15 @@ var kvCAS = []Case{
 		s := t.Store()
 		stale := put(t, s, "k", "1")
 		rev := put(t, s, "k", "2")
-		t.WantCode("DeleteIf", s.DeleteIf(t.Context(), "k", stale), providers.Conflict)
+		t.WantCode("DeleteIf", s.DeleteIf(t.Context(), "k", stale), fairlead.Conflict)
 		wantEntry(t, s, "k", "2", rev)
 	}),
 	casCase("delete-if-missing", "DeleteIf of a key that does not exist, or no longer, is a Conflict", func(t *T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
-		t.WantCode("DeleteIf of a key that never was", s.DeleteIf(t.Context(), "never", rev), providers.Conflict)
+		t.WantCode("DeleteIf of a key that never was", s.DeleteIf(t.Context(), "never", rev), fairlead.Conflict)
 		t.Must(s.DeleteIf(t.Context(), "k", rev))
-		t.WantCode("DeleteIf of a deleted key", s.DeleteIf(t.Context(), "k", rev), providers.Conflict)
+		t.WantCode("DeleteIf of a deleted key", s.DeleteIf(t.Context(), "k", rev), fairlead.Conflict)
 	}),
 	casCase("delete-if-race", "of 32 concurrent DeleteIf with one revision one wins", func(t *T) {
 		s := t.Store()
@@ -152,7 +152,7 @@ var kvCAS = []Case{
 			if err := s.DeleteIf(t.Context(), "k", rev); err == nil {
 				won.Add(1)
 			} else {
-				t.WantCode("DeleteIf", err, providers.Conflict)
+				t.WantCode("DeleteIf", err, fairlead.Conflict)
 			}
 		})
 		if won.Load() != 1 {
@@ -165,7 +165,7 @@ var kvCAS = []Case{
 // wantConflict demands that CAS fails with Conflict.
 func wantConflict(t *T, s *kv.Store, key string, rev kv.Revision) {
 	_, err := s.CAS(t.Context(), key, []byte("must not be written"), rev)
-	t.WantCode(fmt.Sprintf("CAS of %q with the revision %q", key, rev), err, providers.Conflict)
+	t.WantCode(fmt.Sprintf("CAS of %q with the revision %q", key, rev), err, fairlead.Conflict)
 }
 
 const raceRounds = 5
@@ -186,7 +186,7 @@ func race(t *T, write func(s *kv.Store, key, value string, rev kv.Revision) erro
 			err := write(handles[i%2], key, fmt.Sprint(i), rev)
 			winners[i].Store(err == nil)
 			if err != nil {
-				t.WantCode("the write of a caller that did not win", err, providers.Conflict)
+				t.WantCode("the write of a caller that did not win", err, fairlead.Conflict)
 			}
 		})
 		won := 0
@@ -216,14 +216,14 @@ func kvCASGarbage(t *T) {
 		}
 	}
 	_, err := s.CAS(t.Context(), "k", []byte("2"), "")
-	t.WantCode("CAS with an empty revision", err, providers.Invalid)
-	t.WantCode("DeleteIf with an empty revision", s.DeleteIf(t.Context(), "k", ""), providers.Invalid)
+	t.WantCode("CAS with an empty revision", err, fairlead.Invalid)
+	t.WantCode("DeleteIf with an empty revision", s.DeleteIf(t.Context(), "k", ""), fairlead.Invalid)
 	wantEntry(t, s, "k", "1", rev)
 	wantMissing(t, s, "missing")
 }
 
 func wantRefused(t *T, what string, err error) {
-	if code := providers.CodeOf(err); code != providers.Conflict && code != providers.Invalid {
+	if code := fairlead.CodeOf(err); code != fairlead.Conflict && code != fairlead.Invalid {
 		t.Errorf("%s: want Conflict or Invalid, got %v", what, err)
 	}
 }
@@ -234,7 +234,7 @@ func kvCASExpired(t *T) {
 	rev := put(t, s, "k", "1", kv.WithTTL(ttl))
 	waitGone(t, s, "k", lastSeen(t, ttl))
 	wantConflict(t, s, "k", rev)
-	t.WantCode("DeleteIf of an expired key", s.DeleteIf(t.Context(), "k", rev), providers.Conflict)
+	t.WantCode("DeleteIf of an expired key", s.DeleteIf(t.Context(), "k", rev), fairlead.Conflict)
 	wantMissing(t, s, "k")
 	second, err := s.Create(t.Context(), "k", []byte("1"))
 	t.Must(err)
@@ -270,7 +270,7 @@ func countUp(t *T, s *kv.Store) error {
 			return err
 		}
 		_, err = s.CAS(t.Context(), "n", []byte(fmt.Sprint(n+1)), e.Revision)
-		if providers.CodeOf(err) != providers.Conflict {
+		if fairlead.CodeOf(err) != fairlead.Conflict {
 			return err
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvAbsent(), kvManage, kvShared) }
@@ -14,7 +14,7 @@ func init() { suites = append(suites, kvAbsent(), kvManage, kvShared) }
 // kvAbilities are calls that each claim allows; those of a claim without one
 // can be demanded alone.
 var kvAbilities = []struct {
-	claim providers.Claim
+	claim fairlead.Claim
 	call  func(t *T, s *kv.Store) error
 }{
 	{kv.CAS, func(t *T, s *kv.Store) error { _, err := s.Create(t.Context(), "k", nil); return err }},
@@ -30,13 +30,13 @@ var kvAbilities = []struct {
 	{kv.Manage, func(t *T, _ *kv.Store) error { _, err := kv.Stores(t.Context(), t.Provider(), Prefix); return err }},
 	{kv.Manage, func(t *T, _ *kv.Store) error { return kv.DeleteStore(t.Context(), t.Provider(), t.Name()) }},
 	{kv.SnapshotList, nil}, {kv.WatchEvery, nil}, {kv.WatchTxn, nil}, {kv.ExpiryEvents, nil}, {kv.LinearizableRead, nil},
-	{providers.DurableFsync, nil}, {providers.DurableQuorum, nil}, {providers.Shared, nil},
+	{fairlead.DurableFsync, nil}, {fairlead.DurableQuorum, nil}, {fairlead.Shared, nil},
 }
 
 // kvAbsent is one case for each claim that does not hold.
 func kvAbsent() []Case {
 	var cases []Case
-	for _, info := range ClaimsOf(providers.KV) {
+	for _, info := range ClaimsOf(fairlead.KV) {
 		name := strings.ToLower(strings.TrimPrefix(string(info.Claim), "kv."))
 		rule := fmt.Sprintf("without the claim %s, demanding it at Open answers Unsupported and names it, and so does every call that needs it, which changes nothing", info.Claim)
 		c := kvCase("absent-"+name, rule, func(t *T) { wantAbsent(t, info.Claim) })
@@ -46,10 +46,10 @@ func kvAbsent() []Case {
 	return cases
 }
 
-func wantAbsent(t *T, claim providers.Claim) {
+func wantAbsent(t *T, claim fairlead.Claim) {
 	s := t.Store()
 	other, err := kv.Open(t.Context(), t.Provider(), t.Name(), kv.Require(claim))
-	t.WantCode(fmt.Sprintf("Open that requires %s", claim), err, providers.Unsupported)
+	t.WantCode(fmt.Sprintf("Open that requires %s", claim), err, fairlead.Unsupported)
 	if err == nil {
 		t.Must(other.Close(t.Context()))
 	} else if !strings.Contains(err.Error(), string(claim)) {
@@ -57,7 +57,7 @@ func wantAbsent(t *T, claim providers.Claim) {
 	}
 	for _, a := range kvAbilities {
 		if a.claim == claim && a.call != nil {
-			t.WantCode(fmt.Sprintf("a call that needs %s", claim), a.call(t, s), providers.Unsupported)
+			t.WantCode(fmt.Sprintf("a call that needs %s", claim), a.call(t, s), fairlead.Unsupported)
 		}
 	}
 	wantMissing(t, s, "k")
@@ -144,18 +144,18 @@ var kvShared = []Case{
 			t.Must(err)
 			return k[0].Found && !k[1].Found && string(k[0].Value) == "1" && m[0].Found
 		})
-	}, providers.Shared),
+	}, fairlead.Shared),
 	kvCase("shared-cas", "conditions hold between two Opens: a Create and a stale CAS of the second are a Conflict", func(t *T) {
 		s, other := sharedStores(t)
 		stale := put(t, s, "k", "1")
 		rev := put(t, s, "k", "2")
 		_, err := other.Create(t.Context(), "k", []byte("3"))
-		t.WantCode("Create", err, providers.Conflict)
+		t.WantCode("Create", err, fairlead.Conflict)
 		wantConflict(t, other, "k", stale)
 		_, err = other.CAS(t.Context(), "k", []byte("4"), rev)
 		t.Must(err)
 		wantConflict(t, s, "k", rev)
-	}, providers.Shared, kv.CAS),
+	}, fairlead.Shared, kv.CAS),
 	kvCase("shared-watch", "a watch of one Open sees what another writes, and a revision of one is a place for the other", func(t *T) {
 		s, other := sharedStores(t)
 		w := watch(t, other, "")
@@ -164,7 +164,7 @@ var kvShared = []Case{
 		again := watch(t, other, "", kv.After(rev))
 		put(t, s, "l", "2")
 		wantEvents(t, nextEvents(t, again, 1), "put l=2")
-	}, providers.Shared, kv.Watch),
+	}, fairlead.Shared, kv.Watch),
 	kvCase("shared-survives", "a store lives on when one of its two Opens is closed", func(t *T) {
 		name := t.Name()
 		p := t.Open()
@@ -176,7 +176,7 @@ var kvShared = []Case{
 			return err == nil
 		})
 		wantEntry(t, other, "k", "1", rev)
-	}, providers.Shared),
+	}, fairlead.Shared),
 }
 
 // sharedStores opens one store through two Opens.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvCore) }
@@ -140,7 +140,7 @@ func kvValueOverMax(t *T) {
 	limit := t.Facet().Limits.MaxValueBytes
 	rev := put(t, s, "k", "before")
 	_, err := s.Put(t.Context(), "k", make([]byte, limit+1))
-	t.WantCode(fmt.Sprintf("Put of %d bytes", limit+1), err, providers.TooLarge)
+	t.WantCode(fmt.Sprintf("Put of %d bytes", limit+1), err, fairlead.TooLarge)
 	if err != nil {
 		for _, number := range []int{limit, limit + 1} {
 			if !strings.Contains(err.Error(), fmt.Sprint(number)) {

@@ -8,20 +8,20 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvDurable(), kvKill) }
 
-var durabilities = []providers.Claim{providers.DurableFsync, providers.DurableQuorum}
+var durabilities = []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum}
 
 // kvDurable is what can be shown of durability: the claim is upheld, and a
 // kill loses nothing.
 func kvDurable() []Case {
 	var cases []Case
 	for _, claim := range durabilities {
-		name := map[providers.Claim]string{providers.DurableFsync: "fsync", providers.DurableQuorum: "quorum"}[claim]
+		name := map[fairlead.Claim]string{fairlead.DurableFsync: "fsync", fairlead.DurableQuorum: "quorum"}[claim]
 		cases = append(cases,
 			kvCase("durable-"+name, fmt.Sprintf("after acknowledged writes, the provider and a fresh Open, which probes anew, still claim %s, and a store that demands it goes on (a client cannot see stable storage itself)", claim), func(t *T) { upheld(t, claim) }, claim),
 			kvControl("kill-"+name, fmt.Sprintf("with the claim %s, a kill under 16 writers loses no acknowledged write, and applies none that failed", claim), func(t *T) { killUnderWriters(t, true) }, claim))
@@ -29,20 +29,20 @@ func kvDurable() []Case {
 	return cases
 }
 
-func upheld(t *T, claim providers.Claim) {
+func upheld(t *T, claim fairlead.Claim) {
 	name := t.Name()
 	s := t.StoreOf(t.Provider(), name, kv.Require(claim))
 	keys := numbered("k", 20)
 	fill(t, s, keys)
-	for what, p := range map[string]providers.Provider{"the provider": t.Provider(), "a fresh Open": t.Open()} {
+	for what, p := range map[string]fairlead.Provider{"the provider": t.Provider(), "a fresh Open": t.Open()} {
 		d, err := p.Describe(t.Context())
 		t.Must(err)
-		if f, _ := d.Facet(providers.KV); !f.Has(claim) {
+		if f, _ := d.Facet(fairlead.KV); !f.Has(claim) {
 			t.Errorf("%s does not claim %s any more: %v", what, claim, f.Missing)
 		}
 	}
 	wantFound(t, s, keys, func(string) bool { return true })
-	if t.Facet().Has(providers.Shared) {
+	if t.Facet().Has(fairlead.Shared) {
 		wantFound(t, t.StoreOf(t.Open(), name, kv.Require(claim)), keys, func(string) bool { return true })
 	}
 }
@@ -128,7 +128,7 @@ func killUnderWriters(t *T, durable bool) {
 	outcome := slices.Clone(w.outcome)
 	for i, err := range outcome {
 		if err == nil && !durable {
-			outcome[i] = providers.Errorf(providers.UnknownOutcome, "acknowledged, and not promised to survive")
+			outcome[i] = fairlead.Errorf(fairlead.UnknownOutcome, "acknowledged, and not promised to survive")
 		}
 	}
 	wantOutcomes(t, s, w.keys, outcome)
@@ -140,7 +140,7 @@ func kill(t *T, s *kv.Store) {
 	t.Must(t.Control().Kill(t.Context()))
 	t.Eventually(2*t.Patience(), "calls fail, which shows that the kill happened", func() bool {
 		_, err := s.Get(t.Within(time.Second), "any")
-		return err != nil && providers.CodeOf(err) != providers.NotFound
+		return err != nil && fairlead.CodeOf(err) != fairlead.NotFound
 	})
 }
 
@@ -160,9 +160,9 @@ func kvKillReads(t *T) {
 	for _, c := range calls(t, rev) {
 		ctx := t.Within(time.Second)
 		returns(t, c.name+" while the backend is down", 2*time.Second+2*spare, func() {
-			switch code := providers.CodeOf(c.do(ctx, s)); code {
-			case providers.Unavailable, providers.DeadlineExceeded:
-			case providers.UnknownOutcome:
+			switch code := fairlead.CodeOf(c.do(ctx, s)); code {
+			case fairlead.Unavailable, fairlead.DeadlineExceeded:
+			case fairlead.UnknownOutcome:
 				if slices.Contains([]string{"Get", "GetMany", "ListPage", "Watch"}, c.name) {
 					t.Errorf("%s, a read, answers %s", c.name, code)
 				}
@@ -176,7 +176,7 @@ func kvKillReads(t *T) {
 		})
 	}
 	start(t, s)
-	if _, err := s.Get(t.Context(), "k"); err != nil && durable(t) && providers.CodeOf(err) != providers.NotFound {
+	if _, err := s.Get(t.Context(), "k"); err != nil && durable(t) && fairlead.CodeOf(err) != fairlead.NotFound {
 		t.Errorf("Get after the start: %v", err)
 	}
 }
@@ -192,7 +192,7 @@ func kvKillRevisions(t *T) {
 	kill(t, s)
 	start(t, s)
 	e, err := s.Get(t.Context(), "k")
-	if providers.CodeOf(err) == providers.NotFound && !durable(t) {
+	if fairlead.CodeOf(err) == fairlead.NotFound && !durable(t) {
 		t.Logf("the key did not survive, and was not promised to")
 		return
 	}
@@ -232,8 +232,8 @@ func kvKillWatch(t *T) {
 	}
 	put(t, s, "k-end", "")
 	returns(t, "reading events across a kill", 3*t.Patience()+2*time.Second, func() { events = append(events, <-rest...) })
-	switch err := <-ended; providers.CodeOf(err) {
-	case providers.Compacted:
+	switch err := <-ended; fairlead.CodeOf(err) {
+	case fairlead.Compacted:
 		return
 	case 0:
 	default:
@@ -278,7 +278,7 @@ func kvKillTTL(t *T) {
 		for gone := false; !gone; time.Sleep(20 * time.Millisecond) {
 			asked := time.Now()
 			_, err := s.Get(t.Context(), key)
-			gone = providers.CodeOf(err) == providers.NotFound
+			gone = fairlead.CodeOf(err) == fairlead.NotFound
 			if age := time.Since(began); gone && age < ttl && durable(t) {
 				t.Errorf("%s was gone after %v, its time to live is %v", key, age, ttl)
 			}

@@ -7,13 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 // kvCase is a case of the kv facet.
-func kvCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
-	return Case{Name: "kv/" + name, Facet: providers.KV, Rule: rule, Run: run, Needs: needs}
+func kvCase(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
+	return Case{Name: "kv/" + name, Facet: fairlead.KV, Rule: rule, Run: run, Needs: needs}
 }
 
 // large is the size of values that are large together. With a key before it,
@@ -21,14 +21,14 @@ func kvCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
 const large = 999_000
 
 // kvFull is a case of the kv facet that takes long.
-func kvFull(name, rule string, run func(*T), needs ...providers.Claim) Case {
+func kvFull(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
 	c := kvCase(name, rule, run, needs...)
 	c.Profile, c.Timeout = Full, 2*time.Minute
 	return c
 }
 
 // kvControl is a case of the kv facet that kills and starts the backend.
-func kvControl(name, rule string, run func(*T), needs ...providers.Claim) Case {
+func kvControl(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
 	c := kvFull(name, rule, run, needs...)
 	c.Control = true
 	return c
@@ -72,7 +72,7 @@ func wantMissing(t *T, s *kv.Store, key string) {
 		t.Errorf("Get of %s: want not found, got the value %s", brief(key), brief(string(e.Value)))
 		return
 	}
-	t.WantCode("Get of "+brief(key), err, providers.NotFound)
+	t.WantCode("Get of "+brief(key), err, fairlead.NotFound)
 }
 
 // brief quotes a string, a long one in part.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvKeyCases(), kvKeyRefusals) }
@@ -102,22 +102,22 @@ func wantListed(t *T, s *kv.Store, key string) {
 var kvKeyRefusals = []Case{
 	kvCase("key-over-max", "a key over the published limit is TooLarge in every call, the message says both numbers, and the store works on", func(t *T) {
 		limit := t.Facet().Limits.MaxKeyBytes
-		err := refuseKey(t, strings.Repeat("k", limit+1), providers.TooLarge)
+		err := refuseKey(t, strings.Repeat("k", limit+1), fairlead.TooLarge)
 		if err != nil && !(strings.Contains(err.Error(), fmt.Sprint(limit)) && strings.Contains(err.Error(), fmt.Sprint(limit+1))) {
 			t.Errorf("the error does not say %d and %d: %v", limit, limit+1, err)
 		}
 	}),
 	kvCase("key-refused", "an empty key, and one that is not UTF-8, is Invalid in every call and changes nothing; a key of 512 bytes is not", func(t *T) {
-		refuseKey(t, "", providers.Invalid)
-		refuseKey(t, "a\xff", providers.Invalid)
-		refuseKey(t, "\xc0\x80", providers.Invalid)
+		refuseKey(t, "", fairlead.Invalid)
+		refuseKey(t, "a\xff", fairlead.Invalid)
+		refuseKey(t, "\xc0\x80", fairlead.Invalid)
 		oddKey(t, strings.Repeat("x", 512), nil)
 	}),
 }
 
 // refuseKey demands that every call with the key fails with the code and that
 // the store works on. It returns the error of Put.
-func refuseKey(t *T, key string, want providers.Code) error {
+func refuseKey(t *T, key string, want fairlead.Code) error {
 	s := t.Store()
 	_, err := s.Put(t.Context(), key, []byte("x"))
 	t.WantCode("Put", err, want)

@@ -11,8 +11,8 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvLinear) }
@@ -48,7 +48,7 @@ var kvLinear = []Case{
 		started.Store(true)
 		clients.Wait()
 		h.check()
-	}, kv.LinearizableRead, providers.DurableFsync),
+	}, kv.LinearizableRead, fairlead.DurableFsync),
 }
 
 // history is what concurrent clients did and saw.
@@ -82,8 +82,8 @@ type seen struct {
 func newHistory(t *T) *history {
 	name := t.Name()
 	h := &history{t: t, began: time.Now(), cas: t.Facet().Has(kv.CAS), list: t.Facet().Has(kv.List)}
-	open := []providers.Provider{t.Provider(), t.Provider()}
-	if t.Facet().Has(providers.Shared) {
+	open := []fairlead.Provider{t.Provider(), t.Provider()}
+	if t.Facet().Has(fairlead.Shared) {
 		open = append(open, t.Open())
 	}
 	for _, p := range open {
@@ -168,14 +168,14 @@ func (h *history) readList(ctx context.Context, s *kv.Store, record func(step, s
 // whose outcome is unknown may take effect at any later time.
 func (h *history) record(client int, began time.Duration, in step, out seen, err error) {
 	ended := time.Since(h.began).Nanoseconds()
-	switch code := providers.CodeOf(err); {
-	case err == nil, code == providers.NotFound && in.kind == "read":
-	case code == providers.Conflict && in.kind == "cas":
+	switch code := fairlead.CodeOf(err); {
+	case err == nil, code == fairlead.NotFound && in.kind == "read":
+	case code == fairlead.Conflict && in.kind == "cas":
 		out.conflict = true
-	case code == providers.UnknownOutcome && in.kind != "read":
+	case code == fairlead.UnknownOutcome && in.kind != "read":
 		out.unknown, ended = true, math.MaxInt64
 		h.fail()
-	case code == providers.Unavailable, code == providers.DeadlineExceeded:
+	case code == fairlead.Unavailable, code == fairlead.DeadlineExceeded:
 		h.fail()
 		return
 	default:

@@ -5,14 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvList) }
 
 // listCase is a case that needs the claim List.
-func listCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
+func listCase(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
 	return kvCase(name, rule, run, append(needs, kv.List)...)
 }
 
@@ -85,14 +85,14 @@ var kvList = []Case{
 		fill(t, s, []string{"a", "b"})
 		for _, token := range []string{"garbage", "0", " ", "\x00", "-1:a"} {
 			_, err := s.ListPage(t.Context(), "", token, 5)
-			t.WantCode(fmt.Sprintf("ListPage with the token %q", token), err, providers.Invalid)
+			t.WantCode(fmt.Sprintf("ListPage with the token %q", token), err, fairlead.Invalid)
 		}
 		for _, limit := range []int{0, -1} {
 			_, err := s.ListPage(t.Context(), "", "", limit)
-			t.WantCode(fmt.Sprintf("ListPage with the limit %d", limit), err, providers.Invalid)
+			t.WantCode(fmt.Sprintf("ListPage with the limit %d", limit), err, fairlead.Invalid)
 		}
 		_, err := s.ListPage(t.Context(), "a\xff", "", 5)
-		t.WantCode("ListPage of a prefix that is not UTF-8", err, providers.Invalid)
+		t.WantCode("ListPage of a prefix that is not UTF-8", err, fairlead.Invalid)
 	}),
 	listCase("list-during-writes", "while keys come and go, a listing has no key twice, and all keys that stay", kvListDuringWrites),
 	kvFull("list-large", "a listing of values that are large together, 12 MB, returns them all", func(t *T) {
@@ -223,7 +223,7 @@ func kvSnapshotList(t *T) {
 			t.Errorf("%s is shown with the value %q and the revision %q, want those of the beginning", e.Key, e.Value, e.Revision)
 		}
 	}
-	if _, err := s.Get(t.Context(), "k00031"); providers.CodeOf(err) != providers.NotFound {
+	if _, err := s.Get(t.Context(), "k00031"); fairlead.CodeOf(err) != fairlead.NotFound {
 		t.Errorf("Get of the deleted key: %v", err)
 	}
 	wantValue(t, s, "k00030", "changed")

@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvTTL()) }
 
 // ttlCase is a case that needs the claim TTL.
-func ttlCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
+func ttlCase(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
 	return kvCase(name, rule, run, append(needs, kv.TTL)...)
 }
 
@@ -117,7 +117,7 @@ func lives(t *T, s *kv.Store, ttl time.Duration, write func(time.Duration) error
 			time.Sleep(ttl / 50)
 			continue
 		}
-		t.WantCode("Get", err, providers.NotFound)
+		t.WantCode("Get", err, fairlead.NotFound)
 		if age := time.Since(began); age < ttl {
 			t.Errorf("the key was gone %v after the write, its time to live is %v", age, ttl)
 		}
@@ -129,7 +129,7 @@ func lives(t *T, s *kv.Store, ttl time.Duration, write func(time.Duration) error
 func waitGone(t *T, s *kv.Store, key string, within time.Duration) {
 	t.Eventually(within, fmt.Sprintf("the key %q expires", key), func() bool {
 		_, err := s.Get(t.Context(), key)
-		return providers.CodeOf(err) == providers.NotFound
+		return fairlead.CodeOf(err) == fairlead.NotFound
 	})
 }
 
@@ -160,9 +160,9 @@ func kvTTLRefused(t *T) {
 	rev := put(t, s, "k", "1")
 	for _, ttl := range []time.Duration{0, -1, -time.Hour, t.Facet().Limits.MinTTL - 1} {
 		_, err := s.Put(t.Context(), "k", []byte("2"), kv.WithTTL(ttl))
-		t.WantCode(fmt.Sprintf("Put with a time to live of %v", ttl), err, providers.Invalid)
+		t.WantCode(fmt.Sprintf("Put with a time to live of %v", ttl), err, fairlead.Invalid)
 		_, err = s.Put(t.Context(), "new", []byte("2"), kv.WithTTL(ttl))
-		t.WantCode(fmt.Sprintf("Put of a new key with a time to live of %v", ttl), err, providers.Invalid)
+		t.WantCode(fmt.Sprintf("Put of a new key with a time to live of %v", ttl), err, fairlead.Invalid)
 	}
 	wantEntry(t, s, "k", "1", rev)
 	wantMissing(t, s, "new")
@@ -220,10 +220,10 @@ func kvTTLConflict(t *T) {
 	put(t, s, "plain", "1")
 	short := ttlOf(t, 50*time.Millisecond)
 	_, err := s.CAS(t.Context(), "plain", []byte("2"), stale, kv.WithTTL(short))
-	t.WantCode("CAS with a stale revision", err, providers.Conflict)
+	t.WantCode("CAS with a stale revision", err, fairlead.Conflict)
 	beforeItEnds(t, func(key string, ttl time.Duration) error {
 		put(t, s, key, "1", kv.WithTTL(ttl))
-		if _, err := s.Create(t.Context(), key, []byte("2")); providers.CodeOf(err) != providers.Conflict {
+		if _, err := s.Create(t.Context(), key, []byte("2")); fairlead.CodeOf(err) != fairlead.Conflict {
 			return fmt.Errorf("creating an existing key: %v", err)
 		}
 		return nil

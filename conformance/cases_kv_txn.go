@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvTxn) }
 
 // txnCase is a case that needs the claim Txn.
-func txnCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
+func txnCase(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
 	return kvCase(name, rule, run, append(needs, kv.Txn)...)
 }
 
@@ -47,7 +47,7 @@ var kvTxn = []Case{
 		rev := put(t, s, "k", "1")
 		t.Must(s.Delete(t.Context(), "k"))
 		_, err := s.Txn(t.Context(), kv.IfRevision("k", rev), kv.ThenPut("k", []byte("2")), kv.ThenPut("l", nil))
-		t.WantCode("Txn with the revision of a deleted key", err, providers.Conflict)
+		t.WantCode("Txn with the revision of a deleted key", err, fairlead.Conflict)
 		wantMissing(t, s, "k")
 		wantMissing(t, s, "l")
 		_, err = s.Txn(t.Context(), kv.IfMissing("k"), kv.ThenPut("k", []byte("3")))
@@ -60,7 +60,7 @@ var kvTxn = []Case{
 		t.Must(s.Delete(t.Context(), "k"))
 		rev := put(t, s, "k", "same")
 		_, err := s.Txn(t.Context(), kv.IfRevision("k", stale), kv.ThenPut("k", []byte("2")))
-		t.WantCode("Txn with the revision from before the delete", err, providers.Conflict)
+		t.WantCode("Txn with the revision from before the delete", err, fairlead.Conflict)
 		wantEntry(t, s, "k", "same", rev)
 	}),
 	txnCase("txn-revisions", "the revision that a Txn gave serves as a condition of the next, and writes outside it stale it", func(t *T) {
@@ -71,7 +71,7 @@ var kvTxn = []Case{
 		t.Must(err)
 		put(t, s, "b", "2")
 		_, err = s.Txn(t.Context(), kv.IfRevision("a", next), kv.IfRevision("b", rev), kv.ThenPut("a", []byte("3")))
-		t.WantCode("Txn with a stale revision", err, providers.Conflict)
+		t.WantCode("Txn with a stale revision", err, fairlead.Conflict)
 		wantEntry(t, s, "a", "2", next)
 	}),
 	txnCase("txn-blind", "a Txn without conditions applies its writes; one of deletes alone deletes", func(t *T) {
@@ -104,7 +104,7 @@ func txnConflicts(t *T, failing func(s *kv.Store, stale kv.Revision) kv.TxnPart)
 		parts := append([]kv.TxnPart{}, holds[:place]...)
 		parts = append(append(append(parts, fails), holds[place:]...), writes...)
 		_, err := s.Txn(t.Context(), parts...)
-		t.WantCode(fmt.Sprintf("Txn whose condition %d does not hold", place), err, providers.Conflict)
+		t.WantCode(fmt.Sprintf("Txn whose condition %d does not hold", place), err, fairlead.Conflict)
 		wantEntry(t, s, "a", "1", a)
 		wantEntry(t, s, "b", "2", b)
 		wantMissing(t, s, "c")
@@ -121,16 +121,16 @@ func kvTxnRefused(t *T) {
 	write := kv.ThenPut("k", []byte("2"))
 	for _, bad := range []struct {
 		what  string
-		code  providers.Code
+		code  fairlead.Code
 		parts []kv.TxnPart
 	}{
-		{"of nothing", providers.Invalid, nil},
-		{"of a condition alone", providers.Invalid, []kv.TxnPart{kv.IfRevision("k", rev)}},
-		{"that writes a key twice", providers.Invalid, []kv.TxnPart{write, kv.ThenPut("l", nil), kv.ThenPut("k", []byte("3"))}},
-		{"that writes and deletes a key", providers.Invalid, []kv.TxnPart{write, kv.ThenDelete("k")}},
-		{"with two conditions of one key", providers.Invalid, []kv.TxnPart{kv.IfRevision("k", rev), kv.IfMissing("k"), write}},
-		{"with an empty revision", providers.Invalid, []kv.TxnPart{kv.IfRevision("k", ""), write}},
-		{"with more than MaxTxnOps", providers.TooLarge, append(over[1:], write, over[0])},
+		{"of nothing", fairlead.Invalid, nil},
+		{"of a condition alone", fairlead.Invalid, []kv.TxnPart{kv.IfRevision("k", rev)}},
+		{"that writes a key twice", fairlead.Invalid, []kv.TxnPart{write, kv.ThenPut("l", nil), kv.ThenPut("k", []byte("3"))}},
+		{"that writes and deletes a key", fairlead.Invalid, []kv.TxnPart{write, kv.ThenDelete("k")}},
+		{"with two conditions of one key", fairlead.Invalid, []kv.TxnPart{kv.IfRevision("k", rev), kv.IfMissing("k"), write}},
+		{"with an empty revision", fairlead.Invalid, []kv.TxnPart{kv.IfRevision("k", ""), write}},
+		{"with more than MaxTxnOps", fairlead.TooLarge, append(over[1:], write, over[0])},
 	} {
 		_, err := s.Txn(t.Context(), bad.parts...)
 		t.WantCode("Txn "+bad.what, err, bad.code)
@@ -156,7 +156,7 @@ func kvTxnMax(t *T) {
 	wantFound(t, s, keys, func(string) bool { return true })
 	wantEntry(t, s, keys[len(keys)-1], keys[len(keys)-1], rev)
 	_, err = s.Txn(t.Context(), parts...)
-	t.WantCode("the same Txn again", err, providers.Conflict)
+	t.WantCode("the same Txn again", err, fairlead.Conflict)
 }
 
 func kvTxnRace(t *T) {
@@ -218,7 +218,7 @@ func transfer(t *T, s *kv.Store, from, to string, amount int) error {
 			kv.IfRevision(from, a.Revision), kv.IfRevision(to, b.Revision),
 			kv.ThenPut(from, []byte(fmt.Sprint(number(t, a)-amount))),
 			kv.ThenPut(to, []byte(fmt.Sprint(number(t, b)+amount))))
-		if providers.CodeOf(err) != providers.Conflict {
+		if fairlead.CodeOf(err) != fairlead.Conflict {
 			return err
 		}
 	}
@@ -265,7 +265,7 @@ func kvTxnSeenWhole(t *T) {
 			t.Must(err)
 			a, b := found[0], found[1]
 			_, err = s.Txn(t.Context(), kv.IfRevision("a", a.Revision), kv.IfRevision("b", b.Revision), kv.ThenPut("confirmed", nil))
-			if providers.CodeOf(err) == providers.Conflict {
+			if fairlead.CodeOf(err) == fairlead.Conflict {
 				continue
 			}
 			t.Must(err)

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvWatch) }
 
 // watchCase is a case that needs the claim Watch.
-func watchCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
+func watchCase(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
 	return kvCase(name, rule, run, append(needs, kv.Watch)...)
 }
 
@@ -195,14 +195,14 @@ var kvWatch = []Case{
 				_, err = w.Next(t.Within(time.Second))
 				_ = w.Close(t.Context())
 			}
-			if code := providers.CodeOf(err); code != providers.Invalid && code != providers.Compacted {
+			if code := fairlead.CodeOf(err); code != fairlead.Invalid && code != fairlead.Compacted {
 				t.Errorf("a watch after the revision %q: want Invalid or Compacted, got %v", rev, err)
 			}
 		}
 		_, err := s.Watch(t.Context(), "", kv.After(""))
-		t.WantCode("Watch after the empty revision", err, providers.Invalid)
+		t.WantCode("Watch after the empty revision", err, fairlead.Invalid)
 		_, err = s.Watch(t.Context(), "a\xff")
-		t.WantCode("Watch of a prefix that is not UTF-8", err, providers.Invalid)
+		t.WantCode("Watch of a prefix that is not UTF-8", err, fairlead.Invalid)
 	}),
 	watchCase("watch-stores", "a watch sees no change of another store, also where one name begins with the other", func(t *T) {
 		name := t.Name()
@@ -253,18 +253,18 @@ func kvWatchCancel(t *T) {
 	time.AfterFunc(50*time.Millisecond, cancel)
 	returns(t, "Next, one second after its context was canceled", 50*time.Millisecond+time.Second+2*spare, func() {
 		_, err := w.Next(ctx)
-		t.WantCode("Next whose context was canceled", err, providers.Canceled)
+		t.WantCode("Next whose context was canceled", err, fairlead.Canceled)
 	})
 	short, end := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer end()
 	returns(t, "Next, one second after its deadline", 50*time.Millisecond+time.Second+2*spare, func() {
 		_, err := w.Next(short)
-		t.WantCode("Next whose deadline passed", err, providers.DeadlineExceeded)
+		t.WantCode("Next whose deadline passed", err, fairlead.DeadlineExceeded)
 	})
 	put(t, s, "a", "1")
 	events, err := w.Next(ctx) // events may come with a context that has ended, but must not be lost
 	if err != nil {
-		t.WantCode("Next with a context that has ended", err, providers.Canceled)
+		t.WantCode("Next with a context that has ended", err, fairlead.Canceled)
 	}
 	put(t, s, "b", "1")
 	if !hasKey(events, "b") {
@@ -285,20 +285,20 @@ func kvWatchClose(t *T) {
 		t.Must(closeIt(t.Context()))
 		select {
 		case err := <-ended:
-			t.WantCode("Next that waits while the "+what+" is closed", err, providers.Closed)
+			t.WantCode("Next that waits while the "+what+" is closed", err, fairlead.Closed)
 		case <-time.After(t.Patience()):
 			t.Fatalf("Next has not returned %v after the %s was closed", t.Patience(), what)
 		}
 		t.Must(closeIt(t.Context()))
 		_, err := w.Next(t.Context())
-		t.WantCode("Next after the "+what+" was closed", err, providers.Closed)
+		t.WantCode("Next after the "+what+" was closed", err, fairlead.Closed)
 	}
 	w := watch(t, s, "")
 	closed("watcher", w, w.Close)
 	unread := watch(t, s, "")
 	put(t, s, "k", "1")
 	t.Must(unread.Close(t.Context()))
-	if events, err := unread.Next(t.Context()); providers.CodeOf(err) != providers.Closed {
+	if events, err := unread.Next(t.Context()); fairlead.CodeOf(err) != fairlead.Closed {
 		t.Errorf("Next of a closed watcher with unread events: %s %v", showEvents(events), err)
 	}
 	closed("store", watch(t, s, ""), s.Close)

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, kvWatchEvery, kvWatchGaps) }
 
 // everyCase is a case that needs the claim WatchEvery.
-func everyCase(name, rule string, run func(*T), needs ...providers.Claim) Case {
+func everyCase(name, rule string, run func(*T), needs ...fairlead.Claim) Case {
 	return watchCase(name, rule, run, append(needs, kv.WatchEvery)...)
 }
 
@@ -47,8 +47,8 @@ var kvWatchEvery = []Case{
 		w := watch(t, s, "")
 		wantConflict(t, s, "k", stale)
 		_, err := s.Create(t.Context(), "k", nil)
-		t.WantCode("Create", err, providers.Conflict)
-		t.WantCode("DeleteIf", s.DeleteIf(t.Context(), "k", stale), providers.Conflict)
+		t.WantCode("Create", err, fairlead.Conflict)
+		t.WantCode("DeleteIf", s.DeleteIf(t.Context(), "k", stale), fairlead.Conflict)
 		t.Must(s.Delete(t.Context(), "never"))
 		wantValue(t, s, "k", "2")
 		put(t, s, "end", "")
@@ -172,7 +172,7 @@ func kvTxnEvents(t *T) {
 	put(t, s, "gone", "1")
 	w := watch(t, s, "")
 	_, err := s.Txn(t.Context(), kv.IfMissing("gone"), kv.ThenPut("a", []byte("never")), kv.ThenDelete("gone"))
-	t.WantCode("Txn whose condition does not hold", err, providers.Conflict)
+	t.WantCode("Txn whose condition does not hold", err, fairlead.Conflict)
 	rev, err := s.Txn(t.Context(), kv.ThenPut("a", []byte("1")), kv.ThenDelete("gone"), kv.ThenPut("b", []byte("2")))
 	t.Must(err)
 	put(t, s, "end", "")
@@ -268,7 +268,7 @@ var kvWatchGaps = []Case{
 		forEach(64, keys, func(key string) { putSame(t, s, key, key) })
 		wantAllOrCompacted(t, slow, keys)
 		w, err := s.Watch(t.Context(), "k", kv.After(first))
-		if providers.CodeOf(err) == providers.Compacted {
+		if fairlead.CodeOf(err) == fairlead.Compacted {
 			return
 		}
 		t.Must(err)
@@ -284,10 +284,10 @@ func wantAllOrCompacted(t *T, w *kv.Watcher, keys []string) {
 	ctx := t.Within(2 * t.Patience())
 	for len(all) < len(keys) {
 		events, err := w.Next(ctx)
-		if providers.CodeOf(err) == providers.Compacted {
+		if fairlead.CodeOf(err) == fairlead.Compacted {
 			t.Logf("Compacted after %d events", len(all))
 			_, err = w.Next(ctx)
-			t.WantCode("Next after Compacted", err, providers.Compacted)
+			t.WantCode("Next after Compacted", err, fairlead.Compacted)
 			return
 		}
 		if err != nil {

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -65,7 +65,7 @@ var openDescribe = []Case{
 			d := t.describe(t.Provider())
 			text, err := json.Marshal(d)
 			t.Must(err)
-			var back providers.Description
+			var back fairlead.Description
 			t.Must(json.Unmarshal(text, &back))
 			if !reflect.DeepEqual(d, back) {
 				t.Errorf("described %+v, JSON made %+v of it", d, back)
@@ -94,7 +94,7 @@ var openDescribe = []Case{
 // scheme.
 var credentials = regexp.MustCompile(`[A-Za-z0-9+.-]+://[^/\s"]*@|[^\s"/:@]*:[^\s"/@]+@[^\s"]`)
 
-func (t *T) describe(p providers.Provider) providers.Description {
+func (t *T) describe(p fairlead.Provider) fairlead.Description {
 	d, err := p.Describe(t.ctx)
 	t.Must(err)
 	return d
@@ -111,13 +111,13 @@ func describeNames(t *T) {
 	if d.Generation == 0 {
 		t.Errorf("the generation is 0; the first one is 1")
 	}
-	seen := map[providers.Facet]bool{}
+	seen := map[fairlead.Facet]bool{}
 	for _, f := range d.Facets {
 		if seen[f.Facet] {
 			t.Errorf("the facet %s is described twice", f.Facet)
 		}
 		seen[f.Facet] = true
-		if !slices.Contains(providers.Facets(), f.Facet) {
+		if !slices.Contains(fairlead.Facets(), f.Facet) {
 			t.Errorf("there is no facet %q", f.Facet)
 		}
 	}
@@ -125,11 +125,11 @@ func describeNames(t *T) {
 
 func claimsKnown(t *T) {
 	for _, f := range t.describe(t.Provider()).Facets {
-		known := map[providers.Claim]bool{}
+		known := map[fairlead.Claim]bool{}
 		for _, info := range ClaimsOf(f.Facet) {
 			known[info.Claim] = true
 		}
-		check := func(what string, all []providers.Claim) {
+		check := func(what string, all []fairlead.Claim) {
 			for i, c := range all {
 				if !known[c] {
 					t.Errorf("%s: the %s claim %q is not known", f.Facet, what, c)
@@ -144,8 +144,8 @@ func claimsKnown(t *T) {
 	}
 }
 
-func missingClaims(f providers.FacetDescription) []providers.Claim {
-	var all []providers.Claim
+func missingClaims(f fairlead.FacetDescription) []fairlead.Claim {
+	var all []fairlead.Claim
 	for _, m := range f.Missing {
 		all = append(all, m.Claim)
 	}
@@ -167,10 +167,10 @@ func claimsOrMissing(t *T) {
 
 func durabilityReason(t *T) {
 	for _, f := range t.describe(t.Provider()).Facets {
-		if f.Facet == providers.RPC {
+		if f.Facet == fairlead.RPC {
 			continue // it stores nothing
 		}
-		for _, c := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
+		for _, c := range []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum} {
 			if !f.Has(c) && !slices.Contains(missingClaims(f), c) {
 				t.Errorf("%s: %s is neither claimed nor missing for a reason", f.Facet, c)
 			}
@@ -179,7 +179,7 @@ func durabilityReason(t *T) {
 }
 
 func limitsKV(t *T) {
-	f, offered := t.describe(t.Provider()).Facet(providers.KV)
+	f, offered := t.describe(t.Provider()).Facet(fairlead.KV)
 	if !offered {
 		return
 	}
@@ -196,7 +196,7 @@ func limitsKV(t *T) {
 }
 
 func limitsPubSub(t *T) {
-	f, offered := t.describe(t.Provider()).Facet(providers.PubSub)
+	f, offered := t.describe(t.Provider()).Facet(fairlead.PubSub)
 	if !offered {
 		return
 	}
@@ -254,7 +254,7 @@ func describeOwned(t *T) {
 		for j := range f.Missing {
 			f.Missing[j].Reason = "changed"
 		}
-		changed.Facets[i] = providers.FacetDescription{}
+		changed.Facets[i] = fairlead.FacetDescription{}
 	}
 	got := t.describe(t.Provider())
 	if got.Generation == generation && fmt.Sprintf("%+v", got) != want {

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 func init() { suites = append(suites, openErrors) }
@@ -31,7 +31,7 @@ var openErrors = []Case{
 		Rule: "to require a claim that nobody makes fails with Unsupported, which names it",
 		Run: func(t *T) {
 			for _, u := range t.users() {
-				t.wantNamed(u, providers.Missing{Claim: "made.Up"})
+				t.wantNamed(u, fairlead.Missing{Claim: "made.Up"})
 			}
 		},
 	},
@@ -55,7 +55,7 @@ var openErrors = []Case{
 				f, _ := facetOf(t.run.description, u.facet)
 				for _, info := range ClaimsOf(u.facet) {
 					if !f.Has(info.Claim) {
-						t.wantNamed(u, providers.Missing{Claim: info.Claim})
+						t.wantNamed(u, fairlead.Missing{Claim: info.Claim})
 					}
 				}
 			}
@@ -67,7 +67,7 @@ var openErrors = []Case{
 		Run: func(t *T) {
 			for _, u := range allUsers {
 				if _, offered := facetOf(t.run.description, u.facet); !offered {
-					t.WantCode(string(u.facet), t.tryOpen(u), providers.Unsupported)
+					t.WantCode(string(u.facet), t.tryOpen(u), fairlead.Unsupported)
 				}
 			}
 		},
@@ -92,13 +92,13 @@ var openErrors = []Case{
 		Rule: "errors.Is finds the code of an error and no other, and the context's error for Canceled",
 		Run: func(t *T) {
 			for _, f := range t.provoked() {
-				for _, code := range providers.Codes() {
+				for _, code := range fairlead.Codes() {
 					if errors.Is(f.err, code) != (code == f.want) {
 						t.Errorf("%s: errors.Is(%v, %s) is %v", f.what, f.err, code, code != f.want)
 					}
 				}
-				if errors.Is(f.err, context.Canceled) != (f.want == providers.Canceled) {
-					t.Errorf("%s: %v is context.Canceled: %v", f.what, f.err, f.want != providers.Canceled)
+				if errors.Is(f.err, context.Canceled) != (f.want == fairlead.Canceled) {
+					t.Errorf("%s: %v is context.Canceled: %v", f.what, f.err, f.want != fairlead.Canceled)
 				}
 			}
 		},
@@ -107,12 +107,12 @@ var openErrors = []Case{
 		Name: "open/retry-advice", Facet: Opening,
 		Rule: "the advice on a retry is right: safe after Canceled, never after NotFound and Unsupported, after a read after Conflict",
 		Run: func(t *T) {
-			advice := map[providers.Code]providers.Retry{
-				providers.Canceled: providers.RetrySafe, providers.NotFound: providers.RetryNever,
-				providers.Unsupported: providers.RetryNever, providers.Conflict: providers.RetryAfterRead,
+			advice := map[fairlead.Code]fairlead.Retry{
+				fairlead.Canceled: fairlead.RetrySafe, fairlead.NotFound: fairlead.RetryNever,
+				fairlead.Unsupported: fairlead.RetryNever, fairlead.Conflict: fairlead.RetryAfterRead,
 			}
 			for _, f := range t.provoked() {
-				if got := providers.CodeOf(f.err).Retry(); got != advice[f.want] {
+				if got := fairlead.CodeOf(f.err).Retry(); got != advice[f.want] {
 					t.Errorf("%s: %v: a retry is %s, want %s", f.what, f.err, got, advice[f.want])
 				}
 			}
@@ -124,7 +124,7 @@ var openErrors = []Case{
 type failure struct {
 	what string
 	err  error
-	want providers.Code
+	want fairlead.Code
 }
 
 // provoked makes calls fail in all the ways that a client can bring about on
@@ -135,14 +135,14 @@ func (t *T) provoked() []failure {
 	var all []failure
 	for _, u := range t.users() {
 		all = append(all,
-			failure{string(u.facet) + ": a call with a canceled context", t.opened(u, t.Provider()).use(ended), providers.Canceled},
-			failure{string(u.facet) + ": opening with made.Up required", t.tryOpen(u, providers.Claim("made.Up")), providers.Unsupported})
+			failure{string(u.facet) + ": a call with a canceled context", t.opened(u, t.Provider()).use(ended), fairlead.Canceled},
+			failure{string(u.facet) + ": opening with made.Up required", t.tryOpen(u, fairlead.Claim("made.Up")), fairlead.Unsupported})
 		switch u.facet {
-		case providers.KV:
+		case fairlead.KV:
 			all = append(all, t.failuresKV()...)
-		case providers.Config:
+		case fairlead.Config:
 			_, err := t.Source(t.Name()).Get(t.ctx, "missing")
-			all = append(all, failure{"config: Get of a missing key", err, providers.NotFound})
+			all = append(all, failure{"config: Get of a missing key", err, fairlead.NotFound})
 		}
 	}
 	return all
@@ -151,24 +151,24 @@ func (t *T) provoked() []failure {
 func (t *T) failuresKV() []failure {
 	s := t.Store()
 	_, err := s.Get(t.ctx, "missing")
-	all := []failure{{"kv: Get of a missing key", err, providers.NotFound}}
+	all := []failure{{"kv: Get of a missing key", err, fairlead.NotFound}}
 	if s.Describe().Has(kv.CAS) {
 		_, err = s.Put(t.ctx, "k", nil)
 		t.Must(err)
 		_, err = s.Create(t.ctx, "k", nil)
-		all = append(all, failure{"kv: Create of an existing key", err, providers.Conflict})
+		all = append(all, failure{"kv: Create of an existing key", err, fairlead.Conflict})
 	}
 	return all
 }
 
 func checkError(t *T, f failure, provider string) {
-	var e *providers.Error
+	var e *fairlead.Error
 	if !errors.As(f.err, &e) {
-		t.Errorf("%s: %v (%T) is no *providers.Error", f.what, f.err, f.err)
+		t.Errorf("%s: %v (%T) is no *fairlead.Error", f.what, f.err, f.err)
 		return
 	}
 	facet, _, _ := strings.Cut(f.what, ":")
-	if !slices.Contains(providers.Codes(), e.Code) || !strings.HasPrefix(e.Op, facet+".") || e.Provider != provider {
+	if !slices.Contains(fairlead.Codes(), e.Code) || !strings.HasPrefix(e.Op, facet+".") || e.Provider != provider {
 		t.Errorf("%s: code %q, operation %q of facet %s, provider %q; want provider %q", f.what, e.Code, e.Op, facet, e.Provider, provider)
 	}
 	text := f.err.Error()
@@ -180,7 +180,7 @@ func checkError(t *T, f failure, provider string) {
 }
 
 // tryOpen opens a facet of the provider under a new name and closes it.
-func (t *T) tryOpen(u user, reqs ...providers.Requirement) error {
+func (t *T) tryOpen(u user, reqs ...fairlead.Requirement) error {
 	o, err := u.open(t.ctx, t.Provider(), t.Name(), reqs...)
 	if err == nil {
 		t.Cleanup(o.close)
@@ -190,9 +190,9 @@ func (t *T) tryOpen(u user, reqs ...providers.Requirement) error {
 
 // wantNamed demands that a facet cannot be opened with a claim required, and
 // that the error says what the provider says of it.
-func (t *T) wantNamed(u user, m providers.Missing) {
+func (t *T) wantNamed(u user, m fairlead.Missing) {
 	err := t.tryOpen(u, m.Claim)
-	t.WantCode(string(u.facet)+": opening with "+string(m.Claim)+" required", err, providers.Unsupported)
+	t.WantCode(string(u.facet)+": opening with "+string(m.Claim)+" required", err, fairlead.Unsupported)
 	if err == nil {
 		return
 	}
@@ -203,8 +203,8 @@ func (t *T) wantNamed(u user, m providers.Missing) {
 	}
 }
 
-func requirements(claims []providers.Claim) []providers.Requirement {
-	reqs := make([]providers.Requirement, len(claims))
+func requirements(claims []fairlead.Claim) []fairlead.Requirement {
+	reqs := make([]fairlead.Requirement, len(claims))
 	for i, c := range claims {
 		reqs[i] = c
 	}
@@ -223,11 +223,11 @@ func facetCancelled(t *T) {
 			}
 			return err
 		})
-		t.wantSoon(string(u.facet)+": opening", opening, 0, providers.Canceled)
+		t.wantSoon(string(u.facet)+": opening", opening, 0, fairlead.Canceled)
 		o := t.opened(u, t.Provider())
-		t.wantSoon(string(u.facet)+": a call", started(func() error { return o.use(ended) }), providers.Canceled)
+		t.wantSoon(string(u.facet)+": a call", started(func() error { return o.use(ended) }), fairlead.Canceled)
 		if o.block != nil {
-			t.wantSoon(string(u.facet)+": a call that waits", started(func() error { return o.block(ended) }), providers.Canceled)
+			t.wantSoon(string(u.facet)+": a call that waits", started(func() error { return o.block(ended) }), fairlead.Canceled)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 func init() { suites = append(suites, openLife, closedProvider()) }
@@ -49,7 +49,7 @@ var openLife = []Case{
 			done := started(func() error { return awaitNothing(t.Context(), p) })
 			time.Sleep(50 * time.Millisecond) // whether or not it waits by then
 			t.Must(p.Close(t.Context()))
-			t.wantSoon("Await", done, providers.Closed)
+			t.wantSoon("Await", done, fairlead.Closed)
 		},
 	},
 	{
@@ -81,9 +81,9 @@ var openLife = []Case{
 			p := t.Open()
 			t.Must(p.Close(t.Context()))
 			_, err := p.Describe(t.Context())
-			t.WantCode("Describe", err, providers.Closed)
+			t.WantCode("Describe", err, fairlead.Closed)
 			_, err = p.Await(t.Within(t.soon()), 0)
-			t.WantCode("Await", err, providers.Closed)
+			t.WantCode("Await", err, fairlead.Closed)
 		},
 	},
 	{
@@ -99,7 +99,7 @@ var openLife = []Case{
 				}
 				return err
 			})
-			t.wantSoon("Open with a canceled context", done, 0, providers.Canceled)
+			t.wantSoon("Open with a canceled context", done, 0, fairlead.Canceled)
 		},
 	},
 	{
@@ -117,7 +117,7 @@ var openLife = []Case{
 		Rule: "As is false for a type that no vendor's client has, and leaves the target alone",
 		Run: func(t *T) {
 			target := new(foreign)
-			if providers.As(t.Provider(), &target) || target == nil || target.touched {
+			if fairlead.As(t.Provider(), &target) || target == nil || target.touched {
 				t.Errorf("As claims to be of a type that it cannot know")
 			}
 		},
@@ -148,9 +148,9 @@ func closedUse(t *T, u user) {
 	o := t.opened(u, p)
 	t.Must(o.use(t.Context()))
 	t.Must(p.Close(t.Context()))
-	t.wantSoon("a call", started(func() error { return o.use(t.Context()) }), providers.Closed)
+	t.wantSoon("a call", started(func() error { return o.use(t.Context()) }), fairlead.Closed)
 	_, err := u.open(t.Context(), p, t.Name())
-	t.WantCode("opening", err, providers.Closed)
+	t.WantCode("opening", err, fairlead.Closed)
 }
 
 func closedWakes(t *T, u user) {
@@ -158,7 +158,7 @@ func closedWakes(t *T, u user) {
 	o := t.opened(u, p)
 	if o.block == nil {
 		t.Must(p.Close(t.Context()))
-		t.WantCode("a call", o.use(t.Context()), providers.Closed)
+		t.WantCode("a call", o.use(t.Context()), fairlead.Closed)
 		return
 	}
 	done := started(func() error { return o.block(t.Context()) })
@@ -168,15 +168,15 @@ func closedWakes(t *T, u user) {
 	case <-time.After(100 * time.Millisecond):
 	}
 	t.Must(p.Close(t.Context()))
-	t.wantSoon("the call that waits", done, providers.Closed)
+	t.wantSoon("the call that waits", done, fairlead.Closed)
 }
 
 // wantSoon demands that a call ends soon, with one of the codes; 0 is success.
-func (t *T) wantSoon(what string, done <-chan error, want ...providers.Code) {
+func (t *T) wantSoon(what string, done <-chan error, want ...fairlead.Code) {
 	select {
 	case err := <-done:
 		for _, code := range want {
-			if providers.CodeOf(err) == code {
+			if fairlead.CodeOf(err) == code {
 				return
 			}
 		}
@@ -197,11 +197,11 @@ func (t *T) endsWith(what string, wait func(ctx context.Context) error) {
 	case <-time.After(100 * time.Millisecond):
 	}
 	cancel()
-	t.wantSoon(what+", canceled", done, providers.Canceled)
+	t.wantSoon(what+", canceled", done, fairlead.Canceled)
 }
 
 // awaitNothing waits until Await fails, over any changes.
-func awaitNothing(ctx context.Context, p providers.Provider) error {
+func awaitNothing(ctx context.Context, p fairlead.Provider) error {
 	d, err := p.Describe(ctx)
 	for err == nil {
 		d, err = p.Await(ctx, d.Generation)
@@ -225,7 +225,7 @@ func awaitBlocks(t *T) {
 	for ctx := t.Within(300 * time.Millisecond); ; {
 		next, err := t.Provider().Await(ctx, d.Generation)
 		if err != nil {
-			t.WantCode("Await of the present generation", err, providers.DeadlineExceeded)
+			t.WantCode("Await of the present generation", err, fairlead.DeadlineExceeded)
 			return
 		}
 		if next.Generation == d.Generation {
@@ -282,7 +282,7 @@ func (t *T) openUseClose(name string) error {
 }
 
 // useAll opens, uses and closes every facet once.
-func (t *T) useAll(p providers.Provider, name string) error {
+func (t *T) useAll(p fairlead.Provider, name string) error {
 	for _, u := range t.users() {
 		o, err := u.open(t.ctx, p, name)
 		if err != nil {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -30,7 +30,7 @@ var openNames = []Case{
 		},
 	},
 	{
-		Name: "kv/names", Facet: providers.KV,
+		Name: "kv/names", Facet: fairlead.KV,
 		Rule: "stores whose names differ in case, in punctuation or by a suffix are different stores",
 		Run: func(t *T) {
 			distinct(t, func(name string) (*kv.Store, error) { return kv.Open(t.ctx, t.Provider(), name) },
@@ -39,7 +39,7 @@ var openNames = []Case{
 		},
 	},
 	{
-		Name: "config/names", Facet: providers.Config, Needs: []providers.Claim{config.Write},
+		Name: "config/names", Facet: fairlead.Config, Needs: []fairlead.Claim{config.Write},
 		Rule: "settings whose names differ in case, in punctuation or by a suffix are different settings",
 		Run: func(t *T) {
 			distinct(t, func(name string) (*config.Source, error) { return config.Open(t.ctx, t.Provider(), name) },
@@ -51,7 +51,7 @@ var openNames = []Case{
 		},
 	},
 	{
-		Name: "pubsub/names", Facet: providers.PubSub,
+		Name: "pubsub/names", Facet: fairlead.PubSub,
 		Rule: "topics whose names differ in case, in punctuation or by a suffix are different topics",
 		Run: func(t *T) {
 			distinct(t, t.ownTopic,
@@ -70,7 +70,7 @@ var badNames = []string{
 
 func (t *T) badName(u user, name string) {
 	err := t.open(u, name)
-	t.WantCode(fmt.Sprintf("%s: opening the name %.20q", u.facet, name), err, providers.Invalid)
+	t.WantCode(fmt.Sprintf("%s: opening the name %.20q", u.facet, name), err, fairlead.Invalid)
 	if err != nil && !strings.Contains(err.Error(), "letter or digit") {
 		t.Errorf("%s: the error %q for the name %.20q does not say which characters are accepted", u.facet, err, name)
 	}

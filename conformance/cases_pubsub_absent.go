@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 	"fairlead.dev/pubsub/driver"
 )
@@ -13,10 +13,10 @@ func init() { suites = append(suites, ofPubSub(absentCases())) }
 
 // absentCalls are what must answer Unsupported where a claim does not hold.
 // Claims that no call depends on have none.
-var absentCalls = map[providers.Claim]func(p *pipe){
+var absentCalls = map[fairlead.Claim]func(p *pipe){
 	pubsub.OrderedByKey: func(p *pipe) {
 		_, err := p.pub.Publish(p.Context(), pubsub.Message{Key: "k"})
-		p.WantCode("Publish with a key", err, providers.Unsupported)
+		p.WantCode("Publish with a key", err, fairlead.Unsupported)
 	},
 	pubsub.Broadcasts:     func(p *pipe) { p.refused("Broadcast", pubsub.Broadcast()) },
 	pubsub.ReplayStart:    func(p *pipe) { p.refused("FromStart", pubsub.Group(p.T.Name()), pubsub.FromStart()) },
@@ -28,13 +28,13 @@ var absentCalls = map[providers.Claim]func(p *pipe){
 	pubsub.NackDelay: func(p *pipe) {
 		p.texts("m")
 		d := p.sub.get(1)[0]
-		p.WantCode("Nack with a delay", d.Nack(p.Context(), time.Millisecond), providers.Unsupported)
+		p.WantCode("Nack with a delay", d.Nack(p.Context(), time.Millisecond), fairlead.Unsupported)
 		p.sub.ack(d)
 	},
 	pubsub.Extend: func(p *pipe) {
 		p.texts("m")
 		d := p.sub.get(1)[0]
-		p.WantCode("Extend", d.Extend(p.Context()), providers.Unsupported)
+		p.WantCode("Extend", d.Extend(p.Context()), fairlead.Unsupported)
 		p.sub.ack(d)
 	},
 	pubsub.Dedupe: func(p *pipe) {
@@ -47,13 +47,13 @@ var absentCalls = map[providers.Claim]func(p *pipe){
 	},
 	pubsub.AtomicBatch: func(p *pipe) {
 		_, err := p.pub.PublishAtomic(p.Context(), messages("a", "b")...)
-		p.WantCode("PublishAtomic", err, providers.Unsupported)
+		p.WantCode("PublishAtomic", err, fairlead.Unsupported)
 	},
 	pubsub.Manage: func(p *pipe) {
 		_, err := pubsub.Topics(p.Context(), p.Provider(), p.topic)
-		p.WantCode("Topics", err, providers.Unsupported)
-		p.WantCode("DeleteTopic", pubsub.DeleteTopic(p.Context(), p.Provider(), p.topic), providers.Unsupported)
-		p.WantCode("DeleteGroup", pubsub.DeleteGroup(p.Context(), p.Provider(), p.topic, p.group), providers.Unsupported)
+		p.WantCode("Topics", err, fairlead.Unsupported)
+		p.WantCode("DeleteTopic", pubsub.DeleteTopic(p.Context(), p.Provider(), p.topic), fairlead.Unsupported)
+		p.WantCode("DeleteGroup", pubsub.DeleteGroup(p.Context(), p.Provider(), p.topic, p.group), fairlead.Unsupported)
 		p.texts("m")
 		p.sub.takeTexts("after calls that are not supported", "m")
 	},
@@ -61,19 +61,19 @@ var absentCalls = map[providers.Claim]func(p *pipe){
 
 func (p *pipe) refused(what string, opts ...pubsub.SubscribeOption) {
 	_, err := pubsub.Subscribe(p.Context(), p.Provider(), p.topic, opts...)
-	p.WantCode(what, err, providers.Unsupported)
+	p.WantCode(what, err, fairlead.Unsupported)
 }
 
 // absentCases makes a case for each claim that the facet knows.
 func absentCases() []Case {
 	var cases []Case
-	for _, info := range append(driver.Claims(), providers.CommonClaims()...) {
+	for _, info := range append(driver.Claims(), fairlead.CommonClaims()...) {
 		c := Case{
 			Name: "pubsub/absent-" + strings.TrimPrefix(string(info.Claim), "pubsub."), Lacks: info.Claim,
 			Rule: "without the claim " + string(info.Claim) + ", what needs it answers Unsupported, and so does Require",
 			Run: piped(func(p *pipe) {
 				_, err := pubsub.Open(p.Context(), p.Provider(), p.topic, pubsub.Require(info.Claim))
-				p.WantCode("Open with Require", err, providers.Unsupported)
+				p.WantCode("Open with Require", err, fairlead.Unsupported)
 				p.refused("Subscribe with Require", pubsub.Group(p.group), pubsub.Require(info.Claim))
 				if call := absentCalls[info.Claim]; call != nil {
 					call(p)

@@ -7,17 +7,17 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
 func init() { suites = append(suites, ofPubSub(claimCases)) }
 
 var (
-	dedupes  = []providers.Claim{pubsub.Dedupe}
-	atomics  = []providers.Claim{pubsub.AtomicBatch}
-	managing = []providers.Claim{pubsub.Manage}
-	shared   = []providers.Claim{providers.Shared}
+	dedupes  = []fairlead.Claim{pubsub.Dedupe}
+	atomics  = []fairlead.Claim{pubsub.AtomicBatch}
+	managing = []fairlead.Claim{pubsub.Manage}
+	shared   = []fairlead.Claim{fairlead.Shared}
 )
 
 var claimCases = []Case{
@@ -67,11 +67,11 @@ var claimCases = []Case{
 		limits := p.Facet().Limits
 		good := pubsub.Message{Body: []byte("good")}
 		_, err := p.pub.PublishAtomic(p.Context(), good, pubsub.Message{Body: make([]byte, limits.MaxMessageBytes+1)}, good)
-		p.WantCode("an atomic batch with a message that is too large", err, providers.TooLarge)
+		p.WantCode("an atomic batch with a message that is too large", err, fairlead.TooLarge)
 		_, err = p.pub.PublishAtomic(p.Context(), good, good, pubsub.Message{ID: "\xff"})
-		p.WantCode("an atomic batch with an invalid message", err, providers.Invalid)
+		p.WantCode("an atomic batch with an invalid message", err, fairlead.Invalid)
 		_, err = p.pub.PublishAtomic(p.Context(), make([]pubsub.Message, limits.MaxBatch+1)...)
-		p.WantCode("an atomic batch that is too long", err, providers.TooLarge)
+		p.WantCode("an atomic batch that is too long", err, fairlead.TooLarge)
 		p.texts("after")
 		p.sub.takeTexts("after atomic batches that were refused", "after")
 		p.sub.quiet("nothing of them was stored")
@@ -106,8 +106,8 @@ var claimCases = []Case{
 		name := t.Name()
 		t.Must(pubsub.DeleteTopic(t.Context(), t.Provider(), name))
 		t.Must(pubsub.DeleteGroup(t.Context(), t.Provider(), name, "g"))
-		t.WantCode("deleting a topic without a name", pubsub.DeleteTopic(t.Context(), t.Provider(), ""), providers.Invalid)
-		t.WantCode("deleting a group with a bad name", pubsub.DeleteGroup(t.Context(), t.Provider(), name, "a b"), providers.Invalid)
+		t.WantCode("deleting a topic without a name", pubsub.DeleteTopic(t.Context(), t.Provider(), ""), fairlead.Invalid)
+		t.WantCode("deleting a group with a bad name", pubsub.DeleteGroup(t.Context(), t.Provider(), name, "a b"), fairlead.Invalid)
 		if names, err := pubsub.Topics(t.Context(), t.Provider(), name); err != nil || len(names) != 0 {
 			t.Errorf("after deleting what did not exist: topics %q, %v", names, err)
 		}
@@ -246,7 +246,7 @@ func atomicGivenUp(p *pipe) {
 		switch n := came[name]; {
 		case n != 0 && n != size:
 			p.Errorf("of the %d messages of an atomic batch %d are stored; its outcome was %v", size, n, err)
-		case n != 0 && providers.CodeOf(err) != 0 && providers.CodeOf(err) != providers.UnknownOutcome:
+		case n != 0 && fairlead.CodeOf(err) != 0 && fairlead.CodeOf(err) != fairlead.UnknownOutcome:
 			p.Errorf("an atomic batch is stored whose outcome was %v", err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -47,9 +47,9 @@ var closeCases = []Case{
 		p.texts("before")
 		p.Must(p.pub.Close(p.Context()))
 		_, err := p.pub.Publish(p.Context(), pubsub.Message{Body: []byte("after")})
-		p.WantCode("Publish on a closed topic", err, providers.Closed)
+		p.WantCode("Publish on a closed topic", err, fairlead.Closed)
 		_, _, err = p.pub.PublishMany(p.Context(), messages("after")...)
-		p.WantCode("PublishMany on a closed topic", err, providers.Closed)
+		p.WantCode("PublishMany on a closed topic", err, fairlead.Closed)
 		p.sub.takeTexts("published before Close", "before")
 		p.sub.quiet("nothing was published after Close")
 	})},
@@ -58,14 +58,14 @@ var closeCases = []Case{
 		ds := p.sub.get(2)
 		p.sub.close()
 		_, err := p.sub.Receive(p.Context())
-		p.WantCode("Receive on a closed subscription", err, providers.Closed)
-		p.WantCode("Ack on a closed subscription", ds[0].Ack(p.Context()), providers.Closed)
-		p.WantCode("Nack on a closed subscription", ds[1].Nack(p.Context(), 0), providers.Closed)
+		p.WantCode("Receive on a closed subscription", err, fairlead.Closed)
+		p.WantCode("Ack on a closed subscription", ds[0].Ack(p.Context()), fairlead.Closed)
+		p.WantCode("Nack on a closed subscription", ds[1].Nack(p.Context(), 0), fairlead.Closed)
 		handled := make(chan error, 1)
 		go func() {
 			handled <- p.sub.Handle(p.Context(), func(context.Context, *pubsub.Delivery) error { return nil })
 		}()
-		p.WantCode("Handle on a closed subscription", await(p.T, "Handle on a closed subscription returns", handled), providers.Closed)
+		p.WantCode("Handle on a closed subscription", await(p.T, "Handle on a closed subscription returns", handled), fairlead.Closed)
 		p.join().takeTexts("what was not settled", "a", "b")
 	})},
 	{Name: "pubsub/close-twice", Rule: "closing twice is no error, and leaves the group and its messages", Run: piped(func(p *pipe) {
@@ -85,8 +85,8 @@ var closeCases = []Case{
 		began := time.Now()
 		p.sub.close()
 		r := await(p.T, "a Receive that waits ends when its subscription is closed", waiting)
-		p.WantCode("the Receive that waited", r.err, providers.Closed)
-		p.WantCode("the Handle that waited", await(p.T, "a Handle that waits ends when its subscription is closed", handled), providers.Closed)
+		p.WantCode("the Receive that waited", r.err, fairlead.Closed)
+		p.WantCode("the Handle that waited", await(p.T, "a Handle that waits ends when its subscription is closed", handled), fairlead.Closed)
 		if took := time.Since(began); took > prompt {
 			p.Errorf("they returned %v after Close", took)
 		}
@@ -94,8 +94,8 @@ var closeCases = []Case{
 	{Name: "pubsub/cancel-wakes", Rule: "a Receive that waits returns within about a second of the end of its context, with that context's code", Run: piped(cancelWakes)},
 	{Name: "pubsub/cancel-loses-nothing", Timeout: 2 * time.Minute, Rule: "what a Receive had taken when its context ended comes again, at the latest when its lease ends", Run: cancelLosesNothing},
 	{Name: "pubsub/close-concurrent", Rule: "closing while others publish, receive, settle and close neither hangs nor panics, and what was acknowledged as published is there", Run: closeConcurrent},
-	{Name: "pubsub/close-provider", Needs: []providers.Claim{providers.Shared}, Rule: "closing a provider gives back at once what its consumers hold, and ends them with Closed", Run: closeProvider},
-	{Name: "pubsub/rolling", Needs: []providers.Claim{providers.Shared}, Timeout: 2 * time.Minute, Rule: "consumers that join a group, and those that stop and close their provider at once, all under load, handle every message once, and none waits for a lease to end", Run: pubsubRolling},
+	{Name: "pubsub/close-provider", Needs: []fairlead.Claim{fairlead.Shared}, Rule: "closing a provider gives back at once what its consumers hold, and ends them with Closed", Run: closeProvider},
+	{Name: "pubsub/rolling", Needs: []fairlead.Claim{fairlead.Shared}, Timeout: 2 * time.Minute, Rule: "consumers that join a group, and those that stop and close their provider at once, all under load, handle every message once, and none waits for a lease to end", Run: pubsubRolling},
 }
 
 func cancelWakes(p *pipe) {
@@ -104,7 +104,7 @@ func cancelWakes(p *pipe) {
 	defer stop()
 	one, two := p.sub.later(canceled), p.sub.later(late)
 	cancel()
-	for code, waiting := range map[providers.Code]<-chan received{providers.Canceled: one, providers.DeadlineExceeded: two} {
+	for code, waiting := range map[fairlead.Code]<-chan received{fairlead.Canceled: one, fairlead.DeadlineExceeded: two} {
 		r := await(p.T, "a Receive that waits ends with its context", waiting)
 		p.WantCode("the Receive whose context ended", r.err, code)
 		if r.took > prompt {
@@ -209,8 +209,8 @@ func closeConcurrent(t *T) {
 // closedOrNothing accepts what a call may return beside a Close. A settlement
 // may find its lease given back.
 func closedOrNothing(t *T, what string, err error) {
-	switch providers.CodeOf(err) {
-	case 0, providers.Closed, providers.Conflict, providers.UnknownOutcome:
+	switch fairlead.CodeOf(err) {
+	case 0, fairlead.Closed, fairlead.Conflict, fairlead.UnknownOutcome:
 	default:
 		t.Errorf("%s beside Close: %v", what, err)
 	}
@@ -233,7 +233,7 @@ func closeProvider(t *T) {
 	waiting = idle.later(t.Context())
 	t.Must(second.Close(t.Context()))
 	r = await(t, "a Receive that waits ends when its provider is closed", waiting)
-	t.WantCode("the Receive that waited", r.err, providers.Closed)
+	t.WantCode("the Receive that waited", r.err, fairlead.Closed)
 	p.sub.takeTexts("after the provider of a consumer with two messages closed", want...)
 }
 

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -17,8 +17,8 @@ func init() { suites = append(suites, ofPubSub(contentCases())) }
 type content struct {
 	name  string
 	rule  string
-	needs []providers.Claim
-	msgs  func(l providers.Limits) []pubsub.Message
+	needs []fairlead.Claim
+	msgs  func(l fairlead.Limits) []pubsub.Message
 }
 
 func contentCases() []Case {
@@ -33,8 +33,8 @@ func contentCases() []Case {
 }
 
 // fixed makes a content's function of messages that no limit matters to.
-func fixed(msgs ...pubsub.Message) func(providers.Limits) []pubsub.Message {
-	return func(providers.Limits) []pubsub.Message { return msgs }
+func fixed(msgs ...pubsub.Message) func(fairlead.Limits) []pubsub.Message {
+	return func(fairlead.Limits) []pubsub.Message { return msgs }
 }
 
 // exact publishes messages one by one and together, and demands that each
@@ -129,7 +129,7 @@ var contents = []content{
 		msgs: fixed(messages(`{"n":12345678901234567890, "f":1.0,"e":1e400}`, "{\"b\":1,\"a\":2,\"b\":3}\n", " \t padded \r\n", "\ufeffwith a mark",
 			`"quoted"`, "null", "true", "0", "<a>&amp;</a>", "aGVsbG8=", "\u2028e\u0301 é 語 😀", "a\nb\r\nc\n\n")...)},
 	{name: "large-body", rule: "bodies of 64 KiB to over 1 MiB, as far as the limit allows, arrive to the byte",
-		msgs: func(l providers.Limits) (msgs []pubsub.Message) {
+		msgs: func(l fairlead.Limits) (msgs []pubsub.Message) {
 			for _, n := range []int{1<<16 - 1, 1 << 16, 1<<16 + 1, 300_000, 1<<20 - 1, 1<<20 + 1, 3 << 20} {
 				if n < l.MaxMessageBytes-1000 {
 					msgs = append(msgs, pubsub.Message{Body: noise(n)})
@@ -162,6 +162,6 @@ var contents = []content{
 			pubsub.Message{ID: "line\r\nend:\x00"}, pubsub.Message{ID: "語/😀*>.#"}, pubsub.Message{ID: strings.Repeat("i", 1000)}, pubsub.Message{Body: []byte("none")})},
 	{name: "same-body", rule: "messages that are equal to the byte and have no id are each delivered",
 		msgs: fixed(messages("same", "same", "same", "same", "same")...)},
-	{name: "key-exact", needs: []providers.Claim{pubsub.OrderedByKey}, rule: "an ordering key arrives exactly, and messages with and without one mix",
+	{name: "key-exact", needs: []fairlead.Claim{pubsub.OrderedByKey}, rule: "an ordering key arrives exactly, and messages with and without one mix",
 		msgs: fixed(pubsub.Message{Key: "plain"}, pubsub.Message{Key: "Plain"}, pubsub.Message{}, pubsub.Message{Key: " a b:\r\n\x00"}, pubsub.Message{Key: "語.>*/"}, pubsub.Message{Key: strings.Repeat("k", 1000)})},
 }

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"strconv"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
 func init() { suites = append(suites, ofPubSub(deadCases)) }
 
-var counting = []providers.Claim{pubsub.DeliveryCount}
+var counting = []fairlead.Claim{pubsub.DeliveryCount}
 
 var deadCases = []Case{
 	{Name: "pubsub/count-nack", Needs: counting, Rule: "attempts count 1, 2, 3 as a message is given back, for each message and each group on its own", Run: countNack},
@@ -33,7 +33,7 @@ var deadCases = []Case{
 	{Name: "pubsub/dead-letter-handler", Needs: counting, Rule: "a message on which a handler always fails ends with the dead letters, with the last error; others do not", Run: deadLetterHandler},
 	{Name: "pubsub/dead-letter-crash", Needs: counting, Rule: "a message whose consumers all die ends with the dead letters after as many attempts", Run: deadLetterCrash},
 	{Name: "pubsub/dead-letter-ids", Needs: counting, Rule: "dead letters of several topics, and of messages with the same id, are all kept", Run: deadLetterIDs},
-	{Name: "pubsub/dead-letter-key", Needs: []providers.Claim{pubsub.DeliveryCount, pubsub.OrderedByKey}, Rule: "a dead letter keeps its key, and no longer holds back its successors", Run: deadLetterKey},
+	{Name: "pubsub/dead-letter-key", Needs: []fairlead.Claim{pubsub.DeliveryCount, pubsub.OrderedByKey}, Rule: "a dead letter keeps its key, and no longer holds back its successors", Run: deadLetterKey},
 }
 
 func (p *pipe) wantAttempt(what string, d *pubsub.Delivery, want int) {

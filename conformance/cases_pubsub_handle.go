@@ -10,7 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -181,7 +181,7 @@ func handleClose(p *pipe) {
 	p.sub.close()
 	p.join().takeTexts("what the handler held when its subscription was closed", "m")
 	free()
-	p.WantCode("Handle on a subscription that was closed", await(p.T, "Handle returns", ended), providers.Closed)
+	p.WantCode("Handle on a subscription that was closed", await(p.T, "Handle returns", ended), fairlead.Closed)
 }
 
 func traceContext(p *pipe) {

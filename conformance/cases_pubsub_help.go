@@ -10,14 +10,14 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
 // ofPubSub makes cases those of the facet.
 func ofPubSub(cases []Case) []Case {
 	for i := range cases {
-		cases[i].Facet = providers.PubSub
+		cases[i].Facet = fairlead.PubSub
 	}
 	return cases
 }

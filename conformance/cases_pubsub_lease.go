@@ -6,17 +6,17 @@ import (
 	"slices"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
 func init() { suites = append(suites, ofPubSub(leaseCases)) }
 
 var (
-	confirmed = []providers.Claim{pubsub.ConfirmedAck}
-	fenced    = []providers.Claim{pubsub.FencedAck}
-	delaying  = []providers.Claim{pubsub.NackDelay}
-	extending = []providers.Claim{pubsub.Extend}
+	confirmed = []fairlead.Claim{pubsub.ConfirmedAck}
+	fenced    = []fairlead.Claim{pubsub.FencedAck}
+	delaying  = []fairlead.Claim{pubsub.NackDelay}
+	extending = []fairlead.Claim{pubsub.Extend}
 )
 
 var leaseCases = []Case{
@@ -29,7 +29,7 @@ var leaseCases = []Case{
 		}
 		p.sub.quiet("all was acknowledged before its consumer closed")
 	})},
-	{Name: "pubsub/confirmed-ack-elsewhere", Needs: []providers.Claim{pubsub.ConfirmedAck, providers.Shared}, Rule: "an acknowledgement that returned nil is known to whoever opens the backend, although the one who gave it is gone", Run: func(t *T) {
+	{Name: "pubsub/confirmed-ack-elsewhere", Needs: []fairlead.Claim{pubsub.ConfirmedAck, fairlead.Shared}, Rule: "an acknowledgement that returned nil is known to whoever opens the backend, although the one who gave it is gone", Run: func(t *T) {
 		p := newPipe(t, short(t))
 		second := t.Open()
 		doomed := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(p.group), short(t)), t}
@@ -54,7 +54,7 @@ var leaseCases = []Case{
 	{Name: "pubsub/fenced-nack", Needs: fenced, Rule: "giving back after the lease was lost fails with ErrLeaseLost, and does not take the message from its new owner", Run: func(t *T) {
 		stale(t, func(d *pubsub.Delivery) error { return d.Nack(t.Context(), 0) })
 	}},
-	{Name: "pubsub/fenced-extend", Needs: []providers.Claim{pubsub.FencedAck, pubsub.Extend}, Rule: "extending after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *T) {
+	{Name: "pubsub/fenced-extend", Needs: []fairlead.Claim{pubsub.FencedAck, pubsub.Extend}, Rule: "extending after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *T) {
 		stale(t, func(d *pubsub.Delivery) error { return d.Extend(t.Context()) })
 	}},
 	{Name: "pubsub/fenced-self", Needs: fenced, Rule: "a consumer that gets a message again cannot settle it by the delivery from before", Run: func(t *T) {
@@ -73,7 +73,7 @@ var leaseCases = []Case{
 		limit := p.Facet().Limits.MaxDelay
 		p.texts("a", "b")
 		ds := p.sub.get(2)
-		p.WantCode("a delay over the limit", ds[0].Nack(p.Context(), limit+1), providers.TooLarge)
+		p.WantCode("a delay over the limit", ds[0].Nack(p.Context(), limit+1), fairlead.TooLarge)
 		p.sub.ack(ds[0])
 		p.sub.nack(ds[1], limit)
 		if limit > time.Minute {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -25,11 +25,11 @@ func refusedNames(t *T) {
 	good := t.Name()
 	for _, bad := range []string{"", " ", "a b", "a/b", "a:b", "a*", ".a", "-a", "_a", "ä", "a\n", "a\x00", "{a}", strings.Repeat("a", 129)} {
 		_, err := pubsub.Open(t.Context(), t.Provider(), bad)
-		t.WantCode(fmt.Sprintf("opening the topic %.20q", bad), err, providers.Invalid)
+		t.WantCode(fmt.Sprintf("opening the topic %.20q", bad), err, fairlead.Invalid)
 		_, err = pubsub.Subscribe(t.Context(), t.Provider(), bad, pubsub.Group("g"))
-		t.WantCode(fmt.Sprintf("subscribing to the topic %.20q", bad), err, providers.Invalid)
+		t.WantCode(fmt.Sprintf("subscribing to the topic %.20q", bad), err, fairlead.Invalid)
 		_, err = pubsub.Subscribe(t.Context(), t.Provider(), good, pubsub.Group(bad))
-		t.WantCode(fmt.Sprintf("joining the group %.20q", bad), err, providers.Invalid)
+		t.WantCode(fmt.Sprintf("joining the group %.20q", bad), err, fairlead.Invalid)
 	}
 	p := newPipe(t)
 	p.texts("m")
@@ -68,7 +68,7 @@ func badSubscriptions(p *pipe) {
 		"nil as a requirement":               {group, pubsub.Require(nil)},
 	} {
 		_, err := pubsub.Subscribe(p.Context(), p.Provider(), p.topic, opts...)
-		p.WantCode(what, err, providers.Invalid)
+		p.WantCode(what, err, fairlead.Invalid)
 	}
 	p.texts("m")
 	p.sub.takeTexts("after bad subscriptions", "m")
@@ -78,22 +78,22 @@ func badReceive(p *pipe) {
 	p.texts("m")
 	for _, limit := range []int{0, -1} {
 		_, err := p.sub.ReceiveMany(p.Context(), limit)
-		p.WantCode(fmt.Sprintf("ReceiveMany(%d)", limit), err, providers.Invalid)
+		p.WantCode(fmt.Sprintf("ReceiveMany(%d)", limit), err, fairlead.Invalid)
 	}
 	for what, opt := range map[string]pubsub.HandleOption{
 		"Concurrency(0)": pubsub.Concurrency(0), "Prefetch(-1)": pubsub.Prefetch(-1), "RetryDelay(nil)": pubsub.RetryDelay(nil),
 	} {
 		err := p.sub.Handle(p.Context(), func(context.Context, *pubsub.Delivery) error { return nil }, opt)
-		p.WantCode("Handle with "+what, err, providers.Invalid)
+		p.WantCode("Handle with "+what, err, fairlead.Invalid)
 	}
 	d := p.sub.get(1)[0]
-	p.WantCode("a negative delay", d.Nack(p.Context(), -time.Second), providers.Invalid)
+	p.WantCode("a negative delay", d.Nack(p.Context(), -time.Second), fairlead.Invalid)
 	p.sub.ack(d)
 	p.sub.quiet("it was acknowledged after bad calls")
 }
 
 func requireClaims(t *T) {
-	var claimed []providers.Requirement
+	var claimed []fairlead.Requirement
 	for _, c := range t.Facet().Claims {
 		claimed = append(claimed, c)
 	}
@@ -107,20 +107,20 @@ func requireClaims(t *T) {
 	_, err = topic.Publish(t.Context(), pubsub.Message{Body: []byte("m")})
 	t.Must(err)
 	(&consumer{sub, t}).takeTexts("through handles that require all that is claimed", "m")
-	const none = providers.Claim("pubsub.NoSuchClaim")
+	const none = fairlead.Claim("pubsub.NoSuchClaim")
 	_, err = pubsub.Open(t.Context(), t.Provider(), name, pubsub.Require(none))
-	t.WantCode("Open with a requirement that does not hold", err, providers.Unsupported)
+	t.WantCode("Open with a requirement that does not hold", err, fairlead.Unsupported)
 	if err != nil && !strings.Contains(err.Error(), string(none)) {
 		t.Errorf("the error does not name what is missing: %v", err)
 	}
 	_, err = pubsub.Subscribe(t.Context(), t.Provider(), name, pubsub.Group("g"), pubsub.Require(none))
-	t.WantCode("Subscribe with a requirement that does not hold", err, providers.Unsupported)
+	t.WantCode("Subscribe with a requirement that does not hold", err, fairlead.Unsupported)
 }
 
 func minDeadline(t *T) {
 	least := t.Facet().Limits.MinAckDeadline
 	_, err := pubsub.Subscribe(t.Context(), t.Provider(), t.Name(), pubsub.Group("g"), pubsub.AckDeadline(least-1))
-	t.WantCode("an AckDeadline below the least", err, providers.Invalid)
+	t.WantCode("an AckDeadline below the least", err, fairlead.Invalid)
 	// Whether a message arrives before such a lease ends depends on the way to
 	// the backend: that is shown with a longer one.
 	p := newPipe(t, pubsub.AckDeadline(max(least, 1)))

@@ -6,13 +6,13 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
 func init() { suites = append(suites, ofPubSub(orderCases)) }
 
-var ordered = []providers.Claim{pubsub.Ordered}
+var ordered = []fairlead.Claim{pubsub.Ordered}
 
 var orderCases = []Case{
 	{Name: "pubsub/ordered", Needs: ordered, Rule: "one consumer gets a thousand messages, published singly and in batches, in the order in which they were", Run: piped(func(p *pipe) {
@@ -113,7 +113,7 @@ func only(prefix string, all []string) []string {
 
 func init() { suites = append(suites, ofPubSub(keyCases)) }
 
-var byKey = []providers.Claim{pubsub.OrderedByKey}
+var byKey = []fairlead.Claim{pubsub.OrderedByKey}
 
 var keyCases = []Case{
 	{Name: "pubsub/key-one", Needs: byKey, Rule: "of the messages with one key the next comes only when the one before is acknowledged, to any consumer; other keys and messages without one do not wait", Run: piped(keyOne)},
@@ -146,7 +146,7 @@ var keyCases = []Case{
 		p.head("k", other, 0)
 		p.head("k", p.sub, 0)
 	}},
-	{Name: "pubsub/key-delay", Needs: []providers.Claim{pubsub.OrderedByKey, pubsub.NackDelay}, Rule: "a message that is given back with a delay holds back those behind it with its key, and no others", Run: piped(func(p *pipe) {
+	{Name: "pubsub/key-delay", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.NackDelay}, Rule: "a message that is given back with a delay holds back those behind it with its key, and no others", Run: piped(func(p *pipe) {
 		p.send(append(keyed("k", 2), keyed("other", 1)...)...)
 		for _, d := range p.sub.get(2) {
 			if d.Key == "k" {
@@ -182,7 +182,7 @@ var keyCases = []Case{
 		p.Must(r.err)
 		other.ack(r.d)
 	})},
-	{Name: "pubsub/key-broadcast", Needs: []providers.Claim{pubsub.OrderedByKey, pubsub.Broadcasts}, Rule: "a broadcast subscription too gets the messages with one key in order and one at a time, also when one comes again and when it waits already", Run: piped(keyBroadcast)},
+	{Name: "pubsub/key-broadcast", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.Broadcasts}, Rule: "a broadcast subscription too gets the messages with one key in order and one at a time, also when one comes again and when it waits already", Run: piped(keyBroadcast)},
 	{Name: "pubsub/key-many", Needs: byKey, Rule: "messages with eighty different keys are all delivered while none is acknowledged, behind a long queue of one key too", Run: piped(func(p *pipe) {
 		p.send(keyed("long", 200)...)
 		for i := range 80 {

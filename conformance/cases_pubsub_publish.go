@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -87,12 +87,12 @@ func overMax(p *pipe) {
 	limit := p.Facet().Limits.MaxMessageBytes
 	big := make([]byte, limit+1)
 	_, err := p.pub.Publish(p.Context(), pubsub.Message{Body: big})
-	p.WantCode("one byte too many in the body", err, providers.TooLarge)
+	p.WantCode("one byte too many in the body", err, fairlead.TooLarge)
 	if err != nil && !strings.Contains(err.Error(), strconv.Itoa(limit)) {
 		p.Errorf("the error does not say the limit, %d: %v", limit, err)
 	}
 	_, err = p.pub.Publish(p.Context(), pubsub.Message{Body: big[:limit-3], Metadata: map[string]string{"ab": "cd"}})
-	p.WantCode("one byte too many in the metadata", err, providers.TooLarge)
+	p.WantCode("one byte too many in the metadata", err, fairlead.TooLarge)
 	p.texts("after")
 	p.sub.takeTexts("after messages that were too large", "after")
 	p.sub.quiet("what was too large was not stored")
@@ -108,8 +108,8 @@ func batchPartial(p *pipe) {
 	if err == nil || len(errs) != 5 || len(receipts) != 5 {
 		p.Fatalf("a batch with two bad messages of five: %d receipts, errors %v, %v", len(receipts), errs, err)
 	}
-	p.WantCode("the message that is too large", errs[1], providers.TooLarge)
-	p.WantCode("the message with a bad name", errs[3], providers.Invalid)
+	p.WantCode("the message that is too large", errs[1], fairlead.TooLarge)
+	p.WantCode("the message with a bad name", errs[3], fairlead.Invalid)
 	p.Must(errors.Join(errs[0], errs[2], errs[4]))
 	p.sub.takeTexts("the good messages of the batch", "0", "2", "4")
 	p.sub.quiet("the bad messages were not stored")
@@ -145,7 +145,7 @@ func invalidMessage(p *pipe) {
 		"an empty name beside one that is ok": {Metadata: map[string]string{"": "v", "a": "b"}},
 	} {
 		_, err := p.pub.Publish(p.Context(), m)
-		p.WantCode(what, err, providers.Invalid)
+		p.WantCode(what, err, fairlead.Invalid)
 	}
 	p.texts("good")
 	p.sub.takeTexts("after invalid messages", "good")
@@ -320,10 +320,10 @@ func failuresApart(p *pipe) {
 		switch {
 		case i%16 == 5:
 			_, err = p.pub.Publish(p.Context(), pubsub.Message{Body: big})
-			p.WantCode("too large", err, providers.TooLarge)
+			p.WantCode("too large", err, fairlead.TooLarge)
 		case i%16 == 9:
 			_, err = p.pub.Publish(ended, pubsub.Message{Body: []byte("given up")})
-			p.WantCode("given up before", err, providers.Canceled)
+			p.WantCode("given up before", err, fairlead.Canceled)
 		default:
 			if _, err = p.pub.Publish(p.Context(), pubsub.Message{Body: []byte("good")}); err != nil {
 				p.Errorf("a good message beside bad ones: %v", err)
@@ -339,7 +339,7 @@ func canceledPublish(p *pipe) {
 	cancel()
 	late, stop := context.WithDeadline(p.Context(), time.Now().Add(-time.Second))
 	defer stop()
-	for code, ctx := range map[providers.Code]context.Context{providers.Canceled: canceled, providers.DeadlineExceeded: late} {
+	for code, ctx := range map[fairlead.Code]context.Context{fairlead.Canceled: canceled, fairlead.DeadlineExceeded: late} {
 		_, err := p.pub.Publish(ctx, pubsub.Message{Body: []byte("one")})
 		p.WantCode("Publish", err, code)
 		_, errs, err := p.pub.PublishMany(ctx, messages("two", "three")...)
@@ -364,12 +364,12 @@ func publishOutcomes(p *pipe) {
 		_, err := p.pub.Publish(ctx, pubsub.Message{Body: []byte(body)})
 		mu.Lock()
 		defer mu.Unlock()
-		switch providers.CodeOf(err) {
+		switch fairlead.CodeOf(err) {
 		case 0:
 			stored[body] = true
-		case providers.UnknownOutcome:
+		case fairlead.UnknownOutcome:
 			open[body] = true
-		case providers.DeadlineExceeded, providers.Canceled, providers.Unavailable:
+		case fairlead.DeadlineExceeded, fairlead.Canceled, fairlead.Unavailable:
 		default:
 			p.Errorf("publishing %s under a short deadline: %v", body, err)
 		}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -33,11 +33,11 @@ var restartCases = []Case{
 // durableCases makes the cases of each claim of durability.
 func durableCases() []Case {
 	var cases []Case
-	for _, claim := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
-		add := func(name, rule string, run func(*T), needs ...providers.Claim) {
+	for _, claim := range []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum} {
+		add := func(name, rule string, run func(*T), needs ...fairlead.Claim) {
 			cases = append(cases, Case{
 				Name:  "pubsub/" + name + "-" + strings.ToLower(strings.TrimPrefix(string(claim), "Durable")),
-				Needs: append([]providers.Claim{claim}, needs...), Rule: rule, Run: run,
+				Needs: append([]fairlead.Claim{claim}, needs...), Rule: rule, Run: run,
 				Control: name != "durable-declared", Timeout: restartTimeout,
 			})
 		}
@@ -82,8 +82,8 @@ func (p *pipe) try(body string) (pubsub.Receipt, error) {
 
 // excused is an error that a call may return because of an outage.
 func excused(err error) bool {
-	switch providers.CodeOf(err) {
-	case providers.Unavailable, providers.UnknownOutcome, providers.DeadlineExceeded, providers.Compacted:
+	switch fairlead.CodeOf(err) {
+	case fairlead.Unavailable, fairlead.UnknownOutcome, fairlead.DeadlineExceeded, fairlead.Compacted:
 		return true
 	}
 	return false
@@ -153,7 +153,7 @@ func restartHandle(p *pipe) {
 	}
 }
 
-func declared(t *T, claim providers.Claim) {
+func declared(t *T, claim fairlead.Claim) {
 	p := newPipe(t)
 	topic, err := pubsub.Open(t.Context(), t.Provider(), p.topic, pubsub.Require(claim))
 	t.Must(err)
@@ -163,10 +163,10 @@ func declared(t *T, claim providers.Claim) {
 		t.Must(err)
 	}
 	p.sub.take(20)
-	for what, provider := range map[string]providers.Provider{"the provider": t.Provider(), "another Open": t.Open()} {
+	for what, provider := range map[string]fairlead.Provider{"the provider": t.Provider(), "another Open": t.Open()} {
 		d, err := provider.Describe(t.Context())
 		t.Must(err)
-		if fd, _ := d.Facet(providers.PubSub); !fd.Has(claim) {
+		if fd, _ := d.Facet(fairlead.PubSub); !fd.Has(claim) {
 			t.Errorf("%s no longer claims %s after messages were published: %v", what, claim, fd.Missing)
 		}
 	}
@@ -185,10 +185,10 @@ func newLedger() *ledger {
 func (l *ledger) note(body string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch providers.CodeOf(err) {
+	switch fairlead.CodeOf(err) {
 	case 0:
 		l.stored[body] = true
-	case providers.UnknownOutcome:
+	case fairlead.UnknownOutcome:
 		l.open[body] = true
 	default:
 		l.failed[body] = true
@@ -365,8 +365,8 @@ func (k *keyTurns) deal(d *pubsub.Delivery) {
 	}
 	time.Sleep(4 * time.Millisecond) // for those that come too early
 	before := k.raise(key, n+1)
-	switch err := d.Ack(k.t.Context()); providers.CodeOf(err) {
-	case 0, providers.UnknownOutcome, providers.DeadlineExceeded:
+	switch err := d.Ack(k.t.Context()); fairlead.CodeOf(err) {
+	case 0, fairlead.UnknownOutcome, fairlead.DeadlineExceeded:
 	default:
 		k.lower(key, n+1, before)
 	}

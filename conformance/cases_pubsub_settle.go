@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -91,7 +91,7 @@ var settleCases = []Case{
 		d := p.sub.get(1)[0]
 		ctx, cancel := context.WithCancel(p.Context())
 		cancel()
-		p.WantCode("acknowledging with a canceled context", d.Ack(ctx), providers.Canceled)
+		p.WantCode("acknowledging with a canceled context", d.Ack(ctx), fairlead.Canceled)
 		p.sub.quiet("the consumer still holds it")
 		p.sub.nack(d, 0)
 		p.sub.takeTexts("a message that was given back after all", "m")
@@ -115,7 +115,7 @@ var settleCases = []Case{
 	})},
 }
 
-var errPoison = providers.Errorf(providers.Internal, "this message always fails")
+var errPoison = fairlead.Errorf(fairlead.Internal, "this message always fails")
 
 func redeliverySame(p *pipe) {
 	m := sample(7)

@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
 func init() { suites = append(suites, ofPubSub(startCases)) }
 
 var (
-	broadcasts = []providers.Claim{pubsub.Broadcasts}
-	fromStart  = []providers.Claim{pubsub.ReplayStart}
-	fromTime   = []providers.Claim{pubsub.ReplayTime}
-	fromPlace  = []providers.Claim{pubsub.ReplayPosition}
+	broadcasts = []fairlead.Claim{pubsub.Broadcasts}
+	fromStart  = []fairlead.Claim{pubsub.ReplayStart}
+	fromTime   = []fairlead.Claim{pubsub.ReplayTime}
+	fromPlace  = []fairlead.Claim{pubsub.ReplayPosition}
 )
 
 var startCases = []Case{
@@ -84,7 +84,7 @@ var startCases = []Case{
 		sub.takeTexts("five hundred messages", want...)
 		sub.quiet("each message came once")
 	})},
-	{Name: "pubsub/broadcast-replay", Needs: []providers.Claim{pubsub.Broadcasts, pubsub.ReplayStart}, Rule: "a broadcast from the start gets all that is kept, and then what is new", Run: piped(func(p *pipe) {
+	{Name: "pubsub/broadcast-replay", Needs: []fairlead.Claim{pubsub.Broadcasts, pubsub.ReplayStart}, Rule: "a broadcast from the start gets all that is kept, and then what is new", Run: piped(func(p *pipe) {
 		p.texts("a", "b")
 		sub := p.with(pubsub.Broadcast(), pubsub.FromStart())
 		p.texts("c")
@@ -130,7 +130,7 @@ var startCases = []Case{
 		group := p.T.Name()
 		for _, bad := range []string{"no position", "", "-1", "\x00", "18446744073709551616", "1.5e3x"} {
 			_, err := pubsub.Subscribe(p.Context(), p.Provider(), p.topic, pubsub.Group(group), pubsub.FromPosition(bad))
-			p.WantCode(fmt.Sprintf("from the position %q", bad), err, providers.Invalid)
+			p.WantCode(fmt.Sprintf("from the position %q", bad), err, fairlead.Invalid)
 		}
 		sub := p.other(group)
 		p.texts("new")

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 func init() { suites = append(suites, rpcCalls) }
@@ -18,7 +18,7 @@ func init() { suites = append(suites, rpcCalls) }
 // rpcCalls is the four kinds of call and their messages.
 var rpcCalls = []Case{
 	{
-		Name: "rpc/unary", Facet: providers.RPC,
+		Name: "rpc/unary", Facet: fairlead.RPC,
 		Rule: "a unary call carries its request and its reply to the byte",
 		Run: func(t *T) {
 			c := t.served(&service{})
@@ -28,12 +28,12 @@ var rpcCalls = []Case{
 		},
 	},
 	{
-		Name: "rpc/empty", Facet: providers.RPC,
+		Name: "rpc/empty", Facet: fairlead.RPC,
 		Rule: "empty messages arrive, in each of the four kinds of call",
 		Run:  rpcEmpty,
 	},
 	{
-		Name: "rpc/large", Facet: providers.RPC,
+		Name: "rpc/large", Facet: fairlead.RPC,
 		Rule: "messages of 1 MiB arrive whole, both ways, alone and in a stream",
 		Run: func(t *T) {
 			const size = 1 << 20
@@ -44,22 +44,22 @@ var rpcCalls = []Case{
 		},
 	},
 	{
-		Name: "rpc/server-stream", Facet: providers.RPC,
+		Name: "rpc/server-stream", Facet: fairlead.RPC,
 		Rule: "the messages of a server arrive once, in order, and then its status",
 		Run:  func(t *T) { t.download(t.served(&service{}), 100, 100) },
 	},
 	{
-		Name: "rpc/client-stream", Facet: providers.RPC,
+		Name: "rpc/client-stream", Facet: fairlead.RPC,
 		Rule: "the messages of a client arrive once, in order, and then their end",
 		Run:  func(t *T) { t.upload(t.served(&service{}), 100, 100) },
 	},
 	{
-		Name: "rpc/both-streams", Facet: providers.RPC,
+		Name: "rpc/both-streams", Facet: fairlead.RPC,
 		Rule: "a call with many messages both ways carries each once and in order",
 		Run:  rpcBothStreams,
 	},
 	{
-		Name: "rpc/long-stream", Facet: providers.RPC, Profile: Full, Timeout: 2 * time.Minute,
+		Name: "rpc/long-stream", Facet: fairlead.RPC, Profile: Full, Timeout: 2 * time.Minute,
 		Rule: "5,000 messages of a stream arrive once and in order, each way",
 		Run: func(t *T) {
 			c := t.served(&service{})
@@ -68,17 +68,17 @@ var rpcCalls = []Case{
 		},
 	},
 	{
-		Name: "rpc/server-ends-early", Facet: providers.RPC,
+		Name: "rpc/server-ends-early", Facet: fairlead.RPC,
 		Rule: "a server that ends a call while the client still sends is heard: Send fails with io.EOF, Recv has the status",
 		Run:  rpcEndsEarly,
 	},
 	{
-		Name: "rpc/concurrent", Facet: providers.RPC,
+		Name: "rpc/concurrent", Facet: fairlead.RPC,
 		Rule: "200 calls at once each get their own answer",
 		Run:  func(t *T) { concurrently(t, t.served(&service{}), 200) },
 	},
 	{
-		Name: "rpc/names", Facet: providers.RPC,
+		Name: "rpc/names", Facet: fairlead.RPC,
 		Rule: "calls reach the server of the name that was dialled and no other, whatever is alike in the names",
 		Run:  rpcNames,
 	},

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -20,22 +20,22 @@ func init() { suites = append(suites, rpcDirectory) }
 // rpcDirectory is providers that keep the addresses of servers.
 var rpcDirectory = []Case{
 	{
-		Name: "rpc/directory-plain", Facet: providers.RPC, Needs: []providers.Claim{rpc.Directory},
+		Name: "rpc/directory-plain", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.Directory},
 		Rule: "an ordinary gRPC client reaches a server at the address that is registered",
 		Run:  directoryPlain,
 	},
 	{
-		Name: "rpc/directory-watch", Facet: providers.RPC, Needs: []providers.Claim{rpc.Directory},
+		Name: "rpc/directory-watch", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.Directory},
 		Rule: "a watcher sees at once the endpoints of its own service, each once and sorted, and soon those that come and go",
 		Run:  directoryWatch,
 	},
 	{
-		Name: "rpc/directory-watchers", Facet: providers.RPC, Needs: []providers.Claim{rpc.Directory},
+		Name: "rpc/directory-watchers", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.Directory},
 		Rule: "each of ten watchers sees every endpoint that comes; Next waits while nothing changes, and ends with its context and with Close",
 		Run:  directoryWatchers,
 	},
 	{
-		Name: "rpc/directory-lease", Facet: providers.RPC, Needs: []providers.Claim{rpc.Directory}, Timeout: 2 * time.Minute,
+		Name: "rpc/directory-lease", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.Directory}, Timeout: 2 * time.Minute,
 		Rule: "an endpoint that nobody keeps vanishes within 30 seconds, one that is kept stays",
 		Run:  directoryLease,
 	},
@@ -147,7 +147,7 @@ func directoryWatchers(t *T) {
 	quietly, cancel := context.WithTimeout(t.Context(), quiet)
 	defer cancel()
 	now, err := watchers[0].Next(quietly)
-	t.WantCode(fmt.Sprintf("Next while nothing changes (%v)", now), err, providers.DeadlineExceeded)
+	t.WantCode(fmt.Sprintf("Next while nothing changes (%v)", now), err, fairlead.DeadlineExceeded)
 	var want []string
 	for i := range 3 {
 		want = append(want, fmt.Sprintf("10.0.0.%d:1", i))
@@ -158,7 +158,7 @@ func directoryWatchers(t *T) {
 	}
 	waiting := started(func() error { _, err := watchers[0].Next(t.Context()); return err })
 	t.Must(watchers[0].Close(t.Context()))
-	t.wantSoon("Next when its watcher is closed", waiting, providers.Closed)
+	t.wantSoon("Next when its watcher is closed", waiting, fairlead.Closed)
 }
 
 func directoryLease(t *T) {
@@ -178,5 +178,5 @@ func directoryLease(t *T) {
 	quietly, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	now, err = w.Next(quietly)
-	t.WantCode(fmt.Sprintf("an endpoint that is kept for longer than a lease (%v)", now), err, providers.DeadlineExceeded)
+	t.WantCode(fmt.Sprintf("an endpoint that is kept for longer than a lease (%v)", now), err, fairlead.DeadlineExceeded)
 }

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 )
 
@@ -26,12 +26,12 @@ const (
 // rpcFlow is flow control.
 var rpcFlow = []Case{
 	{
-		Name: "rpc/flow-download", Facet: providers.RPC, Needs: []providers.Claim{rpc.FlowControl},
+		Name: "rpc/flow-download", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.FlowControl},
 		Rule: "a client that does not read stops the server's Send, slows down no other call, and gets all in order when it reads",
 		Run:  flowDownload,
 	},
 	{
-		Name: "rpc/flow-upload", Facet: providers.RPC, Needs: []providers.Claim{rpc.FlowControl},
+		Name: "rpc/flow-upload", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.FlowControl},
 		Rule: "a server that does not read stops the client's Send, slows down no other call, and gets all in order when it reads",
 		Run:  flowUpload,
 	},

@@ -14,7 +14,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 )
 
@@ -23,37 +23,37 @@ func init() { suites = append(suites, rpcOptions) }
 // rpcOptions is call options, and calls that are many or stuck.
 var rpcOptions = []Case{
 	{
-		Name: "rpc/compression", Facet: providers.RPC,
+		Name: "rpc/compression", Facet: fairlead.RPC,
 		Rule: "calls with compressed messages carry them to the byte, both ways, alone and in streams",
 		Run:  rpcCompression,
 	},
 	{
-		Name: "rpc/json", Facet: providers.RPC,
+		Name: "rpc/json", Facet: fairlead.RPC,
 		Rule: "calls with Go values in JSON arrive, and a failure of theirs has its status",
 		Run:  rpcJSON,
 	},
 	{
-		Name: "rpc/over-limit", Facet: providers.RPC, Profile: Full,
+		Name: "rpc/over-limit", Facet: fairlead.RPC, Profile: Full,
 		Rule: "a message that is longer than its receiver takes is ResourceExhausted, and the next call works",
 		Run:  rpcOverLimit,
 	},
 	{
-		Name: "rpc/wait-for-ready", Facet: providers.RPC,
+		Name: "rpc/wait-for-ready", Facet: fairlead.RPC,
 		Rule: "a call that waits for readiness succeeds once a server has come, and ends with its deadline if none comes",
 		Run:  rpcWaitForReady,
 	},
 	{
-		Name: "rpc/details-stream", Facet: providers.RPC,
+		Name: "rpc/details-stream", Facet: fairlead.RPC,
 		Rule: "the status of a stream that fails after messages has its details",
 		Run:  rpcDetailsStream,
 	},
 	{
-		Name: "rpc/cancel-blocked", Facet: providers.RPC, Needs: []providers.Claim{rpc.FlowControl},
+		Name: "rpc/cancel-blocked", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.FlowControl},
 		Rule: "a handler that waits in Send for a client which does not read is freed when the call is canceled",
 		Run:  rpcCancelBlocked,
 	},
 	{
-		Name: "rpc/many-streams", Facet: providers.RPC, Profile: Full, Timeout: 2 * time.Minute,
+		Name: "rpc/many-streams", Facet: fairlead.RPC, Profile: Full, Timeout: 2 * time.Minute,
 		Rule: "64 streams at once each carry 100 messages both ways, once and in order, while the reader of one is slow",
 		Run:  rpcManyStreams,
 	},

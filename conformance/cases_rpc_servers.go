@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 )
 
@@ -20,32 +20,32 @@ func init() { suites = append(suites, rpcServers, rpcAbsent()) }
 // rpcServers is servers that come and go, and the claims.
 var rpcServers = []Case{
 	{
-		Name: "rpc/no-server", Facet: providers.RPC, Needs: []providers.Claim{rpc.FastNoResponder},
+		Name: "rpc/no-server", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.FastNoResponder},
 		Rule: "a call of a name that nobody serves fails with Unavailable within a second, before and after there was a server",
 		Run:  rpcNoServer,
 	},
 	{
-		Name: "rpc/load-balance", Facet: providers.RPC, Needs: []providers.Claim{rpc.LoadBalance},
+		Name: "rpc/load-balance", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.LoadBalance},
 		Rule: "the calls of one client reach all three servers of a name, and those that are left when one stops",
 		Run:  rpcLoadBalance,
 	},
 	{
-		Name: "rpc/ping-pong", Facet: providers.RPC, Needs: []providers.Claim{rpc.FullDuplex},
+		Name: "rpc/ping-pong", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.FullDuplex},
 		Rule: "both directions of a call flow at once: a hundred questions each wait for the answer to the one before",
 		Run:  rpcPingPong,
 	},
 	{
-		Name: "rpc/half-close", Facet: providers.RPC, Needs: []providers.Claim{rpc.FullDuplex},
+		Name: "rpc/half-close", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.FullDuplex},
 		Rule: "the client can end its direction while the server goes on with the other, and the server hears of it",
 		Run:  rpcHalfClose,
 	},
 	{
-		Name: "rpc/graceful-stop", Facet: providers.RPC,
+		Name: "rpc/graceful-stop", Facet: fairlead.RPC,
 		Rule: "a server that stops gracefully lets calls under way end well, and takes no more",
 		Run:  rpcGraceful,
 	},
 	{
-		Name: "rpc/stop", Facet: providers.RPC,
+		Name: "rpc/stop", Facet: fairlead.RPC,
 		Rule: "the calls under way on a server that is stopped fail with Unavailable, soon",
 		Run: func(t *T) {
 			name := t.Name()
@@ -55,7 +55,7 @@ var rpcServers = []Case{
 		},
 	},
 	{
-		Name: "rpc/server-gone", Facet: providers.RPC, Needs: []providers.Claim{providers.Shared},
+		Name: "rpc/server-gone", Facet: fairlead.RPC, Needs: []fairlead.Claim{fairlead.Shared},
 		Rule: "the calls under way on a server whose provider is closed fail with Unavailable, soon",
 		Run: func(t *T) {
 			name := t.Name()
@@ -67,7 +67,7 @@ var rpcServers = []Case{
 		},
 	},
 	{
-		Name: "rpc/client-gone", Facet: providers.RPC, Needs: []providers.Claim{providers.Shared},
+		Name: "rpc/client-gone", Facet: fairlead.RPC, Needs: []fairlead.Claim{fairlead.Shared},
 		Rule: "the handler's context ends when the provider of its client is closed",
 		Run: func(t *T) {
 			begun, ended := make(chan struct{}), make(chan struct{})
@@ -83,7 +83,7 @@ var rpcServers = []Case{
 		},
 	},
 	{
-		Name: "rpc/shared", Facet: providers.RPC, Needs: []providers.Claim{providers.Shared},
+		Name: "rpc/shared", Facet: fairlead.RPC, Needs: []fairlead.Claim{fairlead.Shared},
 		Rule: "a client of one provider reaches a server of another one of the same URL",
 		Run: func(t *T) {
 			name := t.Name()
@@ -92,12 +92,12 @@ var rpcServers = []Case{
 		},
 	},
 	{
-		Name: "rpc/rolling", Facet: providers.RPC, Needs: []providers.Claim{rpc.LoadBalance, providers.Shared}, Timeout: 2 * time.Minute,
+		Name: "rpc/rolling", Facet: fairlead.RPC, Needs: []fairlead.Claim{rpc.LoadBalance, fairlead.Shared}, Timeout: 2 * time.Minute,
 		Rule: "servers that join, and those that stop gracefully and close their provider at once, make no call of eight callers fail",
 		Run:  rpcRolling,
 	},
 	{
-		Name: "rpc/restart", Facet: providers.RPC, Control: true, Timeout: 2 * time.Minute,
+		Name: "rpc/restart", Facet: fairlead.RPC, Control: true, Timeout: 2 * time.Minute,
 		Rule: "servers and clients survive the restart of the backend: calls work again within seconds",
 		Run:  rpcRestart,
 	},
@@ -106,21 +106,21 @@ var rpcServers = []Case{
 // rpcAbsent returns a case for each claim of the facet.
 func rpcAbsent() []Case {
 	var cases []Case
-	for name, c := range map[string]providers.Claim{
+	for name, c := range map[string]fairlead.Claim{
 		"full-duplex": rpc.FullDuplex, "flow-control": rpc.FlowControl, "no-server": rpc.FastNoResponder, "load-balance": rpc.LoadBalance,
 		"directory": rpc.Directory,
 	} {
 		cases = append(cases, Case{
-			Name: "rpc/absent-" + name, Facet: providers.RPC, Lacks: c,
+			Name: "rpc/absent-" + name, Facet: fairlead.RPC, Lacks: c,
 			Rule: fmt.Sprintf("without the claim %s, neither clients nor servers can be had with it required", c),
 			Run: func(t *T) {
 				conn, err := rpc.Dial(t.Context(), t.Provider(), t.Name(), rpc.Require(c))
-				t.WantCode("Dial", err, providers.Unsupported)
+				t.WantCode("Dial", err, fairlead.Unsupported)
 				if err == nil {
 					_ = conn.Close()
 				}
 				srv, err := rpc.NewServer(t.Context(), t.Provider(), t.Name(), rpc.Require(c))
-				t.WantCode("NewServer", err, providers.Unsupported)
+				t.WantCode("NewServer", err, fairlead.Unsupported)
 				if err == nil {
 					srv.Stop()
 				}

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 )
 
@@ -22,37 +22,37 @@ func init() { suites = append(suites, rpcStatus) }
 // rpcStatus is what accompanies the messages: status, metadata, deadlines.
 var rpcStatus = []Case{
 	{
-		Name: "rpc/codes", Facet: providers.RPC,
+		Name: "rpc/codes", Facet: fairlead.RPC,
 		Rule: "all 16 codes of a failure arrive, each with its message, of any script and length, in unary calls and streams",
 		Run:  rpcCodes,
 	},
 	{
-		Name: "rpc/details", Facet: providers.RPC,
+		Name: "rpc/details", Facet: fairlead.RPC,
 		Rule: "the details of a status arrive, in their order",
 		Run:  rpcDetails,
 	},
 	{
-		Name: "rpc/metadata-in", Facet: providers.RPC,
+		Name: "rpc/metadata-in", Facet: fairlead.RPC,
 		Rule: "the client's metadata reaches the handler: several values of a name in their order, any bytes under a name in -bin",
 		Run:  rpcMetadataIn,
 	},
 	{
-		Name: "rpc/metadata-out", Facet: providers.RPC,
+		Name: "rpc/metadata-out", Facet: fairlead.RPC,
 		Rule: "headers and trailers reach the client in unary calls and streams, trailers also with a failure",
 		Run:  rpcMetadataOut,
 	},
 	{
-		Name: "rpc/deadline", Facet: providers.RPC,
+		Name: "rpc/deadline", Facet: fairlead.RPC,
 		Rule: "the client's deadline reaches the handler, and when it passes both ends know",
 		Run:  rpcDeadline,
 	},
 	{
-		Name: "rpc/cancel", Facet: providers.RPC,
+		Name: "rpc/cancel", Facet: fairlead.RPC,
 		Rule: "a canceled call ends at once at the client, and the handler's context ends",
 		Run:  rpcCancel,
 	},
 	{
-		Name: "rpc/unimplemented", Facet: providers.RPC,
+		Name: "rpc/unimplemented", Facet: fairlead.RPC,
 		Rule: "a method or service that the server does not have is Unimplemented, and the server lives",
 		Run: func(t *T) {
 			name := t.Name()
@@ -71,7 +71,7 @@ var rpcStatus = []Case{
 		},
 	},
 	{
-		Name: "rpc/panic", Facet: providers.RPC,
+		Name: "rpc/panic", Facet: fairlead.RPC,
 		Rule: "a handler that panics is Internal to its caller, and the server lives",
 		Run: func(t *T) {
 			c := t.served(&service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {

@@ -6,15 +6,15 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 // writable is what most of the cases of config need.
-var writable = []providers.Claim{config.Write}
+var writable = []fairlead.Claim{config.Write}
 
 // needs returns config.Write and the given claims.
-func needs(claims ...providers.Claim) []providers.Claim { return append(claims, config.Write) }
+func needs(claims ...fairlead.Claim) []fairlead.Claim { return append(claims, config.Write) }
 
 // quiet is for how long nothing must happen, where something might.
 const quiet = 200 * time.Millisecond

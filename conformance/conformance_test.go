@@ -4,16 +4,16 @@ import (
 	"context"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/memory"
 )
 
 func TestMemory(t *testing.T) {
 	for _, url := range []string{"mem://", "mem://conformance?dedupe-window=1s", "mem://conformance-directory?rpc=directory"} {
 		t.Run(url, func(t *testing.T) {
-			conformance.Test(t, func(ctx context.Context) (providers.Provider, error) {
-				return providers.Open(ctx, url)
+			conformance.Test(t, func(ctx context.Context) (fairlead.Provider, error) {
+				return fairlead.Open(ctx, url)
 			})
 		})
 	}

@@ -9,8 +9,8 @@
 // # From a test
 //
 //	func TestConformance(t *testing.T) {
-//		conformance.Test(t, func(ctx context.Context) (providers.Provider, error) {
-//			return providers.Open(ctx, "redis://127.0.0.1:6379")
+//		conformance.Test(t, func(ctx context.Context) (fairlead.Provider, error) {
+//			return fairlead.Open(ctx, "redis://127.0.0.1:6379")
 //		})
 //	}
 //

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 	"fairlead.dev/rpc"
 )
@@ -14,8 +14,8 @@ import (
 // user is how the suite opens and uses a facet, for the rules that hold for
 // all facets alike.
 type user struct {
-	facet providers.Facet
-	open  func(ctx context.Context, p providers.Provider, name string, reqs ...providers.Requirement) (opened, error)
+	facet fairlead.Facet
+	open  func(ctx context.Context, p fairlead.Provider, name string, reqs ...fairlead.Requirement) (opened, error)
 }
 
 // opened is something that was opened.
@@ -40,11 +40,11 @@ func (t *T) users() []user {
 }
 
 var allUsers = []user{
-	{providers.KV, useKV}, {providers.PubSub, usePubSub}, {providers.RPC, useRPC}, {providers.Config, useConfig},
+	{fairlead.KV, useKV}, {fairlead.PubSub, usePubSub}, {fairlead.RPC, useRPC}, {fairlead.Config, useConfig},
 }
 
 // opened opens a facet of p under a new name.
-func (t *T) opened(u user, p providers.Provider) opened {
+func (t *T) opened(u user, p fairlead.Provider) opened {
 	o, err := u.open(t.ctx, p, t.Name())
 	if err != nil {
 		t.Fatalf("%s: opening: %v", u.facet, err)
@@ -53,7 +53,7 @@ func (t *T) opened(u user, p providers.Provider) opened {
 	return o
 }
 
-func useKV(ctx context.Context, p providers.Provider, name string, reqs ...providers.Requirement) (opened, error) {
+func useKV(ctx context.Context, p fairlead.Provider, name string, reqs ...fairlead.Requirement) (opened, error) {
 	s, err := kv.Open(ctx, p, name, kv.Require(reqs...))
 	if err != nil {
 		return opened{}, err
@@ -74,7 +74,7 @@ func useKV(ctx context.Context, p providers.Provider, name string, reqs ...provi
 	return o, nil
 }
 
-func usePubSub(ctx context.Context, p providers.Provider, name string, reqs ...providers.Requirement) (opened, error) {
+func usePubSub(ctx context.Context, p fairlead.Provider, name string, reqs ...fairlead.Requirement) (opened, error) {
 	topic, err := pubsub.Open(ctx, p, name, pubsub.Require(reqs...))
 	if err != nil {
 		return opened{}, err
@@ -100,7 +100,7 @@ func usePubSub(ctx context.Context, p providers.Provider, name string, reqs ...p
 	}, nil
 }
 
-func useRPC(ctx context.Context, p providers.Provider, name string, reqs ...providers.Requirement) (opened, error) {
+func useRPC(ctx context.Context, p fairlead.Provider, name string, reqs ...fairlead.Requirement) (opened, error) {
 	conn, err := rpc.Dial(ctx, p, name, rpc.Require(reqs...))
 	if err != nil {
 		return opened{}, err
@@ -127,7 +127,7 @@ func useRPC(ctx context.Context, p providers.Provider, name string, reqs ...prov
 	}, nil
 }
 
-func useConfig(ctx context.Context, p providers.Provider, name string, reqs ...providers.Requirement) (opened, error) {
+func useConfig(ctx context.Context, p fairlead.Provider, name string, reqs ...fairlead.Requirement) (opened, error) {
 	s, err := config.Open(ctx, p, name, config.Require(reqs...))
 	if err != nil {
 		return opened{}, err

@@ -6,12 +6,12 @@ import (
 	"slices"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Opener opens the provider under test. The suite calls it several times and
 // closes what it returns.
-type Opener func(ctx context.Context) (providers.Provider, error)
+type Opener func(ctx context.Context) (fairlead.Provider, error)
 
 // Control lets the suite do to the backend what operators and accidents do.
 // The methods return when it is done, or fail.
@@ -28,7 +28,7 @@ type Option func(*options)
 
 type options struct {
 	profile   Profile
-	facets    []providers.Facet
+	facets    []fairlead.Facet
 	match     *regexp.Regexp
 	parallel  int
 	patience  time.Duration
@@ -51,7 +51,7 @@ func newOptions(opts []Option) options {
 func WithProfile(p Profile) Option { return func(o *options) { o.profile = p } }
 
 // WithFacets runs the cases of these facets alone; of all by default.
-func WithFacets(f ...providers.Facet) Option { return func(o *options) { o.facets = f } }
+func WithFacets(f ...fairlead.Facet) Option { return func(o *options) { o.facets = f } }
 
 // WithMatch runs the cases alone whose names match.
 func WithMatch(r *regexp.Regexp) Option { return func(o *options) { o.match = r } }

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 	rpcdriver "fairlead.dev/rpc/driver"
 
@@ -29,16 +29,16 @@ const (
 
 // Result is how one case ended.
 type Result struct {
-	Case     string            `json:"case"`
-	Facet    providers.Facet   `json:"facet"`
-	Needs    []providers.Claim `json:"needs,omitempty"`
-	Control  bool              `json:"control,omitempty"` // the case kills the backend
-	Rule     string            `json:"rule"`
-	Outcome  Outcome           `json:"outcome"`
-	Reason   string            `json:"reason,omitempty"`   // why not run, or why known to fail
-	Failures []string          `json:"failures,omitempty"` // what was asserted in vain
-	Logs     []string          `json:"logs,omitempty"`
-	Duration time.Duration     `json:"duration_ns"`
+	Case     string           `json:"case"`
+	Facet    fairlead.Facet   `json:"facet"`
+	Needs    []fairlead.Claim `json:"needs,omitempty"`
+	Control  bool             `json:"control,omitempty"` // the case kills the backend
+	Rule     string           `json:"rule"`
+	Outcome  Outcome          `json:"outcome"`
+	Reason   string           `json:"reason,omitempty"`   // why not run, or why known to fail
+	Failures []string         `json:"failures,omitempty"` // what was asserted in vain
+	Logs     []string         `json:"logs,omitempty"`
+	Duration time.Duration    `json:"duration_ns"`
 }
 
 // Bad reports whether the result makes a provider fail.
@@ -62,25 +62,25 @@ const (
 
 // ClaimResult is what came of one claim of one facet.
 type ClaimResult struct {
-	Facet   providers.Facet `json:"facet"`
-	Claim   providers.Claim `json:"claim"`
-	Rule    string          `json:"rule"`
-	Verdict Verdict         `json:"verdict"`
-	Cases   []string        `json:"cases,omitempty"` // that ran and need it; only the failed ones if refuted
-	Reason  string          `json:"reason,omitempty"`
-	Remedy  string          `json:"remedy,omitempty"`
+	Facet   fairlead.Facet `json:"facet"`
+	Claim   fairlead.Claim `json:"claim"`
+	Rule    string         `json:"rule"`
+	Verdict Verdict        `json:"verdict"`
+	Cases   []string       `json:"cases,omitempty"` // that ran and need it; only the failed ones if refuted
+	Reason  string         `json:"reason,omitempty"`
+	Remedy  string         `json:"remedy,omitempty"`
 }
 
 // Report is the outcome of a run.
 type Report struct {
-	Provider    string                `json:"provider"`
-	Transport   string                `json:"transport"`
-	Profile     Profile               `json:"profile"`
-	Started     time.Time             `json:"started"`
-	Duration    time.Duration         `json:"duration_ns"`
-	Description providers.Description `json:"description"`
-	Results     []Result              `json:"results"`
-	Claims      []ClaimResult         `json:"claims"`
+	Provider    string               `json:"provider"`
+	Transport   string               `json:"transport"`
+	Profile     Profile              `json:"profile"`
+	Started     time.Time            `json:"started"`
+	Duration    time.Duration        `json:"duration_ns"`
+	Description fairlead.Description `json:"description"`
+	Results     []Result             `json:"results"`
+	Claims      []ClaimResult        `json:"claims"`
 	// Leftovers are names that could not be removed from the backend.
 	Leftovers []string `json:"leftovers,omitempty"`
 	// Unmanaged: they could not because the provider does not claim Manage,
@@ -126,27 +126,27 @@ func (r *Report) Err() error {
 }
 
 // ClaimsOf returns the claims that a facet knows, with their rules.
-func ClaimsOf(f providers.Facet) []providers.ClaimInfo {
-	var infos []providers.ClaimInfo
+func ClaimsOf(f fairlead.Facet) []fairlead.ClaimInfo {
+	var infos []fairlead.ClaimInfo
 	switch f {
-	case providers.KV:
+	case fairlead.KV:
 		infos = kvdriver.Claims()
-	case providers.PubSub:
+	case fairlead.PubSub:
 		infos = psdriver.Claims()
-	case providers.RPC:
+	case fairlead.RPC:
 		// A call stores nothing that could be durable.
-		return slices.DeleteFunc(append(rpcdriver.Claims(), providers.CommonClaims()...), func(c providers.ClaimInfo) bool { return aboutKills(c.Claim) })
-	case providers.Config:
+		return slices.DeleteFunc(append(rpcdriver.Claims(), fairlead.CommonClaims()...), func(c fairlead.ClaimInfo) bool { return aboutKills(c.Claim) })
+	case fairlead.Config:
 		infos = configdriver.Claims()
 	}
-	return slices.Concat(infos, providers.CommonClaims())
+	return slices.Concat(infos, fairlead.CommonClaims())
 }
 
 // Facets returns what a description says of each facet, the config that a kv
 // facet gives included.
-func Facets(d providers.Description) []providers.FacetDescription {
-	var facets []providers.FacetDescription
-	for _, f := range providers.Facets() {
+func Facets(d fairlead.Description) []fairlead.FacetDescription {
+	var facets []fairlead.FacetDescription
+	for _, f := range fairlead.Facets() {
 		if fd, ok := facetOf(d, f); ok {
 			facets = append(facets, fd)
 		}
@@ -154,8 +154,8 @@ func Facets(d providers.Description) []providers.FacetDescription {
 	return facets
 }
 
-func facetOf(d providers.Description, f providers.Facet) (providers.FacetDescription, bool) {
-	if f == providers.Config {
+func facetOf(d fairlead.Description, f fairlead.Facet) (fairlead.FacetDescription, bool) {
+	if f == fairlead.Config {
 		return config.Describe(d)
 	}
 	return d.Facet(f)
@@ -174,7 +174,7 @@ func (r *Report) judge() {
 	}
 }
 
-func (r *Report) verdict(fd providers.FacetDescription, info providers.ClaimInfo) ClaimResult {
+func (r *Report) verdict(fd fairlead.FacetDescription, info fairlead.ClaimInfo) ClaimResult {
 	c := ClaimResult{Facet: fd.Facet, Claim: info.Claim, Rule: info.Rule}
 	if m, lacks := info.Claim.Check(fd); lacks {
 		c.Verdict, c.Reason, c.Remedy = NotClaimed, m.Reason, m.Remedy
@@ -205,6 +205,6 @@ func (r *Report) verdict(fd providers.FacetDescription, info providers.ClaimInfo
 
 // aboutKills reports whether a claim speaks of what outlives the backend's
 // process: while that lives, nothing about it can be shown.
-func aboutKills(c providers.Claim) bool {
-	return c == providers.DurableFsync || c == providers.DurableQuorum
+func aboutKills(c fairlead.Claim) bool {
+	return c == fairlead.DurableFsync || c == fairlead.DurableQuorum
 }

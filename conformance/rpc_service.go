@@ -12,7 +12,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 )
 
@@ -113,7 +113,7 @@ func checkNumber(i int, p *pb.Payload) error {
 func payload(text string) *pb.Payload { return &pb.Payload{Body: []byte(text)} }
 
 // serve serves a service under a name until the case has ended.
-func (t *T) serve(p providers.Provider, name string, s *service) *rpc.Server {
+func (t *T) serve(p fairlead.Provider, name string, s *service) *rpc.Server {
 	srv, err := rpc.NewServer(t.ctx, p, name)
 	t.Must(err)
 	pb.RegisterTestServiceServer(srv, s)
@@ -137,7 +137,7 @@ func (t *T) running(srv *rpc.Server) {
 }
 
 // client returns a client of a name.
-func (t *T) client(p providers.Provider, name string) pb.TestServiceClient {
+func (t *T) client(p fairlead.Provider, name string) pb.TestServiceClient {
 	conn, err := rpc.Dial(t.ctx, p, name)
 	t.Must(err)
 	t.Cleanup(func(context.Context) error { return conn.Close() })

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -28,8 +28,8 @@ const cleanTimeout = 20 * time.Second
 type run struct {
 	open        Opener
 	options     options
-	provider    providers.Provider
-	description providers.Description
+	provider    fairlead.Provider
+	description fairlead.Description
 	prefix      string
 }
 
@@ -207,7 +207,7 @@ func (r *run) clean(ctx context.Context) (left []string, unmanaged bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
 	if _, err := remove(ctx, r.provider, r.prefix); err != nil {
-		return []string{r.prefix + "*: " + err.Error()}, providers.CodeOf(err) == providers.Unsupported
+		return []string{r.prefix + "*: " + err.Error()}, fairlead.CodeOf(err) == fairlead.Unsupported
 	}
 	return nil, false
 }
@@ -215,12 +215,12 @@ func (r *run) clean(ctx context.Context) (left []string, unmanaged bool) {
 // Clean removes what runs that ended without cleaning up have left on the
 // backend: all names that start with [Prefix]. It returns the names. Do not
 // call it while a run is under way on the same backend.
-func Clean(ctx context.Context, p providers.Provider) ([]string, error) {
+func Clean(ctx context.Context, p fairlead.Provider) ([]string, error) {
 	return remove(ctx, p, Prefix)
 }
 
 // remove deletes the stores and topics whose names start with prefix.
-func remove(ctx context.Context, p providers.Provider, prefix string) ([]string, error) {
+func remove(ctx context.Context, p fairlead.Provider, prefix string) ([]string, error) {
 	d, err := p.Describe(ctx)
 	if err != nil {
 		return nil, err
@@ -232,7 +232,7 @@ func remove(ctx context.Context, p providers.Provider, prefix string) ([]string,
 			continue
 		}
 		if !fd.Has(m.claim) {
-			return removed, providers.Errorf(providers.Unsupported, "names of the facet %s cannot be removed: %s is not claimed", m.facet, m.claim)
+			return removed, fairlead.Errorf(fairlead.Unsupported, "names of the facet %s cannot be removed: %s is not claimed", m.facet, m.claim)
 		}
 		names, err := m.list(ctx, p, prefix)
 		if err != nil {
@@ -249,11 +249,11 @@ func remove(ctx context.Context, p providers.Provider, prefix string) ([]string,
 }
 
 var managers = []struct {
-	facet  providers.Facet
-	claim  providers.Claim
-	list   func(context.Context, providers.Provider, string) ([]string, error)
-	remove func(context.Context, providers.Provider, string) error
+	facet  fairlead.Facet
+	claim  fairlead.Claim
+	list   func(context.Context, fairlead.Provider, string) ([]string, error)
+	remove func(context.Context, fairlead.Provider, string) error
 }{
-	{providers.KV, kv.Manage, kv.Stores, kv.DeleteStore},
-	{providers.PubSub, pubsub.Manage, pubsub.Topics, pubsub.DeleteTopic},
+	{fairlead.KV, kv.Manage, kv.Stores, kv.DeleteStore},
+	{fairlead.PubSub, pubsub.Manage, pubsub.Topics, pubsub.DeleteTopic},
 }

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -74,8 +74,8 @@ func (t *T) Must(err error) {
 }
 
 // WantCode records a failure unless err has the code.
-func (t *T) WantCode(what string, err error, want providers.Code) {
-	if got := providers.CodeOf(err); got != want {
+func (t *T) WantCode(what string, err error, want fairlead.Code) {
+	if got := fairlead.CodeOf(err); got != want {
 		if err == nil {
 			t.Errorf("%s: no error, want %s", what, want)
 			return
@@ -93,16 +93,16 @@ func (t *T) Cleanup(f func(context.Context) error) {
 
 // Provider returns the provider of the run, which cases share: do not close
 // it.
-func (t *T) Provider() providers.Provider { return t.run.provider }
+func (t *T) Provider() fairlead.Provider { return t.run.provider }
 
-// Open opens the backend once more; see [providers.Shared]. The provider is
+// Open opens the backend once more; see [fairlead.Shared]. The provider is
 // closed when the case has ended.
-func (t *T) Open() providers.Provider {
-	return opensSoon(t, func() (providers.Provider, error) { return t.run.open(t.ctx) })
+func (t *T) Open() fairlead.Provider {
+	return opensSoon(t, func() (fairlead.Provider, error) { return t.run.open(t.ctx) })
 }
 
 // Facet returns what the provider says of the case's facet.
-func (t *T) Facet() providers.FacetDescription {
+func (t *T) Facet() fairlead.FacetDescription {
 	f, _ := facetOf(t.run.description, t.c.Facet)
 	return f
 }
@@ -129,7 +129,7 @@ func (t *T) Name() string {
 func (t *T) Store(opts ...kv.Option) *kv.Store { return t.StoreOf(t.Provider(), t.Name(), opts...) }
 
 // StoreOf opens a store of a provider by a name from [T.Name].
-func (t *T) StoreOf(p providers.Provider, name string, opts ...kv.Option) *kv.Store {
+func (t *T) StoreOf(p fairlead.Provider, name string, opts ...kv.Option) *kv.Store {
 	return opensSoon(t, func() (*kv.Store, error) { return kv.Open(t.ctx, p, name, opts...) })
 }
 
@@ -137,7 +137,7 @@ func (t *T) StoreOf(p providers.Provider, name string, opts ...kv.Option) *kv.St
 func (t *T) Topic(name string) *pubsub.Topic { return t.TopicOf(t.Provider(), name) }
 
 // TopicOf opens a topic of a provider.
-func (t *T) TopicOf(p providers.Provider, name string) *pubsub.Topic {
+func (t *T) TopicOf(p fairlead.Provider, name string) *pubsub.Topic {
 	return opensSoon(t, func() (*pubsub.Topic, error) { return pubsub.Open(t.ctx, p, name) })
 }
 
@@ -147,7 +147,7 @@ func (t *T) Subscribe(topic string, opts ...pubsub.SubscribeOption) *pubsub.Subs
 }
 
 // SubscribeOf subscribes to a topic of a provider.
-func (t *T) SubscribeOf(p providers.Provider, topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
+func (t *T) SubscribeOf(p fairlead.Provider, topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
 	return opensSoon(t, func() (*pubsub.Subscription, error) { return pubsub.Subscribe(t.ctx, p, topic, opts...) })
 }
 
@@ -155,7 +155,7 @@ func (t *T) SubscribeOf(p providers.Provider, topic string, opts ...pubsub.Subsc
 func (t *T) Source(name string) *config.Source { return t.SourceOf(t.Provider(), name) }
 
 // SourceOf opens settings of a provider.
-func (t *T) SourceOf(p providers.Provider, name string) *config.Source {
+func (t *T) SourceOf(p fairlead.Provider, name string) *config.Source {
 	return opensSoon(t, func() (*config.Source, error) { return config.Open(t.ctx, p, name) })
 }
 
@@ -163,7 +163,7 @@ func (t *T) SourceOf(p providers.Provider, name string) *config.Source {
 // comes after others that did: that a connection is still on its way fails none.
 func opensSoon[H interface{ Close(context.Context) error }](t *T, open func() (H, error)) H {
 	h, err := open()
-	for end := time.Now().Add(t.Patience()); t.c.Control && providers.CodeOf(err) == providers.Unavailable && time.Now().Before(end); {
+	for end := time.Now().Add(t.Patience()); t.c.Control && fairlead.CodeOf(err) == fairlead.Unavailable && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
 		h, err = open()
 	}

@@ -1,8 +1,8 @@
 package kv
 
 import (
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // The claims of this facet, to be demanded with [Require]. Their exact
@@ -23,12 +23,12 @@ const (
 
 // The errors that a caller looks for, as targets of errors.Is.
 const (
-	ErrNotFound       = providers.NotFound       // the key does not exist
-	ErrConflict       = providers.Conflict       // a condition did not hold; nothing was applied
-	ErrUnknownOutcome = providers.UnknownOutcome // the write may or may not have been applied
-	ErrUnavailable    = providers.Unavailable    // the backend cannot be reached; nothing was applied
-	ErrUnsupported    = providers.Unsupported    // a claim that the call needs does not hold
-	ErrCompacted      = providers.Compacted      // the history that was asked for is gone
+	ErrNotFound       = fairlead.NotFound       // the key does not exist
+	ErrConflict       = fairlead.Conflict       // a condition did not hold; nothing was applied
+	ErrUnknownOutcome = fairlead.UnknownOutcome // the write may or may not have been applied
+	ErrUnavailable    = fairlead.Unavailable    // the backend cannot be reached; nothing was applied
+	ErrUnsupported    = fairlead.Unsupported    // a claim that the call needs does not hold
+	ErrCompacted      = fairlead.Compacted      // the history that was asked for is gone
 )
 
 // Revision names one state of a key; see the package documentation.

@@ -1,7 +1,7 @@
 // Package kv is a key-value store over any provider.
 //
-//	p, err := providers.Open(ctx, "redis://127.0.0.1:6379")
-//	users, err := kv.Open(ctx, p, "users", kv.Require(kv.CAS, kv.Watch, providers.DurableFsync))
+//	p, err := fairlead.Open(ctx, "redis://127.0.0.1:6379")
+//	users, err := kv.Open(ctx, p, "users", kv.Require(kv.CAS, kv.Watch, fairlead.DurableFsync))
 //
 //	rev, err := users.Put(ctx, "ann", []byte("1"))
 //	rev, err = users.CAS(ctx, "ann", []byte("2"), rev)
@@ -27,7 +27,7 @@
 //
 // # Errors
 //
-// Every error is a [*providers.Error]. A write fails with ErrConflict if its
+// Every error is a [*fairlead.Error]. A write fails with ErrConflict if its
 // condition did not hold, and then changed nothing; with ErrUnknownOutcome if
 // it was sent and no answer came: it may have been applied, may be applied
 // yet, or never. Read before you repeat it. With any other code it was not

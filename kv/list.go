@@ -4,8 +4,8 @@ import (
 	"context"
 	"iter"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // pageSize is how many entries List asks for at a time.
@@ -67,7 +67,7 @@ func (s *Store) listPage(ctx context.Context, r driver.ListRequest) (driver.Page
 		return driver.Page{}, err
 	}
 	if r.Limit < 1 {
-		return driver.Page{}, providers.Errorf(providers.Invalid, "the limit is %d; ask for at least 1 entry", r.Limit)
+		return driver.Page{}, fairlead.Errorf(fairlead.Invalid, "the limit is %d; ask for at least 1 entry", r.Limit)
 	}
 	if err := checkUTF8("prefix", r.Prefix); err != nil {
 		return driver.Page{}, err

@@ -5,9 +5,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"fairlead.dev/internal/portable"
+	"fairlead.dev"
+	"fairlead.dev/internal/telemetry"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // WriteOption changes a write.
@@ -64,7 +64,7 @@ func (s *Store) DeleteIf(ctx context.Context, key string, rev Revision) error {
 	return err
 }
 
-func (s *Store) write(ctx context.Context, o *portable.Operation, op driver.Op, opts []WriteOption) (Revision, error) {
+func (s *Store) write(ctx context.Context, o *telemetry.Operation, op driver.Op, opts []WriteOption) (Revision, error) {
 	for _, opt := range opts {
 		opt(&op)
 	}
@@ -72,7 +72,7 @@ func (s *Store) write(ctx context.Context, o *portable.Operation, op driver.Op, 
 	return r.Revision, err
 }
 
-func (s *Store) do(ctx context.Context, o *portable.Operation, op driver.Op) (driver.Result, error) {
+func (s *Store) do(ctx context.Context, o *telemetry.Operation, op driver.Op) (driver.Result, error) {
 	ctx, call := o.Start(ctx)
 	if err := s.check(op); err != nil {
 		return driver.Result{}, call.End(err)
@@ -90,7 +90,7 @@ func (s *Store) do(ctx context.Context, o *portable.Operation, op driver.Op) (dr
 // readOutcome turns UnknownOutcome, which a read that was handed over gets
 // when its caller gives up, into the code of the context's error.
 func readOutcome(ctx context.Context, err error) error {
-	if ended := providers.ContextError(ctx); ended != nil && providers.CodeOf(err) == providers.UnknownOutcome {
+	if ended := fairlead.ContextError(ctx); ended != nil && fairlead.CodeOf(err) == fairlead.UnknownOutcome {
 		return ended
 	}
 	return err
@@ -125,10 +125,10 @@ func (s *Store) getMany(ctx context.Context, keys []string) ([]Lookup, error) {
 	}
 	found := make([]Lookup, len(keys))
 	for i, r := range results {
-		switch providers.CodeOf(r.Err) {
+		switch fairlead.CodeOf(r.Err) {
 		case 0:
 			found[i] = Lookup{Entry{Key: keys[i], Value: r.Value, Revision: r.Revision}, true}
-		case providers.NotFound:
+		case fairlead.NotFound:
 			found[i].Key = keys[i]
 		default:
 			return nil, r.Err
@@ -152,7 +152,7 @@ func (s *Store) check(op driver.Op) error {
 		}
 	}
 	if (op.Kind == driver.OpCAS || op.Kind == driver.OpDeleteIf) && op.Revision == "" {
-		return providers.Errorf(providers.Invalid, "the revision is empty, which names no state; pass one that a read or write returned, or use Create")
+		return fairlead.Errorf(fairlead.Invalid, "the revision is empty, which names no state; pass one that a read or write returned, or use Create")
 	}
 	return s.checkValue(op)
 }
@@ -161,9 +161,9 @@ func (s *Store) checkKey(key string) error {
 	limit := s.handle.Facet.Limits.MaxKeyBytes
 	switch {
 	case key == "":
-		return providers.Errorf(providers.Invalid, "the key is empty; a key has 1 to %d bytes", limit)
+		return fairlead.Errorf(fairlead.Invalid, "the key is empty; a key has 1 to %d bytes", limit)
 	case len(key) > limit:
-		return providers.Errorf(providers.TooLarge, "the key has %d bytes, the limit is %d", len(key), limit)
+		return fairlead.Errorf(fairlead.TooLarge, "the key has %d bytes, the limit is %d", len(key), limit)
 	}
 	return checkUTF8("key", key)
 }
@@ -172,13 +172,13 @@ func checkUTF8(what, s string) error {
 	if utf8.ValidString(s) {
 		return nil
 	}
-	return providers.Errorf(providers.Invalid, "the %s %q is not valid UTF-8; encode other bytes, as with base64", what, s)
+	return fairlead.Errorf(fairlead.Invalid, "the %s %q is not valid UTF-8; encode other bytes, as with base64", what, s)
 }
 
 func (s *Store) checkValue(op driver.Op) error {
 	limits := s.handle.Facet.Limits
 	if len(op.Value) > limits.MaxValueBytes {
-		return providers.Errorf(providers.TooLarge, "the value has %d bytes, the limit is %d", len(op.Value), limits.MaxValueBytes)
+		return fairlead.Errorf(fairlead.TooLarge, "the value has %d bytes, the limit is %d", len(op.Value), limits.MaxValueBytes)
 	}
 	if op.TTL == 0 {
 		return nil
@@ -187,7 +187,7 @@ func (s *Store) checkValue(op driver.Op) error {
 		return err
 	}
 	if op.TTL < max(limits.MinTTL, 1) {
-		return providers.Errorf(providers.Invalid, "the time to live is shorter than the least of this provider, %v", limits.MinTTL)
+		return fairlead.Errorf(fairlead.Invalid, "the time to live is shorter than the least of this provider, %v", limits.MinTTL)
 	}
 	return nil
 }

@@ -9,16 +9,18 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"fairlead.dev/internal/portable"
+	"fairlead.dev"
+	"fairlead.dev/internal/batcher"
+	"fairlead.dev/internal/handle"
+	"fairlead.dev/internal/telemetry"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // Store is a named key-value store of a provider.
 type Store struct {
-	handle  *portable.Handle
+	handle  *handle.Handle
 	driver  driver.Store
-	group   *portable.Group[driver.Op, driver.Result]
+	group   *batcher.Batcher[driver.Op, driver.Result]
 	ops     operations
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -28,14 +30,14 @@ type Store struct {
 // Option changes how [Open] opens a store.
 type Option func(*options) error
 
-type options struct{ require []providers.Requirement }
+type options struct{ require []fairlead.Requirement }
 
 // Require makes Open fail with ErrUnsupported unless all of these hold, and
 // every later call while one of them does not.
-func Require(reqs ...providers.Requirement) Option {
+func Require(reqs ...fairlead.Requirement) Option {
 	return func(o *options) error {
 		if slices.Contains(reqs, nil) {
-			return providers.Errorf(providers.Invalid, "Require needs claims, got nil; pass constants such as kv.CAS")
+			return fairlead.Errorf(fairlead.Invalid, "Require needs claims, got nil; pass constants such as kv.CAS")
 		}
 		o.require = append(o.require, reqs...)
 		return nil
@@ -48,37 +50,37 @@ func Require(reqs ...providers.Requirement) Option {
 //
 // Errors: Unsupported if the provider has no kv facet, or if a requirement is
 // not met; it names all that are missing, with the reasons.
-func Open(ctx context.Context, p providers.Provider, name string, opts ...Option) (*Store, error) {
+func Open(ctx context.Context, p fairlead.Provider, name string, opts ...Option) (*Store, error) {
 	s, err := open(ctx, p, name, opts)
-	return s, providers.Annotate(err, "kv.Open", "")
+	return s, fairlead.Annotate(err, "kv.Open", "")
 }
 
-func open(ctx context.Context, p providers.Provider, name string, opts []Option) (*Store, error) {
+func open(ctx context.Context, p fairlead.Provider, name string, opts []Option) (*Store, error) {
 	var o options
 	for _, opt := range opts {
 		if err := opt(&o); err != nil {
 			return nil, err
 		}
 	}
-	if err := portable.CheckName("store", name); err != nil {
+	if err := handle.CheckName("store", name); err != nil {
 		return nil, err
 	}
-	h, err := portable.Open(ctx, p, providers.KV, o.require)
+	h, err := handle.Open(ctx, p, fairlead.KV, o.require)
 	if err != nil {
 		return nil, err
 	}
 	d, err := openDriver(ctx, p, name)
 	if err != nil {
 		h.Close()
-		return nil, providers.Annotate(err, "", h.Provider)
+		return nil, fairlead.Annotate(err, "", h.Provider)
 	}
 	s := &Store{handle: h, driver: d, ops: newOperations(h, name)}
-	s.group = portable.NewGroup(h.Facet.Limits, driver.Op.Size, d.Do)
+	s.group = batcher.New(h.Facet.Limits, driver.Op.Size, d.Do)
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
 }
 
-func openDriver(ctx context.Context, p providers.Provider, name string) (driver.Store, error) {
+func openDriver(ctx context.Context, p fairlead.Provider, name string) (driver.Store, error) {
 	dp, err := provider(p)
 	if err != nil {
 		return nil, err
@@ -86,16 +88,16 @@ func openDriver(ctx context.Context, p providers.Provider, name string) (driver.
 	return dp.OpenStore(ctx, driver.StoreConfig{Name: name})
 }
 
-func provider(p providers.Provider) (driver.Provider, error) {
+func provider(p fairlead.Provider) (driver.Provider, error) {
 	dp, ok := p.(driver.Provider)
 	if !ok {
-		return nil, providers.Errorf(providers.Internal, "the provider describes the kv facet and does not implement it")
+		return nil, fairlead.Errorf(fairlead.Internal, "the provider describes the kv facet and does not implement it")
 	}
 	return dp, nil
 }
 
 // Describe returns what holds for this store, as found when it was opened.
-func (s *Store) Describe() providers.FacetDescription {
+func (s *Store) Describe() fairlead.FacetDescription {
 	d := s.handle.Facet
 	d.Claims, d.Missing = slices.Clone(d.Claims), slices.Clone(d.Missing)
 	return d
@@ -110,26 +112,26 @@ func (s *Store) Close(ctx context.Context) error {
 	s.end()
 	s.handle.Close()
 	err := errors.Join(s.group.Close(ctx), s.driver.Close(ctx))
-	return providers.Annotate(err, "kv.Close", s.handle.Provider)
+	return fairlead.Annotate(err, "kv.Close", s.handle.Provider)
 }
 
 // ready returns why no call may go on: the store is closed, or a requirement
 // was lost.
 func (s *Store) ready() error {
 	if s.life.Err() != nil {
-		return providers.Errorf(providers.Closed, "the store is closed")
+		return fairlead.Errorf(fairlead.Closed, "the store is closed")
 	}
 	return s.handle.Ready()
 }
 
 // operations holds the prebuilt telemetry of every method.
 type operations struct {
-	get, getMany, put, create, cas, del, deleteIf, list, watch, txn *portable.Operation
+	get, getMany, put, create, cas, del, deleteIf, list, watch, txn *telemetry.Operation
 }
 
-func newOperations(h *portable.Handle, store string) operations {
-	t := portable.NewTelemetry("fairlead.dev/kv", "db.client.operation.duration", h.Provider)
-	op := func(method, name string) *portable.Operation {
+func newOperations(h *handle.Handle, store string) operations {
+	t := telemetry.New("fairlead.dev/kv", "db.client.operation.duration", h.Provider)
+	op := func(method, name string) *telemetry.Operation {
 		return t.Operation("kv."+method, name+" "+store, trace.SpanKindClient,
 			attribute.String("db.system.name", h.System),
 			attribute.String("db.operation.name", name),
@@ -145,32 +147,32 @@ func newOperations(h *portable.Handle, store string) operations {
 
 // Stores returns the names of the stores of a provider that start with
 // prefix, in order. It needs the claim [Manage].
-func Stores(ctx context.Context, p providers.Provider, prefix string) ([]string, error) {
+func Stores(ctx context.Context, p fairlead.Provider, prefix string) ([]string, error) {
 	dp, err := manage(ctx, p)
 	if err != nil {
-		return nil, providers.Annotate(err, "kv.Stores", "")
+		return nil, fairlead.Annotate(err, "kv.Stores", "")
 	}
 	names, err := dp.Stores(ctx, prefix)
 	slices.Sort(names)
-	return names, providers.Annotate(err, "kv.Stores", "")
+	return names, fairlead.Annotate(err, "kv.Stores", "")
 }
 
 // DeleteStore removes a store with all that it holds; one that does not exist
 // is no error. Handles of it that are open fail, or find it empty. It needs
 // the claim [Manage].
-func DeleteStore(ctx context.Context, p providers.Provider, name string) error {
+func DeleteStore(ctx context.Context, p fairlead.Provider, name string) error {
 	dp, err := manage(ctx, p)
 	if err == nil {
-		err = portable.CheckName("store", name)
+		err = handle.CheckName("store", name)
 	}
 	if err == nil {
 		err = dp.DeleteStore(ctx, name)
 	}
-	return providers.Annotate(err, "kv.DeleteStore", "")
+	return fairlead.Annotate(err, "kv.DeleteStore", "")
 }
 
-func manage(ctx context.Context, p providers.Provider) (driver.Provider, error) {
-	h, err := portable.Open(ctx, p, providers.KV, nil)
+func manage(ctx context.Context, p fairlead.Provider) (driver.Provider, error) {
+	h, err := handle.Open(ctx, p, fairlead.KV, nil)
 	if err != nil {
 		return nil, err
 	}

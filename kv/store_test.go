@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/memory"
 )
 
 func Example() {
 	ctx := context.Background()
-	p, err := providers.Open(ctx, "mem://")
+	p, err := fairlead.Open(ctx, "mem://")
 	if err != nil {
 		panic(err)
 	}
@@ -37,7 +37,7 @@ func Example() {
 func open(t *testing.T) *kv.Store {
 	t.Helper()
 	ctx := context.Background()
-	p, err := providers.Open(ctx, "mem://")
+	p, err := fairlead.Open(ctx, "mem://")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,8 @@ package kv
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // TxnPart is a condition or a write of a [Store.Txn].
@@ -74,9 +74,9 @@ func (s *Store) checkTxn(t driver.Txn) error {
 	limit, n := s.handle.Facet.Limits.MaxTxnOps, len(t.Conditions)+len(t.Writes)
 	switch {
 	case len(t.Writes) == 0:
-		return providers.Errorf(providers.Invalid, "the transaction has no write; add ThenPut or ThenDelete")
+		return fairlead.Errorf(fairlead.Invalid, "the transaction has no write; add ThenPut or ThenDelete")
 	case n > limit:
-		return providers.Errorf(providers.TooLarge, "the transaction has %d conditions and writes, the limit is %d", n, limit)
+		return fairlead.Errorf(fairlead.TooLarge, "the transaction has %d conditions and writes, the limit is %d", n, limit)
 	}
 	if err := s.checkConditions(t.Conditions); err != nil {
 		return err
@@ -91,9 +91,9 @@ func (s *Store) checkConditions(conditions []driver.Condition) error {
 		case err != nil:
 			return err
 		case c.Revision == noRevision:
-			return providers.Errorf(providers.Invalid, "IfRevision of key %q has an empty revision; use IfMissing for a key that must not exist", c.Key)
+			return fairlead.Errorf(fairlead.Invalid, "IfRevision of key %q has an empty revision; use IfMissing for a key that must not exist", c.Key)
 		case seen[c.Key]:
-			return providers.Errorf(providers.Invalid, "key %q stands in two conditions; give one", c.Key)
+			return fairlead.Errorf(fairlead.Invalid, "key %q stands in two conditions; give one", c.Key)
 		}
 		seen[c.Key] = true
 	}
@@ -107,7 +107,7 @@ func (s *Store) checkWrites(writes []driver.Op) error {
 			return err
 		}
 		if seen[op.Key] {
-			return providers.Errorf(providers.Invalid, "key %q is written twice; a transaction writes a key once", op.Key)
+			return fairlead.Errorf(fairlead.Invalid, "key %q is written twice; a transaction writes a key once", op.Key)
 		}
 		seen[op.Key] = true
 	}

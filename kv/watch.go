@@ -6,8 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // WatchOption changes where a watch begins.
@@ -19,7 +19,7 @@ type WatchOption func(*driver.WatchRequest) error
 func After(rev Revision) WatchOption {
 	return func(r *driver.WatchRequest) error {
 		if rev == "" {
-			return providers.Errorf(providers.Invalid, "After needs a revision, got the empty one; leave the option out to watch from now")
+			return fairlead.Errorf(fairlead.Invalid, "After needs a revision, got the empty one; leave the option out to watch from now")
 		}
 		r.After = rev
 		return nil
@@ -88,12 +88,12 @@ func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	events, err := w.next(ctx)
-	return events, providers.Annotate(err, "kv.Watcher.Next", w.store.handle.Provider)
+	return events, fairlead.Annotate(err, "kv.Watcher.Next", w.store.handle.Provider)
 }
 
 func (w *Watcher) next(ctx context.Context) ([]Event, error) {
 	if w.life.Err() != nil {
-		return nil, providers.Errorf(providers.Closed, "the watcher is closed")
+		return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 	}
 	if err := w.store.handle.Ready(); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (w *Watcher) next(ctx context.Context) ([]Event, error) {
 	defer context.AfterFunc(w.life, cancel)()
 	events, err := w.driver.Next(ctx)
 	if err != nil && w.life.Err() != nil {
-		err = providers.Errorf(providers.Closed, "the watcher was closed")
+		err = fairlead.Errorf(fairlead.Closed, "the watcher was closed")
 	}
 	return events, err
 }
@@ -115,7 +115,7 @@ func (w *Watcher) All(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for {
 			events, err := w.Next(ctx)
-			if err != nil && (ctx.Err() != nil || providers.CodeOf(err) != providers.Unavailable) {
+			if err != nil && (ctx.Err() != nil || fairlead.CodeOf(err) != fairlead.Unavailable) {
 				yield(Event{}, err)
 				return
 			}
@@ -136,5 +136,5 @@ func (w *Watcher) Close(ctx context.Context) error {
 	}
 	w.end()
 	err := w.driver.Close(ctx)
-	return providers.Annotate(err, "kv.Watcher.Close", w.store.handle.Provider)
+	return fairlead.Annotate(err, "kv.Watcher.Close", w.store.handle.Provider)
 }

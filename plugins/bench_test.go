@@ -4,9 +4,9 @@ import (
 	"context"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 )
 
 // BenchmarkLoopback shows what the way through a plugin costs beside the
@@ -15,7 +15,7 @@ func BenchmarkLoopback(b *testing.B) {
 	for _, over := range []plugins.Transport{plugins.Frames, plugins.Stream} {
 		b.Run(string(over), func(b *testing.B) {
 			ctx := context.Background()
-			direct, err := providers.Open(ctx, "mem://")
+			direct, err := fairlead.Open(ctx, "mem://")
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins"
@@ -28,9 +29,9 @@ type observer struct {
 
 func newObserver() *observer {
 	return &observer{
-		Live: providers.NewLive(providers.Description{
+		Live: providers.NewLive(fairlead.Description{
 			Provider: "observer",
-			Facets:   []providers.FacetDescription{{Facet: providers.KV, Limits: providers.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20}}},
+			Facets:   []fairlead.FacetDescription{{Facet: fairlead.KV, Limits: fairlead.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20}}},
 		}),
 		contexts: make(chan context.Context, 10), ended: make(chan error, 10),
 	}
@@ -62,14 +63,14 @@ func (s observed) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result {
 	s.o.ended <- ctx.Err()
 	results := make([]kvdriver.Result, len(ops))
 	for i := range results {
-		results[i].Err = providers.ContextError(ctx)
+		results[i].Err = fairlead.ContextError(ctx)
 	}
 	return results
 }
 func (s observed) Close(context.Context) error { return nil }
 
 // observing opens a store of an observer through a loopback.
-func observing(t *testing.T, over plugins.Transport) (*observer, providers.Provider, kvdriver.Store) {
+func observing(t *testing.T, over plugins.Transport) (*observer, fairlead.Provider, kvdriver.Store) {
 	o := newObserver()
 	p, err := plugins.Loopback(t.Context(), o, over)
 	if err != nil {
@@ -133,7 +134,7 @@ func TestDeadlineAndCancellationCross(t *testing.T) {
 		if err := <-o.ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("the driver's context ended with %v", err)
 		}
-		if err := <-waiting; providers.CodeOf(err) != providers.Canceled {
+		if err := <-waiting; fairlead.CodeOf(err) != fairlead.Canceled {
 			t.Errorf("the caller got %v", err)
 		}
 	})
@@ -143,7 +144,7 @@ func TestDeadlineAndCancellationCross(t *testing.T) {
 func TestPanicOfADriver(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		_, p, s := observing(t, over)
-		if err := p.(kvdriver.Provider).DeleteStore(t.Context(), "s"); providers.CodeOf(err) != providers.Internal {
+		if err := p.(kvdriver.Provider).DeleteStore(t.Context(), "s"); fairlead.CodeOf(err) != fairlead.Internal {
 			t.Errorf("a call whose driver panics: %v", err)
 		}
 		if err := s.Do(t.Context(), get("k"))[0].Err; err != nil {
@@ -171,7 +172,7 @@ func (s done) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result { ret
 func (s done) Close(context.Context) error                                 { return nil }
 
 // looped opens a provider through a loopback.
-func looped(t *testing.T, p providers.Provider, over plugins.Transport) providers.Provider {
+func looped(t *testing.T, p fairlead.Provider, over plugins.Transport) fairlead.Provider {
 	t.Helper()
 	l, err := plugins.Loopback(t.Context(), p, over)
 	if err != nil {
@@ -191,7 +192,7 @@ func TestFarDeadlinesCross(t *testing.T) {
 			deadline, _ := ctx.Deadline()
 			moments <- deadline
 			moments <- ops[0].Deadline
-			return []kvdriver.Result{{Err: providers.ContextError(ctx)}}
+			return []kvdriver.Result{{Err: fairlead.ContextError(ctx)}}
 		}}, over)
 		s, err := p.(kvdriver.Provider).OpenStore(t.Context(), kvdriver.StoreConfig{Name: "s"})
 		if err != nil {
@@ -241,8 +242,8 @@ func TestConcurrentCallersShareCalls(t *testing.T) {
 			<-release
 			return make([]kvdriver.Result, len(batch))
 		}}
-		d.Live = providers.NewLive(providers.Description{Provider: "doing", Facets: []providers.FacetDescription{
-			{Facet: providers.KV, Limits: providers.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20, MaxBatch: 256}},
+		d.Live = providers.NewLive(fairlead.Description{Provider: "doing", Facets: []fairlead.FacetDescription{
+			{Facet: fairlead.KV, Limits: fairlead.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20, MaxBatch: 256}},
 		}})
 		s, err := kv.Open(t.Context(), looped(t, d, over), "s")
 		if err != nil {
@@ -281,7 +282,7 @@ func (s *sending) OpenTopic(context.Context, psdriver.TopicConfig) (psdriver.Top
 	return sent{s.sent}, nil
 }
 func (s *sending) OpenSubscription(context.Context, psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
-	return nil, providers.Errorf(providers.Unsupported, "nothing is delivered here")
+	return nil, fairlead.Errorf(fairlead.Unsupported, "nothing is delivered here")
 }
 func (s *sending) Topics(context.Context, string) ([]string, error)  { return nil, nil }
 func (s *sending) DeleteTopic(context.Context, string) error         { return nil }
@@ -301,9 +302,9 @@ func (s sent) Close(context.Context) error { return nil }
 func TestAtomicBatchesCrossWhole(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		s := &sending{newObserver(), make(chan int, 10)}
-		s.Live = providers.NewLive(providers.Description{Provider: "sending", Facets: []providers.FacetDescription{{
-			Facet: providers.PubSub, Claims: []providers.Claim{pubsub.AtomicBatch},
-			Limits: providers.Limits{MaxMessageBytes: 8 << 20, MaxBatch: 100},
+		s.Live = providers.NewLive(fairlead.Description{Provider: "sending", Facets: []fairlead.FacetDescription{{
+			Facet: fairlead.PubSub, Claims: []fairlead.Claim{pubsub.AtomicBatch},
+			Limits: fairlead.Limits{MaxMessageBytes: 8 << 20, MaxBatch: 100},
 		}}})
 		topic, err := pubsub.Open(t.Context(), looped(t, s, over), "t")
 		if err != nil {

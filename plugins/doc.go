@@ -7,10 +7,10 @@
 //
 //	import _ "fairlead.dev/plugins/auto"
 //
-// providers.Open takes URLs like plugin+redis://127.0.0.1:6379, and opens a
+// fairlead.Open takes URLs like plugin+redis://127.0.0.1:6379, and opens a
 // scheme that is not linked in with a plugin, too. A [Host] does the same under
 // the program's own control. The provider behaves as the linked-in one, except
-// that providers.As is false for it.
+// that fairlead.As is false for it.
 //
 // # Plugins
 //

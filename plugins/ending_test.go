@@ -15,10 +15,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -297,19 +297,19 @@ func signals(t *testing.T, pid int, name string) uint64 {
 // ending is a way in which a provider that has puts under way ends.
 type ending struct {
 	name string
-	open func(t *testing.T, url string) (p providers.Provider, end func())
+	open func(t *testing.T, url string) (p fairlead.Provider, end func())
 }
 
 var endings = []ending{
-	{"provider", func(t *testing.T, url string) (providers.Provider, func()) {
+	{"provider", func(t *testing.T, url string) (fairlead.Provider, func()) {
 		p := open(t, newHost(t, plugins.WithFolders(installed(t, "redis"))), "plugin+"+url)
 		return p, func() { closes(t, p) }
 	}},
-	{"host", func(t *testing.T, url string) (providers.Provider, func()) {
+	{"host", func(t *testing.T, url string) (fairlead.Provider, func()) {
 		h := newHost(t, plugins.WithFolders(installed(t, "redis")))
 		return open(t, h, "plugin+"+url), func() { closes(t, h) }
 	}},
-	{"sidecar", func(t *testing.T, url string) (providers.Provider, func()) {
+	{"sidecar", func(t *testing.T, url string) (fairlead.Provider, func()) {
 		path := socketPath(t)
 		s := startSidecar(t, "redis", nil, "--listen", "unix://"+path, "--url", url)
 		p := openURL(t, "sidecar+unix://"+path)
@@ -350,7 +350,7 @@ func TestEndingTellsTheTruth(t *testing.T) {
 
 // putsUnder puts 200 keys in a store, of which n are acknowledged before the
 // end. It returns what was told about each.
-func putsUnder(t *testing.T, p providers.Provider, name string, n int64, end func()) map[string]error {
+func putsUnder(t *testing.T, p fairlead.Provider, name string, n int64, end func()) map[string]error {
 	t.Helper()
 	s := must[*kv.Store](t)(kv.Open(t.Context(), p, name))
 	defer s.Close(context.Background())
@@ -388,7 +388,7 @@ func putsUnder(t *testing.T, p providers.Provider, name string, n int64, end fun
 func truthful(t *testing.T, server *testbed.RedisServer, name string, told map[string]error) (failed int) {
 	t.Helper()
 	eventually(t, "the server has carried out all it got", func() bool { return len(clients(t, server)) == 0 })
-	p := must[providers.Provider](t)(providers.Open(t.Context(), server.URL()))
+	p := must[fairlead.Provider](t)(fairlead.Open(t.Context(), server.URL()))
 	defer closes(t, p)
 	s := must[*kv.Store](t)(kv.Open(t.Context(), p, name))
 	defer closes(t, s)
@@ -400,7 +400,7 @@ func truthful(t *testing.T, server *testbed.RedisServer, name string, told map[s
 		switch {
 		case err == nil && missing != nil:
 			t.Errorf("%s was acknowledged, and is missing", key)
-		case err != nil && !errors.Is(err, providers.UnknownOutcome) && missing == nil:
+		case err != nil && !errors.Is(err, fairlead.UnknownOutcome) && missing == nil:
 			t.Errorf("%s is there, and was said not to have been applied: %v", key, err)
 		}
 		if err != nil {

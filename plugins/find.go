@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/process"
-	"fairlead.dev/providers"
 )
 
 // PathEnv names the plugin folders, in the form of PATH.
@@ -57,7 +57,7 @@ func Find(folders []string) ([]Installed, error) {
 	for _, dir := range folders {
 		dir, err := filepath.Abs(dir) // a bare name is looked up in PATH
 		if err != nil {
-			return nil, providers.Errorf(providers.Invalid, "the plugin folder: %w", err)
+			return nil, fairlead.Errorf(fairlead.Invalid, "the plugin folder: %w", err)
 		}
 		manifests, err := manifestsIn(dir)
 		if err != nil {
@@ -66,7 +66,7 @@ func Find(folders []string) ([]Installed, error) {
 		for _, file := range manifests {
 			p := load(dir, file)
 			if other, hidden := hiding[p.Name]; hidden && other != dir {
-				p.Problem = providers.Errorf(providers.Invalid, "the plugin %s in %s hides it", p.Name, other)
+				p.Problem = fairlead.Errorf(fairlead.Invalid, "the plugin %s in %s hides it", p.Name, other)
 			} else {
 				hiding[p.Name] = dir
 			}
@@ -82,7 +82,7 @@ func manifestsIn(dir string) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, providers.Errorf(providers.PermissionDenied, "reading a plugin folder: %w", err)
+		return nil, fairlead.Errorf(fairlead.PermissionDenied, "reading a plugin folder: %w", err)
 	}
 	var files []string
 	for _, e := range entries {
@@ -116,11 +116,11 @@ func load(dir, file string) Installed {
 
 // invalid names the file, if the error does not.
 func invalid(path string, err error) error {
-	var e *providers.Error
+	var e *fairlead.Error
 	if errors.As(err, &e) {
 		return err
 	}
-	return providers.Errorf(providers.Invalid, "%s: %w", path, err)
+	return fairlead.Errorf(fairlead.Invalid, "%s: %w", path, err)
 }
 
 func readManifest(path string) (Manifest, error) {
@@ -176,6 +176,6 @@ func findName(folders []string, name string) (Installed, error) {
 
 func notFound(folders []string, name string) error {
 	name = strings.TrimPrefix(name, schemePrefix)
-	return providers.Errorf(providers.Invalid, "there is no plugin for %q in %s; install one with \"fairlead plugin install\", or set %s",
+	return fairlead.Errorf(fairlead.Invalid, "there is no plugin for %q in %s; install one with \"fairlead plugin install\", or set %s",
 		name, strings.Join(folders, ", "), PathEnv)
 }

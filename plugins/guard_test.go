@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // environ is the environment that a process was started with.
@@ -245,7 +245,7 @@ func TestRelativeFolders(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := newHost(t, plugins.WithFolders(folder)).Open(t.Context(), "plugin+mem://")
-			if !errors.Is(err, providers.PermissionDenied) || !strings.Contains(err.Error(), "outside of the plugin folder") {
+			if !errors.Is(err, fairlead.PermissionDenied) || !strings.Contains(err.Error(), "outside of the plugin folder") {
 				t.Errorf("a link to outside: got %v, want PermissionDenied", err)
 			}
 		})
@@ -261,7 +261,7 @@ func TestLoopbackWithALongTMPDIR(t *testing.T) {
 	}
 	t.Setenv("TMPDIR", long)
 	t.Setenv("XDG_RUNTIME_DIR", long)
-	p := must[providers.Provider](t)(plugins.Loopback(t.Context(), openURL(t, "mem://"), plugins.Frames))
+	p := must[fairlead.Provider](t)(plugins.Loopback(t.Context(), openURL(t, "mem://"), plugins.Frames))
 	exercise(t, store(t, p))
 	closes(t, p)
 	if left := must[[]os.DirEntry](t)(os.ReadDir(long)); len(left) > 0 {

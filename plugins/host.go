@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/process"
 	"fairlead.dev/plugins/internal/remote"
@@ -38,7 +39,7 @@ func NewHost(opts ...Option) (*Host, error) {
 	}
 	for _, o := range opts {
 		if err := o(&h.options); err != nil {
-			return nil, providers.Annotate(err, "plugins.NewHost", "")
+			return nil, fairlead.Annotate(err, "plugins.NewHost", "")
 		}
 	}
 	return h, nil
@@ -54,31 +55,24 @@ func NewHost(opts ...Option) (*Host, error) {
 // writes under way with UnknownOutcome. When the provider is closed, and it is
 // the last one, the process ends; see [WithIdle].
 //
-// Errors are those of [providers.Open]; and Invalid if there is no such plugin
+// Errors are those of [fairlead.Open]; and Invalid if there is no such plugin
 // or its manifest is wrong, PermissionDenied if its binary is refused (see
 // [Installed.Verify]), Unavailable if it does not stay alive: then the error
 // holds the last lines that it wrote.
-func (h *Host) Open(ctx context.Context, rawURL string, opts ...providers.Option) (providers.Provider, error) {
+func (h *Host) Open(ctx context.Context, rawURL string, opts ...fairlead.Option) (fairlead.Provider, error) {
 	name, _, _ := strings.Cut(rawURL, "://")
 	s, found, err := h.scheme(strings.ToLower(name))
 	if err == nil && !found {
 		err = notFound(h.folders(), name)
 	}
 	if err != nil {
-		return nil, providers.Annotate(err, "plugins.Open", "")
+		return nil, fairlead.Annotate(err, "plugins.Open", "")
 	}
-	settings, err := s.Parse(rawURL)
-	for i := 0; i < len(opts) && err == nil; i++ {
-		err = opts[i](&settings)
-	}
-	if err != nil {
-		return nil, providers.Annotate(err, "plugins.Open", s.Name)
-	}
-	p, err := s.Open(ctx, settings)
-	return p, providers.Annotate(err, "plugins.Open", s.Name)
+	p, err := s.OpenURL(ctx, rawURL, opts...)
+	return p, fairlead.Annotate(err, "plugins.Open", s.Name)
 }
 
-// Resolver lets [providers.Open] find plugins: see [providers.RegisterResolver].
+// Resolver lets [fairlead.Open] find plugins: see [providers.RegisterResolver].
 func (h *Host) Resolver() providers.Resolver {
 	return func(_ context.Context, name string) (providers.Scheme, bool, error) {
 		s, found, err := h.scheme(name)
@@ -97,7 +91,7 @@ func (h *Host) scheme(name string) (providers.Scheme, bool, error) {
 		return providers.Scheme{}, false, err
 	}
 	s, _ := found.Scheme(bare)
-	s.Open = func(ctx context.Context, settings providers.Settings) (providers.Provider, error) {
+	s.Open = func(ctx context.Context, settings providers.Settings) (fairlead.Provider, error) {
 		return h.openIn(ctx, found.Name, settings)
 	}
 	return s, true, nil
@@ -112,7 +106,7 @@ func (h *Host) folders() []string {
 
 // openIn opens a backend in a plugin, or in the process that a debugger runs in
 // its place.
-func (h *Host) openIn(ctx context.Context, plugin string, s providers.Settings) (providers.Provider, error) {
+func (h *Host) openIn(ctx context.Context, plugin string, s providers.Settings) (fairlead.Provider, error) {
 	debugged, err := reattach(plugin)
 	if err != nil {
 		return nil, err
@@ -251,4 +245,4 @@ func (h *Host) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-var errClosed = providers.Errorf(providers.Closed, "the host of plugins is closed")
+var errClosed = fairlead.Errorf(fairlead.Closed, "the host of plugins is closed")

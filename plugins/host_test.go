@@ -9,16 +9,16 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 )
 
 // open opens a URL, and closes the provider at the end of the test.
-func open(t testing.TB, h *plugins.Host, url string, opts ...providers.Option) providers.Provider {
+func open(t testing.TB, h *plugins.Host, url string, opts ...fairlead.Option) fairlead.Provider {
 	t.Helper()
-	opts = append(opts, providers.WithLogger(slog.New(slog.DiscardHandler)))
+	opts = append(opts, fairlead.WithLogger(slog.New(slog.DiscardHandler)))
 	p, err := h.Open(t.Context(), url, opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func open(t testing.TB, h *plugins.Host, url string, opts ...providers.Option) p
 	return p
 }
 
-func store(t testing.TB, p providers.Provider) *kv.Store {
+func store(t testing.TB, p fairlead.Provider) *kv.Store {
 	t.Helper()
 	s, err := kv.Open(t.Context(), p, "users")
 	if err != nil {
@@ -80,7 +80,7 @@ func TestProvidersShareAProcess(t *testing.T) {
 	if len(before) != 1 || before[0].State != plugins.Running || before[0].Generation != 1 {
 		t.Fatalf("status %+v, want one running plugin in its first generation", before)
 	}
-	for _, p := range []providers.Provider{a, a, b} {
+	for _, p := range []fairlead.Provider{a, a, b} {
 		if !alive(before[0].PID) {
 			t.Error("the process has ended before the last provider was closed")
 		}
@@ -106,10 +106,10 @@ func TestHostClosesWhatIsOpen(t *testing.T) {
 	if err := h.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Describe(t.Context()); !errors.Is(err, providers.Closed) {
+	if _, err := p.Describe(t.Context()); !errors.Is(err, fairlead.Closed) {
 		t.Errorf("a provider of a closed host says %v, want Closed", err)
 	}
-	if _, err := h.Open(t.Context(), "plugin+mem://"); !errors.Is(err, providers.Closed) {
+	if _, err := h.Open(t.Context(), "plugin+mem://"); !errors.Is(err, fairlead.Closed) {
 		t.Errorf("a closed host opens: %v, want Closed", err)
 	}
 }
@@ -123,7 +123,7 @@ func TestURLsAreCheckedBeforeThePluginStarts(t *testing.T) {
 		"nonsense":                "",
 	} {
 		_, err := h.Open(t.Context(), url)
-		if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want Invalid with %q", url, err, want)
 		}
 	}
@@ -139,7 +139,7 @@ func TestSecretsCross(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "redis")))
 	url := "plugin+redis://" + server.Addr() + "?password-env=FAIRLEAD_TEST_PASSWORD"
 
-	if _, err := h.Open(t.Context(), url); !errors.Is(err, providers.Invalid) {
+	if _, err := h.Open(t.Context(), url); !errors.Is(err, fairlead.Invalid) {
 		t.Errorf("without the variable: got %v, want Invalid", err)
 	}
 	t.Setenv("FAIRLEAD_TEST_PASSWORD", secret)
@@ -153,7 +153,7 @@ func TestSecretsCross(t *testing.T) {
 			t.Errorf("the secret is in /proc/PID/%s", file)
 		}
 	}
-	looked := providers.WithLookupEnv(func(name string) (string, bool) { return secret, name == "ELSEWHERE" })
+	looked := fairlead.WithLookupEnv(func(name string) (string, bool) { return secret, name == "ELSEWHERE" })
 	exercise(t, store(t, open(t, h, "plugin+redis://"+server.Addr()+"?password-env=ELSEWHERE", looked)))
 }
 
@@ -165,7 +165,7 @@ func TestLargeValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	facet, _ := d.Facet(providers.KV)
+	facet, _ := d.Facet(fairlead.KV)
 	s := store(t, p)
 	value := make([]byte, facet.Limits.MaxValueBytes)
 	if len(value) <= 4<<20 {

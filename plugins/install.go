@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // askTimeout is how long a binary may take to print its manifest.
@@ -31,16 +31,16 @@ func Install(ctx context.Context, binary, dir string) (Installed, error) {
 		err = os.MkdirAll(dir, 0o755)
 	}
 	if err != nil {
-		return Installed{}, providers.Errorf(providers.PermissionDenied, "making the plugin folder: %w", err)
+		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "making the plugin folder: %w", err)
 	}
 	temp, err := os.MkdirTemp(dir, ".install-")
 	if err != nil {
-		return Installed{}, providers.Errorf(providers.PermissionDenied, "writing to the plugin folder: %w", err)
+		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "writing to the plugin folder: %w", err)
 	}
 	defer os.RemoveAll(temp)
 	p, err := install(ctx, binary, dir, temp)
 	if err != nil {
-		return Installed{}, providers.Annotate(err, "plugins.Install", "")
+		return Installed{}, fairlead.Annotate(err, "plugins.Install", "")
 	}
 	return p, p.Verify()
 }
@@ -50,7 +50,7 @@ func install(ctx context.Context, binary, dir, temp string) (Installed, error) {
 	staged := filepath.Join(temp, filepath.Base(binary))
 	sum, err := copyBinary(binary, staged)
 	if err != nil {
-		return Installed{}, providers.Errorf(providers.Invalid, "copying the binary: %w", err)
+		return Installed{}, fairlead.Errorf(fairlead.Invalid, "copying the binary: %w", err)
 	}
 	m, err := askManifest(ctx, staged)
 	if err != nil {
@@ -59,14 +59,14 @@ func install(ctx context.Context, binary, dir, temp string) (Installed, error) {
 	m.Command, m.SHA256 = prefix+m.Name, sum
 	manifest := filepath.Join(temp, "manifest")
 	if err := writeFile(manifest, 0o644, bytes.NewReader(m.encode())); err != nil {
-		return Installed{}, providers.Errorf(providers.PermissionDenied, "writing the manifest: %w", err)
+		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "writing the manifest: %w", err)
 	}
 	p := Installed{Manifest: m, Dir: dir, Path: filepath.Join(dir, m.Command)}
 	err = errors.Join(
 		os.Rename(staged, p.Path),
 		os.Rename(manifest, filepath.Join(dir, prefix+m.Name+manifestExt)))
 	if err != nil {
-		return Installed{}, providers.Errorf(providers.PermissionDenied, "moving the files to their place: %w", err)
+		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "moving the files to their place: %w", err)
 	}
 	return p, nil
 }
@@ -109,7 +109,7 @@ func askManifest(ctx context.Context, binary string) (Manifest, error) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err != nil {
-		return Manifest{}, providers.Errorf(providers.Invalid, "%s --manifest: %w; is it a plugin of fairlead?", filepath.Base(binary), err)
+		return Manifest{}, fairlead.Errorf(fairlead.Invalid, "%s --manifest: %w; is it a plugin of fairlead?", filepath.Base(binary), err)
 	}
 	return ParseManifest(filepath.Base(binary)+" --manifest", out)
 }

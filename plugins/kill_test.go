@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -76,7 +76,7 @@ type load struct {
 	readers  sync.WaitGroup
 }
 
-func newLoad(ctx context.Context, t *testing.T, p providers.Provider) *load {
+func newLoad(ctx context.Context, t *testing.T, p fairlead.Provider) *load {
 	l := &load{t: t, received: map[string]bool{}, seen: map[string]bool{}}
 	var errs [4]error
 	l.store, errs[0] = kv.Open(ctx, p, "load")
@@ -100,7 +100,7 @@ func (l *load) receive(ctx context.Context) {
 	for ctx.Err() == nil {
 		ds, err := l.group.ReceiveMany(ctx, 100)
 		if err != nil {
-			if code := providers.CodeOf(err); code != providers.Unavailable && ctx.Err() == nil {
+			if code := fairlead.CodeOf(err); code != fairlead.Unavailable && ctx.Err() == nil {
 				l.t.Errorf("receiving: %v", err)
 			}
 			continue
@@ -117,7 +117,7 @@ func (l *load) receive(ctx context.Context) {
 func (l *load) watching(ctx context.Context) {
 	for e, err := range l.watch.All(ctx) {
 		if err != nil {
-			if code := providers.CodeOf(err); code != providers.Unavailable && ctx.Err() == nil {
+			if code := fairlead.CodeOf(err); code != fairlead.Unavailable && ctx.Err() == nil {
 				l.t.Errorf("watching: %v", err)
 				return
 			}
@@ -239,9 +239,9 @@ func (l *load) check(writes []write) {
 			continue
 		}
 		failures++
-		if code := providers.CodeOf(w.err); code == providers.Unavailable && (w.put && stored[w.name] || !w.put && has(w)) {
+		if code := fairlead.CodeOf(w.err); code == fairlead.Unavailable && (w.put && stored[w.name] || !w.put && has(w)) {
 			l.t.Errorf("%s is there, and was said to have failed: %v", w.name, w.err)
-		} else if code != providers.Unavailable && code != providers.UnknownOutcome {
+		} else if code != fairlead.Unavailable && code != fairlead.UnknownOutcome {
 			l.t.Errorf("writing %s: %v", w.name, w.err)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/remote"
 	"fairlead.dev/plugins/internal/service"
@@ -205,16 +206,16 @@ func newSidecarServer(creds credentials.TransportCredentials, s *service.Service
 
 // open opens the backend that the sidecar serves, or, if it was started without
 // one, that which the host asks for.
-func (a *sidecarArguments) open(log *slog.Logger) func(context.Context, string, map[string]string) (providers.Provider, error) {
+func (a *sidecarArguments) open(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
 	open := openWith(log)
-	return func(ctx context.Context, asked string, env map[string]string) (providers.Provider, error) {
+	return func(ctx context.Context, asked string, env map[string]string) (fairlead.Provider, error) {
 		switch {
 		case a.url == "" && asked == "":
-			return nil, providers.Errorf(providers.Invalid, "the sidecar was started without a URL; start it with --url-file, --url or the variable %s", URLEnv)
+			return nil, fairlead.Errorf(fairlead.Invalid, "the sidecar was started without a URL; start it with --url-file, --url or the variable %s", URLEnv)
 		case a.url == "":
 			return open(ctx, asked, env)
 		case asked != "" && asked != a.url:
-			return nil, providers.Errorf(providers.PermissionDenied, "the sidecar serves the one backend that it was started for")
+			return nil, fairlead.Errorf(fairlead.PermissionDenied, "the sidecar serves the one backend that it was started for")
 		}
 		return open(ctx, a.url, nil)
 	}

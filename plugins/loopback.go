@@ -12,18 +12,18 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/process"
 	"fairlead.dev/plugins/internal/remote"
 	"fairlead.dev/plugins/internal/service"
-	"fairlead.dev/providers"
 )
 
 // Loopback returns a provider that reaches p as if p were in a plugin: with all
 // marshalling, but within this process. It is for tests. The provider closes p.
-func Loopback(ctx context.Context, p providers.Provider, over Transport) (providers.Provider, error) {
+func Loopback(ctx context.Context, p fairlead.Provider, over Transport) (fairlead.Provider, error) {
 	l := &loopback{service: service.New(service.Config{
-		Open: func(context.Context, string, map[string]string) (providers.Provider, error) { return p, nil },
+		Open: func(context.Context, string, map[string]string) (fairlead.Provider, error) { return p, nil },
 		Log:  slog.Default(),
 	})}
 	err := l.start(over)
@@ -38,7 +38,7 @@ func Loopback(ctx context.Context, p providers.Provider, over Transport) (provid
 	return l, nil
 }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (l *loopback) Close(ctx context.Context) error {
 	l.closing.Do(func() { l.closeErr = errors.Join(l.Provider.Close(ctx), l.stop(ctx)) })
 	return l.closeErr

@@ -21,10 +21,10 @@ import (
 
 	"google.golang.org/grpc"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/process"
 	"fairlead.dev/plugins/internal/service"
-	"fairlead.dev/providers"
 )
 
 // Exit codes of a plugin.
@@ -239,15 +239,15 @@ func newLog(name string) *slog.Logger {
 }
 
 // openWith opens backends. A variable that the host has sent comes first.
-func openWith(log *slog.Logger) func(context.Context, string, map[string]string) (providers.Provider, error) {
-	return func(ctx context.Context, url string, env map[string]string) (providers.Provider, error) {
+func openWith(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
+	return func(ctx context.Context, url string, env map[string]string) (fairlead.Provider, error) {
 		lookup := func(name string) (string, bool) {
 			if v, ok := env[name]; ok {
 				return v, true
 			}
 			return os.LookupEnv(name)
 		}
-		return providers.Open(ctx, url, providers.WithLookupEnv(lookup), providers.WithLogger(log))
+		return fairlead.Open(ctx, url, fairlead.WithLookupEnv(lookup), fairlead.WithLogger(log))
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -71,7 +71,7 @@ func openAndHold(ctx context.Context, url, topic string) (pid int, err error) {
 	}
 	open := h.Open
 	if strings.HasPrefix(url, "sidecar+") {
-		open = providers.Open
+		open = fairlead.Open
 	}
 	p, err := open(ctx, url)
 	if err == nil && topic != "" {
@@ -85,7 +85,7 @@ func openAndHold(ctx context.Context, url, topic string) (pid int, err error) {
 
 // hold receives a message of the group "g", and then another one, and settles
 // neither.
-func hold(ctx context.Context, p providers.Provider, topic string) error {
+func hold(ctx context.Context, p fairlead.Provider, topic string) error {
 	s, err := pubsub.Subscribe(ctx, p, topic, pubsub.Group("g"), pubsub.FromStart(), pubsub.AckDeadline(10*time.Minute))
 	if err != nil {
 		return err
@@ -139,8 +139,8 @@ func binary(t testing.TB, name string) string {
 		if built.dir, built.err = os.MkdirTemp("", "fairlead-plugins-"); built.err != nil {
 			return
 		}
-		cmd := exec.Command("go", "build", "-o", built.dir, "fairlead.dev/plugins/fairlead-memory", "fairlead.dev/plugins/fairlead-redis",
-			"fairlead.dev/plugins/fairlead-etcd", "fairlead.dev/plugins/fairlead-nats", "fairlead.dev/plugins/fairlead-dapr")
+		cmd := exec.Command("go", "build", "-o", built.dir, "fairlead.dev/cmd/fairlead-memory", "fairlead.dev/cmd/fairlead-redis",
+			"fairlead.dev/cmd/fairlead-etcd", "fairlead.dev/cmd/fairlead-nats", "fairlead.dev/cmd/fairlead-dapr")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("%w\n%s", err, out)
 		}

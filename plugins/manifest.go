@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/process"
 	"fairlead.dev/providers"
 )
@@ -102,7 +103,7 @@ func ParseManifest(file string, data []byte) (Manifest, error) {
 		err = m.check()
 	}
 	if err != nil {
-		return Manifest{}, providers.Errorf(providers.Invalid, "%s: %w", file, err)
+		return Manifest{}, fairlead.Errorf(fairlead.Invalid, "%s: %w", file, err)
 	}
 	return m, nil
 }

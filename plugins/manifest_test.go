@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 )
 
 // sum is the checksum of a file.
@@ -63,7 +63,7 @@ func TestParseManifest(t *testing.T) {
 		`"name":"n",`:          {"\n\"name\" \"n\",", `line 2 is no JSON`},
 	} {
 		_, err := plugins.ParseManifest("f.json", []byte(strings.Replace(ok, old, c.new, 1)))
-		if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), "f.json: ") || !strings.Contains(err.Error(), c.want) {
+		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "f.json: ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want Invalid with %q", c.new, err, c.want)
 		}
 	}
@@ -74,7 +74,7 @@ func FuzzParseManifest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := plugins.ParseManifest("f", data)
 		if err != nil {
-			if !errors.Is(err, providers.Invalid) {
+			if !errors.Is(err, fairlead.Invalid) {
 				t.Errorf("got %v, want Invalid", err)
 			}
 			return
@@ -120,7 +120,7 @@ func TestInstall(t *testing.T) {
 		t.Errorf("the folder has %v, want the binary and the manifest", entries)
 	}
 	for _, bad := range []string{"/bin/true", "/bin/false", "/no/such/file", t.TempDir()} {
-		if _, err := plugins.Install(t.Context(), bad, dir); !errors.Is(err, providers.Invalid) {
+		if _, err := plugins.Install(t.Context(), bad, dir); !errors.Is(err, fairlead.Invalid) {
 			t.Errorf("%s: got %v, want Invalid", bad, err)
 		}
 	}
@@ -225,7 +225,7 @@ func TestVerify(t *testing.T) {
 			switch err := found[0].Verify(); {
 			case c.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
-			case c.want != "" && (!errors.Is(err, providers.PermissionDenied) || !strings.Contains(err.Error(), c.want)):
+			case c.want != "" && (!errors.Is(err, fairlead.PermissionDenied) || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("got %v, want PermissionDenied with %q", err, c.want)
 			}
 		})

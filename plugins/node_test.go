@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 )
 
 //go:generate node ../examples/provider-node/scripts/proto.js
@@ -28,12 +28,12 @@ const nodeExample = "../examples/provider-node"
 // that is killed.
 func TestNodeConformance(t *testing.T) {
 	n := newNode(t)
-	opened := func(ctx context.Context) (providers.Provider, error) {
+	opened := func(ctx context.Context) (fairlead.Provider, error) {
 		return n.host.Open(ctx, "plugin+lmdb://"+n.data)
 	}
 	report := conformance.Test(t, opened, conformance.WithControl(n), conformance.WithTransport("process"))
-	kv, _ := report.Description.Facet(providers.KV)
-	if !kv.Has(providers.DurableFsync) {
+	kv, _ := report.Description.Facet(fairlead.KV)
+	if !kv.Has(fairlead.DurableFsync) {
 		t.Errorf("DurableFsync is not claimed: %v", kv.Missing)
 	}
 }
@@ -224,7 +224,7 @@ func TestNodeSidecar(t *testing.T) {
 		return cmd
 	}
 	killed := start()
-	p, err := providers.Open(t.Context(), "sidecar+"+socket)
+	p, err := fairlead.Open(t.Context(), "sidecar+"+socket)
 	if err != nil {
 		t.Fatal(err)
 	}

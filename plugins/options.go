@@ -4,8 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/process"
-	"fairlead.dev/providers"
 )
 
 // Option changes a [Host].
@@ -145,5 +145,5 @@ func WithIdle(d time.Duration) Option {
 }
 
 func invalidOption(format string, args ...any) error {
-	return providers.Errorf(providers.Invalid, format, args...)
+	return fairlead.Errorf(fairlead.Invalid, format, args...)
 }

@@ -11,11 +11,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -26,7 +26,7 @@ type interrupted struct {
 	server *testbed.RedisServer
 	proxy  *testbed.TCPProxy
 	host   *plugins.Host
-	p      providers.Provider
+	p      fairlead.Provider
 }
 
 func newInterrupted(t *testing.T, over plugins.Transport) *interrupted {
@@ -96,38 +96,38 @@ func TestOutcomesOfAKilledPlugin(t *testing.T) {
 		for _, c := range []struct {
 			name, command string
 			call          func() []error
-			want          []providers.Code
+			want          []fairlead.Code
 		}{
 			{"put", "evalsha", func() []error {
 				_, err := s.Put(ctx, "k", []byte("v"))
 				return []error{err}
-			}, []providers.Code{providers.UnknownOutcome}},
+			}, []fairlead.Code{fairlead.UnknownOutcome}},
 			{"transaction", "evalsha", func() []error {
 				_, err := d.Txn(ctx, kvdriver.Txn{
 					Conditions: []kvdriver.Condition{{Key: "there", Revision: rev}}, Writes: []kvdriver.Op{{Kind: kvdriver.OpPut, Key: "k"}},
 				})
 				return []error{err}
-			}, []providers.Code{providers.UnknownOutcome}},
+			}, []fairlead.Code{fairlead.UnknownOutcome}},
 			{"publish", "xadd", func() []error {
 				_, err := topic.Publish(ctx, pubsub.Message{Body: []byte("m")})
 				return []error{err}
-			}, []providers.Code{providers.UnknownOutcome}},
+			}, []fairlead.Code{fairlead.UnknownOutcome}},
 			{"get", "get", func() []error {
 				_, err := s.Get(ctx, "there")
 				return []error{err}
-			}, []providers.Code{providers.Unavailable}},
+			}, []fairlead.Code{fairlead.Unavailable}},
 			{"list", "evalsha", func() []error {
 				_, err := d.List(ctx, kvdriver.ListRequest{Limit: 1})
 				return []error{err}
-			}, []providers.Code{providers.Unavailable}},
+			}, []fairlead.Code{fairlead.Unavailable}},
 			{"get and put", "evalsha", func() []error {
 				r := d.Do(ctx, []kvdriver.Op{{Kind: kvdriver.OpGet, Key: "there"}, {Kind: kvdriver.OpPut, Key: "k"}})
 				return []error{r[0].Err, r[1].Err}
-			}, []providers.Code{providers.Unavailable, providers.UnknownOutcome}},
+			}, []fairlead.Code{fairlead.Unavailable, fairlead.UnknownOutcome}},
 		} {
 			errs := i.call(c.command, c.call)
 			for j, want := range c.want {
-				if providers.CodeOf(errs[j]) != want {
+				if fairlead.CodeOf(errs[j]) != want {
 					t.Errorf("%s: got %v, want %v", c.name, errs[j], want)
 				}
 			}
@@ -171,7 +171,7 @@ func TestTokensAreNotMistaken(t *testing.T) {
 type group struct {
 	t     *testing.T
 	host  *plugins.Host
-	p     providers.Provider
+	p     fairlead.Provider
 	topic *pubsub.Topic
 	sub   *pubsub.Subscription
 }

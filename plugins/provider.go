@@ -26,7 +26,7 @@ func newProvider(ctx context.Context, open func(context.Context) (*remote.Sessio
 	return &provider{Provider: p, release: release}, nil
 }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (p *provider) Close(ctx context.Context) (err error) {
 	p.closing.Do(func() {
 		err = p.Provider.Close(ctx)

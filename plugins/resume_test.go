@@ -12,16 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
 // killed kills the plugin of a provider and waits until it works again.
-func killed(t *testing.T, h *plugins.Host, p providers.Provider) {
+func killed(t *testing.T, h *plugins.Host, p fairlead.Provider) {
 	t.Helper()
 	pid := h.Status()[0].PID
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -55,7 +55,7 @@ type waiting struct {
 	settings         *config.Watcher[settings]
 }
 
-func newWaiting(t *testing.T, p providers.Provider) *waiting {
+func newWaiting(t *testing.T, p fairlead.Provider) *waiting {
 	t.Helper()
 	ctx := t.Context()
 	w := &waiting{
@@ -84,10 +84,10 @@ func newWaiting(t *testing.T, p providers.Provider) *waiting {
 	return w
 }
 
-func watchSettings(t *testing.T, p providers.Provider) *config.Watcher[settings] {
+func watchSettings(t *testing.T, p fairlead.Provider) *config.Watcher[settings] {
 	t.Helper()
 	w := must[*config.Watcher[settings]](t)(config.Watch[settings](t.Context(), config.From(p, "app"), config.OnError(func(err error) {
-		if !errors.Is(err, providers.Unavailable) {
+		if !errors.Is(err, fairlead.Unavailable) {
 			t.Errorf("the settings: %v", err)
 		}
 	})))
@@ -129,7 +129,7 @@ func follow(t *testing.T, what string, f func(context.Context) (string, error)) 
 			switch {
 			case err == nil:
 				come <- v
-			case ctx.Err() == nil && !errors.Is(err, providers.Unavailable):
+			case ctx.Err() == nil && !errors.Is(err, fairlead.Unavailable):
 				t.Errorf("%s: %v", what, err)
 				return
 			}
@@ -173,7 +173,7 @@ func TestMendedPluginGoesOn(t *testing.T) {
 		}
 		eventually(t, "a call says why", func() bool {
 			_, err := w.store.Get(t.Context(), "k")
-			return errors.Is(err, providers.Unavailable) && strings.Contains(err.Error(), "there is no plugin") != strings.Contains(err.Error(), "is refused")
+			return errors.Is(err, fairlead.Unavailable) && strings.Contains(err.Error(), "there is no plugin") != strings.Contains(err.Error(), "is refused")
 		})
 		back()
 		works(t, p)
@@ -205,7 +205,7 @@ func next(t *testing.T, s *pubsub.Subscription) *pubsub.Delivery {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		d, err = s.Receive(ctx)
-		if err != nil && providers.CodeOf(err) != providers.Unavailable {
+		if err != nil && fairlead.CodeOf(err) != fairlead.Unavailable {
 			t.Fatalf("receiving: %v", err)
 		}
 		return err == nil
@@ -239,7 +239,7 @@ func TestBroadcastGoesOn(t *testing.T) {
 		held = append(held, d)
 	}
 	killed(t, h, p)
-	if err := held[0].Ack(ctx); providers.CodeOf(err) != providers.Conflict {
+	if err := held[0].Ack(ctx); fairlead.CodeOf(err) != fairlead.Conflict {
 		t.Errorf("acknowledging what was delivered before: %v", err)
 	}
 	publish(10, 12)
@@ -266,7 +266,7 @@ func TestWatchGoesOn(t *testing.T) {
 	for name, w := range map[string]*kv.Watcher{"behind a revision": placed, "from now": fromNow} {
 		for i := 1; i <= 2; {
 			events, err := w.Next(ctx)
-			if err != nil && providers.CodeOf(err) != providers.Unavailable {
+			if err != nil && fairlead.CodeOf(err) != fairlead.Unavailable {
 				t.Fatalf("a watcher %s: %v", name, err)
 			}
 			for _, e := range events {
@@ -294,10 +294,10 @@ func TestVolatileIsAGap(t *testing.T) {
 	for range 3 { // the new store has revisions that the old one had
 		must[kv.Revision](t)(s.Put(ctx, "b", nil))
 	}
-	if _, err := w.Next(ctx); providers.CodeOf(err) != providers.Compacted {
+	if _, err := w.Next(ctx); fairlead.CodeOf(err) != fairlead.Compacted {
 		t.Errorf("the watcher: %v", err)
 	}
-	if _, err := sub.Receive(ctx); providers.CodeOf(err) != providers.Compacted {
+	if _, err := sub.Receive(ctx); fairlead.CodeOf(err) != fairlead.Compacted {
 		t.Errorf("the subscription: %v", err)
 	}
 	must[pubsub.Receipt](t)(topic.Publish(ctx, pubsub.Message{Body: []byte("after")}))

@@ -10,10 +10,10 @@ import (
 
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -28,7 +28,7 @@ func (a answering) UnaryCall(context.Context, *pb.SimpleRequest) (*pb.SimpleResp
 	return &pb.SimpleResponse{ServerId: a.name}, nil
 }
 
-func answer(t *testing.T, p providers.Provider, name string) {
+func answer(t *testing.T, p fairlead.Provider, name string) {
 	t.Helper()
 	srv := must[*rpc.Server](t)(rpc.NewServer(t.Context(), p, "greeter"))
 	pb.RegisterTestServiceServer(srv, answering{name: name})
@@ -47,7 +47,7 @@ func answer(t *testing.T, p providers.Provider, name string) {
 
 // eventuallyAnswered waits until a call that is new to the provider is answered
 // by the server of that name.
-func eventuallyAnswered(t *testing.T, p providers.Provider, name string) {
+func eventuallyAnswered(t *testing.T, p fairlead.Provider, name string) {
 	t.Helper()
 	conn := must[*rpc.Conn](t)(rpc.Dial(t.Context(), p, "greeter"))
 	defer conn.Close()
@@ -71,7 +71,7 @@ func TestDirectoryConformance(t *testing.T) {
 	for _, w := range ways {
 		t.Run(w.name, func(t *testing.T) {
 			conformance.Test(t, w.open(t, "memory", "mem://directory?rpc=directory"),
-				conformance.WithTransport(w.name), conformance.WithFacets(providers.RPC), conformance.WithProfile(conformance.Quick))
+				conformance.WithTransport(w.name), conformance.WithFacets(fairlead.RPC), conformance.WithProfile(conformance.Quick))
 		})
 	}
 }
@@ -157,7 +157,7 @@ func away(t *testing.T, file string) func() {
 // registered are the addresses of the greeters in a directory.
 func registered(t *testing.T, server *testbed.RedisServer) []driver.Endpoint {
 	t.Helper()
-	p := must[providers.Provider](t)(providers.Open(t.Context(), server.URL()))
+	p := must[fairlead.Provider](t)(fairlead.Open(t.Context(), server.URL()))
 	defer closes(t, p)
 	w := must[driver.EndpointWatcher](t)(p.(driver.Directory).WatchEndpoints(t.Context(), driver.WatchConfig{Service: "greeter"}))
 	defer closes(t, w)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/process"
 	"fairlead.dev/plugins/internal/remote"
-	"fairlead.dev/providers"
 )
 
 // session opens a session in the running process, and in the next one if that
@@ -16,8 +16,8 @@ import (
 func (s *supervisor) session(ctx context.Context, again bool, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
 	for {
 		p, err := s.process(ctx)
-		if err != nil && again && providers.CodeOf(err) != providers.Closed {
-			err = providers.Errorf(providers.Unavailable, "%w", err)
+		if err != nil && again && fairlead.CodeOf(err) != fairlead.Closed {
+			err = fairlead.Errorf(fairlead.Unavailable, "%w", err)
 		}
 		if err != nil {
 			return nil, err
@@ -56,7 +56,7 @@ func (s *supervisor) process(ctx context.Context) (*process.Process, error) {
 		case status.State == Failed:
 			return nil, failure(s.name, status.LastError)
 		case status.State == Stopped:
-			return nil, providers.Errorf(providers.Closed, "the plugin %s is closed", s.name)
+			return nil, fairlead.Errorf(fairlead.Closed, "the plugin %s is closed", s.name)
 		}
 		select {
 		case <-changed:
@@ -79,7 +79,7 @@ func failure(name string, err error) error {
 	if !mayPass(err) {
 		return err
 	}
-	return providers.Errorf(providers.Unavailable, "the plugin %s does not stay alive: %w", name, err)
+	return fairlead.Errorf(fairlead.Unavailable, "the plugin %s does not stay alive: %w", name, err)
 }
 
 func gaveUp(ctx context.Context, name string, status Status) error {
@@ -87,5 +87,5 @@ func gaveUp(ctx context.Context, name string, status Status) error {
 	if status.LastError != nil {
 		err = fmt.Errorf("%w; before, %w", err, status.LastError)
 	}
-	return providers.Errorf(providers.CodeOf(ctx.Err()), "waiting for the plugin %s: %w", name, err)
+	return fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "waiting for the plugin %s: %w", name, err)
 }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/remote"
 	"fairlead.dev/plugins/internal/service"
@@ -67,7 +68,7 @@ type sidecar struct {
 	sockets bool
 }
 
-func openUnixSidecar(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+func openUnixSidecar(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
 	target, err := unixTarget(s.URL)
 	if err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func openUnixSidecar(ctx context.Context, s providers.Settings) (providers.Provi
 	return at.openProvider(ctx, s)
 }
 
-func openTCPSidecar(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+func openTCPSidecar(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
 	target, err := tcpTarget(s.URL)
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func openTCPSidecar(ctx context.Context, s providers.Settings) (providers.Provid
 }
 
 // openProvider opens the backend that the plugin was started for.
-func (at *sidecar) openProvider(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+func (at *sidecar) openProvider(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
 	p, err := at.open(ctx, func() *pluginpb.OpenRequest { return &pluginpb.OpenRequest{} }, s.Logger)
 	if err != nil {
 		return nil, err // p is nil, but not as a Provider
@@ -100,14 +101,14 @@ func (at *sidecar) openProvider(ctx context.Context, s providers.Settings) (prov
 
 func unixTarget(u *url.URL) (string, error) {
 	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/" || u.User != nil {
-		return "", providers.Errorf(providers.Invalid, "the URL has to name a socket by its absolute path, with three slashes: unix:///run/fairlead/redis.sock")
+		return "", fairlead.Errorf(fairlead.Invalid, "the URL has to name a socket by its absolute path, with three slashes: unix:///run/fairlead/redis.sock")
 	}
 	return "unix://" + u.Path, nil
 }
 
 func tcpTarget(u *url.URL) (string, error) {
 	if u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") || u.User != nil {
-		return "", providers.Errorf(providers.Invalid, "the URL has to name a host and a port, and nothing else: tcp://host:port")
+		return "", fairlead.Errorf(fairlead.Invalid, "the URL has to name a host and a port, and nothing else: tcp://host:port")
 	}
 	return "dns:///" + u.Host, nil
 }
@@ -118,16 +119,16 @@ func clientTLS(s providers.Settings) (*tls.Config, error) {
 	given := s.Given("ca-file") || s.Given("server-name")
 	switch {
 	case s.Given("cert-file") != s.Given("key-file"):
-		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert-file\" and \"key-file\" go together")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" go together")
 	case !given && !s.Given("cert-file") && loopbackHost(s.URL.Hostname()):
 		return nil, nil
 	case !s.Given("cert-file"):
-		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert-file\" and \"key-file\" are missing: over TCP, host and plugin show each other certificates, unless the plugin is at a loopback address")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" are missing: over TCP, host and plugin show each other certificates, unless the plugin is at a loopback address")
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: s.String("server-name")}
 	cert, key := s.String("cert-file"), s.String("key-file")
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return nil, providers.Errorf(providers.Invalid, "the parameters \"cert-file\" and \"key-file\": %w", err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\": %w", err)
 	}
 	// Read again for each connection: certificates are renewed.
 	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -137,7 +138,7 @@ func clientTLS(s providers.Settings) (*tls.Config, error) {
 	if s.Given("ca-file") {
 		pool, err := readPool(s.String("ca-file"))
 		if err != nil {
-			return nil, providers.Errorf(providers.Invalid, "the parameter \"ca-file\": %w", err)
+			return nil, fairlead.Errorf(fairlead.Invalid, "the parameter \"ca-file\": %w", err)
 		}
 		conf.RootCAs = pool
 	}
@@ -175,7 +176,7 @@ func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, l
 			MinConnectTimeout: 5 * time.Second,
 		}))...)
 	if err != nil {
-		return nil, providers.Errorf(providers.Invalid, "%w", err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "%w", err)
 	}
 	address := strings.TrimPrefix(strings.TrimPrefix(at.target, "dns:///"), "unix://")
 	open := func(ctx context.Context) (*remote.Session, error) {
@@ -184,7 +185,7 @@ func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, l
 		for {
 			s, err := remote.Dial(ctx, patient{conn, address}, req(), at.sockets)
 			// A connection that broke under way says nothing of the backend.
-			if err == nil || providers.CodeOf(err) != providers.Unavailable || conn.GetState() == connectivity.Ready || ctx.Err() != nil {
+			if err == nil || fairlead.CodeOf(err) != fairlead.Unavailable || conn.GetState() == connectivity.Ready || ctx.Err() != nil {
 				return s, err
 			}
 		}
@@ -208,7 +209,7 @@ func (c patient) Invoke(ctx context.Context, method string, args, reply any, opt
 		return err
 	}
 	// gRPC's message has why there is no connection.
-	return service.Status(providers.Errorf(providers.CodeOf(ctx.Err()), "waiting for the plugin at %s: %s", c.address, status.Convert(err).Message()))
+	return service.Status(fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "waiting for the plugin at %s: %s", c.address, status.Convert(err).Message()))
 }
 
 // reattach returns where a plugin runs that a debugger has started; nil if the
@@ -220,7 +221,7 @@ func reattach(plugin string) (*sidecar, error) {
 	}
 	var all map[string]string
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
-		return nil, providers.Errorf(providers.Invalid, "the environment variable %s is no JSON object of names and addresses, as {\"redis\":\"unix:///tmp/redis.sock\"}: %w", ReattachEnv, err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the environment variable %s is no JSON object of names and addresses, as {\"redis\":\"unix:///tmp/redis.sock\"}: %w", ReattachEnv, err)
 	}
 	addr, ok := all[plugin]
 	if !ok {
@@ -228,7 +229,7 @@ func reattach(plugin string) (*sidecar, error) {
 	}
 	at, err := parseReattach(addr)
 	if err != nil {
-		return nil, providers.Errorf(providers.Invalid, "the environment variable %s has the address %q for %q: %w", ReattachEnv, addr, plugin, err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the environment variable %s has the address %q for %q: %w", ReattachEnv, addr, plugin, err)
 	}
 	return at, nil
 }

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 )
 
 // sidecar is a plugin that a test has started.
@@ -87,9 +87,9 @@ func socketPath(t testing.TB) string {
 }
 
 // openURL opens a URL as programs do, and closes it at the end of the test.
-func openURL(t testing.TB, url string) providers.Provider {
+func openURL(t testing.TB, url string) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url, providers.WithLogger(slog.New(slog.DiscardHandler)))
+	p, err := fairlead.Open(t.Context(), url, fairlead.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,10 +105,10 @@ func TestSidecar(t *testing.T) {
 			path := socketPath(t)
 			url := "sidecar+unix://" + path + "?transport=" + string(over)
 			opened := make(chan error, 1)
-			var early providers.Provider
+			var early fairlead.Provider
 			go func() {
 				var err error
-				early, err = providers.Open(t.Context(), url, providers.WithLogger(slog.New(slog.DiscardHandler)))
+				early, err = fairlead.Open(t.Context(), url, fairlead.WithLogger(slog.New(slog.DiscardHandler)))
 				opened <- err
 			}()
 			first := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://one")
@@ -141,7 +141,7 @@ func TestSidecar(t *testing.T) {
 func TestSidecarIsNotThere(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := providers.Open(ctx, "sidecar+unix://"+socketPath(t)); !errors.Is(err, providers.DeadlineExceeded) {
+	if _, err := fairlead.Open(ctx, "sidecar+unix://"+socketPath(t)); !errors.Is(err, fairlead.DeadlineExceeded) {
 		t.Errorf("got %v, want DeadlineExceeded", err)
 	}
 }
@@ -243,9 +243,9 @@ func TestSidecarWithTLS(t *testing.T) {
 		{good + "&server-name=example.com", "not example.com"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		_, err := providers.Open(ctx, c.url)
+		_, err := fairlead.Open(ctx, c.url)
 		cancel()
-		if !errors.Is(err, providers.DeadlineExceeded) || !strings.Contains(err.Error(), c.want) {
+		if !errors.Is(err, fairlead.DeadlineExceeded) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want DeadlineExceeded with %q", c.url, err, c.want)
 		}
 	}
@@ -266,7 +266,7 @@ func TestSidecarURLs(t *testing.T) {
 		"sidecar+tcp://example.com:1?cert-file=" + certs.ClientCert:                 "go together",
 		"sidecar+tcp://a:1?cert-file=" + certs.CA + "&key-file=" + certs.ServerCert: `"cert-file" and "key-file"`,
 	} {
-		if _, err := providers.Open(t.Context(), url); !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), want) {
+		if _, err := fairlead.Open(t.Context(), url); !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want Invalid with %q", url, err, want)
 		}
 	}
@@ -299,13 +299,13 @@ func TestReattach(t *testing.T) {
 		`{"memory":"unix://x"}`:            "absolute path",
 	} {
 		t.Setenv(plugins.ReattachEnv, value)
-		if _, err := newHost(t, plugins.WithFolders(dir)).Open(t.Context(), "plugin+mem://"); !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), want) {
+		if _, err := newHost(t, plugins.WithFolders(dir)).Open(t.Context(), "plugin+mem://"); !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want Invalid with %q", value, err, want)
 		}
 	}
 }
 
-func openReattached(t *testing.T, dir string) providers.Provider {
+func openReattached(t *testing.T, dir string) fairlead.Provider {
 	t.Helper()
 	return open(t, newHost(t, plugins.WithFolders(dir)), "plugin+mem://b")
 }
@@ -360,12 +360,12 @@ func TestSidecarServesOneBackend(t *testing.T) {
 	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://one")
 	t.Setenv(plugins.ReattachEnv, `{"memory":"unix://`+path+`"}`)
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")))
-	if _, err := h.Open(t.Context(), "plugin+mem://two"); !errors.Is(err, providers.PermissionDenied) {
+	if _, err := h.Open(t.Context(), "plugin+mem://two"); !errors.Is(err, fairlead.PermissionDenied) {
 		t.Errorf("got %v, want PermissionDenied", err)
 	}
 	without := socketPath(t)
 	startSidecar(t, "memory", nil, "--listen", "unix://"+without)
-	if _, err := providers.Open(t.Context(), "sidecar+unix://"+without); !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), "--url-file") {
+	if _, err := fairlead.Open(t.Context(), "sidecar+unix://"+without); !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "--url-file") {
 		t.Errorf("got %v, want Invalid", err)
 	}
 }

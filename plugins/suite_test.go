@@ -6,10 +6,10 @@ import (
 	"sync"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/gocloud"
@@ -33,13 +33,13 @@ var ways = []way{
 }
 
 func direct(_ *testing.T, _, url string) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
 func loopback(over plugins.Transport) func(*testing.T, string, string) conformance.Opener {
 	return func(_ *testing.T, _, url string) conformance.Opener {
-		return func(ctx context.Context) (providers.Provider, error) {
-			p, err := providers.Open(ctx, url)
+		return func(ctx context.Context) (fairlead.Provider, error) {
+			p, err := fairlead.Open(ctx, url)
 			if err != nil {
 				return nil, err
 			}
@@ -51,7 +51,7 @@ func loopback(over plugins.Transport) func(*testing.T, string, string) conforman
 func inProcess(over plugins.Transport) func(*testing.T, string, string) conformance.Opener {
 	return func(t *testing.T, plugin, url string) conformance.Opener {
 		h := newHost(t, plugins.WithFolders(installed(t, plugin)), plugins.WithTransport(over))
-		return func(ctx context.Context) (providers.Provider, error) { return h.Open(ctx, "plugin+"+url) }
+		return func(ctx context.Context) (fairlead.Provider, error) { return h.Open(ctx, "plugin+"+url) }
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/process"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -153,8 +153,8 @@ func (s *supervisor) run(ctx, patience context.Context) {
 
 // mayPass reports whether another start may succeed.
 func mayPass(err error) bool {
-	var e *providers.Error
-	return !errors.As(err, &e) || e.Code == providers.Unavailable
+	var e *fairlead.Error
+	return !errors.As(err, &e) || e.Code == fairlead.Unavailable
 }
 
 // since returns those of the times that are within the window.

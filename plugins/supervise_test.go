@@ -18,9 +18,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 )
 
 // eager starts plugins again at once, as often as it takes.
@@ -41,7 +41,7 @@ func running(t testing.TB, h *plugins.Host, other int) plugins.Status {
 }
 
 // works polls until the provider does what it should again.
-func works(t testing.TB, p providers.Provider) {
+func works(t testing.TB, p fairlead.Provider) {
 	t.Helper()
 	var err error
 	eventually(t, "the provider works", func() bool {
@@ -63,7 +63,7 @@ func TestFiftyKills(t *testing.T) {
 	for _, over := range []plugins.Transport{plugins.Frames, plugins.Stream} {
 		t.Run(string(over), func(t *testing.T) {
 			h := newHost(t, plugins.WithFolders(installed(t, "memory")), plugins.WithTransport(over), eager)
-			ps := []providers.Provider{open(t, h, "plugin+mem://a"), open(t, h, "plugin+mem://b")}
+			ps := []fairlead.Provider{open(t, h, "plugin+mem://a"), open(t, h, "plugin+mem://b")}
 			pids := killMany(t, h, ps, 25)
 			for _, pid := range pids {
 				if alive(pid) {
@@ -77,7 +77,7 @@ func TestFiftyKills(t *testing.T) {
 	}
 }
 
-func killMany(t *testing.T, h *plugins.Host, ps []providers.Provider, n int) (killed []int) {
+func killMany(t *testing.T, h *plugins.Host, ps []fairlead.Provider, n int) (killed []int) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var users sync.WaitGroup
@@ -173,7 +173,7 @@ func TestCrashLoop(t *testing.T) {
 			MaxStarts: 3, Window: time.Minute, Cooldown: time.Hour,
 		}))
 	_, err := h.Open(t.Context(), "plugin+script://")
-	if !errors.Is(err, providers.Unavailable) || !strings.Contains(err.Error(), "exit status 7") || !strings.Contains(err.Error(), "out of luck") {
+	if !errors.Is(err, fairlead.Unavailable) || !strings.Contains(err.Error(), "exit status 7") || !strings.Contains(err.Error(), "out of luck") {
 		t.Fatalf("got %v, want Unavailable with the exit status and the last line", err)
 	}
 	_ = h.Close(t.Context())
@@ -202,7 +202,7 @@ func TestCrashLoopIsTriedAgainAtTheNextOpen(t *testing.T) {
 	eventually(t, "the plugin has failed", func() bool { return h.Status()[0].State == plugins.Failed })
 	eventually(t, "a call says why", func() bool {
 		_, err := kv.Open(t.Context(), p, "users")
-		return errors.Is(err, providers.Unavailable) && strings.Contains(err.Error(), "broken")
+		return errors.Is(err, fairlead.Unavailable) && strings.Contains(err.Error(), "broken")
 	})
 	writeScript(t, dir, "exec "+binary(t, "memory"))
 	exercise(t, store(t, open(t, h, "mem://other")))
@@ -217,7 +217,7 @@ func TestARefusedBinaryIsNotTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.Open(t.Context(), "plugin+mem://")
-	if providers.CodeOf(err) != providers.PermissionDenied || !strings.Contains(err.Error(), "the checksum of") {
+	if fairlead.CodeOf(err) != fairlead.PermissionDenied || !strings.Contains(err.Error(), "the checksum of") {
 		t.Fatalf("got %v, want PermissionDenied for the checksum", err)
 	}
 	if s := h.Status()[0]; s.Generation != 0 {
@@ -241,7 +241,7 @@ func TestOpenGivesUpWithItsContext(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(script(t, "sleep 3600")))
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := h.Open(ctx, "plugin+script://"); !errors.Is(err, providers.DeadlineExceeded) {
+	if _, err := h.Open(ctx, "plugin+script://"); !errors.Is(err, fairlead.DeadlineExceeded) {
 		t.Errorf("got %v, want DeadlineExceeded", err)
 	}
 	if s := h.Status()[0]; s.State != plugins.Stopped {
@@ -264,7 +264,7 @@ func TestCloseDuringOpen(t *testing.T) {
 	if s := h.Status()[0]; s.State != plugins.Stopped {
 		t.Errorf("the plugin is %s, want stopped", s.State)
 	}
-	if err := <-opened; !errors.Is(err, providers.Closed) {
+	if err := <-opened; !errors.Is(err, fairlead.Closed) {
 		t.Errorf("got %v, want Closed", err)
 	}
 }

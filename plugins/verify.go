@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Verify says whether the plugin may be started: its manifest is valid; its
@@ -26,7 +26,7 @@ func (i Installed) Verify() error {
 		return i.Problem
 	}
 	if err := i.verify(); err != nil {
-		return providers.Errorf(providers.PermissionDenied, "plugin %s is refused: %w", i.Name, err)
+		return fairlead.Errorf(fairlead.PermissionDenied, "plugin %s is refused: %w", i.Name, err)
 	}
 	return nil
 }

@@ -1,43 +1,22 @@
-// Package providers is the vocabulary of Fairlead: what a backend is, what it
-// guarantees, what it limits, how it fails, and how it is opened from a URL.
+// Package providers is the kit for authors of providers. Programs that only use
+// providers need package fairlead.dev instead.
 //
-// # Opening
+// A provider's package registers a [Scheme] from its init function:
 //
-// A [Provider] is one connection to one backend. Its package registers a
-// [Scheme] when it is imported, and [Open] resolves a URL to it:
+//	func init() {
+//		providers.Register(providers.Scheme{
+//			Name:     "acme",
+//			Help:     "an Acme server: acme://127.0.0.1:4000",
+//			Settings: providers.PasswordSettings(),
+//			Open:     open,
+//		})
+//	}
 //
-//	import _ "fairlead.dev/providers/redis"
+// [Settings] is the validated URL that Open receives. [Live] holds the
+// description of an open provider, and [Live.Keep] keeps it true.
 //
-//	p, err := providers.Open(ctx, "redis://127.0.0.1:6379")
+// What a provider implements for each facet stands in the driver packages:
+// kv/driver, pubsub/driver, rpc/driver and config/driver.
 //
-// The URL names hosts, credentials and, in its query, settings. Every setting
-// is declared by the scheme; an unknown one, or one with a bad value, is an
-// [Invalid] error that names it and what is accepted. No error, log line or
-// [Description] carries a credential.
-//
-// # Guarantees are data
-//
-// [Provider.Describe] says what holds on the live backend, now: for each
-// [Facet] the [Claim] values that hold, the ones that do not (with the reason
-// and what would have to change on the backend), and the [Limits]. Nothing is
-// assumed from the kind of backend where the backend can be asked. The
-// description has a generation; [Provider.Await] waits for the next one, so
-// that a guarantee lost at run time is noticed.
-//
-// A program demands guarantees when it opens a facet, through a
-// [Requirement]; a [Claim] is the simplest of them.
-//
-// # Errors
-//
-// Every error of a provider is an [*Error] with a [Code]. A code is itself an
-// error, so errors.Is(err, providers.NotFound) holds in and out of process.
-// [Code.Retry] says whether repeating the call is safe. Two rules matter more
-// than the rest:
-//
-//   - A write that may or may not have been applied is [UnknownOutcome]. No
-//     other code is ever used for it, and no provider repeats it silently.
-//   - [Unavailable], [Canceled] and [DeadlineExceeded] on a write mean that it
-//     was not applied and will not be.
-//
-// This package imports nothing but the standard library.
+// This package imports the root package and the standard library only.
 package providers

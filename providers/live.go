@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+
+	"fairlead.dev"
 )
 
 // Live holds the present description of an open provider. A provider embeds
@@ -15,20 +17,20 @@ import (
 // All methods may be called concurrently.
 type Live struct {
 	mu      sync.Mutex
-	current Description
+	current fairlead.Description
 	changed chan struct{} // closed and replaced at every change
 	closed  bool
 }
 
 // NewLive returns a Live whose first description is d, as generation 1.
-func NewLive(d Description) *Live {
+func NewLive(d fairlead.Description) *Live {
 	d.Generation = 1
 	return &Live{current: d, changed: make(chan struct{})}
 }
 
 // Update replaces the description if d differs from it, and reports whether
 // it did. The generation of d is ignored.
-func (l *Live) Update(d Description) bool {
+func (l *Live) Update(d fairlead.Description) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d.Generation = l.current.Generation
@@ -44,12 +46,12 @@ func (l *Live) Update(d Description) bool {
 
 // Announce is Update, and tells the operator in the log about durability that
 // was lost or holds now: one line for each claim, with the facets concerned.
-func (l *Live) Announce(d Description, log *slog.Logger) {
+func (l *Live) Announce(d fairlead.Description, log *slog.Logger) {
 	before, _, err := l.state()
 	if err != nil || !l.Update(d) {
 		return
 	}
-	for _, claim := range []Claim{DurableFsync, DurableQuorum} {
+	for _, claim := range []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum} {
 		where := []any{slog.String("endpoint", d.Endpoint), slog.String("claim", string(claim))}
 		if lost, missing := losses(before, d, claim); len(lost) > 0 {
 			log.Warn(d.Provider+": a guarantee was lost", append(where, slog.Any("facets", lost), slog.Any("missing", missing))...)
@@ -62,7 +64,7 @@ func (l *Live) Announce(d Description, log *slog.Logger) {
 
 // losses returns the facets that make a claim in before and not in after, and
 // the reasons, each once.
-func losses(before, after Description, claim Claim) (lost []Facet, missing []string) {
+func losses(before, after fairlead.Description, claim fairlead.Claim) (lost []fairlead.Facet, missing []string) {
 	for _, f := range after.Facets {
 		if old, _ := before.Facet(f.Facet); !old.Has(claim) || f.Has(claim) {
 			continue
@@ -88,14 +90,14 @@ func (l *Live) Shut() bool {
 	return true
 }
 
-// Describe implements [Provider].
-func (l *Live) Describe(context.Context) (Description, error) {
+// Describe implements [fairlead.Provider].
+func (l *Live) Describe(context.Context) (fairlead.Description, error) {
 	d, _, err := l.state()
 	return d, err
 }
 
-// Await implements [Provider].
-func (l *Live) Await(ctx context.Context, generation uint64) (Description, error) {
+// Await implements [fairlead.Provider].
+func (l *Live) Await(ctx context.Context, generation uint64) (fairlead.Description, error) {
 	for {
 		d, changed, err := l.state()
 		if err != nil || d.Generation != generation {
@@ -104,22 +106,22 @@ func (l *Live) Await(ctx context.Context, generation uint64) (Description, error
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return Description{}, Errorf(CodeOf(ctx.Err()), "waiting for a change of the description: %w", ctx.Err())
+			return fairlead.Description{}, fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "waiting for a change of the description: %w", ctx.Err())
 		}
 	}
 }
 
-func (l *Live) state() (Description, <-chan struct{}, error) {
+func (l *Live) state() (fairlead.Description, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return Description{}, nil, Errorf(Closed, "the provider is closed")
+		return fairlead.Description{}, nil, fairlead.Errorf(fairlead.Closed, "the provider is closed")
 	}
-	return l.current.clone(), l.changed, nil
+	return clone(l.current), l.changed, nil
 }
 
 // clone returns a copy that shares no slice with d.
-func (d Description) clone() Description {
+func clone(d fairlead.Description) fairlead.Description {
 	d.Notes = slices.Clone(d.Notes)
 	d.Facets = slices.Clone(d.Facets)
 	for i, f := range d.Facets {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"fairlead.dev"
 )
 
 // Probing says how a provider keeps its description true: see [Live.Keep].
 type Probing struct {
 	// Probe asks the backend what holds now. Its context ends after Timeout.
-	Probe   func(context.Context) (Description, error)
+	Probe   func(context.Context) (fairlead.Description, error)
 	Every   time.Duration // how often; positive
 	Timeout time.Duration // of one probe
 	// Now has it probe at once: there is a new connection, whose server may

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fairlead.dev"
 )
 
 // TestKeep shows that a description follows what is found at every interval and
@@ -17,7 +19,7 @@ import (
 func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		l := NewLive(Description{Provider: "test", Version: "0"})
+		l := NewLive(fairlead.Description{Provider: "test", Version: "0"})
 		type finding struct {
 			version string
 			failure error
@@ -30,14 +32,14 @@ func TestKeep(t *testing.T) {
 		go func() {
 			defer close(ended)
 			l.Keep(ctx, Probing{
-				Probe: func(ctx context.Context) (Description, error) {
+				Probe: func(ctx context.Context) (fairlead.Description, error) {
 					probes.Add(1)
 					f := found.Load()
 					if f.hangs {
 						<-ctx.Done()
-						return Description{}, ctx.Err()
+						return fairlead.Description{}, ctx.Err()
 					}
-					return Description{Provider: "test", Version: f.version}, f.failure
+					return fairlead.Description{Provider: "test", Version: f.version}, f.failure
 				},
 				Every: time.Minute, Timeout: 10 * time.Second, Now: now,
 				Then: func() { chores.Add(1) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),

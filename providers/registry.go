@@ -3,11 +3,12 @@ package providers
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
+
+	"fairlead.dev"
+	"fairlead.dev/internal/opening"
 )
 
 // Scheme is what a provider's package registers: how URLs of one scheme are
@@ -18,7 +19,7 @@ type Scheme struct {
 	Settings []Setting
 	// Open connects, probes, and returns a provider whose Describe is true.
 	// It fails rather than return a provider that cannot reach its backend.
-	Open func(ctx context.Context, s Settings) (Provider, error)
+	Open func(ctx context.Context, s Settings) (fairlead.Provider, error)
 }
 
 var registry = struct {
@@ -32,7 +33,7 @@ var registry = struct {
 // if it does and cannot offer it.
 type Resolver func(ctx context.Context, name string) (Scheme, bool, error)
 
-// RegisterResolver makes [Open] ask r for schemes that are not registered,
+// RegisterResolver makes [fairlead.Open] ask r for schemes that are not registered,
 // after the resolvers that were registered before it.
 func RegisterResolver(r Resolver) {
 	registry.Lock()
@@ -40,7 +41,7 @@ func RegisterResolver(r Resolver) {
 	registry.resolvers = append(registry.resolvers, r)
 }
 
-// Register makes a scheme known to [Open]. A provider's package calls it from
+// Register makes a scheme known to [fairlead.Open]. A provider's package calls it from
 // init. It panics if the scheme has no name or no Open, or if the name is
 // taken.
 func Register(s Scheme) {
@@ -67,65 +68,51 @@ func Schemes() []Scheme {
 	return schemes
 }
 
-// Option changes how [Open] opens a provider.
-type Option func(*Settings) error
-
-// WithLogger sets the logger for the rare event: a connection lost and found,
-// a guarantee lost. The default is slog.Default.
-func WithLogger(l *slog.Logger) Option {
-	return func(s *Settings) error {
-		if l == nil {
-			return Errorf(Invalid, "WithLogger needs a logger, got nil; leave the option out for slog.Default")
-		}
-		s.Logger = l
-		return nil
-	}
+func init() {
+	opening.SetOpener(func(ctx context.Context, rawURL string, o opening.Options) (any, error) {
+		return open(ctx, rawURL, o)
+	})
 }
 
-// WithLookupEnv sets where the environment variables that a URL's settings name
-// are looked up. The default is os.LookupEnv.
-func WithLookupEnv(lookup func(name string) (value string, ok bool)) Option {
-	return func(s *Settings) error {
-		if lookup == nil {
-			return Errorf(Invalid, "WithLookupEnv needs a function, got nil; leave the option out for os.LookupEnv")
-		}
-		s.lookupEnv = lookup
-		return nil
-	}
-}
-
-// Open connects to the backend that rawURL names and probes it. The context
-// bounds the opening alone; the provider lives until it is closed.
-//
-// Errors: Invalid for a URL, scheme or parameter that is wrong; Unavailable
-// if the backend cannot be reached; PermissionDenied if it refuses the
-// credentials.
-func Open(ctx context.Context, rawURL string, opts ...Option) (Provider, error) {
-	scheme, settings, err := resolve(ctx, rawURL)
-	if err == nil {
-		err = apply(&settings, opts)
-	}
-	if err != nil {
-		return nil, Annotate(err, "providers.Open", "")
-	}
-	p, err := scheme.Open(ctx, settings)
-	if err != nil {
-		return nil, Annotate(err, "providers.Open", scheme.Name)
-	}
-	return p, nil
-}
-
-func resolve(ctx context.Context, rawURL string) (Scheme, Settings, error) {
+// open opens the provider of a URL with the scheme that the URL names.
+func open(ctx context.Context, rawURL string, o opening.Options) (fairlead.Provider, error) {
 	u, err := parseURL(rawURL)
 	if err != nil {
-		return Scheme{}, Settings{}, err
+		return nil, err
 	}
 	s, err := schemeOf(ctx, u.Scheme)
 	if err != nil {
-		return Scheme{}, Settings{}, err
+		return nil, err
 	}
+	return s.open(ctx, rawURL, o)
+}
+
+// OpenURL opens a URL with this scheme; it does not look at the scheme that
+// the URL names. The errors are those of [fairlead.Open].
+func (s Scheme) OpenURL(ctx context.Context, rawURL string, opts ...fairlead.Option) (fairlead.Provider, error) {
+	o := opening.Defaults()
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return nil, fairlead.Annotate(err, "", s.Name)
+		}
+	}
+	return s.open(ctx, rawURL, o)
+}
+
+func (s Scheme) open(ctx context.Context, rawURL string, o opening.Options) (fairlead.Provider, error) {
 	settings, err := s.Parse(rawURL)
-	return s, settings, err
+	if err != nil {
+		return nil, err
+	}
+	settings.Logger, settings.lookupEnv = o.Logger, o.LookupEnv
+	p, err := s.Open(ctx, settings)
+	if p == nil && err == nil {
+		err = fairlead.Errorf(fairlead.Internal, "the scheme's Open returned no provider and no error")
+	}
+	if err != nil {
+		return nil, fairlead.Annotate(err, "", s.Name)
+	}
+	return p, nil
 }
 
 func schemeOf(ctx context.Context, name string) (Scheme, error) {
@@ -152,7 +139,8 @@ func (s Scheme) Parse(rawURL string) (Settings, error) {
 		return Settings{}, err
 	}
 	settings, err := parseSettings(u, s.Settings)
-	settings.rawURL, settings.lookupEnv, settings.Logger = rawURL, os.LookupEnv, slog.Default()
+	defaults := opening.Defaults()
+	settings.rawURL, settings.lookupEnv, settings.Logger = rawURL, defaults.LookupEnv, defaults.Logger
 	return settings, err
 }
 
@@ -173,14 +161,5 @@ func unknownScheme(name string) error {
 	if strings.HasPrefix(name, "plugin+") {
 		hint = "; to find plugins, import _ \"fairlead.dev/plugins/auto\""
 	}
-	return Errorf(Invalid, "unknown URL scheme %q; linked in: %s%s", name, schemeNames(), hint)
-}
-
-func apply(s *Settings, opts []Option) error {
-	for _, o := range opts {
-		if err := o(s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return fairlead.Errorf(fairlead.Invalid, "unknown URL scheme %q; linked in: %s%s", name, schemeNames(), hint)
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairlead.dev"
 )
 
 var opened Settings
@@ -23,11 +25,27 @@ func init() {
 			Setting{Name: "mode", Kind: Enum, Default: "a", Values: []string{"a", "b"}},
 			Setting{Name: "ca-file", Kind: File},
 		),
-		Open: func(_ context.Context, s Settings) (Provider, error) {
+		Open: func(_ context.Context, s Settings) (fairlead.Provider, error) {
 			opened = s
-			return nil, nil
+			if s.URL.Host == "nothing" {
+				return nil, nil
+			}
+			return testProvider{NewLive(fairlead.Description{Provider: "test"})}, nil
 		},
 	})
+}
+
+type testProvider struct{ *Live }
+
+func (p testProvider) Close(context.Context) error { p.Shut(); return nil }
+
+// TestOpenWithoutProvider shows that a scheme that returns neither a provider
+// nor an error fails, instead of a nil provider that panics later.
+func TestOpenWithoutProvider(t *testing.T) {
+	p, err := fairlead.Open(t.Context(), "test://nothing")
+	if p != nil || fairlead.CodeOf(err) != fairlead.Internal || !strings.Contains(err.Error(), "returned no provider") {
+		t.Errorf("got %v, %v", p, err)
+	}
 }
 
 func TestOpenRejects(t *testing.T) {
@@ -52,8 +70,8 @@ func TestOpenRejects(t *testing.T) {
 		{"test://a,,b", `the host ""`},
 		{"test://a,b:x", `the host "b:x"`},
 	} {
-		_, err := Open(t.Context(), c.url)
-		if !errors.Is(err, Invalid) || !strings.Contains(err.Error(), c.says) {
+		_, err := fairlead.Open(t.Context(), c.url)
+		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("Open(%q): %v; want Invalid and %q", c.url, err, c.says)
 		}
 		for _, secret := range []string{"se:cr", "et@h", "se%cret"} {
@@ -62,14 +80,14 @@ func TestOpenRejects(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Open(t.Context(), "test://h", WithLogger(nil)); !errors.Is(err, Invalid) {
+	if _, err := fairlead.Open(t.Context(), "test://h", fairlead.WithLogger(nil)); !errors.Is(err, fairlead.Invalid) {
 		t.Errorf("WithLogger(nil): %v", err)
 	}
 }
 
 func TestOpenPassesSettings(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
-	if _, err := Open(t.Context(), "test://u:p@h1:1,h2,[::1]/7?flag=true&wait=1500ms", WithLogger(logger)); err != nil {
+	if _, err := fairlead.Open(t.Context(), "test://u:p@h1:1,h2,[::1]/7?flag=true&wait=1500ms", fairlead.WithLogger(logger)); err != nil {
 		t.Fatal(err)
 	}
 	s := opened
@@ -103,7 +121,7 @@ func TestPassword(t *testing.T) {
 		{"test://h?password-env=FAIRLEAD_NOT_SET", "", "is not set or empty"},
 		{"test://h?password-file=" + empty, "", "which is empty"},
 	} {
-		if _, err := Open(t.Context(), c.url); err != nil {
+		if _, err := fairlead.Open(t.Context(), c.url); err != nil {
 			t.Fatal(err)
 		}
 		got, err := opened.Password()
@@ -120,7 +138,7 @@ func FuzzParseURL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		u, err := parseURL(s)
 		if err != nil {
-			if !errors.Is(err, Invalid) {
+			if !errors.Is(err, fairlead.Invalid) {
 				t.Errorf("%q: %v", s, err)
 			}
 			return

@@ -3,6 +3,8 @@ package providers
 import (
 	"os"
 	"strings"
+
+	"fairlead.dev"
 )
 
 // SecretSettings returns the settings from which [Settings.Secret] reads. what
@@ -23,7 +25,7 @@ func (s Settings) Password() (string, error) {
 	if s.URL.User != nil {
 		if inURL, ok := s.URL.User.Password(); ok {
 			if s.Given("password-env") || s.Given("password-file") {
-				return "", Errorf(Invalid, "the password is given in more than one way; give it in the URL, in password-env or in password-file")
+				return "", fairlead.Errorf(fairlead.Invalid, "the password is given in more than one way; give it in the URL, in password-env or in password-file")
 			}
 			return inURL, nil
 		}
@@ -38,11 +40,11 @@ func (s Settings) Secret(name string) (string, error) {
 	env, file := s.String(name+"-env"), s.String(name+"-file")
 	switch {
 	case env != "" && file != "":
-		return "", Errorf(Invalid, "\"%s-env\" and \"%s-file\" are both given; give one", name, name)
+		return "", fairlead.Errorf(fairlead.Invalid, "\"%s-env\" and \"%s-file\" are both given; give one", name, name)
 	case env != "":
 		v, _ := s.lookupEnv(env)
 		if v == "" {
-			return "", Errorf(Invalid, "parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
+			return "", fairlead.Errorf(fairlead.Invalid, "parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
 		}
 		return v, nil
 	case file != "":
@@ -54,11 +56,11 @@ func (s Settings) Secret(name string) (string, error) {
 func secretFile(name, file string) (string, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", Errorf(Invalid, "parameter \"%s-file\": %w", name, err)
+		return "", fairlead.Errorf(fairlead.Invalid, "parameter \"%s-file\": %w", name, err)
 	}
 	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	if v == "" {
-		return "", Errorf(Invalid, "parameter \"%s-file\" names %q, which is empty", name, file)
+		return "", fairlead.Errorf(fairlead.Invalid, "parameter \"%s-file\" names %q, which is empty", name, file)
 	}
 	return v, nil
 }

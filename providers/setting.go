@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fairlead.dev"
 )
 
 // Kind is the type of a [Setting]'s value.
@@ -63,7 +65,7 @@ func (s Settings) LookupEnv(name string) (value string, ok bool) { return s.look
 func parseSettings(u *url.URL, declared []Setting) (Settings, error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return Settings{}, Errorf(Invalid, "the query of the URL cannot be read; escape reserved characters as %%XX")
+		return Settings{}, fairlead.Errorf(fairlead.Invalid, "the query of the URL cannot be read; escape reserved characters as %%XX")
 	}
 	s := Settings{declared: declared, values: map[string]string{}}
 	for name, given := range query {
@@ -80,10 +82,10 @@ func parseSettings(u *url.URL, declared []Setting) (Settings, error) {
 func (s *Settings) set(name string, given []string) error {
 	i := slices.IndexFunc(s.declared, func(d Setting) bool { return d.Name == name })
 	if i < 0 {
-		return Errorf(Invalid, "unknown parameter %q; accepted: %s", name, accepted(s.declared))
+		return fairlead.Errorf(fairlead.Invalid, "unknown parameter %q; accepted: %s", name, accepted(s.declared))
 	}
 	if len(given) > 1 {
-		return Errorf(Invalid, "parameter %q is given %d times; give it once", name, len(given))
+		return fairlead.Errorf(fairlead.Invalid, "parameter %q is given %d times; give it once", name, len(given))
 	}
 	if err := s.declared[i].check(given[0]); err != nil {
 		return err
@@ -122,7 +124,7 @@ func (d Setting) check(value string) error {
 		err = readable(value)
 	}
 	if err != nil {
-		return Errorf(Invalid, "parameter %q has the value %q, which is not %s: %w", d.Name, value, d.article(), err)
+		return fairlead.Errorf(fairlead.Invalid, "parameter %q has the value %q, which is not %s: %w", d.Name, value, d.article(), err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"os"
+
+	"fairlead.dev"
 )
 
 // TLSSettings returns the settings from which [Settings.TLS] and
@@ -30,7 +32,7 @@ func (s Settings) TLS(scheme string) (*tls.Config, error) {
 		return s.TLSConfig()
 	}
 	if name := s.givenTLS(); name != "" {
-		return nil, Errorf(Invalid, "parameter %q is of use with TLS alone; write the URL with %s://", name, scheme)
+		return nil, fairlead.Errorf(fairlead.Invalid, "parameter %q is of use with TLS alone; write the URL with %s://", name, scheme)
 	}
 	return nil, nil
 }
@@ -67,25 +69,25 @@ func setAuthorities(c *tls.Config, file string) error {
 	}
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return Errorf(Invalid, "parameter \"ca-file\": %w", err)
+		return fairlead.Errorf(fairlead.Invalid, "parameter \"ca-file\": %w", err)
 	}
 	c.RootCAs = x509.NewCertPool()
 	if !c.RootCAs.AppendCertsFromPEM(pem) {
-		return Errorf(Invalid, "parameter \"ca-file\" names %q, which holds no certificate in PEM form", file)
+		return fairlead.Errorf(fairlead.Invalid, "parameter \"ca-file\" names %q, which holds no certificate in PEM form", file)
 	}
 	return nil
 }
 
 func setClientCertificate(c *tls.Config, certFile, keyFile string) error {
 	if (certFile == "") != (keyFile == "") {
-		return Errorf(Invalid, "\"cert-file\" and \"key-file\" belong together; one of them is missing")
+		return fairlead.Errorf(fairlead.Invalid, "\"cert-file\" and \"key-file\" belong together; one of them is missing")
 	}
 	if certFile == "" {
 		return nil
 	}
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return Errorf(Invalid, "\"cert-file\" and \"key-file\" cannot be used: %w", err)
+		return fairlead.Errorf(fairlead.Invalid, "\"cert-file\" and \"key-file\" cannot be used: %w", err)
 	}
 	c.Certificates = []tls.Certificate{pair}
 	return nil

@@ -3,6 +3,8 @@ package providers
 import (
 	"net/url"
 	"strings"
+
+	"fairlead.dev"
 )
 
 const urlForm = "scheme://[user:password@]host[:port][,host[:port]…][/path][?parameter=value]"
@@ -13,14 +15,14 @@ func parseURL(rawURL string) (*url.URL, error) {
 	single, hosts := splitHosts(rawURL)
 	u, err := url.Parse(single)
 	if err != nil {
-		return nil, Errorf(Invalid, "the URL cannot be read; its form is %s, with reserved characters in names and passwords escaped as %%XX", urlForm)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the URL cannot be read; its form is %s, with reserved characters in names and passwords escaped as %%XX", urlForm)
 	}
 	if u.Scheme == "" || u.Opaque != "" {
-		return nil, Errorf(Invalid, "the URL has no scheme followed by \"://\"; its form is %s", urlForm)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the URL has no scheme followed by \"://\"; its form is %s", urlForm)
 	}
 	for _, h := range hosts {
 		if _, err := url.Parse("x://" + h); err != nil || h == "" {
-			return nil, Errorf(Invalid, "the URL names the host %q, which cannot be read; a host is name:port, 1.2.3.4:port or [::1]:port", h)
+			return nil, fairlead.Errorf(fairlead.Invalid, "the URL names the host %q, which cannot be read; a host is name:port, 1.2.3.4:port or [::1]:port", h)
 		}
 	}
 	if len(hosts) > 1 {

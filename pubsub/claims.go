@@ -1,7 +1,7 @@
 package pubsub
 
 import (
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -26,9 +26,9 @@ const (
 
 // The errors that a caller looks for, as targets of errors.Is.
 const (
-	ErrGap            = providers.Compacted      // messages of this subscription are gone
-	ErrLeaseLost      = providers.Conflict       // the delivery is no longer this consumer's
-	ErrUnknownOutcome = providers.UnknownOutcome // the message may or may not be stored
-	ErrUnavailable    = providers.Unavailable    // the backend cannot be reached; nothing was stored
-	ErrUnsupported    = providers.Unsupported    // a claim that the call needs does not hold
+	ErrGap            = fairlead.Compacted      // messages of this subscription are gone
+	ErrLeaseLost      = fairlead.Conflict       // the delivery is no longer this consumer's
+	ErrUnknownOutcome = fairlead.UnknownOutcome // the message may or may not be stored
+	ErrUnavailable    = fairlead.Unavailable    // the backend cannot be reached; nothing was stored
+	ErrUnsupported    = fairlead.Unsupported    // a claim that the call needs does not hold
 )

@@ -5,7 +5,7 @@ import (
 	"maps"
 	"strconv"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -21,7 +21,7 @@ type deadLetters struct {
 	maxAttempts int
 }
 
-func openDeadLetters(ctx context.Context, p providers.Provider, o subscribeOptions) (*deadLetters, error) {
+func openDeadLetters(ctx context.Context, p fairlead.Provider, o subscribeOptions) (*deadLetters, error) {
 	if o.deadLetter.topic == "" {
 		return nil, nil
 	}

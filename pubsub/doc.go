@@ -1,6 +1,6 @@
 // Package pubsub publishes and receives messages over any provider.
 //
-//	orders, err := pubsub.Open(ctx, p, "orders", pubsub.Require(providers.DurableFsync))
+//	orders, err := pubsub.Open(ctx, p, "orders", pubsub.Require(fairlead.DurableFsync))
 //	receipt, err := orders.Publish(ctx, pubsub.Message{Body: body})
 //
 //	billing, err := pubsub.Subscribe(ctx, p, "orders", pubsub.Group("billing"))
@@ -35,7 +35,7 @@
 //
 // # Errors
 //
-// Every error is a [*providers.Error]. A Publish fails with ErrUnknownOutcome
+// Every error is a [*fairlead.Error]. A Publish fails with ErrUnknownOutcome
 // if it was sent and no answer came: the message may be stored. With any other
 // code it was not. A settlement fails with ErrLeaseLost if the message is
 // somebody else's by now, or was settled before.

@@ -12,7 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -29,7 +29,7 @@ func Concurrency(n int) HandleOption {
 	return func(h *handling) error {
 		h.concurrency = n
 		if n < 1 {
-			return providers.Errorf(providers.Invalid, "Concurrency is %d; it must be at least 1", n)
+			return fairlead.Errorf(fairlead.Invalid, "Concurrency is %d; it must be at least 1", n)
 		}
 		return nil
 	}
@@ -43,7 +43,7 @@ func Prefetch(n int) HandleOption {
 	return func(h *handling) error {
 		h.prefetch = n
 		if n < 0 {
-			return providers.Errorf(providers.Invalid, "Prefetch is %d; it must not be negative", n)
+			return fairlead.Errorf(fairlead.Invalid, "Prefetch is %d; it must not be negative", n)
 		}
 		return nil
 	}
@@ -57,7 +57,7 @@ func RetryDelay(delay func(attempt int) time.Duration) HandleOption {
 	return func(h *handling) error {
 		h.delay = delay
 		if delay == nil {
-			return providers.Errorf(providers.Invalid, "RetryDelay needs a function, got nil; leave the option out for the default")
+			return fairlead.Errorf(fairlead.Invalid, "RetryDelay needs a function, got nil; leave the option out for the default")
 		}
 		return nil
 	}
@@ -103,7 +103,7 @@ func (s *Subscription) Handle(ctx context.Context, fn Handler, opts ...HandleOpt
 	h := &handling{sub: s, fn: fn, concurrency: 1, prefetch: -1, delay: defaultDelay, held: map[*Delivery]context.CancelCauseFunc{}}
 	for _, opt := range opts {
 		if err := opt(h); err != nil {
-			return providers.Annotate(err, "pubsub.Handle", s.handle.Provider)
+			return fairlead.Annotate(err, "pubsub.Handle", s.handle.Provider)
 		}
 	}
 	if h.prefetch < 0 {
@@ -111,7 +111,7 @@ func (s *Subscription) Handle(ctx context.Context, fn Handler, opts ...HandleOpt
 	}
 	h.slots = make(chan struct{}, h.concurrency+h.prefetch)
 	h.work = make(chan *Delivery, cap(h.slots))
-	return providers.Annotate(h.run(ctx), "pubsub.Handle", s.handle.Provider)
+	return fairlead.Annotate(h.run(ctx), "pubsub.Handle", s.handle.Provider)
 }
 
 func (h *handling) run(ctx context.Context) error {

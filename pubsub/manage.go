@@ -4,46 +4,46 @@ import (
 	"context"
 	"slices"
 
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/pubsub/driver"
 )
 
 // Topics returns the names of the topics of a provider that start with
 // prefix, in order. It needs the claim [Manage].
-func Topics(ctx context.Context, p providers.Provider, prefix string) ([]string, error) {
+func Topics(ctx context.Context, p fairlead.Provider, prefix string) ([]string, error) {
 	var names []string
 	err := manage(ctx, p, func(dp driver.Provider) (err error) {
 		names, err = dp.Topics(ctx, prefix)
 		return err
 	})
 	slices.Sort(names)
-	return names, providers.Annotate(err, "pubsub.Topics", "")
+	return names, fairlead.Annotate(err, "pubsub.Topics", "")
 }
 
 // DeleteTopic removes a topic with its messages and groups; one that does not
 // exist is no error. It needs the claim [Manage].
-func DeleteTopic(ctx context.Context, p providers.Provider, name string) error {
+func DeleteTopic(ctx context.Context, p fairlead.Provider, name string) error {
 	err := manage(ctx, p, func(dp driver.Provider) error { return dp.DeleteTopic(ctx, name) },
-		portable.CheckName("topic", name))
-	return providers.Annotate(err, "pubsub.DeleteTopic", "")
+		handle.CheckName("topic", name))
+	return fairlead.Annotate(err, "pubsub.DeleteTopic", "")
 }
 
 // DeleteGroup removes a group from a topic, so that nothing is kept for it any
 // longer; one that does not exist is no error. It needs the claim [Manage].
-func DeleteGroup(ctx context.Context, p providers.Provider, topic, group string) error {
+func DeleteGroup(ctx context.Context, p fairlead.Provider, topic, group string) error {
 	err := manage(ctx, p, func(dp driver.Provider) error { return dp.DeleteGroup(ctx, topic, group) },
-		portable.CheckName("topic", topic), portable.CheckName("group", group))
-	return providers.Annotate(err, "pubsub.DeleteGroup", "")
+		handle.CheckName("topic", topic), handle.CheckName("group", group))
+	return fairlead.Annotate(err, "pubsub.DeleteGroup", "")
 }
 
-func manage(ctx context.Context, p providers.Provider, do func(driver.Provider) error, checks ...error) error {
+func manage(ctx context.Context, p fairlead.Provider, do func(driver.Provider) error, checks ...error) error {
 	for _, err := range checks {
 		if err != nil {
 			return err
 		}
 	}
-	h, err := portable.Open(ctx, p, providers.PubSub, nil)
+	h, err := handle.Open(ctx, p, fairlead.PubSub, nil)
 	if err != nil {
 		return err
 	}

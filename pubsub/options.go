@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -15,7 +15,7 @@ type TopicOption interface{ topic(*topicOptions) error }
 // SubscribeOption changes how [Subscribe] subscribes.
 type SubscribeOption interface{ subscribe(*subscribeOptions) error }
 
-type topicOptions struct{ require []providers.Requirement }
+type topicOptions struct{ require []fairlead.Requirement }
 
 type subscribeOptions struct {
 	topicOptions
@@ -26,15 +26,15 @@ type subscribeOptions struct {
 }
 
 // RequireOption is an option of both [Open] and [Subscribe].
-type RequireOption []providers.Requirement
+type RequireOption []fairlead.Requirement
 
 // Require makes opening fail with ErrUnsupported unless all of these hold,
 // and every later call while one of them does not.
-func Require(reqs ...providers.Requirement) RequireOption { return reqs }
+func Require(reqs ...fairlead.Requirement) RequireOption { return reqs }
 
 func (r RequireOption) topic(o *topicOptions) error {
 	if slices.Contains(r, nil) {
-		return providers.Errorf(providers.Invalid, "Require needs claims, got nil; pass constants such as pubsub.Ordered")
+		return fairlead.Errorf(fairlead.Invalid, "Require needs claims, got nil; pass constants such as pubsub.Ordered")
 	}
 	o.require = append(o.require, r...)
 	return nil
@@ -51,7 +51,7 @@ func (f subscribeOption) subscribe(o *subscribeOptions) error { return f(o) }
 func Group(name string) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
 		o.Group = name
-		return portable.CheckName("group", name)
+		return handle.CheckName("group", name)
 	})
 }
 
@@ -104,7 +104,7 @@ func AckDeadline(d time.Duration) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
 		o.SubscriptionConfig.AckDeadline = d
 		if d <= 0 {
-			return providers.Errorf(providers.Invalid, "the AckDeadline is %v; it must be positive", d)
+			return fairlead.Errorf(fairlead.Invalid, "the AckDeadline is %v; it must be positive", d)
 		}
 		return nil
 	})
@@ -120,31 +120,31 @@ func DeadLetter(topic string, maxAttempts int) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
 		o.deadLetter = deadLetterConfig{topic, maxAttempts}
 		if maxAttempts < 1 {
-			return providers.Errorf(providers.Invalid, "DeadLetter has maxAttempts %d; it must be at least 1", maxAttempts)
+			return fairlead.Errorf(fairlead.Invalid, "DeadLetter has maxAttempts %d; it must be at least 1", maxAttempts)
 		}
-		return portable.CheckName("dead letter topic", topic)
+		return handle.CheckName("dead letter topic", topic)
 	})
 }
 
 // check validates the options as a whole.
-func (o *subscribeOptions) check(f providers.FacetDescription) error {
+func (o *subscribeOptions) check(f fairlead.FacetDescription) error {
 	switch {
 	case o.broadcast == (o.Group != ""):
-		return providers.Errorf(providers.Invalid, "a subscription is either of a group or a broadcast; pass one of Group(name) and Broadcast()")
+		return fairlead.Errorf(fairlead.Invalid, "a subscription is either of a group or a broadcast; pass one of Group(name) and Broadcast()")
 	case o.starts > 1:
-		return providers.Errorf(providers.Invalid, "the subscription has %d starting points; pass one of FromStart, FromTime and FromPosition", o.starts)
+		return fairlead.Errorf(fairlead.Invalid, "the subscription has %d starting points; pass one of FromStart, FromTime and FromPosition", o.starts)
 	case o.deadLetter.topic == o.Topic:
-		return providers.Errorf(providers.Invalid, "the dead letter topic is the topic itself, %q; name another", o.Topic)
+		return fairlead.Errorf(fairlead.Invalid, "the dead letter topic is the topic itself, %q; name another", o.Topic)
 	case o.SubscriptionConfig.AckDeadline < f.Limits.MinAckDeadline:
-		return providers.Errorf(providers.Invalid, "the AckDeadline is %v, the least of this provider is %v",
+		return fairlead.Errorf(fairlead.Invalid, "the AckDeadline is %v, the least of this provider is %v",
 			o.SubscriptionConfig.AckDeadline, f.Limits.MinAckDeadline)
 	}
-	return providers.CheckAll(f, o.needs())
+	return fairlead.CheckAll(f, o.needs())
 }
 
 // needs returns the claims that the options depend on.
-func (o *subscribeOptions) needs() []providers.Requirement {
-	var reqs []providers.Requirement
+func (o *subscribeOptions) needs() []fairlead.Requirement {
+	var reqs []fairlead.Requirement
 	if o.broadcast {
 		reqs = append(reqs, Broadcasts)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	_ "fairlead.dev/providers/memory"
 	"fairlead.dev/pubsub"
 )
@@ -16,7 +16,7 @@ import (
 func Example() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	p, err := providers.Open(ctx, "mem://")
+	p, err := fairlead.Open(ctx, "mem://")
 	if err != nil {
 		panic(err)
 	}
@@ -43,9 +43,9 @@ func Example() {
 	// <nil>
 }
 
-func openMemory(t *testing.T) providers.Provider {
+func openMemory(t *testing.T) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(context.Background(), "mem://")
+	p, err := fairlead.Open(context.Background(), "mem://")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,20 +10,22 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/batcher"
+	"fairlead.dev/internal/handle"
+	"fairlead.dev/internal/telemetry"
 	"fairlead.dev/pubsub/driver"
 )
 
 // Subscription receives the messages of one topic.
 type Subscription struct {
-	handle  *portable.Handle
+	handle  *handle.Handle
 	driver  driver.Subscription
-	settles *portable.Group[driver.Settlement, error]
+	settles *batcher.Batcher[driver.Settlement, error]
 	config  driver.SubscriptionConfig
 	dead    *deadLetters // nil without DeadLetter
 
-	receive, settle, process *portable.Operation
+	receive, settle, process *telemetry.Operation
 	consumed                 counter
 
 	life    context.Context // ends with Close
@@ -39,12 +41,12 @@ type Subscription struct {
 // Errors: Unsupported if the provider lacks the facet, a requirement, or a
 // claim that an option needs; Compacted if the messages behind a
 // [FromPosition] are no longer kept.
-func Subscribe(ctx context.Context, p providers.Provider, topic string, opts ...SubscribeOption) (*Subscription, error) {
+func Subscribe(ctx context.Context, p fairlead.Provider, topic string, opts ...SubscribeOption) (*Subscription, error) {
 	s, err := subscribe(ctx, p, topic, opts)
-	return s, providers.Annotate(err, "pubsub.Subscribe", "")
+	return s, fairlead.Annotate(err, "pubsub.Subscribe", "")
 }
 
-func subscribe(ctx context.Context, p providers.Provider, topic string, opts []SubscribeOption) (*Subscription, error) {
+func subscribe(ctx context.Context, p fairlead.Provider, topic string, opts []SubscribeOption) (*Subscription, error) {
 	o := subscribeOptions{SubscriptionConfig: driver.SubscriptionConfig{
 		Topic: topic, Start: driver.StartNew, AckDeadline: DefaultAckDeadline,
 	}}
@@ -53,28 +55,28 @@ func subscribe(ctx context.Context, p providers.Provider, topic string, opts []S
 			return nil, err
 		}
 	}
-	if err := portable.CheckName("topic", topic); err != nil {
+	if err := handle.CheckName("topic", topic); err != nil {
 		return nil, err
 	}
-	h, err := portable.Open(ctx, p, providers.PubSub, o.require)
+	h, err := handle.Open(ctx, p, fairlead.PubSub, o.require)
 	if err != nil {
 		return nil, err
 	}
 	s := newSubscription(h, o.SubscriptionConfig)
 	if err := s.open(ctx, p, o); err != nil {
 		h.Close()
-		return nil, providers.Annotate(err, "", h.Provider)
+		return nil, fairlead.Annotate(err, "", h.Provider)
 	}
 	return s, nil
 }
 
-func newSubscription(h *portable.Handle, c driver.SubscriptionConfig) *Subscription {
+func newSubscription(h *handle.Handle, c driver.SubscriptionConfig) *Subscription {
 	attrs := attributes(h, c.Topic)
 	if c.Group != "" {
 		attrs = append(attrs, attribute.String("messaging.consumer.group.name", c.Group))
 	}
 	t := newTelemetry(h)
-	processing := portable.NewTelemetry(scope, "messaging.process.duration", h.Provider)
+	processing := telemetry.New(scope, "messaging.process.duration", h.Provider)
 	s := &Subscription{
 		handle:   h,
 		config:   c,
@@ -87,7 +89,7 @@ func newSubscription(h *portable.Handle, c driver.SubscriptionConfig) *Subscript
 	return s
 }
 
-func (s *Subscription) open(ctx context.Context, p providers.Provider, o subscribeOptions) error {
+func (s *Subscription) open(ctx context.Context, p fairlead.Provider, o subscribeOptions) error {
 	if err := o.check(s.handle.Facet); err != nil {
 		return err
 	}
@@ -101,13 +103,13 @@ func (s *Subscription) open(ctx context.Context, p providers.Provider, o subscri
 	if s.driver, err = dp.OpenSubscription(ctx, o.SubscriptionConfig); err != nil {
 		return errors.Join(err, s.dead.close(ctx))
 	}
-	s.settles = portable.NewGroup(s.handle.Facet.Limits, func(driver.Settlement) int { return 0 }, s.driver.Settle)
+	s.settles = batcher.New(s.handle.Facet.Limits, func(driver.Settlement) int { return 0 }, s.driver.Settle)
 	return nil
 }
 
 // Describe returns what holds for this subscription, as found when it was
 // opened.
-func (s *Subscription) Describe() providers.FacetDescription { return describe(s.handle) }
+func (s *Subscription) Describe() fairlead.FacetDescription { return describe(s.handle) }
 
 // Receive blocks until a message is there and returns it. The caller settles
 // it with Ack or Nack.
@@ -133,7 +135,7 @@ func (s *Subscription) ReceiveMany(ctx context.Context, limit int) ([]*Delivery,
 
 func (s *Subscription) receiveMany(ctx context.Context, limit int) ([]*Delivery, error) {
 	if limit < 1 {
-		return nil, providers.Errorf(providers.Invalid, "the limit is %d; ask for at least 1 message", limit)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the limit is %d; ask for at least 1 message", limit)
 	}
 	limit = min(limit, max(s.handle.Facet.Limits.MaxBatch, 1))
 	ctx, cancel := context.WithCancel(ctx)
@@ -167,7 +169,7 @@ func (s *Subscription) ready() error {
 
 func (s *Subscription) closed() error {
 	if s.life.Err() != nil {
-		return providers.Errorf(providers.Closed, "the subscription is closed")
+		return fairlead.Errorf(fairlead.Closed, "the subscription is closed")
 	}
 	return nil
 }
@@ -202,7 +204,7 @@ func (s *Subscription) Close(ctx context.Context) error {
 	s.end()
 	s.handle.Close()
 	err := errors.Join(s.settles.Close(ctx), s.driver.Close(ctx), s.dead.close(ctx))
-	return providers.Annotate(err, "pubsub.Subscription.Close", s.handle.Provider)
+	return fairlead.Annotate(err, "pubsub.Subscription.Close", s.handle.Provider)
 }
 
 // Delivery is one message, received. Its slices and maps belong to the
@@ -232,10 +234,10 @@ func (d *Delivery) Nack(ctx context.Context, delay time.Duration) error {
 
 func (d *Delivery) nack(ctx context.Context, delay time.Duration, reason string) error {
 	if dead := d.sub.dead; dead != nil && d.Attempt >= dead.maxAttempts {
-		return providers.Annotate(d.bury(ctx, reason), "pubsub.Nack", d.sub.handle.Provider)
+		return fairlead.Annotate(d.bury(ctx, reason), "pubsub.Nack", d.sub.handle.Provider)
 	}
 	if err := d.sub.checkDelay(delay); err != nil {
-		return providers.Annotate(err, "pubsub.Nack", d.sub.handle.Provider)
+		return fairlead.Annotate(err, "pubsub.Nack", d.sub.handle.Provider)
 	}
 	return d.finish(ctx, driver.Settlement{Kind: driver.Nack, Delay: delay})
 }
@@ -244,11 +246,11 @@ func (s *Subscription) checkDelay(delay time.Duration) error {
 	limit := s.handle.Facet.Limits.MaxDelay
 	switch {
 	case delay < 0:
-		return providers.Errorf(providers.Invalid, "the delay is %v; it must not be negative", delay)
+		return fairlead.Errorf(fairlead.Invalid, "the delay is %v; it must not be negative", delay)
 	case delay == 0:
 		return nil
 	case limit > 0 && delay > limit:
-		return providers.Errorf(providers.TooLarge, "the delay is %v, the limit is %v", delay, limit)
+		return fairlead.Errorf(fairlead.TooLarge, "the delay is %v, the limit is %v", delay, limit)
 	}
 	return s.handle.Needs(NackDelay)
 }
@@ -257,21 +259,21 @@ func (s *Subscription) checkDelay(delay time.Duration) error {
 // [Extend]. Errors as for Ack.
 func (d *Delivery) Extend(ctx context.Context) error {
 	if err := d.sub.handle.Needs(Extend); err != nil {
-		return providers.Annotate(err, "pubsub.Extend", d.sub.handle.Provider)
+		return fairlead.Annotate(err, "pubsub.Extend", d.sub.handle.Provider)
 	}
 	if d.settled.Load() {
-		return providers.Annotate(errSettled, "pubsub.Extend", d.sub.handle.Provider)
+		return fairlead.Annotate(errSettled, "pubsub.Extend", d.sub.handle.Provider)
 	}
 	return d.sub.do(ctx, driver.Settlement{Token: d.Token, Kind: driver.Extend})
 }
 
-var errSettled = providers.Errorf(providers.Conflict, "the delivery was settled before")
+var errSettled = fairlead.Errorf(fairlead.Conflict, "the delivery was settled before")
 
 // finish settles the delivery for good. If that fails and the lease may still
 // be ours, it can be tried again.
 func (d *Delivery) finish(ctx context.Context, st driver.Settlement) error {
 	if !d.settled.CompareAndSwap(false, true) {
-		return providers.Annotate(errSettled, "pubsub.Settle", d.sub.handle.Provider)
+		return fairlead.Annotate(errSettled, "pubsub.Settle", d.sub.handle.Provider)
 	}
 	st.Token = d.Token
 	err := d.sub.do(ctx, st)

@@ -12,8 +12,10 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/batcher"
+	"fairlead.dev/internal/handle"
+	"fairlead.dev/internal/telemetry"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -41,10 +43,10 @@ type Receipt struct {
 
 // Topic publishes to one topic of a provider.
 type Topic struct {
-	handle  *portable.Handle
+	handle  *handle.Handle
 	driver  driver.Topic
-	group   *portable.Group[driver.Message, driver.SendResult]
-	send    *portable.Operation
+	group   *batcher.Batcher[driver.Message, driver.SendResult]
+	send    *telemetry.Operation
 	sent    counter
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -58,36 +60,36 @@ type Topic struct {
 // Of the options it takes Require alone. Errors: Unsupported if the provider
 // has no pubsub facet, or if a requirement is not met; it names all that are
 // missing, with the reasons.
-func Open(ctx context.Context, p providers.Provider, name string, opts ...TopicOption) (*Topic, error) {
+func Open(ctx context.Context, p fairlead.Provider, name string, opts ...TopicOption) (*Topic, error) {
 	t, err := open(ctx, p, name, opts)
-	return t, providers.Annotate(err, "pubsub.Open", "")
+	return t, fairlead.Annotate(err, "pubsub.Open", "")
 }
 
-func open(ctx context.Context, p providers.Provider, name string, opts []TopicOption) (*Topic, error) {
+func open(ctx context.Context, p fairlead.Provider, name string, opts []TopicOption) (*Topic, error) {
 	var o topicOptions
 	for _, opt := range opts {
 		if err := opt.topic(&o); err != nil {
 			return nil, err
 		}
 	}
-	if err := portable.CheckName("topic", name); err != nil {
+	if err := handle.CheckName("topic", name); err != nil {
 		return nil, err
 	}
-	h, err := portable.Open(ctx, p, providers.PubSub, o.require)
+	h, err := handle.Open(ctx, p, fairlead.PubSub, o.require)
 	if err != nil {
 		return nil, err
 	}
 	d, err := openDriver(ctx, p, name)
 	if err != nil {
 		h.Close()
-		return nil, providers.Annotate(err, "", h.Provider)
+		return nil, fairlead.Annotate(err, "", h.Provider)
 	}
 	attrs := attributes(h, name)
 	telemetry := newTelemetry(h)
 	t := &Topic{
 		handle: h,
 		driver: d,
-		group:  portable.NewGroup(h.Facet.Limits, driver.Message.Size, d.Send),
+		group:  batcher.New(h.Facet.Limits, driver.Message.Size, d.Send),
 		send:   operation(telemetry, "pubsub.Publish", "send", name, trace.SpanKindProducer, attrs),
 		sent:   newCounter("messaging.client.sent.messages", "Messages that were stored.", attrs),
 	}
@@ -95,7 +97,7 @@ func open(ctx context.Context, p providers.Provider, name string, opts []TopicOp
 	return t, nil
 }
 
-func openDriver(ctx context.Context, p providers.Provider, name string) (driver.Topic, error) {
+func openDriver(ctx context.Context, p fairlead.Provider, name string) (driver.Topic, error) {
 	dp, err := provider(p)
 	if err != nil {
 		return nil, err
@@ -103,28 +105,28 @@ func openDriver(ctx context.Context, p providers.Provider, name string) (driver.
 	return dp.OpenTopic(ctx, driver.TopicConfig{Name: name})
 }
 
-func provider(p providers.Provider) (driver.Provider, error) {
+func provider(p fairlead.Provider) (driver.Provider, error) {
 	dp, ok := p.(driver.Provider)
 	if !ok {
-		return nil, providers.Errorf(providers.Internal, "the provider describes the pubsub facet and does not implement it")
+		return nil, fairlead.Errorf(fairlead.Internal, "the provider describes the pubsub facet and does not implement it")
 	}
 	return dp, nil
 }
 
-func attributes(h *portable.Handle, topic string) []attribute.KeyValue {
+func attributes(h *handle.Handle, topic string) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		attribute.String("messaging.system", h.System),
 		attribute.String("messaging.destination.name", topic),
 	}
 }
 
-func newTelemetry(h *portable.Handle) *portable.Telemetry {
-	return portable.NewTelemetry(scope, "messaging.client.operation.duration", h.Provider)
+func newTelemetry(h *handle.Handle) *telemetry.Telemetry {
+	return telemetry.New(scope, "messaging.client.operation.duration", h.Provider)
 }
 
 // operation prebuilds an operation by the messaging conventions: the span is
 // named "send orders".
-func operation(t *portable.Telemetry, op, kind, topic string, span trace.SpanKind, attrs []attribute.KeyValue) *portable.Operation {
+func operation(t *telemetry.Telemetry, op, kind, topic string, span trace.SpanKind, attrs []attribute.KeyValue) *telemetry.Operation {
 	attrs = append(slices.Clone(attrs),
 		attribute.String("messaging.operation.name", kind),
 		attribute.String("messaging.operation.type", kind))
@@ -152,9 +154,9 @@ func (c counter) add(ctx context.Context, n int) {
 }
 
 // Describe returns what holds for this topic, as found when it was opened.
-func (t *Topic) Describe() providers.FacetDescription { return describe(t.handle) }
+func (t *Topic) Describe() fairlead.FacetDescription { return describe(t.handle) }
 
-func describe(h *portable.Handle) providers.FacetDescription {
+func describe(h *handle.Handle) fairlead.FacetDescription {
 	d := h.Facet
 	d.Claims, d.Missing = slices.Clone(d.Claims), slices.Clone(d.Missing)
 	return d
@@ -196,7 +198,7 @@ func (t *Topic) PublishMany(ctx context.Context, msgs ...Message) ([]Receipt, []
 	receipts, errs := t.publishMany(ctx, msgs)
 	t.sent.add(ctx, stored(receipts, errs))
 	for i, err := range errs {
-		errs[i] = providers.Annotate(err, "pubsub.PublishMany", t.handle.Provider)
+		errs[i] = fairlead.Annotate(err, "pubsub.PublishMany", t.handle.Provider)
 	}
 	return receipts, errs, call.End(summary(errs))
 }
@@ -223,7 +225,7 @@ func summary(errs []error) error {
 	if failed == 0 {
 		return nil
 	}
-	return providers.Errorf(providers.CodeOf(first), "%d of %d messages were not stored; the first: %w", failed, len(errs), first)
+	return fairlead.Errorf(fairlead.CodeOf(first), "%d of %d messages were not stored; the first: %w", failed, len(errs), first)
 }
 
 func cmpOr(a, b error) error {
@@ -270,7 +272,7 @@ func (t *Topic) publishAtomic(ctx context.Context, msgs []Message) ([]Receipt, e
 		return nil, err
 	}
 	if limit := t.handle.Facet.Limits.MaxBatch; len(msgs) > limit {
-		return nil, providers.Errorf(providers.TooLarge, "the batch has %d messages, the limit is %d", len(msgs), limit)
+		return nil, fairlead.Errorf(fairlead.TooLarge, "the batch has %d messages, the limit is %d", len(msgs), limit)
 	}
 	batch := make([]driver.Message, len(msgs))
 	for i, m := range msgs {
@@ -296,7 +298,7 @@ func (t *Topic) publishAtomic(ctx context.Context, msgs []Message) ([]Receipt, e
 // prepare validates a message and adds the trace context of the caller.
 func (t *Topic) prepare(ctx context.Context, m Message) (driver.Message, error) {
 	if t.life.Err() != nil {
-		return driver.Message{}, providers.Errorf(providers.Closed, "the topic is closed")
+		return driver.Message{}, fairlead.Errorf(fairlead.Closed, "the topic is closed")
 	}
 	if err := t.handle.Ready(); err != nil {
 		return driver.Message{}, err
@@ -313,15 +315,15 @@ func (t *Topic) prepare(ctx context.Context, m Message) (driver.Message, error) 
 
 func checkMessage(m driver.Message, limit int) error {
 	if !utf8.ValidString(m.ID) || !utf8.ValidString(m.Key) {
-		return providers.Errorf(providers.Invalid, "the ID or Key of the message is not valid UTF-8; encode other bytes, as with base64")
+		return fairlead.Errorf(fairlead.Invalid, "the ID or Key of the message is not valid UTF-8; encode other bytes, as with base64")
 	}
 	for name, value := range m.Metadata {
 		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
-			return providers.Errorf(providers.Invalid, "the metadata %q has an empty name, or is not valid UTF-8; put other bytes into the body", name)
+			return fairlead.Errorf(fairlead.Invalid, "the metadata %q has an empty name, or is not valid UTF-8; put other bytes into the body", name)
 		}
 	}
 	if size := m.Size(); size > limit {
-		return providers.Errorf(providers.TooLarge, "the message has %d bytes with its id, key and metadata, the limit is %d", size, limit)
+		return fairlead.Errorf(fairlead.TooLarge, "the message has %d bytes with its id, key and metadata, the limit is %d", size, limit)
 	}
 	return nil
 }
@@ -335,5 +337,5 @@ func (t *Topic) Close(ctx context.Context) error {
 	t.end()
 	t.handle.Close()
 	err := errors.Join(t.group.Close(ctx), t.driver.Close(ctx))
-	return providers.Annotate(err, "pubsub.Topic.Close", t.handle.Provider)
+	return fairlead.Annotate(err, "pubsub.Topic.Close", t.handle.Provider)
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 const (
@@ -48,7 +48,7 @@ func listenAt(ctx context.Context, address string) (net.Listener, error) {
 		l, err = c.Listen(ctx, network, address)
 	}
 	if err != nil {
-		return nil, providers.Errorf(providers.Unavailable, "ListenAt: %w", err)
+		return nil, fairlead.Errorf(fairlead.Unavailable, "ListenAt: %w", err)
 	}
 	return l, nil
 }
@@ -73,7 +73,7 @@ func advertised(advertise string, at net.Addr) (string, error) {
 	}
 	if advertise == "" {
 		if tcp.IP.IsUnspecified() {
-			return "", providers.Errorf(providers.Invalid,
+			return "", fairlead.Errorf(fairlead.Invalid,
 				"the server listens at all addresses of this machine (%s), which clients cannot dial; say with Advertise which one they use", at)
 		}
 		return at.String(), nil

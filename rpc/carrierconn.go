@@ -8,14 +8,14 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/rpc/driver"
 )
 
 // carrierConn makes calls over a carrier.
 type carrierConn struct {
-	handle  *portable.Handle
+	handle  *handle.Handle
 	carrier driver.Carrier
 	service string
 	peer    peer.Peer         // of every call
@@ -33,14 +33,14 @@ type carrierConn struct {
 	localLife context.Context // ends with Close, or that of the provider
 }
 
-func newCarrierConn(h *portable.Handle, carrier driver.Carrier, service string, cfg dialConfig) (*carrierConn, error) {
+func newCarrierConn(h *handle.Handle, carrier driver.Carrier, service string, cfg dialConfig) (*carrierConn, error) {
 	c := &carrierConn{
 		handle: h, carrier: carrier, service: service, options: cfg.calls, dialed: time.Now(),
 		peer:  peer.Peer{Addr: addr{network: h.Provider, name: service}},
 		unary: chainUnaryClient(cfg.unary), stream: chainStreamClient(cfg.stream),
 	}
 	if _, err := newCallOptions(cfg.calls); err != nil {
-		return nil, providers.Errorf(providers.Invalid, "WithDefaultCallOptions: %s", status.Convert(err).Message())
+		return nil, fairlead.Errorf(fairlead.Invalid, "WithDefaultCallOptions: %s", status.Convert(err).Message())
 	}
 	if c.unary != nil || c.stream != nil {
 		var err error

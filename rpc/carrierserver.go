@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -22,7 +22,7 @@ const acceptPause = 100 * time.Millisecond
 
 // carrierServer takes calls from a carrier.
 type carrierServer struct {
-	handle  *portable.Handle
+	handle  *handle.Handle
 	carrier driver.Carrier
 	service string
 	codec   codec
@@ -49,7 +49,7 @@ type carrierServer struct {
 	idle     chan struct{}     // closed when stopping and there is no work
 }
 
-func newCarrierServer(h *portable.Handle, carrier driver.Carrier, service string, cfg serverConfig, r *registry) *carrierServer {
+func newCarrierServer(h *handle.Handle, carrier driver.Carrier, service string, cfg serverConfig, r *registry) *carrierServer {
 	s := &carrierServer{
 		handle: h, carrier: carrier, service: service, registry: r,
 		codec: newCodec(defaultMaxSend, cfg.maxRecv, h.Facet.Limits.MaxFrameBytes),
@@ -76,7 +76,7 @@ func (s *carrierServer) listening(ctx context.Context) (driver.Listener, error) 
 	l, draining := s.listener, s.draining
 	s.mu.Unlock()
 	if draining {
-		return nil, providers.Errorf(providers.Closed, "the server was stopped")
+		return nil, fairlead.Errorf(fairlead.Closed, "the server was stopped")
 	}
 	if l != nil {
 		return l, nil
@@ -89,7 +89,7 @@ func (s *carrierServer) listening(ctx context.Context) (driver.Listener, error) 
 	defer s.mu.Unlock()
 	if s.draining {
 		_ = soon(l.Close) // Stop came in between, and did not see it
-		return nil, providers.Errorf(providers.Closed, "the server was stopped")
+		return nil, fairlead.Errorf(fairlead.Closed, "the server was stopped")
 	}
 	s.listener = l
 	return l, nil
@@ -104,7 +104,7 @@ func (s *carrierServer) serve(ctx context.Context) error {
 		return err
 	}
 	if !s.serving.CompareAndSwap(false, true) {
-		return providers.Errorf(providers.Invalid, "Serve runs already; call it once")
+		return fairlead.Errorf(fairlead.Invalid, "Serve runs already; call it once")
 	}
 	if !s.begin() {
 		return nil
@@ -136,7 +136,7 @@ func (s *carrierServer) accept(ctx context.Context, l driver.Listener) error {
 			s.take(in)
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case providers.CodeOf(err) != providers.Unavailable:
+		case fairlead.CodeOf(err) != fairlead.Unavailable:
 			return err
 		default:
 			slog.WarnContext(ctx, "rpc: no calls can be taken, trying again", "service", s.service, "error", err)

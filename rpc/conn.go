@@ -5,8 +5,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -31,15 +31,15 @@ type connection interface {
 //
 // Errors: Unsupported if the provider has no rpc facet, or if a requirement
 // or an option is not met; Invalid for a bad name or option; Closed.
-func Dial(ctx context.Context, p providers.Provider, service string, opts ...DialOption) (*Conn, error) {
+func Dial(ctx context.Context, p fairlead.Provider, service string, opts ...DialOption) (*Conn, error) {
 	c, err := dial(ctx, p, service, opts)
 	if err != nil {
-		return nil, providers.Annotate(err, "rpc.Dial", "")
+		return nil, fairlead.Annotate(err, "rpc.Dial", "")
 	}
 	return &Conn{calls: c}, nil
 }
 
-func dial(ctx context.Context, p providers.Provider, service string, opts []DialOption) (connection, error) {
+func dial(ctx context.Context, p fairlead.Provider, service string, opts []DialOption) (connection, error) {
 	var cfg dialConfig
 	for _, o := range opts {
 		if err := o.dial(&cfg); err != nil {
@@ -53,13 +53,13 @@ func dial(ctx context.Context, p providers.Provider, service string, opts []Dial
 	c, err := cfg.connect(h, p, service)
 	if err != nil {
 		h.Close()
-		return nil, providers.Annotate(err, "", h.Provider)
+		return nil, fairlead.Annotate(err, "", h.Provider)
 	}
 	return c, nil
 }
 
 // connect makes the connection that fits the provider.
-func (cfg dialConfig) connect(h *portable.Handle, p providers.Provider, service string) (connection, error) {
+func (cfg dialConfig) connect(h *handle.Handle, p fairlead.Provider, service string) (connection, error) {
 	if h.Facet.Has(Directory) {
 		d, err := as[driver.Directory](p)
 		if err != nil {
@@ -78,18 +78,18 @@ func (cfg dialConfig) connect(h *portable.Handle, p providers.Provider, service 
 }
 
 // open checks what Dial and NewServer have in common.
-func open(ctx context.Context, p providers.Provider, service string, reqs []providers.Requirement) (*portable.Handle, error) {
-	if err := portable.CheckName("service", service); err != nil {
+func open(ctx context.Context, p fairlead.Provider, service string, reqs []fairlead.Requirement) (*handle.Handle, error) {
+	if err := handle.CheckName("service", service); err != nil {
 		return nil, err
 	}
-	return portable.Open(ctx, p, providers.RPC, reqs)
+	return handle.Open(ctx, p, fairlead.RPC, reqs)
 }
 
 // as returns the provider as the driver that its description says it is.
-func as[D any](p providers.Provider) (D, error) {
+func as[D any](p fairlead.Provider) (D, error) {
 	d, ok := p.(D)
 	if !ok {
-		return d, providers.Errorf(providers.Internal, "the provider describes the rpc facet and does not implement it")
+		return d, fairlead.Errorf(fairlead.Internal, "the provider describes the rpc facet and does not implement it")
 	}
 	return d, nil
 }

@@ -9,8 +9,8 @@ import (
 	_ "google.golang.org/grpc/health" // clients heed the health of servers
 	"google.golang.org/grpc/keepalive"
 
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -31,11 +31,11 @@ const (
 // directConn is a gRPC connection to the endpoints of a directory.
 type directConn struct {
 	*grpc.ClientConn
-	handle *portable.Handle
+	handle *handle.Handle
 	close  func() error
 }
 
-func newDirectConn(h *portable.Handle, d driver.Directory, service string, cfg dialConfig) (*directConn, error) {
+func newDirectConn(h *handle.Handle, d driver.Directory, service string, cfg dialConfig) (*directConn, error) {
 	c := &directConn{handle: h}
 	c.close = sync.OnceValue(func() error {
 		h.Close()
@@ -45,7 +45,7 @@ func newDirectConn(h *portable.Handle, d driver.Directory, service string, cfg d
 	defer close(made)
 	config, err := cfg.direct.grpcServiceConfig()
 	if err != nil {
-		return nil, providers.Errorf(providers.Invalid, "WithServiceConfig: %w", err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "WithServiceConfig: %w", err)
 	}
 	resolver := &directoryResolver{directory: d, service: service, dialed: time.Now(), closed: func() {
 		<-made
@@ -62,7 +62,7 @@ func newDirectConn(h *portable.Handle, d driver.Directory, service string, cfg d
 		grpc.WithChainUnaryInterceptor(append(cfg.unary, c.readyUnary)...),
 		grpc.WithChainStreamInterceptor(append(cfg.stream, c.readyStream)...))
 	if err != nil {
-		return nil, providers.Errorf(providers.Invalid, "%w", err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "%w", err)
 	}
 	return c, nil
 }

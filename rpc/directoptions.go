@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -28,7 +28,7 @@ func (c directConfig) refuse() error {
 	if len(c.given) == 0 {
 		return nil
 	}
-	return providers.Errorf(providers.Unsupported,
+	return fairlead.Errorf(fairlead.Unsupported,
 		"%s: this provider carries calls over its own connection to the backend; leave the option out, or use a provider that claims %s",
 		strings.Join(c.given, ", "), Directory)
 }
@@ -58,7 +58,7 @@ func (o directOption) apply(c *directConfig) error {
 func WithTLS(c *tls.Config) Option {
 	return directOption{"WithTLS", func(d *directConfig) error {
 		if c == nil {
-			return providers.Errorf(providers.Invalid, "WithTLS needs a configuration, got nil; leave the option out for connections without TLS")
+			return fairlead.Errorf(fairlead.Invalid, "WithTLS needs a configuration, got nil; leave the option out for connections without TLS")
 		}
 		d.tls = c.Clone()
 		return nil
@@ -74,7 +74,7 @@ func WithTLS(c *tls.Config) Option {
 func WithServiceConfig(text string) DialOption {
 	return directOption{"WithServiceConfig", func(d *directConfig) error {
 		if err := json.Unmarshal([]byte(text), &d.serviceConfig); err != nil {
-			return providers.Errorf(providers.Invalid, "WithServiceConfig: the text is not a JSON object: %v", err)
+			return fairlead.Errorf(fairlead.Invalid, "WithServiceConfig: the text is not a JSON object: %v", err)
 		}
 		return nil
 	}}
@@ -110,7 +110,7 @@ func checkAddress(option, address string) error {
 	if len(address) <= driver.MaxAddress && (unix && strings.HasPrefix(path, "/") || !unix && err == nil) {
 		return nil
 	}
-	return providers.Errorf(providers.Invalid,
+	return fairlead.Errorf(fairlead.Invalid,
 		"%s: the address %.100q is neither host:port nor unix:/PATH, of at most %d bytes", option, address, driver.MaxAddress)
 }
 

@@ -21,8 +21,8 @@ import (
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -60,7 +60,7 @@ func TestUnixSocket(t *testing.T) {
 	other, err := rpc.NewServer(t.Context(), p, "test", rpc.ListenAt("unix:"+path))
 	check(t, err)
 	defer other.Stop()
-	wantProviderError(t, other.Listen(t.Context()), providers.Unavailable, "in use")
+	wantProviderError(t, other.Listen(t.Context()), fairlead.Unavailable, "in use")
 }
 
 func TestAddressOptions(t *testing.T) {
@@ -70,16 +70,16 @@ func TestAddressOptions(t *testing.T) {
 		"Advertise": rpc.Advertise(""), "WithTLS": rpc.WithTLS(nil),
 	} {
 		_, err := rpc.NewServer(t.Context(), p, "test", opt)
-		wantProviderError(t, err, providers.Invalid, what)
+		wantProviderError(t, err, fairlead.Invalid, what)
 	}
 	for _, text := range []string{"", "[]", `{"loadBalancingConfig": 7}`, `{"methodConfig": "x"}`} {
 		_, err := rpc.Dial(t.Context(), p, "test", rpc.WithServiceConfig(text))
-		wantProviderError(t, err, providers.Invalid, "")
+		wantProviderError(t, err, fairlead.Invalid, "")
 	}
 	srv, err := rpc.NewServer(t.Context(), p, "test", rpc.ListenAt(":0"))
 	check(t, err)
 	defer srv.Stop()
-	wantProviderError(t, srv.Listen(t.Context()), providers.Invalid, "Advertise")
+	wantProviderError(t, srv.Listen(t.Context()), fairlead.Invalid, "Advertise")
 	serve(t, p, "test", &service{unary: echo}, rpc.ListenAt(":0"), rpc.Advertise("localhost:0"))
 	_, err = pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
 	check(t, err)
@@ -89,9 +89,9 @@ func TestAddressOptions(t *testing.T) {
 func TestDirectOptionsOverCarrier(t *testing.T) {
 	p := open(t, "mem://")
 	_, err := rpc.Dial(t.Context(), p, "test", rpc.WithServiceConfig("{}"), rpc.WithTLS(&tls.Config{}))
-	wantProviderError(t, err, providers.Unsupported, "WithServiceConfig, WithTLS")
+	wantProviderError(t, err, fairlead.Unsupported, "WithServiceConfig, WithTLS")
 	_, err = rpc.NewServer(t.Context(), p, "test", rpc.ListenAt("localhost:0"))
-	wantProviderError(t, err, providers.Unsupported, "ListenAt")
+	wantProviderError(t, err, fairlead.Unsupported, "ListenAt")
 }
 
 func TestMutualTLS(t *testing.T) {
@@ -291,7 +291,7 @@ func TestReflectionAndHealth(t *testing.T) {
 }
 
 // address is where the server of a service is registered.
-func address(t testing.TB, p providers.Provider, name string) string {
+func address(t testing.TB, p fairlead.Provider, name string) string {
 	t.Helper()
 	w, err := p.(driver.Directory).WatchEndpoints(t.Context(), driver.WatchConfig{Service: name})
 	check(t, err)

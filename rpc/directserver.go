@@ -11,15 +11,15 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/rpc/driver"
 )
 
 // directServer is a gRPC server that is registered in a directory.
 type directServer struct {
-	handle    *portable.Handle
+	handle    *handle.Handle
 	directory driver.Directory
 	service   string
 	config    directConfig
@@ -40,7 +40,7 @@ type directServer struct {
 	lost         error // why it was stopped, if its program did not do it
 }
 
-func newDirectServer(h *portable.Handle, d driver.Directory, service string, cfg serverConfig, r *registry) *directServer {
+func newDirectServer(h *handle.Handle, d driver.Directory, service string, cfg serverConfig, r *registry) *directServer {
 	s := &directServer{handle: h, directory: d, service: service, config: cfg.direct, registry: r}
 	s.life, s.end = context.WithCancel(context.Background())
 	guards := guards{h}
@@ -94,7 +94,7 @@ func (s *directServer) addHealth() {
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 }
 
-func errStopped() error { return providers.Errorf(providers.Closed, "the server was stopped") }
+func errStopped() error { return fairlead.Errorf(fairlead.Closed, "the server was stopped") }
 
 // enter registers the server.
 func (s *directServer) enter(ctx context.Context, at net.Addr) (driver.Registration, error) {
@@ -125,7 +125,7 @@ func (s *directServer) keep(r driver.Registration) {
 		switch {
 		case s.life.Err() != nil:
 			return
-		case providers.CodeOf(err) != providers.Unavailable:
+		case fairlead.CodeOf(err) != fairlead.Unavailable:
 			go s.lose(err) // it waits for this goroutine
 			return
 		}
@@ -155,7 +155,7 @@ func (s *directServer) serve(ctx context.Context) error {
 	case err != nil:
 		return err
 	case twice:
-		return providers.Errorf(providers.Invalid, "Serve runs already; call it once")
+		return fairlead.Errorf(fairlead.Invalid, "Serve runs already; call it once")
 	}
 	defer context.AfterFunc(ctx, s.stop)()
 	err = s.grpc.Serve(l)
@@ -166,7 +166,7 @@ func (s *directServer) serve(ctx context.Context) error {
 		return s.reason()
 	}
 	s.stop()
-	return providers.Errorf(providers.Unavailable, "the server takes no more calls: %w", err)
+	return fairlead.Errorf(fairlead.Unavailable, "the server takes no more calls: %w", err)
 }
 
 func (s *directServer) reason() error {

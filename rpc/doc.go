@@ -122,7 +122,7 @@
 //	NATS / grpc-go over TCP                        0.3        1.0
 //
 // The benchmarks are BenchmarkRatio here and BenchmarkInProcess in
-// internal/peerbench. A call over NATS is two messages, as a bare request is, or
+// internal/dev/peerbench. A call over NATS is two messages, as a bare request is, or
 // less where concurrent calls share them; the rest is gRPC: metadata, deadlines,
 // status. At 64 callers a fifth of our time is the collector's, in a heap of a few
 // megabytes.
@@ -131,7 +131,7 @@
 //
 // # Errors
 //
-// Dial, NewServer and the methods of Server return *providers.Error. Calls
+// Dial, NewServer and the methods of Server return *fairlead.Error. Calls
 // return gRPC status errors: Unavailable where a server could not be reached
 // or was lost, whatever the provider's own error was called; see package
 // providers for what else there is.

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -158,7 +158,7 @@ func encoded(t *testing.T, m proto.Message) []byte {
 }
 
 // answer serves one call with these frames, below the portable layer.
-func answer(t *testing.T, p providers.Provider, frames []driver.Frame) {
+func answer(t *testing.T, p fairlead.Provider, frames []driver.Frame) {
 	t.Helper()
 	l, err := p.(driver.Provider).Listen(t.Context(), driver.ListenConfig{Service: "test"})
 	check(t, err)
@@ -177,7 +177,7 @@ func answer(t *testing.T, p providers.Provider, frames []driver.Frame) {
 func FuzzServerFrames(f *testing.F) {
 	f.Add([]byte{1, 0, 2, 3, 1, 2, 3, 4, 0})
 	f.Add([]byte{4, 2, 8, 13, 5, 1, 2, 255, 0, 3, 0})
-	p, err := providers.Open(f.Context(), "mem://")
+	p, err := fairlead.Open(f.Context(), "mem://")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -9,11 +9,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/internal/portable"
+	"fairlead.dev/internal/handle"
 )
 
 // guards stand between gRPC's own server and what the program gave it.
-type guards struct{ handle *portable.Handle }
+type guards struct{ handle *handle.Handle }
 
 func (g guards) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (reply any, err error) {
 	if err := g.handle.Ready(); err != nil {

@@ -12,7 +12,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/test/bufconn"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
@@ -60,16 +60,16 @@ func onBoth(t *testing.T, impl *service, test func(*testing.T, context.Context, 
 	t.Run("grpc-go", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialGRPC(t, impl))) })
 }
 
-func open(t testing.TB, url string) providers.Provider {
+func open(t testing.TB, url string) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	check(t, err)
 	t.Cleanup(func() { check(t, p.Close(context.Background())) })
 	return p
 }
 
 // serve starts a server that answers from now on.
-func serve(t testing.TB, p providers.Provider, name string, impl pb.TestServiceServer, opts ...rpc.ServerOption) *rpc.Server {
+func serve(t testing.TB, p fairlead.Provider, name string, impl pb.TestServiceServer, opts ...rpc.ServerOption) *rpc.Server {
 	t.Helper()
 	srv, err := rpc.NewServer(t.Context(), p, name, opts...)
 	check(t, err)
@@ -84,7 +84,7 @@ func serve(t testing.TB, p providers.Provider, name string, impl pb.TestServiceS
 	return srv
 }
 
-func dial(t testing.TB, p providers.Provider, name string, opts ...rpc.DialOption) *rpc.Conn {
+func dial(t testing.TB, p fairlead.Provider, name string, opts ...rpc.DialOption) *rpc.Conn {
 	t.Helper()
 	conn, err := rpc.Dial(t.Context(), p, name, opts...)
 	check(t, err)
@@ -100,11 +100,11 @@ func dialMemory(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
 
 // frames is a provider whose calls become frames, always.
 type frames struct {
-	providers.Provider
+	fairlead.Provider
 	driver.Carrier
 }
 
-func openFrames(t testing.TB) providers.Provider {
+func openFrames(t testing.TB) fairlead.Provider {
 	p := open(t, "mem://")
 	return frames{p, p.(driver.Carrier)}
 }

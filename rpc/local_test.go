@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 )
 
@@ -119,5 +119,5 @@ type ending struct {
 	cancel   context.CancelFunc
 	conn     *rpc.Conn
 	server   *rpc.Server
-	provider providers.Provider
+	provider fairlead.Provider
 }

@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 const (
@@ -27,7 +27,7 @@ type Option interface {
 }
 
 type dialConfig struct {
-	require []providers.Requirement
+	require []fairlead.Requirement
 	calls   []grpc.CallOption
 	unary   []grpc.UnaryClientInterceptor
 	stream  []grpc.StreamClientInterceptor
@@ -35,7 +35,7 @@ type dialConfig struct {
 }
 
 type serverConfig struct {
-	require []providers.Requirement
+	require []fairlead.Requirement
 	maxRecv int
 	unary   []grpc.UnaryServerInterceptor
 	stream  []grpc.StreamServerInterceptor
@@ -50,7 +50,7 @@ type serverFunc func(*serverConfig) error
 
 func (f serverFunc) server(c *serverConfig) error { return f(c) }
 
-type requireOption []providers.Requirement
+type requireOption []fairlead.Requirement
 
 func (o requireOption) dial(c *dialConfig) error {
 	c.require = append(c.require, o...)
@@ -64,7 +64,7 @@ func (o requireOption) server(c *serverConfig) error {
 
 func (o requireOption) check() error {
 	if slices.Contains(o, nil) {
-		return providers.Errorf(providers.Invalid, "Require needs claims, got nil; pass constants such as rpc.FullDuplex")
+		return fairlead.Errorf(fairlead.Invalid, "Require needs claims, got nil; pass constants such as rpc.FullDuplex")
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func (o requireOption) check() error {
 // Require makes Dial and NewServer fail with Unsupported unless all of these
 // hold, and every later call with FailedPrecondition while one of them does
 // not.
-func Require(reqs ...providers.Requirement) Option { return requireOption(reqs) }
+func Require(reqs ...fairlead.Requirement) Option { return requireOption(reqs) }
 
 // WithDefaultCallOptions sets call options for every call; those of the call
 // itself come after them.
@@ -80,7 +80,7 @@ func WithDefaultCallOptions(opts ...grpc.CallOption) DialOption {
 	return dialFunc(func(c *dialConfig) error {
 		c.calls = append(c.calls, opts...)
 		if slices.Contains(opts, nil) {
-			return providers.Errorf(providers.Invalid, "WithDefaultCallOptions needs call options, got nil; leave the option out for none")
+			return fairlead.Errorf(fairlead.Invalid, "WithDefaultCallOptions needs call options, got nil; leave the option out for none")
 		}
 		return nil
 	})
@@ -127,7 +127,7 @@ func StreamInterceptor(in ...grpc.StreamServerInterceptor) ServerOption {
 func MaxRecvMsgSize(n int) ServerOption {
 	return serverFunc(func(c *serverConfig) error {
 		if n < 1 {
-			return providers.Errorf(providers.Invalid, "MaxRecvMsgSize is %d; it is a number of bytes, at least 1", n)
+			return fairlead.Errorf(fairlead.Invalid, "MaxRecvMsgSize is %d; it is a number of bytes, at least 1", n)
 		}
 		c.maxRecv = n
 		return nil
@@ -136,7 +136,7 @@ func MaxRecvMsgSize(n int) ServerOption {
 
 func nonNil[T any](option string, in []T, isNil func(T) bool) error {
 	if slices.ContainsFunc(in, isNil) {
-		return providers.Errorf(providers.Invalid, "%s needs interceptors, got nil; leave the option out for none", option)
+		return fairlead.Errorf(fairlead.Invalid, "%s needs interceptors, got nil; leave the option out for none", option)
 	}
 	return nil
 }

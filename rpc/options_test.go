@@ -13,6 +13,8 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
@@ -23,17 +25,17 @@ func TestRequire(t *testing.T) {
 	all := rpc.Require(rpc.FullDuplex, rpc.FlowControl, rpc.FastNoResponder, rpc.LoadBalance)
 	dial(t, p, "test", all)
 	serve(t, p, "test", &service{}, all)
-	durable := rpc.Require(providers.DurableFsync)
+	durable := rpc.Require(fairlead.DurableFsync)
 	_, err := rpc.Dial(t.Context(), p, "test", durable)
-	wantProviderError(t, err, providers.Unsupported, "DurableFsync")
+	wantProviderError(t, err, fairlead.Unsupported, "DurableFsync")
 	_, err = rpc.NewServer(t.Context(), p, "test", durable)
-	wantProviderError(t, err, providers.Unsupported, "DurableFsync")
+	wantProviderError(t, err, fairlead.Unsupported, "DurableFsync")
 }
 
 // A guarantee that is lost at run time stops the calls that require it.
 func TestRequirementLost(t *testing.T) {
-	full := providers.Description{Facets: []providers.FacetDescription{{Facet: providers.RPC, Claims: []providers.Claim{rpc.FlowControl}}}}
-	less := providers.Description{Facets: []providers.FacetDescription{{Facet: providers.RPC}}}
+	full := fairlead.Description{Facets: []fairlead.FacetDescription{{Facet: fairlead.RPC, Claims: []fairlead.Claim{rpc.FlowControl}}}}
+	less := fairlead.Description{Facets: []fairlead.FacetDescription{{Facet: fairlead.RPC}}}
 	dp := open(t, "mem://").(driver.Provider)
 	p := carrying{described{dp, providers.NewLive(full)}, dp}
 	t.Cleanup(func() { p.Shut() })
@@ -63,15 +65,15 @@ func awaitCode(t *testing.T, c pb.TestServiceClient, want codes.Code) {
 
 // described is a provider with a description of the test's own.
 type described struct {
-	providers.Provider
+	fairlead.Provider
 	*providers.Live
 }
 
-func (d described) Describe(ctx context.Context) (providers.Description, error) {
+func (d described) Describe(ctx context.Context) (fairlead.Description, error) {
 	return d.Live.Describe(ctx)
 }
 
-func (d described) Await(ctx context.Context, generation uint64) (providers.Description, error) {
+func (d described) Await(ctx context.Context, generation uint64) (fairlead.Description, error) {
 	return d.Live.Await(ctx, generation)
 }
 
@@ -82,27 +84,27 @@ type carrying struct {
 }
 
 func TestWithoutFacet(t *testing.T) {
-	p := described{open(t, "mem://"), providers.NewLive(providers.Description{Provider: "less"})}
+	p := described{open(t, "mem://"), providers.NewLive(fairlead.Description{Provider: "less"})}
 	_, err := rpc.Dial(t.Context(), p, "test")
-	wantProviderError(t, err, providers.Unsupported, "rpc")
+	wantProviderError(t, err, fairlead.Unsupported, "rpc")
 	_, err = rpc.NewServer(t.Context(), p, "test")
-	wantProviderError(t, err, providers.Unsupported, "rpc")
+	wantProviderError(t, err, fairlead.Unsupported, "rpc")
 	// A description alone is not trusted: the provider has no methods of the facet.
-	p.Update(providers.Description{Provider: "less", Facets: []providers.FacetDescription{{Facet: providers.RPC}}})
+	p.Update(fairlead.Description{Provider: "less", Facets: []fairlead.FacetDescription{{Facet: fairlead.RPC}}})
 	_, err = rpc.Dial(t.Context(), p, "test")
-	wantProviderError(t, err, providers.Internal, "does not implement")
+	wantProviderError(t, err, fairlead.Internal, "does not implement")
 }
 
 func TestBadArguments(t *testing.T) {
 	p := open(t, "mem://")
 	for _, name := range []string{"", "a/b", ".a", strings.Repeat("a", 129)} {
 		_, err := rpc.Dial(t.Context(), p, name)
-		wantProviderError(t, err, providers.Invalid, "service")
+		wantProviderError(t, err, fairlead.Invalid, "service")
 		_, err = rpc.NewServer(t.Context(), p, name)
-		wantProviderError(t, err, providers.Invalid, "service")
+		wantProviderError(t, err, fairlead.Invalid, "service")
 	}
 	_, err := rpc.Dial(t.Context(), nil, "test")
-	wantProviderError(t, err, providers.Invalid, "nil")
+	wantProviderError(t, err, fairlead.Invalid, "nil")
 	for what, opt := range map[string]rpc.DialOption{
 		"Require":                rpc.Require(nil),
 		"WithUnaryInterceptor":   rpc.WithUnaryInterceptor(nil),
@@ -110,7 +112,7 @@ func TestBadArguments(t *testing.T) {
 		"WithDefaultCallOptions": rpc.WithDefaultCallOptions(nil),
 	} {
 		_, err := rpc.Dial(t.Context(), p, "test", opt)
-		wantProviderError(t, err, providers.Invalid, what)
+		wantProviderError(t, err, fairlead.Invalid, what)
 	}
 	for what, opt := range map[string]rpc.ServerOption{
 		"Require":           rpc.Require(nil),
@@ -119,13 +121,13 @@ func TestBadArguments(t *testing.T) {
 		"MaxRecvMsgSize":    rpc.MaxRecvMsgSize(0),
 	} {
 		_, err := rpc.NewServer(t.Context(), p, "test", opt)
-		wantProviderError(t, err, providers.Invalid, what)
+		wantProviderError(t, err, fairlead.Invalid, what)
 	}
 }
 
-func wantProviderError(t *testing.T, err error, code providers.Code, text string) {
+func wantProviderError(t *testing.T, err error, code fairlead.Code, text string) {
 	t.Helper()
-	var e *providers.Error
+	var e *fairlead.Error
 	if !errors.As(err, &e) || e.Code != code || !strings.Contains(e.Error(), text) || !strings.HasPrefix(e.Op, "rpc.") {
 		t.Errorf("got %v, want %v about %q", err, code, text)
 	}

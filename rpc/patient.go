@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -47,7 +47,7 @@ func openPatiently(ctx context.Context, carrier driver.Carrier, c driver.StreamC
 }
 
 // nobody reports whether an error says that no server has seen the call.
-func nobody(err error) bool { return providers.CodeOf(err) == providers.NotFound }
+func nobody(err error) bool { return fairlead.CodeOf(err) == fairlead.NotFound }
 
 // open opens the stream anew. An error that nobody is there has the code
 // NotFound, wherever it comes from.
@@ -55,7 +55,7 @@ func (s *patientStream) open(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return providers.Errorf(providers.Closed, "the stream is closed")
+		return fairlead.Errorf(fairlead.Closed, "the stream is closed")
 	}
 	c := s.config
 	c.Call.Metadata, c.First = cloned(c.Call.Metadata, s.sent) // the driver keeps what it gets
@@ -63,8 +63,8 @@ func (s *patientStream) open(ctx context.Context) error {
 		c.Call.Timeout = max(1, time.Until(deadline))
 	}
 	stream, err := s.carrier.OpenStream(ctx, c)
-	if providers.CodeOf(err) == providers.Unavailable {
-		return providers.Errorf(providers.NotFound, "%w", err)
+	if fairlead.CodeOf(err) == fairlead.Unavailable {
+		return fairlead.Errorf(fairlead.NotFound, "%w", err)
 	}
 	s.stream = stream
 	if err != nil {
@@ -94,8 +94,8 @@ func (s *patientStream) Send(ctx context.Context, frames []driver.Frame) error {
 	}
 	_, frames = cloned(nil, frames)
 	err := s.stream.Send(ctx, frames)
-	switch providers.CodeOf(err) {
-	case providers.NotFound, providers.Closed:
+	switch fairlead.CodeOf(err) {
+	case fairlead.NotFound, fairlead.Closed:
 		return nil // Recv sends it again, or says why not
 	}
 	return err
@@ -107,7 +107,7 @@ func (s *patientStream) Recv(ctx context.Context) ([]driver.Frame, error) {
 		s.mu.Lock()
 		stream, settled := s.stream, s.settled
 		s.mu.Unlock()
-		err := error(providers.Errorf(providers.NotFound, "no server listens for the service"))
+		err := error(fairlead.Errorf(fairlead.NotFound, "no server listens for the service"))
 		var frames []driver.Frame
 		if stream != nil {
 			frames, err = stream.Recv(ctx)
@@ -140,7 +140,7 @@ func (s *patientStream) again(ctx context.Context, old driver.Stream) error {
 		_ = soon(old.Close) // it has ended
 	}
 	if !await.Pause(ctx, openPause) {
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 	if err := s.open(ctx); err != nil && !nobody(err) {
 		return err

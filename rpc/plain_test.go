@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -213,7 +213,7 @@ type tellsLate struct {
 func (l *tellsLate) OpenStream(ctx context.Context, c driver.StreamConfig) (driver.Stream, error) {
 	l.opened.Add(1)
 	s, err := l.Provider.OpenStream(ctx, c)
-	if errors.Is(err, providers.Unavailable) {
+	if errors.Is(err, fairlead.Unavailable) {
 		return nobodyThere{}, nil
 	}
 	return s, err
@@ -224,7 +224,7 @@ type nobodyThere struct{}
 func (nobodyThere) Send(context.Context, []driver.Frame) error { return nil }
 
 func (nobodyThere) Recv(context.Context) ([]driver.Frame, error) {
-	return nil, providers.Errorf(providers.NotFound, "nobody listens")
+	return nil, fairlead.Errorf(fairlead.NotFound, "nobody listens")
 }
 
 func (nobodyThere) Close(context.Context) error { return nil }

@@ -6,8 +6,8 @@ import (
 
 	"google.golang.org/grpc/resolver"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -99,7 +99,7 @@ func (r *resolving) retry(life context.Context, err error) bool {
 	if !r.known {
 		r.cc.ReportError(toRPCError(err))
 	}
-	if providers.CodeOf(err) == providers.Closed {
+	if fairlead.CodeOf(err) == fairlead.Closed {
 		go r.closed() // it waits for this goroutine
 		return false
 	}

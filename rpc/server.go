@@ -6,8 +6,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"fairlead.dev/internal/portable"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -16,7 +16,7 @@ var _ grpc.ServiceRegistrar = (*Server)(nil)
 // Server serves one service name. Register the implementations with the
 // generated functions, then call [Server.Serve].
 type Server struct {
-	handle   *portable.Handle
+	handle   *handle.Handle
 	registry *registry
 	calls    callServer
 
@@ -41,12 +41,12 @@ type callServer interface {
 //
 // Errors: Unsupported if the provider has no rpc facet, or if a requirement
 // or an option is not met; Invalid for a bad name or option; Closed.
-func NewServer(ctx context.Context, p providers.Provider, service string, opts ...ServerOption) (*Server, error) {
+func NewServer(ctx context.Context, p fairlead.Provider, service string, opts ...ServerOption) (*Server, error) {
 	s, err := newServer(ctx, p, service, opts)
-	return s, providers.Annotate(err, "rpc.NewServer", "")
+	return s, fairlead.Annotate(err, "rpc.NewServer", "")
 }
 
-func newServer(ctx context.Context, p providers.Provider, service string, opts []ServerOption) (*Server, error) {
+func newServer(ctx context.Context, p fairlead.Provider, service string, opts []ServerOption) (*Server, error) {
 	cfg := serverConfig{maxRecv: defaultMaxRecv}
 	for _, o := range opts {
 		if err := o.server(&cfg); err != nil {
@@ -60,13 +60,13 @@ func newServer(ctx context.Context, p providers.Provider, service string, opts [
 	s := &Server{handle: h, registry: newRegistry()}
 	if s.calls, err = cfg.serverOf(s, p, service); err != nil {
 		h.Close()
-		return nil, providers.Annotate(err, "", h.Provider)
+		return nil, fairlead.Annotate(err, "", h.Provider)
 	}
 	return s, nil
 }
 
 // serverOf makes the server that fits the provider.
-func (cfg serverConfig) serverOf(s *Server, p providers.Provider, service string) (callServer, error) {
+func (cfg serverConfig) serverOf(s *Server, p fairlead.Provider, service string) (callServer, error) {
 	if s.handle.Facet.Has(Directory) {
 		d, err := as[driver.Directory](p)
 		if err != nil {
@@ -103,7 +103,7 @@ func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.registr
 // returns nil if the server listens already, and Closed if it was stopped.
 func (s *Server) Listen(ctx context.Context) error {
 	s.complete()
-	return providers.Annotate(s.calls.listen(ctx), "rpc.Listen", s.handle.Provider)
+	return fairlead.Annotate(s.calls.listen(ctx), "rpc.Listen", s.handle.Provider)
 }
 
 // Serve listens and takes calls until the server is stopped, and then, or if
@@ -113,7 +113,7 @@ func (s *Server) Listen(ctx context.Context) error {
 // goroutines of their own.
 func (s *Server) Serve(ctx context.Context) error {
 	s.complete()
-	return providers.Annotate(s.calls.serve(ctx), "rpc.Serve", s.handle.Provider)
+	return fairlead.Annotate(s.calls.serve(ctx), "rpc.Serve", s.handle.Provider)
 }
 
 // GracefulStop takes no more calls, waits until those under way have ended,
@@ -122,7 +122,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // it stops as [Server.Stop] does and returns the context's error.
 func (s *Server) GracefulStop(ctx context.Context) error {
 	s.complete()
-	return providers.Annotate(s.calls.gracefulStop(ctx), "rpc.GracefulStop", s.handle.Provider)
+	return fairlead.Annotate(s.calls.gracefulStop(ctx), "rpc.GracefulStop", s.handle.Provider)
 }
 
 // Stop ends the server at once: it takes no more calls, cancels the contexts

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -77,9 +77,9 @@ func TestNobodyServes(t *testing.T) {
 // TestCallWhileConnecting shows that a call just after Dial waits for a server
 // that is about to serve, as it does with gRPC while a connection is made.
 func TestCallWhileConnecting(t *testing.T) {
-	for name, open := range map[string]func() providers.Provider{
-		"carrier":   func() providers.Provider { return open(t, "mem://") },
-		"directory": func() providers.Provider { return open(t, "mem://?rpc=directory") },
+	for name, open := range map[string]func() fairlead.Provider{
+		"carrier":   func() fairlead.Provider { return open(t, "mem://") },
+		"directory": func() fairlead.Provider { return open(t, "mem://?rpc=directory") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open()
@@ -104,7 +104,7 @@ func TestSpreading(t *testing.T) {
 	p, other := open(t, "mem://spreading"), open(t, "mem://spreading")
 	var counts [3]atomic.Int32
 	var servers [3]*rpc.Server
-	for i, at := range []providers.Provider{p, p, other} {
+	for i, at := range []fairlead.Provider{p, p, other} {
 		servers[i] = serve(t, at, "test", &service{unary: func(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			counts[i].Add(1)
 			return echo(ctx, in)
@@ -209,7 +209,7 @@ func TestServeEndsWithContext(t *testing.T) {
 	if err := within(t, served); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
-	if err := srv.Listen(t.Context()); !errors.Is(err, providers.Closed) {
+	if err := srv.Listen(t.Context()); !errors.Is(err, fairlead.Closed) {
 		t.Errorf("Listen after the end: got %v, want Closed", err)
 	}
 	check(t, srv.Serve(t.Context()))
@@ -220,7 +220,7 @@ func TestServeTwice(t *testing.T) {
 	srv := serve(t, p, "test", &service{unary: echo})
 	_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
 	check(t, err) // so the first Serve runs
-	if err := srv.Serve(t.Context()); !errors.Is(err, providers.Invalid) {
+	if err := srv.Serve(t.Context()); !errors.Is(err, fairlead.Invalid) {
 		t.Errorf("got %v, want Invalid", err)
 	}
 }
@@ -230,7 +230,7 @@ func TestProviderCloses(t *testing.T) {
 	for _, closes := range []string{"client", "server"} {
 		t.Run(closes, func(t *testing.T) {
 			began, ended := make(chan struct{}, 1), make(chan error, 1)
-			ps := map[string]providers.Provider{"client": open(t, "mem://closes"), "server": open(t, "mem://closes")}
+			ps := map[string]fairlead.Provider{"client": open(t, "mem://closes"), "server": open(t, "mem://closes")}
 			srv, err := rpc.NewServer(t.Context(), ps["server"], "test")
 			check(t, err)
 			pb.RegisterTestServiceServer(srv, lingering(began, ended))
@@ -245,7 +245,7 @@ func TestProviderCloses(t *testing.T) {
 			_, err = stream.Recv()
 			wantCode(t, err, codes.Unavailable)
 			if closes == "server" {
-				if err := within(t, served); !errors.Is(err, providers.Closed) {
+				if err := within(t, served); !errors.Is(err, fairlead.Closed) {
 					t.Errorf("Serve returned %v, want Closed", err)
 				}
 			}
@@ -291,7 +291,7 @@ type awayListener struct {
 
 func (l awayListener) Accept(ctx context.Context) (driver.Incoming, error) {
 	if l.away.attempts.Add(1) <= 3 {
-		return driver.Incoming{}, providers.Errorf(providers.Unavailable, "away")
+		return driver.Incoming{}, fairlead.Errorf(fairlead.Unavailable, "away")
 	}
 	return l.Listener.Accept(ctx)
 }

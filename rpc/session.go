@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -79,7 +79,7 @@ func (s *session) send(frames ...driver.Frame) error {
 	if err == nil {
 		return nil
 	}
-	if s.ctx.Err() == nil && errors.Is(err, providers.Closed) {
+	if s.ctx.Err() == nil && errors.Is(err, fairlead.Closed) {
 		return io.EOF
 	}
 	s.mu.Lock()
@@ -259,7 +259,7 @@ func (s *session) reason(err error) error {
 	switch {
 	case s.ctx.Err() != nil:
 		return contextError(s.ctx)
-	case !s.client && errors.Is(err, providers.Closed):
+	case !s.client && errors.Is(err, fairlead.Closed):
 		return errClientGone
 	}
 	return toRPCError(err)

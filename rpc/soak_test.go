@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 var soak = flag.Duration("soak", 2*time.Second, "how long the streams of TestSoak last")

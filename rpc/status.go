@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -45,29 +45,29 @@ func fromStatus(s driver.Status) error {
 	return st.Err()
 }
 
-var statusCodes = map[providers.Code]codes.Code{
-	providers.Unavailable:      codes.Unavailable,
-	providers.Closed:           codes.Unavailable,
-	providers.NotFound:         codes.Unavailable, // there is no server
-	providers.Unsupported:      codes.FailedPrecondition,
-	providers.Invalid:          codes.InvalidArgument,
-	providers.TooLarge:         codes.ResourceExhausted,
-	providers.PermissionDenied: codes.PermissionDenied,
-	providers.DeadlineExceeded: codes.DeadlineExceeded,
-	providers.Canceled:         codes.Canceled,
-	providers.Internal:         codes.Internal,
+var statusCodes = map[fairlead.Code]codes.Code{
+	fairlead.Unavailable:      codes.Unavailable,
+	fairlead.Closed:           codes.Unavailable,
+	fairlead.NotFound:         codes.Unavailable, // there is no server
+	fairlead.Unsupported:      codes.FailedPrecondition,
+	fairlead.Invalid:          codes.InvalidArgument,
+	fairlead.TooLarge:         codes.ResourceExhausted,
+	fairlead.PermissionDenied: codes.PermissionDenied,
+	fairlead.DeadlineExceeded: codes.DeadlineExceeded,
+	fairlead.Canceled:         codes.Canceled,
+	fairlead.Internal:         codes.Internal,
 }
 
 // toRPCError returns an error of a driver or a context as a status error. One
 // that is a status already stays.
 func toRPCError(err error) error {
-	var e *providers.Error
+	var e *fairlead.Error
 	if !errors.As(err, &e) {
 		if _, ok := status.FromError(err); ok {
 			return err
 		}
 	}
-	code, ok := statusCodes[providers.CodeOf(err)]
+	code, ok := statusCodes[fairlead.CodeOf(err)]
 	if !ok {
 		code = codes.Unknown
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func newConfig() *cobra.Command {
@@ -59,7 +59,7 @@ func urlFirst(cmd *cobra.Command, args []string) error {
 
 // withSource calls use with the settings at a URL.
 func (f settingsFlags) withSource(ctx context.Context, url string, use func(*config.Source) error) error {
-	p, err := providers.Open(ctx, url)
+	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return fail(err)
 	}
@@ -104,7 +104,7 @@ func (f settingsFlags) settings(state config.State, keys []string) ([]setting, e
 	for _, key := range keys {
 		v, ok := state.Values[key]
 		if !ok {
-			return nil, providers.Errorf(providers.NotFound, "there is no setting %q under %q", key, f.name)
+			return nil, fairlead.Errorf(fairlead.NotFound, "there is no setting %q under %q", key, f.name)
 		}
 		all = append(all, f.setting(key, v))
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 // setFlags are the flags of "fairlead config set".
@@ -134,7 +134,7 @@ func (f setFlags) demanded(changes []config.Change) (map[string]string, error) {
 func (f setFlags) set(ctx context.Context, out io.Writer, s *config.Source, changes []config.Change, demanded map[string]string) error {
 	facet := s.Describe()
 	if len(changes) > 1 && !f.notAtomic && !facet.Has(config.AtomicSet) {
-		return providers.Errorf(providers.Invalid, "this backend cannot change several keys at once (%s); change one, or give --not-atomic", config.AtomicSet)
+		return fairlead.Errorf(fairlead.Invalid, "this backend cannot change several keys at once (%s); change one, or give --not-atomic", config.AtomicSet)
 	}
 	before, err := s.Snapshot(ctx)
 	if err != nil {
@@ -145,7 +145,7 @@ func (f setFlags) set(ctx context.Context, out io.Writer, s *config.Source, chan
 		checked = append(checked, f.checked(c, before, demanded, facet))
 	}
 	if _, err := s.Set(ctx, checked...); err != nil {
-		if errors.Is(err, providers.Conflict) {
+		if errors.Is(err, fairlead.Conflict) {
 			return fmt.Errorf("%w: nothing was changed, because a key is not as it was; look again with: fairlead config get", err)
 		}
 		return err
@@ -155,7 +155,7 @@ func (f setFlags) set(ctx context.Context, out io.Writer, s *config.Source, chan
 
 // checked makes a change depend on the version that was demanded, or else on
 // that of before.
-func (f setFlags) checked(c config.Change, before config.State, demanded map[string]string, facet providers.FacetDescription) config.Change {
+func (f setFlags) checked(c config.Change, before config.State, demanded map[string]string, facet fairlead.FacetDescription) config.Change {
 	version, is := demanded[c.Key]
 	now, exists := before.Values[c.Key]
 	switch {

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 // versionIn returns the version of a key that "config get --json" prints.
@@ -111,12 +111,12 @@ func TestConfigDiffAndExplain(t *testing.T) {
 // Unless it is told otherwise, a change depends on what the command has read.
 func TestConfigSetDependsOnWhatWasRead(t *testing.T) {
 	before := config.State{Values: map[string]config.Value{"k": {Version: "v1"}}}
-	cas := providers.FacetDescription{Claims: []providers.Claim{config.CompareAndSet}}
+	cas := fairlead.FacetDescription{Claims: []fairlead.Claim{config.CompareAndSet}}
 	for name, c := range map[string]struct {
 		flags    setFlags
 		change   config.Change
 		demanded map[string]string
-		facet    providers.FacetDescription
+		facet    fairlead.FacetDescription
 		want     config.Change
 	}{
 		"existing":             {change: config.Put("k", nil), facet: cas, want: config.PutIf("k", nil, "v1")},

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 func newConfigWatch() *cobra.Command {
@@ -72,7 +72,7 @@ func (w *settingsWatch) follow(ctx context.Context, s *config.Source) error {
 // missing says, once, that the settings cannot be read, and returns the error
 // if that will not pass.
 func (w *settingsWatch) missing(err error) error {
-	if c := providers.CodeOf(err); c == providers.Closed || c == providers.PermissionDenied {
+	if c := fairlead.CodeOf(err); c == fairlead.Closed || c == fairlead.PermissionDenied {
 		return err
 	}
 	if !w.away {

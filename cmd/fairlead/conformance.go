@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 // conformanceFlags are the flags of "fairlead conformance".
@@ -101,7 +101,7 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 }
 
 func opener(url string) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
 // options validates the flags.
@@ -131,14 +131,14 @@ func (f conformanceFlags) options() ([]conformance.Option, error) {
 	return opts, nil
 }
 
-func facetsOf(names []string) ([]providers.Facet, error) {
-	known := append([]providers.Facet{conformance.Opening}, providers.Facets()...)
-	var facets []providers.Facet
+func facetsOf(names []string) ([]fairlead.Facet, error) {
+	known := append([]fairlead.Facet{conformance.Opening}, fairlead.Facets()...)
+	var facets []fairlead.Facet
 	for _, name := range names {
-		if !slices.Contains(known, providers.Facet(name)) {
+		if !slices.Contains(known, fairlead.Facet(name)) {
 			return nil, fmt.Errorf("--facet is %q; accepted: %s", name, strings.Trim(fmt.Sprint(known), "[]"))
 		}
-		facets = append(facets, providers.Facet(name))
+		facets = append(facets, fairlead.Facet(name))
 	}
 	return facets, nil
 }
@@ -180,7 +180,7 @@ func newClean() *cobra.Command {
 Do not run it while a conformance run is under way on the same backend.`,
 		Args: urlArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := providers.Open(cmd.Context(), args[0])
+			p, err := fairlead.Open(cmd.Context(), args[0])
 			if err != nil {
 				return fail(err)
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 func newDescribe() *cobra.Command {
@@ -40,16 +40,16 @@ its limits, and for each claim that does not hold the reason and the remedy.`,
 	return cmd
 }
 
-func describe(ctx context.Context, url string) (providers.Description, error) {
-	p, err := providers.Open(ctx, url)
+func describe(ctx context.Context, url string) (fairlead.Description, error) {
+	p, err := fairlead.Open(ctx, url)
 	if err != nil {
-		return providers.Description{}, err
+		return fairlead.Description{}, err
 	}
 	defer p.Close(context.WithoutCancel(ctx))
 	return p.Describe(ctx)
 }
 
-func printDescription(out io.Writer, d providers.Description) {
+func printDescription(out io.Writer, d fairlead.Description) {
 	fmt.Fprintf(out, "%s %s %s\n", d.Provider, d.Version, d.Endpoint)
 	for _, note := range d.Notes {
 		fmt.Fprintln(out, "-", note)
@@ -59,7 +59,7 @@ func printDescription(out io.Writer, d providers.Description) {
 	}
 }
 
-func printFacet(out io.Writer, fd providers.FacetDescription) {
+func printFacet(out io.Writer, fd fairlead.FacetDescription) {
 	t := newTable(out, string(fd.Facet), "claim", "holds", "what it says, or what is missing")
 	for _, info := range conformance.ClaimsOf(fd.Facet) {
 		if m, lacks := info.Claim.Check(fd); lacks {
@@ -75,7 +75,7 @@ func printFacet(out io.Writer, fd providers.FacetDescription) {
 }
 
 // limits returns a line for each limit that applies.
-func limits(l providers.Limits) []string {
+func limits(l fairlead.Limits) []string {
 	var lines []string
 	size := func(what string, n int) {
 		if n > 0 {

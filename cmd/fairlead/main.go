@@ -27,8 +27,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev"
 	_ "fairlead.dev/plugins/auto"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/gocloud"
@@ -86,7 +86,7 @@ type exited struct {
 
 // fail classifies an error of the work itself.
 func fail(err error) error {
-	if err == nil || providers.CodeOf(err) == providers.Invalid {
+	if err == nil || fairlead.CodeOf(err) == fairlead.Invalid {
 		return err
 	}
 	return &failed{err}

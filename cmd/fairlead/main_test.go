@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/conformance/mutants"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/providers"
 )
@@ -22,7 +23,7 @@ import (
 func init() {
 	providers.Register(providers.Scheme{
 		Name: "broken",
-		Open: func(ctx context.Context, _ providers.Settings) (providers.Provider, error) {
+		Open: func(ctx context.Context, _ providers.Settings) (fairlead.Provider, error) {
 			return mutants.All()[brokenMutant()].Open(ctx)
 		},
 	})
@@ -38,7 +39,7 @@ func brokenMutant() int {
 }
 
 // fairlead runs the command and returns its exit code and what it printed.
-func fairlead(t *testing.T, args ...string) (code int, stdout, stderr string) {
+func runCommand(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -73,7 +74,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
-			code, stdout, stderr := fairlead(t, strings.Fields(c.args)...)
+			code, stdout, stderr := runCommand(t, strings.Fields(c.args)...)
 			if code != c.code || !strings.Contains(stdout+stderr, c.says) {
 				t.Errorf("exit code %d, want %d and %q; printed\n%s%s", code, c.code, c.says, stdout, stderr)
 			}
@@ -90,7 +91,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 func TestReports(t *testing.T) {
 	dir := t.TempDir()
 	jsonFile, junitFile := filepath.Join(dir, "r.json"), filepath.Join(dir, "r.xml")
-	code, stdout, stderr := fairlead(t, "conformance", "broken://", "--run", "^kv/(put-get|absent-cas)$", "--json", jsonFile, "--junit", junitFile)
+	code, stdout, stderr := runCommand(t, "conformance", "broken://", "--run", "^kv/(put-get|absent-cas)$", "--json", jsonFile, "--junit", junitFile)
 	if code != exitFailure {
 		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
 	}
@@ -156,7 +157,7 @@ func (c *cancelAfter) Write(b []byte) (int, error) {
 // wantStores demands that so many stores of the suite are on the server.
 func wantStores(t *testing.T, url string, want int) {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func wantStores(t *testing.T, url string, want int) {
 // TestClean removes what a killed run has left, and nothing else.
 func TestClean(t *testing.T) {
 	url := testbed.Redis(t).URL()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestClean(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	code, stdout, stderr := fairlead(t, "conformance", "clean", url)
+	code, stdout, stderr := runCommand(t, "conformance", "clean", url)
 	if code != exitOK || !strings.Contains(stdout, "removed kv "+conformance.Prefix+"left\n1 names removed") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
@@ -196,7 +197,7 @@ func TestClean(t *testing.T) {
 // TestDescribeSaysWhatIsMissing shows an operator what to change.
 func TestDescribeSaysWhatIsMissing(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"))
-	code, stdout, stderr := fairlead(t, "describe", server.URL())
+	code, stdout, stderr := runCommand(t, "describe", server.URL())
 	if code != exitOK || !strings.Contains(stdout, "everysec") || !strings.Contains(stdout, "appendfsync always") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}

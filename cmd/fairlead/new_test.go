@@ -23,7 +23,7 @@ func checkout(t *testing.T) string {
 // its README says.
 func TestNewProvider(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "acme")
-	code, stdout, stderr := fairlead(t, "new", "provider", "acme", "--dir", dir, "--module", "example.com/deep/acme", "--fairlead", checkout(t))
+	code, stdout, stderr := runCommand(t, "new", "provider", "acme", "--dir", dir, "--module", "example.com/deep/acme", "--fairlead", checkout(t))
 	if code != exitOK || !strings.Contains(stdout, "the module example.com/deep/acme with the provider acme://") {
 		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
 	}
@@ -96,7 +96,7 @@ func TestNewProviderRefusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
-			code, stdout, stderr := fairlead(t, append([]string{"new", "provider"}, c.args...)...)
+			code, stdout, stderr := runCommand(t, append([]string{"new", "provider"}, c.args...)...)
 			if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.says) {
 				t.Errorf("exit code %d, want %d and %q; printed\n%s%s", code, exitUsage, c.says, stdout, stderr)
 			}

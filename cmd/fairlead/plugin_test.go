@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/plugins"
 )
 
@@ -39,7 +39,7 @@ func binary(t *testing.T, name string) string {
 		if binaries.dir, binaries.err = os.MkdirTemp("", "fairlead-binaries"); binaries.err != nil {
 			return
 		}
-		cmd := exec.Command("go", "build", "-o", binaries.dir+"/", "fairlead.dev/plugins/fairlead-memory", "fairlead.dev/plugins/fairlead-redis")
+		cmd := exec.Command("go", "build", "-o", binaries.dir+"/", "fairlead.dev/cmd/fairlead-memory", "fairlead.dev/cmd/fairlead-redis")
 		cmd.Stderr = os.Stderr
 		binaries.err = cmd.Run()
 	})
@@ -60,7 +60,7 @@ func pluginFolder(t *testing.T) string {
 // want runs the command and demands an exit code, and parts of what it prints.
 func want(t *testing.T, code int, args string, says ...string) (stdout string) {
 	t.Helper()
-	got, stdout, stderr := fairlead(t, strings.Fields(args)...)
+	got, stdout, stderr := runCommand(t, strings.Fields(args)...)
 	if got != code {
 		t.Fatalf("fairlead %s: exit code %d, want %d\n%s%s", args, got, code, stdout, stderr)
 	}
@@ -209,7 +209,7 @@ func TestTransports(t *testing.T) {
 // wantTransport runs some cases and looks what the report says.
 func wantTransport(t *testing.T, args, want string) {
 	t.Helper()
-	code, stdout, stderr := fairlead(t, append([]string{"conformance", "--run", "^(kv/put-get|open/describe-names)$", "--json", "-"}, strings.Fields(args)...)...)
+	code, stdout, stderr := runCommand(t, append([]string{"conformance", "--run", "^(kv/put-get|open/describe-names)$", "--json", "-"}, strings.Fields(args)...)...)
 	var report conformance.Report
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitOK {
 		t.Fatalf("conformance %s: exit code %d, %v\n%s%s", args, code, err, stdout, stderr)

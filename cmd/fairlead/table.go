@@ -11,8 +11,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 // width bounds the columns of prose.
@@ -133,7 +133,7 @@ func because(reason, remedy string) string {
 func printFacets(out io.Writer, r *conformance.Report) {
 	t := newTable(out, "Cases", "facet", "passed", "failed", "known", "not run")
 	total := table.Row{"all", 0, 0, 0, 0}
-	for _, f := range append([]providers.Facet{conformance.Opening}, providers.Facets()...) {
+	for _, f := range append([]fairlead.Facet{conformance.Opening}, fairlead.Facets()...) {
 		row := table.Row{f, 0, 0, 0, 0}
 		for _, res := range r.Results {
 			if res.Facet == f {

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/plugins"
-	"fairlead.dev/providers"
 )
 
 // The values of --transport, and the names of transports in reports.
@@ -38,7 +38,7 @@ func transport(url, wanted string) (conformance.Opener, string, error) {
 	if wanted == loopbackStream {
 		over = plugins.Stream
 	}
-	return func(ctx context.Context) (providers.Provider, error) {
+	return func(ctx context.Context) (fairlead.Provider, error) {
 		p, err := open(ctx)
 		if err != nil {
 			return nil, err

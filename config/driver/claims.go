@@ -1,6 +1,6 @@
 package driver
 
-import "fairlead.dev/providers"
+import "fairlead.dev"
 
 // The claims of the config facet. The core promises on every provider that
 // Snapshot returns the present values, that Next returns within seconds of a
@@ -8,21 +8,21 @@ import "fairlead.dev/providers"
 const (
 	// ClaimSnapshot: all values of a snapshot belong to one moment: the
 	// changes of one Set are seen together or not at all.
-	ClaimSnapshot providers.Claim = "config.Snapshot"
+	ClaimSnapshot fairlead.Claim = "config.Snapshot"
 	// ClaimDeleteVisible: a deleted key is told from one with an empty value.
-	ClaimDeleteVisible providers.Claim = "config.DeleteVisible"
+	ClaimDeleteVisible fairlead.Claim = "config.DeleteVisible"
 	// ClaimWrite: settings can be written.
-	ClaimWrite providers.Claim = "config.Write"
+	ClaimWrite fairlead.Claim = "config.Write"
 	// ClaimAtomicSet: the changes of one Set are made as one or not at all.
-	ClaimAtomicSet providers.Claim = "config.AtomicSet"
+	ClaimAtomicSet fairlead.Claim = "config.AtomicSet"
 	// ClaimCompareAndSet: a Set can demand that nobody changed the keys since
 	// a version.
-	ClaimCompareAndSet providers.Claim = "config.CompareAndSet"
+	ClaimCompareAndSet fairlead.Claim = "config.CompareAndSet"
 )
 
 // Claims returns the claims of this facet with their rules.
-func Claims() []providers.ClaimInfo {
-	return []providers.ClaimInfo{
+func Claims() []fairlead.ClaimInfo {
+	return []fairlead.ClaimInfo{
 		{Claim: ClaimSnapshot, Rule: "all values of a snapshot belong to one moment"},
 		{Claim: ClaimDeleteVisible, Rule: "a deleted key is told from an empty one"},
 		{Claim: ClaimWrite, Rule: "settings can be written"},

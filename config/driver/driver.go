@@ -11,7 +11,7 @@
 // and is called again; it then returns the state that was reached, so that no
 // change is missed.
 //
-// Errors are [*providers.Error] values: Unavailable, PermissionDenied,
+// Errors are [*fairlead.Error] values: Unavailable, PermissionDenied,
 // Canceled, DeadlineExceeded, Closed, Internal from any call; Conflict and
 // UnknownOutcome from Set.
 package driver
@@ -19,12 +19,12 @@ package driver
 import (
 	"context"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Provider is implemented by a provider that describes the config facet.
 type Provider interface {
-	providers.Provider
+	fairlead.Provider
 
 	// OpenSource returns the settings of that name. A name under which
 	// nothing was ever set is an empty source, not an error.

@@ -3,17 +3,17 @@ package mutants
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	configdriver "fairlead.dev/config/driver"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 // configProvider is a memory provider with a config facet of its own. It does
 // what package config makes of the kv facet, and can be broken.
 type configProvider struct {
 	whole
-	describe func(*providers.FacetDescription)
+	describe func(*fairlead.FacetDescription)
 	wrap     func(source) configdriver.Source
 }
 
@@ -23,8 +23,8 @@ func withSource(wrap func(source) configdriver.Source) conformance.Opener {
 }
 
 func configuredBy(c configProvider) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) {
-		p, err := providers.Open(ctx, "mem://")
+	return func(ctx context.Context) (fairlead.Provider, error) {
+		p, err := fairlead.Open(ctx, "mem://")
 		if err != nil {
 			return nil, err
 		}
@@ -34,7 +34,7 @@ func configuredBy(c configProvider) conformance.Opener {
 	}
 }
 
-func (p *configProvider) Describe(ctx context.Context) (providers.Description, error) {
+func (p *configProvider) Describe(ctx context.Context) (fairlead.Description, error) {
 	d, err := p.whole.Describe(ctx)
 	if err != nil {
 		return d, err
@@ -66,7 +66,7 @@ type source struct {
 	next  func(ctx context.Context, version string) (config.State, error)
 }
 
-func openSource(ctx context.Context, p providers.Provider, name string) (source, error) {
+func openSource(ctx context.Context, p fairlead.Provider, name string) (source, error) {
 	s, err := config.Open(ctx, p, name)
 	return source{Source: s, name: name, open: func(ctx context.Context, name string) (source, error) {
 		return openSource(ctx, p, name)
@@ -127,10 +127,10 @@ func withNext(next func(s source) func(ctx context.Context, version string) (con
 
 // driftingConfig opens memory providers whose config facet is described
 // otherwise the first time, which is the description that the suite goes by.
-func driftingConfig(change func(*providers.FacetDescription)) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) {
+func driftingConfig(change func(*fairlead.FacetDescription)) conformance.Opener {
+	return func(ctx context.Context) (fairlead.Provider, error) {
 		first := true
-		return configuredBy(configProvider{describe: func(f *providers.FacetDescription) {
+		return configuredBy(configProvider{describe: func(f *fairlead.FacetDescription) {
 			if first {
 				change(f)
 			}

@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	configdriver "fairlead.dev/config/driver"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, configClaimMutants, configAbsentMutants()) }
@@ -100,8 +100,8 @@ var configClaimMutants = []Mutant{
 		Name: "config-not-shared", Breaks: "every Open of a URL has settings of its own", Caught: []string{"config/shared"},
 		Open: func() conformance.Opener {
 			var opened atomic.Int64
-			return func(ctx context.Context) (providers.Provider, error) {
-				return providers.Open(ctx, fmt.Sprintf("mem://config-not-shared-%d", opened.Add(1)))
+			return func(ctx context.Context) (fairlead.Provider, error) {
+				return fairlead.Open(ctx, fmt.Sprintf("mem://config-not-shared-%d", opened.Add(1)))
 			}
 		}(),
 	},
@@ -135,15 +135,15 @@ func checkedBy(s source, change func(c *config.Change, now config.Value, exists 
 // configAbsentMutants let through what they did not claim at first.
 func configAbsentMutants() []Mutant {
 	var mutants []Mutant
-	for name, claim := range map[string]providers.Claim{
+	for name, claim := range map[string]fairlead.Claim{
 		"write": config.Write, "cas": config.CompareAndSet, "snapshot": config.Snapshot,
 		"atomic-set": config.AtomicSet, "delete-visible": config.DeleteVisible,
 	} {
 		mutants = append(mutants, Mutant{
 			Name: "config-unclaimed-" + name, Breaks: "what was not claimed is let through: " + string(claim),
 			Caught: []string{"config/absent-" + name},
-			Open: driftingConfig(func(f *providers.FacetDescription) {
-				f.Claims = slices.DeleteFunc(f.Claims, func(c providers.Claim) bool { return c == claim })
+			Open: driftingConfig(func(f *fairlead.FacetDescription) {
+				f.Claims = slices.DeleteFunc(f.Claims, func(c fairlead.Claim) bool { return c == claim })
 			}),
 		})
 	}

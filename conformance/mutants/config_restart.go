@@ -4,10 +4,10 @@ import (
 	"context"
 	"sync"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	configdriver "fairlead.dev/config/driver"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, configRestartMutants) }
@@ -53,9 +53,9 @@ func outageMutant(m Mutant, o *outage) Mutant {
 	m.Control = func() conformance.Control { return o }
 	m.Open = configuredBy(configProvider{
 		wrap: o.wrap,
-		describe: func(f *providers.FacetDescription) {
+		describe: func(f *fairlead.FacetDescription) {
 			f.Missing = nil
-			f.Claims = append(f.Claims, providers.DurableFsync, providers.DurableQuorum)
+			f.Claims = append(f.Claims, fairlead.DurableFsync, fairlead.DurableQuorum)
 		},
 	})
 	return m
@@ -90,7 +90,7 @@ func (o *outage) restarted() bool { return o.killed() && o.ready() == nil }
 func (o *outage) ready() error {
 	select {
 	case <-o.ends():
-		return providers.Errorf(providers.Unavailable, "the backend is down")
+		return fairlead.Errorf(fairlead.Unavailable, "the backend is down")
 	default:
 		return nil
 	}

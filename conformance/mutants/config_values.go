@@ -10,10 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	configdriver "fairlead.dev/config/driver"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, configValueMutants) }
@@ -102,7 +102,7 @@ var configValueMutants = []Mutant{
 	},
 	{
 		Name: "config-no-limit", Breaks: "a value beyond the limit is taken", Caught: []string{"config/over-max"},
-		Open: driftingConfig(func(f *providers.FacetDescription) { f.Limits.MaxValueBytes = 1000 }),
+		Open: driftingConfig(func(f *fairlead.FacetDescription) { f.Limits.MaxValueBytes = 1000 }),
 	},
 	{
 		Name: "config-slash-folded", Breaks: "a slash in a key becomes a bar", Caught: []string{"config/odd-keys", "config/load-layers"},

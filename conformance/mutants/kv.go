@@ -4,9 +4,9 @@ import (
 	"context"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/memory" // which every mutant wraps
 	psdriver "fairlead.dev/pubsub/driver"
 	rpcdriver "fairlead.dev/rpc/driver"
@@ -24,15 +24,15 @@ type whole interface {
 type kvProvider struct {
 	whole
 	wrap     func(driver.Store) driver.Store
-	describe func(*providers.FacetDescription)
+	describe func(*fairlead.FacetDescription)
 	stores   func(ctx context.Context, p driver.Provider, prefix string) ([]string, error)
 	remove   func(ctx context.Context, p driver.Provider, name string) error
 }
 
-func (p kvProvider) Describe(ctx context.Context) (providers.Description, error) {
+func (p kvProvider) Describe(ctx context.Context) (fairlead.Description, error) {
 	d, err := p.whole.Describe(ctx)
 	for i := range d.Facets {
-		if d.Facets[i].Facet == providers.KV && p.describe != nil {
+		if d.Facets[i].Facet == fairlead.KV && p.describe != nil {
 			p.describe(&d.Facets[i])
 		}
 	}
@@ -63,8 +63,8 @@ func (p kvProvider) DeleteStore(ctx context.Context, name string) error {
 
 // opens opens memory providers that are changed as p says.
 func (p kvProvider) opens(url string) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) {
-		inner, err := providers.Open(ctx, url)
+	return func(ctx context.Context) (fairlead.Provider, error) {
+		inner, err := fairlead.Open(ctx, url)
 		if err != nil {
 			return nil, err
 		}
@@ -216,7 +216,7 @@ func get(s driver.Store, key string) driver.Result {
 
 func exists(s driver.Store, key string) bool { return get(s, key).Err == nil }
 
-func conflict() error { return providers.Errorf(providers.Conflict, "the condition does not hold") }
+func conflict() error { return fairlead.Errorf(fairlead.Conflict, "the condition does not hold") }
 
 // kvCases are names of cases of the kv facet, given in one string.
 func kvCases(names string) []string {
@@ -249,10 +249,10 @@ func kvMutantOf(name, breaks, caught string, p kvProvider) Mutant {
 
 // kvDrift is a mutant whose kv facet is described to the suite otherwise than
 // later.
-func kvDrift(name, breaks, caught string, change func(*providers.FacetDescription)) Mutant {
-	return Mutant{Name: "kv-" + name, Breaks: breaks, Caught: kvCases(caught), Open: drifting(func(d *providers.Description) {
+func kvDrift(name, breaks, caught string, change func(*fairlead.FacetDescription)) Mutant {
+	return Mutant{Name: "kv-" + name, Breaks: breaks, Caught: kvCases(caught), Open: drifting(func(d *fairlead.Description) {
 		for i := range d.Facets {
-			if d.Facets[i].Facet == providers.KV {
+			if d.Facets[i].Facet == fairlead.KV {
 				change(&d.Facets[i])
 			}
 		}

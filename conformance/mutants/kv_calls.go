@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvCallMutants()) }
@@ -31,7 +31,7 @@ func kvCallMutants() []Mutant {
 			var calls atomic.Int64
 			return store{out: func(op driver.Op, r *driver.Result) {
 				if op.Kind.IsWrite() && calls.Add(1)%7 == 0 {
-					*r = driver.Result{Err: providers.Errorf(providers.DeadlineExceeded, "too late")}
+					*r = driver.Result{Err: fairlead.Errorf(fairlead.DeadlineExceeded, "too late")}
 				}
 			}}
 		}),
@@ -42,7 +42,7 @@ func kvCallMutants() []Mutant {
 				results, seen := s.Do(ctx, ops), map[string]bool{}
 				for i, op := range ops {
 					if seen[op.Key] {
-						results[i] = driver.Result{Err: providers.NotFound}
+						results[i] = driver.Result{Err: fairlead.NotFound}
 					}
 					seen[op.Key] = true
 				}
@@ -53,7 +53,7 @@ func kvCallMutants() []Mutant {
 			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
 				results := s.Do(ctx, ops)
 				if len(ops) >= 1000 {
-					results[len(ops)-1] = driver.Result{Err: providers.NotFound}
+					results[len(ops)-1] = driver.Result{Err: fairlead.NotFound}
 				}
 				return results
 			}}
@@ -63,7 +63,7 @@ func kvCallMutants() []Mutant {
 				results, size := s.Do(ctx, ops), 0
 				for i, r := range results {
 					if size += len(r.Value); size > 4<<20 {
-						results[i] = driver.Result{Err: providers.Errorf(providers.Internal, "the answer is too large")}
+						results[i] = driver.Result{Err: fairlead.Errorf(fairlead.Internal, "the answer is too large")}
 					}
 				}
 				return results
@@ -89,7 +89,7 @@ func kvCallMutants() []Mutant {
 			for _, op := range ops {
 				if time.Now().After(op.Deadline) {
 					for i := range results {
-						results[i] = driver.Result{Err: providers.Errorf(providers.DeadlineExceeded, "too late")}
+						results[i] = driver.Result{Err: fairlead.Errorf(fairlead.DeadlineExceeded, "too late")}
 					}
 				}
 			}
@@ -100,7 +100,7 @@ func kvCallMutants() []Mutant {
 // batching is a mutant to which concurrent calls come together.
 func batching(name, breaks, caught string, spoil func([]driver.Result, []driver.Op)) Mutant {
 	return kvMutantOf(name, breaks, caught, kvProvider{
-		describe: func(f *providers.FacetDescription) { f.Limits.Pipelines = 1 },
+		describe: func(f *fairlead.FacetDescription) { f.Limits.Pipelines = 1 },
 		wrap: changed(func(s driver.Store) store {
 			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
 				results := s.Do(ctx, ops)

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvCASMutants, kvTxnMutants) }
@@ -174,7 +174,7 @@ var kvTxnMutants = []Mutant{
 	}),
 	txnMutant("txn-128", "a Txn of more than 128 operations, which the limit allows, is refused", "txn-max", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		if len(t.Conditions)+len(t.Writes) > 128 {
-			return "", providers.Errorf(providers.TooLarge, "too many operations")
+			return "", fairlead.Errorf(fairlead.TooLarge, "too many operations")
 		}
 		return s.Txn(ctx, t)
 	}),
@@ -187,7 +187,7 @@ var kvTxnMutants = []Mutant{
 		return s.Txn(ctx, t)
 	}),
 	kvMutant("txn-in-steps", "the writes of a Txn are applied one after the other", "txn-applies txn-revisions txn-seen-whole txn-read-in-turn txn-events snapshot-concurrent watch-txn watch-txn-after", inSteps),
-	kvDrift("txn-over-max", "a Txn over the published limit is applied", "txn-refused", func(f *providers.FacetDescription) { f.Limits.MaxTxnOps = 10 }),
+	kvDrift("txn-over-max", "a Txn over the published limit is applied", "txn-refused", func(f *fairlead.FacetDescription) { f.Limits.MaxTxnOps = 10 }),
 }
 
 // inSteps applies the writes of a Txn with time between them.

@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvAbsentMutants(), kvClaimMutants) }
@@ -17,10 +17,10 @@ func init() { all = append(all, kvAbsentMutants(), kvClaimMutants) }
 // it through later.
 func kvAbsentMutants() []Mutant {
 	var mutants []Mutant
-	for _, info := range conformance.ClaimsOf(providers.KV) {
+	for _, info := range conformance.ClaimsOf(fairlead.KV) {
 		name := strings.TrimPrefix(string(info.Claim), "kv.")
 		m := kvMutantOf("hides-"+name, "the claim "+name+" is not made at first, and what needs it works", "absent-"+strings.ToLower(name), kvProvider{})
-		m.Open = drifting(unclaim(providers.KV, info.Claim))
+		m.Open = drifting(unclaim(fairlead.KV, info.Claim))
 		if !claimedByMemory(info.Claim) {
 			m.Open = describedLater(claimsOfKV(info.Claim))
 		}
@@ -30,26 +30,26 @@ func kvAbsentMutants() []Mutant {
 }
 
 // claimedByMemory reports whether mem:// claims it.
-func claimedByMemory(c providers.Claim) bool {
-	return !slices.Contains([]providers.Claim{providers.DurableFsync, providers.DurableQuorum, providers.Shared}, c)
+func claimedByMemory(c fairlead.Claim) bool {
+	return !slices.Contains([]fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum, fairlead.Shared}, c)
 }
 
 // claimsOfKV adds claims to a description of the kv facet.
-func claimsOfKV(claims ...providers.Claim) func(*providers.FacetDescription) {
-	return func(f *providers.FacetDescription) {
+func claimsOfKV(claims ...fairlead.Claim) func(*fairlead.FacetDescription) {
+	return func(f *fairlead.FacetDescription) {
 		f.Claims = append(f.Claims, claims...)
-		f.Missing = slices.DeleteFunc(f.Missing, func(m providers.Missing) bool { return slices.Contains(claims, m.Claim) })
+		f.Missing = slices.DeleteFunc(f.Missing, func(m fairlead.Missing) bool { return slices.Contains(claims, m.Claim) })
 	}
 }
 
 // describedLater opens memory providers of which all descriptions but the
 // first are changed.
-func describedLater(change func(*providers.FacetDescription)) conformance.Opener {
+func describedLater(change func(*fairlead.FacetDescription)) conformance.Opener {
 	return withHooksOf(func() hooks {
 		first := true
-		return hooks{describe: func(d *providers.Description) {
+		return hooks{describe: func(d *fairlead.Description) {
 			for i := range d.Facets {
-				if d.Facets[i].Facet == providers.KV && !first {
+				if d.Facets[i].Facet == fairlead.KV && !first {
 					change(&d.Facets[i])
 				}
 			}
@@ -83,18 +83,18 @@ var kvClaimMutants = []Mutant{
 	kvMutantOf("delete-store-missing", "DeleteStore of a missing store fails", "store-deleted-alone", kvProvider{
 		remove: func(ctx context.Context, p driver.Provider, name string) error {
 			if names, err := p.Stores(ctx, name); err != nil || !slices.Contains(names, name) {
-				return providers.Errorf(providers.NotFound, "no store %q", name)
+				return fairlead.Errorf(fairlead.NotFound, "no store %q", name)
 			}
 			return p.DeleteStore(ctx, name)
 		},
 	}),
-	kvMutantOf("shared-claimed", "Shared is claimed, and every Open has data of its own", "shared-sees shared-cas shared-watch shared-survives", kvProvider{describe: claimsOfKV(providers.Shared)}),
-	durableAtFirst("durable-fsync", providers.DurableFsync),
-	durableAtFirst("durable-quorum", providers.DurableQuorum),
+	kvMutantOf("shared-claimed", "Shared is claimed, and every Open has data of its own", "shared-sees shared-cas shared-watch shared-survives", kvProvider{describe: claimsOfKV(fairlead.Shared)}),
+	durableAtFirst("durable-fsync", fairlead.DurableFsync),
+	durableAtFirst("durable-quorum", fairlead.DurableQuorum),
 }
 
 // durableAtFirst withdraws a claim of durability.
-func durableAtFirst(caught string, c providers.Claim) Mutant {
+func durableAtFirst(caught string, c fairlead.Claim) Mutant {
 	return kvDrift(caught+"-withdrawn", "the claim "+string(c)+" is made once and never again", caught, claimsOfKV(c))
 }
 

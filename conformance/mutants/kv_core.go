@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvCoreMutants()) }
@@ -25,15 +25,15 @@ func kvCoreMutants() []Mutant {
 		kvMutant("value-4mb", "a value of more than 4 MiB, which the limit allows, is refused", "value-max", func(s driver.Store) store {
 			return store{each: func(op driver.Op) driver.Result {
 				if len(op.Value) > 4<<20 {
-					return driver.Result{Err: providers.Errorf(providers.TooLarge, "the value has %d bytes, the limit is %d", len(op.Value), 4<<20)}
+					return driver.Result{Err: fairlead.Errorf(fairlead.TooLarge, "the value has %d bytes, the limit is %d", len(op.Value), 4<<20)}
 				}
 				return one(s, op)
 			}}
 		}),
-		kvDrift("value-over-max", "values over the published limit are stored", "value-over-max", func(f *providers.FacetDescription) { f.Limits.MaxValueBytes = 1_000_000 }),
+		kvDrift("value-over-max", "values over the published limit are stored", "value-over-max", func(f *fairlead.FacetDescription) { f.Limits.MaxValueBytes = 1_000_000 }),
 		kvMutant("missing-found", "a key that does not exist has an empty value", "get-missing delete-gone empty-value getmany getmany-none getmany-batches", func(driver.Store) store {
 			return store{out: func(op driver.Op, r *driver.Result) {
-				if providers.CodeOf(r.Err) == providers.NotFound {
+				if fairlead.CodeOf(r.Err) == fairlead.NotFound {
 					*r = driver.Result{Revision: "0"}
 				}
 			}}

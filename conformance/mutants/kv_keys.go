@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvKeyMutants()) }
@@ -56,9 +56,9 @@ func kvKeyMutants() []Mutant {
 		}))
 	}
 	return append(mutants,
-		kvDrift("key-over-max", "keys over the published limit are stored", "key-over-max", func(f *providers.FacetDescription) { f.Limits.MaxKeyBytes = 1000 }),
+		kvDrift("key-over-max", "keys over the published limit are stored", "key-over-max", func(f *fairlead.FacetDescription) { f.Limits.MaxKeyBytes = 1000 }),
 		kvMutantOf("key-400", "keys of more than 400 bytes are refused", "key-refused key-512-bytes", kvProvider{
-			describe: func(f *providers.FacetDescription) { f.Limits.MaxKeyBytes = 400 },
+			describe: func(f *fairlead.FacetDescription) { f.Limits.MaxKeyBytes = 400 },
 		}),
 	)
 }

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvKillMutants()) }
@@ -26,7 +26,7 @@ func killable(name, breaks, caught string, wrap func(o *brokerOutage, s driver.S
 
 func killableProvider(o *brokerOutage, wrap func(o *brokerOutage, s driver.Store) store) conformance.Opener {
 	return kvProvider{
-		describe: claimsOfKV(providers.DurableFsync, providers.DurableQuorum),
+		describe: claimsOfKV(fairlead.DurableFsync, fairlead.DurableQuorum),
 		wrap: changed(func(s driver.Store) store {
 			changes := wrap(o, s)
 			changes.Store = s
@@ -133,7 +133,7 @@ func kvKillMutants() []Mutant {
 					events, err := w.Next(ctx)
 					if kills, _ := o.state(); kills > 0 {
 						<-ctx.Done()
-						return nil, providers.ContextError(ctx)
+						return nil, fairlead.ContextError(ctx)
 					}
 					return events, err
 				}

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvListMutants) }
@@ -74,7 +74,7 @@ var kvListMutants = []Mutant{
 	listing("list-empty-missing", "a listing of nothing is NotFound", "list-empty", func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
 		page, err := s.List(ctx, r)
 		if err == nil && len(page.Entries) == 0 {
-			err = providers.Errorf(providers.NotFound, "nothing there")
+			err = fairlead.Errorf(fairlead.NotFound, "nothing there")
 		}
 		return page, err
 	}),
@@ -94,7 +94,7 @@ var kvListMutants = []Mutant{
 	}),
 	listing("list-any-token", "a token that is none begins anew", "list-refused", func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
 		page, err := s.List(ctx, r)
-		if providers.CodeOf(err) == providers.Invalid {
+		if fairlead.CodeOf(err) == fairlead.Invalid {
 			r.Token = ""
 			return s.List(ctx, r)
 		}

@@ -3,9 +3,9 @@ package mutants
 import (
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // TestKillableConforms shows that a kill as such fails no kv case: what the
@@ -14,5 +14,5 @@ func TestKillableConforms(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	o := newBrokerOutage()
 	open := killableProvider(o, func(*brokerOutage, driver.Store) store { return store{} })
-	conformance.Test(t, open, conformance.WithFacets(providers.KV), conformance.WithControl(o))
+	conformance.Test(t, open, conformance.WithFacets(fairlead.KV), conformance.WithControl(o))
 }

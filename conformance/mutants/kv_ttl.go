@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvTTLMutants) }
@@ -34,12 +34,12 @@ var kvTTLMutants = []Mutant{
 	kvMutant("ttl-least", "times to live of less than a second, which the limits allow, are refused", "ttl-least", func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			if op.TTL > 0 && op.TTL < time.Second {
-				return driver.Result{Err: providers.Errorf(providers.Invalid, "too short")}
+				return driver.Result{Err: fairlead.Errorf(fairlead.Invalid, "too short")}
 			}
 			return one(s, op)
 		}}
 	}),
-	kvDrift("ttl-below-least", "a time to live below the published least is accepted", "ttl-refused", func(f *providers.FacetDescription) { f.Limits.MinTTL = 100 * time.Millisecond }),
+	kvDrift("ttl-below-least", "a time to live below the published least is accepted", "ttl-refused", func(f *fairlead.FacetDescription) { f.Limits.MinTTL = 100 * time.Millisecond }),
 	kvMutant("ttl-sticks", "a write has the time to live of the one before", "ttl-other-keys ttl-overwrite-clears ttl-recreated", func(driver.Store) store {
 		var last time.Duration
 		return store{in: func(op *driver.Op) {

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, kvWatchMutants, kvNextMutants) }
@@ -77,7 +77,7 @@ var kvWatchMutants = []Mutant{
 	kvMutant("watch-any-revision", "a watch after a revision that is none begins now", "watch-refused", func(s driver.Store) store {
 		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 			w, err := s.Watch(ctx, r)
-			if providers.CodeOf(err) == providers.Invalid {
+			if fairlead.CodeOf(err) == fairlead.Invalid {
 				r.After = ""
 				return s.Watch(ctx, r)
 			}
@@ -104,7 +104,7 @@ var kvWatchMutants = []Mutant{
 	eventMutant("watch-twice", "events come twice", "every-change every-quick every-after-old every-same-order", func(events []driver.Event) []driver.Event { return append(events, events...) }),
 	kvMutant("watch-conflicts", "a write that ends with a Conflict is seen", "every-no-change", func(s driver.Store) store {
 		return store{out: func(op driver.Op, r *driver.Result) {
-			if providers.CodeOf(r.Err) == providers.Conflict {
+			if fairlead.CodeOf(r.Err) == fairlead.Conflict {
 				one(s, driver.Op{Kind: driver.OpPut, Key: op.Key, Value: get(s, op.Key).Value})
 			}
 		}}
@@ -151,9 +151,9 @@ var kvNextMutants = []Mutant{
 				now, cancel := context.WithTimeout(ctx, time.Millisecond)
 				defer cancel()
 				events, err := w.Next(now)
-				if err != nil && ctx.Err() == nil && providers.CodeOf(err) == providers.DeadlineExceeded {
+				if err != nil && ctx.Err() == nil && fairlead.CodeOf(err) == fairlead.DeadlineExceeded {
 					<-ctx.Done()
-					return nil, providers.ContextError(ctx)
+					return nil, fairlead.ContextError(ctx)
 				}
 				return events, err
 			}
@@ -185,7 +185,7 @@ var kvNextMutants = []Mutant{
 	kvMutant("watch-compacted-hidden", "a watcher whose history is gone goes on from now", "watch-old", func(s driver.Store) store {
 		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 			w, err := s.Watch(ctx, r)
-			if providers.CodeOf(err) == providers.Compacted {
+			if fairlead.CodeOf(err) == fairlead.Compacted {
 				w, err = s.Watch(ctx, driver.WatchRequest{Prefix: r.Prefix})
 			}
 			if err != nil {
@@ -209,7 +209,7 @@ func (deafWatcher) Close(context.Context) error { return nil }
 func skipping(s driver.Store, prefix string, w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 	return func(ctx context.Context) ([]driver.Event, error) {
 		events, err := w.Next(ctx)
-		if providers.CodeOf(err) != providers.Compacted {
+		if fairlead.CodeOf(err) != fairlead.Compacted {
 			return events, err
 		}
 		if w, err = s.Watch(ctx, driver.WatchRequest{Prefix: prefix}); err != nil {

@@ -5,22 +5,22 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
 // hooks change what a memory provider does; a nil one changes nothing.
 type hooks struct {
-	describe func(*providers.Description)
-	await    func(ctx context.Context, next awaiting, generation uint64) (providers.Description, error)
+	describe func(*fairlead.Description)
+	await    func(ctx context.Context, next awaiting, generation uint64) (fairlead.Description, error)
 	store    func(ctx context.Context, name *string) error
 	topic    func(ctx context.Context, name *string) error
 	close    func(ctx context.Context, next func(context.Context) error) error
 }
 
-type awaiting = func(context.Context, uint64) (providers.Description, error)
+type awaiting = func(context.Context, uint64) (fairlead.Description, error)
 
 // hooked is a memory provider with hooks.
 type hooked struct {
@@ -35,8 +35,8 @@ func withHooks(h hooks) conformance.Opener {
 
 // withHooksOf opens memory providers, each with hooks of its own.
 func withHooksOf(h func() hooks) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) {
-		p, err := providers.Open(ctx, "mem://")
+	return func(ctx context.Context) (fairlead.Provider, error) {
+		p, err := fairlead.Open(ctx, "mem://")
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +44,7 @@ func withHooksOf(h func() hooks) conformance.Opener {
 	}
 }
 
-func (p *hooked) Describe(ctx context.Context) (providers.Description, error) {
+func (p *hooked) Describe(ctx context.Context) (fairlead.Description, error) {
 	d, err := p.whole.Describe(ctx)
 	if err == nil && p.describe != nil {
 		p.describe(&d)
@@ -52,7 +52,7 @@ func (p *hooked) Describe(ctx context.Context) (providers.Description, error) {
 	return d, err
 }
 
-func (p *hooked) Await(ctx context.Context, generation uint64) (providers.Description, error) {
+func (p *hooked) Await(ctx context.Context, generation uint64) (fairlead.Description, error) {
 	if p.await != nil {
 		return p.await(ctx, p.whole.Await, generation)
 	}
@@ -94,13 +94,13 @@ func (p *hooked) OpenSubscription(ctx context.Context, c psdriver.SubscriptionCo
 }
 
 // describing opens memory providers whose description is changed.
-func describing(change func(*providers.Description)) conformance.Opener {
+func describing(change func(*fairlead.Description)) conformance.Opener {
 	return withHooks(hooks{describe: change})
 }
 
 // facetsOf opens memory providers with every facet's description changed.
-func facetsOf(change func(*providers.FacetDescription)) conformance.Opener {
-	return describing(func(d *providers.Description) {
+func facetsOf(change func(*fairlead.FacetDescription)) conformance.Opener {
+	return describing(func(d *fairlead.Description) {
 		for i := range d.Facets {
 			change(&d.Facets[i])
 		}
@@ -108,9 +108,9 @@ func facetsOf(change func(*providers.FacetDescription)) conformance.Opener {
 }
 
 // ofKV opens memory providers with the description of the kv facet changed.
-func ofKV(change func(*providers.FacetDescription)) conformance.Opener {
-	return facetsOf(func(f *providers.FacetDescription) {
-		if f.Facet == providers.KV {
+func ofKV(change func(*fairlead.FacetDescription)) conformance.Opener {
+	return facetsOf(func(f *fairlead.FacetDescription) {
+		if f.Facet == fairlead.KV {
 			change(f)
 		}
 	})
@@ -118,10 +118,10 @@ func ofKV(change func(*providers.FacetDescription)) conformance.Opener {
 
 // drifting opens memory providers whose first description, which is the one
 // that the suite goes by, is changed; the later ones are not.
-func drifting(change func(*providers.Description)) conformance.Opener {
+func drifting(change func(*fairlead.Description)) conformance.Opener {
 	return withHooksOf(func() hooks {
 		var later atomic.Bool
-		return hooks{describe: func(d *providers.Description) {
+		return hooks{describe: func(d *fairlead.Description) {
 			if !later.Swap(true) {
 				change(d)
 			}
@@ -130,9 +130,9 @@ func drifting(change func(*providers.Description)) conformance.Opener {
 }
 
 // unclaim makes a description lack a claim of a facet.
-func unclaim(f providers.Facet, c providers.Claim) func(*providers.Description) {
-	return func(d *providers.Description) {
-		i := slices.IndexFunc(d.Facets, func(fd providers.FacetDescription) bool { return fd.Facet == f })
-		d.Facets[i].Claims = slices.DeleteFunc(d.Facets[i].Claims, func(have providers.Claim) bool { return have == c })
+func unclaim(f fairlead.Facet, c fairlead.Claim) func(*fairlead.Description) {
+	return func(d *fairlead.Description) {
+		i := slices.IndexFunc(d.Facets, func(fd fairlead.FacetDescription) bool { return fd.Facet == f })
+		d.Facets[i].Claims = slices.DeleteFunc(d.Facets[i].Claims, func(have fairlead.Claim) bool { return have == c })
 	}
 }

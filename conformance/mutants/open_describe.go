@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 func init() { all = append(all, openDescribeMutants) }
@@ -16,65 +16,65 @@ func init() { all = append(all, openDescribeMutants) }
 var openDescribeMutants = []Mutant{
 	{
 		Name: "open-nameless", Breaks: "the description has no provider's name", Caught: []string{"open/describe-names"},
-		Open: describing(func(d *providers.Description) { d.Provider = "" }),
+		Open: describing(func(d *fairlead.Description) { d.Provider = "" }),
 	},
 	{
 		Name: "open-no-generation", Breaks: "the generation is 0", Caught: []string{"open/describe-names"},
-		Open: describing(func(d *providers.Description) { d.Generation = 0 }),
+		Open: describing(func(d *fairlead.Description) { d.Generation = 0 }),
 	},
 	{
 		Name: "open-facet-twice", Breaks: "a facet is described twice", Caught: []string{"open/describe-names"},
-		Open: describing(func(d *providers.Description) { d.Facets = append(d.Facets, d.Facets[0]) }),
+		Open: describing(func(d *fairlead.Description) { d.Facets = append(d.Facets, d.Facets[0]) }),
 	},
 	{
 		Name: "open-claim-unknown", Breaks: "a claim is made that the facet does not know", Caught: []string{"open/claims-known"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Claims = append(f.Claims, "kv.Fast") }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Claims = append(f.Claims, "kv.Fast") }),
 	},
 	{
 		Name: "open-claim-twice", Breaks: "a claim is made twice", Caught: []string{"open/claims-known"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Claims = append(f.Claims, f.Claims[0]) }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Claims = append(f.Claims, f.Claims[0]) }),
 	},
 	{
 		Name: "open-claimed-and-missing", Breaks: "a claim is made, and said to be missing", Caught: []string{"open/claims-or-missing"},
-		Open: ofKV(func(f *providers.FacetDescription) { f.Claims = append(f.Claims, f.Missing[0].Claim) }),
+		Open: ofKV(func(f *fairlead.FacetDescription) { f.Claims = append(f.Claims, f.Missing[0].Claim) }),
 	},
 	{
 		Name: "open-missing-silent", Breaks: "what is missing has no reason", Caught: []string{"open/claims-or-missing"},
-		Open: ofKV(func(f *providers.FacetDescription) { f.Missing[0].Reason = "" }),
+		Open: ofKV(func(f *fairlead.FacetDescription) { f.Missing[0].Reason = "" }),
 	},
 	{
 		Name: "open-durability-silent", Breaks: "durability is neither claimed nor missing", Caught: []string{"open/durability-reason"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Missing = nil }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Missing = nil }),
 	},
 	{
 		Name: "open-short-keys", Breaks: "keys of 255 bytes are the longest", Caught: []string{"open/limits-kv"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Limits.MaxKeyBytes = 255 }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Limits.MaxKeyBytes = 255 }),
 	},
 	{
 		Name: "open-txn-unlimited", Breaks: "transactions are claimed, and may hold no operation", Caught: []string{"open/limits-kv"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Limits.MaxTxnOps = 0 }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Limits.MaxTxnOps = 0 }),
 	},
 	{
 		Name: "open-ttl-limits-unclaimed", Breaks: "times to live have a resolution, and are not claimed", Caught: []string{"open/limits-kv"},
-		Open: describing(unclaim(providers.KV, "kv.TTL")),
+		Open: describing(unclaim(fairlead.KV, "kv.TTL")),
 	},
 	{
 		Name: "open-long-ack-deadline", Breaks: "the shortest acknowledgement deadline is above the default", Caught: []string{"open/limits-pubsub"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Limits.MinAckDeadline = time.Minute }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Limits.MinAckDeadline = time.Minute }),
 	},
 	{
 		Name: "open-no-dedupe-window", Breaks: "ids are said to be remembered, for no time", Caught: []string{"open/limits-pubsub"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Limits.DedupeWindow = 0 }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Limits.DedupeWindow = 0 }),
 	},
 	{
 		Name: "open-negative-limit", Breaks: "a limit is -1", Caught: []string{"open/limits-positive"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Limits.Pipelines = -1 }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Limits.Pipelines = -1 }),
 	},
 	{
 		Name: "open-description-drifts", Breaks: "the description changes within a generation", Caught: []string{"open/describe-stable"},
 		Open: withHooksOf(func() hooks {
 			var calls atomic.Int64
-			return hooks{describe: func(d *providers.Description) {
+			return hooks{describe: func(d *fairlead.Description) {
 				d.Notes = []string{fmt.Sprintf("described %d times", calls.Add(1))}
 			}}
 		}),
@@ -83,19 +83,19 @@ var openDescribeMutants = []Mutant{
 		Name: "open-generation-falls", Breaks: "generations go back", Caught: []string{"open/describe-stable"},
 		Open: withHooksOf(func() hooks {
 			var calls atomic.Uint64
-			return hooks{describe: func(d *providers.Description) { d.Generation = 1000 - calls.Add(1) }}
+			return hooks{describe: func(d *fairlead.Description) { d.Generation = 1000 - calls.Add(1) }}
 		}),
 	},
 	{
 		Name: "open-note-bytes", Breaks: "a note is no text", Caught: []string{"open/describe-json"},
-		Open: describing(func(d *providers.Description) { d.Notes = []string{"\xff"} }),
+		Open: describing(func(d *fairlead.Description) { d.Notes = []string{"\xff"} }),
 	},
 	{
 		Name: "open-description-shared", Breaks: "all callers get the same memory", Caught: []string{"open/describe-owned"},
 		Open: withHooksOf(func() hooks {
 			var once sync.Once
-			var shared providers.Description
-			return hooks{describe: func(d *providers.Description) {
+			var shared fairlead.Description
+			return hooks{describe: func(d *fairlead.Description) {
 				once.Do(func() { shared = *d })
 				*d = shared
 			}}
@@ -103,45 +103,45 @@ var openDescribeMutants = []Mutant{
 	},
 	{
 		Name: "open-password-shown", Breaks: "the description holds the password", Caught: []string{"open/no-credentials"},
-		Open: describing(func(d *providers.Description) { d.Endpoint = "app:secret@10.0.0.1:6379" }),
+		Open: describing(func(d *fairlead.Description) { d.Endpoint = "app:secret@10.0.0.1:6379" }),
 	},
 	{
 		Name: "open-password-noted", Breaks: "a note holds the URL with its user", Caught: []string{"open/no-credentials"},
-		Open: describing(func(d *providers.Description) { d.Notes = []string{"replica of redis://app@10.0.0.1"} }),
+		Open: describing(func(d *fairlead.Description) { d.Notes = []string{"replica of redis://app@10.0.0.1"} }),
 	},
 	{
 		Name: "open-claims-flicker", Breaks: "a claim is made at every other look", Caught: []string{"open/require-claimed"},
 		Open: withHooksOf(func() hooks {
 			var calls atomic.Int64
-			return hooks{describe: func(d *providers.Description) {
+			return hooks{describe: func(d *fairlead.Description) {
 				if calls.Add(1)%2 == 1 {
-					unclaim(providers.KV, "kv.CAS")(d)
+					unclaim(fairlead.KV, "kv.CAS")(d)
 				}
 			}}
 		}),
 	},
 	{
 		Name: "open-claims-anything", Breaks: "what is asked for is claimed, whatever it is", Caught: []string{"open/require-unknown"},
-		Open: facetsOf(func(f *providers.FacetDescription) { f.Claims = append(f.Claims, "made.Up") }),
+		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Claims = append(f.Claims, "made.Up") }),
 	},
 	{
 		Name: "open-requirement-ignored", Breaks: "what was said to be missing is let through",
 		Caught: []string{"open/require-missing", "open/require-unclaimed"},
-		Open: drifting(func(d *providers.Description) {
+		Open: drifting(func(d *fairlead.Description) {
 			d.Facets = slices.Clone(d.Facets)
 			f := &d.Facets[0]
-			f.Missing = append(f.Missing, providers.Missing{Claim: f.Claims[0], Reason: "so it was said"})
+			f.Missing = append(f.Missing, fairlead.Missing{Claim: f.Claims[0], Reason: "so it was said"})
 			f.Claims = f.Claims[1:]
 		}),
 	},
 	{
 		Name: "open-reason-forgotten", Breaks: "the error leaves out why a claim is missing", Caught: []string{"open/require-missing"},
-		Open: drifting(func(d *providers.Description) { d.Facets[0].Missing[0].Reason = "a reason that is not given again" }),
+		Open: drifting(func(d *fairlead.Description) { d.Facets[0].Missing[0].Reason = "a reason that is not given again" }),
 	},
 	{
 		Name: "open-facet-hidden", Breaks: "a facet that is not described can be opened", Caught: []string{"open/facet-not-offered"},
-		Open: drifting(func(d *providers.Description) {
-			d.Facets = slices.DeleteFunc(d.Facets, func(f providers.FacetDescription) bool { return f.Facet == providers.PubSub })
+		Open: drifting(func(d *fairlead.Description) {
+			d.Facets = slices.DeleteFunc(d.Facets, func(f fairlead.FacetDescription) bool { return f.Facet == fairlead.PubSub })
 		}),
 	},
 }

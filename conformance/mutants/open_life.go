@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func init() { all = append(all, openLifeMutants, openErrorMutants) }
@@ -22,27 +22,27 @@ const leak = 15 * time.Second
 var openLifeMutants = []Mutant{
 	{
 		Name: "open-await-waits", Breaks: "Await waits although the generation is an old one", Caught: []string{"open/await-differs"},
-		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, _ uint64) (providers.Description, error) {
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, _ uint64) (fairlead.Description, error) {
 			return next(ctx, 1)
 		}}),
 	},
 	{
 		Name: "open-await-impatient", Breaks: "Await answers though nothing changed", Caught: []string{"open/await-blocks"},
-		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, _ uint64) (providers.Description, error) {
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, _ uint64) (fairlead.Description, error) {
 			return next(ctx, 0)
 		}}),
 	},
 	{
 		Name: "open-await-deaf", Breaks: "Await does not look at its context", Caught: []string{"open/await-cancel"},
-		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (providers.Description, error) {
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (fairlead.Description, error) {
 			return next(context.WithoutCancel(ctx), g)
 		}}),
 	},
 	{
 		Name: "open-await-outlives", Breaks: "Await is not woken by Close", Caught: []string{"open/await-closed"},
-		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (providers.Description, error) {
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (fairlead.Description, error) {
 			d, err := next(ctx, g)
-			if providers.CodeOf(err) == providers.Closed {
+			if fairlead.CodeOf(err) == fairlead.Closed {
 				<-ctx.Done()
 			}
 			return d, err
@@ -51,14 +51,14 @@ var openLifeMutants = []Mutant{
 	{
 		Name: "open-one-for-all", Breaks: "all Opens return the same provider", Caught: []string{"open/second"},
 		Open: func() conformance.Opener {
-			var only atomic.Pointer[providers.Provider]
-			return func(ctx context.Context) (providers.Provider, error) {
+			var only atomic.Pointer[fairlead.Provider]
+			return func(ctx context.Context) (fairlead.Provider, error) {
 				if p := only.Load(); p != nil {
 					if _, err := (*p).Describe(ctx); err == nil { // not closed by an earlier run
 						return *p, nil
 					}
 				}
-				p, err := providers.Open(ctx, "mem://")
+				p, err := fairlead.Open(ctx, "mem://")
 				if err == nil {
 					only.Store(&p)
 				}
@@ -76,7 +76,7 @@ var openLifeMutants = []Mutant{
 			var closed atomic.Bool
 			return hooks{close: func(ctx context.Context, next func(context.Context) error) error {
 				if closed.Swap(true) {
-					return providers.Errorf(providers.Closed, "the provider is closed")
+					return fairlead.Errorf(fairlead.Closed, "the provider is closed")
 				}
 				return next(ctx)
 			}}
@@ -92,11 +92,11 @@ var openLifeMutants = []Mutant{
 	},
 	{
 		Name: "open-cancelled-misnamed", Breaks: "an Open with a canceled context fails with Internal", Caught: []string{"open/cancelled"},
-		Open: func(ctx context.Context) (providers.Provider, error) {
+		Open: func(ctx context.Context) (fairlead.Provider, error) {
 			if ctx.Err() != nil {
-				return nil, providers.Errorf(providers.Internal, "unexpected end of the conversation")
+				return nil, fairlead.Errorf(fairlead.Internal, "unexpected end of the conversation")
 			}
-			return providers.Open(ctx, "mem://")
+			return fairlead.Open(ctx, "mem://")
 		},
 	},
 	{
@@ -108,15 +108,15 @@ var openLifeMutants = []Mutant{
 	},
 	{
 		Name: "open-provider-leaks", Breaks: "every provider leaves a goroutine", Caught: []string{"open/goroutines-providers"},
-		Open: func(ctx context.Context) (providers.Provider, error) {
+		Open: func(ctx context.Context) (fairlead.Provider, error) {
 			go time.Sleep(leak)
-			return providers.Open(ctx, "mem://")
+			return fairlead.Open(ctx, "mem://")
 		},
 	},
 	{
 		Name: "open-as-anything", Breaks: "As is true for every type", Caught: []string{"open/as-foreign"},
-		Open: func(ctx context.Context) (providers.Provider, error) {
-			p, err := providers.Open(ctx, "mem://")
+		Open: func(ctx context.Context) (fairlead.Provider, error) {
+			p, err := fairlead.Open(ctx, "mem://")
 			if err != nil {
 				return nil, err
 			}
@@ -131,7 +131,7 @@ var openLifeMutants = []Mutant{
 		Name: "open-dots-refused", Breaks: "names with a dot are refused", Caught: []string{"open/bad-names"},
 		Open: withHooks(hooks{topic: func(_ context.Context, name *string) error {
 			if strings.Contains(*name, ".") {
-				return providers.Errorf(providers.Invalid, "no dots in a topic's name")
+				return fairlead.Errorf(fairlead.Invalid, "no dots in a topic's name")
 			}
 			return nil
 		}}),
@@ -150,10 +150,10 @@ func fold(_ context.Context, name *string) error {
 // atMost opens memory providers, n at once.
 func atMost(n int64) conformance.Opener {
 	var open atomic.Int64
-	return func(ctx context.Context) (providers.Provider, error) {
+	return func(ctx context.Context) (fairlead.Provider, error) {
 		if open.Add(1) > n {
 			open.Add(-1)
-			return nil, providers.Errorf(providers.Unavailable, "%d connections at most", n)
+			return nil, fairlead.Errorf(fairlead.Unavailable, "%d connections at most", n)
 		}
 		return withHooks(hooks{close: func(ctx context.Context, next func(context.Context) error) error {
 			open.Add(-1)
@@ -166,19 +166,19 @@ func atMost(n int64) conformance.Opener {
 var openErrorMutants = []Mutant{
 	{
 		Name: "open-error-vendors-op", Breaks: "errors name the vendor's command as the operation", Caught: []string{"open/error-fields"},
-		Open: withStoreErrors(func(e *providers.Error) error { e.Op = "GET"; return e }),
+		Open: withStoreErrors(func(e *fairlead.Error) error { e.Op = "GET"; return e }),
 	},
 	{
 		Name: "open-error-twice", Breaks: "errors say their code twice", Caught: []string{"open/error-fields"},
-		Open: withStoreErrors(func(e *providers.Error) error { e.Message = "kv.Get: memory: " + e.Error(); return e }),
+		Open: withStoreErrors(func(e *fairlead.Error) error { e.Message = "kv.Get: memory: " + e.Error(); return e }),
 	},
 	{
-		Name: "open-error-bare", Breaks: "errors are no *providers.Error", Caught: []string{"open/error-is", "open/retry-advice"},
-		Open: withStoreErrors(func(e *providers.Error) error { return fmt.Errorf("refused: %v", e) }),
+		Name: "open-error-bare", Breaks: "errors are no *fairlead.Error", Caught: []string{"open/error-is", "open/retry-advice"},
+		Open: withStoreErrors(func(e *fairlead.Error) error { return fmt.Errorf("refused: %v", e) }),
 	},
 	{
 		Name: "open-error-retryable", Breaks: "a missing key is said to be unavailable", Caught: []string{"open/retry-advice"},
-		Open: withStoreErrors(func(e *providers.Error) error { e.Code = providers.Unavailable; return e }),
+		Open: withStoreErrors(func(e *fairlead.Error) error { e.Code = fairlead.Unavailable; return e }),
 	},
 	{
 		Name: "open-cancel-unseen", Breaks: "a listing does not look at its context", Caught: []string{"open/facet-cancelled"},
@@ -187,10 +187,10 @@ var openErrorMutants = []Mutant{
 }
 
 // withStoreErrors opens memory providers whose stores' errors are changed.
-func withStoreErrors(change func(*providers.Error) error) conformance.Opener {
+func withStoreErrors(change func(*fairlead.Error) error) conformance.Opener {
 	return withStore(func(s driver.Store) driver.Store {
 		return store{Store: s, out: func(_ driver.Op, r *driver.Result) {
-			if e, ok := r.Err.(*providers.Error); ok {
+			if e, ok := r.Err.(*fairlead.Error); ok {
 				own := *e
 				r.Err = change(&own)
 			}

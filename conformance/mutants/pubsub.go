@@ -7,15 +7,15 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
 // broker changes what a memory provider does with messages; a nil hook
 // changes nothing.
 type broker struct {
-	describe func(*providers.Description)
+	describe func(*fairlead.Description)
 	name     func(topic string) string
 	config   func(ctx context.Context, p psdriver.Provider, c *psdriver.SubscriptionConfig) error
 	// keep changes a message before it is stored, or has it thrown away.
@@ -60,8 +60,8 @@ func brokenShared(b broker) conformance.Opener {
 }
 
 func brokenOf(url string, b func() broker) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) {
-		p, err := providers.Open(ctx, url)
+	return func(ctx context.Context) (fairlead.Provider, error) {
+		p, err := fairlead.Open(ctx, url)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func brokenOf(url string, b func() broker) conformance.Opener {
 	}
 }
 
-func (p *brokenBroker) Describe(ctx context.Context) (providers.Description, error) {
+func (p *brokenBroker) Describe(ctx context.Context) (fairlead.Description, error) {
 	d, err := p.whole.Describe(ctx)
 	if err == nil && p.describe != nil {
 		p.describe(&d)

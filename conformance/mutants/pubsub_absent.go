@@ -5,8 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -16,7 +16,7 @@ func init() { all = append(all, pubsubAbsentMutants()) }
 // portable layer through later.
 func pubsubAbsentMutants() []Mutant {
 	var mutants []Mutant
-	for _, info := range append(psdriver.Claims(), providers.CommonClaims()...) {
+	for _, info := range append(psdriver.Claims(), fairlead.CommonClaims()...) {
 		name := strings.TrimPrefix(string(info.Claim), "pubsub.")
 		mutants = append(mutants, Mutant{
 			Name: "pubsub-hides-" + name, Breaks: "the claim " + name + " is not made at first, and what needs it works",
@@ -28,15 +28,15 @@ func pubsubAbsentMutants() []Mutant {
 
 // hiding opens memory providers that make a claim in every description but
 // the first.
-func hiding(c providers.Claim) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) {
-		p, err := providers.Open(ctx, "mem://")
+func hiding(c fairlead.Claim) conformance.Opener {
+	return func(ctx context.Context) (fairlead.Provider, error) {
+		p, err := fairlead.Open(ctx, "mem://")
 		if err != nil {
 			return nil, err
 		}
 		var later atomic.Bool
-		return &hooked{p.(whole), hooks{describe: func(d *providers.Description) {
-			unclaim(providers.PubSub, c)(d)
+		return &hooked{p.(whole), hooks{describe: func(d *fairlead.Description) {
+			unclaim(fairlead.PubSub, c)(d)
 			if later.Swap(true) {
 				claim(c)(d)
 			}

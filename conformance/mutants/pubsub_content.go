@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -147,7 +147,7 @@ var pubsubContentMutants = []Mutant{
 	{Name: "pubsub-key-lost", Breaks: "the ordering key is used and not delivered", Caught: cases("key-exact", "dead-letter-key"),
 		Open: delivering(func(d *psdriver.Delivery) { d.Key = "" })},
 	{Name: "pubsub-limit-unkept", Breaks: "messages over the limit that was published are stored", Caught: cases("over-max", "batch-partial", "failures-apart", "atomic-refused"),
-		Open: drifting(func(d *providers.Description) {
+		Open: drifting(func(d *fairlead.Description) {
 			for i := range d.Facets {
 				d.Facets[i].Limits.MaxMessageBytes = 1 << 20
 			}

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -130,7 +130,7 @@ var pubsubReceiveMutants = []Mutant{
 			for _, d := range ds {
 				_ = s.one(context.WithoutCancel(ctx), d.Token, psdriver.Ack)
 			}
-			return nil, providers.ContextError(ctx)
+			return nil, fairlead.ContextError(ctx)
 		}})},
 	{Name: "pubsub-shut-leaks", Breaks: "closing a provider leaves its consumers as they are", Caught: cases("close-provider"),
 		Open: brokenShared(broker{shut: func(func() error) error { return nil }})},

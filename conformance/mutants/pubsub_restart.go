@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -107,9 +107,9 @@ func (o *brokerOutage) over(b broker) broker {
 		}
 		return false, nil
 	}
-	b.describe = func(d *providers.Description) {
-		claim(providers.DurableFsync)(d)
-		claim(providers.DurableQuorum)(d)
+	b.describe = func(d *fairlead.Description) {
+		claim(fairlead.DurableFsync)(d)
+		claim(fairlead.DurableQuorum)(d)
 		if describe != nil {
 			describe(d)
 		}
@@ -227,12 +227,12 @@ func pubsubRestartMutants() []Mutant {
 					defer mu.Unlock()
 					published = true
 				},
-				describe: func(d *providers.Description) {
+				describe: func(d *fairlead.Description) {
 					mu.Lock()
 					defer mu.Unlock()
 					if published {
-						unclaim(providers.PubSub, providers.DurableFsync)(d)
-						unclaim(providers.PubSub, providers.DurableQuorum)(d)
+						unclaim(fairlead.PubSub, fairlead.DurableFsync)(d)
+						unclaim(fairlead.PubSub, fairlead.DurableQuorum)(d)
 					}
 				},
 			}
@@ -248,7 +248,7 @@ func pubsubRestartMutants() []Mutant {
 		restarting("pubsub-gives-up", "a subscription fails for good when the backend was killed", cases("restart-receive", "restart-broadcast", "restart-handle"), func(o *brokerOutage) broker {
 			return broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 				if kills, _ := o.state(); kills > 0 {
-					return nil, providers.Errorf(providers.Internal, "the connection was lost")
+					return nil, fairlead.Errorf(fairlead.Internal, "the connection was lost")
 				}
 				return o.receive(ctx, s, limit)
 			}}

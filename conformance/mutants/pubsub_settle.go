@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -113,7 +113,7 @@ var pubsubSettleMutants = []Mutant{
 			return true, nil
 		}})},
 	{Name: "pubsub-fenced-in-name", Breaks: "a settlement after the lease was lost is refused, and carried out", Caught: cases("fenced-ack", "fenced-nack", "fenced-self"),
-		Open: unfenced(providers.Errorf(providers.Conflict, "the lease was lost"))},
+		Open: unfenced(fairlead.Errorf(fairlead.Conflict, "the lease was lost"))},
 	{Name: "pubsub-count-one", Breaks: "every delivery says that it is the first", Caught: cases("count-nack", "count-close", "count-lease", "dead-letter", "dead-letter-handler", "dead-letter-crash", "dead-letter-key"),
 		Open: counting(func(_ *brokenSub, d *psdriver.Delivery) { d.Attempt = 1 })},
 	{Name: "pubsub-count-more", Breaks: "attempts are counted from zero", Caught: cases("count-nack", "dead-letter", "dead-letter-handler"),

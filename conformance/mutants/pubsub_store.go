@@ -7,14 +7,14 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
 func init() { all = append(all, pubsubStoreMutants) }
 
-var errAway = providers.Errorf(providers.Unavailable, "the backend is away")
+var errAway = fairlead.Errorf(fairlead.Unavailable, "the backend is away")
 
 // firstOf returns a function that is true for the first message of a topic.
 func firstOf() func(topic string) bool {
@@ -82,7 +82,7 @@ var pubsubStoreMutants = []Mutant{
 				},
 				result: func(topic string, _ psdriver.Message, r *psdriver.SendResult) {
 					if _, ok := subscribed.Load(topic); !ok {
-						r.Err = providers.Errorf(providers.NotFound, "the topic has no subscriptions")
+						r.Err = fairlead.Errorf(fairlead.NotFound, "the topic has no subscriptions")
 					}
 				},
 			}
@@ -98,7 +98,7 @@ var pubsubStoreMutants = []Mutant{
 	{Name: "pubsub-names-short", Breaks: "names of more than 64 characters are refused", Caught: cases("good-names"),
 		Open: broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
 			if len(c.Group) > 64 {
-				return providers.Errorf(providers.Invalid, "the name is too long")
+				return fairlead.Errorf(fairlead.Invalid, "the name is too long")
 			}
 			return nil
 		}})},
@@ -138,7 +138,7 @@ var pubsubStoreMutants = []Mutant{
 			}}
 		})},
 	{Name: "pubsub-dedupe-for-good", Breaks: "ids are remembered for longer than the window", Caught: cases("dedupe-window"),
-		Open: broken(broker{describe: limits(func(l *providers.Limits) { l.DedupeWindow = time.Second })})},
+		Open: broken(broker{describe: limits(func(l *fairlead.Limits) { l.DedupeWindow = time.Second })})},
 	{Name: "pubsub-atomic-halves", Breaks: "an atomic batch is stored in two steps, between which it can be given up", Caught: cases("atomic-given-up"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			results := next(ctx, msgs[:len(msgs)/2])
@@ -153,7 +153,7 @@ var pubsubStoreMutants = []Mutant{
 	{Name: "pubsub-delete-nothing", Breaks: "deleting a topic does nothing", Caught: cases("manage-topics", "manage-delete-topic"),
 		Open: broken(broker{deleteTopic: func(func() error) error { return nil }})},
 	{Name: "pubsub-delete-missing", Breaks: "deleting a topic that does not exist is an error", Caught: cases("manage-missing"),
-		Open: broken(broker{deleteTopic: func(func() error) error { return providers.Errorf(providers.NotFound, "no such topic") }})},
+		Open: broken(broker{deleteTopic: func(func() error) error { return fairlead.Errorf(fairlead.NotFound, "no such topic") }})},
 	{Name: "pubsub-delete-no-group", Breaks: "deleting a group does nothing", Caught: cases("manage-delete-group"),
 		Open: broken(broker{deleteGroup: func(context.Context, psdriver.Provider, string, string) error { return nil }})},
 	{Name: "pubsub-delete-all-groups", Breaks: "deleting a group deletes the topic's messages", Caught: cases("manage-delete-group", "manage-missing"),
@@ -161,14 +161,14 @@ var pubsubStoreMutants = []Mutant{
 			return p.DeleteTopic(ctx, topic)
 		}})},
 	{Name: "pubsub-not-shared", Breaks: "every Open has a backend of its own, and Shared is claimed", Caught: cases("shared", "shared-group", "close-provider", "confirmed-ack-elsewhere"),
-		Open: describing(claim(providers.Shared))},
+		Open: describing(claim(fairlead.Shared))},
 }
 
 // limits changes the limits of the facet.
-func limits(change func(*providers.Limits)) func(*providers.Description) {
-	return func(d *providers.Description) {
+func limits(change func(*fairlead.Limits)) func(*fairlead.Description) {
+	return func(d *fairlead.Description) {
 		for i := range d.Facets {
-			if d.Facets[i].Facet == providers.PubSub {
+			if d.Facets[i].Facet == fairlead.PubSub {
 				change(&d.Facets[i].Limits)
 			}
 		}
@@ -176,10 +176,10 @@ func limits(change func(*providers.Limits)) func(*providers.Description) {
 }
 
 // claim makes a description claim something for the facet.
-func claim(c providers.Claim) func(*providers.Description) {
-	return func(d *providers.Description) {
+func claim(c fairlead.Claim) func(*fairlead.Description) {
+	return func(d *fairlead.Description) {
 		for i := range d.Facets {
-			if d.Facets[i].Facet == providers.PubSub {
+			if d.Facets[i].Facet == fairlead.PubSub {
 				d.Facets[i].Claims = append(d.Facets[i].Claims, c)
 			}
 		}

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 // TestHealthyBroker runs the cases on the very wrappers that the mutants are
@@ -16,5 +16,5 @@ func TestHealthyBroker(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	o := newBrokerOutage()
 	open := breaking(func() broker { return o.over(broker{}) })
-	conformance.Test(t, open, conformance.WithControl(o), conformance.WithFacets(providers.PubSub), conformance.WithPatience(5*time.Second))
+	conformance.Test(t, open, conformance.WithControl(o), conformance.WithFacets(fairlead.PubSub), conformance.WithPatience(5*time.Second))
 }

@@ -3,8 +3,8 @@ package mutants
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -12,7 +12,7 @@ import (
 // changes nothing.
 type carrying struct {
 	whole
-	describe func(*providers.Description)
+	describe func(*fairlead.Description)
 	service  func(name string) string
 	call     func(*rpcdriver.Call)
 	// client and server wrap the ends of a call.
@@ -27,8 +27,8 @@ type opening = func(context.Context, rpcdriver.StreamConfig) (rpcdriver.Stream, 
 
 // carriedBy opens memory providers of the URL with hooks.
 func carriedBy(url string, hooks carrying) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) {
-		p, err := providers.Open(ctx, url)
+	return func(ctx context.Context) (fairlead.Provider, error) {
+		p, err := fairlead.Open(ctx, url)
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +38,7 @@ func carriedBy(url string, hooks carrying) conformance.Opener {
 	}
 }
 
-func (p *carrying) Describe(ctx context.Context) (providers.Description, error) {
+func (p *carrying) Describe(ctx context.Context) (fairlead.Description, error) {
 	d, err := p.whole.Describe(ctx)
 	if err == nil && p.describe != nil {
 		p.describe(&d)

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -29,8 +29,8 @@ type listed struct {
 
 // listedBy opens memory providers with hooks.
 func listedBy(hooks listed) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) {
-		p, err := providers.Open(ctx, cmp.Or(hooks.url, "mem://?rpc=directory"))
+	return func(ctx context.Context) (fairlead.Provider, error) {
+		p, err := fairlead.Open(ctx, cmp.Or(hooks.url, "mem://?rpc=directory"))
 		if err != nil {
 			return nil, err
 		}
@@ -116,12 +116,12 @@ var rpcDirectoryMutants = []Mutant{
 	},
 	{
 		Name: "rpc-unclaimed-directory", Breaks: "what was not claimed is let through: " + string(rpc.Directory), Caught: []string{"rpc/absent-directory"},
-		Open: func(ctx context.Context) (providers.Provider, error) {
+		Open: func(ctx context.Context) (fairlead.Provider, error) {
 			p, err := listedBy(listed{})(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return &drifted{listed: p.(*listed), change: unclaim(providers.RPC, rpc.Directory)}, nil
+			return &drifted{listed: p.(*listed), change: unclaim(fairlead.RPC, rpc.Directory)}, nil
 		},
 	},
 }
@@ -130,10 +130,10 @@ var rpcDirectoryMutants = []Mutant{
 type drifted struct {
 	*listed
 	later  atomic.Bool
-	change func(*providers.Description)
+	change func(*fairlead.Description)
 }
 
-func (d *drifted) Describe(ctx context.Context) (providers.Description, error) {
+func (d *drifted) Describe(ctx context.Context) (fairlead.Description, error) {
 	desc, err := d.listed.Describe(ctx)
 	if err == nil && !d.later.Swap(true) {
 		d.change(&desc)
@@ -167,7 +167,7 @@ func (o *onlyOnce) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
 		return o.EndpointWatcher.Next(ctx)
 	}
 	<-ctx.Done()
-	return nil, providers.ContextError(ctx)
+	return nil, fairlead.ContextError(ctx)
 }
 
 // busy is a watcher that does not wait for long.
@@ -191,5 +191,5 @@ type unkept struct{ rpcdriver.Registration }
 
 func (unkept) Keep(ctx context.Context) error {
 	<-ctx.Done()
-	return providers.ContextError(ctx)
+	return fairlead.ContextError(ctx)
 }

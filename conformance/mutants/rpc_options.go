@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -34,8 +34,8 @@ var rpcOptionMutants = []Mutant{
 		Name: "rpc-nobody-final", Breaks: "that nobody serves a name is told as something that will not change", Caught: []string{"rpc/wait-for-ready"},
 		Open: carriedBy("mem://", carrying{open: func(ctx context.Context, next opening, c rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
 			s, err := next(ctx, c)
-			if providers.CodeOf(err) == providers.Unavailable {
-				err = providers.Errorf(providers.PermissionDenied, "%w", err)
+			if fairlead.CodeOf(err) == fairlead.Unavailable {
+				err = fairlead.Errorf(fairlead.PermissionDenied, "%w", err)
 			}
 			return s, err
 		}}),

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -47,7 +47,7 @@ var rpcServerMutants = []Mutant{
 		Name: "rpc-nobody-hangs", Breaks: "a call that nobody serves waits for its deadline", Caught: []string{"rpc/no-server"},
 		Open: carriedBy("mem://", carrying{open: func(ctx context.Context, next opening, c rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
 			s, err := next(ctx, c)
-			if providers.CodeOf(err) == providers.Unavailable {
+			if fairlead.CodeOf(err) == fairlead.Unavailable {
 				<-ctx.Done()
 			}
 			return s, err
@@ -79,8 +79,8 @@ var rpcServerMutants = []Mutant{
 		Name: "rpc-not-shared", Breaks: "every Open of a URL has servers of its own", Caught: []string{"rpc/shared"},
 		Open: func() conformance.Opener {
 			var opened atomic.Int64
-			return func(ctx context.Context) (providers.Provider, error) {
-				return providers.Open(ctx, fmt.Sprintf("mem://rpc-not-shared-%d", opened.Add(1)))
+			return func(ctx context.Context) (fairlead.Provider, error) {
+				return fairlead.Open(ctx, fmt.Sprintf("mem://rpc-not-shared-%d", opened.Add(1)))
 			}
 		}(),
 	},
@@ -98,13 +98,13 @@ var rpcServerMutants = []Mutant{
 // rpcAbsentMutants let through what they did not claim at first.
 func rpcAbsentMutants() []Mutant {
 	var mutants []Mutant
-	for name, claim := range map[string]providers.Claim{
+	for name, claim := range map[string]fairlead.Claim{
 		"full-duplex": rpc.FullDuplex, "flow-control": rpc.FlowControl, "no-server": rpc.FastNoResponder, "load-balance": rpc.LoadBalance,
 	} {
 		mutants = append(mutants, Mutant{
 			Name: "rpc-unclaimed-" + name, Breaks: "what was not claimed is let through: " + string(claim),
 			Caught: []string{"rpc/absent-" + name},
-			Open:   drifting(unclaim(providers.RPC, claim)),
+			Open:   drifting(unclaim(fairlead.RPC, claim)),
 		})
 	}
 	return mutants
@@ -165,9 +165,9 @@ func newSilent() *silent { return &silent{closed: make(chan struct{})} }
 func (s *silent) Accept(ctx context.Context) (rpcdriver.Incoming, error) {
 	select {
 	case <-s.closed:
-		return rpcdriver.Incoming{}, providers.Errorf(providers.Closed, "the listener is closed")
+		return rpcdriver.Incoming{}, fairlead.Errorf(fairlead.Closed, "the listener is closed")
 	case <-ctx.Done():
-		return rpcdriver.Incoming{}, providers.ContextError(ctx)
+		return rpcdriver.Incoming{}, fairlead.ContextError(ctx)
 	}
 }
 
@@ -250,9 +250,9 @@ func (e *eager) Accept(ctx context.Context) (rpcdriver.Incoming, error) {
 	case in := <-e.taken:
 		return in, nil
 	case <-ctx.Done():
-		return rpcdriver.Incoming{}, providers.ContextError(ctx)
+		return rpcdriver.Incoming{}, fairlead.ContextError(ctx)
 	case <-e.life.Done():
-		return rpcdriver.Incoming{}, providers.Errorf(providers.Closed, "the listener is closed")
+		return rpcdriver.Incoming{}, fairlead.Errorf(fairlead.Closed, "the listener is closed")
 	}
 }
 
@@ -316,7 +316,7 @@ func rpcRestartMutant() Mutant {
 		Control: func() conformance.Control { return forgets{&killed} },
 		Open: carriedBy("mem://", carrying{open: func(ctx context.Context, next opening, c rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
 			if killed.Load() {
-				return nil, providers.Errorf(providers.Unavailable, "no server listens for the service %q", c.Service)
+				return nil, fairlead.Errorf(fairlead.Unavailable, "no server listens for the service %q", c.Service)
 			}
 			return next(ctx, c)
 		}}),

@@ -23,8 +23,8 @@ import (
 	"syscall"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/examples/greeter/greeterpb"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
@@ -54,7 +54,7 @@ func run(ctx context.Context, url, name string, args []string, out io.Writer) (e
 	if len(args) == 0 {
 		return errUsage
 	}
-	p, err := providers.Open(ctx, url)
+	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (g greeter) Chat(stream greeterpb.Greeter_ChatServer) error {
 	}
 }
 
-func newServer(ctx context.Context, p providers.Provider, name string) (*rpc.Server, error) {
+func newServer(ctx context.Context, p fairlead.Provider, name string) (*rpc.Server, error) {
 	srv, err := rpc.NewServer(ctx, p, service)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func newServer(ctx context.Context, p providers.Provider, name string) (*rpc.Ser
 
 // serve serves until the program is asked to end, and then ends the calls
 // under way.
-func serve(ctx context.Context, p providers.Provider, name string, out io.Writer) error {
+func serve(ctx context.Context, p fairlead.Provider, name string, out io.Writer) error {
 	srv, err := newServer(ctx, p, name)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func serve(ctx context.Context, p providers.Provider, name string, out io.Writer
 }
 
 // hello greets each name with a call of its own.
-func hello(ctx context.Context, p providers.Provider, names []string, out io.Writer) error {
+func hello(ctx context.Context, p fairlead.Provider, names []string, out io.Writer) error {
 	conn, err := rpc.Dial(ctx, p, service)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func hello(ctx context.Context, p providers.Provider, names []string, out io.Wri
 }
 
 // chat greets all names in one call.
-func chat(ctx context.Context, p providers.Provider, names []string, out io.Writer) error {
+func chat(ctx context.Context, p fairlead.Provider, names []string, out io.Writer) error {
 	conn, err := rpc.Dial(ctx, p, service)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func chat(ctx context.Context, p providers.Provider, names []string, out io.Writ
 }
 
 // both is a server and its client in one process.
-func both(ctx context.Context, p providers.Provider, name string, names []string, out io.Writer) error {
+func both(ctx context.Context, p fairlead.Provider, name string, names []string, out io.Writer) error {
 	srv, err := newServer(ctx, p, name)
 	if err != nil {
 		return err

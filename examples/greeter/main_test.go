@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/examples/greeter/greeterpb"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc"
 )
 
@@ -132,7 +132,7 @@ func TestServersAreKilledUnderLoad(t *testing.T) {
 
 func killedUnderLoad(t *testing.T, url string) {
 	const callers = 8
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}

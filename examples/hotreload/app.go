@@ -10,8 +10,8 @@ import (
 	"net/http"
 	"sync"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 // app is the service.
@@ -112,8 +112,8 @@ func (a *app) change(w http.ResponseWriter, r *http.Request) {
 }
 
 func statusOf(err error) int {
-	switch providers.CodeOf(err) {
-	case providers.Invalid, providers.TooLarge:
+	switch fairlead.CodeOf(err) {
+	case fairlead.Invalid, fairlead.TooLarge:
 		return http.StatusBadRequest
 	}
 	return http.StatusBadGateway

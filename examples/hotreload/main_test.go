@@ -16,9 +16,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -135,7 +135,7 @@ func elsewhere(url string) (string, func(*testing.T, running, keys)) {
 
 // changeElsewhere is another process, as far as the service can tell.
 func changeElsewhere(t *testing.T, url string, k keys) {
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,10 +240,10 @@ func TestToken(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	_, err := newApp(t.Context(), "file:/none/shop.yaml", slog.Default(), &slog.LevelVar{})
-	if providers.CodeOf(err) != providers.Unavailable {
+	if fairlead.CodeOf(err) != fairlead.Unavailable {
 		t.Errorf("a missing file: %v", err)
 	}
-	if err := run(t.Context(), []string{"--settings", "nosuch://"}); providers.CodeOf(err) != providers.Invalid {
+	if err := run(t.Context(), []string{"--settings", "nosuch://"}); fairlead.CodeOf(err) != fairlead.Invalid {
 		t.Errorf("an unknown scheme: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 // settings is what can be changed while the program runs.
@@ -33,7 +33,7 @@ type origin struct {
 	layer config.Layer
 	// shared is for changing them; nil for a file, which its editor changes.
 	shared   *config.Source
-	provider providers.Provider
+	provider fairlead.Provider
 }
 
 const (
@@ -46,7 +46,7 @@ func openOrigin(ctx context.Context, url string) (*origin, error) {
 	if strings.HasPrefix(url, "file:") {
 		return &origin{layer: config.FromURL(url, name)}, nil
 	}
-	p, err := providers.Open(ctx, url)
+	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return nil, err
 	}

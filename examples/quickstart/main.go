@@ -16,8 +16,8 @@ import (
 	"strconv"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/gocloud"
@@ -43,7 +43,7 @@ func main() {
 func run(ctx context.Context, url string, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	p, err := providers.Open(ctx, url)
+	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func run(ctx context.Context, url string, out io.Writer) (err error) {
 }
 
 // count adds one to a counter that other programs may count, too.
-func count(ctx context.Context, p providers.Provider) (int, error) {
+func count(ctx context.Context, p fairlead.Provider) (int, error) {
 	runs, err := kv.Open(ctx, p, "quickstart", kv.Require(kv.CAS))
 	if err != nil {
 		return 0, err
@@ -92,7 +92,7 @@ func count(ctx context.Context, p providers.Provider) (int, error) {
 }
 
 // send publishes a text, and returns what comes out at the other end.
-func send(ctx context.Context, p providers.Provider, text string) (string, error) {
+func send(ctx context.Context, p fairlead.Provider, text string) (string, error) {
 	sub, err := pubsub.Subscribe(ctx, p, "quickstart", pubsub.Group("quickstart"))
 	if err != nil {
 		return "", err

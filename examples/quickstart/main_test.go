@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

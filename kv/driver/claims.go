@@ -1,44 +1,44 @@
 package driver
 
-import "fairlead.dev/providers"
+import "fairlead.dev"
 
 // The claims of the kv facet. What the core promises on every provider needs
 // no claim: Get, Put, Delete, and that an acknowledged write is seen by reads
 // that start after it through the same handle.
 const (
 	// ClaimCAS: Create, CAS and DeleteIf are atomic against every other writer.
-	ClaimCAS providers.Claim = "kv.CAS"
+	ClaimCAS fairlead.Claim = "kv.CAS"
 	// ClaimList: entries by prefix, ordered and paged.
-	ClaimList providers.Claim = "kv.List"
+	ClaimList fairlead.Claim = "kv.List"
 	// ClaimSnapshotList: all pages of one listing show one moment.
-	ClaimSnapshotList providers.Claim = "kv.SnapshotList"
+	ClaimSnapshotList fairlead.Claim = "kv.SnapshotList"
 	// ClaimWatch: changes are delivered, from now or from a revision, in order for
 	// each key, the last state of each key always; a watch survives a restart
 	// of the backend, or reports the gap.
-	ClaimWatch providers.Claim = "kv.Watch"
+	ClaimWatch fairlead.Claim = "kv.Watch"
 	// ClaimWatchEvery: a watch delivers every single change, in the order of the
 	// store, once.
-	ClaimWatchEvery providers.Claim = "kv.WatchEvery"
+	ClaimWatchEvery fairlead.Claim = "kv.WatchEvery"
 	// ClaimWatchTxn: a watch delivers the changes of one Txn together.
-	ClaimWatchTxn providers.Claim = "kv.WatchTxn"
+	ClaimWatchTxn fairlead.Claim = "kv.WatchTxn"
 	// ClaimExpiryEvents: a watch tells the end of a time to live from a delete.
-	ClaimExpiryEvents providers.Claim = "kv.ExpiryEvents"
+	ClaimExpiryEvents fairlead.Claim = "kv.ExpiryEvents"
 	// ClaimTTL: a time to live for a key. It never ends early, and a reader
 	// sees its end at most a second and the published resolution late. It
 	// goes on while the backend is down.
-	ClaimTTL providers.Claim = "kv.TTL"
+	ClaimTTL fairlead.Claim = "kv.TTL"
 	// ClaimTxn: several conditions and writes as one.
-	ClaimTxn providers.Claim = "kv.Txn"
+	ClaimTxn fairlead.Claim = "kv.Txn"
 	// ClaimLinearizableRead: a read shows every write that was acknowledged, to
 	// anybody, before the read began.
-	ClaimLinearizableRead providers.Claim = "kv.LinearizableRead"
+	ClaimLinearizableRead fairlead.Claim = "kv.LinearizableRead"
 	// ClaimManage: stores can be listed and deleted by name.
-	ClaimManage providers.Claim = "kv.Manage"
+	ClaimManage fairlead.Claim = "kv.Manage"
 )
 
 // Claims returns the claims of this facet with their rules.
-func Claims() []providers.ClaimInfo {
-	return []providers.ClaimInfo{
+func Claims() []fairlead.ClaimInfo {
+	return []fairlead.ClaimInfo{
 		{Claim: ClaimCAS, Rule: "create, compare-and-set and conditional delete are atomic"},
 		{Claim: ClaimTxn, Rule: "several conditions and writes happen as one or not at all"},
 		{Claim: ClaimLinearizableRead, Rule: "a read shows every write acknowledged to anybody before it began"},

@@ -31,7 +31,7 @@
 // fail with Unavailable (or UnknownOutcome); a [Watcher] resumes without loss
 // or fails with Compacted.
 //
-// Errors are [*providers.Error] values with Code and Message set; the portable
+// Errors are [*fairlead.Error] values with Code and Message set; the portable
 // layer fills in the operation and the provider. Codes by operation:
 //
 //   - any: Unavailable, PermissionDenied, Canceled, DeadlineExceeded, Closed,
@@ -58,12 +58,12 @@ import (
 	"context"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Provider is implemented by a provider that describes the kv facet.
 type Provider interface {
-	providers.Provider
+	fairlead.Provider
 
 	// OpenStore returns the store of that name, and creates it if need be.
 	// Stores are separate: no operation on one is seen in another. It fails
@@ -157,7 +157,7 @@ func (op Op) Size() int { return len(op.Key) + len(op.Value) }
 type Result struct {
 	Value    []byte   // OpGet; an existing empty value is not an error
 	Revision Revision // OpGet: the key's; OpPut, OpCreate, OpCAS: the one just written
-	Err      error    // nil or a *providers.Error
+	Err      error    // nil or a *fairlead.Error
 }
 
 // Condition is a condition of a [Txn].

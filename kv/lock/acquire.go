@@ -6,14 +6,14 @@ import (
 	"strconv"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 // abandonTime bounds how long a call that failed tries to leave nothing behind.
 const abandonTime = time.Second
 
-var errHeld = providers.Errorf(providers.Conflict, "the lock is held by another lease")
+var errHeld = fairlead.Errorf(fairlead.Conflict, "the lock is held by another lease")
 
 // attempt is one caller's way to a lease. It may try several times, always with
 // the same owner, so that it knows what it has written without having heard so.
@@ -59,8 +59,8 @@ func (p place) wait(ctx context.Context, value []byte) (*Lease, error) {
 
 // passes says whether a failure to lock is worth another try.
 func passes(err error) bool {
-	switch providers.CodeOf(err) {
-	case providers.Conflict, providers.Unavailable, providers.UnknownOutcome, providers.DeadlineExceeded, providers.Canceled:
+	switch fairlead.CodeOf(err) {
+	case fairlead.Conflict, fairlead.Unavailable, fairlead.UnknownOutcome, fairlead.DeadlineExceeded, fairlead.Canceled:
 		return true
 	}
 	return false
@@ -87,10 +87,10 @@ func (a *attempt) untilFree(ctx context.Context, b *bell) error {
 
 // ended is the error of a call whose context has ended, with what it met last.
 func ended(ctx context.Context, last error) error {
-	if last == nil || providers.CodeOf(last) == providers.CodeOf(ctx.Err()) {
-		return providers.Errorf(providers.CodeOf(ctx.Err()), "gave up: %w", ctx.Err())
+	if last == nil || fairlead.CodeOf(last) == fairlead.CodeOf(ctx.Err()) {
+		return fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up: %w", ctx.Err())
 	}
-	return providers.Errorf(providers.CodeOf(ctx.Err()), "gave up: %w; before that: %v", ctx.Err(), last)
+	return fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up: %w; before that: %v", ctx.Err(), last)
 }
 
 // once tries to get a lease. It takes no longer than one lasts: what was created
@@ -100,7 +100,7 @@ func (a *attempt) once(ctx context.Context) (*Lease, error) {
 	defer cancel()
 	l, err := a.steps(call)
 	if err != nil && call.Err() != nil && ctx.Err() == nil {
-		err = providers.Errorf(providers.Unavailable, "locking took longer than the TTL of %v: %w", a.ttl, err)
+		err = fairlead.Errorf(fairlead.Unavailable, "locking took longer than the TTL of %v: %w", a.ttl, err)
 	}
 	return l, err
 }
@@ -120,13 +120,13 @@ func (a *attempt) steps(ctx context.Context) (*Lease, error) {
 // create makes the holder's key, or finds that it has made it before.
 func (a *attempt) create(ctx context.Context) (kv.Revision, error) {
 	rev, err := a.store.Create(ctx, a.name+holderSuffix, record{Owner: a.owner, Value: a.value}.encode(), kv.WithTTL(a.ttl))
-	switch providers.CodeOf(err) {
+	switch fairlead.CodeOf(err) {
 	case 0:
 		a.traces = true
 		return rev, nil
-	case providers.UnknownOutcome:
+	case fairlead.UnknownOutcome:
 		a.traces = true
-	case providers.Conflict:
+	case fairlead.Conflict:
 		err = errHeld
 	default:
 		return "", err
@@ -150,19 +150,19 @@ func (p place) count(ctx context.Context) (token uint64, rev kv.Revision, err er
 	key := p.name + tokenSuffix
 	for {
 		e, err := p.store.Get(ctx, key)
-		switch providers.CodeOf(err) {
+		switch fairlead.CodeOf(err) {
 		case 0:
 			if token, err = decodeToken(e); err != nil {
 				return 0, "", err
 			}
 			token++
 			rev, err = p.store.CAS(ctx, key, strconv.AppendUint(nil, token, 10), e.Revision)
-		case providers.NotFound:
+		case fairlead.NotFound:
 			token = 1
 			rev, err = p.store.Create(ctx, key, []byte("1"))
 		}
-		switch providers.CodeOf(err) {
-		case providers.Conflict, providers.UnknownOutcome:
+		switch fairlead.CodeOf(err) {
+		case fairlead.Conflict, fairlead.UnknownOutcome:
 			if ctx.Err() == nil {
 				continue // somebody else was there in between, or perhaps this call
 			}

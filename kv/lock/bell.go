@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 // bell says that a holder's key may have changed: when a watch tells so, and
@@ -17,7 +17,7 @@ type bell struct {
 }
 
 func (p place) newBell() *bell {
-	return &bell{place: p, watches: providers.CheckAll(p.store.Describe(), []providers.Requirement{kv.Watch}) == nil}
+	return &bell{place: p, watches: fairlead.CheckAll(p.store.Describe(), []fairlead.Requirement{kv.Watch}) == nil}
 }
 
 // prepare sees to it that the next wait ends with the first change from now on.

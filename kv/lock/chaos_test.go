@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/kv/lock"
-	"fairlead.dev/providers"
 )
 
 // chaos loses answers, delays calls by more than a lease at times, and refuses
@@ -26,12 +26,12 @@ func chaos(random *rand.Rand, mu *sync.Mutex) hook {
 		time.Sleep(delay)
 		switch {
 		case luck >= 95:
-			return driver.Result{Err: providers.Errorf(providers.Unavailable, "refused")}
+			return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "refused")}
 		case luck >= 90 && op.Kind.IsWrite():
-			return driver.Result{Err: providers.Errorf(providers.UnknownOutcome, "not applied")}
+			return driver.Result{Err: fairlead.Errorf(fairlead.UnknownOutcome, "not applied")}
 		case luck >= 80 && op.Kind.IsWrite():
 			do()
-			return driver.Result{Err: providers.Errorf(providers.UnknownOutcome, "applied")}
+			return driver.Result{Err: fairlead.Errorf(fairlead.UnknownOutcome, "applied")}
 		}
 		return do()
 	}

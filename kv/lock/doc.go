@@ -39,7 +39,7 @@
 //
 // Tokens grow as long as the store keeps what it acknowledged. One that can lose
 // the power and with it acknowledged writes may give a token again; open the
-// store with kv.Require(providers.DurableFsync) (or DurableQuorum, where servers
+// store with kv.Require(fairlead.DurableFsync) (or DurableQuorum, where servers
 // can be lost) if data depends on it. The same holds for exclusion itself.
 //
 // # In the store

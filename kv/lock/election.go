@@ -6,8 +6,8 @@ import (
 	"iter"
 	"math"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 // Election chooses one leader among programs, who has a value to show: an
@@ -18,7 +18,7 @@ type Election struct{ place }
 func NewElection(store *kv.Store, name string, opts ...Option) (*Election, error) {
 	p, err := newPlace(store, name, opts)
 	if err != nil {
-		return nil, providers.Annotate(err, "lock.NewElection", "")
+		return nil, fairlead.Annotate(err, "lock.NewElection", "")
 	}
 	return &Election{p}, nil
 }
@@ -41,7 +41,7 @@ type Leadership struct{ *Lease }
 func (e *Election) Campaign(ctx context.Context, value []byte) (*Leadership, error) {
 	l, err := e.wait(ctx, bytes.Clone(value))
 	if err != nil {
-		return nil, providers.Annotate(err, "lock.Campaign", "")
+		return nil, fairlead.Annotate(err, "lock.Campaign", "")
 	}
 	return &Leadership{l}, nil
 }
@@ -51,9 +51,9 @@ func (e *Election) Campaign(ctx context.Context, value []byte) (*Leadership, err
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	leader, err := e.leader(ctx)
 	if err == nil && leader.Token == 0 {
-		err = providers.Errorf(providers.NotFound, "nobody leads")
+		err = fairlead.Errorf(fairlead.NotFound, "nobody leads")
 	}
-	return leader, providers.Annotate(err, "lock.Leader", "")
+	return leader, fairlead.Annotate(err, "lock.Leader", "")
 }
 
 func (p place) leader(ctx context.Context) (Leader, error) {
@@ -85,7 +85,7 @@ func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 				err = b.wait(ctx)
 			}
 			if err != nil {
-				yield(Leader{}, providers.Annotate(err, "lock.Observe", ""))
+				yield(Leader{}, fairlead.Annotate(err, "lock.Observe", ""))
 				return
 			}
 		}
@@ -101,7 +101,7 @@ func (l Leader) differs(other Leader) bool {
 //
 // Errors: Conflict if the leadership was lost or resigned; those of the store.
 func (l *Leadership) Proclaim(ctx context.Context, value []byte) error {
-	return providers.Annotate(l.proclaim(ctx, value), "lock.Proclaim", "")
+	return fairlead.Annotate(l.proclaim(ctx, value), "lock.Proclaim", "")
 }
 
 func (l *Leadership) proclaim(ctx context.Context, value []byte) error {
@@ -118,5 +118,5 @@ func (l *Leadership) proclaim(ctx context.Context, value []byte) error {
 
 // Resign gives the leadership back, as [Lease.Unlock].
 func (l *Leadership) Resign(ctx context.Context) error {
-	return providers.Annotate(l.unlock(ctx), "lock.Resign", "")
+	return fairlead.Annotate(l.unlock(ctx), "lock.Resign", "")
 }

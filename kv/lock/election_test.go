@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
 	"fairlead.dev/kv/lock"
-	"fairlead.dev/providers"
 )
 
 func newElection(t *testing.T, s *kv.Store) *lock.Election {
@@ -37,7 +37,7 @@ func TestElection(t *testing.T) {
 	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
 		e := newElection(t, s)
 		_, err := e.Leader(t.Context())
-		wantCode(t, err, providers.NotFound)
+		wantCode(t, err, fairlead.NotFound)
 		ann := campaign(t, e, "ann")
 		next, stop := iter.Pull2(e.Observe(t.Context()))
 		defer stop()
@@ -54,7 +54,7 @@ func TestElection(t *testing.T) {
 
 		must(t, ann.Resign(t.Context()))
 		wantLeader(t, next, "")
-		wantCode(t, ann.Proclaim(t.Context(), []byte("ann3")), providers.Conflict)
+		wantCode(t, ann.Proclaim(t.Context(), []byte("ann3")), fairlead.Conflict)
 		bob := campaign(t, e, "bob")
 		if bob.Token() <= ann.Token() {
 			t.Errorf("token %d after %d", bob.Token(), ann.Token())
@@ -74,7 +74,7 @@ func TestALeaderThatDiesIsSucceeded(t *testing.T) {
 		if !isLost(ann.Lease) {
 			t.Error("two leaders")
 		}
-		wantCode(t, ann.Resign(t.Context()), providers.Closed)
+		wantCode(t, ann.Resign(t.Context()), fairlead.Closed)
 		must(t, bob.Resign(t.Context()))
 	})
 }
@@ -87,7 +87,7 @@ func TestObserveEndsWithItsContext(t *testing.T) {
 		defer stop()
 		wantLeader(t, next, "")
 		_, err, _ := next()
-		wantCode(t, err, providers.DeadlineExceeded)
+		wantCode(t, err, fairlead.DeadlineExceeded)
 		for range newElection(t, s).Observe(t.Context()) {
 			break
 		}

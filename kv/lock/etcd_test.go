@@ -9,10 +9,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/kv/lock"
-	"fairlead.dev/providers"
 )
 
 // program is one that locks, with this package or with etcd's concurrency.
@@ -40,7 +40,7 @@ func (o *ours) lock(ctx context.Context) (err error) {
 
 func (o *ours) tryLock(ctx context.Context) (bool, error) {
 	l, err := o.m.TryLock(ctx)
-	if errors.Is(err, providers.Conflict) {
+	if errors.Is(err, fairlead.Conflict) {
 		return true, nil
 	}
 	o.l = l
@@ -92,7 +92,7 @@ func TestComparedWithEtcd(t *testing.T) {
 	server := testbed.Etcd(t)
 	makers := map[string]func(t *testing.T) program{
 		"ours": func(t *testing.T) program {
-			p, err := providers.Open(t.Context(), server.URL())
+			p, err := fairlead.Open(t.Context(), server.URL())
 			must(t, err)
 			t.Cleanup(func() { _ = p.Close(context.Background()) })
 			s := openStore(t, p)
@@ -123,7 +123,7 @@ func TestComparedWithEtcd(t *testing.T) {
 			must(t, a.steal(ctx))
 			<-a.lost()
 			err := a.unlock(ctx)
-			if refused := errors.Is(err, providers.Conflict); refused != (name == "ours") {
+			if refused := errors.Is(err, fairlead.Conflict); refused != (name == "ours") {
 				t.Errorf("Unlock of a lost lock: %v", err)
 			}
 		})
@@ -154,7 +154,7 @@ func TestElectionComparedWithEtcd(t *testing.T) {
 	server := testbed.Etcd(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	p, err := providers.Open(ctx, server.URL())
+	p, err := fairlead.Open(ctx, server.URL())
 	must(t, err)
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 	e := newElection(t, openStore(t, p))
@@ -167,7 +167,7 @@ func TestElectionComparedWithEtcd(t *testing.T) {
 	etcds := concurrency.NewElection(session, "e")
 
 	_, err = e.Leader(ctx)
-	wantCode(t, err, providers.NotFound)
+	wantCode(t, err, fairlead.NotFound)
 	if _, err := etcds.Leader(ctx); !errors.Is(err, concurrency.ErrElectionNoLeader) {
 		t.Error(err)
 	}
@@ -200,5 +200,5 @@ func TestElectionComparedWithEtcd(t *testing.T) {
 	must(t, etcds.Resign(ctx))
 	must(t, ann.Resign(ctx))
 	_, err = e.Leader(ctx)
-	wantCode(t, err, providers.NotFound)
+	wantCode(t, err, fairlead.NotFound)
 }

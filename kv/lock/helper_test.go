@@ -11,10 +11,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/kv/lock"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/memory"
 )
 
@@ -51,14 +51,14 @@ func (p *hooked) set(h hook) {
 	p.hook = h
 }
 
-func (p *hooked) Describe(ctx context.Context) (providers.Description, error) {
+func (p *hooked) Describe(ctx context.Context) (fairlead.Description, error) {
 	d, err := p.Provider.Describe(ctx)
 	if !p.noWatch {
 		return d, err
 	}
 	for i, f := range d.Facets {
-		d.Facets[i].Claims = slices.DeleteFunc(slices.Clone(f.Claims), func(c providers.Claim) bool {
-			return slices.Contains([]providers.Claim{kv.Watch, kv.WatchEvery, kv.WatchTxn}, c)
+		d.Facets[i].Claims = slices.DeleteFunc(slices.Clone(f.Claims), func(c fairlead.Claim) bool {
+			return slices.Contains([]fairlead.Claim{kv.Watch, kv.WatchEvery, kv.WatchTxn}, c)
 		})
 	}
 	return d, err
@@ -91,13 +91,13 @@ func (s *hookedStore) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 }
 
 func newHooked(t *testing.T) *hooked {
-	p, err := providers.Open(t.Context(), "mem://")
+	p, err := fairlead.Open(t.Context(), "mem://")
 	must(t, err)
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 	return &hooked{Provider: p.(driver.Provider)}
 }
 
-func openStore(t *testing.T, p providers.Provider, opts ...kv.Option) *kv.Store {
+func openStore(t *testing.T, p fairlead.Provider, opts ...kv.Option) *kv.Store {
 	t.Helper()
 	s, err := kv.Open(t.Context(), p, "locks", opts...)
 	must(t, err)
@@ -126,9 +126,9 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func wantCode(t testing.TB, err error, want providers.Code) {
+func wantCode(t testing.TB, err error, want fairlead.Code) {
 	t.Helper()
-	if got := providers.CodeOf(err); got != want {
+	if got := fairlead.CodeOf(err); got != want {
 		t.Errorf("the error %v has the code %q, want %q", err, got, want)
 	}
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
-var errLost = providers.Errorf(providers.Conflict, "the lease has ended in the store, or another one is held")
+var errLost = fairlead.Errorf(fairlead.Conflict, "the lease has ended in the store, or another one is held")
 
 // lostAt is when a lease that was written by a call which began then is given
 // up, before it ends in the store.
@@ -71,11 +71,11 @@ func (l *Lease) renewLocked(ctx context.Context) error {
 func (l *Lease) write(ctx context.Context) error {
 	for {
 		rev, err := l.store.CAS(ctx, l.name+holderSuffix, l.record.encode(), l.rev, kv.WithTTL(l.ttl))
-		switch providers.CodeOf(err) {
+		switch fairlead.CodeOf(err) {
 		case 0:
 			l.rev = rev
 			return nil
-		case providers.Conflict, providers.UnknownOutcome:
+		case fairlead.Conflict, fairlead.UnknownOutcome:
 		default:
 			return err
 		}
@@ -107,9 +107,9 @@ func (l *Lease) expire() {
 	if time.Until(l.deadline) > 0 {
 		return // it was renewed while the timer fired
 	}
-	why := providers.Errorf(providers.Unavailable, "the lease could not be renewed in time")
+	why := fairlead.Errorf(fairlead.Unavailable, "the lease could not be renewed in time")
 	if l.last != nil {
-		why = providers.Errorf(providers.Unavailable, "the lease could not be renewed in time: %w", l.last)
+		why = fairlead.Errorf(fairlead.Unavailable, "the lease could not be renewed in time: %w", l.last)
 	}
 	l.endLocked(why)
 }

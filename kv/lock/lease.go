@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 // Lease is a lock that is held.
@@ -65,7 +65,7 @@ func (l *Lease) Lost() <-chan struct{} { return l.life.Done() }
 func (l *Lease) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return providers.Annotate(l.err, "lock.Lease", "")
+	return fairlead.Annotate(l.err, "lock.Lease", "")
 }
 
 // Context returns a context that ends when parent does and when the lease is
@@ -86,7 +86,7 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 // Errors: Conflict if the lease was lost before; those of the store. Calls after
 // one that succeeded return nil.
 func (l *Lease) Unlock(ctx context.Context) error {
-	return providers.Annotate(l.unlock(ctx), "lock.Unlock", "")
+	return fairlead.Annotate(l.unlock(ctx), "lock.Unlock", "")
 }
 
 func (l *Lease) unlock(ctx context.Context) error {
@@ -104,12 +104,12 @@ func (l *Lease) unlock(ctx context.Context) error {
 		return nil
 	}
 	if err := l.remove(ctx); err != nil {
-		l.released = errors.Is(err, providers.Conflict)
+		l.released = errors.Is(err, fairlead.Conflict)
 		return err
 	}
 	l.released = true
 	if err := l.Err(); err != nil {
-		return providers.Errorf(providers.Conflict, "the lease was lost before: %w", err)
+		return fairlead.Errorf(fairlead.Conflict, "the lease was lost before: %w", err)
 	}
 	return nil
 }
@@ -118,10 +118,10 @@ func (l *Lease) unlock(ctx context.Context) error {
 func (l *Lease) remove(ctx context.Context) error {
 	for unknown := false; ; {
 		err := l.store.DeleteIf(ctx, l.name+holderSuffix, l.rev)
-		switch providers.CodeOf(err) {
-		case providers.UnknownOutcome:
+		switch fairlead.CodeOf(err) {
+		case fairlead.UnknownOutcome:
 			unknown = true
-		case providers.Conflict:
+		case fairlead.Conflict:
 		default:
 			return err
 		}

@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/kv/lock"
-	"fairlead.dev/providers"
 )
 
 // bubble runs a test on a store in memory, with a clock of its own.
@@ -95,7 +95,7 @@ func TestALeaseIsKept(t *testing.T) {
 			t.Errorf("lost: %v", l.Err())
 		}
 		_, err := m.TryLock(t.Context())
-		wantCode(t, err, providers.Conflict)
+		wantCode(t, err, fairlead.Conflict)
 		must(t, l.Unlock(t.Context()))
 		must(t, l.Unlock(t.Context()))
 		if !isLost(l) || l.Err() != nil {
@@ -109,11 +109,11 @@ func TestALeaseIsKept(t *testing.T) {
 func TestAnUnreachableStoreLosesLeasesInTime(t *testing.T) {
 	for name, h := range map[string]hook{
 		"refused": func(context.Context, driver.Op, func() driver.Result) driver.Result {
-			return driver.Result{Err: providers.Errorf(providers.Unavailable, "cut off")}
+			return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "cut off")}
 		},
 		"frozen": func(ctx context.Context, _ driver.Op, _ func() driver.Result) driver.Result {
 			<-ctx.Done()
-			return driver.Result{Err: providers.Errorf(providers.UnknownOutcome, "cut off")}
+			return driver.Result{Err: fairlead.Errorf(fairlead.UnknownOutcome, "cut off")}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,9 +137,9 @@ func TestAnUnreachableStoreLosesLeasesInTime(t *testing.T) {
 				if lost != 12500*time.Millisecond || taken < 14*time.Second || taken > 15*time.Second {
 					t.Errorf("lost after %v, taken after %v", lost, taken)
 				}
-				wantCode(t, l.Err(), providers.Unavailable)
+				wantCode(t, l.Err(), fairlead.Unavailable)
 				p.set(nil)
-				wantCode(t, l.Unlock(t.Context()), providers.Conflict)
+				wantCode(t, l.Unlock(t.Context()), fairlead.Conflict)
 			})
 		})
 	}
@@ -151,7 +151,7 @@ func TestAShortOutageLosesNothing(t *testing.T) {
 		l := mustLock(t, newMutex(t, s))
 		for range 20 {
 			p.set(func(context.Context, driver.Op, func() driver.Result) driver.Result {
-				return driver.Result{Err: providers.Errorf(providers.Unavailable, "away")}
+				return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "away")}
 			})
 			time.Sleep(7 * time.Second)
 			p.set(nil)
@@ -181,7 +181,7 @@ func TestLostAnswers(t *testing.T) {
 					if applied {
 						do()
 					}
-					return driver.Result{Err: providers.Errorf(providers.UnknownOutcome, "lost")}
+					return driver.Result{Err: fairlead.Errorf(fairlead.UnknownOutcome, "lost")}
 				})
 				m := newMutex(t, s)
 				l := mustLock(t, m)
@@ -224,7 +224,7 @@ func TestASlowAttemptGetsNoLease(t *testing.T) {
 				winner <- mustLock(t, newMutex(t, other))
 			}()
 			_, err := newMutex(t, s).TryLock(t.Context())
-			wantCode(t, err, providers.Unavailable)
+			wantCode(t, err, fairlead.Unavailable)
 			l := <-winner
 			if isLost(l) {
 				t.Errorf("lost: %v", l.Err())
@@ -247,7 +247,7 @@ func TestAnAttemptThatLosesTheKeyGetsNoLease(t *testing.T) {
 				return do()
 			})
 			_, err := newMutex(t, s).TryLock(t.Context())
-			wantCode(t, err, providers.Conflict)
+			wantCode(t, err, fairlead.Conflict)
 		})
 	}
 }
@@ -261,10 +261,10 @@ func TestAStolenLeaseIsLost(t *testing.T) {
 		must(t, s.Delete(t.Context(), "m/holder"))
 		thief := mustLock(t, m)
 		wantLost(t, l, 6*time.Second)
-		wantCode(t, l.Err(), providers.Conflict)
+		wantCode(t, l.Err(), fairlead.Conflict)
 		<-ctx.Done()
-		wantCode(t, context.Cause(ctx), providers.Conflict)
-		wantCode(t, l.Unlock(t.Context()), providers.Conflict)
+		wantCode(t, context.Cause(ctx), fairlead.Conflict)
+		wantCode(t, l.Unlock(t.Context()), fairlead.Conflict)
 		must(t, l.Unlock(t.Context()))
 		if _, err := s.Get(t.Context(), "m/holder"); err != nil || isLost(thief) {
 			t.Errorf("Unlock has removed another's lease: %v", err)
@@ -298,7 +298,7 @@ func TestFenceRefusesTheLeaseBefore(t *testing.T) {
 		must(t, before.Unlock(t.Context()))
 		now := mustLock(t, m)
 		_, err = s.Txn(t.Context(), before.Fence(), kv.ThenPut("data", []byte("late")))
-		wantCode(t, err, providers.Conflict)
+		wantCode(t, err, fairlead.Conflict)
 		_, err = s.Txn(t.Context(), now.Fence(), kv.ThenPut("data", []byte("3")))
 		must(t, err)
 		must(t, now.Unlock(t.Context()))
@@ -312,7 +312,7 @@ func TestWhoGivesUpLeavesNothing(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := m.Lock(ctx)
-		wantCode(t, err, providers.DeadlineExceeded)
+		wantCode(t, err, fairlead.DeadlineExceeded)
 		must(t, l.Unlock(t.Context()))
 
 		p.set(func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result {
@@ -320,14 +320,14 @@ func TestWhoGivesUpLeavesNothing(t *testing.T) {
 				do()
 				p.set(nil)
 				<-ctx.Done()
-				return driver.Result{Err: providers.Errorf(providers.UnknownOutcome, "gave up")}
+				return driver.Result{Err: fairlead.Errorf(fairlead.UnknownOutcome, "gave up")}
 			}
 			return do()
 		})
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err = m.Lock(ctx)
-		wantCode(t, err, providers.DeadlineExceeded)
+		wantCode(t, err, fairlead.DeadlineExceeded)
 		if _, err := s.Get(t.Context(), "m/holder"); !errors.Is(err, kv.ErrNotFound) {
 			t.Errorf("the key of a holder that gave up: %v", err)
 		}
@@ -339,14 +339,14 @@ func TestUnlockThatFailsCanBeRepeated(t *testing.T) {
 		m := newMutex(t, s)
 		l := mustLock(t, m)
 		p.set(func(context.Context, driver.Op, func() driver.Result) driver.Result {
-			return driver.Result{Err: providers.Errorf(providers.Unavailable, "away")}
+			return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "away")}
 		})
-		wantCode(t, l.Unlock(t.Context()), providers.Unavailable)
+		wantCode(t, l.Unlock(t.Context()), fairlead.Unavailable)
 		if !isLost(l) {
 			t.Error("the lease goes on after Unlock")
 		}
 		_, err := m.TryLock(t.Context())
-		wantCode(t, err, providers.Unavailable)
+		wantCode(t, err, fairlead.Unavailable)
 		p.set(nil)
 		must(t, l.Unlock(t.Context()))
 		next, err := m.TryLock(t.Context())
@@ -358,7 +358,7 @@ func TestUnlockThatFailsCanBeRepeated(t *testing.T) {
 func TestLockGoesOnThroughAnOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
 		p.set(func(context.Context, driver.Op, func() driver.Result) driver.Result {
-			return driver.Result{Err: providers.Errorf(providers.Unavailable, "away")}
+			return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "away")}
 		})
 		time.AfterFunc(time.Minute, func() { p.set(nil) })
 		must(t, mustLock(t, newMutex(t, s)).Unlock(t.Context()))
@@ -376,10 +376,10 @@ func TestAClosedStoreEndsWaitingAndLeases(t *testing.T) {
 		}()
 		synctest.Wait()
 		must(t, waits.Close(t.Context()))
-		wantCode(t, <-failed, providers.Closed)
+		wantCode(t, <-failed, fairlead.Closed)
 		must(t, s.Close(t.Context()))
 		wantLost(t, l, 6*time.Second)
-		wantCode(t, l.Err(), providers.Closed)
+		wantCode(t, l.Err(), fairlead.Closed)
 	})
 }
 
@@ -389,14 +389,14 @@ func TestBadArguments(t *testing.T) {
 			store *kv.Store
 			name  string
 			opts  []lock.Option
-			want  providers.Code
+			want  fairlead.Code
 		}{
-			{nil, "m", nil, providers.Invalid},
-			{s, "", nil, providers.Invalid},
-			{s, "\xff", nil, providers.Invalid},
-			{s, string(make([]byte, 1<<20)), nil, providers.TooLarge},
-			{s, "m", []lock.Option{lock.TTL(99 * time.Millisecond)}, providers.Invalid},
-			{s, "m", []lock.Option{lock.PollInterval(0)}, providers.Invalid},
+			{nil, "m", nil, fairlead.Invalid},
+			{s, "", nil, fairlead.Invalid},
+			{s, "\xff", nil, fairlead.Invalid},
+			{s, string(make([]byte, 1<<20)), nil, fairlead.TooLarge},
+			{s, "m", []lock.Option{lock.TTL(99 * time.Millisecond)}, fairlead.Invalid},
+			{s, "m", []lock.Option{lock.PollInterval(0)}, fairlead.Invalid},
 		} {
 			_, err := lock.New(c.store, c.name, c.opts...)
 			wantCode(t, err, c.want)
@@ -405,7 +405,7 @@ func TestBadArguments(t *testing.T) {
 			_, err := s.Put(t.Context(), key, []byte("0"))
 			must(t, err)
 			_, err = newMutex(t, s).Lock(t.Context())
-			wantCode(t, err, providers.Invalid)
+			wantCode(t, err, fairlead.Invalid)
 			must(t, s.Delete(t.Context(), key))
 		}
 	})

@@ -3,8 +3,8 @@ package lock
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 // Mutex is a lock of a name in a store.
@@ -25,14 +25,14 @@ type place struct {
 func New(store *kv.Store, name string, opts ...Option) (*Mutex, error) {
 	p, err := newPlace(store, name, opts)
 	if err != nil {
-		return nil, providers.Annotate(err, "lock.New", "")
+		return nil, fairlead.Annotate(err, "lock.New", "")
 	}
 	return &Mutex{p}, nil
 }
 
 func newPlace(store *kv.Store, name string, opts []Option) (place, error) {
 	if store == nil {
-		return place{}, providers.Errorf(providers.Invalid, "the store is nil; open one with kv.Open")
+		return place{}, fairlead.Errorf(fairlead.Invalid, "the store is nil; open one with kv.Open")
 	}
 	if err := checkName(store, name); err != nil {
 		return place{}, err
@@ -48,24 +48,24 @@ func newPlace(store *kv.Store, name string, opts []Option) (place, error) {
 // store that do not pass, as PermissionDenied.
 func (m *Mutex) Lock(ctx context.Context) (*Lease, error) {
 	l, err := m.wait(ctx, nil)
-	return l, providers.Annotate(err, "lock.Lock", "")
+	return l, fairlead.Annotate(err, "lock.Lock", "")
 }
 
 // TryLock takes the lock if it is free, and fails with Conflict if it is not.
 // It does not go on through failures: Unavailable, UnknownOutcome.
 func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
 	l, err := m.try(ctx)
-	return l, providers.Annotate(err, "lock.TryLock", "")
+	return l, fairlead.Annotate(err, "lock.TryLock", "")
 }
 
 // holder returns the record at the holder's key; ok is false if there is none.
 func (p place) holder(ctx context.Context) (e kv.Entry, r record, ok bool, err error) {
 	e, err = p.store.Get(ctx, p.name+holderSuffix)
-	switch providers.CodeOf(err) {
+	switch fairlead.CodeOf(err) {
 	case 0:
 		r, err = decodeRecord(e)
 		return e, r, err == nil, err
-	case providers.NotFound:
+	case fairlead.NotFound:
 		return kv.Entry{}, record{}, false, nil
 	default:
 		return kv.Entry{}, record{}, false, err

@@ -5,8 +5,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -27,7 +27,7 @@ type settings struct{ ttl, poll time.Duration }
 func TTL(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < shortestTTL {
-			return providers.Errorf(providers.Invalid, "the TTL is %v; the least is %v", d, shortestTTL)
+			return fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the least is %v", d, shortestTTL)
 		}
 		s.ttl = d
 		return nil
@@ -40,7 +40,7 @@ func TTL(d time.Duration) Option {
 func PollInterval(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < time.Millisecond {
-			return providers.Errorf(providers.Invalid, "the PollInterval is %v; the least is 1ms", d)
+			return fairlead.Errorf(fairlead.Invalid, "the PollInterval is %v; the least is 1ms", d)
 		}
 		s.poll = d
 		return nil
@@ -59,9 +59,9 @@ func newSettings(store *kv.Store, opts []Option) (settings, error) {
 	}
 	facet := store.Describe()
 	if least := facet.Limits.MinTTL; s.ttl < least {
-		return s, providers.Errorf(providers.Invalid, "the TTL is %v; the least of this store is %v", s.ttl, least)
+		return s, fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the least of this store is %v", s.ttl, least)
 	}
-	return s, providers.CheckAll(facet, []providers.Requirement{kv.CAS, kv.TTL})
+	return s, fairlead.CheckAll(facet, []fairlead.Requirement{kv.CAS, kv.TTL})
 }
 
 // jittered spreads those who wait for the same lock.
@@ -73,11 +73,11 @@ func checkName(store *kv.Store, name string) error {
 	limit := store.Describe().Limits.MaxKeyBytes - len(holderSuffix)
 	switch {
 	case name == "":
-		return providers.Errorf(providers.Invalid, "the lock's name is empty; it has 1 to %d bytes", limit)
+		return fairlead.Errorf(fairlead.Invalid, "the lock's name is empty; it has 1 to %d bytes", limit)
 	case len(name) > limit:
-		return providers.Errorf(providers.TooLarge, "the lock's name has %d bytes, the limit is %d", len(name), limit)
+		return fairlead.Errorf(fairlead.TooLarge, "the lock's name has %d bytes, the limit is %d", len(name), limit)
 	case !utf8.ValidString(name):
-		return providers.Errorf(providers.Invalid, "the lock's name %q is not valid UTF-8", name)
+		return fairlead.Errorf(fairlead.Invalid, "the lock's name %q is not valid UTF-8", name)
 	}
 	return nil
 }

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/kv/lock"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/redis"
 )
 
@@ -34,7 +34,7 @@ func holdUntilKilled(url string) {
 			os.Exit(1)
 		}
 	}
-	p, err := providers.Open(ctx, url)
+	p, err := fairlead.Open(ctx, url)
 	check(err)
 	s, err := kv.Open(ctx, p, "locks")
 	check(err)
@@ -45,7 +45,7 @@ func holdUntilKilled(url string) {
 	fmt.Println(l.Token())
 	<-l.Lost()
 	_, err = s.Txn(ctx, l.Fence(), kv.ThenPut("data", []byte("late")))
-	fmt.Println("lost;", providers.CodeOf(l.Err()) != 0, providers.CodeOf(err))
+	fmt.Println("lost;", fairlead.CodeOf(l.Err()) != 0, fairlead.CodeOf(err))
 }
 
 // holder is a program that has the lock.
@@ -83,7 +83,7 @@ func (h *holder) line() string {
 // with its fence is refused.
 func TestProcesses(t *testing.T) {
 	server := testbed.Redis(t)
-	p, err := providers.Open(t.Context(), server.URL())
+	p, err := fairlead.Open(t.Context(), server.URL())
 	must(t, err)
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 	s := openStore(t, p)

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
 // A lock's keys are its name with a suffix, so that no two names share one.
@@ -29,7 +29,7 @@ func (r record) encode() []byte {
 func decodeRecord(e kv.Entry) (record, error) {
 	var r record
 	if err := json.Unmarshal(e.Value, &r); err != nil || r.Owner == "" {
-		return record{}, providers.Errorf(providers.Invalid, "the key %q does not hold a lock; give locks names that other keys do not begin with", e.Key)
+		return record{}, fairlead.Errorf(fairlead.Invalid, "the key %q does not hold a lock; give locks names that other keys do not begin with", e.Key)
 	}
 	return r, nil
 }
@@ -37,7 +37,7 @@ func decodeRecord(e kv.Entry) (record, error) {
 func decodeToken(e kv.Entry) (uint64, error) {
 	n, err := strconv.ParseUint(string(e.Value), 10, 64)
 	if err != nil || n == 0 {
-		return 0, providers.Errorf(providers.Invalid, "the key %q does not hold the token of a lock; give locks names that other keys do not begin with", e.Key)
+		return 0, fairlead.Errorf(fairlead.Invalid, "the key %q does not hold the token of a lock; give locks names that other keys do not begin with", e.Key)
 	}
 	return n, nil
 }

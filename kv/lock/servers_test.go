@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/kv/lock"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/nats"
 )
@@ -104,12 +104,12 @@ func (w worker) add(ctx context.Context, l *lock.Lease) {
 	}
 	n, _ := strconv.ParseInt(string(e.Value), 10, 64)
 	_, err = w.s.Txn(ctx, l.Fence(), kv.ThenPut("counter", strconv.AppendInt(nil, n+1, 10)))
-	switch providers.CodeOf(err) {
+	switch fairlead.CodeOf(err) {
 	case 0:
 		w.added.Add(1)
-	case providers.UnknownOutcome:
+	case fairlead.UnknownOutcome:
 		w.maybe.Add(1)
-	case providers.Conflict:
+	case fairlead.Conflict:
 		w.contested.Add(1)
 	}
 }
@@ -129,7 +129,7 @@ func TestServersFail(t *testing.T) {
 			var group sync.WaitGroup
 			var first *kv.Store
 			for i := range 8 {
-				p, err := providers.Open(ctx, b.url)
+				p, err := fairlead.Open(ctx, b.url)
 				must(t, err)
 				t.Cleanup(func() { _ = p.Close(context.Background()) })
 				s := openStore(t, p)

@@ -1,4 +1,4 @@
-// Package auto lets providers.Open find plugins. Import it for its effect:
+// Package auto lets fairlead.Open find plugins. Import it for its effect:
 //
 //	import _ "fairlead.dev/plugins/auto"
 //
@@ -23,6 +23,6 @@ var host = func() *plugins.Host {
 
 func init() { providers.RegisterResolver(host.Resolver()) }
 
-// Host returns the host that providers.Open uses, to look at its Status or to
+// Host returns the host that fairlead.Open uses, to look at its Status or to
 // Close it.
 func Host() *plugins.Host { return host }

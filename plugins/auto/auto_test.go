@@ -10,10 +10,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
 	"fairlead.dev/plugins/auto"
-	"fairlead.dev/providers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,19 +26,19 @@ func TestOpenFindsPlugins(t *testing.T) {
 		"mem://":        `unknown URL scheme "mem"`,
 		"plugin+mem://": `there is no plugin for "mem" in ` + dir,
 	} {
-		if _, err := providers.Open(t.Context(), url); !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), want) {
+		if _, err := fairlead.Open(t.Context(), url); !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s without a plugin: got %v, want Invalid with %q", url, err, want)
 		}
 	}
 	binary := filepath.Join(t.TempDir(), "fairlead-memory")
-	if out, err := exec.Command("go", "build", "-o", binary, "fairlead.dev/plugins/fairlead-memory").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binary, "fairlead.dev/cmd/fairlead-memory").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if _, err := plugins.Install(t.Context(), binary, dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, url := range []string{"mem://", "plugin+mem://"} {
-		p, err := providers.Open(t.Context(), url)
+		p, err := fairlead.Open(t.Context(), url)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,9 +17,9 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 
-	"fairlead.dev/internal/contest"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/contest"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/redis"
 	"fairlead.dev/pubsub"
 	"fairlead.dev/rpc"
@@ -36,7 +36,7 @@ func check[V any](b *testing.B, v V, err error) V {
 // benchBackend is a sidecar on a Redis, our provider and the SDK's client.
 type benchBackend struct {
 	redis  *testbed.RedisServer
-	p      providers.Provider
+	p      fairlead.Provider
 	client sdk.Client
 }
 
@@ -53,8 +53,8 @@ func newBenchBackend(b *testing.B) benchBackend {
 	return benchBackend{redis, p, client}
 }
 
-func benchOpen(b *testing.B, url string) providers.Provider {
-	p, err := providers.Open(b.Context(), url)
+func benchOpen(b *testing.B, url string) fairlead.Provider {
+	p, err := fairlead.Open(b.Context(), url)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func benchOpen(b *testing.B, url string) providers.Provider {
 	return p
 }
 
-func benchTopic(b *testing.B, p providers.Provider, name string) *pubsub.Topic {
+func benchTopic(b *testing.B, p fairlead.Provider, name string) *pubsub.Topic {
 	t, err := pubsub.Open(b.Context(), p, name)
 	return check(b, t, err)
 }
@@ -113,7 +113,7 @@ func BenchmarkDeliver(b *testing.B) {
 		body := make([]byte, 256)
 		msgs[i].Body, events[i] = body, body
 	}
-	through := func(p providers.Provider) func() error {
+	through := func(p fairlead.Provider) func() error {
 		topic := benchTopic(b, p, "through")
 		s, err := pubsub.Subscribe(ctx, p, "through", pubsub.Group("g"))
 		sub := check(b, s, err)

@@ -5,13 +5,13 @@ import (
 	"regexp"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 func opener(url string) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
 // TestConformanceRedis runs the suite on components on a Redis, with a sidecar
@@ -32,7 +32,7 @@ func TestKilledRedis(t *testing.T) {
 	report := conformance.Test(t, opener(s.URL()+"?pubsub=-&assert-durable=true"), conformance.WithControl(redis),
 		conformance.WithTransport("redis killed"), conformance.WithMatch(regexp.MustCompile("^kv/(kill|durable)")))
 	for _, c := range report.Claims {
-		if c.Facet == providers.KV && c.Claim == providers.DurableFsync && c.Verdict != conformance.Proven {
+		if c.Facet == fairlead.KV && c.Claim == fairlead.DurableFsync && c.Verdict != conformance.Proven {
 			t.Errorf("%s: %s", c.Claim, c.Verdict)
 		}
 	}
@@ -51,7 +51,7 @@ func TestConformanceInMemory(t *testing.T) {
 func wantProven(t *testing.T, r *conformance.Report) {
 	t.Helper()
 	for _, c := range r.Claims {
-		if c.Verdict == conformance.Unproven && c.Facet != providers.Config {
+		if c.Verdict == conformance.Unproven && c.Facet != fairlead.Config {
 			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
 		}
 	}

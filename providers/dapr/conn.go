@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/stats"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -132,22 +132,22 @@ func (p *provider) change(ctx context.Context, f func(context.Context) error) er
 // caller, whose context is ctx, or the provider itself. The sidecar knows the
 // deadline, and may be the first to say that it has passed.
 func (p *provider) ended(ctx, bounded context.Context, err error) error {
-	code := providers.CodeOf(err)
+	code := fairlead.CodeOf(err)
 	switch {
-	case code == providers.UnknownOutcome && p.life.Err() != nil:
-		return providers.Errorf(providers.Closed, "the provider was closed during the write, whose outcome is unknown")
-	case code != providers.Canceled && code != providers.DeadlineExceeded && code != providers.Unavailable:
+	case code == fairlead.UnknownOutcome && p.life.Err() != nil:
+		return fairlead.Errorf(fairlead.Closed, "the provider was closed during the write, whose outcome is unknown")
+	case code != fairlead.Canceled && code != fairlead.DeadlineExceeded && code != fairlead.Unavailable:
 		return err
 	case ctx.Err() != nil:
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	case p.life.Err() != nil:
 		return errClosed
-	case code == providers.Unavailable:
+	case code == fairlead.Unavailable:
 		return err
 	}
 	limit, _ := bounded.Deadline()
 	if own, ok := ctx.Deadline(); ok && !limit.Before(own) {
-		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
+		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", context.DeadlineExceeded)
 	}
-	return providers.Errorf(providers.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
+	return fairlead.Errorf(fairlead.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
 }

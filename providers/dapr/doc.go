@@ -8,7 +8,7 @@
 //	dapr://127.0.0.1:50001?state=orders        one of several state components
 //	daprs://dapr.example.org?ca-file=ca.pem    behind a proxy that speaks TLS
 //
-// [providers.Schemes] lists the parameters. [providers.As] knows
+// [providers.Schemes] lists the parameters. [fairlead.As] knows
 // *grpc.ClientConn, the connection to the sidecar, and runtimev1.DaprClient of
 // github.com/dapr/dapr/pkg/proto/runtime/v1.
 //

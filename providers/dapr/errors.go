@@ -7,22 +7,22 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
-var errClosed = providers.Errorf(providers.Closed, "the provider is closed")
+var errClosed = fairlead.Errorf(fairlead.Closed, "the provider is closed")
 
 // refusals are answers that come before a component is called: nothing was
 // applied.
 var refusals = map[codes.Code]struct {
-	code providers.Code
+	code fairlead.Code
 	help string
 }{
-	codes.Unauthenticated:   {providers.PermissionDenied, "the sidecar refuses the API token; give it in the URL as :TOKEN@, or by \"password-env\" or \"password-file\""},
-	codes.PermissionDenied:  {providers.PermissionDenied, "the sidecar refuses the operation"},
-	codes.InvalidArgument:   {providers.Invalid, "the sidecar refuses the request"},
-	codes.ResourceExhausted: {providers.TooLarge, "the request is larger than the sidecar's --max-body-size; give the same to \"max-body-bytes\""},
-	codes.Unimplemented:     {providers.Internal, "the sidecar does not know the call: it is no Dapr runtime, or an older one"},
+	codes.Unauthenticated:   {fairlead.PermissionDenied, "the sidecar refuses the API token; give it in the URL as :TOKEN@, or by \"password-env\" or \"password-file\""},
+	codes.PermissionDenied:  {fairlead.PermissionDenied, "the sidecar refuses the operation"},
+	codes.InvalidArgument:   {fairlead.Invalid, "the sidecar refuses the request"},
+	codes.ResourceExhausted: {fairlead.TooLarge, "the request is larger than the sidecar's --max-body-size; give the same to \"max-body-bytes\""},
+	codes.Unimplemented:     {fairlead.Internal, "the sidecar does not know the call: it is no Dapr runtime, or an older one"},
 }
 
 // mapErr returns err as an error with a code. sent says whether a write may
@@ -30,7 +30,7 @@ var refusals = map[codes.Code]struct {
 // is whatever a component says, since a component may have tried the write more
 // than once. A read has sent == false always.
 func mapErr(err error, sent bool) error {
-	var ours *providers.Error
+	var ours *fairlead.Error
 	switch {
 	case err == nil:
 		return nil
@@ -39,10 +39,10 @@ func mapErr(err error, sent bool) error {
 	}
 	code := status.Code(err)
 	if r, ok := refusals[code]; ok {
-		return providers.Errorf(r.code, "%s: %w", r.help, err)
+		return fairlead.Errorf(r.code, "%s: %w", r.help, err)
 	}
 	if sent {
-		return providers.Errorf(providers.UnknownOutcome, "the sidecar did not confirm the write: %w", err)
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the sidecar did not confirm the write: %w", err)
 	}
 	return mapUnsent(err, code)
 }
@@ -51,14 +51,14 @@ func mapErr(err error, sent bool) error {
 func mapUnsent(err error, code codes.Code) error {
 	switch {
 	case errors.Is(err, context.Canceled), code == codes.Canceled:
-		return providers.Errorf(providers.Canceled, "%w", err)
+		return fairlead.Errorf(fairlead.Canceled, "%w", err)
 	case errors.Is(err, context.DeadlineExceeded), code == codes.DeadlineExceeded:
-		return providers.Errorf(providers.DeadlineExceeded, "%w", err)
+		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", err)
 	case code == codes.Unavailable:
-		return providers.Errorf(providers.Unavailable, "the sidecar did not answer: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "the sidecar did not answer: %w", err)
 	case code == codes.Internal, code == codes.Unknown, code == codes.FailedPrecondition:
-		return providers.Errorf(providers.Unavailable, "the sidecar's component failed: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "the sidecar's component failed: %w", err)
 	default:
-		return providers.Errorf(providers.Internal, "unexpected answer of the sidecar: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "unexpected answer of the sidecar: %w", err)
 	}
 }

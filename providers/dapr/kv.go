@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -24,12 +24,12 @@ const (
 var strong = map[string]bool{"state.redis": true, "state.in-memory": true}
 
 // kvFacet says what the kv facet promises on a sidecar in the state st.
-func (p *provider) kvFacet(st state) providers.FacetDescription {
+func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 	const api = "Dapr's state API"
-	f := providers.FacetDescription{
-		Facet:  providers.KV,
-		Claims: []providers.Claim{providers.Shared, driver.ClaimCAS, driver.ClaimTTL},
-		Missing: []providers.Missing{
+	f := fairlead.FacetDescription{
+		Facet:  fairlead.KV,
+		Claims: []fairlead.Claim{fairlead.Shared, driver.ClaimCAS, driver.ClaimTTL},
+		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimList, Reason: api + " cannot list keys"},
 			{Claim: driver.ClaimSnapshotList, Reason: api + " cannot list keys"},
 			{Claim: driver.ClaimManage, Reason: api + " cannot list keys"},
@@ -38,25 +38,25 @@ func (p *provider) kvFacet(st state) providers.FacetDescription {
 			{Claim: driver.ClaimWatchTxn, Reason: api + " does not tell of changes"},
 			{Claim: driver.ClaimExpiryEvents, Reason: api + " does not tell of changes"},
 			{Claim: driver.ClaimTxn, Reason: "transactions are not atomic on every component: that of state.redis keeps the first writes when a later one fails"},
-			{Claim: providers.DurableQuorum, Reason: api + " does not tell what the component's backend keeps"},
+			{Claim: fairlead.DurableQuorum, Reason: api + " does not tell what the component's backend keeps"},
 		},
-		Limits: providers.Limits{
+		Limits: fairlead.Limits{
 			MaxKeyBytes: maxKeyBytes, MaxValueBytes: p.config.maxBody - recordOverhead - 3*maxKeyBytes - len(p.config.prefix) - requestOverhead,
 			MaxBatch: maxBatch, Pipelines: pipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
 	}
 	if p.config.assertDurable {
-		f.Claims = append(f.Claims, providers.DurableFsync)
+		f.Claims = append(f.Claims, fairlead.DurableFsync)
 	} else {
-		f.Missing = append(f.Missing, providers.Missing{
-			Claim: providers.DurableFsync, Reason: api + " does not tell what the component's backend keeps",
+		f.Missing = append(f.Missing, fairlead.Missing{
+			Claim: fairlead.DurableFsync, Reason: api + " does not tell what the component's backend keeps",
 			Remedy: "if the backend answers a write when it is on stable storage, set assert-durable=true",
 		})
 	}
-	if kind := st.components[providers.KV].kind; strong[kind] {
+	if kind := st.components[fairlead.KV].kind; strong[kind] {
 		f.Claims = append(f.Claims, driver.ClaimLinearizableRead)
 	} else {
-		f.Missing = append(f.Missing, providers.Missing{Claim: driver.ClaimLinearizableRead, Reason: "it is not known how fresh the reads of " + kind + " are"})
+		f.Missing = append(f.Missing, fairlead.Missing{Claim: driver.ClaimLinearizableRead, Reason: "it is not known how fresh the reads of " + kind + " are"})
 	}
 	return f
 }
@@ -85,7 +85,7 @@ func (s *store) Close(context.Context) error {
 }
 
 func unclaimed(what string) error {
-	return providers.Errorf(providers.Unsupported, "Dapr's state API has no %s", what)
+	return fairlead.Errorf(fairlead.Unsupported, "Dapr's state API has no %s", what)
 }
 
 // Stores implements the kv driver's Provider.

@@ -8,16 +8,16 @@ import (
 
 	sdk "github.com/dapr/go-sdk/client"
 
-	"fairlead.dev/internal/contest"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/contest"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/redis"
 )
 
 func benchStore(b *testing.B, url string, keys []string) *kv.Store {
 	b.Helper()
-	p, err := providers.Open(b.Context(), url)
+	p, err := fairlead.Open(b.Context(), url)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // cell is a key of the state component, with what it held when it was read.
@@ -73,7 +73,7 @@ func (p *provider) readAhead(ctx context.Context, cells []*cell) {
 		}
 		return err
 	})
-	if providers.CodeOf(failure) == providers.TooLarge {
+	if fairlead.CodeOf(failure) == fairlead.TooLarge {
 		return
 	}
 	for _, c := range cells {
@@ -90,9 +90,9 @@ func (c *cell) ahead(item *runtimev1.BulkStateItem, failure error) {
 	switch {
 	case failure != nil:
 	case item == nil:
-		c.failure = providers.Errorf(providers.Internal, "unexpected answer of the sidecar: a key is left out")
+		c.failure = fairlead.Errorf(fairlead.Internal, "unexpected answer of the sidecar: a key is left out")
 	case item.GetError() != "":
-		c.failure = providers.Errorf(providers.Unavailable, "the sidecar's component failed: %s", item.GetError())
+		c.failure = fairlead.Errorf(fairlead.Unavailable, "the sidecar's component failed: %s", item.GetError())
 	default:
 		c.etag, c.data = item.GetEtag(), item.GetData()
 	}

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // Do implements the kv driver's Store. The keys of all operations are read by one
@@ -16,7 +16,7 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	results := make([]driver.Result, len(ops))
 	if s.life.Err() != nil {
 		for i := range results {
-			results[i].Err = providers.Errorf(providers.Closed, "the store's handle is closed")
+			results[i].Err = fairlead.Errorf(fairlead.Closed, "the store's handle is closed")
 		}
 		return results
 	}
@@ -38,7 +38,7 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 // there are several. The request for several keys does not say how fresh the
 // answer has to be: it is for components whose answers always are.
 func (s *store) cells(ctx context.Context, ops []driver.Op) []*cell {
-	component := s.p.current.Load().components[providers.KV]
+	component := s.p.current.Load().components[fairlead.KV]
 	cells := make([]*cell, len(ops))
 	for i := range ops {
 		cells[i] = &cell{p: s.p, name: component.name, key: s.prefix + escapeKey(ops[i].Key)}
@@ -68,7 +68,7 @@ func (s *store) get(ctx context.Context, c *cell) driver.Result {
 	case err != nil:
 		return driver.Result{Err: err}
 	case !r.exists(time.Now(), s.p.config.clockSkew):
-		return driver.Result{Err: providers.Errorf(providers.NotFound, "the key does not exist")}
+		return driver.Result{Err: fairlead.Errorf(fairlead.NotFound, "the key does not exist")}
 	}
 	return driver.Result{Value: r.value, Revision: r.revision()}
 }
@@ -87,7 +87,7 @@ func (c *cell) record(ctx context.Context) (*record, error) {
 func (s *store) write(ctx context.Context, op *driver.Op, c *cell) driver.Result {
 	unlock, waited, err := s.p.locks.lock(ctx, c.key)
 	if err != nil {
-		return driver.Result{Err: providers.Errorf(providers.CodeOf(err), "%w", err)}
+		return driver.Result{Err: fairlead.Errorf(fairlead.CodeOf(err), "%w", err)}
 	}
 	defer unlock()
 	if waited { // for somebody who has written
@@ -117,14 +117,14 @@ func refuses(op *driver.Op, base *record, exists bool) error {
 	switch op.Kind {
 	case driver.OpCreate:
 		if exists {
-			return providers.Errorf(providers.Conflict, "the key exists")
+			return fairlead.Errorf(fairlead.Conflict, "the key exists")
 		}
 	case driver.OpCAS, driver.OpDeleteIf:
 		if !exists {
-			return providers.Errorf(providers.Conflict, "the key does not exist")
+			return fairlead.Errorf(fairlead.Conflict, "the key does not exist")
 		}
 		if base.revision() != op.Revision {
-			return providers.Errorf(providers.Conflict, "the key has another revision")
+			return fairlead.Errorf(fairlead.Conflict, "the key has another revision")
 		}
 	}
 	return nil
@@ -158,7 +158,7 @@ func (c *cell) replace(ctx context.Context, base, fresh *record) (made bool, pre
 	if failure == nil {
 		return true, nil, nil
 	}
-	if providers.CodeOf(failure) != providers.UnknownOutcome {
+	if fairlead.CodeOf(failure) != fairlead.UnknownOutcome {
 		return false, nil, failure
 	}
 	present, err = c.record(ctx)

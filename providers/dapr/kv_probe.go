@@ -10,7 +10,7 @@ import (
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // rivals is how many writers compete when a component is tried.
@@ -97,8 +97,8 @@ func (c *cell) remove(ctx context.Context) error {
 
 // unsure is for a write that nobody but the provider waits for.
 func unsure(err error) error {
-	if providers.CodeOf(err) == providers.UnknownOutcome {
-		return providers.Errorf(providers.Unavailable, "trying the state component: %w", err)
+	if fairlead.CodeOf(err) == fairlead.UnknownOutcome {
+		return fairlead.Errorf(fairlead.Unavailable, "trying the state component: %w", err)
 	}
 	return err
 }

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 // TestUnsoundState: a component that overwrites what it promises not to is not
@@ -14,7 +14,7 @@ func TestUnsoundState(t *testing.T) {
 	p := open(t, testbed.Dapr(t, testbed.DaprComponent("mystate", "state.careless", nil)).URL())
 	d, err := p.Describe(t.Context())
 	must(t, err)
-	if f, offered := d.Facet(providers.KV); offered {
+	if f, offered := d.Facet(fairlead.KV); offered {
 		t.Errorf("the kv facet is offered: %v", f.Claims)
 	}
 	notes := strings.Join(d.Notes, "\n")

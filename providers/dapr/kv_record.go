@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // record is the value that a key has in the component: what the program wrote,
@@ -85,7 +85,7 @@ func decodeRecord(b []byte) (*record, error) {
 }
 
 func foreign() error {
-	return providers.Errorf(providers.Internal, "the key holds what another program wrote; give this one a \"prefix\" of its own")
+	return fairlead.Errorf(fairlead.Internal, "the key holds what another program wrote; give this one a \"prefix\" of its own")
 }
 
 // next returns the record of a write of that name behind r, which is nil for a

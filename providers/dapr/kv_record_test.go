@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // chain returns a record that was written n times.
@@ -28,7 +28,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decodeRecord(b)
 		if err != nil {
-			if providers.CodeOf(err) != providers.Internal {
+			if fairlead.CodeOf(err) != fairlead.Internal {
 				t.Errorf("%v", err)
 			}
 			return

@@ -11,12 +11,12 @@ import (
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
-func openStore(t *testing.T, p providers.Provider, name string) driver.Store {
+func openStore(t *testing.T, p fairlead.Provider, name string) driver.Store {
 	t.Helper()
 	s, err := p.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: name})
 	must(t, err)
@@ -48,8 +48,8 @@ func TestSidecarRestarts(t *testing.T) {
 	for _, down := range []func(context.Context) error{sidecar.Kill, sidecar.Stop} {
 		must(t, down(t.Context()))
 		_, err := get(s, "k")
-		wantCode(t, err, providers.Unavailable)
-		wantCode(t, do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, providers.Unavailable)
+		wantCode(t, err, fairlead.Unavailable)
+		wantCode(t, do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.Unavailable)
 		must(t, sidecar.Start(t.Context()))
 		eventually(t, "a read after the restart", func() bool { v, err := get(s, "k"); return err == nil && v == "1" })
 	}
@@ -71,7 +71,7 @@ func TestFrozen(t *testing.T) {
 			began := time.Now()
 			err := do(ctx, s, driver.Op{Kind: kind, Key: "k", Value: []byte("2")}).Err
 			cancel()
-			if code := providers.CodeOf(err); code != providers.DeadlineExceeded || time.Since(began) > 5*time.Second {
+			if code := fairlead.CodeOf(err); code != fairlead.DeadlineExceeded || time.Since(began) > 5*time.Second {
 				t.Errorf("%s: after %v: %v", what, time.Since(began), err)
 			}
 		}
@@ -125,7 +125,7 @@ func TestLostAnswerOfSidecar(t *testing.T) {
 		trap := proxy.SwallowReply(op.Value)
 		r := do(t.Context(), s, op)
 		<-trap.Sprung()
-		if code := providers.CodeOf(r.Err); code != 0 && code != providers.UnknownOutcome {
+		if code := fairlead.CodeOf(r.Err); code != 0 && code != fairlead.UnknownOutcome {
 			t.Errorf("%v", r.Err)
 		}
 		eventually(t, "a read afterwards", func() bool { v, err := get(s, op.Key); return err == nil && v == string(op.Value) })
@@ -147,7 +147,7 @@ func TestRivals(t *testing.T) {
 				for i := range 10 {
 					r := do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k", Value: fmt.Append(nil, w, i)})
 					mu.Lock()
-					if code := providers.CodeOf(r.Err); code != 0 && code != providers.UnknownOutcome || seen[r.Revision] {
+					if code := fairlead.CodeOf(r.Err); code != 0 && code != fairlead.UnknownOutcome || seen[r.Revision] {
 						t.Errorf("revision %q: %v", r.Revision, r.Err)
 					}
 					if r.Err == nil {
@@ -169,13 +169,13 @@ func TestForeignValue(t *testing.T) {
 	p := open(t, testbed.Dapr(t, testbed.DaprInMemory()).URL())
 	s := openStore(t, p, "s")
 	var client runtimev1.DaprClient
-	providers.As(p, &client)
+	fairlead.As(p, &client)
 	_, err := client.SaveState(t.Context(), stateOf("fairlead/kv/s/k", "foreign"))
 	must(t, err)
 	_, err = get(s, "k")
-	wantCode(t, err, providers.Internal)
+	wantCode(t, err, fairlead.Internal)
 	r := do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k"})
-	wantCode(t, r.Err, providers.Internal)
+	wantCode(t, r.Err, fairlead.Internal)
 	if !strings.Contains(r.Err.Error(), "prefix") {
 		t.Errorf("%v", r.Err)
 	}

@@ -13,8 +13,8 @@ import (
 	common "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	pubsubdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -22,9 +22,9 @@ import (
 // components: etags for revisions, transactions for transactions, RETRY to give
 // a message back.
 type naive struct {
-	providers.Provider
+	fairlead.Provider
 	client     runtimev1.DaprClient
-	facet      providers.FacetDescription
+	facet      fairlead.FacetDescription
 	components []string // of pubsub; one for each group of a topic
 
 	groups *naiveGroups
@@ -36,34 +36,34 @@ type naiveGroups struct {
 	seats map[string][]string // groups by topic
 }
 
-func newNaive(t *testing.T, url string, f providers.FacetDescription, components ...string) providers.Provider {
-	p, err := providers.Open(t.Context(), url)
+func newNaive(t *testing.T, url string, f fairlead.FacetDescription, components ...string) fairlead.Provider {
+	p, err := fairlead.Open(t.Context(), url)
 	must(t, err)
 	n := &naive{Provider: p, facet: f, components: components, groups: &naiveGroups{seats: map[string][]string{}}}
-	if !providers.As(p, &n.client) {
+	if !fairlead.As(p, &n.client) {
 		t.Fatal("no client")
 	}
 	return n
 }
 
-func (n *naive) forced(d providers.Description, err error) (providers.Description, error) {
-	d.Facets = []providers.FacetDescription{n.facet}
+func (n *naive) forced(d fairlead.Description, err error) (fairlead.Description, error) {
+	d.Facets = []fairlead.FacetDescription{n.facet}
 	return d, err
 }
 
-func (n *naive) Describe(ctx context.Context) (providers.Description, error) {
+func (n *naive) Describe(ctx context.Context) (fairlead.Description, error) {
 	return n.forced(n.Provider.Describe(ctx))
 }
 
-func (n *naive) Await(ctx context.Context, generation uint64) (providers.Description, error) {
+func (n *naive) Await(ctx context.Context, generation uint64) (fairlead.Description, error) {
 	return n.forced(n.Provider.Await(ctx, generation))
 }
 
 // naiveKV is a facet that believes in etags, times to live and transactions.
-var naiveKV = providers.FacetDescription{
-	Facet:  providers.KV,
-	Claims: []providers.Claim{kvdriver.ClaimCAS, kvdriver.ClaimTTL, kvdriver.ClaimTxn},
-	Limits: providers.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20, MaxTxnOps: 100, MaxBatch: 100, TTLResolution: time.Second, MinTTL: time.Second},
+var naiveKV = fairlead.FacetDescription{
+	Facet:  fairlead.KV,
+	Claims: []fairlead.Claim{kvdriver.ClaimCAS, kvdriver.ClaimTTL, kvdriver.ClaimTxn},
+	Limits: fairlead.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20, MaxTxnOps: 100, MaxBatch: 100, TTLResolution: time.Second, MinTTL: time.Second},
 }
 
 type naiveStore struct {
@@ -120,9 +120,9 @@ func (s naiveStore) get(ctx context.Context, key string) (r kvdriver.Result) {
 	answer, err := s.client.GetState(ctx, &runtimev1.GetStateRequest{StoreName: "statestore", Key: s.prefix + key})
 	switch {
 	case err != nil:
-		r.Err = providers.Errorf(providers.Unavailable, "%w", err)
+		r.Err = fairlead.Errorf(fairlead.Unavailable, "%w", err)
 	case len(answer.GetData()) == 0:
-		r.Err = providers.Errorf(providers.NotFound, "no such key")
+		r.Err = fairlead.Errorf(fairlead.NotFound, "no such key")
 	default:
 		r.Value, r.Revision = answer.GetData()[1:], kvdriver.Revision(answer.GetEtag())
 	}
@@ -170,14 +170,14 @@ func conflict(err error) error {
 	if err == nil {
 		return nil
 	}
-	return providers.Errorf(providers.Conflict, "%w", err)
+	return fairlead.Errorf(fairlead.Conflict, "%w", err)
 }
 
 // naivePubSub is a facet that believes in the order of the broker.
-var naivePubSub = providers.FacetDescription{
-	Facet:  providers.PubSub,
-	Claims: []providers.Claim{pubsubdriver.ClaimOrdered},
-	Limits: providers.Limits{MaxMessageBytes: 1 << 20, MaxBatch: 100, MinAckDeadline: 100 * time.Millisecond},
+var naivePubSub = fairlead.FacetDescription{
+	Facet:  fairlead.PubSub,
+	Claims: []fairlead.Claim{pubsubdriver.ClaimOrdered},
+	Limits: fairlead.Limits{MaxMessageBytes: 1 << 20, MaxBatch: 100, MinAckDeadline: 100 * time.Millisecond},
 }
 
 func (n *naive) Topics(context.Context, string) ([]string, error)  { return nil, nil }
@@ -216,7 +216,7 @@ func (t naiveTopic) Send(ctx context.Context, msgs []pubsubdriver.Message) []pub
 	}
 	if _, err := t.client.BulkPublishEvent(ctx, req); err != nil {
 		for i := range results {
-			results[i].Err = providers.Errorf(providers.UnknownOutcome, "%w", err)
+			results[i].Err = fairlead.Errorf(fairlead.UnknownOutcome, "%w", err)
 		}
 	}
 	return results
@@ -259,7 +259,7 @@ func (n *naive) OpenSubscription(_ context.Context, c pubsubdriver.SubscriptionC
 	}
 	if err != nil {
 		end()
-		return nil, providers.Errorf(providers.Unavailable, "%w", err)
+		return nil, fairlead.Errorf(fairlead.Unavailable, "%w", err)
 	}
 	s := &naiveSubscription{stream: stream, events: make(chan *runtimev1.TopicEventRequest, 10_000), end: end}
 	go func() {
@@ -279,9 +279,9 @@ func (s *naiveSubscription) Receive(ctx context.Context, limit int) (ds []pubsub
 	case e := <-s.events:
 		ds = append(ds, naiveDelivery(e))
 	case <-ctx.Done():
-		return nil, providers.ContextError(ctx)
+		return nil, fairlead.ContextError(ctx)
 	case <-s.stream.Context().Done():
-		return nil, providers.Errorf(providers.Closed, "closed")
+		return nil, fairlead.Errorf(fairlead.Closed, "closed")
 	}
 	for len(ds) < limit && len(s.events) > 0 {
 		ds = append(ds, naiveDelivery(<-s.events))

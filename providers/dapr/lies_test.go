@@ -6,16 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 // lies are what Dapr's components promise or suggest and do not keep, each with
 // the case of the suite that finds it out.
 var lies = []struct {
 	lie    string
-	facet  providers.FacetDescription
+	facet  fairlead.FacetDescription
 	memory bool
 	caught string
 }{
@@ -45,7 +45,7 @@ func TestLies(t *testing.T) {
 			if l.memory {
 				url, components = memory, []string{testbed.DaprPubSub}
 			}
-			wantCaught(t, l.lie, l.caught, func(context.Context) (providers.Provider, error) {
+			wantCaught(t, l.lie, l.caught, func(context.Context) (fairlead.Provider, error) {
 				return newNaive(t, url, l.facet, components...), nil
 			})
 		})

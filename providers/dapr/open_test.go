@@ -8,14 +8,14 @@ import (
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/dapr"
 )
 
-func open(t *testing.T, url string) providers.Provider {
+func open(t *testing.T, url string) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	must(t, err)
 	t.Cleanup(func() { must(t, p.Close(t.Context())) })
 	return p
@@ -28,9 +28,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func wantCode(t *testing.T, err error, want providers.Code) {
+func wantCode(t *testing.T, err error, want fairlead.Code) {
 	t.Helper()
-	if got := providers.CodeOf(err); got != want {
+	if got := fairlead.CodeOf(err); got != want {
 		t.Errorf("the code is %v, want %v: %v", got, want, err)
 	}
 }
@@ -57,7 +57,7 @@ func TestDescribe(t *testing.T) {
 	}
 	var conn *grpc.ClientConn
 	var client runtimev1.DaprClient
-	if !providers.As(p, &conn) || !providers.As(p, &client) || providers.As(p, new(int)) {
+	if !fairlead.As(p, &conn) || !fairlead.As(p, &client) || fairlead.As(p, new(int)) {
 		t.Error("As knows other types than its doc says")
 	}
 	_, err = client.GetMetadata(t.Context(), &runtimev1.GetMetadataRequest{})
@@ -70,8 +70,8 @@ func TestToken(t *testing.T) {
 	open(t, s.URL()+"?password-env=FAIRLEAD_TEST_TOKEN")
 	open(t, strings.Replace(s.URL(), "//", "//:s3cret@", 1))
 	for _, u := range []string{s.URL(), strings.Replace(s.URL(), "//", "//:wr0ng@", 1)} {
-		_, err := providers.Open(t.Context(), u)
-		wantCode(t, err, providers.PermissionDenied)
+		_, err := fairlead.Open(t.Context(), u)
+		wantCode(t, err, fairlead.PermissionDenied)
 		if strings.Contains(err.Error(), "wr0ng") {
 			t.Errorf("the token is in the error: %v", err)
 		}
@@ -95,8 +95,8 @@ func TestNobodyThere(t *testing.T) {
 	for name, u := range map[string]string{"refused": "dapr://127.0.0.1:1?startup-timeout=300ms", "silent": paused.URL() + "?startup-timeout=300ms"} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
-			_, err := providers.Open(t.Context(), u)
-			wantCode(t, err, providers.Unavailable)
+			_, err := fairlead.Open(t.Context(), u)
+			wantCode(t, err, fairlead.Unavailable)
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("it took %v", took)
 			}
@@ -114,8 +114,8 @@ func TestBadURLs(t *testing.T) {
 		"dapr://127.0.0.1:1?ca-file=/dev/null": "daprs",
 		"dapr://127.0.0.1:1?nonsense=1":        "nonsense",
 	} {
-		_, err := providers.Open(t.Context(), u)
-		wantCode(t, err, providers.Invalid)
+		_, err := fairlead.Open(t.Context(), u)
+		wantCode(t, err, fairlead.Invalid)
 		if err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error does not say %q: %v", u, want, err)
 		}
@@ -129,8 +129,8 @@ func TestChooseComponents(t *testing.T) {
 		"?state=three":           "one, two",
 		"?state=-&pubsub=orders": "pubsub",
 	} {
-		_, err := providers.Open(t.Context(), two.URL()+query)
-		wantCode(t, err, providers.Invalid)
+		_, err := fairlead.Open(t.Context(), two.URL()+query)
+		wantCode(t, err, fairlead.Invalid)
 		if err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error does not say %q: %v", query, want, err)
 		}

@@ -7,6 +7,8 @@ import (
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -30,7 +32,7 @@ func (p *provider) awaitSidecar(ctx context.Context) error {
 	defer cancel()
 	_, err := p.client.GetMetadata(bounded, &runtimev1.GetMetadataRequest{}, grpc.WaitForReady(true))
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return providers.Errorf(providers.Unavailable, "no sidecar within %v, the \"startup-timeout\": %w", p.config.startupTimeout, err)
+		return fairlead.Errorf(fairlead.Unavailable, "no sidecar within %v, the \"startup-timeout\": %w", p.config.startupTimeout, err)
 	}
 	return p.ended(ctx, bounded, mapErr(err, false))
 }
@@ -43,10 +45,10 @@ func (p *provider) watchSidecar() {
 }
 
 // look is the description of what a probe finds, which holds from then on.
-func (p *provider) look(ctx context.Context) (providers.Description, error) {
+func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
 	st, err := p.probe(ctx)
 	if err != nil {
-		return providers.Description{}, err
+		return fairlead.Description{}, err
 	}
 	p.current.Store(&st)
 	return p.describe(st), nil
@@ -76,7 +78,7 @@ func (p *provider) probe(ctx context.Context) (state, error) {
 // tryState takes the state component out of use if it does not do what the
 // provider builds on.
 func (p *provider) tryState(ctx context.Context, st *state) error {
-	c, ok := st.components[providers.KV]
+	c, ok := st.components[fairlead.KV]
 	if !ok {
 		return nil
 	}
@@ -89,8 +91,8 @@ func (p *provider) tryState(ctx context.Context, st *state) error {
 		p.prober.tried = trial{connection, c, defect}
 	}
 	if defect := p.prober.tried.defect; defect != "" {
-		delete(st.components, providers.KV)
-		st.unsound[providers.KV] = fmt.Sprintf("component %s, %s: %s", c.name, c.kind, defect)
+		delete(st.components, fairlead.KV)
+		st.unsound[fairlead.KV] = fmt.Sprintf("component %s, %s: %s", c.name, c.kind, defect)
 	}
 	return nil
 }

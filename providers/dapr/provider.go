@@ -10,6 +10,8 @@ import (
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -49,7 +51,7 @@ type provider struct {
 	tasks sync.WaitGroup
 }
 
-func open(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
 	c, err := newConfig(s)
 	if err != nil {
 		return nil, err
@@ -78,11 +80,11 @@ func (p *provider) start(ctx context.Context) error {
 
 // explain adds where the provider tried to connect.
 func (p *provider) explain(err error) error {
-	var e *providers.Error
-	if !errors.As(err, &e) || e.Code == providers.Canceled {
+	var e *fairlead.Error
+	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
 		return err
 	}
-	return providers.Errorf(e.Code, "%s: %w", p.config.host, err)
+	return fairlead.Errorf(e.Code, "%s: %w", p.config.host, err)
 }
 
 // disconnect ends the life of the connection.
@@ -96,7 +98,7 @@ func (p *provider) disconnect() error {
 	return mapErr(p.conn.Close(), false)
 }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (p *provider) Close(context.Context) error {
 	if !p.Shut() {
 		return nil
@@ -106,7 +108,7 @@ func (p *provider) Close(context.Context) error {
 	return err
 }
 
-// As implements what [providers.As] asks for.
+// As implements what [fairlead.As] asks for.
 func (p *provider) As(target any) bool {
 	switch t := target.(type) {
 	case **grpc.ClientConn:
@@ -120,8 +122,8 @@ func (p *provider) As(target any) bool {
 }
 
 // describe says what holds on a sidecar in the state st.
-func (p *provider) describe(st state) providers.Description {
-	return providers.Description{
+func (p *provider) describe(st state) fairlead.Description {
+	return fairlead.Description{
 		Provider: "dapr",
 		System:   "dapr",
 		Version:  st.version,
@@ -132,14 +134,14 @@ func (p *provider) describe(st state) providers.Description {
 }
 
 // facets describes the facets for which the sidecar has a component.
-func (p *provider) facets(st state) (facets []providers.FacetDescription) {
+func (p *provider) facets(st state) (facets []fairlead.FacetDescription) {
 	describers := []struct {
-		facet    providers.Facet
-		describe func(state) providers.FacetDescription
+		facet    fairlead.Facet
+		describe func(state) fairlead.FacetDescription
 	}{
-		{providers.KV, p.kvFacet},
-		{providers.PubSub, p.pubsubFacet},
-		{providers.Config, p.configFacet},
+		{fairlead.KV, p.kvFacet},
+		{fairlead.PubSub, p.pubsubFacet},
+		{fairlead.Config, p.configFacet},
 	}
 	for _, d := range describers {
 		if _, ok := st.components[d.facet]; ok {

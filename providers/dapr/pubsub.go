@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -47,7 +49,7 @@ func newPubsubConfig(s providers.Settings) pubsubConfig {
 
 // pubsubComponent is the one by which the provider publishes.
 func (p *provider) pubsubComponent() string {
-	return p.current.Load().components[providers.PubSub].name
+	return p.current.Load().components[fairlead.PubSub].name
 }
 
 // pubsubComponents are those by which groups subscribe.
@@ -56,10 +58,10 @@ func (p *provider) pubsubComponents() []string {
 }
 
 // groupsComponent is the state component that keeps the groups.
-func (p *provider) groupsComponent() string { return p.current.Load().components[providers.KV].name }
+func (p *provider) groupsComponent() string { return p.current.Load().components[fairlead.KV].name }
 
-func notOffered(c providers.Claim) error {
-	return providers.Errorf(providers.Unsupported, "not offered over Dapr: %s", c)
+func notOffered(c fairlead.Claim) error {
+	return fairlead.Errorf(fairlead.Unsupported, "not offered over Dapr: %s", c)
 }
 
 // Topics implements the pubsub driver's Provider.
@@ -77,7 +79,7 @@ func (p *provider) DeleteGroup(context.Context, string, string) error {
 
 // pubsubDefect says why a sidecar's pubsub component cannot be used, or nothing.
 func (st state) pubsubDefect() string {
-	broker, groups := st.components[providers.PubSub], st.components[providers.KV]
+	broker, groups := st.components[fairlead.PubSub], st.components[fairlead.KV]
 	switch {
 	case broker.kind == "pubsub.in-memory":
 		return "it drops what its subscriber does not acknowledge, and gives each subscription every message"
@@ -90,15 +92,15 @@ func (st state) pubsubDefect() string {
 }
 
 // pubsubFacet says what the pubsub facet promises.
-func (p *provider) pubsubFacet(state) providers.FacetDescription {
+func (p *provider) pubsubFacet(state) fairlead.FacetDescription {
 	durable := "Dapr does not say when its broker has stored a message, nor where"
-	return providers.FacetDescription{
-		Facet:  providers.PubSub,
-		Claims: []providers.Claim{driver.ClaimReplayStart, driver.ClaimReplayTime},
-		Missing: []providers.Missing{
-			{Claim: providers.DurableFsync, Reason: durable},
-			{Claim: providers.DurableQuorum, Reason: durable},
-			{Claim: providers.Shared, Reason: "what a consumer holds when it closes comes to those of another Open only after the component's processingTimeout"},
+	return fairlead.FacetDescription{
+		Facet:  fairlead.PubSub,
+		Claims: []fairlead.Claim{driver.ClaimReplayStart, driver.ClaimReplayTime},
+		Missing: []fairlead.Missing{
+			{Claim: fairlead.DurableFsync, Reason: durable},
+			{Claim: fairlead.DurableQuorum, Reason: durable},
+			{Claim: fairlead.Shared, Reason: "what a consumer holds when it closes comes to those of another Open only after the component's processingTimeout"},
 			{Claim: driver.ClaimOrdered, Reason: "the component's workers hand messages on side by side"},
 			{Claim: driver.ClaimOrderedByKey, Reason: "Dapr has no ordering keys"},
 			{Claim: driver.ClaimBroadcast, Reason: "each subscription of a component shares its consumerID"},
@@ -112,7 +114,7 @@ func (p *provider) pubsubFacet(state) providers.FacetDescription {
 			{Claim: driver.ClaimAtomicBatch, Reason: "Dapr publishes the messages of a batch one by one"},
 			{Claim: driver.ClaimManage, Reason: "Dapr can neither list nor delete topics"},
 		},
-		Limits: providers.Limits{
+		Limits: fairlead.Limits{
 			MaxMessageBytes: maxMessage, MaxBatch: pubsubBatch, Pipelines: pubsubPipelines, MinAckDeadline: minAckDeadline,
 		},
 	}

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 // daprGroups is how many groups a topic may have: as many as the suite makes.
@@ -43,7 +43,7 @@ func TestPubSubConformance(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	redis := testbed.Redis(t)
 	_, url := pubsubSidecar(t, redis.Addr())
-	report := conformance.Test(t, opener(url), conformance.WithFacets(providers.PubSub), conformance.WithControl(redis), conformance.WithTransport("pubsub"))
+	report := conformance.Test(t, opener(url), conformance.WithFacets(fairlead.PubSub), conformance.WithControl(redis), conformance.WithTransport("pubsub"))
 	wantProven(t, report)
 }
 
@@ -52,6 +52,6 @@ func TestPubSubConformance(t *testing.T) {
 func TestPubSubSidecarRestart(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	sidecar, url := pubsubSidecar(t, testbed.Redis(t).Addr())
-	conformance.Test(t, opener(url), conformance.WithFacets(providers.PubSub), conformance.WithControl(sidecar),
+	conformance.Test(t, opener(url), conformance.WithFacets(fairlead.PubSub), conformance.WithControl(sidecar),
 		conformance.WithMatch(regexp.MustCompile("pubsub/restart-")), conformance.WithTransport("sidecar restart"))
 }

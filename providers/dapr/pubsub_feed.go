@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -155,7 +155,7 @@ func (f *feed) connected(ctx context.Context) error {
 		select {
 		case <-opened:
 		case <-ctx.Done():
-			return providers.ContextError(ctx)
+			return fairlead.ContextError(ctx)
 		case <-f.p.life.Done():
 			return errClosed
 		}

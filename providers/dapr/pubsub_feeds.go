@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -32,7 +32,7 @@ func (fs *feeds) hold(ctx context.Context, p *provider, c driver.SubscriptionCon
 		select {
 		case <-ending:
 		case <-ctx.Done():
-			return nil, providers.ContextError(ctx)
+			return nil, fairlead.ContextError(ctx)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	common "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -63,7 +63,7 @@ func (p *provider) join(ctx context.Context, c driver.SubscriptionConfig) (seat,
 			return seat{}, err
 		}
 		if !await.Pause(ctx, joinPause/10) {
-			return seat{}, providers.ContextError(ctx)
+			return seat{}, fairlead.ContextError(ctx)
 		}
 	}
 }
@@ -83,8 +83,8 @@ func start(c driver.SubscriptionConfig) int64 {
 // raced reports whether a write may have met another one, or may have been
 // applied in spite of its error.
 func raced(err error) bool {
-	code := providers.CodeOf(err)
-	return code == providers.UnknownOutcome || code == providers.Conflict
+	code := fairlead.CodeOf(err)
+	return code == fairlead.UnknownOutcome || code == fairlead.Conflict
 }
 
 func (p *provider) groupsKey(topic string) string {
@@ -97,7 +97,7 @@ func (p *provider) readGroups(ctx context.Context, topic string) (known groups, 
 		return groups{}, "", err
 	}
 	if err := json.Unmarshal(data, &known); err != nil {
-		return groups{}, "", providers.Errorf(providers.Internal, "the key %q of the state component holds no groups: %w", p.groupsKey(topic), err)
+		return groups{}, "", fairlead.Errorf(fairlead.Internal, "the key %q of the state component holds no groups: %w", p.groupsKey(topic), err)
 	}
 	return known, etag, nil
 }
@@ -105,7 +105,7 @@ func (p *provider) readGroups(ctx context.Context, topic string) (known groups, 
 func (p *provider) writeGroups(ctx context.Context, topic string, g groups, etag string) error {
 	data, err := json.Marshal(g)
 	if err != nil {
-		return providers.Errorf(providers.Internal, "encoding the groups of a topic: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "encoding the groups of a topic: %w", err)
 	}
 	return p.writeKey(ctx, p.groupsComponent(), p.groupsKey(topic), data, etag)
 }

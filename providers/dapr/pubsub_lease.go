@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -80,7 +80,7 @@ func (f *feed) settleOne(s *subscription, one driver.Settlement) (*item, error) 
 		return nil, invalid("%.40q is no token of a delivery", one.Token)
 	}
 	if it := f.leased[token]; it == nil || it.holder != s {
-		return nil, providers.Errorf(providers.Conflict, "the lease has ended or the delivery was settled before")
+		return nil, fairlead.Errorf(fairlead.Conflict, "the lease has ended or the delivery was settled before")
 	}
 	switch one.Kind {
 	case driver.Ack:
@@ -89,7 +89,7 @@ func (f *feed) settleOne(s *subscription, one driver.Settlement) (*item, error) 
 		f.offer(f.release(token))
 		return nil, nil
 	default:
-		return nil, providers.Errorf(providers.Unsupported, "a settlement of the kind %d; a lease cannot be extended over Dapr", one.Kind)
+		return nil, fairlead.Errorf(fairlead.Unsupported, "a settlement of the kind %d; a lease cannot be extended over Dapr", one.Kind)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -119,10 +119,10 @@ func (f *feed) link(ctx context.Context, cancel context.CancelFunc, in *lane, to
 // canceled it: the runtime ended it, or took too long.
 func notLinked(err error) error {
 	mapped := mapErr(err, false)
-	if code := providers.CodeOf(mapped); code != providers.Canceled && code != providers.DeadlineExceeded {
+	if code := fairlead.CodeOf(mapped); code != fairlead.Canceled && code != fairlead.DeadlineExceeded {
 		return mapped
 	}
-	return providers.Errorf(providers.Unavailable, "the sidecar did not confirm the subscription within %v, or ended it: %s", linkTimeout, status.Convert(err).Message())
+	return fairlead.Errorf(fairlead.Unavailable, "the sidecar did not confirm the subscription within %v, or ended it: %s", linkTimeout, status.Convert(err).Message())
 }
 
 // link opens a streaming subscription.
@@ -147,7 +147,7 @@ func (p *provider) link(ctx context.Context, component, topic, dead string) (*li
 		return nil, err
 	}
 	if m.GetInitialResponse() == nil {
-		return nil, providers.Errorf(providers.Internal, "the sidecar sent an event before it had confirmed the subscription")
+		return nil, fairlead.Errorf(fairlead.Internal, "the sidecar sent an event before it had confirmed the subscription")
 	}
 	return &link{stream: stream}, nil
 }

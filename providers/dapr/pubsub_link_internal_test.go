@@ -7,20 +7,20 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // TestNotLinked shows that a consumer whose sidecar hangs is not told that it
 // canceled its own call.
 func TestNotLinked(t *testing.T) {
-	for err, want := range map[error]providers.Code{
-		context.Canceled:                         providers.Unavailable,
-		status.Error(codes.Canceled, "ended"):    providers.Unavailable,
-		status.Error(codes.DeadlineExceeded, ""): providers.Unavailable,
-		status.Error(codes.Unavailable, "gone"):  providers.Unavailable,
-		status.Error(codes.Unauthenticated, "?"): providers.PermissionDenied,
+	for err, want := range map[error]fairlead.Code{
+		context.Canceled:                         fairlead.Unavailable,
+		status.Error(codes.Canceled, "ended"):    fairlead.Unavailable,
+		status.Error(codes.DeadlineExceeded, ""): fairlead.Unavailable,
+		status.Error(codes.Unavailable, "gone"):  fairlead.Unavailable,
+		status.Error(codes.Unauthenticated, "?"): fairlead.PermissionDenied,
 	} {
-		if got := notLinked(err); providers.CodeOf(got) != want {
+		if got := notLinked(err); fairlead.CodeOf(got) != want {
 			t.Errorf("%v: %v, want %v", err, got, want)
 		}
 	}

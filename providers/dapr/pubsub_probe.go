@@ -11,7 +11,7 @@ import (
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -22,13 +22,13 @@ const groupsTried = 24 * time.Hour
 // tryPubSub takes the pubsub component out of use if it is not one whose ways
 // are known, and fails if the URL names others that cannot stand beside it.
 func (p *provider) tryPubSub(ctx context.Context, m *runtimev1.GetMetadataResponse, st *state) error {
-	c, ok := st.components[providers.PubSub]
+	c, ok := st.components[fairlead.PubSub]
 	if !ok {
 		return nil
 	}
 	if defect := st.pubsubDefect(); defect != "" {
-		delete(st.components, providers.PubSub)
-		st.unsound[providers.PubSub] = "component " + c.name + ", " + c.kind + ": " + defect
+		delete(st.components, fairlead.PubSub)
+		st.unsound[fairlead.PubSub] = "component " + c.name + ", " + c.kind + ": " + defect
 		return nil
 	}
 	names := append([]string{c.name}, p.config.groupComponents...)
@@ -45,7 +45,7 @@ func (p *provider) tryPubSub(ctx context.Context, m *runtimev1.GetMetadataRespon
 	if len(names) == 1 || p.independent {
 		return nil
 	}
-	err := p.tryComponents(ctx, st.components[providers.KV].name, names)
+	err := p.tryComponents(ctx, st.components[fairlead.KV].name, names)
 	p.independent = err == nil
 	return err
 }
@@ -85,7 +85,7 @@ func (p *provider) tryComponents(ctx context.Context, store string, names []stri
 	}
 	data, err = json.Marshal(trialRecord{all, time.Now().Unix()})
 	if err != nil {
-		return providers.Errorf(providers.Internal, "encoding a trial: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "encoding a trial: %w", err)
 	}
 	if err := p.writeKey(ctx, store, key, data, etag); err != nil && !raced(err) {
 		return err
@@ -102,7 +102,7 @@ func (p *provider) tryTopic(ctx context.Context, names []string) error {
 	e, _ := newEnvelope(driver.Message{}, time.Now())
 	data, err := json.Marshal(e)
 	if err != nil {
-		return providers.Errorf(providers.Internal, "encoding the event: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "encoding the event: %w", err)
 	}
 	if err := p.publish(ctx, names[0], topic, []entry{{data: data}}); err != nil {
 		return err

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -51,7 +51,7 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	young := time.Until(seat.since.Add(p.config.clockSkew))
 	if !await.Pause(ctx, min(young, 2*p.config.clockSkew)) {
 		p.feeds.drop(f)
-		return nil, providers.ContextError(ctx)
+		return nil, fairlead.ContextError(ctx)
 	}
 	return s, nil
 }
@@ -84,13 +84,13 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 func (s *subscription) ended(ctx context.Context) error {
 	select {
 	case <-s.closed:
-		return providers.Errorf(providers.Closed, "the subscription is closed")
+		return fairlead.Errorf(fairlead.Closed, "the subscription is closed")
 	case <-s.p.life.Done():
 		return errClosed
 	default:
 	}
 	if ctx.Err() != nil {
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"go.uber.org/goleak"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub"
 )
 
@@ -34,7 +34,7 @@ func broker(redis string, consumers ...string) []testbed.DaprOption {
 	return opts
 }
 
-func topicOf(t *testing.T, p providers.Provider, name string) *pubsub.Topic {
+func topicOf(t *testing.T, p fairlead.Provider, name string) *pubsub.Topic {
 	t.Helper()
 	topic, err := pubsub.Open(t.Context(), p, name)
 	must(t, err)
@@ -42,7 +42,7 @@ func topicOf(t *testing.T, p providers.Provider, name string) *pubsub.Topic {
 	return topic
 }
 
-func subscribe(t *testing.T, p providers.Provider, topic, group string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
+func subscribe(t *testing.T, p fairlead.Provider, topic, group string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
 	t.Helper()
 	s, err := pubsub.Subscribe(t.Context(), p, topic, append(opts, pubsub.Group(group))...)
 	must(t, err)
@@ -60,7 +60,7 @@ func collect(t *testing.T, s *pubsub.Subscription, want []string) map[string]int
 	missing := func() bool { return slices.ContainsFunc(want, func(body string) bool { return got[body] == 0 }) }
 	for missing() {
 		d, err := s.Receive(ctx)
-		if providers.CodeOf(err) == providers.Unavailable {
+		if fairlead.CodeOf(err) == fairlead.Unavailable {
 			continue // the sidecar comes back
 		}
 		if err != nil {
@@ -94,7 +94,7 @@ func publish(t *testing.T, topic *pubsub.Topic, msgs []pubsub.Message) {
 	t.Helper()
 	eventually(t, "a publication", func() bool {
 		_, _, err := topic.PublishMany(t.Context(), msgs...)
-		if err != nil && providers.CodeOf(err) != providers.Unavailable {
+		if err != nil && fairlead.CodeOf(err) != fairlead.Unavailable {
 			t.Fatal(err)
 		}
 		return err == nil
@@ -112,13 +112,13 @@ func TestGroupsNeedComponents(t *testing.T) {
 	subscribe(t, p, "orders", "one")
 	subscribe(t, p, "others", "three")
 	_, err := pubsub.Subscribe(t.Context(), p, "orders", pubsub.Group("three"))
-	wantCode(t, err, providers.Invalid)
+	wantCode(t, err, fairlead.Invalid)
 	if !strings.Contains(fmt.Sprint(err), "group-pubsubs") {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
 	only := open(t, strings.Replace(url, "&group-pubsubs=b", "", 1))
 	_, err = pubsub.Subscribe(t.Context(), only, "orders", pubsub.Group("two"))
-	wantCode(t, err, providers.Invalid)
+	wantCode(t, err, fairlead.Invalid)
 }
 
 // TestComponentsMustDiffer names components that cannot stand side by side.
@@ -126,8 +126,8 @@ func TestComponentsMustDiffer(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a", "b", "b", "same", "a")...)
 	for others, want := range map[string]string{"none": "no such component", "b,a": "twice", testbed.DaprState: "state.redis", "same": "consumerID"} {
-		_, err := providers.Open(t.Context(), s.URL()+"?pubsub=a&group-pubsubs="+others+trialParams)
-		wantCode(t, err, providers.Invalid)
+		_, err := fairlead.Open(t.Context(), s.URL()+"?pubsub=a&group-pubsubs="+others+trialParams)
+		wantCode(t, err, fairlead.Invalid)
 		if !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("with %s: want an error that says %q, got %v", others, want, err)
 		}
@@ -145,7 +145,7 @@ func TestUnsoundBroker(t *testing.T) {
 	} {
 		d, err := open(t, testbed.Dapr(t, opts...).URL()).Describe(t.Context())
 		must(t, err)
-		if _, offered := d.Facet(providers.PubSub); offered || !strings.Contains(strings.Join(d.Notes, "\n"), want) {
+		if _, offered := d.Facet(fairlead.PubSub); offered || !strings.Contains(strings.Join(d.Notes, "\n"), want) {
 			t.Errorf("pubsub offered: %v; want a note with %q: %q", offered, want, d.Notes)
 		}
 	}
@@ -281,7 +281,7 @@ func TestNative(t *testing.T) {
 	p := open(t, s.URL()+"?pubsub=a"+trialParams)
 	sub := subscribe(t, p, "orders", "g")
 	var client runtimev1.DaprClient
-	if !providers.As(p, &client) {
+	if !fairlead.As(p, &client) {
 		t.Fatal("no client")
 	}
 	_, err := client.PublishEvent(t.Context(), &runtimev1.PublishEventRequest{
@@ -341,7 +341,7 @@ func nativeEvents(t *testing.T, client runtimev1.DaprClient, component, topic st
 func TestNothingLeaks(t *testing.T) {
 	s := testbed.Dapr(t, append(broker(testbed.Redis(t).Addr(), "a", "a"), testbed.DaprAppPort(testbed.Port(t)))...)
 	before := goleak.IgnoreCurrent()
-	p, err := providers.Open(t.Context(), s.URL()+"?pubsub=a&app=app"+trialParams)
+	p, err := fairlead.Open(t.Context(), s.URL()+"?pubsub=a&app=app"+trialParams)
 	must(t, err)
 	sub, err := pubsub.Subscribe(t.Context(), p, "orders", pubsub.Group("g"))
 	must(t, err)

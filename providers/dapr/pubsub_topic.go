@@ -9,7 +9,7 @@ import (
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -50,7 +50,7 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 		e, id := newEnvelope(m, now)
 		data, err := json.Marshal(e)
 		if err != nil {
-			results[i].Err = providers.Errorf(providers.Internal, "encoding the event: %w", err)
+			results[i].Err = fairlead.Errorf(fairlead.Internal, "encoding the event: %w", err)
 			continue
 		}
 		results[i].ID = id
@@ -64,9 +64,9 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 func gone(ctx context.Context, deadline, now time.Time) error {
 	switch {
 	case ctx.Err() != nil:
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	case !deadline.IsZero() && !now.Before(deadline):
-		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
+		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", context.DeadlineExceeded)
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ func (p *provider) publish(ctx context.Context, component, topic string, entries
 		}
 		answer, err := p.client.BulkPublishEvent(ctx, bulkRequest(component, topic, entries))
 		if failed := answer.GetFailedEntries(); err == nil && len(failed) > 0 {
-			err = providers.Errorf(providers.UnknownOutcome, "%d of %d messages failed, the first: %s", len(failed), len(entries), failed[0].GetError())
+			err = fairlead.Errorf(fairlead.UnknownOutcome, "%d of %d messages failed, the first: %s", len(failed), len(entries), failed[0].GetError())
 		}
 		return err
 	})

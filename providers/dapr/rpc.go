@@ -3,6 +3,8 @@ package dapr
 import (
 	"context"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
@@ -40,21 +42,21 @@ func (p *provider) appOf(service string) string {
 }
 
 // rpcFacet says what the rpc facet promises.
-func (p *provider) rpcFacet(st state) providers.FacetDescription {
-	f := providers.FacetDescription{
-		Facet:  providers.RPC,
-		Claims: []providers.Claim{providers.Shared, driver.ClaimFullDuplex, driver.ClaimFlowControl},
-		Missing: []providers.Missing{
+func (p *provider) rpcFacet(st state) fairlead.FacetDescription {
+	f := fairlead.FacetDescription{
+		Facet:  fairlead.RPC,
+		Claims: []fairlead.Claim{fairlead.Shared, driver.ClaimFullDuplex, driver.ClaimFlowControl},
+		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimLoadBalance, Reason: "which of several sidecars of an app is called is up to Dapr's name resolution, and mdns takes one for all calls"},
 			{Claim: driver.ClaimDirectory, Reason: "calls go through the sidecars"},
 		},
-		Limits: providers.Limits{MaxFrameBytes: p.config.maxBody - frameRoom},
+		Limits: fairlead.Limits{MaxFrameBytes: p.config.maxBody - frameRoom},
 	}
 	if st.refusesFast {
 		f.Claims = append(f.Claims, driver.ClaimFastNoResponder)
 		return f
 	}
-	f.Missing = append(f.Missing, providers.Missing{
+	f.Missing = append(f.Missing, fairlead.Missing{
 		Claim: driver.ClaimFastNoResponder, Reason: "Dapr's name resolution takes long to say that there is no app of a name",
 		Remedy: "use another component than mdns for it, as sqlite, consul or Kubernetes",
 	})
@@ -86,7 +88,7 @@ func (p *provider) usable(ctx context.Context) error {
 		return errClosed
 	}
 	if ctx.Err() != nil {
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 	return nil
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -32,7 +32,7 @@ type bridge struct {
 // Send implements [driver.Stream].
 func (b *bridge) Send(ctx context.Context, frames []driver.Frame) error {
 	if ctx.Err() != nil {
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,7 +54,7 @@ func (b *bridge) Send(ctx context.Context, frames []driver.Frame) error {
 	return nil
 }
 
-var errStreamClosed = providers.Errorf(providers.Closed, "the call has ended")
+var errStreamClosed = fairlead.Errorf(fairlead.Closed, "the call has ended")
 
 // Recv implements [driver.Stream].
 func (b *bridge) Recv(ctx context.Context) ([]driver.Frame, error) {
@@ -66,7 +66,7 @@ func (b *bridge) Recv(ctx context.Context) ([]driver.Frame, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, providers.ContextError(ctx)
+			return nil, fairlead.ContextError(ctx)
 		}
 	}
 }

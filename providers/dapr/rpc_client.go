@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -141,7 +141,7 @@ func (e *clientEnd) conclude(err error) {
 	case e.p.life.Err() != nil:
 		e.finish(errClosed)
 	case len(trailer[unservedTrailer]) > 0 || !e.seen && nobody(err):
-		e.finish(providers.Errorf(providers.NotFound, "no server has the call: %s", status.Convert(err).Message()))
+		e.finish(fairlead.Errorf(fairlead.NotFound, "no server has the call: %s", status.Convert(err).Message()))
 	default:
 		if errors.Is(err, io.EOF) {
 			err = nil

@@ -3,9 +3,9 @@ package dapr_test
 import (
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 // largeBodies makes room for the longest messages of the suite.
@@ -18,6 +18,6 @@ const largeBodiesURL = "&max-body-bytes=16777216"
 func TestRPCConformance(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprAppPort(testbed.Port(t)), largeBodies())
 	report := conformance.Test(t, opener(s.URL()+"?pubsub=-&app=app"+largeBodiesURL),
-		conformance.WithFacets(providers.RPC), conformance.WithControl(s), conformance.WithTransport("rpc"))
+		conformance.WithFacets(fairlead.RPC), conformance.WithControl(s), conformance.WithTransport("rpc"))
 	wantProven(t, report)
 }

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -45,7 +45,7 @@ func (l *listener) offer(in driver.Incoming) bool {
 func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 	for {
 		if l.life.Err() != nil {
-			return driver.Incoming{}, providers.Errorf(providers.Closed, "the listener is closed")
+			return driver.Incoming{}, fairlead.Errorf(fairlead.Closed, "the listener is closed")
 		}
 		in, arrived := l.take()
 		if arrived == nil {
@@ -55,7 +55,7 @@ func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 		case <-arrived:
 		case <-l.life.Done():
 		case <-ctx.Done():
-			return driver.Incoming{}, providers.ContextError(ctx)
+			return driver.Incoming{}, fairlead.ContextError(ctx)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func (e *serverEnd) refuse() {
 
 // left ends the call when its client has.
 func (e *serverEnd) left() {
-	e.finish(providers.Errorf(providers.Closed, "the client has ended the call"))
+	e.finish(fairlead.Errorf(fairlead.Closed, "the client has ended the call"))
 }
 
 // run carries the call until it has ended, and returns its status.

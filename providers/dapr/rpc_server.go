@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -46,7 +46,7 @@ func (p *provider) appServer(port int) (*appServer, error) {
 	if s == nil {
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return nil, providers.Errorf(providers.Unavailable, "the app's port, as the sidecar has it, cannot be served: %w", err)
+			return nil, fairlead.Errorf(fairlead.Unavailable, "the app's port, as the sidecar has it, cannot be served: %w", err)
 		}
 		s = newAppServer(port)
 		appServers.byPort[port] = s

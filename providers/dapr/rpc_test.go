@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc"
 )
 
@@ -49,7 +49,7 @@ func (g *greeter) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 }
 
 // serveGreeter serves until the test ends.
-func serveGreeter(t *testing.T, p providers.Provider, name string) (*greeter, func()) {
+func serveGreeter(t *testing.T, p fairlead.Provider, name string) (*greeter, func()) {
 	t.Helper()
 	g := &greeter{}
 	srv, err := rpc.NewServer(t.Context(), p, name)
@@ -88,7 +88,7 @@ func ask(ctx context.Context, conn grpc.ClientConnInterface, text string) error 
 	return err
 }
 
-func greet(t *testing.T, server, client providers.Provider, name string) {
+func greet(t *testing.T, server, client fairlead.Provider, name string) {
 	t.Helper()
 	_, stop := serveGreeter(t, server, name)
 	defer stop()
@@ -103,7 +103,7 @@ func greet(t *testing.T, server, client providers.Provider, name string) {
 // TestSidecars lets three apps call each other, each through its own sidecar.
 func TestSidecars(t *testing.T) {
 	names := filepath.Join(t.TempDir(), "names.db")
-	var apps []providers.Provider
+	var apps []fairlead.Provider
 	for i := range 3 {
 		s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp(fmt.Sprintf("app%d", i)), testbed.DaprAppPort(testbed.Port(t)))
 		apps = append(apps, open(t, s.URL()))
@@ -116,7 +116,7 @@ func TestSidecars(t *testing.T) {
 	srv, err := rpc.NewServer(t.Context(), apps[0], "app1")
 	must(t, err)
 	defer srv.Stop()
-	wantCode(t, srv.Listen(t.Context()), providers.Invalid)
+	wantCode(t, srv.Listen(t.Context()), fairlead.Invalid)
 }
 
 // TestPlainGRPC calls a Fairlead server with an ordinary client of gRPC, and an
@@ -159,7 +159,7 @@ func TestNoApp(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory())
 	d, err := open(t, s.URL()).Describe(t.Context())
 	must(t, err)
-	if _, offered := d.Facet(providers.RPC); offered {
+	if _, offered := d.Facet(fairlead.RPC); offered {
 		t.Error("a sidecar without an app offers rpc, with nobody to call")
 	}
 	p := open(t, s.URL()+"?app=*")
@@ -172,7 +172,7 @@ func TestNoApp(t *testing.T) {
 	srv, err := rpc.NewServer(t.Context(), p, "app")
 	must(t, err)
 	defer srv.Stop()
-	wantCode(t, srv.Listen(t.Context()), providers.Invalid)
+	wantCode(t, srv.Listen(t.Context()), fairlead.Invalid)
 }
 
 // TestAppPortTaken serves where another program listens.
@@ -184,5 +184,5 @@ func TestAppPortTaken(t *testing.T) {
 	srv, err := rpc.NewServer(t.Context(), open(t, s.URL()), "app")
 	must(t, err)
 	defer srv.Stop()
-	wantCode(t, srv.Listen(t.Context()), providers.Unavailable)
+	wantCode(t, srv.Listen(t.Context()), fairlead.Unavailable)
 }

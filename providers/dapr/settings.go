@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -43,7 +45,7 @@ type config struct {
 	tls   *tls.Config
 	token string
 
-	components map[providers.Facet]string // by the URL; none for "-", and "" for the only one
+	components map[fairlead.Facet]string // by the URL; none for "-", and "" for the only one
 
 	prefix         string
 	maxBody        int
@@ -60,8 +62,8 @@ type config struct {
 
 func newConfig(s providers.Settings) (c config, err error) {
 	c = config{
-		components: map[providers.Facet]string{
-			providers.KV: s.String("state"), providers.PubSub: s.String("pubsub"), providers.Config: s.String("config"),
+		components: map[fairlead.Facet]string{
+			fairlead.KV: s.String("state"), fairlead.PubSub: s.String("pubsub"), fairlead.Config: s.String("config"),
 		},
 		prefix: s.String("prefix"), maxBody: s.Int("max-body-bytes"),
 		startupTimeout: s.Duration("startup-timeout"), requestTimeout: s.Duration("request-timeout"), probeInterval: s.Duration("probe-interval"),
@@ -87,5 +89,5 @@ func newConfig(s providers.Settings) (c config, err error) {
 }
 
 func invalid(format string, args ...any) error {
-	return providers.Errorf(providers.Invalid, format, args...)
+	return fairlead.Errorf(fairlead.Invalid, format, args...)
 }

@@ -13,24 +13,24 @@ import (
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
+	"fairlead.dev"
 	"fairlead.dev/config/driver"
-	"fairlead.dev/providers"
 )
 
 // configFacet says what the config facet promises.
-func (p *provider) configFacet(state) providers.FacetDescription {
+func (p *provider) configFacet(state) fairlead.FacetDescription {
 	const api, readOnly = "Dapr's configuration API does not tell what the component's backend keeps", "Dapr's configuration API cannot write"
-	return providers.FacetDescription{
-		Facet:  providers.Config,
-		Claims: []providers.Claim{providers.Shared},
-		Missing: []providers.Missing{
+	return fairlead.FacetDescription{
+		Facet:  fairlead.Config,
+		Claims: []fairlead.Claim{fairlead.Shared},
+		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimSnapshot, Reason: "components read one key after the other"},
 			{Claim: driver.ClaimDeleteVisible, Reason: "to a component of Dapr, an empty value is none"},
 			{Claim: driver.ClaimWrite, Reason: readOnly},
 			{Claim: driver.ClaimAtomicSet, Reason: readOnly},
 			{Claim: driver.ClaimCompareAndSet, Reason: readOnly},
-			{Claim: providers.DurableFsync, Reason: api},
-			{Claim: providers.DurableQuorum, Reason: api},
+			{Claim: fairlead.DurableFsync, Reason: api},
+			{Claim: fairlead.DurableQuorum, Reason: api},
 		},
 	}
 }
@@ -60,7 +60,7 @@ func (s *source) Close(context.Context) error {
 
 // Set implements the config driver's Source.
 func (s *source) Set(context.Context, []driver.Change) (string, error) {
-	return "", providers.Errorf(providers.Unsupported, "Dapr's configuration API cannot write; write to the component's backend")
+	return "", fairlead.Errorf(fairlead.Unsupported, "Dapr's configuration API cannot write; write to the component's backend")
 }
 
 // Snapshot implements the config driver's Source.
@@ -80,10 +80,10 @@ func (s *source) Snapshot(ctx context.Context) (driver.Snapshot, error) {
 	return s.snapshot(all), nil
 }
 
-var errSourceClosed = providers.Errorf(providers.Closed, "the source is closed")
+var errSourceClosed = fairlead.Errorf(fairlead.Closed, "the source is closed")
 
 func (p *provider) configComponent() string {
-	return p.current.Load().components[providers.Config].name
+	return p.current.Load().components[fairlead.Config].name
 }
 
 // snapshot picks the keys of the source.
@@ -126,7 +126,7 @@ func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, err
 		case <-s.life.Done():
 			return driver.Snapshot{}, errSourceClosed
 		case <-ctx.Done():
-			return driver.Snapshot{}, providers.ContextError(ctx)
+			return driver.Snapshot{}, fairlead.ContextError(ctx)
 		}
 	}
 }

@@ -9,12 +9,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
 	"fairlead.dev/config/driver"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 )
 
-func openSource(t *testing.T, p providers.Provider, name string) driver.Source {
+func openSource(t *testing.T, p fairlead.Provider, name string) driver.Source {
 	t.Helper()
 	s, err := p.(driver.Provider).OpenSource(t.Context(), driver.SourceConfig{Name: name})
 	must(t, err)
@@ -69,7 +69,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("another Open has the version %q with %q", other.Version, texts(other))
 	}
 	_, err = s.Set(t.Context(), []driver.Change{{Key: "a"}})
-	wantCode(t, err, providers.Unsupported)
+	wantCode(t, err, fairlead.Unsupported)
 }
 
 // next waits for the state in which a key has a value.
@@ -162,7 +162,7 @@ func TestNextAcrossRestarts(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		_, err := s.Next(ctx, state.Version)
 		cancel()
-		wantCode(t, err, providers.Unavailable)
+		wantCode(t, err, fairlead.Unavailable)
 		must(t, p.Start(t.Context()))
 		set(t, client, "app/a", value)
 		state = next(t, s, state.Version, "a", value)
@@ -172,7 +172,7 @@ func TestNextAcrossRestarts(t *testing.T) {
 // TestNextEnds: with its context, with the source and with the provider.
 func TestNextEnds(t *testing.T) {
 	_, sidecar, client := settings(t)
-	p, err := providers.Open(t.Context(), sidecar.URL()+"?pubsub=-")
+	p, err := fairlead.Open(t.Context(), sidecar.URL()+"?pubsub=-")
 	must(t, err)
 	s, other := openSource(t, p, "app"), openSource(t, p, "app")
 	set(t, client, "app/a", "1")
@@ -181,11 +181,11 @@ func TestNextEnds(t *testing.T) {
 	ends := []struct {
 		of   driver.Source
 		end  func()
-		want providers.Code
+		want fairlead.Code
 	}{
-		{s, cancel, providers.Canceled},
-		{s, func() { must(t, s.Close(t.Context())) }, providers.Closed},
-		{other, func() { must(t, p.Close(t.Context())) }, providers.Closed},
+		{s, cancel, fairlead.Canceled},
+		{s, func() { must(t, s.Close(t.Context())) }, fairlead.Closed},
+		{other, func() { must(t, p.Close(t.Context())) }, fairlead.Closed},
 	}
 	for _, e := range ends {
 		done := make(chan error, 1)
@@ -213,7 +213,7 @@ func TestForeignSettings(t *testing.T) {
 	s := openSource(t, open(t, sidecar.URL()+"?pubsub=-"), "app")
 	set(t, client, "app/a", "1", "elsewhere", "\xff")
 	_, err := s.Snapshot(t.Context())
-	wantCode(t, err, providers.Unavailable)
+	wantCode(t, err, fairlead.Unavailable)
 	must(t, client.Del(t.Context(), "elsewhere").Err())
 	state, err := s.Snapshot(t.Context())
 	must(t, err)

@@ -7,17 +7,17 @@ import (
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // state is what a probe has found.
 type state struct {
 	appID       string
 	version     string
-	appPort     int                           // of the program itself, as the sidecar has it; 0: none
-	components  map[providers.Facet]component // those in use
-	refusesFast bool                          // a call of an app that does not exist fails soon
-	unsound     map[providers.Facet]string    // why a component is not in use
+	appPort     int                          // of the program itself, as the sidecar has it; 0: none
+	components  map[fairlead.Facet]component // those in use
+	refusesFast bool                         // a call of an app that does not exist fails soon
+	unsound     map[fairlead.Facet]string    // why a component is not in use
 }
 
 // component is a component of the sidecar.
@@ -27,21 +27,21 @@ type component struct {
 }
 
 // kinds are what the kinds of components start with, by facet.
-var kinds = map[providers.Facet]string{providers.KV: "state.", providers.PubSub: "pubsub.", providers.Config: "configuration."}
+var kinds = map[fairlead.Facet]string{fairlead.KV: "state.", fairlead.PubSub: "pubsub.", fairlead.Config: "configuration."}
 
 // parameters name the components in the URL.
-var parameters = map[providers.Facet]string{providers.KV: "state", providers.PubSub: "pubsub", providers.Config: "config"}
+var parameters = map[fairlead.Facet]string{fairlead.KV: "state", fairlead.PubSub: "pubsub", fairlead.Config: "config"}
 
 // none, as the name of a component, leaves a facet out.
 const none = "-"
 
 // newState reads what the sidecar says of itself.
-func newState(m *runtimev1.GetMetadataResponse, wanted map[providers.Facet]string) (state, error) {
+func newState(m *runtimev1.GetMetadataResponse, wanted map[fairlead.Facet]string) (state, error) {
 	st := state{
 		appID: m.GetId(), version: m.GetRuntimeVersion(), appPort: int(m.GetAppConnectionProperties().GetPort()),
-		components: map[providers.Facet]component{}, unsound: map[providers.Facet]string{},
+		components: map[fairlead.Facet]component{}, unsound: map[fairlead.Facet]string{},
 	}
-	for _, facet := range providers.Facets() {
+	for _, facet := range fairlead.Facets() {
 		if kinds[facet] == "" || wanted[facet] == none {
 			continue
 		}
@@ -58,7 +58,7 @@ func newState(m *runtimev1.GetMetadataResponse, wanted map[providers.Facet]strin
 
 // choose returns the component of that name, or the only one; and false if
 // there is none and none is wanted.
-func choose(registered []*runtimev1.RegisteredComponents, facet providers.Facet, name string) (component, bool, error) {
+func choose(registered []*runtimev1.RegisteredComponents, facet fairlead.Facet, name string) (component, bool, error) {
 	var fit []component
 	var names []string
 	for _, r := range registered {
@@ -88,7 +88,7 @@ func choose(registered []*runtimev1.RegisteredComponents, facet providers.Facet,
 // notes are facts for the operator.
 func (st state) notes() []string {
 	notes := []string{"app id " + st.appID}
-	for _, facet := range providers.Facets() {
+	for _, facet := range fairlead.Facets() {
 		if c, ok := st.components[facet]; ok {
 			notes = append(notes, fmt.Sprintf("%s: component %s, %s", facet, c.name, c.kind))
 		}

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 // TestTLS opens a sidecar through a proxy that speaks TLS, as a sidecar itself
@@ -30,8 +30,8 @@ func TestTLS(t *testing.T) {
 			bad := maps.Clone(q)
 			change(bad)
 			bad.Set("startup-timeout", "300ms")
-			_, err := providers.Open(t.Context(), "daprs://:s3cret@"+addr+"?"+bad.Encode())
-			wantCode(t, err, providers.Unavailable)
+			_, err := fairlead.Open(t.Context(), "daprs://:s3cret@"+addr+"?"+bad.Encode())
+			wantCode(t, err, fairlead.Unavailable)
 		})
 	}
 }

@@ -10,8 +10,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"fairlead.dev/internal/contest"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/contest"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 )
 

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/stats"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 const (
@@ -110,22 +110,22 @@ func (p *provider) change(ctx context.Context, f func(context.Context) error) er
 // caller, whose context is ctx, or the provider itself. The server knows the
 // deadline, and may be the first to say that it has passed.
 func (p *provider) ended(ctx, bounded context.Context, err error) error {
-	code := providers.CodeOf(err)
+	code := fairlead.CodeOf(err)
 	switch {
-	case code != providers.Canceled && code != providers.DeadlineExceeded && code != providers.Unavailable:
+	case code != fairlead.Canceled && code != fairlead.DeadlineExceeded && code != fairlead.Unavailable:
 		return err
 	case ctx.Err() != nil:
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	case p.life.Err() != nil:
 		return errClosed
-	case code == providers.Unavailable:
+	case code == fairlead.Unavailable:
 		return err
 	}
 	limit, _ := bounded.Deadline()
 	if own, ok := ctx.Deadline(); ok && !limit.Before(own) {
-		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
+		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", context.DeadlineExceeded)
 	}
-	return providers.Errorf(providers.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
+	return fairlead.Errorf(fairlead.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
 }
 
 // streamEnded says what an error means that ended a stream: ctx, which is the
@@ -136,16 +136,16 @@ func streamEnded(ctx context.Context, err error) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 	mapped := mapErr(err, false)
-	if code := providers.CodeOf(mapped); code != providers.Canceled && code != providers.DeadlineExceeded {
+	if code := fairlead.CodeOf(mapped); code != fairlead.Canceled && code != fairlead.DeadlineExceeded {
 		return mapped
 	}
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		return providers.Errorf(providers.DeadlineExceeded, "%w", context.DeadlineExceeded)
+		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", context.DeadlineExceeded)
 	}
-	return providers.Errorf(providers.Unavailable, "the server ended the stream: %s", rpctypes.ErrorDesc(err))
+	return fairlead.Errorf(fairlead.Unavailable, "the server ended the stream: %s", rpctypes.ErrorDesc(err))
 }
 
 // txn carries out a transaction.

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // late is a context that does not know yet that its deadline has passed.
@@ -29,19 +29,19 @@ func TestStreamEnded(t *testing.T) {
 	for name, test := range map[string]struct {
 		ctx  context.Context
 		err  error
-		want providers.Code
+		want fairlead.Code
 	}{
 		"no error":                         {t.Context(), nil, 0},
-		"canceled, by the caller":          {ended, rpctypes.ErrGRPCWatchCanceled, providers.Canceled},
-		"anything, after the caller ended": {ended, rpctypes.ErrGRPCNoLeader, providers.Canceled},
-		"canceled, at the deadline":        {late{t.Context()}, rpctypes.ErrGRPCWatchCanceled, providers.DeadlineExceeded},
-		"late, at the deadline":            {late{t.Context()}, deadline, providers.DeadlineExceeded},
-		"canceled, by the server":          {t.Context(), rpctypes.ErrGRPCWatchCanceled, providers.Unavailable},
-		"canceled, long before":            {soon, rpctypes.ErrGRPCWatchCanceled, providers.Unavailable},
-		"late, by the server":              {t.Context(), deadline, providers.Unavailable},
-		"refused":                          {soon, rpctypes.ErrGRPCPermissionDenied, providers.PermissionDenied},
+		"canceled, by the caller":          {ended, rpctypes.ErrGRPCWatchCanceled, fairlead.Canceled},
+		"anything, after the caller ended": {ended, rpctypes.ErrGRPCNoLeader, fairlead.Canceled},
+		"canceled, at the deadline":        {late{t.Context()}, rpctypes.ErrGRPCWatchCanceled, fairlead.DeadlineExceeded},
+		"late, at the deadline":            {late{t.Context()}, deadline, fairlead.DeadlineExceeded},
+		"canceled, by the server":          {t.Context(), rpctypes.ErrGRPCWatchCanceled, fairlead.Unavailable},
+		"canceled, long before":            {soon, rpctypes.ErrGRPCWatchCanceled, fairlead.Unavailable},
+		"late, by the server":              {t.Context(), deadline, fairlead.Unavailable},
+		"refused":                          {soon, rpctypes.ErrGRPCPermissionDenied, fairlead.PermissionDenied},
 	} {
-		if got := streamEnded(test.ctx, test.err); providers.CodeOf(got) != test.want {
+		if got := streamEnded(test.ctx, test.err); fairlead.CodeOf(got) != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}

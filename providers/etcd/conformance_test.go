@@ -4,14 +4,14 @@ import (
 	"context"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/etcd"
 )
 
 func opener(url string) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
 // TestConformance runs the whole suite on one server that is killed and started
@@ -20,8 +20,8 @@ func TestConformance(t *testing.T) {
 	server := testbed.Etcd(t)
 	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server))
 	wantProven(t, report)
-	wantClaim(t, report, providers.DurableFsync, conformance.Proven)
-	wantClaim(t, report, providers.DurableQuorum, conformance.NotClaimed)
+	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
+	wantClaim(t, report, fairlead.DurableQuorum, conformance.NotClaimed)
 }
 
 // TestConformanceCluster does so on three members, which are killed at once. The
@@ -29,9 +29,9 @@ func TestConformance(t *testing.T) {
 func TestConformanceCluster(t *testing.T) {
 	cluster := testbed.EtcdCluster(t, 3)
 	report := conformance.Test(t, opener(cluster.URL()), conformance.WithControl(cluster), conformance.WithTransport("cluster"),
-		conformance.WithFacets(conformance.Opening, providers.KV, providers.PubSub))
+		conformance.WithFacets(conformance.Opening, fairlead.KV, fairlead.PubSub))
 	wantProven(t, report)
-	wantClaim(t, report, providers.DurableQuorum, conformance.Proven)
+	wantClaim(t, report, fairlead.DurableQuorum, conformance.Proven)
 }
 
 // TestConformanceNoFsync shows that a server that does not fsync conforms too,
@@ -39,8 +39,8 @@ func TestConformanceCluster(t *testing.T) {
 func TestConformanceNoFsync(t *testing.T) {
 	server := testbed.Etcd(t, testbed.EtcdArgs("--unsafe-no-fsync"))
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick), conformance.WithTransport("no-fsync"),
-		conformance.WithFacets(providers.KV))
-	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
+		conformance.WithFacets(fairlead.KV))
+	wantClaim(t, report, fairlead.DurableFsync, conformance.NotClaimed)
 }
 
 func wantProven(t *testing.T, r *conformance.Report) {
@@ -52,10 +52,10 @@ func wantProven(t *testing.T, r *conformance.Report) {
 	}
 }
 
-func wantClaim(t *testing.T, r *conformance.Report, claim providers.Claim, want conformance.Verdict) {
+func wantClaim(t *testing.T, r *conformance.Report, claim fairlead.Claim, want conformance.Verdict) {
 	t.Helper()
 	for _, c := range r.Claims {
-		if c.Facet == providers.KV && c.Claim == claim && c.Verdict != want {
+		if c.Facet == fairlead.KV && c.Claim == claim && c.Verdict != want {
 			t.Errorf("%s: %s is %s, want %s: %s %v", c.Facet, claim, c.Verdict, want, c.Reason, c.Cases)
 		}
 	}

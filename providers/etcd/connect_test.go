@@ -12,8 +12,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 func TestTLS(t *testing.T) {
@@ -24,7 +24,7 @@ func TestTLS(t *testing.T) {
 	s := openStore(t, p, "tls")
 	mustPut(t, s, "k", "1", 0)
 	wantValue(t, s, "k", "1")
-	if f := facet(t, p); !f.Has(providers.DurableFsync) {
+	if f := facet(t, p); !f.Has(fairlead.DurableFsync) {
 		t.Errorf("the metrics are not read over TLS: %v", f.Missing)
 	}
 	q.Set("server-name", "localhost") // which the certificate has, too
@@ -37,8 +37,8 @@ func TestTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bad := maps.Clone(q)
 			change(bad)
-			_, err := providers.Open(t.Context(), server.URL()+"?"+bad.Encode())
-			wantCode(t, err, providers.Unavailable)
+			_, err := fairlead.Open(t.Context(), server.URL()+"?"+bad.Encode())
+			wantCode(t, err, fairlead.Unavailable)
 		})
 	}
 }
@@ -60,7 +60,7 @@ func TestCredentials(t *testing.T) {
 		s := openStore(t, p, "pw")
 		mustPut(t, s, "k", "1", time.Minute)
 		wantValue(t, s, "k", "1")
-		if m := missing(t, p, providers.DurableFsync); m != "" {
+		if m := missing(t, p, fairlead.DurableFsync); m != "" {
 			t.Errorf("%s: %s", u, m)
 		}
 		if d, err := p.Describe(t.Context()); err != nil || strings.Contains(d.Endpoint, "@") {
@@ -75,8 +75,8 @@ func TestCredentials(t *testing.T) {
 		"password missed": as("root", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := providers.Open(t.Context(), u)
-			if code := providers.CodeOf(err); code != providers.PermissionDenied && code != providers.Invalid {
+			_, err := fairlead.Open(t.Context(), u)
+			if code := fairlead.CodeOf(err); code != fairlead.PermissionDenied && code != fairlead.Invalid {
 				t.Errorf("%v", err)
 			}
 			if strings.Contains(err.Error(), "-pw") {
@@ -129,8 +129,8 @@ func TestBadURLs(t *testing.T) {
 		"etcd://127.0.0.1:1?nonsense=1":           "nonsense",
 		"etcds://127.0.0.1:1?cert-file=/dev/null": "key-file",
 	} {
-		_, err := providers.Open(t.Context(), u)
-		wantCode(t, err, providers.Invalid)
+		_, err := fairlead.Open(t.Context(), u)
+		wantCode(t, err, fairlead.Invalid)
 		if err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error does not say %q: %v", u, want, err)
 		}
@@ -149,8 +149,8 @@ func TestNobodyThere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
-			_, err := providers.Open(t.Context(), u)
-			if code := providers.CodeOf(err); code != providers.Unavailable && code != providers.DeadlineExceeded {
+			_, err := fairlead.Open(t.Context(), u)
+			if code := fairlead.CodeOf(err); code != fairlead.Unavailable && code != fairlead.DeadlineExceeded {
 				t.Errorf("%v", err)
 			}
 			if took := time.Since(began); took > 10*time.Second {
@@ -162,8 +162,8 @@ func TestNobodyThere(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	for _, u := range []string{paused.URL(), paused.URLFor("u", "p")} {
-		_, err := providers.Open(ctx, u)
-		wantCode(t, err, providers.DeadlineExceeded)
+		_, err := fairlead.Open(ctx, u)
+		wantCode(t, err, fairlead.DeadlineExceeded)
 	}
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("giving up took %v", took)

@@ -8,7 +8,7 @@
 //
 // Name all members, or as many as a program should be able to reach: calls go
 // to those of them that answer, in turns. [providers.Schemes] lists the
-// parameters. [providers.As] knows *clientv3.Client of
+// parameters. [fairlead.As] knows *clientv3.Client of
 // go.etcd.io/etcd/client/v3.
 //
 // # Durability

@@ -9,14 +9,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
-var errClosed = providers.Errorf(providers.Closed, "the provider is closed")
+var errClosed = fairlead.Errorf(fairlead.Closed, "the provider is closed")
 
 // refusal is an answer of the server that says that nothing was applied.
 type refusal struct {
-	code providers.Code
+	code fairlead.Code
 	help string
 }
 
@@ -24,23 +24,23 @@ type refusal struct {
 var refusals = func() map[string]refusal {
 	all := map[string]refusal{}
 	for err, r := range map[error]refusal{
-		rpctypes.ErrGRPCNoSpace:                {providers.Unavailable, "the database has reached --quota-backend-bytes; compact and defragment it, and disarm the alarm"},
-		rpctypes.ErrGRPCRequestTooManyRequests: {providers.Unavailable, "the server has too much to do"},
-		rpctypes.ErrGRPCRequestTooLarge:        {providers.TooLarge, "the server's --max-request-bytes is less than this request"},
-		rpctypes.ErrGRPCTooManyOps:             {providers.TooLarge, "the server's --max-txn-ops is less than this request"},
-		rpctypes.ErrGRPCCompacted:              {providers.Compacted, "the history was compacted"},
-		rpctypes.ErrGRPCFutureRev:              {providers.Compacted, "the server has lost its history"},
-		rpctypes.ErrGRPCNoLeader:               {providers.Unavailable, "the member has no leader"},
-		rpctypes.ErrGRPCUnhealthy:              {providers.Unavailable, "the cluster is unhealthy"},
-		rpctypes.ErrGRPCCorrupt:                {providers.Unavailable, "the cluster found its data corrupt"},
-		rpctypes.ErrGRPCNotSupportedForLearner: {providers.Unavailable, "the endpoint is a learner; name voting members in the URL"},
-		rpctypes.ErrGRPCLeaseNotFound:          {providers.Unavailable, "the time to live ended before the write reached the server"},
-		rpctypes.ErrGRPCLeaseTTLTooLarge:       {providers.Invalid, "the time to live is longer than the server takes"},
-		rpctypes.ErrGRPCPermissionDenied:       {providers.PermissionDenied, "no role of the user allows this on the keys of \"prefix\""},
-		rpctypes.ErrGRPCAuthFailed:             {providers.PermissionDenied, "the server refuses the user or the password"},
-		rpctypes.ErrGRPCUserEmpty:              {providers.PermissionDenied, "the server demands a user; give user:password@ in the URL, or user@ and \"password-env\" or \"password-file\""},
-		rpctypes.ErrGRPCInvalidAuthToken:       {providers.PermissionDenied, "the server refuses the login"},
-		rpctypes.ErrGRPCAuthOldRevision:        {providers.Unavailable, "users or roles are being changed"},
+		rpctypes.ErrGRPCNoSpace:                {fairlead.Unavailable, "the database has reached --quota-backend-bytes; compact and defragment it, and disarm the alarm"},
+		rpctypes.ErrGRPCRequestTooManyRequests: {fairlead.Unavailable, "the server has too much to do"},
+		rpctypes.ErrGRPCRequestTooLarge:        {fairlead.TooLarge, "the server's --max-request-bytes is less than this request"},
+		rpctypes.ErrGRPCTooManyOps:             {fairlead.TooLarge, "the server's --max-txn-ops is less than this request"},
+		rpctypes.ErrGRPCCompacted:              {fairlead.Compacted, "the history was compacted"},
+		rpctypes.ErrGRPCFutureRev:              {fairlead.Compacted, "the server has lost its history"},
+		rpctypes.ErrGRPCNoLeader:               {fairlead.Unavailable, "the member has no leader"},
+		rpctypes.ErrGRPCUnhealthy:              {fairlead.Unavailable, "the cluster is unhealthy"},
+		rpctypes.ErrGRPCCorrupt:                {fairlead.Unavailable, "the cluster found its data corrupt"},
+		rpctypes.ErrGRPCNotSupportedForLearner: {fairlead.Unavailable, "the endpoint is a learner; name voting members in the URL"},
+		rpctypes.ErrGRPCLeaseNotFound:          {fairlead.Unavailable, "the time to live ended before the write reached the server"},
+		rpctypes.ErrGRPCLeaseTTLTooLarge:       {fairlead.Invalid, "the time to live is longer than the server takes"},
+		rpctypes.ErrGRPCPermissionDenied:       {fairlead.PermissionDenied, "no role of the user allows this on the keys of \"prefix\""},
+		rpctypes.ErrGRPCAuthFailed:             {fairlead.PermissionDenied, "the server refuses the user or the password"},
+		rpctypes.ErrGRPCUserEmpty:              {fairlead.PermissionDenied, "the server demands a user; give user:password@ in the URL, or user@ and \"password-env\" or \"password-file\""},
+		rpctypes.ErrGRPCInvalidAuthToken:       {fairlead.PermissionDenied, "the server refuses the login"},
+		rpctypes.ErrGRPCAuthOldRevision:        {fairlead.Unavailable, "users or roles are being changed"},
 	} {
 		all[rpctypes.ErrorDesc(err)] = r
 	}
@@ -54,7 +54,7 @@ func mapErr(err error, sent bool) error {
 	if err == nil {
 		return nil
 	}
-	var ours *providers.Error
+	var ours *fairlead.Error
 	if errors.As(err, &ours) {
 		return err
 	}
@@ -64,10 +64,10 @@ func mapErr(err error, sent bool) error {
 		text = named.Error()
 	}
 	if r, ok := refusals[text]; ok {
-		return providers.Errorf(r.code, "%s: %w", r.help, err)
+		return fairlead.Errorf(r.code, "%s: %w", r.help, err)
 	}
 	if sent {
-		return providers.Errorf(providers.UnknownOutcome, "the server did not answer the write: %w", err)
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the server did not answer the write: %w", err)
 	}
 	return mapUnsent(err)
 }
@@ -77,17 +77,17 @@ func mapUnsent(err error) error {
 	code := status.Code(err)
 	switch {
 	case errors.Is(err, context.Canceled), code == codes.Canceled:
-		return providers.Errorf(providers.Canceled, "%w", err)
+		return fairlead.Errorf(fairlead.Canceled, "%w", err)
 	case errors.Is(err, context.DeadlineExceeded), code == codes.DeadlineExceeded:
-		return providers.Errorf(providers.DeadlineExceeded, "%w", err)
+		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", err)
 	case errors.Is(err, clientv3.ErrNoAvailableEndpoints), code == codes.Unavailable:
-		return providers.Errorf(providers.Unavailable, "the server did not answer: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "the server did not answer: %w", err)
 	default:
-		return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", err)
 	}
 }
 
 // unexpected is the error for an answer that etcd does not give.
 func unexpected(what string) error {
-	return providers.Errorf(providers.Internal, "unexpected answer of the server: %s", what)
+	return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %s", what)
 }

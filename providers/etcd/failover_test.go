@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/failover"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/failover"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 // TestKilledLeadersLoseNothingAcknowledged kills the leader of three members

@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func TestMain(m *testing.M) {
@@ -24,9 +24,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func open(t testing.TB, rawURL string, opts ...providers.Option) providers.Provider {
+func open(t testing.TB, rawURL string, opts ...fairlead.Option) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), rawURL, opts...)
+	p, err := fairlead.Open(t.Context(), rawURL, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func open(t testing.TB, rawURL string, opts ...providers.Option) providers.Provi
 	return p
 }
 
-func openStore(t testing.TB, p providers.Provider, name string) driver.Store {
+func openStore(t testing.TB, p fairlead.Provider, name string) driver.Store {
 	t.Helper()
 	s, err := p.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: name})
 	must(t, err)
@@ -76,9 +76,9 @@ func wantValue(t testing.TB, s driver.Store, key, value string) {
 	}
 }
 
-func wantCode(t testing.TB, err error, want providers.Code) {
+func wantCode(t testing.TB, err error, want fairlead.Code) {
 	t.Helper()
-	if got := providers.CodeOf(err); got != want {
+	if got := fairlead.CodeOf(err); got != want {
 		t.Errorf("the error %v has the code %q, want %q", err, got, want)
 	}
 }
@@ -93,11 +93,11 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 }
 
-func facet(t testing.TB, p providers.Provider) providers.FacetDescription {
+func facet(t testing.TB, p fairlead.Provider) fairlead.FacetDescription {
 	t.Helper()
 	d, err := p.Describe(t.Context())
 	must(t, err)
-	f, ok := d.Facet(providers.KV)
+	f, ok := d.Facet(fairlead.KV)
 	if !ok {
 		t.Fatalf("no kv facet: %+v", d)
 	}

@@ -7,8 +7,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // batch is a Do under way. Its reads go out as one request; each write is one
@@ -47,7 +47,7 @@ func (b *batch) divide() {
 				now = time.Now()
 			}
 			if late := now.Sub(op.Deadline); late > 0 {
-				b.results[i].Err = providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the operation was sent", late)
+				b.results[i].Err = fairlead.Errorf(fairlead.DeadlineExceeded, "the deadline passed %v before the operation was sent", late)
 				continue
 			}
 		}
@@ -129,7 +129,7 @@ func (s *store) ranges(ctx context.Context, ops []driver.Op, indexes []int) ([]*
 func (s *store) got(ctx context.Context, r *pb.RangeResponse, now time.Time) (res driver.Result) {
 	for {
 		if len(r.GetKvs()) == 0 {
-			res.Err = providers.Errorf(providers.NotFound, "the key does not exist")
+			res.Err = fairlead.Errorf(fairlead.NotFound, "the key does not exist")
 			return res
 		}
 		kv := r.Kvs[0]

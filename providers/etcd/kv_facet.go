@@ -3,8 +3,8 @@ package etcd
 import (
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -17,24 +17,24 @@ const (
 )
 
 // kvFacet says what the kv facet promises on a cluster in the state st.
-func (p *provider) kvFacet(st state) providers.FacetDescription {
-	f := providers.FacetDescription{
-		Facet: providers.KV,
-		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimLinearizableRead, driver.ClaimList,
+func (p *provider) kvFacet(st state) fairlead.FacetDescription {
+	f := fairlead.FacetDescription{
+		Facet: fairlead.KV,
+		Claims: []fairlead.Claim{
+			fairlead.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimLinearizableRead, driver.ClaimList,
 			driver.ClaimSnapshotList, driver.ClaimTTL, driver.ClaimWatch, driver.ClaimWatchEvery,
 			driver.ClaimWatchTxn, driver.ClaimManage,
 		},
-		Missing: []providers.Missing{
+		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimExpiryEvents, Reason: "etcd shows the end of a lease as a delete"},
 		},
-		Limits: providers.Limits{
+		Limits: fairlead.Limits{
 			MaxKeyBytes: maxKeyBytes, MaxValueBytes: maxValueBytes, MaxTxnOps: st.txnOps,
 			MaxBatch: maxBatch, Pipelines: kvPipelines,
 			TTLResolution: time.Second, MinTTL: st.minTTL,
 		},
 	}
-	claim(&f, providers.DurableFsync, st.unsynced(p.config))
-	claim(&f, providers.DurableQuorum, st.alone(p.config))
+	claim(&f, fairlead.DurableFsync, st.unsynced(p.config))
+	claim(&f, fairlead.DurableQuorum, st.alone(p.config))
 	return f
 }

@@ -9,7 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // A key with a time to live has a lease, with which it goes. But a new leader
@@ -37,7 +37,7 @@ func value(kv *mvccpb.KeyValue) (v []byte, deadline time.Time, err error) {
 		return kv.Value, time.Time{}, nil
 	}
 	if len(kv.Value) < deadlineBytes {
-		return nil, time.Time{}, providers.Errorf(providers.Internal, "the key holds something that this provider did not write")
+		return nil, time.Time{}, fairlead.Errorf(fairlead.Internal, "the key holds something that this provider did not write")
 	}
 	ms := binary.BigEndian.Uint64(kv.Value)
 	return kv.Value[deadlineBytes:], time.UnixMilli(int64(ms)), nil
@@ -106,8 +106,8 @@ func (s *store) remove(ctx context.Context, kv *mvccpb.KeyValue) error {
 		Compare: []*pb.Compare{isAt(kv.Key, kv.ModRevision)},
 		Success: []*pb.RequestOp{deleteOp(&pb.DeleteRangeRequest{Key: kv.Key})},
 	})
-	if providers.CodeOf(err) == providers.UnknownOutcome {
-		return providers.Errorf(providers.Unavailable, "removing a key whose time to live has ended: %w", err)
+	if fairlead.CodeOf(err) == fairlead.UnknownOutcome {
+		return fairlead.Errorf(fairlead.Unavailable, "removing a key whose time to live has ended: %w", err)
 	}
 	return err
 }

@@ -11,8 +11,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -112,7 +112,7 @@ func (s *store) addEntries(ctx context.Context, page *driver.Page, kvs []*mvccpb
 func (s *store) checkHistory(ctx context.Context, revision int64) error {
 	r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.entry, KeysOnly: true})
 	if err == nil && r.Header.Revision < revision {
-		err = providers.Errorf(providers.Compacted, "the cluster is at revision %d and has lost its history up to %d", r.Header.Revision, revision)
+		err = fairlead.Errorf(fairlead.Compacted, "the cluster is at revision %d and has lost its history up to %d", r.Header.Revision, revision)
 	}
 	return err
 }

@@ -6,7 +6,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // store is a handle of a key-value store.
@@ -31,9 +31,9 @@ func (s *store) create(ctx context.Context) error {
 		Compare: []*pb.Compare{isAt(s.entry, 0)},
 		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.entry})},
 	})
-	if providers.CodeOf(err) == providers.UnknownOutcome {
+	if fairlead.CodeOf(err) == fairlead.UnknownOutcome {
 		// Nobody minds if it exists.
-		return providers.Errorf(providers.Unavailable, "creating the store: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "creating the store: %w", err)
 	}
 	return err
 }
@@ -54,5 +54,5 @@ func (s *store) closed() error {
 	if s.life.Err() == nil {
 		return nil
 	}
-	return providers.Errorf(providers.Closed, "the store's handle is closed")
+	return fairlead.Errorf(fairlead.Closed, "the store's handle is closed")
 }

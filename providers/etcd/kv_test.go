@@ -11,9 +11,9 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func put(t testing.TB, s driver.Store, key, value string) error {
@@ -40,7 +40,7 @@ func next(t testing.TB, w driver.Watcher) []driver.Event {
 		if err == nil {
 			return e
 		}
-		if providers.CodeOf(err) != providers.Unavailable {
+		if fairlead.CodeOf(err) != fairlead.Unavailable {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestEndedKeysOfNewLeader(t *testing.T) {
 	must(t, err)
 	wantValue(t, s, "txn", "new")
 	w := watch(t, s, "")
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "get"}).Err, providers.NotFound)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "get"}).Err, fairlead.NotFound)
 	if e := next(t, w); e[0].Kind != driver.DeleteEvent || e[0].Key != "get" {
 		t.Errorf("the event is %+v", e[0])
 	}
@@ -116,12 +116,12 @@ func TestUnusedLeasesAreRevoked(t *testing.T) {
 	mustPut(t, s, "k", "v", 0)
 	for range 20 {
 		r := one(t, s, driver.Op{Kind: driver.OpCreate, Key: "k", TTL: time.Hour})
-		wantCode(t, r.Err, providers.Conflict)
+		wantCode(t, r.Err, fairlead.Conflict)
 		_, err := s.Txn(t.Context(), driver.Txn{
 			Conditions: []driver.Condition{{Key: "k"}},
 			Writes:     []driver.Op{{Kind: driver.OpPut, Key: "k", TTL: time.Hour}},
 		})
-		wantCode(t, err, providers.Conflict)
+		wantCode(t, err, fairlead.Conflict)
 	}
 	c, err := server.Client()
 	must(t, err)
@@ -153,10 +153,10 @@ func TestWatchOfCompactedHistory(t *testing.T) {
 	w := watch(t, s, first)
 	for range 2 {
 		_, err = w.Next(ctx)
-		wantCode(t, err, providers.Compacted)
+		wantCode(t, err, fairlead.Compacted)
 	}
 	_, err = s.List(ctx, driver.ListRequest{Limit: 1, Token: page.Token})
-	wantCode(t, err, providers.Compacted)
+	wantCode(t, err, fairlead.Compacted)
 }
 
 // TestWatchOfLostHistory: the server comes back empty.
@@ -175,10 +175,10 @@ func TestWatchOfLostHistory(t *testing.T) {
 	must(t, server.Start(ctx))
 	for {
 		_, err := w.Next(ctx)
-		if providers.CodeOf(err) == providers.Unavailable {
+		if fairlead.CodeOf(err) == fairlead.Unavailable {
 			continue
 		}
-		wantCode(t, err, providers.Compacted)
+		wantCode(t, err, fairlead.Compacted)
 		break
 	}
 	eventually(t, "puts on the empty server", func() bool { return put(t, s, "k", "3") == nil })
@@ -198,15 +198,15 @@ func TestFrozenServer(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	wantCode(t, s.Do(short, []driver.Op{{Kind: driver.OpGet, Key: "k"}})[0].Err, providers.DeadlineExceeded)
+	wantCode(t, s.Do(short, []driver.Op{{Kind: driver.OpGet, Key: "k"}})[0].Err, fairlead.DeadlineExceeded)
 	short, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	wantCode(t, s.Do(short, []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0].Err, providers.UnknownOutcome)
+	wantCode(t, s.Do(short, []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0].Err, fairlead.UnknownOutcome)
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.Unavailable)
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, providers.UnknownOutcome)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Unavailable)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.UnknownOutcome)
 	must(t, server.Continue(ctx))
 	eventually(t, "puts after the pause", func() bool { return put(t, s, "k", "2") == nil })
 }
@@ -218,7 +218,7 @@ func TestRequestTooLargeForTheServer(t *testing.T) {
 		{Kind: driver.OpPut, Key: "large", Value: make([]byte, 1_000_000)},
 		{Kind: driver.OpPut, Key: "small", Value: []byte("v")},
 	})
-	wantCode(t, res[0].Err, providers.TooLarge)
+	wantCode(t, res[0].Err, fairlead.TooLarge)
 	wantCode(t, res[1].Err, 0)
 }
 

@@ -7,8 +7,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // Txn implements the kv driver's Store.
@@ -38,7 +38,7 @@ func (s *store) tryTxn(ctx context.Context, t driver.Txn) (revision driver.Revis
 	if err == nil && resp.Succeeded {
 		return formatRevision(resp.Header.Revision), false, nil
 	}
-	if providers.CodeOf(err) != providers.UnknownOutcome {
+	if fairlead.CodeOf(err) != fairlead.UnknownOutcome {
 		made.drop(s.p)
 	}
 	if err != nil {
@@ -100,9 +100,9 @@ func txnConflict(t driver.Txn, resp *pb.TxnResponse) error {
 		switch {
 		case found == conditionRevision(c):
 		case c.Revision == "":
-			return providers.Errorf(providers.Conflict, "the key %q exists", c.Key)
+			return fairlead.Errorf(fairlead.Conflict, "the key %q exists", c.Key)
 		default:
-			return providers.Errorf(providers.Conflict, "the key %q does not have the revision %s", c.Key, c.Revision)
+			return fairlead.Errorf(fairlead.Conflict, "the key %q does not have the revision %s", c.Key, c.Revision)
 		}
 	}
 	return unexpected("no condition failed")

@@ -10,9 +10,9 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -87,18 +87,18 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 	for w.final == nil {
 		select {
 		case <-ctx.Done():
-			return nil, providers.ContextError(ctx)
+			return nil, fairlead.ContextError(ctx)
 		case <-w.life.Done():
-			w.final = providers.Errorf(providers.Closed, "the watcher is closed")
+			w.final = fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 		case n := <-w.news:
 			switch {
 			case n.err == nil:
 				return n.events, nil
-			case providers.CodeOf(n.err) == providers.Compacted:
+			case fairlead.CodeOf(n.err) == fairlead.Compacted:
 				w.final = n.err
 			case since.IsZero():
 				since = time.Now()
-			case providers.CodeOf(n.err) != providers.Unavailable, time.Since(since) > watchPatience:
+			case fairlead.CodeOf(n.err) != fairlead.Unavailable, time.Since(since) > watchPatience:
 				return nil, n.err
 			}
 		}
@@ -111,7 +111,7 @@ func (w *watcher) pump() {
 	defer close(w.ended)
 	for {
 		err := w.stream()
-		if w.life.Err() != nil || !w.tell(news{err: err}) || providers.CodeOf(err) == providers.Compacted {
+		if w.life.Err() != nil || !w.tell(news{err: err}) || fairlead.CodeOf(err) == fairlead.Compacted {
 			return
 		}
 		if !await.Pause(w.life, watchRetry) {
@@ -155,9 +155,9 @@ func (w *watcher) stream() error {
 func (w *watcher) take(ctx context.Context, resp *pb.WatchResponse) error {
 	switch {
 	case resp.CompactRevision != 0:
-		return providers.Errorf(providers.Compacted, "the history was compacted up to revision %d, after %d was delivered", resp.CompactRevision, w.after)
+		return fairlead.Errorf(fairlead.Compacted, "the history was compacted up to revision %d, after %d was delivered", resp.CompactRevision, w.after)
 	case resp.Canceled:
-		return providers.Errorf(providers.Unavailable, "the server ended the watch: %s", resp.CancelReason)
+		return fairlead.Errorf(fairlead.Unavailable, "the server ended the watch: %s", resp.CancelReason)
 	case resp.Created && resp.Header.Revision < w.after:
 		// A follower may be behind; a cluster that is has lost its history.
 		return w.s.checkHistory(ctx, w.after)

@@ -7,8 +7,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // leases are the leases of one request, by their length in seconds.
@@ -47,7 +47,7 @@ func (l leases) put(key []byte, op *driver.Op) *pb.RequestOp {
 	return putOp(&pb.PutRequest{Key: key, Value: made.wrap(op.Value), Lease: made.id})
 }
 
-var errConflict = providers.Errorf(providers.Conflict, "the condition of the write did not hold")
+var errConflict = fairlead.Errorf(fairlead.Conflict, "the condition of the write did not hold")
 
 // write carries out one operation. What had to be absent may be there, with a
 // time to live that has ended: it is removed then, and the write tried again.
@@ -74,7 +74,7 @@ func (s *store) tryWrite(ctx context.Context, op *driver.Op) (r driver.Result, a
 	case op.Kind != driver.OpDelete && op.Kind != driver.OpDeleteIf:
 		r.Revision = formatRevision(resp.Header.Revision)
 	}
-	if again || r.Err != nil && providers.CodeOf(r.Err) != providers.UnknownOutcome {
+	if again || r.Err != nil && fairlead.CodeOf(r.Err) != fairlead.UnknownOutcome {
 		made.drop(s.p)
 	}
 	return r, again

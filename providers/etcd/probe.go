@@ -7,6 +7,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -18,10 +20,10 @@ func (p *provider) watchCluster() {
 }
 
 // look is the description of what a probe finds.
-func (p *provider) look(ctx context.Context) (providers.Description, error) {
+func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
 	st, err := p.probe(ctx)
 	if err != nil {
-		return providers.Description{}, err
+		return fairlead.Description{}, err
 	}
 	return p.describe(st), nil
 }
@@ -37,12 +39,12 @@ func (p *provider) probe(ctx context.Context) (st state, err error) {
 	p.prober.txnOps.Store(int64(st.txnOps))
 	urls := p.config.urls()
 	st.members, err = p.members(ctx)
-	switch providers.CodeOf(err) {
+	switch fairlead.CodeOf(err) {
 	case 0:
 		for _, m := range st.members {
 			urls = append(urls, m.urls...)
 		}
-	case providers.PermissionDenied:
+	case fairlead.PermissionDenied:
 		st.hidden = err.Error()
 	default:
 		return state{}, err
@@ -127,10 +129,10 @@ func (p *provider) probeTxnOps(ctx context.Context) (int, error) {
 			r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: []byte(p.registry("")), KeysOnly: true, Serializable: true}))
 		}
 		_, err := p.readTxn(ctx, r)
-		switch providers.CodeOf(err) {
+		switch fairlead.CodeOf(err) {
 		case 0:
 			low = try
-		case providers.TooLarge:
+		case fairlead.TooLarge:
 			high = try - 1
 		default:
 			return 0, err

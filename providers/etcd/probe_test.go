@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // missing is why a claim is not made, and empty if it is.
-func missing(t *testing.T, p providers.Provider, c providers.Claim) string {
+func missing(t *testing.T, p fairlead.Provider, c fairlead.Claim) string {
 	t.Helper()
 	m, _ := c.Check(facet(t, p))
 	return m.String()
@@ -19,10 +19,10 @@ func missing(t *testing.T, p providers.Provider, c providers.Claim) string {
 
 func TestOneMember(t *testing.T) {
 	p := open(t, testbed.Etcd(t).URL())
-	if m := missing(t, p, providers.DurableFsync); m != "" {
+	if m := missing(t, p, fairlead.DurableFsync); m != "" {
 		t.Error(m)
 	}
-	if m := missing(t, p, providers.DurableQuorum); !strings.Contains(m, "1 voting member") {
+	if m := missing(t, p, fairlead.DurableQuorum); !strings.Contains(m, "1 voting member") {
 		t.Errorf("quorum: %q", m)
 	}
 	d, err := p.Describe(t.Context())
@@ -38,7 +38,7 @@ func TestOneMember(t *testing.T) {
 func TestMemberThatDoesNotFsync(t *testing.T) {
 	server := testbed.Etcd(t, testbed.EtcdArgs("--unsafe-no-fsync"))
 	for _, query := range []string{"", "?assert-durable=true"} {
-		m := missing(t, open(t, server.URL()+query), providers.DurableFsync)
+		m := missing(t, open(t, server.URL()+query), fairlead.DurableFsync)
 		if !strings.Contains(m, "without fsync") || !strings.Contains(m, "--unsafe-no-fsync") {
 			t.Errorf("%q: %q", query, m)
 		}
@@ -49,11 +49,11 @@ func TestMemberThatDoesNotFsync(t *testing.T) {
 func TestUnreadableMetrics(t *testing.T) {
 	server := testbed.Etcd(t, testbed.EtcdArgs("--listen-client-http-urls=http://127.0.0.1:0"))
 	p := open(t, server.URL())
-	if m := missing(t, p, providers.DurableFsync); !strings.Contains(m, "unverified") || !strings.Contains(m, "assert-durable") {
+	if m := missing(t, p, fairlead.DurableFsync); !strings.Contains(m, "unverified") || !strings.Contains(m, "assert-durable") {
 		t.Error(m)
 	}
 	p = open(t, server.URL()+"?assert-durable=true")
-	if m := missing(t, p, providers.DurableFsync); m != "" {
+	if m := missing(t, p, fairlead.DurableFsync); m != "" {
 		t.Error(m)
 	}
 	d, err := p.Describe(t.Context())
@@ -67,14 +67,14 @@ func TestClusterIsAQuorum(t *testing.T) {
 	cluster := testbed.EtcdCluster(t, 3)
 	// One endpoint is enough to find the others.
 	p := open(t, cluster.Nodes[0].URL()+"?probe-interval=100ms")
-	if m := missing(t, p, providers.DurableQuorum); m != "" {
+	if m := missing(t, p, fairlead.DurableQuorum); m != "" {
 		t.Error(m)
 	}
 	must(t, cluster.Nodes[1].Restart(t.Context()))
 	must(t, cluster.WaitOK(t.Context()))
 	s := openStore(t, p, "s")
 	eventually(t, "puts, while members come and go", func() bool { return put(t, s, "k", "v") == nil })
-	eventually(t, "the claim after the restart", func() bool { return missing(t, p, providers.DurableQuorum) == "" })
+	eventually(t, "the claim after the restart", func() bool { return missing(t, p, fairlead.DurableQuorum) == "" })
 }
 
 func TestTxnLimitIsProbed(t *testing.T) {
@@ -103,5 +103,5 @@ func TestTxnLimitIsProbed(t *testing.T) {
 		txn.Conditions = append(txn.Conditions, driver.Condition{Key: fmt.Sprint("k", i)})
 	}
 	_, err = s.Txn(t.Context(), txn)
-	wantCode(t, err, providers.Conflict)
+	wantCode(t, err, fairlead.Conflict)
 }

@@ -10,6 +10,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -47,7 +49,7 @@ type provider struct {
 	tasks sync.WaitGroup
 }
 
-func open(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
 	c, err := newConfig(s)
 	if err != nil {
 		return nil, err
@@ -73,11 +75,11 @@ func (p *provider) start(ctx context.Context) error {
 
 // explain adds where the provider tried to connect.
 func (p *provider) explain(err error) error {
-	var e *providers.Error
-	if !errors.As(err, &e) || e.Code == providers.Canceled {
+	var e *fairlead.Error
+	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
 		return err
 	}
-	return providers.Errorf(e.Code, "%s: %w", p.endpoint(), err)
+	return fairlead.Errorf(e.Code, "%s: %w", p.endpoint(), err)
 }
 
 func (p *provider) endpoint() string { return strings.Join(p.config.hosts, ",") }
@@ -94,7 +96,7 @@ func (p *provider) disconnect() error {
 	return nil
 }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
@@ -105,7 +107,7 @@ func (p *provider) Close(ctx context.Context) error {
 	return err
 }
 
-// As implements what [providers.As] asks for.
+// As implements what [fairlead.As] asks for.
 func (p *provider) As(target any) bool {
 	t, ok := target.(**clientv3.Client)
 	if ok {
@@ -115,13 +117,13 @@ func (p *provider) As(target any) bool {
 }
 
 // describe says what holds on a cluster in the state st.
-func (p *provider) describe(st state) providers.Description {
-	return providers.Description{
+func (p *provider) describe(st state) fairlead.Description {
+	return fairlead.Description{
 		Provider: "etcd",
 		System:   "etcd",
 		Version:  st.version,
 		Endpoint: p.endpoint(),
 		Notes:    st.notes(p.config),
-		Facets:   []providers.FacetDescription{p.kvFacet(st), p.pubsubFacet(st), rpcFacet()},
+		Facets:   []fairlead.FacetDescription{p.kvFacet(st), p.pubsubFacet(st), rpcFacet()},
 	}
 }

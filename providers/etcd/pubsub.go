@@ -9,7 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -20,26 +20,26 @@ const (
 )
 
 // pubsubFacet says what the pubsub facet promises on a cluster in the state st.
-func (p *provider) pubsubFacet(st state) providers.FacetDescription {
-	f := providers.FacetDescription{
-		Facet: providers.PubSub,
-		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
+func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
+	f := fairlead.FacetDescription{
+		Facet: fairlead.PubSub,
+		Claims: []fairlead.Claim{
+			fairlead.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
 			driver.ClaimReplayStart, driver.ClaimReplayPosition, driver.ClaimConfirmedAck, driver.ClaimFencedAck,
 			driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimDeliveryCount, driver.ClaimManage,
 		},
-		Missing: []providers.Missing{
+		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimReplayTime, Reason: "etcd has no clock, and those of publishers may differ"},
 			{Claim: driver.ClaimDedupe, Reason: "ids are not kept"},
 			{Claim: driver.ClaimAtomicBatch, Reason: "a batch may need more than one transaction"},
 		},
-		Limits: providers.Limits{
+		Limits: fairlead.Limits{
 			MaxMessageBytes: maxMessageBytes, MaxBatch: maxSend, Pipelines: 1,
 			MinAckDeadline: 100 * time.Millisecond, MaxDelay: maxDelay,
 		},
 	}
-	claim(&f, providers.DurableFsync, st.unsynced(p.config))
-	claim(&f, providers.DurableQuorum, st.alone(p.config))
+	claim(&f, fairlead.DurableFsync, st.unsynced(p.config))
+	claim(&f, fairlead.DurableQuorum, st.alone(p.config))
 	return f
 }
 

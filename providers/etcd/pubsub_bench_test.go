@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -37,7 +37,7 @@ type subscription struct {
 	wakeWaiters context.CancelFunc
 }
 
-var errSubscriptionClosed = providers.Errorf(providers.Closed, "the subscription is closed")
+var errSubscriptionClosed = fairlead.Errorf(fairlead.Closed, "the subscription is closed")
 
 // inTurn runs f while no other call of this handle does.
 func (s *subscription) inTurn(ctx context.Context, f func() error) error {
@@ -46,7 +46,7 @@ func (s *subscription) inTurn(ctx context.Context, f func() error) error {
 		defer func() { <-s.turn }()
 		return f()
 	case <-ctx.Done():
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 }
 
@@ -124,7 +124,7 @@ func (s *subscription) current(ctx context.Context, limit int) (v view, st group
 		case s.group == nil:
 			return v, s.state, nil
 		case v.group == nil:
-			return v, st, providers.Errorf(providers.NotFound, "the group was deleted; subscribe again")
+			return v, st, fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 		}
 		if st, err = decodeState(v.group.Value); err != nil || st.Next == s.state.Next {
 			return v, st, err
@@ -145,7 +145,7 @@ func (s *subscription) again(ctx context.Context) error {
 			return err
 		}
 	}
-	return providers.Errorf(providers.Compacted, "the topic was deleted or lost, with what it held")
+	return fairlead.Errorf(fairlead.Compacted, "the topic was deleted or lost, with what it held")
 }
 
 // take hands out messages: first those that come again, then new ones. If there
@@ -258,7 +258,7 @@ func (s *subscription) latest(ctx context.Context) (v view, st groupState, err e
 			return v, st, err
 		}
 		if len(r.Kvs) == 0 {
-			return v, st, providers.Errorf(providers.Conflict, "the group was deleted")
+			return v, st, fairlead.Errorf(fairlead.Conflict, "the group was deleted")
 		}
 		s.known = r.Kvs[0]
 	}

@@ -9,7 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -50,7 +50,7 @@ func (h *handout) run(ctx context.Context, v view, st *groupState) error {
 // lose notes that messages are gone that the group should have had.
 func (h *handout) lose(first, last uint64) {
 	h.changed = true
-	h.gap = providers.Errorf(providers.Compacted, "the messages %d to %d are gone", first, last)
+	h.gap = fairlead.Errorf(fairlead.Compacted, "the messages %d to %d are gone", first, last)
 }
 
 // admit hands out new messages.

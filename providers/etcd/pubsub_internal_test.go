@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -58,7 +58,7 @@ func TestLeasesOfOthersEndLater(t *testing.T) {
 		t.Errorf("b gets %v", got)
 	}
 	err := st.settle(a, driver.Settlement{Token: a.token(1), Kind: driver.Ack}, now)
-	if providers.CodeOf(err) != providers.Conflict {
+	if fairlead.CodeOf(err) != fairlead.Conflict {
 		t.Errorf("a acknowledges what is b's: %v", err)
 	}
 	if err := st.settle(b, driver.Settlement{Token: b.token(2), Kind: driver.Ack}, now); err != nil || len(st.Pending) > 0 {

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -43,7 +43,7 @@ func decodeMessage(b []byte) (d driver.Delivery, err error) {
 		}
 	}
 	if r.bad {
-		return driver.Delivery{}, providers.Errorf(providers.Internal, "the topic holds something that this provider did not write")
+		return driver.Delivery{}, fairlead.Errorf(fairlead.Internal, "the topic holds something that this provider did not write")
 	}
 	d.Body = r.rest
 	return d, nil

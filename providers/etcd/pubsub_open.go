@@ -7,7 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -119,7 +119,7 @@ func (s *subscription) begin(ctx context.Context, c driver.SubscriptionConfig) (
 			return 0, nil, invalid("position %q was never one of this topic; pass one that a delivery carried", c.Position)
 		}
 		if next = n + 1; next < oldest {
-			return 0, nil, providers.Errorf(providers.Compacted, "the messages behind position %q are no longer kept; start at the earliest", c.Position)
+			return 0, nil, fairlead.Errorf(fairlead.Compacted, "the messages behind position %q are no longer kept; start at the earliest", c.Position)
 		}
 	default:
 		next = newest + 1

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -34,7 +34,7 @@ type pending struct {
 
 func decodeState(b []byte) (st groupState, err error) {
 	if err := json.Unmarshal(b, &st); err != nil {
-		return st, providers.Errorf(providers.Internal, "the group's state cannot be read: %w", err)
+		return st, fairlead.Errorf(fairlead.Internal, "the group's state cannot be read: %w", err)
 	}
 	return st, nil
 }
@@ -162,7 +162,7 @@ func (st *groupState) settle(c *consumer, s driver.Settlement, now time.Time) er
 	}
 	i := slices.IndexFunc(st.Pending, func(p pending) bool { return p.Owner == c.name && p.Lease == lease })
 	if i < 0 {
-		return providers.Errorf(providers.Conflict, "the lease of this delivery was lost or is settled")
+		return fairlead.Errorf(fairlead.Conflict, "the lease of this delivery was lost or is settled")
 	}
 	p := &st.Pending[i]
 	switch s.Kind {

@@ -11,8 +11,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub"
 )
 
@@ -23,12 +23,12 @@ func received(ctx context.Context, t *testing.T, s *pubsub.Subscription, wanted 
 	seen := map[string]int{}
 	for !wanted(seen) {
 		d, err := s.Receive(ctx)
-		if errors.Is(err, providers.Unavailable) {
+		if errors.Is(err, fairlead.Unavailable) {
 			continue
 		}
 		must(t, err)
 		seen[string(d.Body)]++
-		if err := d.Ack(ctx); err != nil && !errors.Is(err, providers.Unavailable) && !errors.Is(err, providers.UnknownOutcome) && !errors.Is(err, providers.Conflict) {
+		if err := d.Ack(ctx); err != nil && !errors.Is(err, fairlead.Unavailable) && !errors.Is(err, fairlead.UnknownOutcome) && !errors.Is(err, fairlead.Conflict) {
 			t.Fatal(err)
 		}
 	}
@@ -51,7 +51,7 @@ func TestPublishingWhileLeadersAreKilled(t *testing.T) {
 	var group sync.WaitGroup
 	count := func() int { mu.Lock(); defer mu.Unlock(); return len(outcomes) }
 	for i := range 2 {
-		topic, err := pubsub.Open(ctx, open(t, cluster.URL()), "t", pubsub.Require(providers.DurableQuorum))
+		topic, err := pubsub.Open(ctx, open(t, cluster.URL()), "t", pubsub.Require(fairlead.DurableQuorum))
 		must(t, err)
 		defer topic.Close(context.Background())
 		for j := range 4 {
@@ -104,7 +104,7 @@ func TestPublishingWhileLeadersAreKilled(t *testing.T) {
 		if err != nil {
 			failed++
 		}
-		if code := providers.CodeOf(err); code != 0 && code != providers.UnknownOutcome && seen[body] > 0 {
+		if code := fairlead.CodeOf(err); code != 0 && code != fairlead.UnknownOutcome && seen[body] > 0 {
 			t.Errorf("%s arrived, and its publication failed: %v", body, err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -78,8 +78,8 @@ func (p *provider) createTopic(ctx context.Context, k topicKeys) error {
 
 // asUnavailable is for writes of which nobody minds if they were applied.
 func asUnavailable(err error, what string) error {
-	if providers.CodeOf(err) == providers.UnknownOutcome {
-		return providers.Errorf(providers.Unavailable, "%s: %w", what, err)
+	if fairlead.CodeOf(err) == fairlead.UnknownOutcome {
+		return fairlead.Errorf(fairlead.Unavailable, "%s: %w", what, err)
 	}
 	return err
 }
@@ -100,13 +100,13 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 		return results
 	}
 	if t.life.Err() != nil {
-		return fail(providers.Errorf(providers.Closed, "the topic's handle is closed"))
+		return fail(fairlead.Errorf(fairlead.Closed, "the topic's handle is closed"))
 	}
 	select {
 	case t.turn <- struct{}{}:
 		defer func() { <-t.turn }()
 	case <-ctx.Done():
-		return fail(providers.ContextError(ctx))
+		return fail(fairlead.ContextError(ctx))
 	}
 	for part, rest := t.part(msgs), 0; rest < len(msgs); part = t.part(msgs[rest:]) {
 		t.send(ctx, msgs[rest:rest+part], results[rest:rest+part])
@@ -137,7 +137,7 @@ func (t *topic) send(ctx context.Context, msgs []driver.Message, results []drive
 	var live []int
 	for i, m := range msgs {
 		if !m.Deadline.IsZero() && now.After(m.Deadline) {
-			results[i].Err = providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the message was sent", now.Sub(m.Deadline))
+			results[i].Err = fairlead.Errorf(fairlead.DeadlineExceeded, "the deadline passed %v before the message was sent", now.Sub(m.Deadline))
 			continue
 		}
 		live = append(live, i)

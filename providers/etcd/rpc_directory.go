@@ -13,17 +13,17 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
 // rpcFacet says what the rpc facet promises.
-func rpcFacet() providers.FacetDescription {
-	return providers.FacetDescription{
-		Facet: providers.RPC,
-		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimDirectory, driver.ClaimFullDuplex, driver.ClaimFlowControl,
+func rpcFacet() fairlead.FacetDescription {
+	return fairlead.FacetDescription{
+		Facet: fairlead.RPC,
+		Claims: []fairlead.Claim{
+			fairlead.Shared, driver.ClaimDirectory, driver.ClaimFullDuplex, driver.ClaimFlowControl,
 			driver.ClaimFastNoResponder, driver.ClaimLoadBalance,
 		},
 	}
@@ -96,11 +96,11 @@ func (r *registration) Keep(ctx context.Context) error {
 		err := r.renew(joined)
 		switch {
 		case r.life.Err() != nil:
-			return providers.Errorf(providers.Closed, "the registration is closed")
+			return fairlead.Errorf(fairlead.Closed, "the registration is closed")
 		case err == nil:
 			until = time.Now().Add(r.p.config.rpcLease/3 + watchPatience)
 			await.Pause(joined, r.p.config.rpcLease/3)
-		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return err
 		default:
 			await.Pause(joined, watchRetry)

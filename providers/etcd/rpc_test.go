@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -31,14 +31,14 @@ func etcdClient(t *testing.T, server *testbed.EtcdServer) *clientv3.Client {
 }
 
 // register makes an address known and keeps it until the test ends.
-func register(t *testing.T, p providers.Provider, address string) driver.Registration {
+func register(t *testing.T, p fairlead.Provider, address string) driver.Registration {
 	t.Helper()
 	var r driver.Registration
 	eventually(t, "the address is registered", func() (ok bool) {
 		var err error
 		r, err = p.(driver.Directory).Register(t.Context(), driver.RegisterConfig{Service: "greeter", Endpoint: driver.Endpoint{Address: address}})
 		if err != nil {
-			wantCode(t, err, providers.Unavailable)
+			wantCode(t, err, fairlead.Unavailable)
 		}
 		return err == nil
 	})
@@ -46,7 +46,7 @@ func register(t *testing.T, p providers.Provider, address string) driver.Registr
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for ctx.Err() == nil && providers.CodeOf(r.Keep(ctx)) == providers.Unavailable {
+		for ctx.Err() == nil && fairlead.CodeOf(r.Keep(ctx)) == fairlead.Unavailable {
 		}
 	}()
 	t.Cleanup(func() {
@@ -57,7 +57,7 @@ func register(t *testing.T, p providers.Provider, address string) driver.Registr
 	return r
 }
 
-func watchEndpoints(t *testing.T, p providers.Provider) driver.EndpointWatcher {
+func watchEndpoints(t *testing.T, p fairlead.Provider) driver.EndpointWatcher {
 	t.Helper()
 	w, err := p.(driver.Directory).WatchEndpoints(t.Context(), driver.WatchConfig{Service: "greeter"})
 	must(t, err)
@@ -72,7 +72,7 @@ func wantEndpoints(t *testing.T, w driver.EndpointWatcher, want ...string) {
 	defer cancel()
 	for {
 		found, err := w.Next(ctx)
-		if providers.CodeOf(err) == providers.Unavailable {
+		if fairlead.CodeOf(err) == fairlead.Unavailable {
 			continue
 		}
 		must(t, err)
@@ -197,11 +197,11 @@ func TestEndpointWatcherOverCompactionAndRestart(t *testing.T) {
 
 	must(t, server.Kill(t.Context()))
 	_, err = w.Next(t.Context())
-	wantCode(t, err, providers.Unavailable)
+	wantCode(t, err, fairlead.Unavailable)
 	must(t, server.Start(t.Context()))
 	register(t, p, "10.0.0.3:1")
 	wantEndpoints(t, w, "10.0.0.2:1", "10.0.0.3:1")
 	must(t, w.Close(t.Context()))
 	_, err = w.Next(t.Context())
-	wantCode(t, err, providers.Closed)
+	wantCode(t, err, fairlead.Closed)
 }

@@ -12,8 +12,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -57,14 +57,14 @@ func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
 		changed, err := w.step(joined)
 		switch {
 		case w.life.Err() != nil:
-			return nil, providers.Errorf(providers.Closed, "the watcher is closed")
+			return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 		case ctx.Err() != nil:
-			return nil, providers.ContextError(ctx)
+			return nil, fairlead.ContextError(ctx)
 		case changed:
 			return slices.Clone(w.last), nil
 		case err == nil:
 			until = time.Now().Add(watchPatience)
-		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
 			await.Pause(joined, watchRetry)

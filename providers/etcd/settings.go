@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -85,5 +87,5 @@ func (c config) urls() []string {
 }
 
 func invalid(format string, args ...any) error {
-	return providers.Errorf(providers.Invalid, format, args...)
+	return fairlead.Errorf(fairlead.Invalid, format, args...)
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // wantedTxnOps is the --max-txn-ops of etcd's default; more is not used.
@@ -36,10 +36,10 @@ func (st state) notes(c config) []string {
 
 // unsynced says why a write may be acknowledged that is not on stable storage,
 // and is nil if it may not.
-func (st state) unsynced(c config) *providers.Missing {
+func (st state) unsynced(c config) *fairlead.Missing {
 	for i, v := range st.verdicts {
 		if v.known && !v.fsyncs {
-			return &providers.Missing{
+			return &fairlead.Missing{
 				Reason: fmt.Sprintf("member %s writes its log without fsync", st.members[i].label()),
 				Remedy: "start it without --unsafe-no-fsync",
 			}
@@ -49,7 +49,7 @@ func (st state) unsynced(c config) *providers.Missing {
 		return nil
 	}
 	if st.hidden != "" {
-		return &providers.Missing{
+		return &fairlead.Missing{
 			Reason: "durability is unverified: the members cannot be listed: " + st.hidden,
 			Remedy: "let the user list members, or set assert-durable=true",
 		}
@@ -60,23 +60,23 @@ func (st state) unsynced(c config) *providers.Missing {
 			if len(st.failures) > 0 {
 				reason += ": " + strings.Join(st.failures, "; ")
 			}
-			return &providers.Missing{Reason: reason, Remedy: "let this program read /metrics at the client URL of every member, or set assert-durable=true"}
+			return &fairlead.Missing{Reason: reason, Remedy: "let this program read /metrics at the client URL of every member, or set assert-durable=true"}
 		}
 	}
 	return nil
 }
 
 // alone says why no majority of others holds a write, and is nil if one does.
-func (st state) alone(c config) *providers.Missing {
+func (st state) alone(c config) *fairlead.Missing {
 	if m := st.unsynced(c); m != nil {
 		return m
 	}
 	const remedy = "run three or more voting members"
 	switch n := len(st.members); {
 	case st.hidden != "":
-		return &providers.Missing{Reason: "the number of members is not known: " + st.hidden, Remedy: "let the user list members"}
+		return &fairlead.Missing{Reason: "the number of members is not known: " + st.hidden, Remedy: "let the user list members"}
 	case n < 3:
-		return &providers.Missing{Reason: fmt.Sprintf("the cluster has %d voting member(s): the loss of one is not survived", n), Remedy: remedy}
+		return &fairlead.Missing{Reason: fmt.Sprintf("the cluster has %d voting member(s): the loss of one is not survived", n), Remedy: remedy}
 	}
 	return nil
 }
@@ -89,10 +89,10 @@ func (m member) label() string {
 }
 
 // claim adds a claim, or why it does not hold.
-func claim(f *providers.FacetDescription, c providers.Claim, m *providers.Missing) {
+func claim(f *fairlead.FacetDescription, c fairlead.Claim, m *fairlead.Missing) {
 	if m == nil {
 		f.Claims = append(f.Claims, c)
 		return
 	}
-	f.Missing = append(f.Missing, providers.Missing{Claim: c, Reason: m.Reason, Remedy: m.Remedy})
+	f.Missing = append(f.Missing, fairlead.Missing{Claim: c, Reason: m.Reason, Remedy: m.Remedy})
 }

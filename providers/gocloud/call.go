@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // lifetime is how long a handle is open. That of a handle lies within its
@@ -24,11 +24,11 @@ func (l lifetime) ready(ctx context.Context) error {
 	if l.ctx.Err() != nil {
 		return closedError()
 	}
-	return providers.ContextError(ctx)
+	return fairlead.ContextError(ctx)
 }
 
 func closedError() error {
-	return providers.Errorf(providers.Closed, "the handle, or what it was opened from, is closed")
+	return fairlead.Errorf(fairlead.Closed, "the handle, or what it was opened from, is closed")
 }
 
 // noDeadline is for a wait that nothing but its end ends.
@@ -76,7 +76,7 @@ func (l lifetime) call(ctx context.Context, f func(ctx context.Context) error) e
 	case <-l.ctx.Done():
 		return settled(done, errGivenUp{closedError()})
 	case <-ctx.Done():
-		return settled(done, errGivenUp{providers.ContextError(ctx)})
+		return settled(done, errGivenUp{fairlead.ContextError(ctx)})
 	}
 }
 

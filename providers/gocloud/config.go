@@ -10,9 +10,9 @@ import (
 
 	"gocloud.dev/runtimevar"
 
+	"fairlead.dev"
 	"fairlead.dev/config/driver"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 )
 
 // source is a variable of gocloud.dev whose content is a set of settings.
@@ -65,7 +65,7 @@ func (s *source) watch() {
 			return
 		}
 		s.take(snap, err)
-		if errors.Is(err, runtimevar.ErrClosed) || providers.CodeOf(err) == providers.Internal && errors.As(err, new(*providers.Error)) {
+		if errors.Is(err, runtimevar.ErrClosed) || fairlead.CodeOf(err) == fairlead.Internal && errors.As(err, new(*fairlead.Error)) {
 			return
 		}
 	}
@@ -89,11 +89,11 @@ func (s *source) understand(snap runtimevar.Snapshot, err error) (driver.Snapsho
 	}
 	text, ok := content(snap.Value)
 	if !ok {
-		return driver.Snapshot{}, providers.Errorf(providers.Internal, "the variable is decoded to a %T; open it with decoder=bytes", snap.Value)
+		return driver.Snapshot{}, fairlead.Errorf(fairlead.Internal, "the variable is decoded to a %T; open it with decoder=bytes", snap.Value)
 	}
 	values, err := s.read.values(text)
 	if err != nil {
-		return driver.Snapshot{}, providers.Errorf(providers.Internal, "the variable holds what cannot be read as %s: %w", s.read, err)
+		return driver.Snapshot{}, fairlead.Errorf(fairlead.Internal, "the variable holds what cannot be read as %s: %w", s.read, err)
 	}
 	sum := sha256.Sum256(text)
 	return driver.Snapshot{Version: hex.EncodeToString(sum[:]), Values: values}, nil
@@ -101,11 +101,11 @@ func (s *source) understand(snap runtimevar.Snapshot, err error) (driver.Snapsho
 
 // unavailable: runtimevar goes on trying, whatever the error.
 func unavailable(err error) error {
-	code := providers.CodeOf(failed(err))
-	if code != providers.PermissionDenied && code != providers.Internal {
-		code = providers.Unavailable
+	code := fairlead.CodeOf(failed(err))
+	if code != fairlead.PermissionDenied && code != fairlead.Internal {
+		code = fairlead.Unavailable
 	}
-	return providers.Errorf(code, "%w", err)
+	return fairlead.Errorf(code, "%w", err)
 }
 
 func content(v any) ([]byte, bool) {
@@ -152,7 +152,7 @@ func owned(state driver.Snapshot) driver.Snapshot {
 
 // Set implements the config driver's Source. It is not claimed.
 func (s *source) Set(context.Context, []driver.Change) (string, error) {
-	return "", providers.Errorf(providers.Unsupported, "runtimevar only reads")
+	return "", fairlead.Errorf(fairlead.Unsupported, "runtimevar only reads")
 }
 
 // Close implements the config driver's Source.

@@ -8,17 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 // patience is how long to wait for what must come.
 const patience = 30 * time.Second
 
-func openProvider(t *testing.T, url string) providers.Provider {
+func openProvider(t *testing.T, url string) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func replace(t *testing.T, path, text string) {
 
 func TestFileConformance(t *testing.T) {
 	url := "gocloud+file://" + t.TempDir()
-	conformance.Test(t, func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) })
+	conformance.Test(t, func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) })
 }
 
 // TestUnreadableIsNotMissing: filevar calls every file that it cannot open
@@ -50,7 +50,7 @@ func TestUnreadableIsNotMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openSource(t, "gocloud+file://"+dir, "app")
-	if _, err := s.Snapshot(t.Context()); !errors.Is(err, providers.Unavailable) {
+	if _, err := s.Snapshot(t.Context()); !errors.Is(err, fairlead.Unavailable) {
 		t.Errorf("a folder in the file's place: %v, want unavailable", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestFileIsEditedLive(t *testing.T) {
 	follow(t, s, "the file is written in place", holds("name", "in place"))
 	replace(t, file, "name: [unfinished\n")
 	follow(t, s, "the file cannot be read", func(_ config.State, err error) bool {
-		return errors.Is(err, providers.Internal)
+		return errors.Is(err, fairlead.Internal)
 	})
 	replace(t, file, "name: mended\n")
 	follow(t, s, "the file is mended", holds("name", "mended"))

@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 	_ "fairlead.dev/providers/gocloud"
 )
 
@@ -16,8 +16,8 @@ func TestMem(t *testing.T) {
 	} {
 		t.Run(url, func(t *testing.T) {
 			t.Parallel()
-			conformance.Test(t, func(ctx context.Context) (providers.Provider, error) {
-				return providers.Open(ctx, url)
+			conformance.Test(t, func(ctx context.Context) (fairlead.Provider, error) {
+				return fairlead.Open(ctx, url)
 			}, conformance.WithProfile(profile))
 		})
 	}

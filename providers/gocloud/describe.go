@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"time"
 
+	"fairlead.dev"
 	configdriver "fairlead.dev/config/driver"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -22,8 +22,8 @@ const (
 	minAckDeadline = 2 * time.Second
 )
 
-func describe(b *Backend) providers.Description {
-	d := providers.Description{
+func describe(b *Backend) fairlead.Description {
+	d := fairlead.Description{
 		Provider: "gocloud",
 		System:   b.System,
 		Version:  b.Version,
@@ -44,19 +44,19 @@ func describe(b *Backend) providers.Description {
 }
 
 // claims collects what holds and what does not.
-type claims struct{ providers.FacetDescription }
+type claims struct{ fairlead.FacetDescription }
 
 // say claims c if it holds, and gives the reason if not.
-func (f *claims) say(c providers.Claim, holds bool, reason, remedy string) {
+func (f *claims) say(c fairlead.Claim, holds bool, reason, remedy string) {
 	if holds {
 		f.Claims = append(f.Claims, c)
 		return
 	}
-	f.Missing = append(f.Missing, providers.Missing{Claim: c, Reason: reason, Remedy: remedy})
+	f.Missing = append(f.Missing, fairlead.Missing{Claim: c, Reason: reason, Remedy: remedy})
 }
 
 // never says why claims never hold.
-func (f *claims) never(reason string, all ...providers.Claim) {
+func (f *claims) never(reason string, all ...fairlead.Claim) {
 	for _, c := range all {
 		f.say(c, false, reason, "")
 	}
@@ -68,13 +68,13 @@ func (f *claims) common(b *Backend) {
 	if b.Volatile {
 		lost, remedy = "everything is lost when the process ends", "use a backend that stores"
 	}
-	f.say(providers.DurableFsync, b.Durable == "fsync" || b.Durable == "quorum", lost, remedy)
-	f.say(providers.DurableQuorum, b.Durable == "quorum", lost, remedy)
-	f.say(providers.Shared, b.Shared, "every Open of this URL has a backend of its own", "give it a name, as gocloud+mem://NAME")
+	f.say(fairlead.DurableFsync, b.Durable == "fsync" || b.Durable == "quorum", lost, remedy)
+	f.say(fairlead.DurableQuorum, b.Durable == "quorum", lost, remedy)
+	f.say(fairlead.Shared, b.Shared, "every Open of this URL has a backend of its own", "give it a name, as gocloud+mem://NAME")
 }
 
-func kvFacet(b *Backend) providers.FacetDescription {
-	f := claims{providers.FacetDescription{Facet: providers.KV, Limits: providers.Limits{
+func kvFacet(b *Backend) fairlead.FacetDescription {
+	f := claims{fairlead.FacetDescription{Facet: fairlead.KV, Limits: fairlead.Limits{
 		MaxKeyBytes:   maxKeyBytes,
 		MaxValueBytes: max(b.Docs.MaxValueBytes, defaultMaxValue),
 		MaxBatch:      maxBatch,
@@ -91,9 +91,9 @@ func kvFacet(b *Backend) providers.FacetDescription {
 	return f.FacetDescription
 }
 
-func pubsubFacet(b *Backend) providers.FacetDescription {
+func pubsubFacet(b *Backend) fairlead.FacetDescription {
 	ps := b.PubSub
-	f := claims{providers.FacetDescription{Facet: providers.PubSub, Limits: providers.Limits{
+	f := claims{fairlead.FacetDescription{Facet: fairlead.PubSub, Limits: fairlead.Limits{
 		MaxMessageBytes: ps.maxMessage(),
 		MaxBatch:        maxBatch,
 		MinAckDeadline:  minAckDeadline,
@@ -125,8 +125,8 @@ func (ps *PubSub) maxMessage() int {
 	return defaultMessage
 }
 
-func configFacet(b *Backend) providers.FacetDescription {
-	f := claims{providers.FacetDescription{Facet: providers.Config}}
+func configFacet(b *Backend) fairlead.FacetDescription {
+	f := claims{fairlead.FacetDescription{Facet: fairlead.Config}}
 	f.say(configdriver.ClaimSnapshot, true, "", "")
 	f.say(configdriver.ClaimDeleteVisible, true, "", "")
 	f.never("runtimevar only reads",

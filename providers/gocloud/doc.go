@@ -9,7 +9,7 @@
 //
 // The package links the drivers above and no other, and so no client of a
 // cloud. RabbitMQ has a driver of its own, rabbit, in the module
-// fairlead.dev/plugins/fairlead-gocloud, whose plugin links the clouds as well.
+// fairlead.dev/cmd/fairlead-gocloud, whose plugin links the clouds as well.
 // To bring another driver with all it can do, see [Register].
 //
 // The other way, a provider of Fairlead for programs that are written for
@@ -108,7 +108,7 @@
 // the backend's own deadline is set to, if that is not its default, or not
 // known here; no longer lease is accepted.
 //
-// [providers.As] reaches nothing: what gocloud.dev opens is opened and closed as
+// [fairlead.As] reaches nothing: what gocloud.dev opens is opened and closed as
 // need be.
 //
 // Untested against their backends, because none runs where this project's

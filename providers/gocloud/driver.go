@@ -20,7 +20,7 @@ type Driver struct {
 	Help     string // one line, with an example of a URL
 	Settings []providers.Setting
 	// Open connects, and fails rather than return a backend that cannot be
-	// reached. Its errors are of the type *providers.Error.
+	// reached. Its errors are of the type *fairlead.Error.
 	Open func(ctx context.Context, s providers.Settings) (*Backend, error)
 }
 

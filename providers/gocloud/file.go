@@ -12,6 +12,8 @@ import (
 	"gocloud.dev/runtimevar/constantvar"
 	"gocloud.dev/runtimevar/filevar"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -33,14 +35,14 @@ func openFiles(_ context.Context, s providers.Settings) (*Backend, error) {
 		dir = filepath.Join(".", dir)
 	}
 	if s.URL.User != nil || (s.URL.Host != "" && s.URL.Host != ".") || dir == "" {
-		return nil, providers.Errorf(providers.Invalid, "this URL names a folder and nothing else; its forms are gocloud+file:///absolute/folder and gocloud+file://./folder")
+		return nil, fairlead.Errorf(fairlead.Invalid, "this URL names a folder and nothing else; its forms are gocloud+file:///absolute/folder and gocloud+file://./folder")
 	}
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
-		return nil, providers.Errorf(providers.Unavailable, "%w", err)
+		return nil, fairlead.Errorf(fairlead.Unavailable, "%w", err)
 	case !info.IsDir():
-		return nil, providers.Errorf(providers.Invalid, "%q is not a folder; the URL names the folder of the files", dir)
+		return nil, fairlead.Errorf(fairlead.Invalid, "%q is not a folder; the URL names the folder of the files", dir)
 	}
 	read := Format(s.String("format"))
 	return &Backend{

@@ -7,8 +7,8 @@ import (
 	"gocloud.dev/docstore"
 	"gocloud.dev/gcerrors"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // kvAtOnce bounds the operations of one call that are under way at once.
@@ -105,7 +105,7 @@ func (s *store) do(ctx context.Context, op driver.Op) driver.Result {
 	case err == nil:
 		return res
 	case gone(op.Kind, err):
-		return driver.Result{Err: providers.Errorf(providers.NotFound, "the store was deleted; open it again: %w", err)}
+		return driver.Result{Err: fairlead.Errorf(fairlead.NotFound, "the store was deleted; open it again: %w", err)}
 	case op.Kind.IsWrite():
 		return driver.Result{Err: writeFailed(err)}
 	default:
@@ -146,7 +146,7 @@ func (s *store) one(ctx context.Context, op driver.Op) (driver.Result, error) {
 func (s *store) written(d *document) (driver.Result, error) {
 	rev, err := s.coll.RevisionToString(d.DocstoreRevision)
 	if err != nil {
-		return driver.Result{}, providers.Errorf(providers.UnknownOutcome, "the driver gave the written document no revision: %w", err)
+		return driver.Result{}, fairlead.Errorf(fairlead.UnknownOutcome, "the driver gave the written document no revision: %w", err)
 	}
 	return driver.Result{Revision: driver.Revision(rev)}, nil
 }
@@ -157,11 +157,11 @@ func (s *store) get(ctx context.Context, key string) (driver.Result, error) {
 		return driver.Result{}, err
 	}
 	if d.Deleted {
-		return driver.Result{}, providers.Errorf(providers.NotFound, "no key %q", key)
+		return driver.Result{}, fairlead.Errorf(fairlead.NotFound, "no key %q", key)
 	}
 	rev, err := s.coll.RevisionToString(d.DocstoreRevision)
 	if err != nil {
-		return driver.Result{}, providers.Errorf(providers.Internal, "a document has no revision; it was not written by Fairlead: %w", err)
+		return driver.Result{}, fairlead.Errorf(fairlead.Internal, "a document has no revision; it was not written by Fairlead: %w", err)
 	}
 	return driver.Result{Value: clone(d.Value), Revision: driver.Revision(rev)}, nil
 }
@@ -185,7 +185,7 @@ func (s *store) create(ctx context.Context, d *document) error {
 func (s *store) replace(ctx context.Context, d *document, rev driver.Revision) error {
 	native, err := s.coll.StringToRevision(string(rev))
 	if err != nil || native == nil {
-		return providers.Errorf(providers.Conflict, "the key has another revision: %q is none of this store", string(rev))
+		return fairlead.Errorf(fairlead.Conflict, "the key has another revision: %q is none of this store", string(rev))
 	}
 	d.DocstoreRevision = native
 	return conflict(s.coll.Replace(ctx, d))
@@ -194,7 +194,7 @@ func (s *store) replace(ctx context.Context, d *document, rev driver.Revision) e
 // conflict: a document that does not exist has another revision, too.
 func conflict(err error) error {
 	if gcerrors.Code(err) == gcerrors.NotFound {
-		return providers.Errorf(providers.Conflict, "the key does not exist")
+		return fairlead.Errorf(fairlead.Conflict, "the key does not exist")
 	}
 	return err
 }
@@ -214,12 +214,12 @@ func (s *store) deleteIf(ctx context.Context, key string, rev driver.Revision) e
 
 // Txn implements the kv driver's Store. It is not claimed.
 func (s *store) Txn(context.Context, driver.Txn) (driver.Revision, error) {
-	return "", providers.Errorf(providers.Unsupported, "docstore has no transactions that the bridge could claim")
+	return "", fairlead.Errorf(fairlead.Unsupported, "docstore has no transactions that the bridge could claim")
 }
 
 // Watch implements the kv driver's Store. It is not claimed.
 func (s *store) Watch(context.Context, driver.WatchRequest) (driver.Watcher, error) {
-	return nil, providers.Errorf(providers.Unsupported, "docstore cannot watch")
+	return nil, fairlead.Errorf(fairlead.Unsupported, "docstore cannot watch")
 }
 
 // clone returns a copy that is not nil.

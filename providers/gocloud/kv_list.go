@@ -8,8 +8,8 @@ import (
 
 	"gocloud.dev/docstore"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // List implements the kv driver's Store. A token is the last key of its page,
@@ -17,7 +17,7 @@ import (
 func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
 	last, ok := strings.CutPrefix(r.Token, "after:")
 	if r.Token != "" && (!ok || !strings.HasPrefix(last, r.Prefix)) {
-		return driver.Page{}, providers.Errorf(providers.Invalid, "the page token %q is not one of this listing; pass the one that the page before returned", r.Token)
+		return driver.Page{}, fairlead.Errorf(fairlead.Invalid, "the page token %q is not one of this listing; pass the one that the page before returned", r.Token)
 	}
 	var page driver.Page
 	err := s.life.call(ctx, func(ctx context.Context) error {
@@ -63,7 +63,7 @@ func (s *store) add(page *driver.Page, d document) error {
 	}
 	rev, err := s.coll.RevisionToString(d.DocstoreRevision)
 	if err != nil {
-		return providers.Errorf(providers.Internal, "a document has no revision; it was not written by Fairlead: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "a document has no revision; it was not written by Fairlead: %w", err)
 	}
 	page.Entries = append(page.Entries, driver.Entry{Key: d.Key, Value: clone(d.Value), Revision: driver.Revision(rev)})
 	return nil

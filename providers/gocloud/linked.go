@@ -11,6 +11,8 @@ import (
 	"gocloud.dev/pubsub"
 	"gocloud.dev/runtimevar"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -76,14 +78,14 @@ func exampleOf(scheme string) string {
 
 func openLinked(scheme string, s providers.Settings) (*Backend, error) {
 	if s.URL.Host != "" || s.URL.User != nil || (s.URL.Path != "" && s.URL.Path != "/") {
-		return nil, providers.Errorf(providers.Invalid, "a URL of this scheme has parameters alone; write gocloud+%s://?topic=…&subscription=…", scheme)
+		return nil, fairlead.Errorf(fairlead.Invalid, "a URL of this scheme has parameters alone; write gocloud+%s://?topic=…&subscription=…", scheme)
 	}
 	b := &Backend{
 		System: scheme, Shared: true, Durable: s.String("durable"),
 		Notes: []string{"this driver of gocloud.dev is not run by the tests of Fairlead; topics, subscriptions and collections have to exist"},
 	}
 	if s.Given("topic") != s.Given("subscription") {
-		return nil, providers.Errorf(providers.Invalid, "\"topic\" and \"subscription\" belong together; one of them is missing")
+		return nil, fairlead.Errorf(fairlead.Invalid, "\"topic\" and \"subscription\" belong together; one of them is missing")
 	}
 	if err := checkTemplates(s); err != nil {
 		return nil, err
@@ -102,7 +104,7 @@ func openLinked(scheme string, s providers.Settings) (*Backend, error) {
 		b.Vars = linkedVars(s)
 	}
 	if b.PubSub == nil && b.Docs == nil && b.Vars == nil {
-		return nil, providers.Errorf(providers.Invalid, "the URL says of nothing where it is; give \"topic\" and \"subscription\", \"collection\" or \"variable\"")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the URL says of nothing where it is; give \"topic\" and \"subscription\", \"collection\" or \"variable\"")
 	}
 	return b, nil
 }
@@ -120,7 +122,7 @@ func checkTemplates(s providers.Settings) error {
 	for setting, names := range places {
 		for _, name := range names {
 			if s.Given(setting) && !strings.Contains(s.String(setting), name) {
-				return providers.Errorf(providers.Invalid, "parameter %q has no %s, and would be the same for all", setting, name)
+				return fairlead.Errorf(fairlead.Invalid, "parameter %q has no %s, and would be the same for all", setting, name)
 			}
 		}
 	}
@@ -145,7 +147,7 @@ func linkedPubSub(s providers.Settings) (*PubSub, error) {
 		deadline = feeds.ackDeadline
 	}
 	if deadline == 0 {
-		return nil, providers.Errorf(providers.Invalid, "parameter \"ack-deadline\" is missing: say after how long the backend gives a message to another consumer, which is not known of this driver")
+		return nil, fairlead.Errorf(fairlead.Invalid, "parameter \"ack-deadline\" is missing: say after how long the backend gives a message to another consumer, which is not known of this driver")
 	}
 	return &PubSub{
 		OpenTopic: func(ctx context.Context, name string) (*Topic, error) {
@@ -202,5 +204,5 @@ func hideURL(err error) error {
 			text = strings.ReplaceAll(text, u.User.String()+"@", "")
 		}
 	}
-	return providers.Errorf(providers.CodeOf(failed(err)), "%s", text)
+	return fairlead.Errorf(fairlead.CodeOf(failed(err)), "%s", text)
 }

@@ -13,8 +13,8 @@ import (
 	"gocloud.dev/pubsub"
 	"gocloud.dev/pubsub/driver"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/providers"
 )
 
 func init() {
@@ -181,9 +181,9 @@ func TestLinked(t *testing.T) {
 	for _, scheme := range []string{"likesqs", "likekafka"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
-			report, err := conformance.Run(t.Context(), func(ctx context.Context) (providers.Provider, error) {
-				return providers.Open(ctx, linkedURL(scheme))
-			}, conformance.WithFacets(providers.PubSub))
+			report, err := conformance.Run(t.Context(), func(ctx context.Context) (fairlead.Provider, error) {
+				return fairlead.Open(ctx, linkedURL(scheme))
+			}, conformance.WithFacets(fairlead.PubSub))
 			if err != nil {
 				t.Fatal(err)
 			}

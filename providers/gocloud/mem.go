@@ -10,6 +10,8 @@ import (
 	"gocloud.dev/pubsub"
 	"gocloud.dev/pubsub/mempubsub"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -46,7 +48,7 @@ var memories = struct {
 
 func openMem(_ context.Context, s providers.Settings) (*Backend, error) {
 	if s.URL.User != nil || s.URL.Port() != "" || (s.URL.Path != "" && s.URL.Path != "/") {
-		return nil, providers.Errorf(providers.Invalid, "this URL has no user, port or path; its forms are gocloud+mem:// and gocloud+mem://NAME")
+		return nil, fairlead.Errorf(fairlead.Invalid, "this URL has no user, port or path; its forms are gocloud+mem:// and gocloud+mem://NAME")
 	}
 	m := acquireMemory(s.URL.Host)
 	return &Backend{

@@ -12,9 +12,9 @@ import (
 	"gocloud.dev/docstore/memdocstore"
 	"gocloud.dev/gcerrors"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -22,9 +22,9 @@ import (
 // with what a bridge would do that believes the library.
 type naive struct {
 	bridge
-	facet  providers.Facet
-	claim  providers.Claim
-	limits func(*providers.Limits)
+	facet  fairlead.Facet
+	claim  fairlead.Claim
+	limits func(*fairlead.Limits)
 	bare   *shelf // nil: the store is the provider's own
 	// refutedBy is one of the cases that must fail.
 	refutedBy string
@@ -35,12 +35,12 @@ type bridge interface {
 	psdriver.Provider
 }
 
-func (n naive) lie(d providers.Description, err error) (providers.Description, error) {
+func (n naive) lie(d fairlead.Description, err error) (fairlead.Description, error) {
 	for i, f := range d.Facets {
 		if f.Facet != n.facet {
 			continue
 		}
-		f.Missing = slices.DeleteFunc(f.Missing, func(m providers.Missing) bool { return m.Claim == n.claim })
+		f.Missing = slices.DeleteFunc(f.Missing, func(m fairlead.Missing) bool { return m.Claim == n.claim })
 		if !f.Has(n.claim) {
 			f.Claims = append(f.Claims, n.claim)
 		}
@@ -52,11 +52,11 @@ func (n naive) lie(d providers.Description, err error) (providers.Description, e
 	return d, err
 }
 
-func (n naive) Describe(ctx context.Context) (providers.Description, error) {
+func (n naive) Describe(ctx context.Context) (fairlead.Description, error) {
 	return n.lie(n.bridge.Describe(ctx))
 }
 
-func (n naive) Await(ctx context.Context, g uint64) (providers.Description, error) {
+func (n naive) Await(ctx context.Context, g uint64) (fairlead.Description, error) {
 	return n.lie(n.bridge.Await(ctx, g))
 }
 
@@ -91,22 +91,22 @@ func (s *shelf) collection(name string) (c *docstore.Collection, err error) {
 func TestNaiveClaimsAreRefuted(t *testing.T) {
 	for name, n := range map[string]naive{
 		"a subscription of mempubsub is in order": {
-			facet: providers.PubSub, claim: psdriver.ClaimOrdered, refutedBy: "pubsub/ordered"},
+			facet: fairlead.PubSub, claim: psdriver.ClaimOrdered, refutedBy: "pubsub/ordered"},
 		"mempubsub keeps what is sent to a topic without groups": {
-			facet: providers.PubSub, claim: psdriver.ClaimReplayStart, refutedBy: "pubsub/replay-start"},
+			facet: fairlead.PubSub, claim: psdriver.ClaimReplayStart, refutedBy: "pubsub/replay-start"},
 		"the driver's identity of a message prevents duplicates": {
-			facet: providers.PubSub, claim: psdriver.ClaimDedupe, refutedBy: "pubsub/dedupe",
-			limits: func(l *providers.Limits) { l.DedupeWindow = time.Minute }},
+			facet: fairlead.PubSub, claim: psdriver.ClaimDedupe, refutedBy: "pubsub/dedupe",
+			limits: func(l *fairlead.Limits) { l.DedupeWindow = time.Minute }},
 		"Delete with a revision is a condition": {
-			facet: providers.KV, claim: kvdriver.ClaimCAS, refutedBy: "kv/delete-if-missing", bare: newShelf()},
+			facet: fairlead.KV, claim: kvdriver.ClaimCAS, refutedBy: "kv/delete-if-missing", bare: newShelf()},
 		"AtomicWrites is a transaction": {
-			facet: providers.KV, claim: kvdriver.ClaimTxn, refutedBy: "kv/txn-exists", bare: newShelf(),
-			limits: func(l *providers.Limits) { l.MaxTxnOps = 10 }},
+			facet: fairlead.KV, claim: kvdriver.ClaimTxn, refutedBy: "kv/txn-exists", bare: newShelf(),
+			limits: func(l *fairlead.Limits) { l.MaxTxnOps = 10 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			report, err := conformance.Run(t.Context(), func(ctx context.Context) (providers.Provider, error) {
-				p, err := providers.Open(ctx, "gocloud+mem://naive")
+			report, err := conformance.Run(t.Context(), func(ctx context.Context) (fairlead.Provider, error) {
+				p, err := fairlead.Open(ctx, "gocloud+mem://naive")
 				if err != nil {
 					return nil, err
 				}
@@ -128,7 +128,7 @@ func TestNaiveClaimsAreRefuted(t *testing.T) {
 }
 
 // proves matches the names of the cases that need a claim.
-func proves(f providers.Facet, claim providers.Claim) *regexp.Regexp {
+func proves(f fairlead.Facet, claim fairlead.Claim) *regexp.Regexp {
 	names := "^(none"
 	for _, c := range conformance.Cases() {
 		if c.Facet == f && slices.Contains(c.Needs, claim) {
@@ -188,10 +188,10 @@ func bareError(k kvdriver.OpKind, err error) error {
 		return nil
 	case gcerrors.NotFound:
 		if k == kvdriver.OpGet {
-			return providers.Errorf(providers.NotFound, "%w", err)
+			return fairlead.Errorf(fairlead.NotFound, "%w", err)
 		}
 	}
-	return providers.Errorf(providers.Conflict, "%w", err)
+	return fairlead.Errorf(fairlead.Conflict, "%w", err)
 }
 
 // Txn puts conditions into the writes of their keys, since there is no other
@@ -218,7 +218,7 @@ func (b bare) Txn(ctx context.Context, x kvdriver.Txn) (kvdriver.Revision, error
 		}
 	}
 	if err := writes.Do(ctx); err != nil {
-		return "", providers.Errorf(providers.Conflict, "%w", err)
+		return "", fairlead.Errorf(fairlead.Conflict, "%w", err)
 	}
 	rev, _ := b.coll.RevisionToString(last.DocstoreRevision)
 	return kvdriver.Revision(rev), nil

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -27,7 +27,7 @@ func TestBadURLs(t *testing.T) {
 		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}":         "no {group}",
 		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}/{group}": `"ack-deadline" is missing`,
 	} {
-		p, err := providers.Open(t.Context(), url)
+		p, err := fairlead.Open(t.Context(), url)
 		if err == nil {
 			_ = p.Close(t.Context())
 		}
@@ -43,7 +43,7 @@ func TestLongLeasesAreRefused(t *testing.T) {
 	url := strings.Replace(linkedURL("likesqs"), "1h", "20s", 1)
 	p := openProvider(t, url)
 	_, err := pubsub.Subscribe(t.Context(), p, "topic", pubsub.Group("g"), pubsub.AckDeadline(21*time.Second))
-	if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), "ack-deadline") {
+	if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "ack-deadline") {
 		t.Errorf("got %v", err)
 	}
 	s, err := pubsub.Subscribe(t.Context(), p, "topic", pubsub.Group("g"), pubsub.AckDeadline(20*time.Second))
@@ -51,7 +51,7 @@ func TestLongLeasesAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close(t.Context())
-	for _, c := range []providers.Claim{pubsub.Extend, pubsub.NackDelay, pubsub.Ordered, pubsub.ConfirmedAck} {
+	for _, c := range []fairlead.Claim{pubsub.Extend, pubsub.NackDelay, pubsub.Ordered, pubsub.ConfirmedAck} {
 		if s.Describe().Has(c) {
 			t.Errorf("%s is claimed of a driver that nothing is known of", c)
 		}
@@ -64,7 +64,7 @@ func TestDurabilityIsTheOperators(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f, _ := d.Facet(providers.PubSub); f.Has(providers.DurableFsync) != want || f.Has(providers.DurableQuorum) {
+		if f, _ := d.Facet(fairlead.PubSub); f.Has(fairlead.DurableFsync) != want || f.Has(fairlead.DurableQuorum) {
 			t.Errorf("%s: claims %v", url, f.Claims)
 		}
 	}

@@ -3,6 +3,8 @@ package gocloud
 import (
 	"context"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -14,7 +16,7 @@ type provider struct {
 	life    lifetime
 }
 
-func open(ctx context.Context, d Driver, s providers.Settings) (providers.Provider, error) {
+func open(ctx context.Context, d Driver, s providers.Settings) (fairlead.Provider, error) {
 	var b *Backend
 	err := newLifetime(context.Background()).call(ctx, func(ctx context.Context) (err error) {
 		b, err = d.Open(ctx, s)
@@ -30,7 +32,7 @@ func open(ctx context.Context, d Driver, s providers.Settings) (providers.Provid
 	return p, nil
 }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil

@@ -8,7 +8,7 @@ import (
 
 	"gocloud.dev/pubsub"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -142,7 +142,7 @@ func (g *group) open(ctx context.Context) error {
 // broadcast has nothing that keeps its messages meanwhile.
 func (g *group) broken(err error) error {
 	if g.name.group == "" && !g.driver.Local {
-		return providers.Errorf(providers.Compacted, "the broadcast was interrupted; what was published meanwhile is lost: %w", err)
+		return fairlead.Errorf(fairlead.Compacted, "the broadcast was interrupted; what was published meanwhile is lost: %w", err)
 	}
-	return providers.Errorf(providers.Unavailable, "%w", err)
+	return fairlead.Errorf(fairlead.Unavailable, "%w", err)
 }

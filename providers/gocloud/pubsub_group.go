@@ -7,8 +7,8 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -154,11 +154,11 @@ func (g *group) giveBack(m *message, delay time.Duration, now time.Time) {
 func (g *group) leased(s *subscription, token string, now time.Time) (*message, error) {
 	number, ok := parseToken(token)
 	if !ok {
-		return nil, providers.Errorf(providers.Invalid, "token %q is not one of a delivery", token)
+		return nil, fairlead.Errorf(fairlead.Invalid, "token %q is not one of a delivery", token)
 	}
 	m := g.held[number]
 	if m == nil || m.owner != s || !m.until.After(now) {
-		return nil, providers.Errorf(providers.Conflict, "the lease of this delivery was lost or is settled")
+		return nil, fairlead.Errorf(fairlead.Conflict, "the lease of this delivery was lost or is settled")
 	}
 	return m, nil
 }

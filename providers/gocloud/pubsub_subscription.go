@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -22,7 +22,7 @@ type subscription struct {
 // OpenSubscription implements the pubsub driver's Provider.
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
 	if limit := p.backend.PubSub.AckDeadline; limit > 0 && c.AckDeadline > limit {
-		return nil, providers.Errorf(providers.Invalid, "an AckDeadline of %v is longer than the backend's own of %v; make it shorter, or raise the backend's and say so with ack-deadline in the URL", c.AckDeadline, limit)
+		return nil, fairlead.Errorf(fairlead.Invalid, "an AckDeadline of %v is longer than the backend's own of %v; make it shorter, or raise the backend's and say so with ack-deadline in the URL", c.AckDeadline, limit)
 	}
 	var g *group
 	err := p.life.call(ctx, func(ctx context.Context) error {
@@ -96,7 +96,7 @@ func (s *subscription) try(limit int) ([]driver.Delivery, wakeup, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.deleted {
-		return nil, wakeup{}, providers.Errorf(providers.NotFound, "the group was deleted; subscribe again")
+		return nil, wakeup{}, fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 	}
 	if out := s.take(s, limit, time.Now()); len(out) > 0 {
 		if len(s.ready) == 0 {
@@ -161,7 +161,7 @@ func (s *subscription) acknowledge(acks []*message, errs []error) {
 			continue
 		}
 		if err := m.feed.ack(m.received); err != nil {
-			errs[i] = providers.Errorf(providers.Conflict, "the subscription was interrupted since this delivery; it comes again: %w", err)
+			errs[i] = fairlead.Errorf(fairlead.Conflict, "the subscription was interrupted since this delivery; it comes again: %w", err)
 		}
 	}
 }
@@ -174,7 +174,7 @@ func (s *subscription) unanswered(acks []*message, errs []error) []error {
 		if m == nil {
 			out[i] = errs[i]
 		} else {
-			out[i] = providers.Errorf(providers.UnknownOutcome, "the backend did not take the acknowledgement in time")
+			out[i] = fairlead.Errorf(fairlead.UnknownOutcome, "the backend did not take the acknowledgement in time")
 		}
 	}
 	return out

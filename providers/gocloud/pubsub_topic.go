@@ -7,7 +7,7 @@ import (
 
 	"gocloud.dev/gcerrors"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -146,7 +146,7 @@ func (t *topic) hand(ctx context.Context, to *Topic, m driver.Message) error {
 // messages: a refusal of one says nothing about the others.
 func (t *topic) outcome(ctx context.Context, to *Topic, err error) error {
 	if strings.Contains(err.Error(), "Topic has been Shutdown") { // by replace; it is not sent then
-		return providers.Errorf(providers.Unavailable, "the topic failed meanwhile, and is opened again: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "the topic failed meanwhile, and is opened again: %w", err)
 	}
 	if to.Outcome != nil {
 		if err = to.Outcome(err); err == nil {
@@ -156,7 +156,7 @@ func (t *topic) outcome(ctx context.Context, to *Topic, err error) error {
 	if ctx.Err() == nil && gcerrors.Code(err) != gcerrors.InvalidArgument {
 		t.replace(to)
 	}
-	return providers.Errorf(providers.UnknownOutcome, "%w", err)
+	return fairlead.Errorf(fairlead.UnknownOutcome, "%w", err)
 }
 
 // Close implements the pubsub driver's Topic.

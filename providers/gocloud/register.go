@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -17,7 +19,7 @@ var drivers = struct {
 	known map[string]bool
 }{known: map[string]bool{}}
 
-// Register makes URLs of the scheme gocloud+d.Scheme known to providers.Open.
+// Register makes URLs of the scheme gocloud+d.Scheme known to fairlead.Open.
 // It panics if d has no scheme or no Open, or if the scheme is taken.
 func Register(d Driver) {
 	if d.Scheme == "" || d.Open == nil {
@@ -32,7 +34,7 @@ func Register(d Driver) {
 func (d Driver) scheme() providers.Scheme {
 	return providers.Scheme{
 		Name: prefix + d.Scheme, Help: d.Help, Settings: d.Settings,
-		Open: func(ctx context.Context, s providers.Settings) (providers.Provider, error) { return open(ctx, d, s) },
+		Open: func(ctx context.Context, s providers.Settings) (fairlead.Provider, error) { return open(ctx, d, s) },
 	}
 }
 
@@ -51,7 +53,7 @@ func resolve(_ context.Context, name string) (providers.Scheme, bool, error) {
 		return providers.Scheme{}, false, nil
 	}
 	if refusal, no := refused[scheme]; no {
-		return providers.Scheme{}, true, providers.Errorf(providers.Unsupported, "the driver %q of gocloud.dev cannot be bridged: %s", scheme, refusal)
+		return providers.Scheme{}, true, fairlead.Errorf(fairlead.Unsupported, "the driver %q of gocloud.dev cannot be bridged: %s", scheme, refusal)
 	}
 	d, linked := linkedDriver(scheme)
 	if !linked {
@@ -86,7 +88,7 @@ var refused = map[string]string{
 func guard(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = providers.Errorf(providers.Internal, "gocloud.dev panicked: %s", fmt.Sprint(v))
+			err = fairlead.Errorf(fairlead.Internal, "gocloud.dev panicked: %s", fmt.Sprint(v))
 		}
 	}()
 	return f()

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -19,14 +19,14 @@ const (
 	maxFrameBytes   = 64 << 20
 )
 
-func describe(b *backend, direct bool) providers.Description {
-	return providers.Description{
+func describe(b *backend, direct bool) fairlead.Description {
+	return fairlead.Description{
 		Provider: "memory",
 		System:   "memory",
 		Endpoint: b.name,
 		Volatile: true,
-		Facets: []providers.FacetDescription{
-			facet(b, providers.KV, kvdriver.Claims(), providers.Limits{
+		Facets: []fairlead.FacetDescription{
+			facet(b, fairlead.KV, kvdriver.Claims(), fairlead.Limits{
 				MaxKeyBytes:   maxKeyBytes,
 				MaxValueBytes: maxValueBytes,
 				MaxTxnOps:     maxTxnOps,
@@ -34,7 +34,7 @@ func describe(b *backend, direct bool) providers.Description {
 				TTLResolution: time.Millisecond,
 				MinTTL:        time.Millisecond,
 			}),
-			facet(b, providers.PubSub, psdriver.Claims(), providers.Limits{
+			facet(b, fairlead.PubSub, psdriver.Claims(), fairlead.Limits{
 				MaxMessageBytes: maxMessageBytes,
 				MaxBatch:        maxBatch,
 				MinAckDeadline:  time.Millisecond,
@@ -48,8 +48,8 @@ func describe(b *backend, direct bool) providers.Description {
 
 // claimAll claims everything that the facet knows, since this is the
 // reference.
-func claimAll(f providers.Facet, all []providers.ClaimInfo, l providers.Limits) providers.FacetDescription {
-	d := providers.FacetDescription{Facet: f, Limits: l}
+func claimAll(f fairlead.Facet, all []fairlead.ClaimInfo, l fairlead.Limits) fairlead.FacetDescription {
+	d := fairlead.FacetDescription{Facet: f, Limits: l}
 	for _, info := range all {
 		d.Claims = append(d.Claims, info.Claim)
 	}
@@ -57,14 +57,14 @@ func claimAll(f providers.Facet, all []providers.ClaimInfo, l providers.Limits) 
 }
 
 // rpcFacet describes the carrier, or the directory if direct.
-func rpcFacet(direct bool) providers.FacetDescription {
-	f := claimAll(providers.RPC, rpcdriver.Claims(), providers.Limits{MaxFrameBytes: maxFrameBytes})
+func rpcFacet(direct bool) fairlead.FacetDescription {
+	f := claimAll(fairlead.RPC, rpcdriver.Claims(), fairlead.Limits{MaxFrameBytes: maxFrameBytes})
 	if direct {
 		f.Limits.MaxFrameBytes = 0 // what gRPC takes
 		return f
 	}
-	f.Claims = slices.DeleteFunc(f.Claims, func(c providers.Claim) bool { return c == rpcdriver.ClaimDirectory })
-	f.Missing = append(f.Missing, providers.Missing{
+	f.Claims = slices.DeleteFunc(f.Claims, func(c fairlead.Claim) bool { return c == rpcdriver.ClaimDirectory })
+	f.Missing = append(f.Missing, fairlead.Missing{
 		Claim:  rpcdriver.ClaimDirectory,
 		Reason: "calls are carried within the process",
 		Remedy: "open it as mem://NAME?rpc=directory",
@@ -73,10 +73,10 @@ func rpcFacet(direct bool) providers.FacetDescription {
 }
 
 // facet describes a facet that stores something.
-func facet(b *backend, f providers.Facet, all []providers.ClaimInfo, l providers.Limits) providers.FacetDescription {
+func facet(b *backend, f fairlead.Facet, all []fairlead.ClaimInfo, l fairlead.Limits) fairlead.FacetDescription {
 	d := claimAll(f, all, l)
-	for _, c := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
-		d.Missing = append(d.Missing, providers.Missing{
+	for _, c := range []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum} {
+		d.Missing = append(d.Missing, fairlead.Missing{
 			Claim:  c,
 			Reason: "everything is lost when the process ends",
 			Remedy: "use a provider that stores, as redis://",
@@ -86,13 +86,13 @@ func facet(b *backend, f providers.Facet, all []providers.ClaimInfo, l providers
 }
 
 // share claims Shared where it holds.
-func share(b *backend, d providers.FacetDescription) providers.FacetDescription {
+func share(b *backend, d fairlead.FacetDescription) fairlead.FacetDescription {
 	if b.name != "" {
-		d.Claims = append(d.Claims, providers.Shared)
+		d.Claims = append(d.Claims, fairlead.Shared)
 		return d
 	}
-	d.Missing = append(d.Missing, providers.Missing{
-		Claim:  providers.Shared,
+	d.Missing = append(d.Missing, fairlead.Missing{
+		Claim:  fairlead.Shared,
 		Reason: "every Open of mem:// has a backend of its own",
 		Remedy: "give it a name, as mem://NAME",
 	})

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tidwall/btree"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -163,11 +163,11 @@ func (g *group) held(s *subscription, token string) (*delivery, error) {
 	number, err1 := strconv.ParseUint(n, 10, 64)
 	lease, err2 := strconv.ParseUint(l, 10, 64)
 	if !ok || err1 != nil || err2 != nil {
-		return nil, providers.Errorf(providers.Invalid, "token %q is not one of a delivery", token)
+		return nil, fairlead.Errorf(fairlead.Invalid, "token %q is not one of a delivery", token)
 	}
 	d := g.pending[number]
 	if d == nil || d.owner != s || d.lease != lease {
-		return nil, providers.Errorf(providers.Conflict, "the lease of this delivery was lost or is settled")
+		return nil, fairlead.Errorf(fairlead.Conflict, "the lease of this delivery was lost or is settled")
 	}
 	return d, nil
 }
@@ -223,7 +223,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 		case len(out) > 0:
 			return out, nil
 		case deleted:
-			return nil, providers.Errorf(providers.NotFound, "the group was deleted; subscribe again")
+			return nil, fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 		}
 		err = s.life.wait(ctx, changed, next)
 	}

@@ -11,9 +11,9 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // table is the data of one store.
@@ -66,7 +66,7 @@ func (t *table) do(op driver.Op, now time.Time) driver.Result {
 	if op.Kind == driver.OpGet {
 		it, ok := t.items.Get(op.Key)
 		if !ok {
-			return driver.Result{Err: providers.Errorf(providers.NotFound, "no key %q", op.Key)}
+			return driver.Result{Err: fairlead.Errorf(fairlead.NotFound, "no key %q", op.Key)}
 		}
 		return driver.Result{Value: clone(it.value), Revision: format(it.rev)}
 	}
@@ -93,11 +93,11 @@ func (t *table) holds(c driver.Condition) error {
 	it, exists := t.items.Get(c.Key)
 	switch {
 	case c.Revision == "" && exists:
-		return providers.Errorf(providers.Conflict, "key %q exists", c.Key)
+		return fairlead.Errorf(fairlead.Conflict, "key %q exists", c.Key)
 	case c.Revision != "" && !exists:
-		return providers.Errorf(providers.Conflict, "key %q does not exist", c.Key)
+		return fairlead.Errorf(fairlead.Conflict, "key %q does not exist", c.Key)
 	case c.Revision != "" && format(it.rev) != c.Revision:
-		return providers.Errorf(providers.Conflict, "key %q has another revision", c.Key)
+		return fairlead.Errorf(fairlead.Conflict, "key %q has another revision", c.Key)
 	}
 	return nil
 }
@@ -239,7 +239,7 @@ func (t *table) delete() {
 // ended returns an error if the store was deleted. The table is locked.
 func (t *table) ended() error {
 	if t.deleted {
-		return providers.Errorf(providers.Closed, "the store was deleted; open it again")
+		return fairlead.Errorf(fairlead.Closed, "the store was deleted; open it again")
 	}
 	return nil
 }

@@ -7,8 +7,8 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // pageBytes is how much a page holds; its last entry may go beyond.
@@ -60,7 +60,7 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 	}
 	snap, ok := s.snapshots.find(id)
 	if !ok {
-		return driver.Page{}, providers.Errorf(providers.Compacted, "the snapshot of this listing is no longer kept; list anew")
+		return driver.Page{}, fairlead.Errorf(fairlead.Compacted, "the snapshot of this listing is no longer kept; list anew")
 	}
 	page, more := snap.page(r, after)
 	if more {
@@ -109,7 +109,7 @@ func parseToken(t string) (id uint64, after string, err error) {
 	number, after, ok := strings.Cut(t, ":")
 	id, err = strconv.ParseUint(number, 10, 64)
 	if !ok || err != nil {
-		return 0, "", providers.Errorf(providers.Invalid, "the page token is not one that this store made; pass Page.Token unchanged")
+		return 0, "", fairlead.Errorf(fairlead.Invalid, "the page token is not one that this store made; pass Page.Token unchanged")
 	}
 	return id, after, nil
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // maxEvents bounds what one call of Next returns; the changes of one
@@ -34,7 +34,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 	if r.After != "" {
 		n, err := strconv.ParseUint(string(r.After), 10, 64)
 		if err != nil || n > s.rev {
-			return nil, providers.Errorf(providers.Invalid, "revision %q was never one of this store; pass a revision that it returned", r.After)
+			return nil, fairlead.Errorf(fairlead.Invalid, "revision %q was never one of this store; pass a revision that it returned", r.After)
 		}
 		after = n
 	}
@@ -45,7 +45,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 }
 
 func compacted() error {
-	return providers.Errorf(providers.Compacted, "the changes after this revision are no longer kept; list, and watch from the page's revision")
+	return fairlead.Errorf(fairlead.Compacted, "the changes after this revision are no longer kept; list, and watch from the page's revision")
 }
 
 // Next implements the kv driver's Watcher.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // lifetime is how long a handle is open. That of a watcher lies within that
@@ -22,9 +22,9 @@ func newLifetime(parent context.Context) lifetime {
 // ready returns why a call with this context may not go on.
 func (l lifetime) ready(ctx context.Context) error {
 	if l.ctx.Err() != nil {
-		return providers.Errorf(providers.Closed, "the handle, or what it was opened from, is closed")
+		return fairlead.Errorf(fairlead.Closed, "the handle, or what it was opened from, is closed")
 	}
-	return providers.ContextError(ctx)
+	return fairlead.ContextError(ctx)
 }
 
 // wait blocks until changed is closed, until the time at (if it is not zero),

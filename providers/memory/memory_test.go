@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openURL(t testing.TB, url string) *provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func put(t testing.TB, s *store, key string) kvdriver.Revision {
 
 func TestURLs(t *testing.T) {
 	for _, bad := range []string{"mem://user@x", "mem://x:1", "mem://x/path"} {
-		if _, err := providers.Open(t.Context(), bad); !errors.Is(err, providers.Invalid) {
+		if _, err := fairlead.Open(t.Context(), bad); !errors.Is(err, fairlead.Invalid) {
 			t.Errorf("Open(%q): %v", bad, err)
 		}
 	}
@@ -57,12 +57,12 @@ func TestURLs(t *testing.T) {
 	if r := openStore(t, b).Do(t.Context(), get); r[0].Err != nil {
 		t.Errorf("another Open of the name: %v", r[0].Err)
 	}
-	if r := openStore(t, private).Do(t.Context(), get); !errors.Is(r[0].Err, providers.NotFound) {
+	if r := openStore(t, private).Do(t.Context(), get); !errors.Is(r[0].Err, fairlead.NotFound) {
 		t.Errorf("a private backend: %v", r[0].Err)
 	}
 	a.Close(t.Context())
 	b.Close(t.Context())
-	if r := openStore(t, openURL(t, "mem://shared")).Do(t.Context(), get); !errors.Is(r[0].Err, providers.NotFound) {
+	if r := openStore(t, openURL(t, "mem://shared")).Do(t.Context(), get); !errors.Is(r[0].Err, fairlead.NotFound) {
 		t.Errorf("after the last Close of the name: %v", r[0].Err)
 	}
 }
@@ -78,11 +78,11 @@ func TestWatchBeforeHistoryIsCompacted(t *testing.T) {
 	for i := range 30 {
 		last = put(t, s, fmt.Sprint("k", i))
 	}
-	if _, err := s.Watch(t.Context(), kvdriver.WatchRequest{After: first}); !errors.Is(err, providers.Compacted) {
+	if _, err := s.Watch(t.Context(), kvdriver.WatchRequest{After: first}); !errors.Is(err, fairlead.Compacted) {
 		t.Errorf("Watch from before the history: %v", err)
 	}
 	for range 2 {
-		if _, err := slow.Next(t.Context()); !errors.Is(err, providers.Compacted) {
+		if _, err := slow.Next(t.Context()); !errors.Is(err, fairlead.Compacted) {
 			t.Errorf("Next of a slow reader: %v", err)
 		}
 	}
@@ -104,7 +104,7 @@ func TestOldSnapshotIsCompacted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.List(t.Context(), kvdriver.ListRequest{Token: first.Token, Limit: 1}); !errors.Is(err, providers.Compacted) {
+	if _, err := s.List(t.Context(), kvdriver.ListRequest{Token: first.Token, Limit: 1}); !errors.Is(err, fairlead.Compacted) {
 		t.Errorf("the token of a snapshot that is gone: %v", err)
 	}
 }
@@ -200,7 +200,7 @@ func TestPositionBeforeHistoryIsCompacted(t *testing.T) {
 	_, err := p.OpenSubscription(t.Context(), driver.SubscriptionConfig{
 		Topic: "t", Group: "g", Start: driver.StartPosition, Position: first, AckDeadline: time.Minute,
 	})
-	if !errors.Is(err, providers.Compacted) {
+	if !errors.Is(err, fairlead.Compacted) {
 		t.Errorf("a position whose successors are gone: %v", err)
 	}
 }
@@ -219,10 +219,10 @@ func TestDeletedGroup(t *testing.T) {
 	for range 20 {
 		publish(t, p, driver.Message{})
 	}
-	if _, err := s.Receive(t.Context(), 1); !errors.Is(err, providers.NotFound) {
+	if _, err := s.Receive(t.Context(), 1); !errors.Is(err, fairlead.NotFound) {
 		t.Errorf("Receive of a deleted group: %v", err)
 	}
-	if err := s.Settle(t.Context(), []driver.Settlement{{Token: ds[0].Token, Kind: driver.Ack}})[0]; !errors.Is(err, providers.Conflict) {
+	if err := s.Settle(t.Context(), []driver.Settlement{{Token: ds[0].Token, Kind: driver.Ack}})[0]; !errors.Is(err, fairlead.Conflict) {
 		t.Errorf("Ack in a deleted group: %v", err)
 	}
 }
@@ -239,7 +239,7 @@ func TestCloseOfProviderWakesReceivers(t *testing.T) {
 		}()
 		synctest.Wait()
 		p.Close(context.Background())
-		if err := <-done; !errors.Is(err, providers.Closed) {
+		if err := <-done; !errors.Is(err, fairlead.Closed) {
 			t.Error(err)
 		}
 	})

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -52,9 +54,9 @@ type provider struct {
 	life    lifetime
 }
 
-func open(_ context.Context, s providers.Settings) (providers.Provider, error) {
+func open(_ context.Context, s providers.Settings) (fairlead.Provider, error) {
 	if s.URL.User != nil || s.URL.Port() != "" || (s.URL.Path != "" && s.URL.Path != "/") {
-		return nil, providers.Errorf(providers.Invalid, "a memory URL has no user, port or path; its forms are mem:// and mem://NAME")
+		return nil, fairlead.Errorf(fairlead.Invalid, "a memory URL has no user, port or path; its forms are mem:// and mem://NAME")
 	}
 	b := acquire(s.URL.Host, s.Int("history"), s.Duration("dedupe-window"))
 	life := newLifetime(context.Background())
@@ -100,7 +102,7 @@ func release(b *backend) {
 	}
 }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (p *provider) Close(context.Context) error {
 	if p.Shut() {
 		p.life.end()

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -253,10 +253,10 @@ func (t *topic) start(c driver.SubscriptionConfig) (uint64, error) {
 	case driver.StartPosition:
 		n, err := strconv.ParseUint(c.Position, 10, 64)
 		if err != nil || n > t.end() {
-			return 0, providers.Errorf(providers.Invalid, "position %q was never one of this topic; pass one that a delivery carried", c.Position)
+			return 0, fairlead.Errorf(fairlead.Invalid, "position %q was never one of this topic; pass one that a delivery carried", c.Position)
 		}
 		if n < t.base {
-			return 0, providers.Errorf(providers.Compacted, "the messages behind position %q are no longer kept; start at the earliest", c.Position)
+			return 0, fairlead.Errorf(fairlead.Compacted, "the messages behind position %q are no longer kept; start at the earliest", c.Position)
 		}
 		return n + 1, nil
 	default:

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -100,7 +100,7 @@ func (x *exchange) first(service string) (*listener, error) {
 	}
 	if len(open) == 0 {
 		delete(x.listeners, service)
-		return nil, providers.Errorf(providers.Unavailable, "no server listens for the service %q", service)
+		return nil, fairlead.Errorf(fairlead.Unavailable, "no server listens for the service %q", service)
 	}
 	return open[0], nil
 }
@@ -224,7 +224,7 @@ func (s *stream) ready(ctx context.Context) error {
 	if s.ended() {
 		return errClosed
 	}
-	return providers.ContextError(ctx)
+	return fairlead.ContextError(ctx)
 }
 
 // Send implements [rpcdriver.Stream].
@@ -292,6 +292,6 @@ func (s *stream) Close(context.Context) error {
 
 // Every call ends with one of these: they are made once.
 var (
-	errClosed     = providers.Errorf(providers.Closed, "the stream, or what it was opened from, is closed")
-	errPeerClosed = providers.Errorf(providers.Closed, "the other end of the call closed it")
+	errClosed     = fairlead.Errorf(fairlead.Closed, "the stream, or what it was opened from, is closed")
+	errPeerClosed = fairlead.Errorf(fairlead.Closed, "the other end of the call closed it")
 )

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -54,7 +54,7 @@ func noError(t *testing.T, err error) {
 	}
 }
 
-func wantErr(t *testing.T, err error, code providers.Code) {
+func wantErr(t *testing.T, err error, code fairlead.Code) {
 	t.Helper()
 	if !errors.Is(err, code) {
 		t.Fatalf("got %v, want %v", err, code)
@@ -102,15 +102,15 @@ func TestStreamClose(t *testing.T) {
 	noError(t, server.Send(t.Context(), credits(1)))
 	noError(t, server.Close(t.Context()))
 	noError(t, server.Close(t.Context()))
-	wantErr(t, client.Send(t.Context(), credits(2)), providers.Closed)
-	wantErr(t, server.Send(t.Context(), credits(2)), providers.Closed)
+	wantErr(t, client.Send(t.Context(), credits(2)), fairlead.Closed)
+	wantErr(t, server.Send(t.Context(), credits(2)), fairlead.Closed)
 	wantFrames(t, client, 1)
 	for range 2 {
 		_, err := client.Recv(t.Context())
-		wantErr(t, err, providers.Closed)
+		wantErr(t, err, fairlead.Closed)
 	}
 	_, err := server.Recv(t.Context())
-	wantErr(t, err, providers.Closed)
+	wantErr(t, err, fairlead.Closed)
 }
 
 // Every way in which a wait in Recv and Accept can end ends it.
@@ -122,14 +122,14 @@ func TestCallsUnblock(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		do             func(context.Context, fixture)
-		client, server providers.Code // of the client's Recv and the server's Accept
+		client, server fairlead.Code // of the client's Recv and the server's Accept
 	}{
-		"peer closes":            {func(ctx context.Context, f fixture) { _ = f.server.Close(ctx) }, providers.Closed, 0},
-		"own close":              {func(ctx context.Context, f fixture) { _ = f.client.Close(ctx) }, providers.Closed, 0},
-		"context":                {func(_ context.Context, f fixture) { f.cancel() }, providers.Canceled, providers.Canceled},
-		"server's provider ends": {func(_ context.Context, f fixture) { f.callFixture.server.life.end() }, providers.Closed, providers.Closed},
-		"client's provider ends": {func(_ context.Context, f fixture) { f.callFixture.client.life.end() }, providers.Closed, 0},
-		"listener closes":        {func(ctx context.Context, f fixture) { _ = f.listener.Close(ctx) }, 0, providers.Closed},
+		"peer closes":            {func(ctx context.Context, f fixture) { _ = f.server.Close(ctx) }, fairlead.Closed, 0},
+		"own close":              {func(ctx context.Context, f fixture) { _ = f.client.Close(ctx) }, fairlead.Closed, 0},
+		"context":                {func(_ context.Context, f fixture) { f.cancel() }, fairlead.Canceled, fairlead.Canceled},
+		"server's provider ends": {func(_ context.Context, f fixture) { f.callFixture.server.life.end() }, fairlead.Closed, fairlead.Closed},
+		"client's provider ends": {func(_ context.Context, f fixture) { f.callFixture.client.life.end() }, fairlead.Closed, 0},
+		"listener closes":        {func(ctx context.Context, f fixture) { _ = f.listener.Close(ctx) }, 0, fairlead.Closed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestCallsUnblock(t *testing.T) {
 }
 
 // wantEnded wants an error with the code, or none at all yet for 0.
-func wantEnded(t *testing.T, what string, ended <-chan error, want providers.Code) {
+func wantEnded(t *testing.T, what string, ended <-chan error, want fairlead.Code) {
 	t.Helper()
 	switch {
 	case want == 0 && len(ended) > 0:
@@ -172,9 +172,9 @@ func TestListenerClose(t *testing.T) {
 	noError(t, f.listener.Close(t.Context()))
 	noError(t, f.listener.Close(t.Context()))
 	_, err := waiting.Recv(t.Context())
-	wantErr(t, err, providers.Closed)
+	wantErr(t, err, fairlead.Closed)
 	_, err = f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
-	wantErr(t, err, providers.Unavailable)
+	wantErr(t, err, fairlead.Unavailable)
 	noError(t, server.Send(t.Context(), credits(1)))
 	wantFrames(t, client, 1)
 }
@@ -184,12 +184,12 @@ func TestEndedListenerIsSkipped(t *testing.T) {
 	f := newCallFixture(t)
 	f.server.life.end()
 	_, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
-	wantErr(t, err, providers.Unavailable)
+	wantErr(t, err, fairlead.Unavailable)
 	f.client.life.end()
 	_, err = f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
-	wantErr(t, err, providers.Closed)
+	wantErr(t, err, fairlead.Closed)
 	_, err = f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
-	wantErr(t, err, providers.Closed)
+	wantErr(t, err, fairlead.Closed)
 }
 
 func TestListenersTakeTurns(t *testing.T) {

@@ -8,10 +8,10 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"fairlead.dev/internal/contest"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/contest"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -34,7 +34,7 @@ func BenchmarkPortableAgainstNATS(b *testing.B) {
 func benchPortable(b *testing.B, server *testbed.NATSServer) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
-	p, err := providers.Open(ctx, server.URL()+"?monitor="+server.MonitorURL())
+	p, err := fairlead.Open(ctx, server.URL()+"?monitor="+server.MonitorURL())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 )
 
 // caller sends requests, many at a time, and hands each answer to who waits
@@ -121,7 +121,7 @@ func (c *caller) denied(err error) {
 // request sends one request and returns its answer. sent is false if nothing
 // reached the server.
 func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg) (reply *natsgo.Msg, sent bool, err error) {
-	if err := providers.ContextError(ctx); err != nil {
+	if err := fairlead.ContextError(ctx); err != nil {
 		return nil, false, err
 	}
 	answers := make(chan answer, 1)
@@ -201,7 +201,7 @@ func (p *provider) api(ctx context.Context, subject string, request, v any, writ
 	if request != nil {
 		var err error
 		if body, err = json.Marshal(request); err != nil {
-			return providers.Errorf(providers.Internal, "%w", err)
+			return fairlead.Errorf(fairlead.Internal, "%w", err)
 		}
 	}
 	m := &natsgo.Msg{Subject: apiPrefix + subject, Data: body}
@@ -220,7 +220,7 @@ func decodeAPI(data []byte, v any) error {
 		Error *apiError `json:"error"`
 	}
 	if err := json.Unmarshal(data, &failed); err != nil {
-		return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", err)
 	}
 	if failed.Error != nil {
 		return failed.Error
@@ -229,7 +229,7 @@ func decodeAPI(data []byte, v any) error {
 		return nil
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", err)
 	}
 	return nil
 }

@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 func clusterURL(g *testbed.NATSGroup) string {
@@ -20,9 +20,9 @@ func TestConformanceCluster(t *testing.T) {
 	group := testbed.NATSCluster(t, 3, testbed.NATSSync("always"))
 	report := conformance.Test(t, opener(clusterURL(group)),
 		conformance.WithControl(group), conformance.WithTransport("cluster"),
-		conformance.WithFacets(conformance.Opening, providers.KV, providers.PubSub))
+		conformance.WithFacets(conformance.Opening, fairlead.KV, fairlead.PubSub))
 	wantProven(t, report)
-	wantClaim(t, report, providers.DurableQuorum, conformance.Proven)
+	wantClaim(t, report, fairlead.DurableQuorum, conformance.Proven)
 	conformance.Test(t, opener(clusterURL(group)), conformance.WithTransport("cluster"),
-		conformance.WithProfile(conformance.Quick), conformance.WithFacets(providers.RPC))
+		conformance.WithProfile(conformance.Quick), conformance.WithFacets(fairlead.RPC))
 }

@@ -4,14 +4,14 @@ import (
 	"context"
 	"testing"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/nats"
 )
 
 func opener(url string) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
 // TestConformance runs the whole suite on a server that is killed and started
@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 	server := testbed.NATS(t, testbed.NATSSync("always"))
 	report := conformance.Test(t, opener(server.URL()+"?monitor="+server.MonitorURL()), conformance.WithControl(server))
 	wantProven(t, report)
-	wantClaim(t, report, providers.DurableFsync, conformance.Proven)
+	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
 }
 
 // TestConformanceDefault shows that a server which syncs late conforms too,
@@ -28,8 +28,8 @@ func TestConformance(t *testing.T) {
 func TestConformanceDefault(t *testing.T) {
 	server := testbed.NATS(t)
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick),
-		conformance.WithFacets(providers.KV))
-	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
+		conformance.WithFacets(fairlead.KV))
+	wantClaim(t, report, fairlead.DurableFsync, conformance.NotClaimed)
 }
 
 func wantProven(t *testing.T, r *conformance.Report) {
@@ -41,7 +41,7 @@ func wantProven(t *testing.T, r *conformance.Report) {
 	}
 }
 
-func wantClaim(t *testing.T, r *conformance.Report, claim providers.Claim, want conformance.Verdict) {
+func wantClaim(t *testing.T, r *conformance.Report, claim fairlead.Claim, want conformance.Verdict) {
 	t.Helper()
 	for _, c := range r.Claims {
 		if c.Claim == claim && c.Verdict != want {

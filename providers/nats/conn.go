@@ -10,7 +10,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 const (
@@ -53,7 +53,7 @@ func (p *provider) connect(ctx context.Context) error {
 				r.nc.Close()
 			}
 		}()
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 	if err := errors.Join(p.calls.attach(p.nc), p.streams.attach()); err != nil {
 		p.nc.Close()
@@ -70,10 +70,10 @@ func connectError(err error) error {
 	text := strings.ToLower(err.Error())
 	for _, hint := range []string{"authorization", "nkey", "jwt", "credential"} {
 		if strings.Contains(text, hint) {
-			return providers.Errorf(providers.PermissionDenied, "the server refuses the credentials: %w", err)
+			return fairlead.Errorf(fairlead.PermissionDenied, "the server refuses the credentials: %w", err)
 		}
 	}
-	return providers.Errorf(providers.Unavailable, "cannot connect: %w", err)
+	return fairlead.Errorf(fairlead.Unavailable, "cannot connect: %w", err)
 }
 
 func (c config) servers() string {

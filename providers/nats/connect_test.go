@@ -15,14 +15,14 @@ import (
 	"github.com/nats-io/nkeys"
 	"go.uber.org/goleak"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 )
 
-func open(t *testing.T, url string) providers.Provider {
+func open(t *testing.T, url string) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func open(t *testing.T, url string) providers.Provider {
 }
 
 // works demands that a store can be written to and read.
-func works(t *testing.T, p providers.Provider) {
+func works(t *testing.T, p fairlead.Provider) {
 	t.Helper()
 	s, err := kv.Open(t.Context(), p, "works")
 	if err != nil {
@@ -46,13 +46,13 @@ func works(t *testing.T, p providers.Provider) {
 	}
 }
 
-func refused(t *testing.T, url string, want providers.Code, secrets ...string) {
+func refused(t *testing.T, url string, want fairlead.Code, secrets ...string) {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err == nil {
 		_ = p.Close(t.Context())
 	}
-	if providers.CodeOf(err) != want {
+	if fairlead.CodeOf(err) != want {
 		t.Errorf("want %s, got %v", want, err)
 	}
 	for _, s := range secrets {
@@ -87,7 +87,7 @@ func TestTLS(t *testing.T) {
 				bad[k] = v
 			}
 			change(bad)
-			refused(t, server.URL()+"?"+bad.Encode(), providers.Unavailable)
+			refused(t, server.URL()+"?"+bad.Encode(), fairlead.Unavailable)
 		})
 	}
 	q.Del("ca-file")
@@ -97,15 +97,15 @@ func TestTLS(t *testing.T) {
 
 func TestTLSDemanded(t *testing.T) {
 	server := testbed.NATS(t)
-	refused(t, server.URL()+"?tls=true", providers.Unavailable)
+	refused(t, server.URL()+"?tls=true", fairlead.Unavailable)
 }
 
 func TestUserAndPassword(t *testing.T) {
 	server := testbed.NATS(t, testbed.NATSUser("app", "s3cret"))
 	works(t, open(t, server.URLFor("app", "s3cret")))
 	works(t, open(t, strings.Replace(server.URL(), "nats://", "nats://app@", 1)+"?password-file="+write(t, "s3cret\n")))
-	refused(t, server.URLFor("app", "wr0ng"), providers.PermissionDenied, "wr0ng")
-	refused(t, server.URL(), providers.PermissionDenied)
+	refused(t, server.URLFor("app", "wr0ng"), fairlead.PermissionDenied, "wr0ng")
+	refused(t, server.URL(), fairlead.PermissionDenied)
 	d, err := open(t, server.URLFor("app", "s3cret")).Describe(t.Context())
 	if text := fmt.Sprintf("%+v", d); err != nil || strings.Contains(text, "s3cret") {
 		t.Errorf("%v: the description is %s", err, text)
@@ -120,7 +120,7 @@ func TestToken(t *testing.T) {
 	} {
 		works(t, open(t, u))
 	}
-	refused(t, server.URLFor("wr0ng", ""), providers.PermissionDenied, "wr0ng")
+	refused(t, server.URLFor("wr0ng", ""), fairlead.PermissionDenied, "wr0ng")
 }
 
 func must[V any](t *testing.T, v V, err error) V {
@@ -151,8 +151,8 @@ func TestNKey(t *testing.T) {
 	other, _ := identity(t, nkeys.CreateUser)
 	server := testbed.NATS(t, testbed.NATSNKey(public))
 	works(t, open(t, server.URL()+"?nkey-file="+write(t, seed(t, key))))
-	refused(t, server.URL()+"?nkey-file="+write(t, seed(t, other)), providers.PermissionDenied, seed(t, other))
-	refused(t, server.URL()+"?nkey-file="+write(t, "no seed"), providers.Invalid)
+	refused(t, server.URL()+"?nkey-file="+write(t, seed(t, other)), fairlead.PermissionDenied, seed(t, other))
+	refused(t, server.URL()+"?nkey-file="+write(t, "no seed"), fairlead.Invalid)
 }
 
 // token signs the claims of a JWT as NATS has them.
@@ -187,7 +187,7 @@ func TestCredentialsFile(t *testing.T) {
 	creds := "-----BEGIN NATS USER JWT-----\n" + userToken + "\n------END NATS USER JWT------\n\n" +
 		"-----BEGIN USER NKEY SEED-----\n" + seed(t, user) + "\n------END USER NKEY SEED------\n"
 	works(t, open(t, server.URL()+"?creds-file="+write(t, creds)))
-	refused(t, server.URL(), providers.PermissionDenied)
+	refused(t, server.URL(), fairlead.PermissionDenied)
 }
 
 func TestPermissions(t *testing.T) {
@@ -198,7 +198,7 @@ func TestPermissions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Put(t.Context(), "k", nil); !errors.Is(err, providers.PermissionDenied) {
+	if _, err := s.Put(t.Context(), "k", nil); !errors.Is(err, fairlead.PermissionDenied) {
 		t.Errorf("a write that the server refuses to this user: %v", err)
 	}
 }
@@ -218,29 +218,29 @@ func TestInvalidSettings(t *testing.T) {
 		{"nkey-file=/dev/null&creds-file=/dev/null", "more than one way"},
 		{"sise=1", "unknown parameter"},
 	} {
-		_, err := providers.Open(t.Context(), "nats://127.0.0.1:1?"+c.query)
-		if !errors.Is(err, providers.Invalid) || !strings.Contains(err.Error(), c.says) {
+		_, err := fairlead.Open(t.Context(), "nats://127.0.0.1:1?"+c.query)
+		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v; want Invalid and %q", c.query, err, c.says)
 		}
 	}
 	for _, u := range []string{"nats://", "nats://h/path", "nats://u:p@h?token-env=X", "nats://:p@h"} {
-		if _, err := providers.Open(t.Context(), u); !errors.Is(err, providers.Invalid) {
+		if _, err := fairlead.Open(t.Context(), u); !errors.Is(err, fairlead.Invalid) {
 			t.Errorf("%s: %v; want Invalid", u, err)
 		}
 	}
-	refused(t, "nats://127.0.0.1:1", providers.Unavailable)
+	refused(t, "nats://127.0.0.1:1", fairlead.Unavailable)
 }
 
 func TestLeavesNothingBehind(t *testing.T) {
 	server := testbed.NATS(t)
 	before := goleak.IgnoreCurrent()
-	opened, err := providers.Open(t.Context(), server.URL()+"?monitor="+server.MonitorURL())
+	opened, err := fairlead.Open(t.Context(), server.URL()+"?monitor="+server.MonitorURL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	works(t, opened)
 	var nc *natsgo.Conn
-	if !providers.As(opened, &nc) || !nc.IsConnected() {
+	if !fairlead.As(opened, &nc) || !nc.IsConnected() {
 		t.Error("As does not find the client")
 	}
 	if err := opened.Close(t.Context()); err != nil {

@@ -9,7 +9,7 @@
 // token-env, token-file), the seed of an NKey (nkey-file), or a credentials file
 // (creds-file): one of them. The parameter tls, and those of certificates,
 // demand TLS; a server that demands it gets it anyway. [providers.Schemes] lists
-// the parameters. [providers.As] knows *nats.Conn of github.com/nats-io/nats.go.
+// the parameters. [fairlead.As] knows *nats.Conn of github.com/nats-io/nats.go.
 //
 // The client keeps nothing to send later, and repeats nothing. A server that is
 // silent is given up after 4 to 6 seconds, and the next one of the URL, or of

@@ -5,23 +5,23 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 )
 
 // found returns the claims of the first facet among these, and why the others
 // are missing.
-func found(t *testing.T, url string) (claims []providers.Claim, missing string) {
+func found(t *testing.T, url string) (claims []fairlead.Claim, missing string) {
 	t.Helper()
 	d, err := open(t, url).Describe(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, ok := d.Facet(providers.KV)
+	f, ok := d.Facet(fairlead.KV)
 	if !ok {
 		t.Fatalf("no stores: %+v", d)
 	}
-	for _, c := range []providers.Claim{providers.DurableFsync, providers.DurableQuorum} {
+	for _, c := range []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum} {
 		if m, lacks := c.Check(f); lacks {
 			missing += m.String() + "\n"
 		} else {
@@ -33,10 +33,10 @@ func found(t *testing.T, url string) (claims []providers.Claim, missing string) 
 
 func TestDurability(t *testing.T) {
 	late, always := testbed.NATS(t), testbed.NATS(t, testbed.NATSSync("always"))
-	fsync, both := []providers.Claim{providers.DurableFsync}, []providers.Claim{providers.DurableFsync, providers.DurableQuorum}
+	fsync, both := []fairlead.Claim{fairlead.DurableFsync}, []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum}
 	for _, c := range []struct {
 		url    string
-		claims []providers.Claim
+		claims []fairlead.Claim
 		says   string
 	}{
 		{always.URL(), nil, "unverified"},
@@ -58,7 +58,7 @@ func TestDurability(t *testing.T) {
 func TestWithoutJetStream(t *testing.T) {
 	server := testbed.NATS(t, testbed.NATSConf(`accounts { A { users: [ { user: "app", password: "pw" } ] } }`))
 	d, err := open(t, server.URLFor("app", "pw")).Describe(t.Context())
-	if err != nil || len(d.Facets) != 1 || d.Facets[0].Facet != providers.RPC || !strings.Contains(strings.Join(d.Notes, " "), "JetStream cannot be used") {
+	if err != nil || len(d.Facets) != 1 || d.Facets[0].Facet != fairlead.RPC || !strings.Contains(strings.Join(d.Notes, " "), "JetStream cannot be used") {
 		t.Errorf("%+v, %v", d, err)
 	}
 }

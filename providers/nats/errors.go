@@ -8,7 +8,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // errLost is why a request has no answer: the connection broke under it.
@@ -60,29 +60,29 @@ func isAPI(err error, codes ...int) bool {
 // answers are the codes of what JetStream says. None of them comes after a
 // write was applied.
 var answers = map[int]struct {
-	code providers.Code
+	code fairlead.Code
 	help string
 }{
-	10002:              {providers.Unavailable, "the account's JetStream limits are reached"},
-	10003:              {providers.Internal, "JetStream refuses the request"},
-	10005:              {providers.Unavailable, "the cluster has too few servers for \"replicas\", or none with room"},
-	10008:              {providers.Unavailable, "JetStream is away for the moment"},
-	10009:              {providers.Unavailable, "the cluster elects a leader"},
-	10023:              {providers.Unavailable, "the server is out of resources"},
-	10026:              {providers.Unavailable, "the account has reached its number of streams or consumers"},
-	10028:              {providers.Unavailable, "the server is out of memory for JetStream"},
-	10039:              {providers.Unavailable, "JetStream is not enabled for this account"},
-	10047:              {providers.Unavailable, "the server is out of storage for JetStream"},
-	codeStoreFailed:    {providers.Unavailable, "the server cannot make the stream's files"},
-	10054:              {providers.TooLarge, "the stream takes no message as long as this"},
-	10074:              {providers.Invalid, "a server that is not in a cluster holds 1 replica only; open with replicas=1"},
-	10076:              {providers.Unavailable, "JetStream is not enabled on the server"},
-	10118:              {providers.Unavailable, "the stream is offline"},
-	10194:              {providers.Unavailable, "the stream is offline"},
-	codeStreamNotFound: {providers.Unavailable, "the stream does not exist, or was deleted; open the store or topic again"},
-	codeWrongLast:      {providers.Conflict, "the condition of the write did not hold"},
-	codeWrongLastBusy:  {providers.Conflict, "the condition of the write did not hold"},
-	codeTooManyBatches: {providers.Unavailable, "too many transactions are under way on the server"},
+	10002:              {fairlead.Unavailable, "the account's JetStream limits are reached"},
+	10003:              {fairlead.Internal, "JetStream refuses the request"},
+	10005:              {fairlead.Unavailable, "the cluster has too few servers for \"replicas\", or none with room"},
+	10008:              {fairlead.Unavailable, "JetStream is away for the moment"},
+	10009:              {fairlead.Unavailable, "the cluster elects a leader"},
+	10023:              {fairlead.Unavailable, "the server is out of resources"},
+	10026:              {fairlead.Unavailable, "the account has reached its number of streams or consumers"},
+	10028:              {fairlead.Unavailable, "the server is out of memory for JetStream"},
+	10039:              {fairlead.Unavailable, "JetStream is not enabled for this account"},
+	10047:              {fairlead.Unavailable, "the server is out of storage for JetStream"},
+	codeStoreFailed:    {fairlead.Unavailable, "the server cannot make the stream's files"},
+	10054:              {fairlead.TooLarge, "the stream takes no message as long as this"},
+	10074:              {fairlead.Invalid, "a server that is not in a cluster holds 1 replica only; open with replicas=1"},
+	10076:              {fairlead.Unavailable, "JetStream is not enabled on the server"},
+	10118:              {fairlead.Unavailable, "the stream is offline"},
+	10194:              {fairlead.Unavailable, "the stream is offline"},
+	codeStreamNotFound: {fairlead.Unavailable, "the stream does not exist, or was deleted; open the store or topic again"},
+	codeWrongLast:      {fairlead.Conflict, "the condition of the write did not hold"},
+	codeWrongLastBusy:  {fairlead.Conflict, "the condition of the write did not hold"},
+	codeTooManyBatches: {fairlead.Unavailable, "too many transactions are under way on the server"},
 }
 
 // mapErr returns err as an error with a code. sent says whether a write may
@@ -92,7 +92,7 @@ func mapErr(err error, sent bool) error {
 	if err == nil {
 		return nil // before the variables, which take memory
 	}
-	var ours *providers.Error
+	var ours *fairlead.Error
 	var api *apiError
 	switch {
 	case errors.As(err, &ours):
@@ -100,21 +100,21 @@ func mapErr(err error, sent bool) error {
 	case errors.As(err, &api):
 		return mapAPI(api, sent)
 	case errors.Is(err, errNobody):
-		return providers.Errorf(providers.Unavailable, "%w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "%w", err)
 	case isPermission(err):
-		return providers.Errorf(providers.PermissionDenied, "the server refuses the credentials, or what this provider needs: %w", err)
+		return fairlead.Errorf(fairlead.PermissionDenied, "the server refuses the credentials, or what this provider needs: %w", err)
 	case sent:
-		return providers.Errorf(providers.UnknownOutcome, "the server did not answer the write: %w", err)
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the server did not answer the write: %w", err)
 	case errors.Is(err, natsgo.ErrConnectionClosed):
-		return providers.Errorf(providers.Closed, "the provider is closed")
+		return fairlead.Errorf(fairlead.Closed, "the provider is closed")
 	case errors.Is(err, natsgo.ErrMaxPayload):
-		return providers.Errorf(providers.TooLarge, "the message is longer than the server's max_payload: %w", err)
+		return fairlead.Errorf(fairlead.TooLarge, "the message is longer than the server's max_payload: %w", err)
 	case errors.Is(err, context.Canceled):
-		return providers.Errorf(providers.Canceled, "%w", err)
+		return fairlead.Errorf(fairlead.Canceled, "%w", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return providers.Errorf(providers.DeadlineExceeded, "%w", err)
+		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", err)
 	default:
-		return providers.Errorf(providers.Unavailable, "the server does not answer: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "the server does not answer: %w", err)
 	}
 }
 
@@ -129,21 +129,21 @@ func isPermission(err error) bool {
 
 func mapAPI(e *apiError, sent bool) error {
 	if a, ok := answers[e.ErrCode]; ok {
-		return providers.Errorf(a.code, "%s: %w", a.help, e)
+		return fairlead.Errorf(a.code, "%s: %w", a.help, e)
 	}
 	switch {
 	case e.Code == 503:
 		if sent {
-			return providers.Errorf(providers.UnknownOutcome, "the server failed within the write: %w", e)
+			return fairlead.Errorf(fairlead.UnknownOutcome, "the server failed within the write: %w", e)
 		}
-		return providers.Errorf(providers.Unavailable, "%w", e)
+		return fairlead.Errorf(fairlead.Unavailable, "%w", e)
 	case e.Code >= 500 && sent:
-		return providers.Errorf(providers.UnknownOutcome, "the server failed within the write: %w", e)
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the server failed within the write: %w", e)
 	default:
-		return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", e)
+		return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", e)
 	}
 }
 
 func closedError(what string) error {
-	return providers.Errorf(providers.Closed, "the %s is closed", what)
+	return fairlead.Errorf(fairlead.Closed, "the %s is closed", what)
 }

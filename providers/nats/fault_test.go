@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -33,7 +33,7 @@ func TestLostAnswer(t *testing.T) {
 	trap := proxy.SwallowReply([]byte("fairlead.kv.lost"))
 	began := time.Now()
 	_, err = s.Put(t.Context(), "k", []byte("v"))
-	if !errors.Is(err, providers.UnknownOutcome) {
+	if !errors.Is(err, fairlead.UnknownOutcome) {
 		t.Fatalf("a write whose answer was lost: %v", err)
 	}
 	t.Logf("known after %v", time.Since(began))
@@ -83,7 +83,7 @@ func wantLost(t *testing.T, what string, s rpcdriver.Stream) {
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, providers.Unavailable) {
+		if !errors.Is(err, fairlead.Unavailable) {
 			t.Errorf("%s: %v, want Unavailable", what, err)
 		}
 		t.Logf("%s knows after %v", what, time.Since(began))

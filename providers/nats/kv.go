@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -25,25 +25,25 @@ const (
 )
 
 // kvFacet says what the kv facet promises on servers in the state st.
-func (p *provider) kvFacet(st state) providers.FacetDescription {
-	f := providers.FacetDescription{
-		Facet: providers.KV,
-		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimList, driver.ClaimTTL,
+func (p *provider) kvFacet(st state) fairlead.FacetDescription {
+	f := fairlead.FacetDescription{
+		Facet: fairlead.KV,
+		Claims: []fairlead.Claim{
+			fairlead.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimList, driver.ClaimTTL,
 			driver.ClaimWatch, driver.ClaimExpiryEvents, driver.ClaimManage,
 		},
-		Missing: []providers.Missing{
+		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimSnapshotList, Reason: "the values of a page are read one by one"},
 			{Claim: driver.ClaimWatchEvery, Reason: "the stream keeps the last message of each key: a watcher that is late gets that one alone"},
 			{Claim: driver.ClaimWatchTxn, Reason: "a watcher that is late does not get the parts of a transaction that were overwritten since"},
 		},
-		Limits: providers.Limits{
+		Limits: fairlead.Limits{
 			MaxKeyBytes: maxKeyBytes, MaxValueBytes: int(st.maxPayload) - headerBytes, MaxTxnOps: maxTxnOps,
 			MaxBatch: kvBatch, Pipelines: kvPipelines, TTLResolution: time.Second, MinTTL: time.Second,
 		},
 	}
-	claim(&f, providers.DurableFsync, st.undurable(p.config))
-	claim(&f, providers.DurableQuorum, st.alone(p.config))
+	claim(&f, fairlead.DurableFsync, st.undurable(p.config))
+	claim(&f, fairlead.DurableQuorum, st.alone(p.config))
 	claim(&f, driver.ClaimLinearizableRead, p.config.stale())
 	return f
 }
@@ -58,7 +58,7 @@ func (c config) stale() []lack {
 
 // claim adds c to what f claims or, if something keeps it from holding, to what
 // is missing.
-func claim(f *providers.FacetDescription, c providers.Claim, lacks []lack) {
+func claim(f *fairlead.FacetDescription, c fairlead.Claim, lacks []lack) {
 	if len(lacks) == 0 {
 		f.Claims = append(f.Claims, c)
 		return
@@ -70,7 +70,7 @@ func claim(f *providers.FacetDescription, c providers.Claim, lacks []lack) {
 			remedies = append(remedies, l.remedy)
 		}
 	}
-	f.Missing = append(f.Missing, providers.Missing{
+	f.Missing = append(f.Missing, fairlead.Missing{
 		Claim: c, Reason: strings.Join(reasons, "; also "), Remedy: strings.Join(remedies, "; also "),
 	})
 }
@@ -150,5 +150,5 @@ func (s *store) ready(ctx context.Context) error {
 	if s.life.Err() != nil {
 		return closedError("store's handle")
 	}
-	return providers.ContextError(ctx)
+	return fairlead.ContextError(ctx)
 }

@@ -7,9 +7,9 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // conflictPause is how long a write waits that another one of the same key
@@ -74,7 +74,7 @@ func (b *batch) send() (together []int) {
 	for i := range b.ops {
 		op := &b.ops[i]
 		if !op.Deadline.IsZero() && now.After(op.Deadline) {
-			b.results[i].Err = providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the operation was sent", now.Sub(op.Deadline))
+			b.results[i].Err = fairlead.Errorf(fairlead.DeadlineExceeded, "the deadline passed %v before the operation was sent", now.Sub(op.Deadline))
 			continue
 		}
 		if shared[i] {
@@ -166,7 +166,7 @@ func (b *batch) giveUp() {
 func (s *store) ending(ctx context.Context, write bool) error {
 	switch {
 	case write:
-		return providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered the write: %w", context.Cause(ctx))
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the call ended before the server answered the write: %w", context.Cause(ctx))
 	case s.life.Err() != nil:
 		return closedError("store's handle")
 	default:
@@ -213,7 +213,7 @@ func (s *store) read(m *message, err error) (r driver.Result) {
 	case err != nil:
 		r.Err = err
 	case !m.exists():
-		r.Err = providers.Errorf(providers.NotFound, "the key does not exist")
+		r.Err = fairlead.Errorf(fairlead.NotFound, "the key does not exist")
 	default:
 		r.Value, r.Revision = m.Data, s.format(m.revision())
 	}

@@ -8,7 +8,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // What was deleted, and what expired, leaves a marker in the stream that the
@@ -71,7 +71,7 @@ func (s *store) readTicks(ctx context.Context) (ticks []tick, m *message, err er
 		return nil, nil, err
 	}
 	if err := json.Unmarshal(m.Data, &ticks); err != nil {
-		return nil, nil, providers.Errorf(providers.Internal, "the record of times of the store cannot be read: %w", err)
+		return nil, nil, fairlead.Errorf(fairlead.Internal, "the record of times of the store cannot be read: %w", err)
 	}
 	return append(ticks, tick{m.Seq, m.Time}), m, nil
 }
@@ -113,5 +113,5 @@ func (s *store) checkHistory(ctx context.Context, seq uint64) error {
 }
 
 func (s *store) lost(why string) error {
-	return providers.Errorf(providers.Compacted, "the history that the watch needs is gone: %s", why)
+	return fairlead.Errorf(fairlead.Compacted, "the history that the watch needs is gone: %s", why)
 }

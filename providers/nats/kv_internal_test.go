@@ -8,14 +8,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func openProvider(t testing.TB, url string) *provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestCoalescedWrites(t *testing.T) {
 	for i, r := range s.Do(t.Context(), ops) {
 		op := ops[i]
 		if op.Key == "late" {
-			if providers.CodeOf(r.Err) != providers.DeadlineExceeded {
+			if fairlead.CodeOf(r.Err) != fairlead.DeadlineExceeded {
 				t.Errorf("a write whose deadline has passed: %v", r.Err)
 			}
 			continue
@@ -83,7 +83,7 @@ func TestCoalescedWrites(t *testing.T) {
 		got := s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: op.Key}})[0]
 		switch {
 		case op.Kind == driver.OpDelete:
-			if providers.CodeOf(got.Err) != providers.NotFound {
+			if fairlead.CodeOf(got.Err) != fairlead.NotFound {
 				t.Errorf("the deleted key: %v", got.Err)
 			}
 		case op.Key != "k0" && (got.Err != nil || got.Revision != r.Revision || string(got.Value) != string(op.Value)):
@@ -113,7 +113,7 @@ func TestWatchHistory(t *testing.T) {
 		t.Fatalf("a watch after a recent revision: %v", err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if err := watch(old); providers.CodeOf(err) == providers.Compacted {
+		if err := watch(old); fairlead.CodeOf(err) == fairlead.Compacted {
 			break
 		} else if err != nil || time.Now().After(deadline) {
 			t.Fatalf("a watch after an old revision: %v", err)
@@ -129,7 +129,7 @@ func TestWatchHistory(t *testing.T) {
 			t.Errorf("a watch behind the last tick: %v", err)
 		}
 	}
-	if err := watch(s.format(revision{seq: 1 << 40})); providers.CodeOf(err) != providers.Compacted {
+	if err := watch(s.format(revision{seq: 1 << 40})); fairlead.CodeOf(err) != fairlead.Compacted {
 		t.Errorf("a watch after what the stream has not come to: %v", err)
 	}
 }
@@ -143,14 +143,14 @@ func TestDeletedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := openTestStore(t, p)
-	if r := old.Do(t.Context(), []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0]; providers.CodeOf(r.Err) != providers.Unavailable {
+	if r := old.Do(t.Context(), []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0]; fairlead.CodeOf(r.Err) != fairlead.Unavailable {
 		t.Errorf("a write to a deleted store: %v", r.Err)
 	}
 	r := next.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}, {Kind: driver.OpCAS, Key: "k", Revision: rev}})
-	if providers.CodeOf(r[0].Err) != providers.NotFound || providers.CodeOf(r[1].Err) != providers.Conflict {
+	if fairlead.CodeOf(r[0].Err) != fairlead.NotFound || fairlead.CodeOf(r[1].Err) != fairlead.Conflict {
 		t.Errorf("the next store of the name: %v, %v", r[0].Err, r[1].Err)
 	}
-	if _, err := next.Watch(t.Context(), driver.WatchRequest{After: rev}); providers.CodeOf(err) != providers.Compacted {
+	if _, err := next.Watch(t.Context(), driver.WatchRequest{After: rev}); fairlead.CodeOf(err) != fairlead.Compacted {
 		t.Errorf("a watch after a revision of the deleted store: %v", err)
 	}
 }
@@ -162,7 +162,7 @@ func TestForeignStream(t *testing.T) {
 	if err := p.api(t.Context(), "STREAM.CREATE."+foreign.Name, foreign, nil, true); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"}); providers.CodeOf(err) != providers.Invalid {
+	if _, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"}); fairlead.CodeOf(err) != fairlead.Invalid {
 		t.Errorf("a store whose name another stream has: %v", err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"sort"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -94,7 +94,7 @@ func (s *store) keysOf(ctx context.Context, prefix string) (keys []string, place
 		for subject := range info.State.Subjects {
 			key, err := subjectKey(strings.TrimPrefix(subject, s.keys))
 			if err != nil {
-				return nil, 0, providers.Errorf(providers.Internal, "%w", err)
+				return nil, 0, fairlead.Errorf(fairlead.Internal, "%w", err)
 			}
 			if strings.HasPrefix(key, prefix) {
 				keys = append(keys, key)
@@ -108,7 +108,7 @@ func (s *store) keysOf(ctx context.Context, prefix string) (keys []string, place
 }
 
 func (s *store) gone() error {
-	return providers.Errorf(providers.Unavailable, "the store was deleted meanwhile; open it again")
+	return fairlead.Errorf(fairlead.Unavailable, "the store was deleted meanwhile; open it again")
 }
 
 // entries reads the values of keys, and leaves those out that do not exist.
@@ -119,10 +119,10 @@ func (s *store) entries(ctx context.Context, keys []string) ([]driver.Entry, err
 	}
 	entries := make([]driver.Entry, 0, len(keys))
 	for i, r := range s.Do(ctx, ops) {
-		switch providers.CodeOf(r.Err) {
+		switch fairlead.CodeOf(r.Err) {
 		case 0:
 			entries = append(entries, driver.Entry{Key: keys[i], Value: r.Value, Revision: r.Revision})
-		case providers.NotFound:
+		case fairlead.NotFound:
 		default:
 			return nil, r.Err
 		}

@@ -9,8 +9,8 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // The headers of messages that we set or read.
@@ -49,7 +49,7 @@ func parseGet(a answer) (*message, error) {
 	}
 	var r getReply
 	if err := json.Unmarshal(a.msg.Data, &r); err != nil {
-		return nil, providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+		return nil, fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", err)
 	}
 	switch {
 	case r.Error != nil && r.Error.ErrCode == codeNoMessage:
@@ -57,7 +57,7 @@ func parseGet(a answer) (*message, error) {
 	case r.Error != nil:
 		return nil, mapErr(r.Error, false)
 	case r.Message == nil:
-		return nil, providers.Errorf(providers.Internal, "unexpected answer of the server: %.100q", a.msg.Data)
+		return nil, fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %.100q", a.msg.Data)
 	}
 	return r.Message, r.Message.decode()
 }
@@ -68,7 +68,7 @@ func (m *message) decode() error {
 	}
 	h, err := natsgo.DecodeHeadersMsg(m.Headers)
 	if err != nil {
-		return providers.Errorf(providers.Internal, "the headers of message %d cannot be read: %w", m.Seq, err)
+		return fairlead.Errorf(fairlead.Internal, "the headers of message %d cannot be read: %w", m.Seq, err)
 	}
 	m.header = h
 	return nil
@@ -148,18 +148,18 @@ func (s *store) parseLast(a answer) (*message, error) {
 	case status == "404":
 		return nil, nil
 	case status != "":
-		return nil, providers.Errorf(providers.Unavailable, "the server answers a read with %s %s", status, h.Get("Description"))
+		return nil, fairlead.Errorf(fairlead.Unavailable, "the server answers a read with %s %s", status, h.Get("Description"))
 	}
 	seq, err := strconv.ParseUint(h.Get("Nats-Sequence"), 10, 64)
 	if err != nil {
-		return nil, providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+		return nil, fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", err)
 	}
 	m := &message{Seq: seq, Data: a.msg.Data, header: h}
 	if h.Get(hdrTTL) != "" { // else nobody asks for the time
 		m.Time, err = time.Parse(time.RFC3339Nano, h.Get("Nats-Time-Stamp"))
 	}
 	if err != nil {
-		return nil, providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+		return nil, fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", err)
 	}
 	return m, nil
 }
@@ -215,11 +215,11 @@ func seconds(d time.Duration) string {
 }
 
 func conflict(key string) error {
-	return providers.Errorf(providers.Conflict, "the key %q does not have the revision", brief(key))
+	return fairlead.Errorf(fairlead.Conflict, "the key %q does not have the revision", brief(key))
 }
 
 func exists(key string) error {
-	return providers.Errorf(providers.Conflict, "the key %q exists", brief(key))
+	return fairlead.Errorf(fairlead.Conflict, "the key %q exists", brief(key))
 }
 
 func brief(s string) string {

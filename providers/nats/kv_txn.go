@@ -9,9 +9,9 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // A transaction is an atomic batch: the server takes all of its messages, if
@@ -180,7 +180,7 @@ func firstOfBatch(a answer) error {
 	}
 	_, err := parseAck(a)
 	if err == nil {
-		err = providers.Errorf(providers.Internal, "the server does not take batches: %s", fmt.Sprintf("%.100q", a.msg.Data))
+		err = fairlead.Errorf(fairlead.Internal, "the server does not take batches: %s", fmt.Sprintf("%.100q", a.msg.Data))
 	}
 	return err
 }

@@ -9,9 +9,9 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -88,7 +88,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		if w.final != nil {
 			return nil, w.final
 		}
-		if err := providers.ContextError(ctx); err != nil {
+		if err := fairlead.ContextError(ctx); err != nil {
 			return nil, err
 		}
 		events, err := w.step(joined)
@@ -102,9 +102,9 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 			return events, nil
 		case err == nil:
 			until = time.Now().Add(watchPatience)
-		case providers.CodeOf(err) == providers.Compacted:
+		case fairlead.CodeOf(err) == fairlead.Compacted:
 			w.final = err
-		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
 			await.Pause(joined, watchRetry)
@@ -159,7 +159,7 @@ func (w *watcher) event(d delivered) (e driver.Event, ok bool, err error) {
 	m := message{Seq: d.seq, header: d.msg.Header}
 	e.Key, err = subjectKey(strings.TrimPrefix(d.msg.Subject, w.s.keys))
 	if err != nil {
-		return e, false, providers.Errorf(providers.Internal, "%w", err)
+		return e, false, fairlead.Errorf(fairlead.Internal, "%w", err)
 	}
 	e.Kind, e.Revision = m.state(), w.s.format(m.revision())
 	if e.Kind == driver.PutEvent {
@@ -210,7 +210,7 @@ func (p *provider) createConsumer(ctx context.Context, stream string, c consumer
 func (p *provider) pull(stream, consumer, inbox string, r pullRequest) error {
 	body, err := json.Marshal(r)
 	if err != nil {
-		return providers.Errorf(providers.Internal, "%w", err)
+		return fairlead.Errorf(fairlead.Internal, "%w", err)
 	}
 	return mapErr(p.nc.PublishRequest(apiPrefix+"CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, body), false)
 }

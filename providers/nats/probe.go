@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -61,10 +63,10 @@ func (p *provider) watchServers() {
 }
 
 // look is the description of what a probe finds.
-func (p *provider) look(ctx context.Context) (providers.Description, error) {
+func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
 	st, err := p.probe(ctx)
 	if err != nil {
-		return providers.Description{}, err
+		return fairlead.Description{}, err
 	}
 	return p.describe(st), nil
 }
@@ -97,7 +99,7 @@ func (p *provider) tooOld() error {
 	var major, minor int
 	v := p.nc.ConnectedServerVersion()
 	if _, err := fmt.Sscanf(v, "%d.%d", &major, &minor); err == nil && (major < 2 || major == 2 && minor < 12) {
-		return providers.Errorf(providers.Unsupported, "the server runs NATS %s; version 2.12 or newer is needed", v)
+		return fairlead.Errorf(fairlead.Unsupported, "the server runs NATS %s; version 2.12 or newer is needed", v)
 	}
 	return nil
 }

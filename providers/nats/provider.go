@@ -13,6 +13,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 )
@@ -47,7 +48,7 @@ type provider struct {
 	kicks       chan struct{}
 }
 
-func open(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
 	c, err := newConfig(s)
 	if err != nil {
 		return nil, err
@@ -72,16 +73,16 @@ func open(ctx context.Context, s providers.Settings) (providers.Provider, error)
 
 // explain adds where the provider tried to connect.
 func (p *provider) explain(err error) error {
-	var e *providers.Error
-	if !errors.As(err, &e) || e.Code == providers.Canceled {
+	var e *fairlead.Error
+	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
 		return err
 	}
-	return providers.Errorf(e.Code, "%s: %w", p.endpoint(), err)
+	return fairlead.Errorf(e.Code, "%s: %w", p.endpoint(), err)
 }
 
 func (p *provider) endpoint() string { return strings.Join(p.config.hosts, ",") }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
@@ -121,7 +122,7 @@ func (p *provider) flush(ctx context.Context) error {
 	return p.nc.FlushWithContext(ctx)
 }
 
-// As implements what [providers.As] asks for.
+// As implements what [fairlead.As] asks for.
 func (p *provider) As(target any) bool {
 	t, ok := target.(**natsgo.Conn)
 	if ok {
@@ -131,8 +132,8 @@ func (p *provider) As(target any) bool {
 }
 
 // describe says what holds on servers in the state st.
-func (p *provider) describe(st state) providers.Description {
-	d := providers.Description{
+func (p *provider) describe(st state) fairlead.Description {
+	d := fairlead.Description{
 		Provider: "nats",
 		System:   "nats",
 		Version:  st.version,

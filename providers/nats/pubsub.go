@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -42,25 +44,25 @@ func pubsubSettings() []providers.Setting {
 }
 
 // pubsubFacet says what the pubsub facet promises on servers in the state st.
-func (p *provider) pubsubFacet(st state) providers.FacetDescription {
-	f := providers.FacetDescription{
-		Facet: providers.PubSub,
-		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
+func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
+	f := fairlead.FacetDescription{
+		Facet: fairlead.PubSub,
+		Claims: []fairlead.Claim{
+			fairlead.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
 			driver.ClaimReplayStart, driver.ClaimReplayTime, driver.ClaimReplayPosition,
 			driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimDeliveryCount, driver.ClaimDedupe, driver.ClaimManage,
 		},
-		Missing: []providers.Missing{
+		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimFencedAck, Reason: "JetStream takes an acknowledgement from whoever had the message before"},
 			{Claim: driver.ClaimAtomicBatch, Reason: "an atomic batch of JetStream fails as a whole for one duplicate"},
 		},
-		Limits: providers.Limits{
+		Limits: fairlead.Limits{
 			MaxMessageBytes: int(st.maxPayload) - headerBytes, MaxBatch: pubsubBatch, Pipelines: pubsubPipelines,
 			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.window,
 		},
 	}
-	claim(&f, providers.DurableFsync, st.undurable(p.config))
-	claim(&f, providers.DurableQuorum, st.alone(p.config))
+	claim(&f, fairlead.DurableFsync, st.undurable(p.config))
+	claim(&f, fairlead.DurableQuorum, st.alone(p.config))
 	claim(&f, driver.ClaimConfirmedAck, p.config.forgetful())
 	return f
 }

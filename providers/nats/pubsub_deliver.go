@@ -8,8 +8,8 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -24,7 +24,7 @@ func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]drive
 	for i, m := range msgs {
 		meta, err := m.Metadata()
 		if err != nil {
-			return nil, providers.Errorf(providers.Internal, "a message of the server cannot be read: %w", err)
+			return nil, fairlead.Errorf(fairlead.Internal, "a message of the server cannot be read: %w", err)
 		}
 		metas[i] = meta
 		if lane, ok := state.laneOf(m.Subject); ok {
@@ -91,9 +91,9 @@ func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int,
 // laneError is that of a Receive that could not look at a lane: what it did not
 // get comes again.
 func laneError(err error) error {
-	switch providers.CodeOf(err) {
-	case providers.UnknownOutcome, providers.DeadlineExceeded, providers.Canceled:
-		return providers.Errorf(providers.Unavailable, "the record of an ordering key: %w", err)
+	switch fairlead.CodeOf(err) {
+	case fairlead.UnknownOutcome, fairlead.DeadlineExceeded, fairlead.Canceled:
+		return fairlead.Errorf(fairlead.Unavailable, "the record of an ordering key: %w", err)
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // A lane is the messages of a topic with one ordering key, on a subject of their
@@ -120,7 +120,7 @@ func (s *subscription) enter(ctx context.Context, lane string, seq uint64) (t *t
 	}
 }
 
-func isConflict(err error) bool { return errors.Is(err, providers.Conflict) }
+func isConflict(err error) bool { return errors.Is(err, fairlead.Conflict) }
 
 // laneRecord reads the record of a lane. Where there is none, nothing is
 // settled that the server does not know of.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 

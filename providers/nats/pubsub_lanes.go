@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -114,7 +114,7 @@ func (b *sharedBook) do(ctx context.Context, op kvdriver.Op) kvdriver.Result {
 	}
 	op.Key = b.prefix + op.Key
 	r := s.Do(ctx, []kvdriver.Op{op})[0]
-	if providers.CodeOf(r.Err) == providers.Unavailable {
+	if fairlead.CodeOf(r.Err) == fairlead.Unavailable {
 		b.forget(s) // it may have been deleted with the topic
 	}
 	return r
@@ -138,7 +138,7 @@ func (b *sharedBook) close() {
 
 func (b *sharedBook) read(ctx context.Context, lane string) (laneRecord, string, error) {
 	r := b.do(ctx, kvdriver.Op{Kind: kvdriver.OpGet, Key: lane})
-	if providers.CodeOf(r.Err) == providers.NotFound {
+	if fairlead.CodeOf(r.Err) == fairlead.NotFound {
 		return laneRecord{}, "", nil
 	}
 	if r.Err != nil {
@@ -150,7 +150,7 @@ func (b *sharedBook) read(ctx context.Context, lane string) (laneRecord, string,
 
 func parseLane(value []byte) (r laneRecord, err error) {
 	if err := json.Unmarshal(value, &r); err != nil {
-		return r, providers.Errorf(providers.Internal, "the record of an ordering key cannot be read: %w", err)
+		return r, fairlead.Errorf(fairlead.Internal, "the record of an ordering key cannot be read: %w", err)
 	}
 	return r, nil
 }
@@ -158,7 +158,7 @@ func parseLane(value []byte) (r laneRecord, err error) {
 func (b *sharedBook) write(ctx context.Context, lane string, r laneRecord, revision string) (string, error) {
 	value, err := json.Marshal(r)
 	if err != nil {
-		return "", providers.Errorf(providers.Internal, "%w", err)
+		return "", fairlead.Errorf(fairlead.Internal, "%w", err)
 	}
 	op := kvdriver.Op{Kind: kvdriver.OpCAS, Key: lane, Value: value, Revision: kvdriver.Revision(revision)}
 	if revision == "" {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -70,7 +70,7 @@ func (l *leases) held(token string) (lease, error) {
 }
 
 func lostLease() error {
-	return providers.Errorf(providers.Conflict, "the delivery was settled, or its lease was lost: the message comes, or came, again")
+	return fairlead.Errorf(fairlead.Conflict, "the delivery was settled, or its lease was lost: the message comes, or came, again")
 }
 
 func (l *leases) remove(token string) {
@@ -194,7 +194,7 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 			errs[a.index] = s.settled(all[a.index], a)
 		case <-ctx.Done():
 			for i := range waits {
-				errs[i] = providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered: %w", context.Cause(ctx))
+				errs[i] = fairlead.Errorf(fairlead.UnknownOutcome, "the call ended before the server answered: %w", context.Cause(ctx))
 			}
 			return errs
 		}

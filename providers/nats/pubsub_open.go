@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -81,7 +81,7 @@ func (s *subscription) startPosition(ctx context.Context, position string) (uint
 		return 0, err
 	}
 	if !ours {
-		return 0, providers.Errorf(providers.Compacted, "the position is of a topic that was deleted")
+		return 0, fairlead.Errorf(fairlead.Compacted, "the position is of a topic that was deleted")
 	}
 	info, err := s.p.streamInfo(ctx, s.stream)
 	switch {
@@ -90,7 +90,7 @@ func (s *subscription) startPosition(ctx context.Context, position string) (uint
 	case seq > info.State.Last:
 		return 0, invalid("the topic has not come to the position %q", position)
 	case seq+1 < info.State.First:
-		return 0, providers.Errorf(providers.Compacted, "the messages behind the position are gone: they were older than the retention")
+		return 0, fairlead.Errorf(fairlead.Compacted, "the messages behind the position are gone: they were older than the retention")
 	}
 	return seq, nil
 }
@@ -116,7 +116,7 @@ func (s *subscription) join(ctx context.Context, config consumerConfig) error {
 		case err != nil && !isAPI(err, codeConsumerExists):
 			return err
 		case err != nil && !await.Pause(ctx, conflictPause):
-			return providers.ContextError(ctx)
+			return fairlead.ContextError(ctx)
 		}
 	}
 }
@@ -165,10 +165,10 @@ func (s *subscription) missing(ctx context.Context) error {
 		case err == nil || !isAPI(err, codeConsumerNotFound):
 			return err
 		case s.group != "":
-			return providers.Errorf(providers.NotFound, "the group was deleted; subscribe again")
+			return fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 		}
 	}
-	return errors.Join(s.again(ctx), providers.Errorf(providers.Compacted, "messages were lost: the topic was deleted, or the server lost it, or forgot the broadcast after %v without a word from it", broadcastIdle))
+	return errors.Join(s.again(ctx), fairlead.Errorf(fairlead.Compacted, "messages were lost: the topic was deleted, or the server lost it, or forgot the broadcast after %v without a word from it", broadcastIdle))
 }
 
 // again begins anew, with the oldest message that there is.

@@ -7,8 +7,8 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -213,7 +213,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 		case err == nil:
 			until = time.Now().Add(receivePatience)
 		case ready(ctx, s.life, "subscription") != nil: // that is the reason
-		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
 			await.Pause(ctx, receiveRetry)
@@ -279,7 +279,7 @@ func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []*nats
 		case <-broken:
 			return out, false, nil
 		case <-silence.C:
-			return out, false, providers.Errorf(providers.Unavailable, "the server has not been heard of for %v", pullSilence)
+			return out, false, fairlead.Errorf(fairlead.Unavailable, "the server has not been heard of for %v", pullSilence)
 		case <-ctx.Done():
 			return out, false, mapErr(ctx.Err(), false)
 		case <-s.life.Done():

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -69,7 +69,7 @@ func ready(ctx, life context.Context, what string) error {
 	if life.Err() != nil {
 		return closedError(what)
 	}
-	return providers.ContextError(ctx)
+	return fairlead.ContextError(ctx)
 }
 
 // bound ends a call with its handle, and after a time.
@@ -99,7 +99,7 @@ func (s *sending) attempt(ctx context.Context, todo []int) (again []int) {
 	for _, i := range todo {
 		m := &s.msgs[i]
 		if !m.Deadline.IsZero() && now.After(m.Deadline) {
-			s.results[i].Err = providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the message was sent", now.Sub(m.Deadline))
+			s.results[i].Err = fairlead.Errorf(fairlead.DeadlineExceeded, "the deadline passed %v before the message was sent", now.Sub(m.Deadline))
 			continue
 		}
 		token, err := s.h.p.calls.send(encode(state.subjectOf(m.Key), *m), i, answers)
@@ -119,7 +119,7 @@ func (s *sending) attempt(ctx context.Context, todo []int) (again []int) {
 			}
 		case <-ctx.Done():
 			for i := range waits {
-				s.results[i].Err = providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered: %w", context.Cause(ctx))
+				s.results[i].Err = fairlead.Errorf(fairlead.UnknownOutcome, "the call ended before the server answered: %w", context.Cause(ctx))
 			}
 			return nil
 		}

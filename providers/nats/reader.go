@@ -8,7 +8,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 const (
@@ -101,7 +101,7 @@ func (r *reader) read(ctx context.Context, after uint64) ([]delivered, error) {
 		return nil, nil
 	case <-timer.C:
 		r.consumer = ""
-		return nil, providers.Errorf(providers.Unavailable, "the server has not been heard of for %v", readSilence)
+		return nil, fairlead.Errorf(fairlead.Unavailable, "the server has not been heard of for %v", readSilence)
 	case <-ctx.Done():
 		return nil, mapErr(ctx.Err(), false)
 	}
@@ -120,7 +120,7 @@ func (r *reader) start(ctx context.Context, after uint64, connection int) error 
 	})
 	if err != nil {
 		if isAPI(err, codeStreamNotFound) {
-			return providers.Errorf(providers.Compacted, "the stream was deleted: %w", err)
+			return fairlead.Errorf(fairlead.Compacted, "the stream was deleted: %w", err)
 		}
 		return err
 	}

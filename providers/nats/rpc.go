@@ -11,7 +11,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -32,15 +32,15 @@ const (
 )
 
 // rpcFacet says what the rpc facet promises.
-func (p *provider) rpcFacet() providers.FacetDescription {
-	return providers.FacetDescription{
-		Facet: providers.RPC,
-		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimFullDuplex, driver.ClaimFlowControl,
+func (p *provider) rpcFacet() fairlead.FacetDescription {
+	return fairlead.FacetDescription{
+		Facet: fairlead.RPC,
+		Claims: []fairlead.Claim{
+			fairlead.Shared, driver.ClaimFullDuplex, driver.ClaimFlowControl,
 			driver.ClaimFastNoResponder, driver.ClaimLoadBalance,
 		},
-		Missing: []providers.Missing{{Claim: driver.ClaimDirectory, Reason: "calls go through the broker; use etcd:// or redis:// for addresses"}},
-		Limits:  providers.Limits{MaxFrameBytes: maxFrameBytes},
+		Missing: []fairlead.Missing{{Claim: driver.ClaimDirectory, Reason: "calls go through the broker; use etcd:// or redis:// for addresses"}},
+		Limits:  fairlead.Limits{MaxFrameBytes: maxFrameBytes},
 	}
 }
 
@@ -200,7 +200,7 @@ func (c *carrier) each(f func(*stream)) {
 // lost ends the streams of a connection that broke: nobody knows what of them
 // was on its way.
 func (c *carrier) lost() {
-	err := providers.Errorf(providers.Unavailable, "the connection to the server broke under the call")
+	err := fairlead.Errorf(fairlead.Unavailable, "the connection to the server broke under the call")
 	c.each(func(s *stream) { s.fail(err) })
 }
 
@@ -216,7 +216,7 @@ func (p *provider) OpenStream(ctx context.Context, cfg driver.StreamConfig) (dri
 	if len(s.offer) <= p.packetBody() {
 		rest = nil
 	} else if s.offer = openPacket(cfg.Call, nil); len(s.offer) > p.packetBody() {
-		return nil, providers.Errorf(providers.TooLarge, "the metadata of the call has %d bytes, the server takes %d", len(s.offer), p.packetBody())
+		return nil, fairlead.Errorf(fairlead.TooLarge, "the metadata of the call has %d bytes, the server takes %d", len(s.offer), p.packetBody())
 	}
 	if rest != nil {
 		s.pending = [][]byte{appendFrames(nil, rest)}

@@ -13,8 +13,8 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -84,7 +84,7 @@ func TestBatchedCalls(t *testing.T) {
 		return streams
 	}
 	for i, s := range open(5) {
-		if _, err := s.Recv(t.Context()); !errors.Is(err, providers.NotFound) {
+		if _, err := s.Recv(t.Context()); !errors.Is(err, fairlead.NotFound) {
 			t.Errorf("call %d, that nobody serves: %v", i, err)
 		}
 		_ = s.Close(t.Context())
@@ -138,7 +138,7 @@ func TestBatchedCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, s := range back {
-		if _, err := s.Recv(t.Context()); !errors.Is(err, providers.NotFound) {
+		if _, err := s.Recv(t.Context()); !errors.Is(err, fairlead.NotFound) {
 			t.Errorf("call %d, given back: %v", i, err)
 		}
 	}

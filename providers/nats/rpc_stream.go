@@ -10,8 +10,8 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -63,7 +63,7 @@ func sinceBeginning() time.Duration { return time.Since(beginning) }
 
 // Every call ends with one of these: they are made once.
 var (
-	errPeerClosed   = providers.Errorf(providers.Closed, "the other end of the call closed it")
+	errPeerClosed   = fairlead.Errorf(fairlead.Closed, "the other end of the call closed it")
 	errStreamClosed = closedError("stream")
 )
 
@@ -106,10 +106,10 @@ func (s *stream) nobody() {
 		return
 	}
 	if s.offered > 0 && s.peerless() {
-		s.fail(providers.Errorf(providers.NotFound, "no server listens for the service %q", s.service))
+		s.fail(fairlead.Errorf(fairlead.NotFound, "no server listens for the service %q", s.service))
 		return
 	}
-	s.fail(providers.Errorf(providers.Unavailable, "the other end of the call is gone"))
+	s.fail(fairlead.Errorf(fairlead.Unavailable, "the other end of the call is gone"))
 }
 
 func (s *stream) peerless() bool {
@@ -139,7 +139,7 @@ func (s *stream) receive(from string, data []byte) {
 	k, err := parsePacket(data)
 	switch {
 	case err == nil && k.kind == packetReset:
-		s.fail(providers.Errorf(providers.Unavailable, "the other end of the call is gone"))
+		s.fail(fairlead.Errorf(fairlead.Unavailable, "the other end of the call is gone"))
 		return
 	case err == nil && k.kind == packetRefuse:
 		s.nobody()
@@ -158,10 +158,10 @@ func (s *stream) receive(from string, data []byte) {
 func (s *stream) take(from string, k packet, err error) (over bool) {
 	switch {
 	case err != nil:
-		s.end(providers.Errorf(providers.Internal, "the other end of the call sent %w", err))
+		s.end(fairlead.Errorf(fairlead.Internal, "the other end of the call sent %w", err))
 		return true
 	case k.number != s.came:
-		s.end(providers.Errorf(providers.Unavailable, "a packet of the call was lost on its way"))
+		s.end(fairlead.Errorf(fairlead.Unavailable, "a packet of the call was lost on its way"))
 		return true
 	}
 	s.came++
@@ -187,7 +187,7 @@ func (s *stream) frames(k packet) (over bool) {
 	body := k.body
 	if len(s.piece) > 0 || k.kind == packetPiece {
 		if len(s.piece)+len(body) > 2*maxFrameBytes+driver.Window {
-			s.end(providers.Errorf(providers.Internal, "the other end of the call sent more than may be under way"))
+			s.end(fairlead.Errorf(fairlead.Internal, "the other end of the call sent more than may be under way"))
 			return true
 		}
 		s.piece = append(s.piece, body...)
@@ -198,7 +198,7 @@ func (s *stream) frames(k packet) (over bool) {
 	}
 	frames, err := parseFrames(body)
 	if err != nil {
-		s.end(providers.Errorf(providers.Internal, "the other end of the call sent %w", err))
+		s.end(fairlead.Errorf(fairlead.Internal, "the other end of the call sent %w", err))
 		return true
 	}
 	if !s.closed {
@@ -280,7 +280,7 @@ func (s *stream) publish(b []byte) error {
 
 // Send implements the rpc driver's Stream.
 func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
-	if err := providers.ContextError(ctx); err != nil {
+	if err := fairlead.ContextError(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -377,7 +377,7 @@ func (s *stream) beat(now time.Duration) {
 	case s.closed:
 		over = now-s.since > silence
 	case now-s.heard > silence:
-		s.end(providers.Errorf(providers.Unavailable, "the other end of the call has not been heard of for %v", silence))
+		s.end(fairlead.Errorf(fairlead.Unavailable, "the other end of the call has not been heard of for %v", silence))
 		over = true
 	case s.peer != "" && now-s.last >= beatEvery && !s.ended: // the trailers may still wait to share a message
 		if err := s.packet(packetBeat, nil); err != nil {

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc/driver"
 )
 
-func listen(t *testing.T, p providers.Provider) driver.Listener {
+func listen(t *testing.T, p fairlead.Provider) driver.Listener {
 	t.Helper()
 	l, err := p.(driver.Carrier).Listen(t.Context(), driver.ListenConfig{Service: "s"})
 	if err != nil {

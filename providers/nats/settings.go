@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -144,5 +146,5 @@ func (c *config) setTLS(s providers.Settings) (err error) {
 }
 
 func invalid(format string, args ...any) error {
-	return providers.Errorf(providers.Invalid, format, args...)
+	return fairlead.Errorf(fairlead.Invalid, format, args...)
 }

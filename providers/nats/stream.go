@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // streamConfig is what we set of the configuration of a stream.
@@ -156,13 +156,13 @@ func parseAck(a answer) (pubAck, error) {
 		return ack, nil
 	}
 	if err := json.Unmarshal(a.msg.Data, &ack); err != nil {
-		return ack, providers.Errorf(providers.UnknownOutcome, "unexpected answer of the server: %w", err)
+		return ack, fairlead.Errorf(fairlead.UnknownOutcome, "unexpected answer of the server: %w", err)
 	}
 	if ack.Error != nil {
 		return ack, mapErr(ack.Error, true)
 	}
 	if ack.Seq == 0 {
-		return ack, providers.Errorf(providers.UnknownOutcome, "unexpected answer of the server: %.100q", a.msg.Data)
+		return ack, fairlead.Errorf(fairlead.UnknownOutcome, "unexpected answer of the server: %.100q", a.msg.Data)
 	}
 	return ack, nil
 }

@@ -8,8 +8,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"fairlead.dev/internal/contest"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/contest"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
 )
 

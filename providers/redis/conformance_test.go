@@ -7,14 +7,14 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
 	"fairlead.dev/conformance"
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/redis"
 )
 
 func opener(url string) conformance.Opener {
-	return func(ctx context.Context) (providers.Provider, error) { return providers.Open(ctx, url) }
+	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
 // TestConformance runs the whole suite on a server that is killed and started
@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
 		}
 	}
-	wantClaim(t, report, providers.DurableFsync, conformance.Proven)
+	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
 }
 
 // TestConformanceEverysec shows that a server which fsyncs late conforms too,
@@ -35,8 +35,8 @@ func TestConformance(t *testing.T) {
 func TestConformanceEverysec(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"))
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick),
-		conformance.WithFacets(providers.KV))
-	wantClaim(t, report, providers.DurableFsync, conformance.NotClaimed)
+		conformance.WithFacets(fairlead.KV))
+	wantClaim(t, report, fairlead.DurableFsync, conformance.NotClaimed)
 }
 
 // TestConformanceSentinel, as the one of a cluster, is about servers that work:
@@ -61,7 +61,7 @@ func TestConformanceCluster(t *testing.T) {
 	conformance.Test(t, opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("cluster"))
 }
 
-func wantClaim(t *testing.T, r *conformance.Report, claim providers.Claim, want conformance.Verdict) {
+func wantClaim(t *testing.T, r *conformance.Report, claim fairlead.Claim, want conformance.Verdict) {
 	t.Helper()
 	for _, c := range r.Claims {
 		if c.Claim == claim && c.Verdict != want {

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 func TestTLS(t *testing.T) {
@@ -32,8 +32,8 @@ func TestTLS(t *testing.T) {
 				bad[k] = v
 			}
 			change(bad)
-			_, err := providers.Open(t.Context(), server.URL()+"?"+bad.Encode())
-			wantCode(t, err, providers.Unavailable)
+			_, err := fairlead.Open(t.Context(), server.URL()+"?"+bad.Encode())
+			wantCode(t, err, fairlead.Unavailable)
 			t.Log(err)
 		})
 	}
@@ -68,7 +68,7 @@ func TestDatabasesAndPrefixesAreApart(t *testing.T) {
 	server := testbed.Redis(t)
 	for i, u := range []string{server.URL(), server.URL() + "/1", server.URL() + "?prefix=other"} {
 		s := openStore(t, open(t, u), "same")
-		wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.NotFound)
+		wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 		mustPut(t, s, "k", fmt.Sprint(i), 0)
 	}
 }
@@ -80,10 +80,10 @@ func putUntil(t *testing.T, s driver.Store, value string) {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		r := one(t, s, driver.Op{Kind: driver.OpPut, Key: "k", Value: []byte(value)})
-		switch code := providers.CodeOf(r.Err); {
+		switch code := fairlead.CodeOf(r.Err); {
 		case r.Err == nil:
 			return
-		case code != providers.Unavailable && code != providers.UnknownOutcome:
+		case code != fairlead.Unavailable && code != fairlead.UnknownOutcome:
 			t.Fatalf("while servers change: %v", r.Err)
 		case time.Now().After(deadline):
 			t.Fatalf("no success after 30 s: %v", r.Err)
@@ -99,11 +99,11 @@ func watchUntil(t *testing.T, w driver.Watcher, value string) {
 	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
 		events, err := w.Next(t.Context())
-		switch providers.CodeOf(err) {
-		case providers.Compacted:
+		switch fairlead.CodeOf(err) {
+		case fairlead.Compacted:
 			t.Log(err)
 			return
-		case 0, providers.Unavailable:
+		case 0, fairlead.Unavailable:
 		default:
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestSentinel(t *testing.T) {
 	if got := lacking(t, p, driver.ClaimLinearizableRead); !strings.Contains(got, "sentinel") {
 		t.Errorf("got %q", got)
 	}
-	if got := lacking(t, p, providers.DurableFsync); got != "" {
+	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 	d, err := p.Describe(t.Context())
@@ -139,10 +139,10 @@ func TestSentinel(t *testing.T) {
 	putUntil(t, s, "after")
 	wantValue(t, s, "k", "after")
 	watchUntil(t, w, "after")
-	_, err = providers.Open(t.Context(), "redis://"+group.Addrs()[0])
-	wantCode(t, err, providers.Invalid) // a Sentinel is not a server of data
-	_, err = providers.Open(t.Context(), "redis://"+strings.Join(group.Addrs(), ",")+"?master-name=nobody")
-	wantCode(t, err, providers.Unavailable)
+	_, err = fairlead.Open(t.Context(), "redis://"+group.Addrs()[0])
+	wantCode(t, err, fairlead.Invalid) // a Sentinel is not a server of data
+	_, err = fairlead.Open(t.Context(), "redis://"+strings.Join(group.Addrs(), ",")+"?master-name=nobody")
+	wantCode(t, err, fairlead.Unavailable)
 }
 
 func TestCluster(t *testing.T) {
@@ -181,7 +181,7 @@ func TestClusterIsAsDurableAsItsWorstNode(t *testing.T) {
 	bad := nodes.Nodes[1]
 	configSet(t, testbed.RedisClient(t, bad), "appendfsync", "everysec")
 	p := open(t, "redis://"+strings.Join(nodes.Addrs(), ","))
-	got := lacking(t, p, providers.DurableFsync)
+	got := lacking(t, p, fairlead.DurableFsync)
 	if !strings.Contains(got, bad.Addr()+": appendfsync is everysec") || strings.Contains(got, "also") {
 		t.Errorf("got %q", got)
 	}

@@ -7,7 +7,7 @@
 //	redis://n1,n2,n3                                     nodes of a cluster
 //
 // One host that turns out to be a node of a cluster is taken for the cluster.
-// [providers.Schemes] lists the parameters. [providers.As] knows
+// [providers.Schemes] lists the parameters. [fairlead.As] knows
 // goredis.UniversalClient, *goredis.Client and *goredis.ClusterClient of
 // github.com/redis/go-redis/v9. The log of go-redis, which has one for the
 // whole process, goes to slog.Default at the level Debug.

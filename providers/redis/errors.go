@@ -10,44 +10,44 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // answers are the codes of what a Redis server says, by the first words. None
 // of them comes after a script of ours has begun to write.
 var answers = []struct {
 	prefix string
-	code   providers.Code
+	code   fairlead.Code
 	help   string
 }{
-	{"OOM ", providers.Unavailable, "the server has reached maxmemory"},
-	{"READONLY ", providers.Unavailable, "the server is a replica, or became one"},
-	{"LOADING ", providers.Unavailable, "the server is loading its data"},
-	{"CLUSTERDOWN ", providers.Unavailable, "the cluster does not cover the key's hash slot"},
-	{"MASTERDOWN ", providers.Unavailable, "the replica has lost its primary"},
-	{"TRYAGAIN ", providers.Unavailable, "the hash slot is being moved"},
-	{"MOVED ", providers.Unavailable, "the hash slot was moved"},
-	{"ASK ", providers.Unavailable, "the hash slot is being moved"},
-	{"NOREPLICAS ", providers.Unavailable, "min-replicas-to-write is not met"},
-	{"MISCONF ", providers.Unavailable, "the server cannot persist and refuses writes"},
-	{"BUSY ", providers.Unavailable, "the server is running a long script"},
-	{"ERR max number of clients", providers.Unavailable, "maxclients is reached"},
-	{"NOSTORE ", providers.Unavailable, "the store was deleted meanwhile"},
-	{"FENCED ", providers.Unavailable, "the write came too late"},
-	{"ERR DB index is out of range", providers.Invalid, "the server has no database of the number that the URL's path names"},
-	{"ERR This instance has cluster support disabled", providers.Invalid, "the server is not in cluster mode; several hosts are the nodes of one cluster, or Sentinels with \"master-name\""},
-	{"NOPERM ", providers.PermissionDenied, "the ACL of the user does not allow what this provider needs"},
-	{"WRONGPASS ", providers.PermissionDenied, "the server refuses the user or the password"},
-	{"ERR invalid password", providers.PermissionDenied, "the server refuses the password"},
-	{"ERR AUTH ", providers.PermissionDenied, "the server has no password for this user"},
-	{"NOAUTH ", providers.PermissionDenied, "the server demands a password; give it in the URL as user:password@, in \"password-env\" or in \"password-file\""},
+	{"OOM ", fairlead.Unavailable, "the server has reached maxmemory"},
+	{"READONLY ", fairlead.Unavailable, "the server is a replica, or became one"},
+	{"LOADING ", fairlead.Unavailable, "the server is loading its data"},
+	{"CLUSTERDOWN ", fairlead.Unavailable, "the cluster does not cover the key's hash slot"},
+	{"MASTERDOWN ", fairlead.Unavailable, "the replica has lost its primary"},
+	{"TRYAGAIN ", fairlead.Unavailable, "the hash slot is being moved"},
+	{"MOVED ", fairlead.Unavailable, "the hash slot was moved"},
+	{"ASK ", fairlead.Unavailable, "the hash slot is being moved"},
+	{"NOREPLICAS ", fairlead.Unavailable, "min-replicas-to-write is not met"},
+	{"MISCONF ", fairlead.Unavailable, "the server cannot persist and refuses writes"},
+	{"BUSY ", fairlead.Unavailable, "the server is running a long script"},
+	{"ERR max number of clients", fairlead.Unavailable, "maxclients is reached"},
+	{"NOSTORE ", fairlead.Unavailable, "the store was deleted meanwhile"},
+	{"FENCED ", fairlead.Unavailable, "the write came too late"},
+	{"ERR DB index is out of range", fairlead.Invalid, "the server has no database of the number that the URL's path names"},
+	{"ERR This instance has cluster support disabled", fairlead.Invalid, "the server is not in cluster mode; several hosts are the nodes of one cluster, or Sentinels with \"master-name\""},
+	{"NOPERM ", fairlead.PermissionDenied, "the ACL of the user does not allow what this provider needs"},
+	{"WRONGPASS ", fairlead.PermissionDenied, "the server refuses the user or the password"},
+	{"ERR invalid password", fairlead.PermissionDenied, "the server refuses the password"},
+	{"ERR AUTH ", fairlead.PermissionDenied, "the server has no password for this user"},
+	{"NOAUTH ", fairlead.PermissionDenied, "the server demands a password; give it in the URL as user:password@, in \"password-env\" or in \"password-file\""},
 }
 
 // mapErr returns err as an error with a code. sent says whether a write may
 // have reached the server: then a missing answer is an unknown outcome. A
 // read has sent == false always.
 func mapErr(err error, sent bool) error {
-	var ours *providers.Error
+	var ours *fairlead.Error
 	switch {
 	case err == nil:
 		return nil
@@ -56,19 +56,19 @@ func mapErr(err error, sent bool) error {
 	case isAnswer(err):
 		return mapAnswer(err, sent)
 	case sent:
-		return providers.Errorf(providers.UnknownOutcome, "the server did not answer the write: %w", err)
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the server did not answer the write: %w", err)
 	case errors.Is(err, goredis.ErrClosed):
-		return providers.Errorf(providers.Closed, "the provider is closed")
+		return fairlead.Errorf(fairlead.Closed, "the provider is closed")
 	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
-		return providers.Errorf(providers.Unavailable, "no free connection; all of \"pool-size\" are in use: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "no free connection; all of \"pool-size\" are in use: %w", err)
 	case isDial(err):
-		return providers.Errorf(providers.Unavailable, "cannot connect: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "cannot connect: %w", err)
 	case errors.Is(err, context.Canceled):
-		return providers.Errorf(providers.Canceled, "%w", err)
+		return fairlead.Errorf(fairlead.Canceled, "%w", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return providers.Errorf(providers.DeadlineExceeded, "%w", err)
+		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", err)
 	default:
-		return providers.Errorf(providers.Unavailable, "the server did not answer: %w", err)
+		return fairlead.Errorf(fairlead.Unavailable, "the server did not answer: %w", err)
 	}
 }
 
@@ -76,7 +76,7 @@ func mapErr(err error, sent bool) error {
 // was sent, its end is the reason, in whatever form the client reports it.
 func mapCallErr(ctx context.Context, err error, sent bool) error {
 	if end := ended(ctx); err != nil && !sent && end != nil && !isAnswer(err) {
-		return providers.Errorf(providers.CodeOf(end), "%w", end)
+		return fairlead.Errorf(fairlead.CodeOf(end), "%w", end)
 	}
 	return mapErr(err, sent)
 }
@@ -103,19 +103,19 @@ func isDial(err error) bool {
 func mapAnswer(err error, sent bool) error {
 	for _, a := range answers {
 		if goredis.HasErrorPrefix(err, a.prefix) || strings.HasPrefix(err.Error(), a.prefix) {
-			return providers.Errorf(a.code, "%s: %w", a.help, err)
+			return fairlead.Errorf(a.code, "%s: %w", a.help, err)
 		}
 	}
 	if sent {
 		// A script that ran into an error may have written a part.
-		return providers.Errorf(providers.UnknownOutcome, "the server failed within the write: %w", err)
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the server failed within the write: %w", err)
 	}
-	return providers.Errorf(providers.Internal, "unexpected answer of the server: %w", err)
+	return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", err)
 }
 
 // unexpected is the error for a reply that our scripts do not give.
 func unexpected(reply any) error {
-	return providers.Errorf(providers.Internal, "unexpected reply of the server: %.200v", reply)
+	return fairlead.Errorf(fairlead.Internal, "unexpected reply of the server: %.200v", reply)
 }
 
 // lazyText formats when it is printed.

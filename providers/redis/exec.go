@@ -8,8 +8,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -59,7 +59,7 @@ func (m *mark) outcome(err error) error {
 	if err == nil || m == nil || m.revoke() {
 		return err
 	}
-	return providers.Errorf(providers.UnknownOutcome, "the call ended before the server answered the write: %w", err)
+	return fairlead.Errorf(fairlead.UnknownOutcome, "the call ended before the server answered the write: %w", err)
 }
 
 // newMark returns a mark with a name that no other call of any process has.
@@ -114,7 +114,7 @@ func cutOff(err error, cmds []goredis.Cmder) error {
 			cmd.SetErr(goredis.ErrClosed)
 		}
 	}
-	if providers.CodeOf(err) == providers.Unavailable {
+	if fairlead.CodeOf(err) == fairlead.Unavailable {
 		return mapErr(goredis.ErrClosed, false)
 	}
 	return err
@@ -197,5 +197,5 @@ func follow(ctx context.Context, c goredis.UniversalClient) bool {
 
 // unsent is the error of an operation whose own deadline has passed.
 func unsent(deadline, now time.Time) error {
-	return providers.Errorf(providers.DeadlineExceeded, "the deadline passed %v before the operation was sent", now.Sub(deadline))
+	return fairlead.Errorf(fairlead.DeadlineExceeded, "the deadline passed %v before the operation was sent", now.Sub(deadline))
 }

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // proxied starts a server behind a proxy, and returns the URL of the proxy.
@@ -59,8 +59,8 @@ func TestLostAnswerOfABatchIsFoundForEachOperation(t *testing.T) {
 		{Kind: driver.OpDelete, Key: "missing"},
 	})
 	<-trap.Sprung()
-	for i, code := range []providers.Code{0, providers.Unavailable, 0, 0} {
-		if providers.CodeOf(r[i].Err) != code {
+	for i, code := range []fairlead.Code{0, fairlead.Unavailable, 0, 0} {
+		if fairlead.CodeOf(r[i].Err) != code {
 			t.Errorf("operation %d: %v; want %v", i, r[i].Err, code)
 		}
 	}
@@ -93,7 +93,7 @@ func TestLostAnswerOfAConflictIsNotApplied(t *testing.T) {
 	trap := proxy.SwallowReply([]byte("swallow"))
 	r := one(t, s, driver.Op{Kind: driver.OpCreate, Key: "k", Value: []byte("swallow")})
 	<-trap.Sprung()
-	wantCode(t, r.Err, providers.Unavailable)
+	wantCode(t, r.Err, fairlead.Unavailable)
 	wantValue(t, s, "k", "1")
 }
 
@@ -111,7 +111,7 @@ func TestNothingIsSentToAServerThatIsNotThere(t *testing.T) {
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("took %v", took)
 		}
-		return providers.CodeOf(r.Err) == providers.Unavailable
+		return fairlead.CodeOf(r.Err) == fairlead.Unavailable
 	})
 	if !strings.Contains(r.Err.Error(), proxy.Addr()) {
 		t.Errorf("the error does not name the server: %v", r.Err)
@@ -167,7 +167,7 @@ func TestEveryCallEndsWithItsContextWhileTheServerHangs(t *testing.T) {
 			return err
 		}, false},
 		"open": {func(ctx context.Context) error {
-			_, err := providers.Open(ctx, server.URL()+"?dial-timeout=1m&read-timeout=1m")
+			_, err := fairlead.Open(ctx, server.URL()+"?dial-timeout=1m&read-timeout=1m")
 			return err
 		}, false},
 	}
@@ -175,9 +175,9 @@ func TestEveryCallEndsWithItsContextWhileTheServerHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range calls {
-		for _, ending := range []providers.Code{providers.Canceled, providers.DeadlineExceeded} {
+		for _, ending := range []fairlead.Code{fairlead.Canceled, fairlead.DeadlineExceeded} {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			if ending == providers.Canceled {
+			if ending == fairlead.Canceled {
 				cancel()
 				ctx, cancel = context.WithCancel(t.Context())
 				time.AfterFunc(50*time.Millisecond, cancel)
@@ -190,16 +190,16 @@ func TestEveryCallEndsWithItsContextWhileTheServerHangs(t *testing.T) {
 			}
 			want := ending
 			if c.write {
-				want = providers.UnknownOutcome
+				want = fairlead.UnknownOutcome
 			}
-			if providers.CodeOf(err) != want {
+			if fairlead.CodeOf(err) != want {
 				t.Errorf("%s, %v: %v; want %v", name, ending, err, want)
 			}
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantCode(t, do(driver.OpPut)(ctx), providers.Canceled) // nothing was handed over
+	wantCode(t, do(driver.OpPut)(ctx), fairlead.Canceled) // nothing was handed over
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -213,8 +213,8 @@ func TestAWriteThatTimesOutIsUnknown(t *testing.T) {
 	if err := server.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, providers.UnknownOutcome)
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.Unavailable)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.UnknownOutcome)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Unavailable)
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -243,31 +243,31 @@ func TestOpenErrors(t *testing.T) {
 	t.Setenv("FAIRLEAD_TEST_EMPTY", "")
 	for name, c := range map[string]struct {
 		url  string
-		code providers.Code
+		code fairlead.Code
 		says []string
 	}{
-		"no server":            {dead.URL(), providers.Unavailable, []string{dead.Addr(), "cannot connect"}},
-		"no password":          {locked.URL(), providers.PermissionDenied, []string{"password-env", "password-file", "user:password@"}},
-		"wrong password":       {locked.URLFor("", "wr0ng"), providers.PermissionDenied, []string{"user or the password"}},
-		"wrong user":           {locked.URLFor("nobody", "wr0ng"), providers.PermissionDenied, nil},
-		"no host":              {"redis://", providers.Invalid, []string{"no host"}},
-		"not a database":       {"redis://h/x", providers.Invalid, []string{"number of the database"}},
-		"unknown mode":         {"redis://h?mode=ring", providers.Invalid, []string{"mode", "sentinel"}},
-		"sentinel, no master":  {"redis://h?mode=sentinel", providers.Invalid, []string{"master-name"}},
-		"standalone, hosts":    {"redis://h,i?mode=standalone", providers.Invalid, []string{"one host"}},
-		"cluster, database":    {"redis://h,i/3", providers.Invalid, []string{"database 0"}},
-		"TLS without rediss":   {"redis://h?server-name=x", providers.Invalid, []string{"rediss://"}},
-		"certificate, no key":  {"rediss://h?cert-file=fault_test.go", providers.Invalid, []string{"key-file"}},
-		"bad certificate":      {"rediss://h?ca-file=fault_test.go", providers.Invalid, []string{"no certificate"}},
-		"brace in prefix":      {"redis://h?prefix={a}", providers.Invalid, []string{"prefix"}},
-		"empty env":            {"redis://h?password-env=FAIRLEAD_TEST_EMPTY", providers.Invalid, []string{"FAIRLEAD_TEST_EMPTY"}},
-		"sentinel env missing": {"redis://h?master-name=m&sentinel-password-env=FAIRLEAD_TEST_EMPTY", providers.Invalid, []string{"sentinel-password-env"}},
-		"user, no password":    {"redis://me@h", providers.Invalid, []string{"password-env"}},
-		"cluster wanted":       {dead.URL() + "?mode=cluster", providers.Unavailable, nil},
+		"no server":            {dead.URL(), fairlead.Unavailable, []string{dead.Addr(), "cannot connect"}},
+		"no password":          {locked.URL(), fairlead.PermissionDenied, []string{"password-env", "password-file", "user:password@"}},
+		"wrong password":       {locked.URLFor("", "wr0ng"), fairlead.PermissionDenied, []string{"user or the password"}},
+		"wrong user":           {locked.URLFor("nobody", "wr0ng"), fairlead.PermissionDenied, nil},
+		"no host":              {"redis://", fairlead.Invalid, []string{"no host"}},
+		"not a database":       {"redis://h/x", fairlead.Invalid, []string{"number of the database"}},
+		"unknown mode":         {"redis://h?mode=ring", fairlead.Invalid, []string{"mode", "sentinel"}},
+		"sentinel, no master":  {"redis://h?mode=sentinel", fairlead.Invalid, []string{"master-name"}},
+		"standalone, hosts":    {"redis://h,i?mode=standalone", fairlead.Invalid, []string{"one host"}},
+		"cluster, database":    {"redis://h,i/3", fairlead.Invalid, []string{"database 0"}},
+		"TLS without rediss":   {"redis://h?server-name=x", fairlead.Invalid, []string{"rediss://"}},
+		"certificate, no key":  {"rediss://h?cert-file=fault_test.go", fairlead.Invalid, []string{"key-file"}},
+		"bad certificate":      {"rediss://h?ca-file=fault_test.go", fairlead.Invalid, []string{"no certificate"}},
+		"brace in prefix":      {"redis://h?prefix={a}", fairlead.Invalid, []string{"prefix"}},
+		"empty env":            {"redis://h?password-env=FAIRLEAD_TEST_EMPTY", fairlead.Invalid, []string{"FAIRLEAD_TEST_EMPTY"}},
+		"sentinel env missing": {"redis://h?master-name=m&sentinel-password-env=FAIRLEAD_TEST_EMPTY", fairlead.Invalid, []string{"sentinel-password-env"}},
+		"user, no password":    {"redis://me@h", fairlead.Invalid, []string{"password-env"}},
+		"cluster wanted":       {dead.URL() + "?mode=cluster", fairlead.Unavailable, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			_, err := providers.Open(t.Context(), c.url)
+			_, err := fairlead.Open(t.Context(), c.url)
 			wantCode(t, err, c.code)
 			for _, word := range c.says {
 				if !strings.Contains(fmt.Sprint(err), word) {
@@ -288,23 +288,23 @@ func TestOpenErrors(t *testing.T) {
 // is: in a plugin, the environment is not the program's.
 func TestSentinelPasswordIsLookedUp(t *testing.T) {
 	const url = "redis://127.0.0.1:1?master-name=m&sentinel-password-env=FAIRLEAD_TEST_ELSEWHERE"
-	_, err := providers.Open(t.Context(), url, providers.WithLookupEnv(func(name string) (string, bool) {
+	_, err := fairlead.Open(t.Context(), url, fairlead.WithLookupEnv(func(name string) (string, bool) {
 		return "secret", name == "FAIRLEAD_TEST_ELSEWHERE"
 	}))
-	wantCode(t, err, providers.Unavailable) // nobody listens there
+	wantCode(t, err, fairlead.Unavailable) // nobody listens there
 }
 
 func TestServersThatDoNotFit(t *testing.T) {
 	primary := testbed.Redis(t)
 	replica := testbed.Redis(t, testbed.RedisConf("replicaof "+strings.ReplaceAll(primary.Addr(), ":", " ")))
-	_, err := providers.Open(t.Context(), replica.URL())
-	wantCode(t, err, providers.Unavailable)
-	_, err = providers.Open(t.Context(), primary.URL()+"?mode=cluster")
+	_, err := fairlead.Open(t.Context(), replica.URL())
+	wantCode(t, err, fairlead.Unavailable)
+	_, err = fairlead.Open(t.Context(), primary.URL()+"?mode=cluster")
 	if err == nil {
 		t.Error("a standalone server was taken for a cluster")
 	}
 	t.Log(err)
 	u, _ := url.Parse(primary.URL())
-	_, err = providers.Open(t.Context(), "redis://"+u.Host+"/99")
-	wantCode(t, err, providers.Invalid)
+	_, err = fairlead.Open(t.Context(), "redis://"+u.Host+"/99")
+	wantCode(t, err, fairlead.Invalid)
 }

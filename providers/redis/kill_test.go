@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -36,12 +36,12 @@ func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
 	server := testbed.Redis(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	p, err := providers.Open(ctx, server.URL())
+	p, err := fairlead.Open(ctx, server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close(context.Background())
-	store, err := kv.Open(ctx, p, "s", kv.Require(providers.DurableFsync))
+	store, err := kv.Open(ctx, p, "s", kv.Require(fairlead.DurableFsync))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func receiveAll(ctx context.Context, t *testing.T, s *pubsub.Subscription, sends
 		ds, err := s.ReceiveMany(ctx, 200)
 		cancel()
 		switch {
-		case errors.Is(err, providers.DeadlineExceeded):
+		case errors.Is(err, fairlead.DeadlineExceeded):
 			return got
 		case err != nil:
 			t.Fatal(err)
@@ -158,19 +158,19 @@ func receiveAll(ctx context.Context, t *testing.T, s *pubsub.Subscription, sends
 func verify(t *testing.T, what string, told []outcome, there map[string]bool) {
 	count := map[string]int{}
 	for _, o := range told {
-		verdict := providers.CodeOf(o.err).String()
-		switch code := providers.CodeOf(o.err); {
+		verdict := fairlead.CodeOf(o.err).String()
+		switch code := fairlead.CodeOf(o.err); {
 		case o.err == nil && !there[o.name]:
 			t.Errorf("%s %s was acknowledged and is lost", what, o.name)
 		case o.err == nil:
 			verdict = "acknowledged"
-		case code == providers.UnknownOutcome && there[o.name]:
+		case code == fairlead.UnknownOutcome && there[o.name]:
 			verdict = "unknown, applied"
-		case code == providers.UnknownOutcome:
+		case code == fairlead.UnknownOutcome:
 			verdict = "unknown, not applied"
 		case there[o.name]:
 			t.Errorf("%s %s is there, and its writer was told %v", what, o.name, o.err)
-		case code != providers.Unavailable:
+		case code != fairlead.Unavailable:
 			t.Errorf("%s %s: %v; want unavailable or unknown outcome", what, o.name, o.err)
 		}
 		count[verdict]++

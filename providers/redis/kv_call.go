@@ -7,8 +7,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -68,7 +68,7 @@ func (c *call) finish(ctx context.Context, err error) (answer, error) {
 	switch {
 	case err == nil:
 		return answer{value: c.cmd.Val()}, nil
-	case providers.CodeOf(err) == providers.UnknownOutcome && !isAnswer(err):
+	case fairlead.CodeOf(err) == fairlead.UnknownOutcome && !isAnswer(err):
 		return c.resolve(ctx, err)
 	default:
 		return answer{}, err
@@ -78,10 +78,10 @@ func (c *call) finish(ctx context.Context, err error) (answer, error) {
 // unapplied is for a failure between two attempts of a write, the first of
 // which is known to have changed nothing.
 func unapplied(err error) error {
-	if providers.CodeOf(err) != providers.UnknownOutcome {
+	if fairlead.CodeOf(err) != fairlead.UnknownOutcome {
 		return err
 	}
-	return providers.Errorf(providers.Unavailable, "the write was not applied: %w", err)
+	return fairlead.Errorf(fairlead.Unavailable, "the write was not applied: %w", err)
 }
 
 // outcome returns the error of the call, whose do returned err.
@@ -111,10 +111,10 @@ func (c *call) resolve(ctx context.Context, unknown error) (answer, error) {
 		found, err := cmd.StringSlice()
 		switch {
 		case err == nil && len(found) == 0:
-			return answer{}, providers.Errorf(providers.Unavailable, "the connection broke; the write was not applied, and will not be: %w", unknown)
+			return answer{}, fairlead.Errorf(fairlead.Unavailable, "the connection broke; the write was not applied, and will not be: %w", unknown)
 		case err == nil:
 			return foundAnswer(found), nil
-		case isAnswer(err) && providers.CodeOf(mapErr(err, false)) != providers.Unavailable, err == goredis.Nil:
+		case isAnswer(err) && fairlead.CodeOf(mapErr(err, false)) != fairlead.Unavailable, err == goredis.Nil:
 			return answer{}, unknown
 		}
 		await.Pause(ctx, resolvePause)

@@ -4,16 +4,16 @@ import (
 	"context"
 	"testing"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // A write that was found not to have been carried out must not be carried out
 // afterwards, however late it comes.
 func TestALateWriteIsKeptOut(t *testing.T) {
 	server := testbed.Redis(t)
-	p, err := providers.Open(t.Context(), server.URL())
+	p, err := fairlead.Open(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,15 +24,15 @@ func TestALateWriteIsKeptOut(t *testing.T) {
 	}
 	s := handle.(*store)
 	c := s.newTxn(t.Context(), driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "k"}}})
-	unknown := providers.Errorf(providers.UnknownOutcome, "no answer")
-	if _, err := c.resolve(t.Context(), unknown); providers.CodeOf(err) != providers.Unavailable {
+	unknown := fairlead.Errorf(fairlead.UnknownOutcome, "no answer")
+	if _, err := c.resolve(t.Context(), unknown); fairlead.CodeOf(err) != fairlead.Unavailable {
 		t.Fatalf("not sent yet: %v", err)
 	}
-	if _, err := c.finish(t.Context(), s.p.do(t.Context(), s.log, c.cmd)); providers.CodeOf(err) != providers.Unavailable {
+	if _, err := c.finish(t.Context(), s.p.do(t.Context(), s.log, c.cmd)); fairlead.CodeOf(err) != fairlead.Unavailable {
 		t.Errorf("the late write: %v", err)
 	}
 	r := s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}})
-	if providers.CodeOf(r[0].Err) != providers.NotFound {
+	if fairlead.CodeOf(r[0].Err) != fairlead.NotFound {
 		t.Errorf("it was carried out: %+v", r[0])
 	}
 }
@@ -40,7 +40,7 @@ func TestALateWriteIsKeptOut(t *testing.T) {
 // When the log does not reach back to before the call, nothing is certain.
 func TestWithoutHistoryTheOutcomeStaysUnknown(t *testing.T) {
 	server := testbed.Redis(t)
-	p, err := providers.Open(t.Context(), server.URL())
+	p, err := fairlead.Open(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestWithoutHistoryTheOutcomeStaysUnknown(t *testing.T) {
 	if err := s.p.client.XTrimMaxLen(t.Context(), s.log, 1).Err(); err != nil {
 		t.Fatal(err)
 	}
-	unknown := providers.Errorf(providers.UnknownOutcome, "no answer")
+	unknown := fairlead.Errorf(fairlead.UnknownOutcome, "no answer")
 	if _, err := c.resolve(t.Context(), unknown); err != unknown {
 		t.Errorf("resolve: %v", err)
 	}

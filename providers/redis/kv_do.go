@@ -7,8 +7,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // callBytes bounds the values that one call of a script carries: Redis breaks
@@ -143,7 +143,7 @@ func (b *batch) takeGets(ctx context.Context, err error) {
 
 func getResult(s string, exists bool) (r driver.Result) {
 	if !exists {
-		r.Err = providers.Errorf(providers.NotFound, "the key does not exist")
+		r.Err = fairlead.Errorf(fairlead.NotFound, "the key does not exist")
 		return r
 	}
 	r.Value, r.Revision, r.Err = kept(s)

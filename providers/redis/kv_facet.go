@@ -3,8 +3,8 @@ package redis
 import (
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -15,31 +15,31 @@ const (
 )
 
 // noQuorum holds for every arrangement of servers and every facet.
-var noQuorum = providers.Missing{
-	Claim:  providers.DurableQuorum,
+var noQuorum = fairlead.Missing{
+	Claim:  fairlead.DurableQuorum,
 	Reason: "Redis acknowledges before its replicas have a write, and elects a primary that may lack it",
 }
 
 // kvFacet says what the kv facet promises on servers in the state st.
-func (p *provider) kvFacet(st state) providers.FacetDescription {
-	f := providers.FacetDescription{
-		Facet: providers.KV,
-		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimList,
+func (p *provider) kvFacet(st state) fairlead.FacetDescription {
+	f := fairlead.FacetDescription{
+		Facet: fairlead.KV,
+		Claims: []fairlead.Claim{
+			fairlead.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimList,
 			driver.ClaimWatch, driver.ClaimWatchEvery, driver.ClaimWatchTxn,
 			driver.ClaimExpiryEvents, driver.ClaimManage,
 		},
-		Missing: []providers.Missing{
+		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimSnapshotList, Reason: "each page of a listing shows its own moment"},
 			noQuorum,
 		},
-		Limits: providers.Limits{
+		Limits: fairlead.Limits{
 			MaxKeyBytes: maxKeyBytes, MaxValueBytes: maxValueBytes, MaxTxnOps: maxTxnOps,
 			MaxBatch:  maxBatch,
 			Pipelines: kvPipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
 	}
-	claim(&f, providers.DurableFsync, st.undurable(p.config))
+	claim(&f, fairlead.DurableFsync, st.undurable(p.config))
 	claim(&f, driver.ClaimTTL, st.evicts())
 	claim(&f, driver.ClaimLinearizableRead, st.stale(p.config))
 	return f

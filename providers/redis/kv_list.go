@@ -4,8 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -92,7 +92,7 @@ func parsePage(answer []any) (page driver.Page, err error) {
 		key, isKey := list[i].(string)
 		text, isText := list[i+1].(string)
 		if !isKey || !isText {
-			return driver.Page{}, providers.Errorf(providers.Internal, "unexpected answer of the server to a listing")
+			return driver.Page{}, fairlead.Errorf(fairlead.Internal, "unexpected answer of the server to a listing")
 		}
 		e := driver.Entry{Key: key}
 		if e.Value, e.Revision, err = kept(text); err != nil {

@@ -8,8 +8,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // store is a handle of a store. All keys of a store are in one hash slot.
@@ -85,7 +85,7 @@ func (s *store) closed() error {
 	if s.life.Err() == nil {
 		return nil
 	}
-	return providers.Errorf(providers.Closed, "the store's handle is closed")
+	return fairlead.Errorf(fairlead.Closed, "the store's handle is closed")
 }
 
 var revisionForm = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
@@ -104,5 +104,5 @@ func kept(s string) (value []byte, rev driver.Revision, err error) {
 			return []byte(s[i+1:]), driver.Revision(s[:i]), nil
 		}
 	}
-	return nil, "", providers.Errorf(providers.Internal, "the key holds something that this provider did not write")
+	return nil, "", fairlead.Errorf(fairlead.Internal, "the key holds something that this provider did not write")
 }

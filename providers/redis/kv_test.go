@@ -11,12 +11,12 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
-func openStore(t testing.TB, p providers.Provider, name string) driver.Store {
+func openStore(t testing.TB, p fairlead.Provider, name string) driver.Store {
 	t.Helper()
 	s, err := p.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: name})
 	if err != nil {
@@ -49,7 +49,7 @@ func wantValue(t testing.TB, s driver.Store, key, value string) {
 	}
 }
 
-func wantCode(t testing.TB, err error, code providers.Code) {
+func wantCode(t testing.TB, err error, code fairlead.Code) {
 	t.Helper()
 	if !errors.Is(err, code) {
 		t.Errorf("error %v; want %v", err, code)
@@ -144,19 +144,19 @@ func TestConditions(t *testing.T) {
 	op := func(k driver.OpKind, rev driver.Revision) driver.Result {
 		return one(t, s, driver.Op{Kind: k, Key: "k", Value: []byte("v"), Revision: rev})
 	}
-	wantCode(t, op(driver.OpCAS, "1-1").Err, providers.Conflict)
-	wantCode(t, op(driver.OpDeleteIf, "1-1").Err, providers.Conflict)
+	wantCode(t, op(driver.OpCAS, "1-1").Err, fairlead.Conflict)
+	wantCode(t, op(driver.OpDeleteIf, "1-1").Err, fairlead.Conflict)
 	first := op(driver.OpCreate, "").Revision
-	wantCode(t, op(driver.OpCreate, "").Err, providers.Conflict)
+	wantCode(t, op(driver.OpCreate, "").Err, fairlead.Conflict)
 	second := op(driver.OpCAS, first)
 	if second.Err != nil || second.Revision == first {
 		t.Fatalf("CAS: %+v", second)
 	}
-	wantCode(t, op(driver.OpCAS, first).Err, providers.Conflict)
+	wantCode(t, op(driver.OpCAS, first).Err, fairlead.Conflict)
 	if r := op(driver.OpDeleteIf, second.Revision); r.Err != nil {
 		t.Error(r.Err)
 	}
-	wantCode(t, op(driver.OpCAS, second.Revision).Err, providers.Conflict)
+	wantCode(t, op(driver.OpCAS, second.Revision).Err, fairlead.Conflict)
 	if r := op(driver.OpDelete, ""); r.Err != nil {
 		t.Error(r.Err)
 	}
@@ -176,8 +176,8 @@ func TestBatchAnswersEachOperation(t *testing.T) {
 		{Kind: driver.OpPut, Key: "late", Deadline: time.Now().Add(-time.Second)},
 		{Kind: driver.OpDelete, Key: "missing"},
 	})
-	for i, code := range []providers.Code{0, providers.Conflict, providers.NotFound, 0, providers.DeadlineExceeded, 0} {
-		if providers.CodeOf(r[i].Err) != code {
+	for i, code := range []fairlead.Code{0, fairlead.Conflict, fairlead.NotFound, 0, fairlead.DeadlineExceeded, 0} {
+		if fairlead.CodeOf(r[i].Err) != code {
 			t.Errorf("operation %d: %v; want %v", i, r[i].Err, code)
 		}
 	}
@@ -195,7 +195,7 @@ func TestTimesToLive(t *testing.T) {
 	mustPut(t, s, "cleared", "3", 0)
 	wantValue(t, s, "short", "1")
 	eventually(t, "the end of the key", func() bool {
-		return errors.Is(one(t, s, driver.Op{Kind: driver.OpGet, Key: "short"}).Err, providers.NotFound)
+		return errors.Is(one(t, s, driver.Op{Kind: driver.OpGet, Key: "short"}).Err, fairlead.NotFound)
 	})
 	if took := time.Since(start); took < ttl {
 		t.Errorf("expired after %v, before its time to live of %v", took, ttl)
@@ -222,9 +222,9 @@ func TestExpiryIsToldOnceBeforeTheNextWrite(t *testing.T) {
 	s := openStore(t, open(t, server.URL()+"?probe-interval=1m"), "ttl")
 	rev := mustPut(t, s, "k", "1", 50*time.Millisecond)
 	eventually(t, "the end of the key", func() bool {
-		return errors.Is(one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.NotFound)
+		return errors.Is(one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 	})
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpCAS, Key: "k", Revision: rev}).Err, providers.Conflict)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpCAS, Key: "k", Revision: rev}).Err, fairlead.Conflict)
 	mustPut(t, s, "k", "2", 0)
 	w := watch(t, s, driver.WatchRequest{After: rev})
 	if got, want := show(next(t, w, 2)), "Xk= Pk=2"; got != want {
@@ -243,7 +243,7 @@ func TestTimeToLiveGoesOnWhileTheServerIsDown(t *testing.T) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.NotFound)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 	if got := show(next(t, watch(t, s, driver.WatchRequest{After: rev}), 1)); got != "Xk=" {
 		t.Errorf("events %q", got)
 	}
@@ -259,12 +259,12 @@ func TestTxnIsAllOrNothing(t *testing.T) {
 		{Kind: driver.OpDelete, Key: "missing"},
 	}
 	_, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "a", Revision: rev}, {Key: "a2", Revision: "1-1"}}, Writes: writes})
-	wantCode(t, err, providers.Conflict)
+	wantCode(t, err, fairlead.Conflict)
 	if !strings.Contains(fmt.Sprint(err), `"a2"`) {
 		t.Errorf("the error does not name the key: %v", err)
 	}
 	wantValue(t, s, "a", "1")
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}).Err, providers.NotFound)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}).Err, fairlead.NotFound)
 
 	got, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "a", Revision: rev}, {Key: "b"}}, Writes: writes})
 	if err != nil {
@@ -330,7 +330,7 @@ func TestListPages(t *testing.T) {
 		t.Errorf("keys %q", keys)
 	}
 	_, err := s.List(t.Context(), driver.ListRequest{Prefix: "p/", Limit: 10, Token: "after:q"})
-	wantCode(t, err, providers.Invalid)
+	wantCode(t, err, fairlead.Invalid)
 }
 
 func TestListRevisionIsWhereAWatchGoesOn(t *testing.T) {
@@ -380,7 +380,7 @@ func TestManyStores(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
-	wantCode(t, one(t, big, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.NotFound)
+	wantCode(t, one(t, big, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 	mustPut(t, big, "k", "again", 0) // the open handle creates it anew
 	wantValue(t, openStore(t, p, "run-a"), "k", "again")
 }
@@ -398,18 +398,18 @@ func TestOutOfMemory(t *testing.T) {
 		{Kind: driver.OpCreate, Key: "new"},
 		{Kind: driver.OpGet, Key: "old"},
 	})
-	wantCode(t, r[0].Err, providers.Unavailable)
-	wantCode(t, r[1].Err, providers.Unavailable)
+	wantCode(t, r[0].Err, fairlead.Unavailable)
+	wantCode(t, r[1].Err, fairlead.Unavailable)
 	if r[2].Err != nil {
 		t.Error(r[2].Err)
 	}
 	_, err := s.Txn(t.Context(), driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "new"}, {Kind: driver.OpDelete, Key: "old"}}})
-	wantCode(t, err, providers.Unavailable)
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}).Err, providers.NotFound)
+	wantCode(t, err, fairlead.Unavailable)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}).Err, fairlead.NotFound)
 	if r := one(t, s, driver.Op{Kind: driver.OpDelete, Key: "old"}); r.Err != nil {
 		t.Errorf("a delete must go through, it makes room: %v", r.Err)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "old"}).Err, providers.NotFound)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "old"}).Err, fairlead.NotFound)
 }
 
 func TestForeignValueIsAnError(t *testing.T) {
@@ -418,7 +418,7 @@ func TestForeignValueIsAnError(t *testing.T) {
 	if err := testbed.RedisClient(t, server).Set(t.Context(), "fairlead:kv:{foreign}:k:k", "abc", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.Internal)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Internal)
 }
 
 func TestAsGivesTheClient(t *testing.T) {
@@ -426,7 +426,7 @@ func TestAsGivesTheClient(t *testing.T) {
 	var c *goredis.Client
 	var u goredis.UniversalClient
 	var cc *goredis.ClusterClient
-	if !providers.As(p, &c) || !providers.As(p, &u) || providers.As(p, &cc) {
+	if !fairlead.As(p, &c) || !fairlead.As(p, &u) || fairlead.As(p, &cc) {
 		t.Fatal("As does not know its types")
 	}
 	if err := errors.Join(c.Ping(t.Context()).Err(), u.Ping(t.Context()).Err()); err != nil {

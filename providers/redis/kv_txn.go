@@ -3,8 +3,8 @@ package redis
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // Txn implements the kv driver's Store.
@@ -51,7 +51,7 @@ func txnConflict(t driver.Txn, failed int) error {
 	}
 	c := t.Conditions[failed]
 	if c.Revision == "" {
-		return providers.Errorf(providers.Conflict, "the key %q exists", c.Key)
+		return fairlead.Errorf(fairlead.Conflict, "the key %q exists", c.Key)
 	}
-	return providers.Errorf(providers.Conflict, "the key %q does not have the revision %s", c.Key, c.Revision)
+	return fairlead.Errorf(fairlead.Conflict, "the key %q does not have the revision %s", c.Key, c.Revision)
 }

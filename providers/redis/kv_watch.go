@@ -7,9 +7,9 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -87,12 +87,12 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		case len(events) > 0:
 			return events, nil
 		case w.life.Err() != nil:
-			w.final = providers.Errorf(providers.Closed, "the watcher is closed")
+			w.final = fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 		case err == nil:
 			until = time.Now().Add(watchPatience)
-		case providers.CodeOf(err) == providers.Compacted:
+		case fairlead.CodeOf(err) == fairlead.Compacted:
 			w.final = err
-		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
 			await.Pause(joined, watchRetry)
@@ -125,7 +125,7 @@ func (w *watcher) entries(ctx context.Context, n int) ([]any, error) {
 	}
 	list := cmd.Val()
 	if len(list) == 0 || entryID(list[0]) != w.pos {
-		return nil, providers.Errorf(providers.Compacted,
+		return nil, fairlead.Errorf(fairlead.Compacted,
 			"the store's history does not hold the revision %s any more: it was trimmed (see the parameter \"watch-history\"), or lost with the server's data or with the store", w.pos)
 	}
 	return list[1:], nil

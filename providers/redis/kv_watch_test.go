@@ -9,9 +9,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // ended returns the error with which a watcher ends, and checks that it stays.
@@ -21,7 +21,7 @@ func ended(t *testing.T, w driver.Watcher) error {
 	defer cancel()
 	for {
 		events, err := w.Next(ctx)
-		if err == nil || providers.CodeOf(err) == providers.Unavailable {
+		if err == nil || fairlead.CodeOf(err) == fairlead.Unavailable {
 			t.Logf("passing: %s %v", show(events), err)
 			continue
 		}
@@ -76,12 +76,12 @@ func TestWatchReportsATrimmedHistory(t *testing.T) {
 	for i := range 500 {
 		mustPut(t, s, "k", fmt.Sprint(i), 0)
 	}
-	wantCode(t, ended(t, slow), providers.Compacted)
+	wantCode(t, ended(t, slow), fairlead.Compacted)
 	_, err := s.Watch(t.Context(), driver.WatchRequest{After: first})
-	wantCode(t, err, providers.Compacted)
+	wantCode(t, err, fairlead.Compacted)
 	for _, rev := range []driver.Revision{"x", "1", "1-2-3", "0-1 "} {
 		_, err = s.Watch(t.Context(), driver.WatchRequest{After: rev})
-		wantCode(t, err, providers.Invalid)
+		wantCode(t, err, fairlead.Invalid)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestWatchReportsALostStore(t *testing.T) {
 			if err := lose(t, server, p.(driver.Provider)); err != nil {
 				t.Fatal(err)
 			}
-			wantCode(t, ended(t, w), providers.Compacted)
+			wantCode(t, ended(t, w), fairlead.Compacted)
 			if names, err := p.(driver.Provider).Stores(t.Context(), ""); err != nil || len(names) > 1 {
 				t.Errorf("stores %q, %v", names, err)
 			}
@@ -137,7 +137,7 @@ func TestWatchReportsWritesThatARestartLost(t *testing.T) {
 	eventually(t, "a write after the restart", func() bool {
 		return one(t, s, driver.Op{Kind: driver.OpPut, Key: "k", Value: []byte("after")}).Err == nil
 	})
-	wantCode(t, ended(t, w), providers.Compacted)
+	wantCode(t, ended(t, w), fairlead.Compacted)
 }
 
 func TestWatchSurvivesRestart(t *testing.T) {
@@ -150,14 +150,14 @@ func TestWatchSurvivesRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := w.Next(t.Context())
-	wantCode(t, err, providers.Unavailable)
+	wantCode(t, err, fairlead.Unavailable)
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	mustPut(t, openStore(t, open(t, server.URL()), "watch"), "k", "2", 0)
 	for {
 		events, err := w.Next(t.Context())
-		if providers.CodeOf(err) == providers.Unavailable {
+		if fairlead.CodeOf(err) == fairlead.Unavailable {
 			continue
 		}
 		if err != nil || show(events) != "Pk=2" {
@@ -168,14 +168,14 @@ func TestWatchSurvivesRestart(t *testing.T) {
 }
 
 func TestCloseEndsAWaitingWatcher(t *testing.T) {
-	for name, end := range map[string]func(w driver.Watcher, s driver.Store, p providers.Provider) error{
-		"watcher": func(w driver.Watcher, _ driver.Store, _ providers.Provider) error {
+	for name, end := range map[string]func(w driver.Watcher, s driver.Store, p fairlead.Provider) error{
+		"watcher": func(w driver.Watcher, _ driver.Store, _ fairlead.Provider) error {
 			return w.Close(context.Background())
 		},
-		"store": func(_ driver.Watcher, s driver.Store, _ providers.Provider) error {
+		"store": func(_ driver.Watcher, s driver.Store, _ fairlead.Provider) error {
 			return s.Close(context.Background())
 		},
-		"provider": func(_ driver.Watcher, _ driver.Store, p providers.Provider) error {
+		"provider": func(_ driver.Watcher, _ driver.Store, p fairlead.Provider) error {
 			return p.Close(context.Background())
 		},
 	} {
@@ -193,7 +193,7 @@ func TestCloseEndsAWaitingWatcher(t *testing.T) {
 			if err := end(w, s, p); err != nil {
 				t.Fatal(err)
 			}
-			wantCode(t, <-result, providers.Closed)
+			wantCode(t, <-result, fairlead.Closed)
 			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("ended after %v", took)
 			}
@@ -204,7 +204,7 @@ func TestCloseEndsAWaitingWatcher(t *testing.T) {
 func TestKVLeavesNothingBehind(t *testing.T) {
 	server := testbed.Redis(t)
 	before := goleak.IgnoreCurrent()
-	p, err := providers.Open(t.Context(), server.URL())
+	p, err := fairlead.Open(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,11 +223,11 @@ func TestKVLeavesNothingBehind(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, <-ended, providers.Closed)
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, providers.Closed)
+	wantCode(t, <-ended, fairlead.Closed)
+	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Closed)
 	goleak.VerifyNone(t, before)
 	_, err = p.Describe(t.Context())
-	wantCode(t, err, providers.Closed)
+	wantCode(t, err, fairlead.Closed)
 	if err := p.Close(t.Context()); err != nil {
 		t.Errorf("the second Close: %v", err)
 	}

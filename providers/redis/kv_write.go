@@ -3,8 +3,8 @@ package redis
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
 // What the script kv_write.lua answers for an operation, besides a revision.
@@ -62,7 +62,7 @@ func (b *batch) written(v any) (r driver.Result) {
 		r.Err = mapErr(v, true)
 	case int64:
 		if v == conflict {
-			r.Err = providers.Errorf(providers.Conflict, "the condition of the write did not hold")
+			r.Err = fairlead.Errorf(fairlead.Conflict, "the condition of the write did not hold")
 		}
 	default:
 		r.Err = unexpected(v)
@@ -79,7 +79,7 @@ func (b *batch) recovered(kind driver.OpKind, revision string) (r driver.Result)
 		r.Revision = driver.Revision(revision)
 	case kind == driver.OpDelete: // of a key that did not exist
 	default:
-		r.Err = providers.Errorf(providers.Unavailable, "the write was refused; the reason was lost with the connection")
+		r.Err = fairlead.Errorf(fairlead.Unavailable, "the write was refused; the reason was lost with the connection")
 	}
 	return r
 }

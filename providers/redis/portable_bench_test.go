@@ -8,10 +8,10 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"fairlead.dev/internal/contest"
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/contest"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub"
 )
 
@@ -22,7 +22,7 @@ func BenchmarkPortableAgainstGoRedis(b *testing.B) {
 	server := testbed.Redis(b)
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
-	p, err := providers.Open(ctx, server.URL())
+	p, err := fairlead.Open(ctx, server.URL())
 	if err != nil {
 		b.Fatal(err)
 	}

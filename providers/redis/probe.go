@@ -9,6 +9,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -48,10 +50,10 @@ func (p *provider) watchServer() {
 }
 
 // look is the description of what a probe finds.
-func (p *provider) look(ctx context.Context) (providers.Description, error) {
+func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
 	st, err := p.probe(ctx)
 	if err != nil {
-		return providers.Description{}, err
+		return fairlead.Description{}, err
 	}
 	return p.describe(st), nil
 }
@@ -113,11 +115,11 @@ func (p *prober) lookAt(ctx context.Context, node *goredis.Client) (nodeState, e
 	if n.loading {
 		// It serves nobody, and its settings are not those that it will have:
 		// meanwhile it says that it has no append-only file.
-		return nodeState{}, providers.Errorf(providers.Unavailable, "%s is loading its data; wait until it has", n.addr)
+		return nodeState{}, fairlead.Errorf(fairlead.Unavailable, "%s is loading its data; wait until it has", n.addr)
 	}
 	if n.settings, err = readConfig(ctx, node); err != nil {
 		// Denied by an ACL, or renamed, as services like to do.
-		if !isAnswer(err) || providers.CodeOf(mapErr(err, false)) == providers.Unavailable {
+		if !isAnswer(err) || fairlead.CodeOf(mapErr(err, false)) == fairlead.Unavailable {
 			return nodeState{}, err
 		}
 		n.unverified = err.Error()

@@ -13,18 +13,18 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
 
-func kvFacet(t testing.TB, p providers.Provider) providers.FacetDescription {
+func kvFacet(t testing.TB, p fairlead.Provider) fairlead.FacetDescription {
 	t.Helper()
 	d, err := p.Describe(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, ok := d.Facet(providers.KV)
+	f, ok := d.Facet(fairlead.KV)
 	if !ok {
 		t.Fatalf("no kv facet: %+v", d)
 	}
@@ -32,7 +32,7 @@ func kvFacet(t testing.TB, p providers.Provider) providers.FacetDescription {
 }
 
 // lacking returns why the claim does not hold, as printed, or "".
-func lacking(t testing.TB, p providers.Provider, c providers.Claim) string {
+func lacking(t testing.TB, p fairlead.Provider, c fairlead.Claim) string {
 	t.Helper()
 	m, missing := c.Check(kvFacet(t, p))
 	if !missing {
@@ -50,7 +50,7 @@ func TestEachThingThatSpoilsDurabilityIsNamed(t *testing.T) {
 	} {
 		t.Run(c.conf, func(t *testing.T) {
 			p := open(t, testbed.Redis(t, testbed.RedisConf(c.conf)).URL())
-			got := lacking(t, p, providers.DurableFsync)
+			got := lacking(t, p, fairlead.DurableFsync)
 			if !strings.Contains(got, c.reason) || !strings.Contains(got, c.remedy) {
 				t.Errorf("got %q; want %q and %q", got, c.reason, c.remedy)
 			}
@@ -63,14 +63,14 @@ func TestEachThingThatSpoilsDurabilityIsNamed(t *testing.T) {
 
 func TestEvictionSpoilsDurabilityAndTimesToLive(t *testing.T) {
 	p := open(t, testbed.Redis(t, testbed.RedisConf("maxmemory 100mb", "maxmemory-policy volatile-lru")).URL())
-	for _, c := range []providers.Claim{providers.DurableFsync, driver.ClaimTTL} {
+	for _, c := range []fairlead.Claim{fairlead.DurableFsync, driver.ClaimTTL} {
 		if got := lacking(t, p, c); !strings.Contains(got, "maxmemory-policy is volatile-lru") {
 			t.Errorf("%s: %q", c, got)
 		}
 	}
 	// Without a limit, nothing is evicted.
 	p = open(t, testbed.Redis(t, testbed.RedisConf("maxmemory-policy allkeys-lru")).URL())
-	if got := lacking(t, p, providers.DurableFsync); got != "" {
+	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 }
@@ -79,11 +79,11 @@ func TestDeniedConfigIsUnverified(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisUser("app", "pw", "~* &* +@all -config"))
 	u := server.URLFor("app", "pw")
 	p := open(t, u)
-	if got := lacking(t, p, providers.DurableFsync); !strings.Contains(got, "unverified") || !strings.Contains(got, "assert-durable") {
+	if got := lacking(t, p, fairlead.DurableFsync); !strings.Contains(got, "unverified") || !strings.Contains(got, "assert-durable") {
 		t.Errorf("got %q", got)
 	}
 	p = open(t, u+"?assert-durable=true")
-	if got := lacking(t, p, providers.DurableFsync); got != "" {
+	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 	d, err := p.Describe(t.Context())
@@ -93,7 +93,7 @@ func TestDeniedConfigIsUnverified(t *testing.T) {
 	// What INFO shows is not a matter of assertion.
 	off := testbed.Redis(t, testbed.RedisConf("appendonly no"), testbed.RedisUser("app", "pw", "~* &* +@all -config"))
 	p = open(t, off.URLFor("app", "pw")+"?assert-durable=true")
-	if got := lacking(t, p, providers.DurableFsync); !strings.Contains(got, "appendonly is no") {
+	if got := lacking(t, p, fairlead.DurableFsync); !strings.Contains(got, "appendonly is no") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -117,7 +117,7 @@ func leastUser(t *testing.T, permissions ...string) *testbed.RedisServer {
 func TestLeastPermissions(t *testing.T) {
 	server := leastUser(t, anyFacet, kvAlone)
 	p := open(t, server.URLFor("least", "pw"))
-	if got := lacking(t, p, providers.DurableFsync); got != "" {
+	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 	s := openStore(t, p, "acl")
@@ -138,7 +138,7 @@ func TestLeastPermissions(t *testing.T) {
 	}
 	outside := open(t, server.URLFor("least", "pw")+"?prefix=other")
 	_, err := outside.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: "acl"})
-	wantCode(t, err, providers.PermissionDenied)
+	wantCode(t, err, fairlead.PermissionDenied)
 }
 
 // records is a log that tests read.
@@ -163,7 +163,7 @@ func TestDowngradeAtRunTimeIsNoticedAndLoggedOnce(t *testing.T) {
 	server := testbed.Redis(t)
 	c := testbed.RedisClient(t, server)
 	var log records
-	p := open(t, server.URL()+"?probe-interval=50ms", providers.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	p := open(t, server.URL()+"?probe-interval=50ms", fairlead.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	d, err := p.Describe(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -180,14 +180,14 @@ func TestDowngradeAtRunTimeIsNoticedAndLoggedOnce(t *testing.T) {
 	if d, err = p.Await(ctx, d.Generation); err != nil {
 		t.Fatal(err)
 	}
-	if got := lacking(t, p, providers.DurableFsync); !strings.Contains(got, "appendfsync is everysec") {
+	if got := lacking(t, p, fairlead.DurableFsync); !strings.Contains(got, "appendfsync is everysec") {
 		t.Errorf("got %q", got)
 	}
 	set("always")
 	if _, err = p.Await(ctx, d.Generation); err != nil {
 		t.Fatal(err)
 	}
-	if got := lacking(t, p, providers.DurableFsync); got != "" {
+	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 	if log.count("level=WARN") != 1 || log.count("appendfsync is everysec") != 1 {
@@ -227,16 +227,16 @@ func TestFirstRewriteOfTheAppendOnlyFileIsAwaited(t *testing.T) {
 	}
 	configSet(t, c, "rdb-key-save-delay", "300000", "appendonly", "yes")
 	eventually(t, "the reason to change", func() bool {
-		return strings.Contains(lacking(t, p, providers.DurableFsync), "may be the first one")
+		return strings.Contains(lacking(t, p, fairlead.DurableFsync), "may be the first one")
 	})
 	if !info(t, c, "aof_enabled:1") || !info(t, c, "aof_rewrite_in_progress:1") {
 		t.Fatal("the server has ended its rewrite already: the test shows nothing")
 	}
 	late := open(t, server.URL())
-	if got := lacking(t, late, providers.DurableFsync); !strings.Contains(got, "may be the first one") {
+	if got := lacking(t, late, fairlead.DurableFsync); !strings.Contains(got, "may be the first one") {
 		t.Errorf("a provider that opens now: %q", got)
 	}
-	eventually(t, "the claim", func() bool { return lacking(t, p, providers.DurableFsync) == "" })
+	eventually(t, "the claim", func() bool { return lacking(t, p, fairlead.DurableFsync) == "" })
 	if !info(t, c, "aof_rewrite_in_progress:0") {
 		t.Error("claimed before the rewrite had ended")
 	}
@@ -268,9 +268,9 @@ func TestRoutineRewriteDoesNotShakeTheClaim(t *testing.T) {
 	// Off and on again: the rewrite that runs then is the first one.
 	configSet(t, c, "appendonly", "no", "appendonly", "yes")
 	eventually(t, "the loss to be noticed", func() bool {
-		return strings.Contains(lacking(t, p, providers.DurableFsync), "may be the first one")
+		return strings.Contains(lacking(t, p, fairlead.DurableFsync), "may be the first one")
 	})
-	eventually(t, "the claim", func() bool { return lacking(t, p, providers.DurableFsync) == "" })
+	eventually(t, "the claim", func() bool { return lacking(t, p, fairlead.DurableFsync) == "" })
 }
 
 // A rewrite that runs while a program starts is no reason to refuse it, if the
@@ -288,7 +288,7 @@ func TestOpenDuringARoutineRewrite(t *testing.T) {
 	}
 	eventually(t, "the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:1") })
 	p := open(t, server.URL())
-	if got := lacking(t, p, providers.DurableFsync); got != "" {
+	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
 		t.Errorf("a provider that opens now: %q", got)
 	}
 	store := openStore(t, p, "k")
@@ -296,7 +296,7 @@ func TestOpenDuringARoutineRewrite(t *testing.T) {
 	if err := c.ConfigResetStat(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if got := lacking(t, open(t, server.URL()), providers.DurableFsync); !strings.Contains(got, "may be the first one") {
+	if got := lacking(t, open(t, server.URL()), fairlead.DurableFsync); !strings.Contains(got, "may be the first one") {
 		t.Errorf("without the statistics: %q", got)
 	}
 	if !info(t, c, "aof_rewrite_in_progress:1") {
@@ -321,7 +321,7 @@ func TestRestartIsProbedAgain(t *testing.T) {
 	// What was changed without redis.conf is as it was after a restart.
 	configSet(t, testbed.RedisClient(t, server), "appendfsync", "everysec")
 	p2 := open(t, server.URL()+"?probe-interval=1m")
-	if got := lacking(t, p2, providers.DurableFsync); got == "" {
+	if got := lacking(t, p2, fairlead.DurableFsync); got == "" {
 		t.Fatal("everysec was not seen")
 	}
 	s2 := openStore(t, p2, "k")
@@ -332,7 +332,7 @@ func TestRestartIsProbedAgain(t *testing.T) {
 		return one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil &&
 			one(t, s2, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
 	})
-	eventually(t, "the probe", func() bool { return lacking(t, p2, providers.DurableFsync) == "" })
+	eventually(t, "the probe", func() bool { return lacking(t, p2, fairlead.DurableFsync) == "" })
 }
 
 func TestReplicasAreNoted(t *testing.T) {
@@ -354,7 +354,7 @@ func TestReplicasAreNoted(t *testing.T) {
 func TestLoadingServerIsNoDowngrade(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("key-load-delay 50000", "loading-process-events-interval-bytes 1024"))
 	var log records
-	p := open(t, server.URL()+"?probe-interval=50ms", providers.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	p := open(t, server.URL()+"?probe-interval=50ms", fairlead.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	s := openStore(t, p, "loading")
 	for i := range 20 {
 		value := make([]byte, 4096) // of which none is like another: they are compressed
@@ -376,8 +376,8 @@ func TestLoadingServerIsNoDowngrade(t *testing.T) {
 		err := one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err
 		return err != nil && strings.Contains(err.Error(), "loading its data")
 	})
-	_, err := providers.Open(t.Context(), server.URL())
-	wantCode(t, err, providers.Unavailable)
+	_, err := fairlead.Open(t.Context(), server.URL())
+	wantCode(t, err, fairlead.Unavailable)
 	if !strings.Contains(fmt.Sprint(err), "loading") {
 		t.Errorf("open: %v", err)
 	}
@@ -385,7 +385,7 @@ func TestLoadingServerIsNoDowngrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, s, "k", "after", 0)
-	if log.count("level=WARN") != 0 || lacking(t, p, providers.DurableFsync) != "" {
+	if log.count("level=WARN") != 0 || lacking(t, p, fairlead.DurableFsync) != "" {
 		t.Errorf("log: %s", log.buf.String())
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 )
 
@@ -49,7 +51,7 @@ type provider struct {
 	tasks sync.WaitGroup
 }
 
-func open(ctx context.Context, s providers.Settings) (providers.Provider, error) {
+func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
 	quietVendor()
 	c, err := newConfig(s)
 	if err != nil {
@@ -118,11 +120,11 @@ func (p *provider) makeClients() {
 
 // explain adds where the provider tried to connect.
 func (p *provider) explain(err error) error {
-	var e *providers.Error
-	if !errors.As(err, &e) || e.Code == providers.Canceled {
+	var e *fairlead.Error
+	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
 		return err
 	}
-	return providers.Errorf(e.Code, "%s: %w", p.endpoint(), err)
+	return fairlead.Errorf(e.Code, "%s: %w", p.endpoint(), err)
 }
 
 func (p *provider) endpoint() string {
@@ -137,7 +139,7 @@ func (p *provider) closeClients() error {
 	return errors.Join(p.client.Close(), p.waiters.Close())
 }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
@@ -149,7 +151,7 @@ func (p *provider) Close(ctx context.Context) error {
 	return mapErr(err, false)
 }
 
-// As implements what [providers.As] asks for.
+// As implements what [fairlead.As] asks for.
 func (p *provider) As(target any) bool {
 	switch t := target.(type) {
 	case *goredis.UniversalClient:
@@ -168,13 +170,13 @@ func (p *provider) As(target any) bool {
 }
 
 // describe says what holds on servers in the state st.
-func (p *provider) describe(st state) providers.Description {
-	return providers.Description{
+func (p *provider) describe(st state) fairlead.Description {
+	return fairlead.Description{
 		Provider: "redis",
 		System:   "redis",
 		Version:  st.version(),
 		Endpoint: p.endpoint(),
 		Notes:    st.notes(p.config),
-		Facets:   []providers.FacetDescription{p.kvFacet(st), p.pubsubFacet(st), rpcFacet()},
+		Facets:   []fairlead.FacetDescription{p.kvFacet(st), p.pubsubFacet(st), rpcFacet()},
 	}
 }

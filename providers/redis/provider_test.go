@@ -3,14 +3,14 @@ package redis_test
 import (
 	"testing"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/redis"
 )
 
-func open(t testing.TB, rawURL string, opts ...providers.Option) providers.Provider {
+func open(t testing.TB, rawURL string, opts ...fairlead.Option) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), rawURL, opts...)
+	p, err := fairlead.Open(t.Context(), rawURL, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,8 +28,8 @@ func TestOpenClaimsDurability(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, ok := d.Facet(providers.KV)
-	if !ok || !f.Has(providers.DurableFsync) {
+	f, ok := d.Facet(fairlead.KV)
+	if !ok || !f.Has(fairlead.DurableFsync) {
 		t.Fatalf("DurableFsync is not claimed: %+v", d)
 	}
 }

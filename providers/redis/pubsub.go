@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
+
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -39,22 +41,22 @@ func pubsubSettings() []providers.Setting {
 }
 
 // pubsubFacet says what the pubsub facet promises on servers in the state st.
-func (p *provider) pubsubFacet(st state) providers.FacetDescription {
-	f := providers.FacetDescription{
-		Facet: providers.PubSub,
-		Claims: []providers.Claim{
-			providers.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
+func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
+	f := fairlead.FacetDescription{
+		Facet: fairlead.PubSub,
+		Claims: []fairlead.Claim{
+			fairlead.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
 			driver.ClaimReplayStart, driver.ClaimReplayTime, driver.ClaimReplayPosition,
 			driver.ClaimConfirmedAck, driver.ClaimFencedAck, driver.ClaimNackDelay, driver.ClaimExtend,
 			driver.ClaimDeliveryCount, driver.ClaimAtomicBatch, driver.ClaimManage,
 		},
-		Missing: []providers.Missing{noQuorum},
-		Limits: providers.Limits{
+		Missing: []fairlead.Missing{noQuorum},
+		Limits: fairlead.Limits{
 			MaxMessageBytes: maxMessageBytes, MaxBatch: maxBatch, Pipelines: pubsubPipelines,
 			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.pubsub.window,
 		},
 	}
-	claim(&f, providers.DurableFsync, st.undurable(p.config))
+	claim(&f, fairlead.DurableFsync, st.undurable(p.config))
 	claim(&f, driver.ClaimDedupe, p.config.pubsub.forgetful())
 	return f
 }

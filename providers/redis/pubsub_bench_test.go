@@ -8,7 +8,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"fairlead.dev/internal/testbed"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 

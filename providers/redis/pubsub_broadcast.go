@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -167,7 +167,7 @@ func (b *broadcast) settle(st driver.Settlement, now time.Time) error {
 		}
 		b.pending.schedule(m, now.Add(delay))
 	default:
-		return providers.Errorf(providers.Invalid, "settlement of the unknown kind %d", st.Kind)
+		return fairlead.Errorf(fairlead.Invalid, "settlement of the unknown kind %d", st.Kind)
 	}
 	return nil
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -64,7 +64,7 @@ func (t topicTest) gap(s driver.Subscription) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err := s.Receive(ctx, 1)
-	wants(t, err, providers.Compacted)
+	wants(t, err, fairlead.Compacted)
 }
 
 func TestBroadcastGap(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // run runs a script and returns its reply. A write that must not be taken for
@@ -49,5 +49,5 @@ func at(l []any, i int) any {
 
 // unexpectedReply is the error for a reply that the scripts do not give.
 func unexpectedReply(reply any) error {
-	return providers.Errorf(providers.Internal, "unexpected reply of a script: %.200v", reply)
+	return fairlead.Errorf(fairlead.Internal, "unexpected reply of a script: %.200v", reply)
 }

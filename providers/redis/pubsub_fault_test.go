@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -47,7 +47,7 @@ func TestPubsubOfAServerThatHangs(t *testing.T) {
 			t.Errorf("%s went on for %v", name, took)
 		}
 		// A write is canceled if it still waited for a connection.
-		if !errors.Is(err, providers.Canceled) && !(writes[name] && errors.Is(err, providers.UnknownOutcome)) {
+		if !errors.Is(err, fairlead.Canceled) && !(writes[name] && errors.Is(err, fairlead.UnknownOutcome)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestPubsubOfAServerThatHangs(t *testing.T) {
 	if err := idle.Close(ctx); err == nil {
 		t.Error("Close of a subscription says that it gave back what it could not")
 	}
-	wants(t, <-ends, providers.Closed)
+	wants(t, <-ends, fairlead.Closed)
 	if took := time.Since(began); took > prompt {
 		t.Errorf("Close went on for %v", took)
 	}
@@ -85,7 +85,7 @@ func TestGroupReceiveThatGaveUpLosesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := s.Receive(ctx, 1)
-	wants(t, err, providers.DeadlineExceeded)
+	wants(t, err, fairlead.DeadlineExceeded)
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestTrimKeepsWhatIsPending(t *testing.T) {
 	tt.receiveBodies(a, "tick")
 	start := driver.SubscriptionConfig{Start: driver.StartPosition, Position: gotA[0].Position}
 	_, err := tt.trySubscribe(start)
-	wants(t, err, providers.Compacted)
+	wants(t, err, fairlead.Compacted)
 	start.Position = gotA[49].Position // trimmed itself, but nothing behind it
 	tt.receiveBodies(tt.subscribe(start), "m50")
 }
@@ -175,7 +175,7 @@ func publisherLoad(ctx context.Context, topic driver.Topic, stop <-chan struct{}
 		switch r := topic.Send(ctx, []driver.Message{{Key: strconv.Itoa(n % 7), Body: []byte(body)}})[0]; {
 		case r.Err == nil:
 			acknowledged = append(acknowledged, body)
-		case !errors.Is(r.Err, providers.Unavailable) && !errors.Is(r.Err, providers.UnknownOutcome):
+		case !errors.Is(r.Err, fairlead.Unavailable) && !errors.Is(r.Err, fairlead.UnknownOutcome):
 			return nil, r.Err
 		}
 	}
@@ -207,7 +207,7 @@ func (c *collector) run(ctx context.Context, s driver.Subscription) {
 func (c *collector) note(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !errors.Is(err, providers.Unavailable) && !errors.Is(err, providers.Canceled) {
+	if !errors.Is(err, fairlead.Unavailable) && !errors.Is(err, fairlead.Canceled) {
 		c.bad = errors.Join(c.bad, err)
 	}
 }
@@ -317,7 +317,7 @@ func sendLosesItsAnswer(t *testing.T, msgs []driver.Message) {
 	tt.ack(s, tt.receiveBodies(s, "a")...)
 	proxy.SwallowReply([]byte("swallow"))
 	for _, r := range topic.Send(t.Context(), msgs) {
-		wants(t, r.Err, providers.UnknownOutcome)
+		wants(t, r.Err, fairlead.UnknownOutcome)
 	}
 	if msgs[0].ID != "" {
 		if again := tt.send(topic, msgs...)[0]; !again.Duplicate {

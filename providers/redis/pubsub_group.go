@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -147,7 +147,7 @@ func (s *groupSubscription) accept(l []any, until time.Time) error {
 		s.epoch = ""
 		return lostMessages()
 	case "gone":
-		return providers.Errorf(providers.NotFound, "the group was deleted; subscribe again")
+		return fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 	default:
 		return unexpectedReply(l)
 	}
@@ -163,7 +163,7 @@ func (s *groupSubscription) accept(l []any, until time.Time) error {
 }
 
 func lostMessages() error {
-	return providers.Errorf(providers.Compacted, "messages of this subscription are gone from the server; it goes on behind them")
+	return fairlead.Errorf(fairlead.Compacted, "messages of this subscription are gone from the server; it goes on behind them")
 }
 
 func newDelivery(id string, attempt int64, fields []any) driver.Delivery {
@@ -241,7 +241,7 @@ func (s *groupSubscription) settle(ctx context.Context, m *mark, args []any, sen
 }
 
 func lostLease() error {
-	return providers.Errorf(providers.Conflict, "the lease of this delivery was lost or is settled")
+	return fairlead.Errorf(fairlead.Conflict, "the lease of this delivery was lost or is settled")
 }
 
 // token says which delivery it was: the id of the entry, the attempt, and the

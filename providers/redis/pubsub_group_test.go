@@ -8,8 +8,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -50,9 +50,9 @@ func TestGroupSettleTwiceInOneCall(t *testing.T) {
 	if errs[0] != nil {
 		t.Fatal(errs[0])
 	}
-	wants(t, errs[1], providers.Conflict)
-	wants(t, errs[2], providers.Invalid)
-	wants(t, errs[3], providers.Invalid)
+	wants(t, errs[1], fairlead.Conflict)
+	wants(t, errs[2], fairlead.Invalid)
+	wants(t, errs[3], fairlead.Invalid)
 	tt.nothing(s)
 }
 
@@ -118,7 +118,7 @@ func TestGroupCloseGivesBack(t *testing.T) {
 		}
 	}
 	_, err := a.Receive(t.Context(), 1)
-	wants(t, err, providers.Closed)
+	wants(t, err, fairlead.Closed)
 	c := testbed.RedisClient(t, server)
 	consumers, err := c.XInfoConsumers(t.Context(), "fairlead:ps:{orders}:stream", "billing").Result()
 	if err != nil {
@@ -148,7 +148,7 @@ func TestGroupReceiveCanceled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		_, err := s.Receive(ctx, 1)
 		cancel()
-		wants(t, err, providers.DeadlineExceeded)
+		wants(t, err, fairlead.DeadlineExceeded)
 	}
 	tt.sendBodies(tt.topic(), "a")
 	if d := tt.receiveBodies(s, "a")[0]; d.Attempt != 1 {
@@ -206,7 +206,7 @@ func TestGroupThatWasDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := s.Receive(t.Context(), 1)
-	wants(t, err, providers.NotFound)
+	wants(t, err, fairlead.NotFound)
 	tt.refused(s, driver.Ack, held)
 	tt.receiveBodies(tt.subscribe(group), "x0") // the lanes are gone as well
 	if err := tt.p.DeleteGroup(t.Context(), "never", "was"); err != nil {

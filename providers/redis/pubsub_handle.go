@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // handle is the open part of a topic's or subscription's handle. It ends with
@@ -25,7 +25,7 @@ func newHandle(p *provider) handle {
 // ready returns why a call with this context may not go on.
 func (h *handle) ready(ctx context.Context) error {
 	if h.life.Err() != nil {
-		return providers.Errorf(providers.Closed, "the handle, or the provider, is closed")
+		return fairlead.Errorf(fairlead.Closed, "the handle, or the provider, is closed")
 	}
 	if err := ctx.Err(); err != nil {
 		return mapErr(err, false)

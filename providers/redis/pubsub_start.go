@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -61,7 +61,7 @@ func parseJoin(reply any, position string) (join, error) {
 	case "invalid":
 		return join{}, invalidPosition(position)
 	case "compacted":
-		return join{}, providers.Errorf(providers.Compacted, "the messages behind position %q are no longer kept; start at the earliest", position)
+		return join{}, fairlead.Errorf(fairlead.Compacted, "the messages behind position %q are no longer kept; start at the earliest", position)
 	default:
 		return join{}, unexpectedReply(reply)
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -124,7 +124,7 @@ func (t topicTest) nothing(s driver.Subscription) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	got, err := s.Receive(ctx, 1)
-	if !errors.Is(err, providers.DeadlineExceeded) {
+	if !errors.Is(err, fairlead.DeadlineExceeded) {
 		t.Fatalf("Receive returned %d deliveries and %v, want none", len(got), err)
 	}
 }
@@ -152,7 +152,7 @@ func (t topicTest) ack(s driver.Subscription, ds ...driver.Delivery) {
 // refused fails the test unless the settlement is a conflict.
 func (t topicTest) refused(s driver.Subscription, kind driver.SettleKind, d driver.Delivery) {
 	t.Helper()
-	if err := settle(t.Context(), s, kind, 0, d)[0]; !errors.Is(err, providers.Conflict) {
+	if err := settle(t.Context(), s, kind, 0, d)[0]; !errors.Is(err, fairlead.Conflict) {
 		t.Fatalf("settling with a lost lease: %v, want a conflict", err)
 	}
 }
@@ -165,7 +165,7 @@ func (t topicTest) close(s driver.Subscription) {
 }
 
 // wants fails the test unless err has the code.
-func wants(t testing.TB, err error, code providers.Code) {
+func wants(t testing.TB, err error, code fairlead.Code) {
 	t.Helper()
 	if !errors.Is(err, code) {
 		t.Fatalf("got %v, want %v", err, code)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -95,7 +95,7 @@ func (t *publisher) publish(ctx context.Context, msgs []driver.Message, live []i
 			return nil, err
 		}
 	}
-	return nil, providers.Errorf(providers.Unavailable, "the topic is being deleted again and again")
+	return nil, fairlead.Errorf(fairlead.Unavailable, "the topic is being deleted again and again")
 }
 
 func fits(msgs []driver.Message, live []int) error {
@@ -104,7 +104,7 @@ func fits(msgs []driver.Message, live []int) error {
 		size += msgs[i].Size()
 	}
 	if size > maxSendBytes {
-		return providers.Errorf(providers.TooLarge, "the messages of one call have %d bytes together, at most %d are possible; send fewer at once", size, maxSendBytes)
+		return fairlead.Errorf(fairlead.TooLarge, "the messages of one call have %d bytes together, at most %d are possible; send fewer at once", size, maxSendBytes)
 	}
 	return nil
 }

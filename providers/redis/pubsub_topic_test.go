@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -51,7 +51,7 @@ func TestSendLeavesOutWhatIsTooLate(t *testing.T) {
 		{Body: []byte("late"), Deadline: time.Now().Add(-time.Second)},
 		{Body: []byte("in time"), Deadline: time.Now().Add(time.Minute)},
 	})
-	wants(t, results[0].Err, providers.DeadlineExceeded)
+	wants(t, results[0].Err, fairlead.DeadlineExceeded)
 	if results[1].Err != nil {
 		t.Fatal(results[1].Err)
 	}
@@ -110,7 +110,7 @@ func TestSendThatIsRefused(t *testing.T) {
 	server := testbed.Redis(t)
 	tt := newTopicTest(t, server)
 	topic, s, c := tt.topic(), tt.subscribe(group), testbed.RedisClient(t, server)
-	refused := func(code providers.Code) {
+	refused := func(code fairlead.Code) {
 		t.Helper()
 		for _, n := range []int{1, 3} {
 			for _, r := range topic.Send(t.Context(), make([]driver.Message, n)) {
@@ -125,10 +125,10 @@ func TestSendThatIsRefused(t *testing.T) {
 		}
 	}
 	must(c.ConfigSet(t.Context(), "maxmemory", "1").Err())
-	refused(providers.Unavailable)
+	refused(fairlead.Unavailable)
 	must(c.ConfigSet(t.Context(), "maxmemory", "0").Err())
 	must(c.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
-	refused(providers.Unavailable)
+	refused(fairlead.Unavailable)
 	must(c.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err())
 	tt.nothing(s)
 	tt.sendBodies(topic, "a", "b")
@@ -197,7 +197,7 @@ func TestDedupeOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f, _ := d.Facet(providers.PubSub); f.Has(driver.ClaimDedupe) || !f.Has(driver.ClaimAtomicBatch) {
+	if f, _ := d.Facet(fairlead.PubSub); f.Has(driver.ClaimDedupe) || !f.Has(driver.ClaimAtomicBatch) {
 		t.Fatalf("%+v", f.Claims)
 	}
 }
@@ -257,11 +257,11 @@ func TestStart(t *testing.T) {
 	}
 	for _, position := range []string{"", "x", "1-", "01-1", "99999999999999-0"} {
 		_, err := tt.trySubscribe(driver.SubscriptionConfig{Group: "bad", Start: driver.StartPosition, Position: position})
-		wants(t, err, providers.Invalid)
+		wants(t, err, fairlead.Invalid)
 	}
 	if err := tt.p.DeleteTopic(t.Context(), tt.name); err != nil {
 		t.Fatal(err)
 	}
 	_, err := tt.trySubscribe(driver.SubscriptionConfig{Start: driver.StartPosition, Position: c.Position})
-	wants(t, err, providers.Compacted)
+	wants(t, err, fairlead.Compacted)
 }

@@ -12,8 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -71,7 +71,7 @@ func resumes(tt topicTest, failover func() error) {
 				break
 			}
 			// What the new primary had not yet got may come again, or be gone.
-			if err != nil && !errors.Is(err, providers.Unavailable) && !errors.Is(err, providers.Compacted) {
+			if err != nil && !errors.Is(err, fairlead.Unavailable) && !errors.Is(err, fairlead.Compacted) {
 				tt.Fatal(err)
 			}
 			if time.Now().After(deadline) {
@@ -155,7 +155,7 @@ func (l *laneCheck) consume(tt topicTest, rng *rand.Rand) {
 		ctx, cancel := context.WithTimeout(tt.Context(), 300*time.Millisecond)
 		got, err := s.Receive(ctx, 3)
 		cancel()
-		if err != nil && !errors.Is(err, providers.DeadlineExceeded) {
+		if err != nil && !errors.Is(err, fairlead.DeadlineExceeded) {
 			l.fail(err)
 			return
 		}
@@ -176,7 +176,7 @@ func (l *laneCheck) handle(tt topicTest, s driver.Subscription, d driver.Deliver
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if got, want := string(d.Body), fmt.Sprint(l.next[d.Key]); got != want {
-		if err := settle(tt.Context(), s, driver.Ack, 0, d)[0]; !errors.Is(err, providers.Conflict) { // else its lease has ended
+		if err := settle(tt.Context(), s, driver.Ack, 0, d)[0]; !errors.Is(err, fairlead.Conflict) { // else its lease has ended
 			l.bad = errors.Join(l.bad, fmt.Errorf("key %s: %s comes, %s is next; settling it: %w", d.Key, got, want, err))
 		}
 		return
@@ -196,7 +196,7 @@ func (l *laneCheck) handle(tt topicTest, s driver.Subscription, d driver.Deliver
 func TestPubsubLeavesNothingBehind(t *testing.T) {
 	server := testbed.Redis(t)
 	before := goleak.IgnoreCurrent()
-	p, err := providers.Open(t.Context(), server.URL())
+	p, err := fairlead.Open(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,13 +217,13 @@ func TestPubsubLeavesNothingBehind(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wants(t, <-ended, providers.Closed)
+	wants(t, <-ended, fairlead.Closed)
 	goleak.VerifyNone(t, before)
 }
 
 func TestProviderCloseGivesBack(t *testing.T) {
 	server := testbed.Redis(t)
-	p, err := providers.Open(t.Context(), server.URL())
+	p, err := fairlead.Open(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -14,7 +14,7 @@ import (
 // a message stays, or the message would be lost with it.
 func TestTrimBuriesConsumers(t *testing.T) {
 	server := testbed.Redis(t)
-	opened, err := providers.Open(t.Context(), server.URL())
+	opened, err := fairlead.Open(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev"
 	"fairlead.dev/internal/await"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -55,12 +55,12 @@ func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
 		changed, err := w.step(joined)
 		switch {
 		case w.life.Err() != nil:
-			return nil, providers.Errorf(providers.Closed, "the watcher is closed")
+			return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 		case changed:
 			return slices.Clone(w.last), nil
 		case err == nil:
 			until = time.Now().Add(watchPatience)
-		case providers.CodeOf(err) != providers.Unavailable, time.Now().After(until):
+		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
 			await.Pause(joined, watchRetry)

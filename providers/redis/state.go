@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // state is what a probe found on all primaries.
@@ -174,9 +174,9 @@ func (st state) unfit(mode string) error {
 		case mode == cluster && n.mode != cluster:
 			return invalid("%s is not in cluster mode (cluster-enabled no); several hosts are the nodes of one cluster, or Sentinels with \"master-name\"", n.addr)
 		case n.role != "master":
-			return providers.Errorf(providers.Unavailable, "%s is a replica, which takes no writes; connect to the primary, or through Sentinel with \"master-name\"", n.addr)
+			return fairlead.Errorf(fairlead.Unavailable, "%s is a replica, which takes no writes; connect to the primary, or through Sentinel with \"master-name\"", n.addr)
 		case older(n.version, 7):
-			return providers.Errorf(providers.Unsupported, "%s runs Redis %s; version 7.0 or newer is needed", n.addr, n.version)
+			return fairlead.Errorf(fairlead.Unsupported, "%s runs Redis %s; version 7.0 or newer is needed", n.addr, n.version)
 		}
 	}
 	return nil
@@ -241,7 +241,7 @@ func (st state) stale(c config) (lacks []lack) {
 // claim adds c to what f claims or, if something keeps it from holding, to
 // what is missing: in one piece, as a claim that is looked up by name shows
 // the first Missing only.
-func claim(f *providers.FacetDescription, c providers.Claim, lacks []lack) {
+func claim(f *fairlead.FacetDescription, c fairlead.Claim, lacks []lack) {
 	if len(lacks) == 0 {
 		f.Claims = append(f.Claims, c)
 		return
@@ -253,7 +253,7 @@ func claim(f *providers.FacetDescription, c providers.Claim, lacks []lack) {
 			remedies = append(remedies, l.remedy)
 		}
 	}
-	f.Missing = append(f.Missing, providers.Missing{
+	f.Missing = append(f.Missing, fairlead.Missing{
 		Claim: c, Reason: strings.Join(reasons, "; also "), Remedy: strings.Join(remedies, "; also "),
 	})
 }

@@ -1,6 +1,6 @@
 package driver
 
-import "fairlead.dev/providers"
+import "fairlead.dev"
 
 // The claims of the pubsub facet. What the core promises on every provider
 // needs no claim: publish, groups of competing consumers, delivery at least
@@ -9,45 +9,45 @@ import "fairlead.dev/providers"
 const (
 	// ClaimOrdered: a topic's messages are delivered in the order in which
 	// they were stored, as long as none comes again.
-	ClaimOrdered providers.Claim = "pubsub.Ordered"
+	ClaimOrdered fairlead.Claim = "pubsub.Ordered"
 	// ClaimOrderedByKey: messages with the same ordering key are delivered to
 	// a group, and to a broadcast subscription, in the order in which they were
 	// stored, one at a time: the next one waits until the one before is
 	// acknowledged, also when that comes again. Without this claim a message
 	// with a key is refused.
-	ClaimOrderedByKey providers.Claim = "pubsub.OrderedByKey"
+	ClaimOrderedByKey fairlead.Claim = "pubsub.OrderedByKey"
 	// ClaimBroadcast: a subscription without a group gets every message.
-	ClaimBroadcast providers.Claim = "pubsub.Broadcast"
+	ClaimBroadcast fairlead.Claim = "pubsub.Broadcast"
 	// ClaimReplayStart: a new group can start with the oldest message kept.
-	ClaimReplayStart providers.Claim = "pubsub.ReplayStart"
+	ClaimReplayStart fairlead.Claim = "pubsub.ReplayStart"
 	// ClaimReplayTime: a new group can start at a time.
-	ClaimReplayTime providers.Claim = "pubsub.ReplayTime"
+	ClaimReplayTime fairlead.Claim = "pubsub.ReplayTime"
 	// ClaimReplayPosition: a new group can start behind a position.
-	ClaimReplayPosition providers.Claim = "pubsub.ReplayPosition"
+	ClaimReplayPosition fairlead.Claim = "pubsub.ReplayPosition"
 	// ClaimConfirmedAck: an acknowledgement that returned nil is known to the
 	// backend, as durable as a publication.
-	ClaimConfirmedAck providers.Claim = "pubsub.ConfirmedAck"
+	ClaimConfirmedAck fairlead.Claim = "pubsub.ConfirmedAck"
 	// ClaimFencedAck: an acknowledgement by a consumer that lost its lease
 	// fails with Conflict and does not settle the message for its new owner.
-	ClaimFencedAck providers.Claim = "pubsub.FencedAck"
+	ClaimFencedAck fairlead.Claim = "pubsub.FencedAck"
 	// ClaimNackDelay: a message that is given back stays away for a time.
-	ClaimNackDelay providers.Claim = "pubsub.NackDelay"
+	ClaimNackDelay fairlead.Claim = "pubsub.NackDelay"
 	// ClaimExtend: a lease can be made to last longer.
-	ClaimExtend providers.Claim = "pubsub.Extend"
+	ClaimExtend fairlead.Claim = "pubsub.Extend"
 	// ClaimDeliveryCount: each delivery says which attempt it is.
-	ClaimDeliveryCount providers.Claim = "pubsub.DeliveryCount"
+	ClaimDeliveryCount fairlead.Claim = "pubsub.DeliveryCount"
 	// ClaimDedupe: a message with the id of one that was stored shortly
 	// before is not stored again.
-	ClaimDedupe providers.Claim = "pubsub.Dedupe"
+	ClaimDedupe fairlead.Claim = "pubsub.Dedupe"
 	// ClaimAtomicBatch: the messages of one Send are all stored or none.
-	ClaimAtomicBatch providers.Claim = "pubsub.AtomicBatch"
+	ClaimAtomicBatch fairlead.Claim = "pubsub.AtomicBatch"
 	// ClaimManage: topics can be listed and deleted, groups deleted.
-	ClaimManage providers.Claim = "pubsub.Manage"
+	ClaimManage fairlead.Claim = "pubsub.Manage"
 )
 
 // Claims returns the claims of this facet with their rules.
-func Claims() []providers.ClaimInfo {
-	return []providers.ClaimInfo{
+func Claims() []fairlead.ClaimInfo {
+	return []fairlead.ClaimInfo{
 		{Claim: ClaimOrdered, Rule: "delivered in the order of storing while none comes again"},
 		{Claim: ClaimOrderedByKey, Rule: "one at a time and in order for each ordering key, redelivery included"},
 		{Claim: ClaimBroadcast, Rule: "a subscription without a group gets every message"},

@@ -35,7 +35,7 @@
 // fails with Unavailable or UnknownOutcome. Receive may fail with Unavailable
 // and is then called again; it resumes without loss or fails with Compacted.
 //
-// Errors are [*providers.Error] values with Code and Message set:
+// Errors are [*fairlead.Error] values with Code and Message set:
 //
 //   - any: Unavailable, PermissionDenied, Canceled, DeadlineExceeded, Closed,
 //     Internal
@@ -63,12 +63,12 @@ import (
 	"context"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Provider is implemented by a provider that describes the pubsub facet.
 type Provider interface {
-	providers.Provider
+	fairlead.Provider
 
 	// OpenTopic returns a handle for publishing to the topic of that name,
 	// and creates it if need be.
@@ -172,7 +172,7 @@ type SendResult struct {
 	// Duplicate: the backend has the message already and stored none. Only
 	// where ClaimDedupe is claimed.
 	Duplicate bool
-	Err       error // nil or a *providers.Error
+	Err       error // nil or a *fairlead.Error
 }
 
 // Subscription is a handle for receiving.

@@ -70,7 +70,7 @@
 //
 // # Errors
 //
-// Errors are [*providers.Error] values with Code and Message set; the portable
+// Errors are [*fairlead.Error] values with Code and Message set; the portable
 // layer makes gRPC status codes of them. Codes by operation:
 //
 //   - any: Unavailable, PermissionDenied, Canceled, DeadlineExceeded, Closed,
@@ -100,13 +100,13 @@ import (
 	"context"
 	"time"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // Provider is implemented by a provider that describes the rpc facet, unless
 // it claims [ClaimDirectory] and implements [Directory].
 type Provider interface {
-	providers.Provider
+	fairlead.Provider
 	Carrier
 }
 

@@ -10,8 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"fairlead.dev/internal/testbed"
-	"fairlead.dev/providers"
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/redis"
 )
 
@@ -52,7 +52,7 @@ func write(t *testing.T, path, text string) {
 // TestRedisIsDurable asks a server with the ConfigMap's settings.
 func TestRedisIsDurable(t *testing.T) {
 	s := server(t, secretFolder(t))
-	p, err := providers.Open(t.Context(), s.URLFor("default", password))
+	p, err := fairlead.Open(t.Context(), s.URLFor("default", password))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,9 +61,9 @@ func TestRedisIsDurable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []providers.Facet{providers.KV, providers.PubSub} {
+	for _, f := range []fairlead.Facet{fairlead.KV, fairlead.PubSub} {
 		fd, _ := d.Facet(f)
-		if m, lacks := providers.DurableFsync.Check(fd); lacks {
+		if m, lacks := fairlead.DurableFsync.Check(fd); lacks {
 			t.Errorf("%s: %v", f, m)
 		}
 	}

@@ -33,7 +33,7 @@ type node struct {
 // the README, for the Redis at addr.
 func newNode(t *testing.T, addr string) node {
 	bin, run, secret := t.TempDir(), t.TempDir(), secretFolder(t)
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "fairlead.dev/plugins/fairlead-redis", "fairlead.dev/examples/kubernetes/counter")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "fairlead.dev/cmd/fairlead-redis", "fairlead.dev/examples/kubernetes/counter")
 	build.Dir = filepath.Join(folder, "..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -22,9 +22,9 @@ import (
 	"syscall"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv"
 	_ "fairlead.dev/plugins/auto"
-	"fairlead.dev/providers"
 )
 
 func main() {
@@ -41,12 +41,12 @@ func main() {
 
 // run serves until ctx ends, and then finishes the requests under way.
 func run(ctx context.Context, url, listen string) error {
-	p, err := providers.Open(ctx, url)
+	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer p.Close(context.WithoutCancel(ctx))
-	store, err := kv.Open(ctx, p, "counter", kv.Require(kv.CAS, providers.DurableFsync))
+	store, err := kv.Open(ctx, p, "counter", kv.Require(kv.CAS, fairlead.DurableFsync))
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (c counter) count(ctx context.Context) (int, error) {
 
 func (c counter) read(ctx context.Context) (int, kv.Revision, error) {
 	e, err := c.store.Get(ctx, key)
-	if errors.Is(err, providers.NotFound) {
+	if errors.Is(err, fairlead.NotFound) {
 		return 0, "", nil
 	}
 	if err != nil {
@@ -132,7 +132,7 @@ func (c counter) add(ctx context.Context) (int, error) {
 		} else {
 			_, err = c.store.CAS(ctx, key, next, rev)
 		}
-		if !errors.Is(err, providers.Conflict) {
+		if !errors.Is(err, fairlead.Conflict) {
 			return n + 1, err
 		}
 	}

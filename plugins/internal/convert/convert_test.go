@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -41,7 +41,7 @@ func (f *filler) fill(v reflect.Value) {
 	case v.Type() == timeType:
 		v.Set(reflect.ValueOf(time.Unix(0, time.Now().Add(time.Duration(f.last)*time.Hour).UnixNano())))
 	case v.Type() == errorType:
-		v.Set(reflect.ValueOf(&providers.Error{Code: providers.Conflict, Message: fmt.Sprint("error ", f.last)}))
+		v.Set(reflect.ValueOf(&fairlead.Error{Code: fairlead.Conflict, Message: fmt.Sprint("error ", f.last)}))
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			f.fill(v.Field(i))

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // FromError returns the message for an error, and nil for nil. The cause does
@@ -15,7 +15,7 @@ func FromError(err error) *pluginpb.Error {
 	if err == nil {
 		return nil
 	}
-	var e *providers.Error
+	var e *fairlead.Error
 	text := err.Error()
 	if errors.As(err, &e) {
 		bare := *e
@@ -24,7 +24,7 @@ func FromError(err error) *pluginpb.Error {
 			text = bare.Err.Error()
 		}
 	}
-	return &pluginpb.Error{Code: pluginpb.Code(providers.CodeOf(err)), Message: strings.ToValidUTF8(text, "\uFFFD")}
+	return &pluginpb.Error{Code: pluginpb.Code(fairlead.CodeOf(err)), Message: strings.ToValidUTF8(text, "\uFFFD")}
 }
 
 // ToError returns the error for a message, and nil for nil. A code that is not
@@ -33,15 +33,15 @@ func ToError(e *pluginpb.Error) error {
 	if e == nil {
 		return nil
 	}
-	code := providers.Code(e.Code)
+	code := fairlead.Code(e.Code)
 	if e.Code < pluginpb.Code_CODE_NOT_FOUND || e.Code > pluginpb.Code_CODE_INTERNAL {
-		code = providers.Internal
+		code = fairlead.Internal
 	}
-	return &providers.Error{Code: code, Message: e.Message}
+	return &fairlead.Error{Code: code, Message: e.Message}
 }
 
 // FromDescription returns the message for a description.
-func FromDescription(d providers.Description) *pluginpb.Description {
+func FromDescription(d fairlead.Description) *pluginpb.Description {
 	return &pluginpb.Description{
 		Provider: d.Provider, System: d.System, Version: d.Version, Endpoint: d.Endpoint,
 		Generation: d.Generation, Notes: d.Notes, Volatile: d.Volatile,
@@ -49,18 +49,18 @@ func FromDescription(d providers.Description) *pluginpb.Description {
 	}
 }
 
-func fromFacet(f providers.FacetDescription) *pluginpb.FacetDescription {
+func fromFacet(f fairlead.FacetDescription) *pluginpb.FacetDescription {
 	return &pluginpb.FacetDescription{
 		Facet:  string(f.Facet),
-		Claims: each(f.Claims, func(c providers.Claim) string { return string(c) }),
-		Missing: each(f.Missing, func(m providers.Missing) *pluginpb.Missing {
+		Claims: each(f.Claims, func(c fairlead.Claim) string { return string(c) }),
+		Missing: each(f.Missing, func(m fairlead.Missing) *pluginpb.Missing {
 			return &pluginpb.Missing{Claim: string(m.Claim), Reason: m.Reason, Remedy: m.Remedy}
 		}),
 		Limits: fromLimits(f.Limits),
 	}
 }
 
-func fromLimits(l providers.Limits) *pluginpb.Limits {
+func fromLimits(l fairlead.Limits) *pluginpb.Limits {
 	return &pluginpb.Limits{
 		MaxKeyBytes: int64(l.MaxKeyBytes), MaxValueBytes: int64(l.MaxValueBytes), MaxTxnOps: int64(l.MaxTxnOps),
 		MaxBatch: int64(l.MaxBatch), Pipelines: int64(l.Pipelines),
@@ -71,27 +71,27 @@ func fromLimits(l providers.Limits) *pluginpb.Limits {
 }
 
 // ToDescription returns the description of a message.
-func ToDescription(d *pluginpb.Description) providers.Description {
-	return providers.Description{
+func ToDescription(d *pluginpb.Description) fairlead.Description {
+	return fairlead.Description{
 		Provider: d.GetProvider(), System: d.GetSystem(), Version: d.GetVersion(), Endpoint: d.GetEndpoint(),
 		Generation: d.GetGeneration(), Notes: d.GetNotes(), Volatile: d.GetVolatile(),
 		Facets: each(d.GetFacets(), toFacet),
 	}
 }
 
-func toFacet(f *pluginpb.FacetDescription) providers.FacetDescription {
-	return providers.FacetDescription{
-		Facet:  providers.Facet(f.Facet),
-		Claims: each(f.Claims, func(c string) providers.Claim { return providers.Claim(c) }),
-		Missing: each(f.Missing, func(m *pluginpb.Missing) providers.Missing {
-			return providers.Missing{Claim: providers.Claim(m.Claim), Reason: m.Reason, Remedy: m.Remedy}
+func toFacet(f *pluginpb.FacetDescription) fairlead.FacetDescription {
+	return fairlead.FacetDescription{
+		Facet:  fairlead.Facet(f.Facet),
+		Claims: each(f.Claims, func(c string) fairlead.Claim { return fairlead.Claim(c) }),
+		Missing: each(f.Missing, func(m *pluginpb.Missing) fairlead.Missing {
+			return fairlead.Missing{Claim: fairlead.Claim(m.Claim), Reason: m.Reason, Remedy: m.Remedy}
 		}),
 		Limits: toLimits(f.Limits),
 	}
 }
 
-func toLimits(l *pluginpb.Limits) providers.Limits {
-	return providers.Limits{
+func toLimits(l *pluginpb.Limits) fairlead.Limits {
+	return fairlead.Limits{
 		MaxKeyBytes: int(l.GetMaxKeyBytes()), MaxValueBytes: int(l.GetMaxValueBytes()), MaxTxnOps: int(l.GetMaxTxnOps()),
 		MaxBatch: int(l.GetMaxBatch()), Pipelines: int(l.GetPipelines()),
 		TTLResolution: time.Duration(l.GetTtlResolutionNanos()), MinTTL: time.Duration(l.GetMinTtlNanos()),

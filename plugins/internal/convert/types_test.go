@@ -13,10 +13,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"fairlead.dev"
 	configdriver "fairlead.dev/config/driver"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -24,10 +24,10 @@ import (
 // TestCodesCross shows that every code arrives as itself, under the same name
 // and number in the protocol.
 func TestCodesCross(t *testing.T) {
-	codes := providers.Codes()
+	codes := fairlead.Codes()
 	for _, c := range codes {
-		m := cross(t, FromError(providers.Errorf(c, "why"))).(*pluginpb.Error)
-		if err := ToError(m); providers.CodeOf(err) != c || !errors.Is(err, c) {
+		m := cross(t, FromError(fairlead.Errorf(c, "why"))).(*pluginpb.Error)
+		if err := ToError(m); fairlead.CodeOf(err) != c || !errors.Is(err, c) {
 			t.Errorf("%v arrives as %v", c, err)
 		}
 		want := "CODE_" + strings.ToUpper(strings.ReplaceAll(c.String(), " ", "_"))
@@ -44,7 +44,7 @@ func TestCodesCross(t *testing.T) {
 // Internal, also where its last eight bits are those of another one.
 func TestUnknownCodes(t *testing.T) {
 	for _, c := range []pluginpb.Code{0, -1, pluginpb.Code_CODE_INTERNAL + 1, 256 + pluginpb.Code_CODE_CONFLICT, math.MaxInt32} {
-		if err := ToError(&pluginpb.Error{Code: c, Message: "why"}); providers.CodeOf(err) != providers.Internal {
+		if err := ToError(&pluginpb.Error{Code: c, Message: "why"}); fairlead.CodeOf(err) != fairlead.Internal {
 			t.Errorf("the code %d arrives as %v", c, err)
 		}
 	}
@@ -110,13 +110,13 @@ func TestErrorTexts(t *testing.T) {
 		err  error
 		want string // as the host sees it
 	}{
-		{providers.Errorf(providers.Invalid, "the key %q: %w", "k", errors.New("too odd")), `invalid: the key "k": too odd`},
-		{&providers.Error{Code: providers.Unavailable, Err: errors.New("cause")}, "unavailable: cause"},
-		{&providers.Error{Code: providers.Conflict, Op: "kv.Put", Provider: "redis", Message: "why"}, "conflict: why"},
-		{providers.Conflict, "conflict: conflict"},
+		{fairlead.Errorf(fairlead.Invalid, "the key %q: %w", "k", errors.New("too odd")), `invalid: the key "k": too odd`},
+		{&fairlead.Error{Code: fairlead.Unavailable, Err: errors.New("cause")}, "unavailable: cause"},
+		{&fairlead.Error{Code: fairlead.Conflict, Op: "kv.Put", Provider: "redis", Message: "why"}, "conflict: why"},
+		{fairlead.Conflict, "conflict: conflict"},
 		{errors.New("what nobody expected"), "internal: what nobody expected"},
 		{context.DeadlineExceeded, "deadline exceeded: context deadline exceeded"},
-		{providers.Errorf(providers.Invalid, "the key \xff\xfe"), "invalid: the key \uFFFD"},
+		{fairlead.Errorf(fairlead.Invalid, "the key \xff\xfe"), "invalid: the key \uFFFD"},
 		{fmt.Errorf("the answer \xc3\x28"), "internal: the answer \uFFFD("},
 	} {
 		m := FromError(e.err)
@@ -187,21 +187,21 @@ func TestStatusOfAnyPart(t *testing.T) {
 // TestSettledCrosses shows that every settlement gets its own outcome, and that
 // a plugin's outcome of one that was not asked for does no harm.
 func TestSettledCrosses(t *testing.T) {
-	want := []providers.Code{0, providers.Conflict, 0, providers.UnknownOutcome}
+	want := []fairlead.Code{0, fairlead.Conflict, 0, fairlead.UnknownOutcome}
 	var errs []error
 	for _, c := range want {
 		errs = append(errs, nil)
 		if c != 0 {
-			errs[len(errs)-1] = providers.Errorf(c, "why")
+			errs[len(errs)-1] = fairlead.Errorf(c, "why")
 		}
 	}
 	m := cross(t, FromSettled(errs)).(*pluginpb.PubSubSettled)
 	for _, i := range []int64{-1, 4, math.MaxInt64} {
 		m.Failures = append(m.Failures, &pluginpb.PubSubSettleFailure{Index: i, Error: &pluginpb.Error{}})
 	}
-	var got []providers.Code
+	var got []fairlead.Code
 	for _, err := range ToSettled(m, len(want)) {
-		got = append(got, providers.CodeOf(err))
+		got = append(got, fairlead.CodeOf(err))
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -3,8 +3,8 @@ package remote
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // handle is something that is open in the plugin, and is opened anew in a new
@@ -59,11 +59,11 @@ func (h *handle) at(ctx context.Context) (place, uint64, error) {
 	select {
 	case <-h.turn:
 	case <-ctx.Done():
-		return place{}, 0, providers.ContextError(ctx)
+		return place{}, 0, fairlead.ContextError(ctx)
 	}
 	defer func() { h.turn <- struct{}{} }()
 	if h.closed {
-		return place{}, 0, providers.Errorf(providers.Closed, "the handle is closed")
+		return place{}, 0, fairlead.Errorf(fairlead.Closed, "the handle is closed")
 	}
 	now, parent, err := h.where(ctx)
 	if err == nil && (now.number != h.number || h.stale) {
@@ -146,7 +146,7 @@ func (h *handle) close(ctx context.Context) error {
 	select {
 	case <-h.turn:
 	case <-ctx.Done():
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 	was := h.closed
 	h.closed = true
@@ -156,7 +156,7 @@ func (h *handle) close(ctx context.Context) error {
 		return nil
 	}
 	_, err = h.p.do(ctx, s, closing(h.id), false, nil)
-	if code := providers.CodeOf(err); code == providers.Unavailable || code == providers.Closed {
+	if code := fairlead.CodeOf(err); code == fairlead.Unavailable || code == fairlead.Closed {
 		return nil
 	}
 	return err

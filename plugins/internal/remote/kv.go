@@ -3,10 +3,10 @@ package remote
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // OpenStore implements the kv driver's Provider.
@@ -42,7 +42,7 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	var again []driver.Op
 	var places []int
 	for i, r := range results {
-		if i > 0 && !ops[i].Kind.IsWrite() && providers.CodeOf(r.Err) == providers.TooLarge {
+		if i > 0 && !ops[i].Kind.IsWrite() && fairlead.CodeOf(r.Err) == fairlead.TooLarge {
 			again, places = append(again, ops[i]), append(places, i)
 		}
 	}
@@ -63,7 +63,7 @@ func (s *store) do(ctx context.Context, ops []driver.Op) []driver.Result {
 	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvDo{KvDo: &pluginpb.KVDo{Ops: convert.FromOps(ops)}}}, writes)
 	results := convert.ToResults(r.GetKvResults())
 	if err == nil && len(results) != len(ops) {
-		err = providers.Errorf(providers.Internal, "the plugin answered %d operations with %d results", len(ops), len(results))
+		err = fairlead.Errorf(fairlead.Internal, "the plugin answered %d operations with %d results", len(ops), len(results))
 	}
 	if err == nil {
 		return results
@@ -78,13 +78,13 @@ func (s *store) do(ctx context.Context, ops []driver.Op) []driver.Result {
 // ofRead returns the error for an operation of a call with writes: a read's
 // outcome is not unknown.
 func ofRead(ctx context.Context, err error, write bool) error {
-	if write || providers.CodeOf(err) != providers.UnknownOutcome {
+	if write || fairlead.CodeOf(err) != fairlead.UnknownOutcome {
 		return err
 	}
 	if ctx.Err() != nil {
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
-	return providers.Errorf(providers.Unavailable, "%w", err)
+	return fairlead.Errorf(fairlead.Unavailable, "%w", err)
 }
 
 // Txn implements the kv driver's Store.

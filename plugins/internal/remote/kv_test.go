@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // cramped answers calls as a plugin whose replies have little room: a read of a
@@ -52,7 +52,7 @@ func outcomes(results []driver.Result) string {
 	var all []string
 	for _, r := range results {
 		if r.Err != nil {
-			all = append(all, "<"+providers.CodeOf(r.Err).String()+">")
+			all = append(all, "<"+fairlead.CodeOf(r.Err).String()+">")
 		} else {
 			all = append(all, string(r.Value))
 		}

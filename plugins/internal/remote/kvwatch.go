@@ -3,10 +3,10 @@ package remote
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // watcher implements the kv driver's Watcher. In a new session it goes on
@@ -28,7 +28,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 	w := &watcher{prefix: r.Prefix, after: r.After, volatile: s.p.volatile}
 	if r.After == "" {
 		page, err := s.List(ctx, driver.ListRequest{Limit: 1})
-		if providers.CodeOf(err) != providers.Unsupported && err != nil {
+		if fairlead.CodeOf(err) != fairlead.Unsupported && err != nil {
 			return nil, err
 		}
 		w.began = page.Revision
@@ -52,7 +52,7 @@ func (w *watcher) request(why occasion) (*pluginpb.Call, error) {
 }
 
 func lostHistory() error {
-	return providers.Errorf(providers.Compacted, "the plugin was started anew, and what happened meanwhile is not known; list, and watch from the page's revision")
+	return fairlead.Errorf(fairlead.Compacted, "the plugin was started anew, and what happened meanwhile is not known; list, and watch from the page's revision")
 }
 
 // Next implements the kv driver's Watcher.
@@ -62,10 +62,10 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 	}
 	w.p.wait(ctx)
 	r, err := w.read(ctx, &pluginpb.Call{Body: &pluginpb.Call_KvNext{KvNext: &pluginpb.KVNext{}}})
-	switch providers.CodeOf(err) {
+	switch fairlead.CodeOf(err) {
 	case 0:
-	case providers.Compacted, providers.Closed, providers.Invalid: // the revision was one of a store that is lost
-		if w.end = err; providers.CodeOf(err) == providers.Invalid {
+	case fairlead.Compacted, fairlead.Closed, fairlead.Invalid: // the revision was one of a store that is lost
+		if w.end = err; fairlead.CodeOf(err) == fairlead.Invalid {
 			w.end = lostHistory()
 		}
 		return nil, w.end
@@ -74,7 +74,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 	}
 	events := convert.ToEvents(r.GetKvEvents())
 	if len(events) == 0 {
-		return nil, providers.Errorf(providers.Internal, "the plugin answered without an event")
+		return nil, fairlead.Errorf(fairlead.Internal, "the plugin answered without an event")
 	}
 	w.after = events[len(events)-1].Revision
 	return events, nil

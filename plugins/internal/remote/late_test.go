@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -116,7 +116,7 @@ func TestLateEventsAreNotLost(t *testing.T) {
 				h.holdBack(hold)
 				began := time.Now()
 				err := giveUp(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
-				if took := time.Since(began); providers.CodeOf(err) != providers.DeadlineExceeded || took > 2*time.Second {
+				if took := time.Since(began); fairlead.CodeOf(err) != fairlead.DeadlineExceeded || took > 2*time.Second {
 					t.Errorf("a call that was given up: %v, after %v", err, took)
 				}
 				time.Sleep(tooLate)
@@ -154,7 +154,7 @@ func wantEvents(t *testing.T, w kvdriver.Watcher, from, to int) {
 func wantCompacted(t *testing.T, w kvdriver.Watcher) {
 	t.Helper()
 	for range 2 {
-		if events, err := w.Next(t.Context()); providers.CodeOf(err) != providers.Compacted {
+		if events, err := w.Next(t.Context()); fairlead.CodeOf(err) != fairlead.Compacted {
 			t.Errorf("a watch that cannot go on: %v, %v", events, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestGivenUpInTime(t *testing.T) {
 		}}
 		w := watching(t, p, "0")
 		err := giveUp(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
-		if providers.CodeOf(err) != providers.DeadlineExceeded {
+		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded {
 			t.Errorf("nothing came: %v", err)
 		}
 		for want := range 3 {
@@ -240,7 +240,7 @@ func TestLateMessagesAreGivenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = giveUp(func(ctx context.Context) error { _, err := s.Receive(ctx, 10); return err })
-		if providers.CodeOf(err) != providers.DeadlineExceeded {
+		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded {
 			t.Errorf("a call that was given up: %v", err)
 		}
 		time.Sleep(tooLate)
@@ -278,16 +278,16 @@ func TestLateFramesEndTheStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = giveUp(func(ctx context.Context) error { _, err := s.Recv(ctx); return err })
-		if providers.CodeOf(err) != providers.DeadlineExceeded {
+		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded {
 			t.Errorf("a call that was given up: %v", err)
 		}
 		time.Sleep(tooLate)
 		close(release)
 		synctest.Wait()
-		if frames, err := s.Recv(t.Context()); providers.CodeOf(err) != providers.Closed {
+		if frames, err := s.Recv(t.Context()); fairlead.CodeOf(err) != fairlead.Closed {
 			t.Errorf("reading behind the gap: %v, %v", frames, err)
 		}
-		if err := s.Send(t.Context(), nil); providers.CodeOf(err) != providers.Closed {
+		if err := s.Send(t.Context(), nil); fairlead.CodeOf(err) != fairlead.Closed {
 			t.Errorf("sending behind the gap: %v", err)
 		}
 		if closed := closedHandles(p); len(closed) != 1 {

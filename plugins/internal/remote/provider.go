@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev"
 	configdriver "fairlead.dev/config/driver"
 	"fairlead.dev/internal/await"
 	kvdriver "fairlead.dev/kv/driver"
@@ -77,7 +78,7 @@ func New(ctx context.Context, open func(context.Context) (*Session, error), log 
 // describe returns what holds through the plugin. Where a driver takes several
 // operations at once, callers share calls: that spares the wire more than their
 // sharing of frames does.
-func describe(d *pluginpb.Description) providers.Description {
+func describe(d *pluginpb.Description) fairlead.Description {
 	out := convert.ToDescription(d)
 	for i := range out.Facets {
 		l := &out.Facets[i].Limits
@@ -143,7 +144,7 @@ func (p *provider) run() {
 		case <-p.life.Done():
 			return
 		}
-		p.set(nil, providers.Errorf(providers.Unavailable, "the connection to the plugin is lost, and being made anew"))
+		p.set(nil, fairlead.Errorf(fairlead.Unavailable, "the connection to the plugin is lost, and being made anew"))
 		p.log.Warn("the connection to a plugin is lost, and being made anew")
 		if s = p.reopen(); s == nil {
 			return
@@ -167,7 +168,7 @@ func (p *provider) reopen() *Session {
 		case err == nil:
 			return s
 		}
-		p.set(nil, providers.Errorf(cmpCode(err), "the plugin is not there: %w", err))
+		p.set(nil, fairlead.Errorf(cmpCode(err), "the plugin is not there: %w", err))
 		select {
 		case <-p.life.Done():
 		case <-time.After(pause/2 + rand.N(pause)):
@@ -177,10 +178,10 @@ func (p *provider) reopen() *Session {
 
 // cmpCode returns the code of a failure to open as callers get it: what they
 // sent was not applied.
-func cmpCode(err error) providers.Code {
-	switch c := providers.CodeOf(err); c {
-	case providers.DeadlineExceeded, providers.Canceled, providers.UnknownOutcome:
-		return providers.Unavailable
+func cmpCode(err error) fairlead.Code {
+	switch c := fairlead.CodeOf(err); c {
+	case fairlead.DeadlineExceeded, fairlead.Canceled, fairlead.UnknownOutcome:
+		return fairlead.Unavailable
 	default:
 		return c
 	}
@@ -196,7 +197,7 @@ func (p *provider) current() (*Session, uint64, error) {
 	return p.session, p.number, p.err
 }
 
-func closed() error { return providers.Errorf(providers.Closed, "the provider is closed") }
+func closed() error { return fairlead.Errorf(fairlead.Closed, "the provider is closed") }
 
 // wait waits a little for a session.
 func (p *provider) wait(ctx context.Context) {
@@ -236,7 +237,7 @@ func (p *provider) call(ctx context.Context, c *pluginpb.Call, write bool) (*plu
 	return p.do(ctx, s, c, write, nil)
 }
 
-// Close implements [providers.Provider].
+// Close implements [fairlead.Provider].
 func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil

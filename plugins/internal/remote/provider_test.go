@@ -7,10 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/wire"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -24,11 +24,11 @@ func TestDescribe(t *testing.T) {
 		d := describe(&pluginpb.Description{Provider: "p", Generation: 7, Facets: []*pluginpb.FacetDescription{
 			{Facet: "config"}, {Facet: "kv", Limits: limits, Claims: []string{"kv.CAS"}},
 		}})
-		got, _ := d.Facet(providers.KV)
-		if want := (providers.Limits{MaxBatch: c.batch, Pipelines: c.want, MaxKeyBytes: 512}); got.Limits != want {
+		got, _ := d.Facet(fairlead.KV)
+		if want := (fairlead.Limits{MaxBatch: c.batch, Pipelines: c.want, MaxKeyBytes: 512}); got.Limits != want {
 			t.Errorf("%+v became %+v, want %+v", c, got.Limits, want)
 		}
-		if other, _ := d.Facet(providers.Config); other.Limits != (providers.Limits{}) || len(got.Claims) != 1 || d.Provider != "p" {
+		if other, _ := d.Facet(fairlead.Config); other.Limits != (fairlead.Limits{}) || len(got.Claims) != 1 || d.Provider != "p" {
 			t.Errorf("the description became %+v", d)
 		}
 	}
@@ -107,7 +107,7 @@ func TestAnswersWithoutContent(t *testing.T) {
 					return &pluginpb.Reply{Body: r.Body}
 				}}
 				for what, err := range answered(t, p.opened(t)) {
-					if providers.CodeOf(err) != providers.Internal {
+					if fairlead.CodeOf(err) != fairlead.Internal {
 						t.Errorf("%s: %v", what, err)
 					}
 				}
@@ -159,20 +159,20 @@ func TestLost(t *testing.T) {
 		ctx   context.Context
 		err   error
 		write bool
-		want  providers.Code
+		want  fairlead.Code
 	}{
-		"a write that was sent":                    {context.Background(), &wire.Lost{Sent: true, Cause: broken}, true, providers.UnknownOutcome},
-		"a write that was sent and given up":       {ended, &wire.Lost{Sent: true, Cause: context.Canceled}, true, providers.UnknownOutcome},
-		"the same, as the link broke":              {ended, &wire.Lost{Sent: true, Cause: broken}, true, providers.UnknownOutcome},
-		"a write that was not sent":                {context.Background(), &wire.Lost{Cause: broken}, true, providers.Unavailable},
-		"a write that was given up before":         {ended, &wire.Lost{Cause: context.Canceled}, true, providers.Canceled},
-		"a read":                                   {context.Background(), &wire.Lost{Sent: true, Cause: broken}, false, providers.Unavailable},
-		"a read that was given up":                 {ended, &wire.Lost{Sent: true, Cause: context.Canceled}, false, providers.Canceled},
-		"a read that was given up, the link broke": {ended, &wire.Lost{Sent: true, Cause: broken}, false, providers.Canceled},
-		"a read whose time is over":                {late, &wire.Lost{Sent: true, Cause: context.DeadlineExceeded}, false, providers.DeadlineExceeded},
-		"a call that is too large":                 {context.Background(), providers.Errorf(providers.TooLarge, "why"), true, providers.TooLarge},
+		"a write that was sent":                    {context.Background(), &wire.Lost{Sent: true, Cause: broken}, true, fairlead.UnknownOutcome},
+		"a write that was sent and given up":       {ended, &wire.Lost{Sent: true, Cause: context.Canceled}, true, fairlead.UnknownOutcome},
+		"the same, as the link broke":              {ended, &wire.Lost{Sent: true, Cause: broken}, true, fairlead.UnknownOutcome},
+		"a write that was not sent":                {context.Background(), &wire.Lost{Cause: broken}, true, fairlead.Unavailable},
+		"a write that was given up before":         {ended, &wire.Lost{Cause: context.Canceled}, true, fairlead.Canceled},
+		"a read":                                   {context.Background(), &wire.Lost{Sent: true, Cause: broken}, false, fairlead.Unavailable},
+		"a read that was given up":                 {ended, &wire.Lost{Sent: true, Cause: context.Canceled}, false, fairlead.Canceled},
+		"a read that was given up, the link broke": {ended, &wire.Lost{Sent: true, Cause: broken}, false, fairlead.Canceled},
+		"a read whose time is over":                {late, &wire.Lost{Sent: true, Cause: context.DeadlineExceeded}, false, fairlead.DeadlineExceeded},
+		"a call that is too large":                 {context.Background(), fairlead.Errorf(fairlead.TooLarge, "why"), true, fairlead.TooLarge},
 	} {
-		if got := providers.CodeOf(lost(c.ctx, c.err, c.write)); got != c.want {
+		if got := fairlead.CodeOf(lost(c.ctx, c.err, c.write)); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

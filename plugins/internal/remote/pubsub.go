@@ -3,9 +3,9 @@ package remote
 import (
 	"context"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -46,7 +46,7 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 	r, err := t.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubSend{PubsubSend: convert.FromMessages(msgs)}}, true)
 	results := convert.ToSendResults(r.GetPubsubSendResults())
 	if err == nil && len(results) != len(msgs) {
-		err = providers.Errorf(providers.Internal, "the plugin answered %d messages with %d results", len(msgs), len(results))
+		err = fairlead.Errorf(fairlead.Internal, "the plugin answered %d messages with %d results", len(msgs), len(results))
 	}
 	if err == nil {
 		return results

@@ -4,9 +4,9 @@ import (
 	"context"
 	"sync/atomic"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -71,7 +71,7 @@ type stream struct {
 // call returns the link's own error.
 func (s *stream) call(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
 	if s.closed.Load() {
-		return nil, providers.Errorf(providers.Closed, "the stream is closed")
+		return nil, fairlead.Errorf(fairlead.Closed, "the stream is closed")
 	}
 	c.Handle = s.id
 	return exchange(ctx, s.session, c, nil)
@@ -104,7 +104,7 @@ func (s *stream) Close(ctx context.Context) error {
 		return nil
 	}
 	_, err := s.p.do(ctx, s.session, closing(s.id), false, nil)
-	if code := providers.CodeOf(err); code == providers.Unavailable || code == providers.Closed {
+	if code := fairlead.CodeOf(err); code == fairlead.Unavailable || code == fairlead.Closed {
 		return nil
 	}
 	return err

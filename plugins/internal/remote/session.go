@@ -9,10 +9,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/wire"
-	"fairlead.dev/providers"
 )
 
 // Session is one opening of a backend in a plugin.
@@ -57,7 +57,7 @@ func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.O
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience/2)
 		defer cancel()
 		_, _ = client.Close(bounded, &pluginpb.CloseRequest{Session: resp.Session})
-		return nil, providers.Errorf(providers.Unavailable, "%w", err)
+		return nil, fairlead.Errorf(fairlead.Unavailable, "%w", err)
 	}
 	return s, nil
 }
@@ -86,9 +86,9 @@ func fromStatus(ctx context.Context, err error) error {
 		}
 	}
 	if ctx.Err() != nil {
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
-	return providers.Errorf(providers.Unavailable, "the plugin cannot be reached: %w", err)
+	return fairlead.Errorf(fairlead.Unavailable, "the plugin cannot be reached: %w", err)
 }
 
 // do makes a call of a session. A write that was sent and not answered is
@@ -124,7 +124,7 @@ func (p *provider) outcome(ctx context.Context, r *pluginpb.Reply, err error, wr
 	default:
 		return r, nil
 	}
-	if p.life.Err() != nil && providers.CodeOf(err) == providers.Unavailable {
+	if p.life.Err() != nil && fairlead.CodeOf(err) == fairlead.Unavailable {
 		return nil, closed()
 	}
 	return nil, err
@@ -133,8 +133,8 @@ func (p *provider) outcome(ctx context.Context, r *pluginpb.Reply, err error, wr
 // ended returns the caller's own reason for the end of a call that was given
 // up: the plugin knows only that it was.
 func ended(ctx context.Context, err error) error {
-	code := providers.CodeOf(err)
-	if end := providers.ContextError(ctx); end != nil && (code == providers.Canceled || code == providers.DeadlineExceeded) {
+	code := fairlead.CodeOf(err)
+	if end := fairlead.ContextError(ctx); end != nil && (code == fairlead.Canceled || code == fairlead.DeadlineExceeded) {
 		return end
 	}
 	return err
@@ -146,10 +146,10 @@ func lost(ctx context.Context, err error, write bool) error {
 	case !ok: // TooLarge, or that the stream is closed
 		return err
 	case l.Sent && write:
-		return providers.Errorf(providers.UnknownOutcome, "the plugin did not answer the write: %w", l.Cause)
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the plugin did not answer the write: %w", l.Cause)
 	case ctx.Err() != nil:
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	default:
-		return providers.Errorf(providers.Unavailable, "%w", l.Cause)
+		return fairlead.Errorf(fairlead.Unavailable, "%w", l.Cause)
 	}
 }

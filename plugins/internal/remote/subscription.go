@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -33,7 +33,7 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err != nil {
 		return nil, err
 	}
-	f, _ := d.Facet(providers.PubSub)
+	f, _ := d.Facet(fairlead.PubSub)
 	s := &subscription{config: c, replays: f.Has(driver.ClaimReplayPosition), volatile: p.volatile}
 	if s.handle, err = newHandle(ctx, p, nil, s.request); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 	}
 	ds := convert.ToDeliveries(r.GetPubsubDeliveries())
 	if len(ds) == 0 {
-		return nil, providers.Errorf(providers.Internal, "the plugin answered without a message")
+		return nil, fairlead.Errorf(fairlead.Internal, "the plugin answered without a message")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +108,7 @@ func (s *subscription) reported() error {
 		return nil
 	}
 	s.gap = false
-	return providers.Errorf(providers.Compacted, "the plugin was started anew, and messages that came meanwhile may be missing")
+	return fairlead.Errorf(fairlead.Compacted, "the plugin was started anew, and messages that came meanwhile may be missing")
 }
 
 // giveBack returns to their group messages that came for a caller who is gone.
@@ -169,9 +169,9 @@ func tokenOf(token string, number uint64) (string, error) {
 	n, err := strconv.ParseUint(session, 10, 64)
 	switch {
 	case !ok || err != nil:
-		return "", providers.Errorf(providers.Invalid, "%q is not a token of a delivery", token)
+		return "", fairlead.Errorf(fairlead.Invalid, "%q is not a token of a delivery", token)
 	case n != number:
-		return "", providers.Errorf(providers.Conflict, "the message was delivered before the plugin was started anew; it comes again")
+		return "", fairlead.Errorf(fairlead.Conflict, "the message was delivered before the plugin was started anew; it comes again")
 	}
 	return own, nil
 }

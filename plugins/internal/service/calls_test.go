@@ -6,9 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -30,7 +30,7 @@ func (t *turns) take() {
 
 // taking returns a provider of which every call takes a turn.
 func taking() (*fake, *turns) {
-	f, turn := newFake(providers.Limits{MaxBatch: 8, Pipelines: 1}), &turns{release: make(chan struct{})}
+	f, turn := newFake(fairlead.Limits{MaxBatch: 8, Pipelines: 1}), &turns{release: make(chan struct{})}
 	f.do = func(_ context.Context, ops []kvdriver.Op) []kvdriver.Result {
 		turn.take()
 		return make([]kvdriver.Result, len(ops))
@@ -83,7 +83,7 @@ func TestPanicInAGatheredCall(t *testing.T) {
 // alone.
 func TestPanicInACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(providers.Limits{})
+		f := newFake(fairlead.Limits{})
 		f.do = func(context.Context, []kvdriver.Op) []kvdriver.Result { panic("this driver panics") }
 		f.next = func(context.Context) ([]kvdriver.Event, error) { panic("this driver panics") }
 		_, h := attached(t, f)
@@ -107,7 +107,7 @@ func TestWrongNumberOfResults(t *testing.T) {
 	for _, keys := range [][]string{{"a"}, {"a", "b"}} {
 		for _, n := range []int{0, 1, 2, 3} {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(providers.Limits{MaxBatch: 8, Pipelines: 1})
+				f := newFake(fairlead.Limits{MaxBatch: 8, Pipelines: 1})
 				f.do = func(context.Context, []kvdriver.Op) []kvdriver.Result { return make([]kvdriver.Result, n) }
 				f.send = func(context.Context, []psdriver.Message) []psdriver.SendResult {
 					return make([]psdriver.SendResult, n)
@@ -134,7 +134,7 @@ func TestWrongNumberOfResults(t *testing.T) {
 func TestWrongNumberOfOutcomes(t *testing.T) {
 	for n := range 4 {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFake(providers.Limits{})
+			f := newFake(fairlead.Limits{})
 			f.settle = func(context.Context, []psdriver.Settlement) []error { return make([]error, n) }
 			_, h := attached(t, f)
 			var want []pluginpb.Code
@@ -186,7 +186,7 @@ func wantAll(t *testing.T, calls map[uint64]string, replies map[uint64]*pluginpb
 // plugin ends, or comes after: to the host, Closed would be the end of it all.
 func TestEndOfThePlugin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, h := attached(t, newFake(providers.Limits{}))
+		s, h := attached(t, newFake(fairlead.Limits{}))
 		all := h.open()
 		calls := h.begun(all)
 		synctest.Wait()
@@ -202,14 +202,14 @@ func TestEndOfThePlugin(t *testing.T) {
 // untilEnd is a driver's call that waits for the end of its context.
 func untilEnd(ctx context.Context) ([]kvdriver.Event, error) {
 	<-ctx.Done()
-	return nil, providers.ContextError(ctx)
+	return nil, fairlead.ContextError(ctx)
 }
 
 // TestEndOfThePluginCancels shows that a driver which does not end with its
 // provider ends with the session, and that this is no end by the host.
 func TestEndOfThePluginCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(providers.Limits{})
+		f := newFake(fairlead.Limits{})
 		f.next = untilEnd
 		s, h := attached(t, f)
 		watch := h.open().watch
@@ -226,7 +226,7 @@ func TestEndOfThePluginCancels(t *testing.T) {
 // that, although the plugin is about to end.
 func TestGivenUpWhileThePluginEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(providers.Limits{})
+		f := newFake(fairlead.Limits{})
 		f.hold = make(chan struct{})
 		f.next = untilEnd
 		s, h := attached(t, f)
@@ -248,12 +248,12 @@ func TestGivenUpWhileThePluginEnds(t *testing.T) {
 // stays, whatever ends.
 func TestEndOfThePluginExcusesNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		said := []providers.Code{providers.Closed, providers.UnknownOutcome, providers.Conflict}
+		said := []fairlead.Code{fairlead.Closed, fairlead.UnknownOutcome, fairlead.Conflict}
 		want := []pluginpb.Code{pluginpb.Code_CODE_UNAVAILABLE, pluginpb.Code_CODE_UNKNOWN_OUTCOME, pluginpb.Code_CODE_CONFLICT}
-		f := newFake(providers.Limits{})
+		f := newFake(fairlead.Limits{})
 		say := func(i int) error {
 			_ = f.closed()
-			return providers.Errorf(said[i], "why")
+			return fairlead.Errorf(said[i], "why")
 		}
 		f.do = func(_ context.Context, ops []kvdriver.Op) []kvdriver.Result {
 			return answers(ops, func(i int) kvdriver.Result { return kvdriver.Result{Err: say(i)} })
@@ -283,7 +283,7 @@ func TestEndOfThePluginExcusesNoMore(t *testing.T) {
 // with, as it is.
 func TestClosedByTheHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(providers.Limits{})
+		f := newFake(fairlead.Limits{})
 		_, h := attached(t, f)
 		all := h.open()
 		given := h.begun(all)

@@ -5,8 +5,8 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // traced returns a context that goes on with the trace of the caller.
@@ -56,6 +56,6 @@ func (s *session) dispatch(ctx context.Context, c *pluginpb.Call) (*pluginpb.Rep
 	case *pluginpb.Call_RpcNextEndpoints:
 		return s.rpcNextEndpoints(ctx, c.Handle)
 	default:
-		return nil, providers.Errorf(providers.Unsupported, "the plugin does not know this call; it may be older than its host")
+		return nil, fairlead.Errorf(fairlead.Unsupported, "the plugin does not know this call; it may be older than its host")
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/providers"
@@ -32,9 +33,9 @@ type fake struct {
 	settle  func(context.Context, []psdriver.Settlement) []error
 }
 
-func newFake(limits providers.Limits) *fake {
-	f := &fake{gone: make(chan struct{}), Live: providers.NewLive(providers.Description{Facets: []providers.FacetDescription{
-		{Facet: providers.KV, Limits: limits}, {Facet: providers.PubSub, Limits: limits},
+func newFake(limits fairlead.Limits) *fake {
+	f := &fake{gone: make(chan struct{}), Live: providers.NewLive(fairlead.Description{Facets: []fairlead.FacetDescription{
+		{Facet: fairlead.KV, Limits: limits}, {Facet: fairlead.PubSub, Limits: limits},
 	}})}
 	f.do = func(_ context.Context, ops []kvdriver.Op) []kvdriver.Result {
 		return answers(ops, func(int) kvdriver.Result { return kvdriver.Result{Err: f.closed()} })
@@ -53,7 +54,7 @@ func newFake(limits providers.Limits) *fake {
 // closed waits until something is closed.
 func (f *fake) closed() error {
 	<-f.gone
-	return providers.Errorf(providers.Closed, "the driver is closed")
+	return fairlead.Errorf(fairlead.Closed, "the driver is closed")
 }
 
 // answers returns one answer for each question.
@@ -136,9 +137,9 @@ func (s fakeSubscription) Settle(ctx context.Context, all []psdriver.Settlement)
 func (s fakeSubscription) Close(context.Context) error { return s.f.end() }
 
 // serviceOf returns a service that opens the provider.
-func serviceOf(p providers.Provider) *Service {
+func serviceOf(p fairlead.Provider) *Service {
 	return New(Config{
-		Open: func(context.Context, string, map[string]string) (providers.Provider, error) { return p, nil },
+		Open: func(context.Context, string, map[string]string) (fairlead.Provider, error) { return p, nil },
 		Log:  slog.New(slog.DiscardHandler),
 	})
 }
@@ -185,7 +186,7 @@ func connect(s *Service, first *pluginpb.Attach) (*host, *pluginpb.ExchangeRespo
 
 // attached returns a host with a session of the provider. It leaves when the
 // test ends.
-func attached(t *testing.T, p providers.Provider) (*Service, *host) {
+func attached(t *testing.T, p fairlead.Provider) (*Service, *host) {
 	t.Helper()
 	s := serviceOf(p)
 	h, f := connect(s, openSession(t, s))

@@ -4,11 +4,11 @@ import (
 	"context"
 	"strings"
 
-	"fairlead.dev/internal/portable"
+	"fairlead.dev"
+	"fairlead.dev/internal/batcher"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // store is an open store. Operations that hosts send one by one are gathered
@@ -16,7 +16,7 @@ import (
 type store struct {
 	driver.Store
 	do    func(context.Context, []driver.Op) []driver.Result
-	group *portable.Group[driver.Op, driver.Result]
+	group *batcher.Batcher[driver.Op, driver.Result]
 }
 
 func (s *store) Close(ctx context.Context) error {
@@ -25,7 +25,7 @@ func (s *store) Close(ctx context.Context) error {
 	return err
 }
 
-func (s *session) limits(ctx context.Context, f providers.Facet) (providers.Limits, error) {
+func (s *session) limits(ctx context.Context, f fairlead.Facet) (fairlead.Limits, error) {
 	d, err := s.provider.Describe(ctx)
 	fd, _ := d.Facet(f)
 	return fd.Limits, err
@@ -48,7 +48,7 @@ func (s *session) kvProvider(ctx context.Context, c *pluginpb.Call) (*pluginpb.R
 }
 
 func (s *session) openStore(ctx context.Context, p driver.Provider, name string) (*pluginpb.Reply, error) {
-	limits, err := s.limits(ctx, providers.KV)
+	limits, err := s.limits(ctx, fairlead.KV)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (s *session) openStore(ctx context.Context, p driver.Provider, name string)
 		return nil, err
 	}
 	do := each(s, st.Do, func(err error) driver.Result { return driver.Result{Err: err} })
-	return s.keep(ctx, &store{st, do, portable.NewGroup(limits, driver.Op.Size, do)}, nil)
+	return s.keep(ctx, &store{st, do, batcher.New(limits, driver.Op.Size, do)}, nil)
 }
 
 func names(names []string, err error) (*pluginpb.Reply, error) {
@@ -90,7 +90,7 @@ func crowdOut(results []driver.Result) {
 	n := portion(results, func(r driver.Result) int { return len(r.Value) })
 	for i := n; i < len(results); i++ {
 		if len(results[i].Value) > 0 {
-			results[i] = driver.Result{Err: providers.Errorf(providers.TooLarge, "the values read before leave no room for this one; read it again")}
+			results[i] = driver.Result{Err: fairlead.Errorf(fairlead.TooLarge, "the values read before leave no room for this one; read it again")}
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
@@ -47,7 +47,7 @@ func TestPortion(t *testing.T) {
 // TestCrowdOut shows that values without room are to be read again, and that
 // nothing happens to what has none: the results of writes above all.
 func TestCrowdOut(t *testing.T) {
-	failed := providers.Errorf(providers.NotFound, "why")
+	failed := fairlead.Errorf(fairlead.NotFound, "why")
 	for name, c := range map[string]struct {
 		results []kvdriver.Result
 		out     []int // are crowded out
@@ -68,7 +68,7 @@ func TestCrowdOut(t *testing.T) {
 			got := slices.Clone(c.results)
 			crowdOut(got)
 			for i, r := range got {
-				out := providers.CodeOf(r.Err) == providers.TooLarge && r.Value == nil && r.Revision == ""
+				out := fairlead.CodeOf(r.Err) == fairlead.TooLarge && r.Value == nil && r.Revision == ""
 				if want := slices.Contains(c.out, i); out != want || !out && !same(r, c.results[i]) {
 					t.Errorf("the result %d is crowded out: %v, want %v; %d bytes, revision %q, %v", i, out, want, len(r.Value), r.Revision, r.Err)
 				}
@@ -115,7 +115,7 @@ func TestWatchKeepsTheRest(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFake(providers.Limits{})
+			f := newFake(fairlead.Limits{})
 			f.next = func(context.Context) ([]kvdriver.Event, error) { return pop(&c.driver) }
 			w := &watcher{Watcher: fakeWatcher{f}}
 			var got replies
@@ -162,7 +162,7 @@ func named[T any](all []T, err error, name func(T) string) string {
 // TestSubscriptionKeepsTheRest shows that messages without room come with the
 // next replies, and that no reply has more than its own limit allows.
 func TestSubscriptionKeepsTheRest(t *testing.T) {
-	f := newFake(providers.Limits{})
+	f := newFake(fairlead.Limits{})
 	left := [][]psdriver.Delivery{
 		{delivery("a", 100), delivery("b", 100), delivery("c", 100), delivery("d", 10), delivery("e", 200), delivery("f", 100)},
 		{}, {delivery("g", 1)},

@@ -4,10 +4,10 @@ import (
 	"context"
 	"strings"
 
-	"fairlead.dev/internal/portable"
+	"fairlead.dev"
+	"fairlead.dev/internal/batcher"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -15,7 +15,7 @@ import (
 type topic struct {
 	driver.Topic
 	send  func(context.Context, []driver.Message) []driver.SendResult
-	group *portable.Group[driver.Message, driver.SendResult]
+	group *batcher.Batcher[driver.Message, driver.SendResult]
 }
 
 func (t *topic) Close(ctx context.Context) error {
@@ -46,7 +46,7 @@ func (s *session) pubsubProvider(ctx context.Context, c *pluginpb.Call) (*plugin
 }
 
 func (s *session) openTopic(ctx context.Context, p driver.Provider, name string) (*pluginpb.Reply, error) {
-	limits, err := s.limits(ctx, providers.PubSub)
+	limits, err := s.limits(ctx, fairlead.PubSub)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *session) openTopic(ctx context.Context, p driver.Provider, name string)
 		return nil, err
 	}
 	send := each(s, t.Send, func(err error) driver.SendResult { return driver.SendResult{Err: err} })
-	return s.keep(ctx, &topic{t, send, portable.NewGroup(limits, driver.Message.Size, send)}, nil)
+	return s.keep(ctx, &topic{t, send, batcher.New(limits, driver.Message.Size, send)}, nil)
 }
 
 func (s *session) pubsubSend(ctx context.Context, handle uint64, send *pluginpb.PubSubSend) (*pluginpb.Reply, error) {

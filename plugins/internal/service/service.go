@@ -13,10 +13,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/wire"
-	"fairlead.dev/providers"
 )
 
 // attachWithin is how long a session waits for its data plane.
@@ -26,7 +26,7 @@ const attachWithin = 30 * time.Second
 type Config struct {
 	// Open opens a backend; the variables are those that the URL's settings
 	// name.
-	Open func(ctx context.Context, url string, env map[string]string) (providers.Provider, error)
+	Open func(ctx context.Context, url string, env map[string]string) (fairlead.Provider, error)
 	Log  *slog.Logger
 	// HostLost is called once when a Lifetime stream that was open has ended.
 	// Nil for a plugin that outlives its hosts.
@@ -80,13 +80,13 @@ func (s *Service) Open(ctx context.Context, req *pluginpb.OpenRequest) (*pluginp
 	return nil, Status(err)
 }
 
-func (s *Service) begin(p providers.Provider) (*session, error) {
+func (s *Service) begin(p fairlead.Provider) (*session, error) {
 	token := make([]byte, 32)
 	_, _ = rand.Read(token) // never fails
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sessions == nil {
-		return nil, providers.Errorf(providers.Unavailable, "the plugin is being closed")
+		return nil, fairlead.Errorf(fairlead.Unavailable, "the plugin is being closed")
 	}
 	s.last++
 	se := newSession(s.last, token, p, s.config.Log)
@@ -111,7 +111,7 @@ func (s *Service) session(id uint64) (*session, error) {
 	if se, ok := s.sessions[id]; ok {
 		return se, nil
 	}
-	return nil, providers.Errorf(providers.Closed, "the plugin has no session %d", id)
+	return nil, fairlead.Errorf(fairlead.Closed, "the plugin has no session %d", id)
 }
 
 // end closes a session, if it is there. It is until it is closed: Shutdown waits
@@ -197,17 +197,17 @@ func (s *Service) serve(ctx context.Context, conn wire.PluginConn) error {
 
 func (s *Service) attach(a *pluginpb.Attach) (*session, error) {
 	if a == nil {
-		return nil, providers.Errorf(providers.Invalid, "the first frame has no attach")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the first frame has no attach")
 	}
 	se, err := s.session(a.Session)
 	if err != nil {
 		return nil, err
 	}
 	if subtle.ConstantTimeCompare(se.token, a.Token) != 1 {
-		return nil, providers.Errorf(providers.PermissionDenied, "the token is not that of session %d", a.Session)
+		return nil, fairlead.Errorf(fairlead.PermissionDenied, "the token is not that of session %d", a.Session)
 	}
 	if !se.attach() {
-		return nil, providers.Errorf(providers.Conflict, "session %d was attached already", a.Session)
+		return nil, fairlead.Errorf(fairlead.Conflict, "session %d was attached already", a.Session)
 	}
 	return se, nil
 }

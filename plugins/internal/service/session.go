@@ -10,16 +10,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // session is one opening of a backend by a host.
 type session struct {
 	id       uint64
 	token    []byte
-	provider providers.Provider
+	provider fairlead.Provider
 	log      *slog.Logger
 
 	life       context.Context
@@ -38,7 +38,7 @@ type session struct {
 // closer is anything that a handle names.
 type closer interface{ Close(context.Context) error }
 
-func newSession(id uint64, token []byte, p providers.Provider, log *slog.Logger) *session {
+func newSession(id uint64, token []byte, p fairlead.Provider, log *slog.Logger) *session {
 	s := &session{
 		id: id, token: token, provider: p, log: log,
 		ended: make(chan struct{}), handles: map[uint64]closer{},
@@ -64,7 +64,7 @@ func (s *session) close(ctx context.Context) error {
 	case <-s.ended:
 		return s.closeErr
 	case <-ctx.Done():
-		return providers.ContextError(ctx)
+		return fairlead.ContextError(ctx)
 	}
 }
 
@@ -93,7 +93,7 @@ func (s *session) keep(ctx context.Context, c closer, err error) (*pluginpb.Repl
 	defer s.mu.Unlock()
 	if s.handles == nil {
 		go c.Close(context.WithoutCancel(ctx))
-		return nil, providers.Errorf(providers.Closed, "the session is closed")
+		return nil, fairlead.Errorf(fairlead.Closed, "the session is closed")
 	}
 	s.last++
 	s.handles[s.last] = c
@@ -120,9 +120,9 @@ func at[H any](s *session, id uint64) (H, error) {
 	h, fits := c.(H)
 	switch {
 	case !ok:
-		return h, providers.Errorf(providers.Closed, "there is no handle %d in this session", id)
+		return h, fairlead.Errorf(fairlead.Closed, "there is no handle %d in this session", id)
 	case !fits:
-		return h, providers.Errorf(providers.Invalid, "the handle %d is of another kind than the call", id)
+		return h, fairlead.Errorf(fairlead.Invalid, "the handle %d is of another kind than the call", id)
 	}
 	return h, nil
 }
@@ -131,7 +131,7 @@ func at[H any](s *session, id uint64) (H, error) {
 func driverOf[D any](s *session) (D, error) {
 	d, ok := s.provider.(D)
 	if !ok {
-		return d, providers.Errorf(providers.Unsupported, "this provider does not offer the facet of the call")
+		return d, fairlead.Errorf(fairlead.Unsupported, "this provider does not offer the facet of the call")
 	}
 	return d, nil
 }
@@ -156,7 +156,7 @@ func (s *session) surviving(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("a driver panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			err = providers.Errorf(providers.Internal, "the driver panicked: %v", v)
+			err = fairlead.Errorf(fairlead.Internal, "the driver panicked: %v", v)
 		}
 	}()
 	return f()
@@ -168,7 +168,7 @@ func each[Op, Res any](s *session, call func(context.Context, []Op) []Res, faile
 	return func(ctx context.Context, ops []Op) (results []Res) {
 		err := s.surviving(func() error {
 			if results = call(ctx, ops); len(results) != len(ops) {
-				return providers.Errorf(providers.Internal, "the driver answered %d operations with %d results", len(ops), len(results))
+				return fairlead.Errorf(fairlead.Internal, "the driver answered %d operations with %d results", len(ops), len(results))
 			}
 			return nil
 		})

@@ -9,8 +9,8 @@ import (
 
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // refused checks that a first frame is refused with a code, and that the
@@ -32,7 +32,7 @@ func refused(t *testing.T, what string, s *Service, first *pluginpb.Attach, want
 // refused does it no harm.
 func TestAttaching(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(providers.Limits{})
+		f := newFake(fairlead.Limits{})
 		s := serviceOf(f)
 		a := openSession(t, s)
 		refused(t, "no attach", s, nil, pluginpb.Code_CODE_INVALID)
@@ -64,7 +64,7 @@ func TestAttaching(t *testing.T) {
 // other.
 func TestSessionsHaveTokensOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serviceOf(newFake(providers.Limits{}))
+		s := serviceOf(newFake(fairlead.Limits{}))
 		one, other := openSession(t, s), openSession(t, s)
 		refused(t, "the token of another session", s, &pluginpb.Attach{Session: one.Session, Token: other.Token}, pluginpb.Code_CODE_PERMISSION_DENIED)
 		if err := s.Shutdown(t.Context()); err != nil {
@@ -86,7 +86,7 @@ func TestSessionIsAttachedInTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(providers.Limits{})
+				f := newFake(fairlead.Limits{})
 				s := serviceOf(f)
 				a := openSession(t, s)
 				time.Sleep(c.after)
@@ -115,7 +115,7 @@ func TestSessionIsAttachedInTime(t *testing.T) {
 // any more, and leaves none open.
 func TestShutdownRefusesSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, late := newFake(providers.Limits{}), newFake(providers.Limits{})
+		f, late := newFake(fairlead.Limits{}), newFake(fairlead.Limits{})
 		s := serviceOf(f)
 		openSession(t, s)
 		if err := s.Shutdown(t.Context()); err != nil || !f.isOver() {
@@ -134,14 +134,14 @@ func TestShutdownRefusesSessions(t *testing.T) {
 func TestShutdownWaitsForSessions(t *testing.T) {
 	for name, c := range map[string]struct {
 		closing, patience time.Duration
-		want              providers.Code
+		want              fairlead.Code
 	}{
 		"long enough":     {time.Second, 2 * time.Second, 0},
-		"not long enough": {2 * time.Second, time.Second, providers.DeadlineExceeded},
+		"not long enough": {2 * time.Second, time.Second, fairlead.DeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(providers.Limits{})
+				f := newFake(fairlead.Limits{})
 				f.hold = make(chan struct{})
 				s := serviceOf(f)
 				h, _ := connect(s, openSession(t, s))
@@ -152,7 +152,7 @@ func TestShutdownWaitsForSessions(t *testing.T) {
 				defer cancel()
 				began := time.Now()
 				err := s.Shutdown(ctx)
-				if took := time.Since(began); providers.CodeOf(err) != c.want || took != time.Second {
+				if took := time.Since(began); fairlead.CodeOf(err) != c.want || took != time.Second {
 					t.Errorf("it took %v and ended with %v, want 1 s and %v", took, err, c.want)
 				}
 				<-h.served

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/providers"
 )
 
 // Lost is the error of a call whose reply did not come.
@@ -121,7 +121,7 @@ func (l *Link) Call(ctx context.Context, c *pluginpb.Call, late func(*pluginpb.R
 		c.TimeoutNanos = int64(max(min(time.Until(deadline), math.MaxInt64-slack)+slack, 1))
 	}
 	if size := c.SizeVT(); size > maxMessage {
-		return nil, providers.Errorf(providers.TooLarge, "the call has %d bytes; one of a plugin has %d at most", size, maxMessage)
+		return nil, fairlead.Errorf(fairlead.TooLarge, "the call has %d bytes; one of a plugin has %d at most", size, maxMessage)
 	}
 	c.Id = l.ids.Add(1)
 	answer := make(chan *pluginpb.Reply, 1)

@@ -1,7 +1,7 @@
 // Package portable hands out the portable types of gocloud.dev, backed by any
 // provider of Fairlead, for programs that are written for gocloud.dev:
 //
-//	p, err := providers.Open(ctx, "redis://127.0.0.1:6379")
+//	p, err := fairlead.Open(ctx, "redis://127.0.0.1:6379")
 //	topic, err := portable.OpenTopic(ctx, p, "orders")                              // *pubsub.Topic
 //	sub, err := portable.OpenSubscription(ctx, p, "orders", pubsub.Group("billing")) // *pubsub.Subscription
 //	rate, err := portable.OpenVariable(ctx, p, "app", "limits.rate", runtimevar.StringDecoder)
@@ -36,7 +36,7 @@
 // # Errors and As
 //
 // gcerrors.Code gives the code that is nearest, and ErrorAs sets a
-// **providers.Error. Topic.As sets a **pubsub.Topic of Fairlead,
+// **fairlead.Error. Topic.As sets a **pubsub.Topic of Fairlead,
 // Subscription.As a **pubsub.Subscription, Message.As a **pubsub.Delivery
 // (with its id, key, attempt and position), Snapshot.As a *config.Value. In a
 // message's BeforeSend, as sets a **pubsub.Message, whose ID and Key may be

@@ -5,22 +5,22 @@ import (
 
 	"gocloud.dev/gcerrors"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // codes are those that have one of the same meaning in gocloud.dev. The code
 // of every other error is Unknown: above all that of UnknownOutcome.
-var codes = map[providers.Code]gcerrors.ErrorCode{
-	providers.NotFound:         gcerrors.NotFound,
-	providers.Conflict:         gcerrors.FailedPrecondition,
-	providers.Unsupported:      gcerrors.Unimplemented,
-	providers.Invalid:          gcerrors.InvalidArgument,
-	providers.TooLarge:         gcerrors.InvalidArgument,
-	providers.PermissionDenied: gcerrors.PermissionDenied,
-	providers.DeadlineExceeded: gcerrors.DeadlineExceeded,
-	providers.Canceled:         gcerrors.Canceled,
-	providers.Closed:           gcerrors.FailedPrecondition,
-	providers.Internal:         gcerrors.Internal,
+var codes = map[fairlead.Code]gcerrors.ErrorCode{
+	fairlead.NotFound:         gcerrors.NotFound,
+	fairlead.Conflict:         gcerrors.FailedPrecondition,
+	fairlead.Unsupported:      gcerrors.Unimplemented,
+	fairlead.Invalid:          gcerrors.InvalidArgument,
+	fairlead.TooLarge:         gcerrors.InvalidArgument,
+	fairlead.PermissionDenied: gcerrors.PermissionDenied,
+	fairlead.DeadlineExceeded: gcerrors.DeadlineExceeded,
+	fairlead.Canceled:         gcerrors.Canceled,
+	fairlead.Closed:           gcerrors.FailedPrecondition,
+	fairlead.Internal:         gcerrors.Internal,
 }
 
 // errorsOf answers gocloud.dev's questions about errors.
@@ -30,13 +30,13 @@ func (errorsOf) ErrorCode(err error) gcerrors.ErrorCode {
 	if err == nil {
 		return gcerrors.OK
 	}
-	if c, ok := codes[providers.CodeOf(err)]; ok {
+	if c, ok := codes[fairlead.CodeOf(err)]; ok {
 		return c
 	}
 	return gcerrors.Unknown
 }
 
 func (errorsOf) ErrorAs(err error, target any) bool {
-	e, ok := target.(**providers.Error)
+	e, ok := target.(**fairlead.Error)
 	return ok && errors.As(err, e)
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 )
 
 // lazy is a handle that is opened at once, or at its first use, and closed
@@ -23,7 +23,7 @@ func (l *lazy[H]) get(ctx context.Context) (H, error) {
 	defer l.mu.Unlock()
 	var none H
 	if l.closed {
-		return none, providers.Errorf(providers.Closed, "it is shut down")
+		return none, fairlead.Errorf(fairlead.Closed, "it is shut down")
 	}
 	if l.opened {
 		return l.handle, nil

@@ -3,7 +3,7 @@ package portable
 import (
 	"context"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -41,14 +41,14 @@ func newOptions(opts []Option) (options, error) {
 		case pubsub.SubscribeOption:
 			o.subscribe = append(o.subscribe, opt)
 		default:
-			return o, providers.Errorf(providers.Invalid, "an option is a %T; accepted are those of package pubsub and of this one", opt)
+			return o, fairlead.Errorf(fairlead.Invalid, "an option is a %T; accepted are those of package pubsub and of this one", opt)
 		}
 	}
 	return o, nil
 }
 
 // exists returns a NotFound error if the topic has to exist and does not.
-func (o options) exists(ctx context.Context, p providers.Provider, topic string) error {
+func (o options) exists(ctx context.Context, p fairlead.Provider, topic string) error {
 	if !o.mustExist {
 		return nil
 	}
@@ -61,5 +61,5 @@ func (o options) exists(ctx context.Context, p providers.Provider, topic string)
 			return nil
 		}
 	}
-	return providers.Errorf(providers.NotFound, "no topic %q; create it, or open it without MustExist", topic)
+	return fairlead.Errorf(fairlead.NotFound, "no topic %q; create it, or open it without MustExist", topic)
 }

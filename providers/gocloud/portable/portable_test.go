@@ -10,8 +10,8 @@ import (
 	"gocloud.dev/gcerrors"
 	"gocloud.dev/runtimevar"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 	"fairlead.dev/providers/gocloud/portable"
 	_ "fairlead.dev/providers/memory"
 	"fairlead.dev/pubsub"
@@ -20,13 +20,13 @@ import (
 )
 
 // The suites of gocloud.dev for drivers run over this package in the module
-// plugins/fairlead-gocloud, since they link the clients of the clouds.
+// cmd/fairlead-gocloud, since they link the clients of the clouds.
 
 const patience = 30 * time.Second
 
-func open(t *testing.T) providers.Provider {
+func open(t *testing.T) fairlead.Provider {
 	t.Helper()
-	p, err := providers.Open(t.Context(), "mem://")
+	p, err := fairlead.Open(t.Context(), "mem://")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func must(t *testing.T, err error) {
 // received by those of the other.
 func TestMessagesCrossBothWays(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	p, err := providers.Open(t.Context(), "mem://")
+	p, err := fairlead.Open(t.Context(), "mem://")
 	must(t, err)
 	defer p.Close(t.Context())
 	theirs, err := portable.OpenSubscription(t.Context(), p, "orders", pubsub.Group("theirs"))
@@ -119,16 +119,16 @@ func TestShutdownGivesBack(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	p := open(t)
 	_, err := portable.OpenTopic(t.Context(), p, "orders", 3)
-	wantCode(t, "a number as an option", err, providers.Invalid)
+	wantCode(t, "a number as an option", err, fairlead.Invalid)
 	_, err = portable.OpenSubscription(t.Context(), p, "orders")
-	wantCode(t, "neither group nor broadcast", err, providers.Invalid)
-	_, err = portable.OpenTopic(t.Context(), p, "orders", pubsub.Require(providers.DurableFsync))
-	wantCode(t, "what memory lacks", err, providers.Unsupported)
+	wantCode(t, "neither group nor broadcast", err, fairlead.Invalid)
+	_, err = portable.OpenTopic(t.Context(), p, "orders", pubsub.Require(fairlead.DurableFsync))
+	wantCode(t, "what memory lacks", err, fairlead.Unsupported)
 	_, err = portable.OpenVariable(t.Context(), p, "app", "key", nil)
-	wantCode(t, "no decoder", err, providers.Invalid)
+	wantCode(t, "no decoder", err, fairlead.Invalid)
 }
 
-func wantCode(t *testing.T, what string, err error, want providers.Code) {
+func wantCode(t *testing.T, what string, err error, want fairlead.Code) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("%s: %v, want %v", what, err, want)
@@ -142,8 +142,8 @@ func TestErrorsHaveCodes(t *testing.T) {
 	must(t, err)
 	defer topic.Shutdown(t.Context())
 	err = topic.Send(t.Context(), &gcpubsub.Message{Metadata: map[string]string{"": "no name"}})
-	var e *providers.Error
-	if gcerrors.Code(err) != gcerrors.InvalidArgument || !topic.ErrorAs(err, &e) || e.Code != providers.Invalid {
+	var e *fairlead.Error
+	if gcerrors.Code(err) != gcerrors.InvalidArgument || !topic.ErrorAs(err, &e) || e.Code != fairlead.Invalid {
 		t.Errorf("bad metadata: %v, %v", err, e)
 	}
 	must(t, p.Close(t.Context()))

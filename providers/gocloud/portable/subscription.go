@@ -9,7 +9,7 @@ import (
 	gcpubsub "gocloud.dev/pubsub"
 	"gocloud.dev/pubsub/driver"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -21,7 +21,7 @@ const pollTime = time.Second
 // pubsub.Group and pubsub.Broadcast of Fairlead must be among the options.
 // Topic and group are created if need be. Errors are those of
 // pubsub.Subscribe.
-func OpenSubscription(ctx context.Context, p providers.Provider, topic string, opts ...Option) (*gcpubsub.Subscription, error) {
+func OpenSubscription(ctx context.Context, p fairlead.Provider, topic string, opts ...Option) (*gcpubsub.Subscription, error) {
 	s, err := NewSubscriptionDriver(ctx, p, topic, opts...)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func OpenSubscription(ctx context.Context, p providers.Provider, topic string, o
 
 // NewSubscriptionDriver is as [OpenSubscription], for those who make the
 // subscription of gocloud.dev themselves, to give it other batchers.
-func NewSubscriptionDriver(ctx context.Context, p providers.Provider, topic string, opts ...Option) (driver.Subscription, error) {
+func NewSubscriptionDriver(ctx context.Context, p fairlead.Provider, topic string, opts ...Option) (driver.Subscription, error) {
 	o, err := newOptions(opts)
 	if err != nil {
 		return nil, err
@@ -197,8 +197,8 @@ func settle(ids []driver.AckID, one func(*pubsub.Delivery) error) error {
 // IsRetryable implements gocloud.dev's driver.Subscription. To receive and to
 // settle can be repeated.
 func (s *subscription) IsRetryable(err error) bool {
-	switch providers.CodeOf(err) {
-	case providers.Unavailable, providers.UnknownOutcome:
+	switch fairlead.CodeOf(err) {
+	case fairlead.Unavailable, fairlead.UnknownOutcome:
 		return true
 	}
 	return false

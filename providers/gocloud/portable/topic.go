@@ -8,7 +8,7 @@ import (
 	"gocloud.dev/pubsub/batcher"
 	"gocloud.dev/pubsub/driver"
 
-	"fairlead.dev/providers"
+	"fairlead.dev"
 	"fairlead.dev/pubsub"
 )
 
@@ -25,7 +25,7 @@ var one = &batcher.Options{MaxBatchSize: 1, MaxHandlers: sendsAtOnce}
 
 // OpenTopic opens a topic for publishing, and creates it if need be. Errors are
 // those of pubsub.Open.
-func OpenTopic(ctx context.Context, p providers.Provider, name string, opts ...Option) (*gcpubsub.Topic, error) {
+func OpenTopic(ctx context.Context, p fairlead.Provider, name string, opts ...Option) (*gcpubsub.Topic, error) {
 	t, err := NewTopicDriver(ctx, p, name, opts...)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func OpenTopic(ctx context.Context, p providers.Provider, name string, opts ...O
 
 // NewTopicDriver is as [OpenTopic], for those who make the topic of gocloud.dev
 // themselves, to give it another batcher.
-func NewTopicDriver(ctx context.Context, p providers.Provider, name string, opts ...Option) (driver.Topic, error) {
+func NewTopicDriver(ctx context.Context, p fairlead.Provider, name string, opts ...Option) (driver.Topic, error) {
 	o, err := newOptions(opts)
 	if err != nil {
 		return nil, err

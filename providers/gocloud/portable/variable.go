@@ -7,8 +7,8 @@ import (
 	"gocloud.dev/runtimevar"
 	"gocloud.dev/runtimevar/driver"
 
+	"fairlead.dev"
 	"fairlead.dev/config"
-	"fairlead.dev/providers"
 )
 
 const (
@@ -19,7 +19,7 @@ const (
 
 // OpenVariable opens one key of the settings of a name, decoded by decoder.
 // Errors are those of config.Open; Invalid for a nil decoder.
-func OpenVariable(ctx context.Context, p providers.Provider, name, key string, decoder *runtimevar.Decoder) (*runtimevar.Variable, error) {
+func OpenVariable(ctx context.Context, p fairlead.Provider, name, key string, decoder *runtimevar.Decoder) (*runtimevar.Variable, error) {
 	w, err := NewVariableDriver(ctx, p, name, key, decoder)
 	if err != nil {
 		return nil, err
@@ -29,9 +29,9 @@ func OpenVariable(ctx context.Context, p providers.Provider, name, key string, d
 
 // NewVariableDriver is as [OpenVariable], for those who make the variable of
 // gocloud.dev themselves.
-func NewVariableDriver(ctx context.Context, p providers.Provider, name, key string, decoder *runtimevar.Decoder) (driver.Watcher, error) {
+func NewVariableDriver(ctx context.Context, p fairlead.Provider, name, key string, decoder *runtimevar.Decoder) (driver.Watcher, error) {
 	if decoder == nil {
-		return nil, providers.Errorf(providers.Invalid, "the decoder is nil; pass runtimevar.StringDecoder or another one")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the decoder is nil; pass runtimevar.StringDecoder or another one")
 	}
 	src, err := config.Open(ctx, p, name)
 	if err != nil {
@@ -117,7 +117,7 @@ func (w *watcher) next(ctx context.Context, version string) *state {
 	now.version, now.at = all.Version, time.Now()
 	setting, there := all.Values[w.key]
 	if !there {
-		now.err = providers.Errorf(providers.NotFound, "no setting %q in %q", w.key, w.source.Name())
+		now.err = fairlead.Errorf(fairlead.NotFound, "no setting %q in %q", w.key, w.source.Name())
 		return now
 	}
 	now.setting = setting

@@ -1,0 +1,118 @@
+package fairlead
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Claim names one guarantee or ability, as "kv.Watch". The claims of a facet
+// are declared in the facet's driver package and again, under the same names,
+// in the facet's own package; the ones that hold for every facet are here.
+type Claim string
+
+const (
+	// DurableFsync: a write that was acknowledged has reached stable storage
+	// of the server that acknowledged it, and survives that server's kill and
+	// its loss of power. It says nothing about that server's loss.
+	DurableFsync Claim = "DurableFsync"
+	// DurableQuorum: a write that was acknowledged has reached stable storage
+	// of a majority of the servers, and survives the loss of any minority.
+	DurableQuorum Claim = "DurableQuorum"
+	// Shared: every Open of the same URL reaches the same data (in rpc: the
+	// same servers), from any process that can reach the backend or, for a
+	// backend that lives in memory, from this process.
+	Shared Claim = "Shared"
+)
+
+// CommonClaims returns the claims that any facet may make.
+func CommonClaims() []ClaimInfo {
+	return []ClaimInfo{
+		{DurableFsync, "an acknowledged write is on stable storage of the server that took it"},
+		{DurableQuorum, "an acknowledged write is on stable storage of a majority of servers"},
+		{Shared, "every Open of the same URL reaches the same data and servers"},
+	}
+}
+
+// ClaimInfo is a claim with its rule in one line, for tables and reports.
+type ClaimInfo struct {
+	Claim Claim
+	Rule  string
+}
+
+// Missing says why a guarantee does not hold.
+type Missing struct {
+	Claim  Claim
+	Reason string // what was found, as "appendfsync is everysec"
+	Remedy string // what to change on the backend; empty if nothing can
+}
+
+// String returns "claim: reason; remedy".
+func (m Missing) String() string {
+	s := string(m.Claim)
+	if m.Reason != "" {
+		s += ": " + m.Reason
+	}
+	if m.Remedy != "" {
+		s += "; " + m.Remedy
+	}
+	return s
+}
+
+// Requirement is something that a program demands of a facet when it opens
+// it. A [Claim] is one; [TTLWithin] and [TxnOps] demand a limit.
+type Requirement interface {
+	// Check returns what is missing in d, and false if nothing is.
+	Check(d FacetDescription) (Missing, bool)
+}
+
+// Check implements [Requirement].
+func (c Claim) Check(d FacetDescription) (Missing, bool) {
+	if d.Has(c) {
+		return Missing{}, false
+	}
+	for _, m := range d.Missing {
+		if m.Claim == c {
+			return m, true
+		}
+	}
+	return Missing{Claim: c, Reason: "not claimed by this provider"}, true
+}
+
+type limitRequirement func(FacetDescription) (Missing, bool)
+
+func (f limitRequirement) Check(d FacetDescription) (Missing, bool) { return f(d) }
+
+// TTLWithin demands times to live with a resolution and a minimum of at most
+// d.
+func TTLWithin(d time.Duration) Requirement {
+	return limitRequirement(func(f FacetDescription) (Missing, bool) {
+		got := max(f.Limits.TTLResolution, f.Limits.MinTTL)
+		reason := fmt.Sprintf("times to live are exact to %v, %v is required", got, d)
+		return Missing{Claim: "TTLWithin", Reason: reason}, got == 0 || got > d
+	})
+}
+
+// TxnOps demands transactions of at least n conditions and writes together.
+func TxnOps(n int) Requirement {
+	return limitRequirement(func(f FacetDescription) (Missing, bool) {
+		got := f.Limits.MaxTxnOps
+		reason := fmt.Sprintf("a transaction may hold %d operations, %d are required", got, n)
+		return Missing{Claim: "TxnOps", Reason: reason}, got < n
+	})
+}
+
+// CheckAll returns an [Unsupported] error that names every requirement that d
+// does not meet, or nil.
+func CheckAll(d FacetDescription, reqs []Requirement) error {
+	var missing []string
+	for _, r := range reqs {
+		if m, lacks := r.Check(d); lacks {
+			missing = append(missing, m.String())
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	return Errorf(Unsupported, "required of %s but missing: %s", d.Facet, strings.Join(missing, " | "))
+}

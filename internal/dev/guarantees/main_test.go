@@ -1,0 +1,22 @@
+package main
+
+import (
+	"os"
+	"testing"
+)
+
+// TestREADMEIsCurrent fails when a provider claims something else than the
+// README says: run "make generate".
+func TestREADMEIsCurrent(t *testing.T) {
+	old, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := replaced(t.Context(), string(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fresh != string(old) {
+		t.Error("the table of guarantees in README.md is not what the providers describe; run: make generate")
+	}
+}

@@ -1,5 +1,0 @@
-// Package peerbench compares Fairlead with libraries that its own module does
-// not depend on. It has benchmarks alone:
-//
-//	cd internal/peerbench && go test -bench .
-package peerbench

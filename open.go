@@ -1,0 +1,59 @@
+package fairlead
+
+import (
+	"context"
+	"log/slog"
+
+	"fairlead.dev/internal/opening"
+)
+
+// Option changes how [Open] opens a provider.
+type Option func(*opening.Options) error
+
+// WithLogger sets the logger for rare events: a connection is lost or found
+// again, a guarantee is lost. The default is slog.Default.
+func WithLogger(l *slog.Logger) Option {
+	return func(o *opening.Options) error {
+		if l == nil {
+			return Errorf(Invalid, "WithLogger needs a logger, got nil; leave the option out for slog.Default")
+		}
+		o.Logger = l
+		return nil
+	}
+}
+
+// WithLookupEnv sets the function that looks up the environment variables
+// that a URL's settings name. The default is os.LookupEnv.
+func WithLookupEnv(lookup func(name string) (value string, ok bool)) Option {
+	return func(o *opening.Options) error {
+		if lookup == nil {
+			return Errorf(Invalid, "WithLookupEnv needs a function, got nil; leave the option out for os.LookupEnv")
+		}
+		o.LookupEnv = lookup
+		return nil
+	}
+}
+
+// Open connects to the backend that rawURL names and probes it. The context
+// bounds the call to Open only; the provider lives until it is closed.
+//
+// Errors: Invalid for a URL, scheme or parameter that is wrong; Unavailable
+// if the backend cannot be reached; PermissionDenied if it refuses the
+// credentials.
+func Open(ctx context.Context, rawURL string, opts ...Option) (Provider, error) {
+	o := opening.Defaults()
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return nil, Annotate(err, "fairlead.Open", "")
+		}
+	}
+	open := opening.CurrentOpener()
+	if open == nil {
+		return nil, Annotate(Errorf(Invalid, "no provider is linked in; import one, as _ \"fairlead.dev/providers/memory\""), "fairlead.Open", "")
+	}
+	p, err := open(ctx, rawURL, o)
+	if err != nil {
+		return nil, Annotate(err, "fairlead.Open", "")
+	}
+	return p.(Provider), nil
+}
