@@ -38,6 +38,10 @@ var rules = []rule{
 		applies: `providers`, own: `|internal/(opening|await)`,
 	},
 	{
+		name:    "the kit's part for gRPC imports the kit and grpc",
+		applies: `providers/grpcsent`, own: `|providers|internal/(opening|await)`, third: grpc,
+	},
+	{
 		name:    "a driver package imports the root package only",
 		applies: `((kv|pubsub|rpc|config)/driver)(/.*)?`, own: `|$1(/.*)?|internal/opening`,
 	},
@@ -65,7 +69,7 @@ var rules = []rule{
 	},
 	{
 		name:    "a provider imports the kit and the drivers, no other provider and no portable type",
-		applies: `(providers/[^/]+)(/.*)?`, own: `|providers|(kv|pubsub|rpc|config)/driver|$1(/.*)?|` + shipped, third: []string{"*"},
+		applies: `(providers/[^/]+)(/.*)?`, own: `|providers(/grpcsent)?|(kv|pubsub|rpc|config)/driver|$1(/.*)?|` + shipped, third: []string{"*"},
 	},
 	{
 		name:    "the main package of a plugin imports its provider",

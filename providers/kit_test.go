@@ -1,0 +1,74 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"fairlead.dev"
+)
+
+func TestSettleClaim(t *testing.T) {
+	var f fairlead.FacetDescription
+	SettleClaim(&f, fairlead.DurableFsync, nil)
+	SettleClaim(&f, fairlead.DurableQuorum, []Lack{{"one server", "add two"}, {Reason: "no fsync"}, {"no power", "plug it in"}})
+	want := fairlead.FacetDescription{
+		Claims: []fairlead.Claim{fairlead.DurableFsync},
+		Missing: []fairlead.Missing{{
+			Claim: fairlead.DurableQuorum, Reason: "one server; also no fsync; also no power", Remedy: "add two; also plug it in",
+		}},
+	}
+	if !reflect.DeepEqual(f, want) {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestAddEndpoint(t *testing.T) {
+	refused := fairlead.Errorf(fairlead.Unavailable, "connection refused")
+	if err := AddEndpoint(refused, "h:1"); fairlead.CodeOf(err) != fairlead.Unavailable || !strings.Contains(err.Error(), "h:1: ") {
+		t.Errorf("%v", err)
+	}
+	for _, err := range []error{nil, errors.New("x"), fairlead.Errorf(fairlead.Canceled, "%w", context.Canceled)} {
+		if got := AddEndpoint(err, "h:1"); got != err {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+}
+
+func TestTrigger(t *testing.T) {
+	tr := NewTrigger()
+	tr.Fire()
+	tr.Fire()
+	<-tr.Fired()
+	select {
+	case <-tr.Fired():
+		t.Error("two requests were not one")
+	default:
+	}
+}
+
+func TestSignal(t *testing.T) {
+	var s Signal
+	s.Fire()
+	first, second := s.Next(), s.Next()
+	s.Fire()
+	<-first
+	<-second
+}
+
+func TestDescribeState(t *testing.T) {
+	away := errors.New("away")
+	for _, test := range []struct {
+		version string
+		err     error
+	}{{"7", nil}, {"", away}} {
+		look := DescribeState(
+			func(context.Context) (string, error) { return "7", test.err },
+			func(v string) fairlead.Description { return fairlead.Description{Version: v} })
+		if d, err := look(t.Context()); d.Version != test.version || err != test.err {
+			t.Errorf("%+v, %v", d, err)
+		}
+	}
+}
