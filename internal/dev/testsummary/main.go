@@ -1,15 +1,15 @@
-// Command testsummary reads the output of "go test -json" on its standard input
-// and prints what a reader wants to see of it: a line for each package as it
-// ends, all that failing tests have printed, which providers the tests ran
-// against, and as the last line "N passed, N failed".
+// Command testsummary reads the output of "go test -json" from standard input.
+// It prints a line for each package when the package ends, the whole output of
+// failed tests, the time that packages and the slowest tests took, the
+// providers that the tests ran against, and last the line "N passed, N failed".
 //
-// A test says that it ran against a provider with a line in its log:
+// A test reports that it ran against a provider with a line in its log:
 //
 //	fairlead-provider-ran: NAME TRANSPORT cases=N
 //
-// The exit code is 1 if a test failed or was skipped (no test here may skip), a
-// package did not build or did not come to its end, no test ran at all, or a
-// provider that -providers names did not run a single case.
+// The exit code is 1 if a test failed or was skipped (no test here may skip), if
+// a package did not build or did not end, if no test ran, or if a provider that
+// -providers names ran no case.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	providers := flag.String("providers", "", "comma-separated providers that have to run")
+	providers := flag.String("providers", "", "comma-separated providers that must run")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "testsummary: unexpected argument %q: the input is read from standard input\n", flag.Arg(0))
@@ -28,7 +28,7 @@ func main() {
 	}
 	s := newSummary(os.Stdout)
 	if err := s.read(os.Stdin); err != nil {
-		s.fail("reading the test output: " + err.Error())
+		s.addFailure("reading the test output: " + err.Error())
 	}
 	if !s.finish(splitList(*providers)) {
 		os.Exit(1)

@@ -18,15 +18,15 @@ type providerTransport struct{ provider, transport string }
 // transport.
 type providersRan map[providerTransport]int
 
-// note takes in a line of a test's output.
-func (r providersRan) note(line string) {
+// addLine counts the cases that a line of a test's output reports.
+func (r providersRan) addLine(line string) {
 	m := ranLine.FindStringSubmatch(line)
 	if m == nil {
 		return
 	}
 	n, err := strconv.Atoi(m[3])
 	if err != nil {
-		return // more digits than an int holds: nobody ran that many
+		return // more digits than an int holds: no run has so many cases
 	}
 	r[providerTransport{m[1], m[2]}] += n
 }

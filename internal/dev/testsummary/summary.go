@@ -20,7 +20,7 @@ type event struct {
 	Output     string
 }
 
-// summary counts, and prints while it does.
+// summary counts passed and failed tests, and prints while it reads.
 type summary struct {
 	out            io.Writer
 	passed, failed int
@@ -29,11 +29,12 @@ type summary struct {
 	builds         map[string]*strings.Builder // compiler messages
 	ran            providersRan
 	measured       []string
+	times          times
 }
 
 // packageRun is a package whose tests have begun.
 type packageRun struct {
-	output strings.Builder // what belongs to no test
+	output strings.Builder // lines that belong to no test
 	tests  map[string]*testRun
 	failed int
 }
@@ -53,14 +54,14 @@ func newSummary(out io.Writer) *summary {
 	}
 }
 
-// read takes in events until the input ends. Lines that are none, such as the
-// go command's own complaints, are passed on.
+// read reads events until the input ends. It prints lines that are no events,
+// such as the go command's own error messages.
 func (s *summary) read(in io.Reader) error {
 	r := bufio.NewReader(in)
 	for {
 		line, err := r.ReadString('\n')
 		if line != "" {
-			s.line(line)
+			s.readLine(line)
 		}
 		if err == io.EOF {
 			return nil
@@ -71,7 +72,7 @@ func (s *summary) read(in io.Reader) error {
 	}
 }
 
-func (s *summary) line(line string) {
+func (s *summary) readLine(line string) {
 	var e event
 	if err := json.Unmarshal([]byte(line), &e); err != nil || e.Action == "" {
 		fmt.Fprint(s.out, line)
@@ -79,17 +80,17 @@ func (s *summary) line(line string) {
 	}
 	switch {
 	case strings.HasPrefix(e.Action, "build-"):
-		s.build(e)
+		s.readBuildEvent(e)
 	case e.Test != "":
-		s.test(e)
+		s.readTestEvent(e)
 	case e.Package != "":
-		s.pkg(e)
+		s.readPackageEvent(e)
 	}
 }
 
-// build keeps the compiler's messages until a package is found to have failed:
-// those of a mere warning are of no interest.
-func (s *summary) build(e event) {
+// readBuildEvent keeps the compiler's messages until it learns that the build
+// failed: warnings are not printed.
+func (s *summary) readBuildEvent(e event) {
 	if s.builds[e.ImportPath] == nil {
 		s.builds[e.ImportPath] = &strings.Builder{}
 	}
@@ -99,7 +100,7 @@ func (s *summary) build(e event) {
 	}
 }
 
-func (s *summary) packageOf(e event) *packageRun {
+func (s *summary) packageRun(e event) *packageRun {
 	p := s.packages[e.Package]
 	if p == nil {
 		p = &packageRun{tests: map[string]*testRun{}}
@@ -117,41 +118,44 @@ func (p *packageRun) test(name string) *testRun {
 	return t
 }
 
-// parents calls f for the tests of which name is a subtest.
-func (p *packageRun) parents(name string, f func(*testRun)) {
+// eachParent calls f for every test that has the test called name as a subtest.
+func (p *packageRun) eachParent(name string, f func(*testRun)) {
 	for i := strings.LastIndexByte(name, '/'); i > 0; i = strings.LastIndexByte(name, '/') {
 		name = name[:i]
 		f(p.test(name))
 	}
 }
 
-func (s *summary) test(e event) {
-	p := s.packageOf(e)
+func (s *summary) readTestEvent(e event) {
+	p := s.packageRun(e)
 	t := p.test(e.Test)
 	switch e.Action {
 	case "run":
-		p.parents(e.Test, func(parent *testRun) { parent.hasSubtests = true })
+		p.eachParent(e.Test, func(parent *testRun) { parent.hasSubtests = true })
 	case "output":
 		t.output.WriteString(e.Output)
-		s.ran.note(e.Output)
-		s.measure(e)
+		s.ran.addLine(e.Output)
+		s.keepMeasurement(e)
 	case "pass":
 		if !t.hasSubtests {
 			s.passed++
 		}
 	case "fail":
-		s.testFailed(e, p, t, "FAIL")
+		s.reportFailedTest(e, p, t, "FAIL")
 	case "skip":
-		s.testFailed(e, p, t, "SKIPPED (no test may skip)")
+		s.reportFailedTest(e, p, t, "SKIPPED (no test may skip)")
 	}
 	if e.Action == "pass" || e.Action == "fail" || e.Action == "skip" {
 		t.output.Reset()
+		if !t.hasSubtests {
+			s.times.addTest(e.Package, e.Test, e.Elapsed)
+		}
 	}
 }
 
-// measure keeps what a test has measured: a line of its log that begins with
+// keepMeasurement keeps what a test has measured: a line of its log that begins with
 // "measured: ".
-func (s *summary) measure(e event) {
+func (s *summary) keepMeasurement(e event) {
 	if _, what, ok := strings.Cut(e.Output, ".go:"); ok {
 		if _, what, ok = strings.Cut(what, ": measured: "); ok {
 			s.measured = append(s.measured, e.Test+": "+strings.TrimSpace(what))
@@ -159,65 +163,67 @@ func (s *summary) measure(e event) {
 	}
 }
 
-// testFailed prints a failed test. One that only reports its subtests' failures
-// is printed, but not counted again.
-func (s *summary) testFailed(e event, p *packageRun, t *testRun, how string) {
+// reportFailedTest prints a failed test, and counts it unless one of its
+// subtests was counted.
+func (s *summary) reportFailedTest(e event, p *packageRun, t *testRun, how string) {
 	fmt.Fprintf(s.out, "--- %s: %s %s\n%s", how, e.Package, e.Test, t.output.String())
 	p.failed++
-	p.parents(e.Test, func(parent *testRun) { parent.failedBelow = true })
+	p.eachParent(e.Test, func(parent *testRun) { parent.failedBelow = true })
 	if !t.failedBelow {
-		s.fail(how + ": " + e.Package + " " + e.Test)
+		s.addFailure(how + ": " + e.Package + " " + e.Test)
 	}
 }
 
-// fail counts a failure, to be repeated at the end.
-func (s *summary) fail(line string) {
+// addFailure counts a failure, to be repeated at the end.
+func (s *summary) addFailure(line string) {
 	s.failed++
 	s.failures = append(s.failures, line)
 }
 
-func (s *summary) pkg(e event) {
-	p := s.packageOf(e)
+func (s *summary) readPackageEvent(e event) {
+	p := s.packageRun(e)
 	switch e.Action {
 	case "output":
 		p.output.WriteString(e.Output)
 	case "pass":
+		s.times.addPackage(e.Package, e.Elapsed)
 		fmt.Fprintf(s.out, "ok  \t%s\t%.3fs\n", e.Package, e.Elapsed)
 		delete(s.packages, e.Package)
 	case "skip":
 		fmt.Fprintf(s.out, "?   \t%s\t[no test files]\n", e.Package)
 		delete(s.packages, e.Package)
 	case "fail":
-		s.packageFailed(e.Package, p, fmt.Sprintf("FAIL\t%s\t%.3fs", e.Package, e.Elapsed))
+		s.times.addPackage(e.Package, e.Elapsed)
+		s.reportFailedPackage(e.Package, p, fmt.Sprintf("FAIL\t%s\t%.3fs", e.Package, e.Elapsed))
 	}
 }
 
-// packageFailed prints what a package has said apart from its tests: a panic, a
-// data race, a build that failed. If no test of it has failed, the package
+// reportFailedPackage prints the output of a package that belongs to no test: a
+// panic, a data race, a failed build. If none of its tests failed, the package
 // counts as one failure.
-func (s *summary) packageFailed(name string, p *packageRun, line string) {
+func (s *summary) reportFailedPackage(name string, p *packageRun, line string) {
 	fmt.Fprint(s.out, p.output.String())
 	for _, test := range slices.Sorted(maps.Keys(p.tests)) {
-		fmt.Fprint(s.out, p.tests[test].output.String()) // of those without an end
+		fmt.Fprint(s.out, p.tests[test].output.String()) // tests that did not end
 	}
 	fmt.Fprintln(s.out, line)
 	if p.failed == 0 {
-		s.fail(line)
+		s.addFailure(line)
 	}
 	delete(s.packages, name)
 }
 
-// finish prints the end of the summary, and says whether all is well.
+// finish prints the end of the summary, and reports whether everything passed.
 func (s *summary) finish(expected []string) bool {
 	for _, name := range slices.Sorted(maps.Keys(s.packages)) {
-		s.packageFailed(name, s.packages[name], "FAIL\t"+name+"\t[the test output breaks off]")
+		s.reportFailedPackage(name, s.packages[name], "FAIL\t"+name+"\t[the test output breaks off]")
 	}
 	if s.passed+s.failed == 0 {
-		s.fail("no test ran")
+		s.addFailure("no test ran")
 	}
 	for _, name := range expected {
 		if s.ran.cases(name) == 0 {
-			s.fail("provider " + name + " did not run")
+			s.addFailure("provider " + name + " did not run")
 		}
 	}
 	s.print()
@@ -234,6 +240,7 @@ func (s *summary) print() {
 	if len(s.measured) > 0 {
 		fmt.Fprintf(s.out, "\nmeasured:\n%s\n", strings.Join(slices.Sorted(slices.Values(s.measured)), "\n"))
 	}
+	s.times.print(s.out)
 	fmt.Fprintf(s.out, "\nproviders that ran: %s\n", s.ran)
 	fmt.Fprintf(s.out, "%d passed, %d failed\n", s.passed, s.failed)
 }

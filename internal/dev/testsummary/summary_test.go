@@ -122,7 +122,7 @@ func TestProvidersRan(t *testing.T) {
 		marker + "memory plugin cases=2", marker + "memory direct cases=1", marker + "memory direct cases=10",
 		marker + "etcd direct cases=0", marker + "nats direct", marker + "nats direct cases=-1", "unrelated",
 	} {
-		r.note(line)
+		r.addLine(line)
 	}
 	if r.cases("memory") != 13 || r.cases("redis") != 3 || r.cases("etcd") != 0 || r.cases("nats") != 0 {
 		t.Errorf("counted %v", r)
