@@ -7,13 +7,17 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
 BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
 PROTOCOL    := $(GO) run $(BUF) build --exclude-source-info
 
-# Providers that "make test" must have run its conformance cases against.
+# "make test" fails unless conformance cases ran against all of these.
 PROVIDERS    ?= memory,redis,etcd,nats,dapr,gocloud,lmdb
-# Two packages run at once. The longest comes first, and redis when RabbitMQ,
-# which is tested beside them, is through: so none is left to run alone.
+# Packages whose tests start no server: "make check" runs them.
+UNIT_PACKAGES ?= . ./internal/batcher ./internal/handle ./internal/telemetry ./internal/await ./internal/dev/importrules \
+  ./kv ./pubsub ./providers ./providers/memory ./plugins/internal/... ./cmd/fairlead/internal/...
+# Two packages run at once. The longest one comes first. redis comes when the
+# tests of RabbitMQ, which run beside them, have ended: so no package runs last
+# by itself.
 PACKAGES     ?= ./plugins ./cmd/... ./config/... ./providers/redis ./...
-# Where the tests' servers keep their data: in memory where there is room, so
-# that a busy disk fails no test. "make test TESTBED_DIR=" keeps it on the disk.
+# The folder for the data of the tests' servers: in memory where there is room,
+# so that a busy disk fails no test. "make test TESTBED_DIR=" uses the disk.
 TESTBED_DIR  ?= $(shell [ "$$(df --output=avail -B1G /dev/shm 2>/dev/null | tail -n 1)" -ge 6 ] 2>/dev/null && echo /dev/shm)
 TEST_TIMEOUT ?= 25m
 BENCH        ?= .
@@ -33,22 +37,30 @@ deps: ## Get what the tests run: redis-server, rabbitmq-server, Node.js (Debian,
 build: ## Compile everything
 	$(GO) build ./...
 
-.PHONY: lint
-lint: ## Check the format, go vet, staticcheck
+.PHONY: lint-go
+lint-go:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: check
+check: lint-go ## For the inner loop: format, vet, staticcheck, unit tests, and the quick profile over memory; no servers
+	$(GO) test -race $(UNIT_PACKAGES)
+	$(GO) run ./cmd/fairlead conformance mem:// --profile quick
+
+.PHONY: lint
+lint: lint-go ## Check the format, go vet, staticcheck, and the plugin protocol
 	cd plugins/proto && $(GO) run $(BUF) lint && $(GO) run $(BUF) breaking --against baseline.binpb
 	@cd plugins/proto && built=$$(mktemp) && trap 'rm -f "$$built"' EXIT && $(PROTOCOL) -o "$$built#format=binpb" && cmp -s "$$built" baseline.binpb || \
-	  { echo "plugins/proto/baseline.binpb lacks what was added to the protocol, which nothing guards so: run \"make protocol\""; exit 1; }
+	  { echo "plugins/proto/baseline.binpb lacks an addition to the protocol, so nothing would notice its removal: run \"make protocol\""; exit 1; }
 
 .PHONY: protocol
-protocol: ## Take what was added to the plugin protocol into the baseline that lint compares with
+protocol: ## Add new messages and fields of the plugin protocol to the baseline that lint compares with
 	cd plugins/proto && $(GO) run $(BUF) breaking --against baseline.binpb && $(PROTOCOL) -o baseline.binpb
 
-# The plugin gocloud, which mostly waits for RabbitMQ, is tested beside the rest;
-# it is compiled before, so that nothing large is compiled beside tests.
-# GORACE: else every program of the race detector sleeps for a second at its end.
+# The plugin gocloud mostly waits for RabbitMQ, so it is tested beside the rest.
+# It is compiled first, so that nothing large is compiled while tests run.
+# GORACE: without it, every program sleeps for a second at its end.
 .PHONY: test
 test: export FAIRLEAD_TESTBED_DIR := $(TESTBED_DIR)
 test: export GORACE := atexit_sleep_ms=0
@@ -61,11 +73,11 @@ test: deps lint test-kubernetes build-gocloud ## Lint and run all tests with the
 	} | $(GO) run ./internal/dev/testsummary -providers "$(PROVIDERS)"
 
 .PHONY: test-kubernetes
-test-kubernetes: ## Check the manifests of examples/kubernetes, in a module of their own
+test-kubernetes: ## Check the manifests of examples/kubernetes (a separate module)
 	cd examples/kubernetes/check && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -race -count=1 ./...
 
 .PHONY: build-gocloud
-build-gocloud: ## Lint the plugin gocloud, a module of its own, and compile its tests
+build-gocloud: ## Lint the plugin gocloud (a separate module), and compile its tests
 	cd cmd/fairlead-gocloud && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -race -run '^$$' ./...
 
 .PHONY: test-gocloud
@@ -73,7 +85,7 @@ test-gocloud: build-gocloud ## Test the plugin gocloud: RabbitMQ, and gocloud.de
 	cd cmd/fairlead-gocloud && $(GO) test -race -count=1 ./...
 
 .PHONY: tidy
-tidy: ## Tidy go.mod here and in the modules of their own, which follow it
+tidy: ## Tidy every go.mod; the separate modules follow the main one
 	@for mod in $$(git ls-files 'go.mod' '*/go.mod'); do echo "$$mod"; (cd "$$(dirname "$$mod")" && $(GO) mod tidy) || exit 1; done
 
 .PHONY: generate
@@ -85,7 +97,7 @@ bench: deps ## Run the benchmarks; BENCH=regexp and PACKAGES=… narrow them dow
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PACKAGES)
 
 .PHONY: bench-plugins
-bench-plugins: deps ## Compare the ways to a provider: linked in, plugins, sidecars, go-plugin alone
+bench-plugins: deps ## Compare the ways to a provider: linked in, plugin, sidecar, plain go-plugin
 	$(GO) run ./internal/dev/pluginbench $(BENCHFLAGS)
 
 .PHONY: fuzz
@@ -99,6 +111,6 @@ fuzz: ## Run every fuzz target for FUZZTIME
 	done
 
 .PHONY: clean
-clean: ## Remove what was built
+clean: ## Remove built files
 	rm -rf bin dist
 	find . \( -name '*.test' -o -name '*.prof' \) -type f -delete
