@@ -15,42 +15,43 @@ import (
 	"fairlead.dev/config"
 )
 
-func newConfig() *cobra.Command {
+func newConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Read, change, follow, compare and explain shared settings",
-		Long: `Settings are keys with values under a name: those that a program reads with
+		Short: "Read, change, watch, compare and explain shared settings",
+		Long: `Settings are keys with values under a name. A program reads them with
 config.From(provider, NAME).
 
-Values of keys whose names are those of secrets (password, token, secret,
-credential, api key, private key) are shown as ` + config.Redacted + `, unless --reveal is given.`,
-		Args: subcommand,
+The value of a key that is named like a secret (password, token, secret,
+credential, api key, private key) is printed as ` + config.Redacted + `, unless --reveal is given.`,
+		Args: requireSubcommand,
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
 	cmd.AddCommand(newConfigGet(), newConfigSet(), newConfigWatch(), newConfigDiff(), newConfigExplain())
 	return cmd
 }
 
-// settingsFlags are the flags of all commands on settings.
+// settingsFlags are the flags that all commands on settings have.
 type settingsFlags struct {
 	name   string
 	reveal bool
 	json   bool
 }
 
-// settingsCommand adds the flags to a command. Where each argument is a layer,
-// a name is needed only for those of providers, which say so themselves.
-func settingsCommand(cmd *cobra.Command, f *settingsFlags, nameNeeded bool) *cobra.Command {
+// addSettingsFlags adds the flags to a command. A command whose arguments are
+// layers does not require a name: only a layer of a provider needs one, and says
+// so.
+func addSettingsFlags(cmd *cobra.Command, f *settingsFlags, nameNeeded bool) *cobra.Command {
 	cmd.Flags().StringVarP(&f.name, "name", "n", "", "the name of the settings")
 	cmd.Flags().BoolVar(&f.reveal, "reveal", false, "show secret values")
 	if nameNeeded {
 		_ = cmd.MarkFlagRequired("name")
 	}
-	return jsonFlag(cmd, &f.json)
+	return addJSONFlag(cmd, &f.json)
 }
 
-// urlFirst is for a command whose first argument is a URL.
-func urlFirst(cmd *cobra.Command, args []string) error {
+// requireURLFirst is for a command whose first argument is a URL.
+func requireURLFirst(cmd *cobra.Command, args []string) error {
 	if len(args) >= 1 {
 		return nil
 	}
@@ -61,22 +62,22 @@ func urlFirst(cmd *cobra.Command, args []string) error {
 func (f settingsFlags) withSource(ctx context.Context, url string, use func(*config.Source) error) error {
 	p, err := fairlead.Open(ctx, url)
 	if err != nil {
-		return fail(err)
+		return classifyError(err)
 	}
 	defer p.Close(context.WithoutCancel(ctx))
 	s, err := config.Open(ctx, p, f.name)
 	if err != nil {
-		return fail(err)
+		return classifyError(err)
 	}
 	defer s.Close(context.WithoutCancel(ctx))
-	return fail(use(s))
+	return classifyError(use(s))
 }
 
-// setting is one key as it is printed.
+// setting is one key in the form in which it is printed.
 type setting struct {
 	Key     string `json:"key"`
 	Value   string `json:"value"`            // Redacted for a secret
-	Base64  bool   `json:"base64,omitempty"` // the value is no text, and is written in base64
+	Base64  bool   `json:"base64,omitempty"` // the value is not text, and is encoded in base64
 	Version string `json:"version,omitempty"`
 	Deleted bool   `json:"deleted,omitempty"`
 }
@@ -92,7 +93,8 @@ func (f settingsFlags) setting(key string, v config.Value) setting {
 	return s
 }
 
-// settings returns those of a state that are asked for, or all, in order.
+// settings returns the settings with the given keys, or all if keys is empty, in
+// order.
 func (f settingsFlags) settings(state config.State, keys []string) ([]setting, error) {
 	if len(keys) == 0 {
 		for key := range state.Values {
@@ -111,7 +113,8 @@ func (f settingsFlags) settings(state config.State, keys []string) ([]setting, e
 	return all, nil
 }
 
-// text returns a value for a person: quoted if it would not show.
+// text returns the value for a person: quoted if it is empty or has characters
+// that cannot be printed.
 func (s setting) text() string {
 	for _, r := range s.Value {
 		if !strconv.IsPrint(r) {
@@ -124,7 +127,7 @@ func (s setting) text() string {
 	return s.Value
 }
 
-// versionText returns a version, which may be any bytes, as an argument of a
+// versionText encodes a version, which may be any bytes, as an argument of a
 // command.
 func versionText(version string) string { return url.QueryEscape(version) }
 

@@ -13,31 +13,31 @@ import (
 func newConfigDiff() *cobra.Command {
 	var f settingsFlags
 	var other string
-	cmd := settingsCommand(&cobra.Command{
+	cmd := addSettingsFlags(&cobra.Command{
 		Use:   "diff URL URL [--name NAME] [--other-name NAME]",
 		Short: "Compare settings on two backends, or with a file",
-		Long: `Compare the settings of two layers: the URL of a backend, file:PATH (YAML, JSON or
-TOML) or env:PREFIX. Keys are the same without regard to case, "_" and "-", and
-with "/" or "." between their parts. Values are compared as text; secrets are
-compared and not shown.
+		Long: `Compare the settings of two layers. A layer is the URL of a backend, file:PATH
+(YAML, JSON or TOML) or env:PREFIX. Two keys are equal if they only differ in case,
+in "_" and "-", or in "/" and "." between their parts. Values are compared as text.
+Secrets are compared but not printed.
 
-The exit code is 0 if the settings are the same, and 1 if they differ.`,
+The exit code is 0 if the settings are equal, and 1 if they differ.`,
 		Example: "  fairlead config diff redis://127.0.0.1:6379 file:app.yaml --name shop",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := config.Explain[any](cmd.Context(), "",
 				config.FromURL(args[0], f.name), config.FromURL(args[1], cmp.Or(other, f.name)), config.Reveal())
 			if err != nil {
-				return fail(err)
+				return classifyError(err)
 			}
 			return f.printDiff(cmd, differences(all))
 		},
 	}, &f, false)
-	cmd.Flags().StringVar(&other, "other-name", "", "the name at the second URL, if it is another")
+	cmd.Flags().StringVar(&other, "other-name", "", "the name at the second URL (default: the same as --name)")
 	return cmd
 }
 
-// difference is a key whose values differ; nil stands for a missing one.
+// difference is a key whose values differ; nil stands for a missing value.
 type difference struct {
 	Key    string  `json:"key"`
 	Left   *string `json:"left"`
@@ -66,7 +66,7 @@ func differences(all []config.Explanation) []difference {
 func (f settingsFlags) printDiff(cmd *cobra.Command, found []difference) error {
 	for i := range found {
 		if found[i].Secret && !f.reveal {
-			found[i].Left, found[i].Right = hide(found[i].Left), hide(found[i].Right)
+			found[i].Left, found[i].Right = redact(found[i].Left), redact(found[i].Right)
 		}
 	}
 	if f.json {
@@ -76,17 +76,17 @@ func (f settingsFlags) printDiff(cmd *cobra.Command, found []difference) error {
 	} else if len(found) > 0 {
 		t := newTable(cmd.OutOrStdout(), "Differences", "key", "first", "second")
 		for _, d := range found {
-			t.AppendRow(table.Row{d.Key, side(d.Left), side(d.Right)})
+			t.AppendRow(table.Row{d.Key, valueText(d.Left), valueText(d.Right)})
 		}
 		t.Render()
 	}
 	if len(found) == 0 {
 		return nil
 	}
-	return &failed{fmt.Errorf("%d keys differ", len(found))}
+	return &operationError{fmt.Errorf("%d keys differ", len(found))}
 }
 
-func hide(value *string) *string {
+func redact(value *string) *string {
 	hidden := config.Redacted
 	if value == nil {
 		return nil
@@ -94,7 +94,7 @@ func hide(value *string) *string {
 	return &hidden
 }
 
-func side(value *string) string {
+func valueText(value *string) string {
 	if value == nil {
 		return "not set"
 	}

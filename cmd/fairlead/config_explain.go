@@ -14,33 +14,34 @@ import (
 func newConfigExplain() *cobra.Command {
 	var f settingsFlags
 	var key string
-	cmd := settingsCommand(&cobra.Command{
+	cmd := addSettingsFlags(&cobra.Command{
 		Use:   "explain URL... [--name NAME] [--key KEY]",
-		Short: "Say where the value of each key comes from, over several layers",
-		Long: `Read layers, of which later ones win, and say for each key which value holds, whose
-it is, and what lies below it. A layer is the URL of a backend, file:PATH (YAML,
-JSON or TOML) or env:PREFIX (this process's environment).
+		Short: "Print which layer the value of each key comes from",
+		Long: `Read layers, where a later layer overrides an earlier one. For each key, print the
+value that applies, its layer, and the values that it overrides. A layer is the URL
+of a backend, file:PATH (YAML, JSON or TOML) or env:PREFIX (the environment of this
+process).
 
-The layers are not decoded: what a program refuses is explained as well.`,
+The values are not decoded, so a value that a program refuses is explained, too.`,
 		Example: "  fairlead config explain file:app.yaml env:SHOP_ redis://127.0.0.1:6379 --name shop --key limits.rate",
-		Args:    urlFirst,
+		Args:    requireURLFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := f.explain(cmd, key, args...)
 			if err != nil {
-				return fail(err)
+				return classifyError(err)
 			}
 			if f.json {
 				return printJSON(cmd.OutOrStdout(), all)
 			}
-			t := newTable(cmd.OutOrStdout(), "Settings", "key", "value", "from", "below it")
+			t := newTable(cmd.OutOrStdout(), "Settings", "key", "value", "layer", "overrides")
 			for _, e := range all {
-				t.AppendRow(explained(e))
+				t.AppendRow(explanationRow(e))
 			}
 			t.Render()
 			return nil
 		},
 	}, &f, false)
-	cmd.Flags().StringVar(&key, "key", "", "a key, or a group of keys; all if it is left out")
+	cmd.Flags().StringVar(&key, "key", "", "a key or a group of keys (default: all)")
 	return cmd
 }
 
@@ -56,9 +57,9 @@ func (f settingsFlags) explain(cmd *cobra.Command, key string, urls ...string) (
 	return config.Explain[any](cmd.Context(), key, opts...)
 }
 
-// explained returns the row of a key: what wins, and what is below, the next
-// one first.
-func explained(e config.Explanation) table.Row {
+// explanationRow returns the row of a key: the value that applies, and the values
+// that it overrides, the nearest layer first.
+func explanationRow(e config.Explanation) table.Row {
 	var below []string
 	for _, o := range e.Origins {
 		value := setting{Value: o.Value}.text()

@@ -11,24 +11,24 @@ import (
 
 func newConfigGet() *cobra.Command {
 	var f settingsFlags
-	return settingsCommand(&cobra.Command{
+	return addSettingsFlags(&cobra.Command{
 		Use:   "get URL [KEY...] --name NAME",
-		Short: "Print settings, with their versions; of one key the bare value",
-		Long: `Print the settings of a name, all of one moment where the backend can do that.
-The value of a single KEY is printed as it is, and nothing else.
+		Short: "Print settings and their versions, or the bare value of one key",
+		Long: `Print the settings of a name. They are a snapshot of one moment if the backend
+claims config.Snapshot. For a single KEY, print only the value.
 
-A version is what --if of "fairlead config set" takes.`,
+"fairlead config set" takes a version with --if.`,
 		Example: "  fairlead config get redis://127.0.0.1:6379 --name shop",
-		Args:    urlFirst,
+		Args:    requireURLFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.withSource(cmd.Context(), args[0], func(s *config.Source) error {
-				return f.get(cmd, s, args[1:])
+				return f.printSettings(cmd, s, args[1:])
 			})
 		},
 	}, &f, true)
 }
 
-func (f settingsFlags) get(cmd *cobra.Command, s *config.Source, keys []string) error {
+func (f settingsFlags) printSettings(cmd *cobra.Command, s *config.Source, keys []string) error {
 	state, err := s.Snapshot(cmd.Context())
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (f settingsFlags) printValue(cmd *cobra.Command, v config.Value, shown sett
 	value := string(v.Data)
 	if !f.reveal && config.SecretName(shown.Key) {
 		value = shown.Value
-		fmt.Fprintln(cmd.ErrOrStderr(), "the key has the name of a secret; --reveal shows it")
+		fmt.Fprintln(cmd.ErrOrStderr(), "the key is named like a secret; --reveal prints its value")
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), value)
 	return err

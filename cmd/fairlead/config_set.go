@@ -28,31 +28,31 @@ type setFlags struct {
 
 func newConfigSet() *cobra.Command {
 	var f setFlags
-	cmd := settingsCommand(&cobra.Command{
+	cmd := addSettingsFlags(&cobra.Command{
 		Use:   "set URL [KEY=VALUE...] --name NAME",
-		Short: "Change settings, several at once, without overwriting somebody else's change",
-		Long: `Change settings: all of them at once or none, where the backend can do that; where
-it cannot, several keys need --not-atomic.
+		Short: "Change one or more settings without overwriting another operator's change",
+		Long: `Change settings. If the backend claims config.AtomicSet, either all changes are made
+or none. Otherwise, more than one key requires --not-atomic.
 
-No change of somebody else is overwritten: each key must still have the version
-given with --if (as "fairlead config get" printed it), or else the one that it had
-when this command began and whose value it prints. Otherwise nothing is changed,
-and the exit code is 1. --force changes whatever is there.`,
+The command does not overwrite another operator's change. Each key must still have
+the version given with --if (from "fairlead config get"), or else the version that it
+had when this command began. Otherwise nothing is changed, and the exit code is 1.
+With --force, the keys are changed without this check.`,
 		Example: `  fairlead config set redis://127.0.0.1:6379 --name shop limits/rate=50 log-level=debug
   fairlead config set redis://127.0.0.1:6379 --name shop --if limits/rate=1a2b limits/rate=60
   fairlead config set redis://127.0.0.1:6379 --name shop --file db/password=- < secret.txt`,
-		Args: urlFirst,
+		Args: requireURLFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, args[0], args[1:])
 		},
 	}, &f.settingsFlags, true)
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.files, "file", nil, "KEY=PATH: set a key to the content of a file; - is standard input")
+	flags.StringArrayVar(&f.files, "file", nil, "KEY=PATH: set a key to the content of a file; - reads standard input")
 	flags.StringArrayVar(&f.deletes, "delete", nil, "KEY: delete a key")
-	flags.StringArrayVar(&f.versions, "if", nil, "KEY=VERSION: change nothing unless this changed key has the version")
-	flags.StringArrayVar(&f.absent, "if-absent", nil, "KEY: change nothing unless this changed key does not exist")
-	flags.BoolVar(&f.force, "force", false, "change the keys whatever they hold by now")
-	flags.BoolVar(&f.notAtomic, "not-atomic", false, "change several keys one by one, where the backend cannot do better")
+	flags.StringArrayVar(&f.versions, "if", nil, "KEY=VERSION: change nothing unless KEY, which must be among the changed keys, has this version")
+	flags.StringArrayVar(&f.absent, "if-absent", nil, "KEY: change nothing if KEY, which must be among the changed keys, exists")
+	flags.BoolVar(&f.force, "force", false, "change the keys without a check of their versions")
+	flags.BoolVar(&f.notAtomic, "not-atomic", false, "change several keys one by one if the backend cannot change them together")
 	cmd.MarkFlagsMutuallyExclusive("force", "if")
 	cmd.MarkFlagsMutuallyExclusive("force", "if-absent")
 	return cmd
@@ -63,21 +63,21 @@ func (f setFlags) run(cmd *cobra.Command, url string, pairs []string) error {
 	if err != nil {
 		return err
 	}
-	demanded, err := f.demanded(changes)
+	conditions, err := f.conditions(changes)
 	if err != nil {
 		return err
 	}
 	return f.withSource(cmd.Context(), url, func(s *config.Source) error {
-		return f.set(cmd.Context(), cmd.OutOrStdout(), s, changes, demanded)
+		return f.applyChanges(cmd.Context(), cmd.OutOrStdout(), s, changes, conditions)
 	})
 }
 
-// changes returns what the arguments say, unchecked.
+// changes returns the changes that the arguments name, without conditions.
 func (f setFlags) changes(stdin io.Reader, pairs []string) (all []config.Change, err error) {
 	for _, pair := range pairs {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, fmt.Errorf("the argument %q has no =; give KEY=VALUE (KEY= for an empty value, --delete KEY to delete)", pair)
+			return nil, fmt.Errorf("the argument %q has no =; give KEY=VALUE, KEY= for an empty value, or --delete KEY to delete a key", pair)
 		}
 		all = append(all, config.Put(key, []byte(value)))
 	}
@@ -88,7 +88,7 @@ func (f setFlags) changes(stdin io.Reader, pairs []string) (all []config.Change,
 		}
 		data, err := readInput(stdin, path)
 		if err != nil {
-			return nil, &failed{err}
+			return nil, &operationError{err}
 		}
 		all = append(all, config.Put(key, data))
 	}
@@ -108,8 +108,9 @@ func readInput(stdin io.Reader, path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// demanded returns the versions that keys must have, "" for none.
-func (f setFlags) demanded(changes []config.Change) (map[string]string, error) {
+// conditions returns the versions that keys must have; "" means that the key must
+// not exist.
+func (f setFlags) conditions(changes []config.Change) (map[string]string, error) {
 	versions := map[string]string{}
 	for _, pair := range f.versions {
 		key, text, _ := strings.Cut(pair, "=")
@@ -124,17 +125,17 @@ func (f setFlags) demanded(changes []config.Change) (map[string]string, error) {
 	}
 	for key := range versions {
 		if !slices.ContainsFunc(changes, func(c config.Change) bool { return c.Key == key }) {
-			return nil, fmt.Errorf("there is a condition on the key %q, which is not changed; conditions are on changed keys", key)
+			return nil, fmt.Errorf("--if or --if-absent names the key %q, which is not changed; name a changed key", key)
 		}
 	}
 	return versions, nil
 }
 
-// set makes the changes and prints them.
-func (f setFlags) set(ctx context.Context, out io.Writer, s *config.Source, changes []config.Change, demanded map[string]string) error {
+// applyChanges makes the changes and prints them.
+func (f setFlags) applyChanges(ctx context.Context, out io.Writer, s *config.Source, changes []config.Change, conditions map[string]string) error {
 	facet := s.Describe()
 	if len(changes) > 1 && !f.notAtomic && !facet.Has(config.AtomicSet) {
-		return fairlead.Errorf(fairlead.Invalid, "this backend cannot change several keys at once (%s); change one, or give --not-atomic", config.AtomicSet)
+		return fairlead.Errorf(fairlead.Invalid, "this backend cannot change several keys at once (it does not claim %s); change one key, or give --not-atomic", config.AtomicSet)
 	}
 	before, err := s.Snapshot(ctx)
 	if err != nil {
@@ -142,24 +143,24 @@ func (f setFlags) set(ctx context.Context, out io.Writer, s *config.Source, chan
 	}
 	checked := []config.Change{}
 	for _, c := range changes {
-		checked = append(checked, f.checked(c, before, demanded, facet))
+		checked = append(checked, f.withCondition(c, before, conditions, facet))
 	}
 	if _, err := s.Set(ctx, checked...); err != nil {
 		if errors.Is(err, fairlead.Conflict) {
-			return fmt.Errorf("%w: nothing was changed, because a key is not as it was; look again with: fairlead config get", err)
+			return fmt.Errorf("%w: nothing was changed, because a key has another version now; read it with \"fairlead config get\" and decide again", err)
 		}
 		return err
 	}
 	return f.printChanges(ctx, out, s, before, changes)
 }
 
-// checked makes a change depend on the version that was demanded, or else on
-// that of before.
-func (f setFlags) checked(c config.Change, before config.State, demanded map[string]string, facet fairlead.FacetDescription) config.Change {
-	version, is := demanded[c.Key]
+// withCondition makes a change depend on the version that the flags demand, or
+// else on the version before the change.
+func (f setFlags) withCondition(c config.Change, before config.State, conditions map[string]string, facet fairlead.FacetDescription) config.Change {
+	version, demanded := conditions[c.Key]
 	now, exists := before.Values[c.Key]
 	switch {
-	case is:
+	case demanded:
 	case f.force, !facet.Has(config.CompareAndSet), c.Delete && !exists:
 		return c
 	default:
@@ -169,28 +170,28 @@ func (f setFlags) checked(c config.Change, before config.State, demanded map[str
 	return c
 }
 
-// printChanges prints what the keys were and are.
+// printChanges prints the values of the keys before and after.
 func (f setFlags) printChanges(ctx context.Context, out io.Writer, s *config.Source, before config.State, changes []config.Change) error {
 	after, err := s.Snapshot(ctx)
 	if err != nil {
-		return fmt.Errorf("the settings are changed, but cannot be read back: %w", err)
+		return fmt.Errorf("the settings were changed, but cannot be read back: %w", err)
 	}
 	all := []setting{}
 	for _, c := range changes {
-		all = append(all, f.after(c.Key, after))
+		all = append(all, f.settingIn(c.Key, after))
 	}
 	if f.json {
 		return printJSON(out, all)
 	}
 	for _, now := range all {
-		was := f.after(now.Key, before)
+		was := f.settingIn(now.Key, before)
 		fmt.Fprintf(out, "%s: %s, was %s\n", now.Key, now.state(), was.state())
 	}
 	return nil
 }
 
-// after returns a key of a state, as deleted if it is not there.
-func (f settingsFlags) after(key string, state config.State) setting {
+// settingIn returns a key of a state, marked as deleted if it is missing.
+func (f settingsFlags) settingIn(key string, state config.State) setting {
 	v, ok := state.Values[key]
 	if !ok {
 		return setting{Key: key, Deleted: true}

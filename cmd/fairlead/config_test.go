@@ -44,7 +44,7 @@ func TestConfigLife(t *testing.T) {
 	want(t, exitOK, "config set"+on+"--delete note --delete never", "note: not set, was \"\"")
 	want(t, exitFailure, "config get"+on+"note", `there is no setting "note" under "shop"`)
 
-	// Two operators read the same version; the second one learns of the first.
+	// Two operators read the same version; the second one is told of the first change.
 	first := versionIn(t, want(t, exitOK, "config get"+on+"--json"), "limits/rate")
 	want(t, exitOK, "config set"+on+"limits/rate=60 --if limits/rate="+first, "was 50")
 	want(t, exitFailure, "config set"+on+"log-level=warn limits/rate=70 --if limits/rate="+first, "conflict", "nothing was changed", "config get")
@@ -66,14 +66,14 @@ func TestConfigSecrets(t *testing.T) {
 	}
 	want(t, exitOK, "config set"+on+"--file db/password="+path, "db/password: [secret]")
 	for args, says := range map[string]string{
-		"get" + on + "db/password":                      "--reveal shows it",
+		"get" + on + "db/password":                      "--reveal prints its value",
 		"get" + on + "--json":                           `"[secret]"`,
 		"watch" + on + "--json":                         `"[secret]"`,
 		"diff" + on + "file:" + file:                    "[secret]",
 		"explain" + on + "file:" + file + " --json":     `"[secret]"`,
 		"explain" + on + "env:HOME_ --key DB.Pass_Word": "[secret]",
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // which ends the watch
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // the deadline ends the watch
 		var out bytes.Buffer
 		run(ctx, strings.Fields("config "+args), &out, &out)
 		cancel()
@@ -119,16 +119,16 @@ func TestConfigSetDependsOnWhatWasRead(t *testing.T) {
 		facet    fairlead.FacetDescription
 		want     config.Change
 	}{
-		"existing":             {change: config.Put("k", nil), facet: cas, want: config.PutIf("k", nil, "v1")},
-		"missing":              {change: config.Put("m", nil), facet: cas, want: config.PutIf("m", nil, "")},
-		"deleted":              {change: config.Delete("k"), facet: cas, want: config.DeleteIf("k", "v1")},
-		"deleted, and missing": {change: config.Delete("m"), facet: cas, want: config.Delete("m")},
-		"demanded":             {change: config.Put("k", nil), demanded: map[string]string{"k": "v0"}, facet: cas, want: config.PutIf("k", nil, "v0")},
-		"demanded in vain":     {change: config.Put("k", nil), demanded: map[string]string{"k": "v0"}, want: config.PutIf("k", nil, "v0")},
-		"forced":               {flags: setFlags{force: true}, change: config.Put("k", nil), facet: cas, want: config.Put("k", nil)},
-		"not claimed":          {change: config.Put("k", nil), want: config.Put("k", nil)},
+		"existing":                   {change: config.Put("k", nil), facet: cas, want: config.PutIf("k", nil, "v1")},
+		"missing":                    {change: config.Put("m", nil), facet: cas, want: config.PutIf("m", nil, "")},
+		"deleted":                    {change: config.Delete("k"), facet: cas, want: config.DeleteIf("k", "v1")},
+		"deleted, and missing":       {change: config.Delete("m"), facet: cas, want: config.Delete("m")},
+		"demanded":                   {change: config.Put("k", nil), demanded: map[string]string{"k": "v0"}, facet: cas, want: config.PutIf("k", nil, "v0")},
+		"demanded without the claim": {change: config.Put("k", nil), demanded: map[string]string{"k": "v0"}, want: config.PutIf("k", nil, "v0")},
+		"forced":                     {flags: setFlags{force: true}, change: config.Put("k", nil), facet: cas, want: config.Put("k", nil)},
+		"not claimed":                {change: config.Put("k", nil), want: config.Put("k", nil)},
 	} {
-		if got := c.flags.checked(c.change, before, c.demanded, c.facet); !reflect.DeepEqual(got, c.want) {
+		if got := c.flags.withCondition(c.change, before, c.demanded, c.facet); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
 		}
 	}

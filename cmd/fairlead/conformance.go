@@ -31,39 +31,40 @@ type conformanceFlags struct {
 	verbose   bool
 }
 
-func newConformance() *cobra.Command {
+func newConformanceCommand() *cobra.Command {
 	var f conformanceFlags
 	cmd := &cobra.Command{
 		Use:   "conformance URL",
 		Short: "Run the conformance suite against a backend",
-		Long: `Run the conformance suite against the backend that the URL names, and say for
-every guarantee whether it is claimed, and whether it was proven or refuted.
+		Long: `Run the conformance suite against the backend that the URL names. For every
+guarantee, print whether the provider claims it, and whether it was proven or
+refuted.
 
-It touches nothing but names of its own, which start with ` + conformance.Prefix + `,
-and removes them when it ends, also on Ctrl-C.
+The suite only uses names that start with ` + conformance.Prefix + `. It removes them when
+it ends, also after Ctrl-C.
 
-The cases that kill the backend run if you say how it is killed and started:
+Cases that kill the backend run only if you give the commands to kill and start it:
   fairlead conformance redis://127.0.0.1:6379 \
     --kill-command 'systemctl kill -s KILL redis' --start-command 'systemctl start redis'`,
 		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch\n  fairlead conformance mem:// --transport loopback\n  fairlead conformance plugin+mem://",
-		Args:    urlArgument,
+		Args:    requireURL,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runConformance(cmd, args[0], f)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.facets, "facet", nil, "run the cases of these facets alone: open, kv, pubsub, rpc, config")
-	flags.StringVar(&f.run, "run", "", "run the cases alone whose names match this regular expression")
-	flags.StringVar(&f.profile, "profile", string(conformance.Full), "how much to run: quick or full")
-	flags.StringVar(&f.transport, "transport", "", "how to reach a provider that is linked in: direct (the default), or with all marshalling of a plugin, loopback or loopback-stream")
+	flags.StringSliceVar(&f.facets, "facet", nil, "run only the cases of these facets: open, kv, pubsub, rpc, config")
+	flags.StringVar(&f.run, "run", "", "run only the cases whose names match this regular expression")
+	flags.StringVar(&f.profile, "profile", string(conformance.Full), "set of cases to run: quick or full")
+	flags.StringVar(&f.transport, "transport", "", "how to call a provider that is linked in: direct (the default); loopback or loopback-stream encode and decode every call as for a plugin")
 	flags.StringVar(&f.json, "json", "", "write the report as JSON to this `file`; - for standard output")
 	flags.StringVar(&f.junit, "junit", "", "write the report as JUnit XML to this `file`; - for standard output")
-	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "how many cases run at once")
+	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "number of cases that run at the same time")
 	flags.StringVar(&f.kill, "kill-command", "", "shell `command` that kills the backend, for the cases that need it")
 	flags.StringVar(&f.start, "start-command", "", "shell `command` that starts the backend again and returns when it serves")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show what is logged: the cases provoke warnings and errors on purpose")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print log lines; the cases cause warnings and errors on purpose")
 	cmd.MarkFlagsRequiredTogether("kill-command", "start-command")
-	cmd.AddCommand(newClean())
+	cmd.AddCommand(newCleanCommand())
 	return cmd
 }
 
@@ -72,13 +73,13 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	if err != nil {
 		return err
 	}
-	open, name, err := transport(url, f.transport)
+	open, name, err := openTransport(url, f.transport)
 	if err != nil {
 		return err
 	}
 	out := cmd.OutOrStdout()
 	if f.json == "-" || f.junit == "-" {
-		out = cmd.ErrOrStderr() // standard output is the report's alone
+		out = cmd.ErrOrStderr() // standard output holds only the report
 	}
 	if !f.verbose {
 		slog.SetDefault(slog.New(slog.DiscardHandler))
@@ -87,15 +88,15 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	opts = append(opts, conformance.WithProgress(p.begin, p.done), conformance.WithTransport(name))
 	report, err := conformance.Run(cmd.Context(), open, opts...)
 	if err != nil {
-		return fail(err)
+		return classifyError(err)
 	}
 	p.end()
 	printReport(out, report)
-	if err := f.write(cmd, report); err != nil {
-		return &failed{err}
+	if err := f.writeReports(cmd, report); err != nil {
+		return &operationError{err}
 	}
 	if err := report.Err(); err != nil {
-		return &failed{err}
+		return &operationError{err}
 	}
 	return nil
 }
@@ -113,7 +114,7 @@ func (f conformanceFlags) options() ([]conformance.Option, error) {
 	default:
 		return nil, fmt.Errorf("--profile is %q; accepted: quick, full", f.profile)
 	}
-	facets, err := facetsOf(f.facets)
+	facets, err := parseFacets(f.facets)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (f conformanceFlags) options() ([]conformance.Option, error) {
 	return opts, nil
 }
 
-func facetsOf(names []string) ([]fairlead.Facet, error) {
+func parseFacets(names []string) ([]fairlead.Facet, error) {
 	known := append([]fairlead.Facet{conformance.Opening}, fairlead.Facets()...)
 	var facets []fairlead.Facet
 	for _, name := range names {
@@ -143,8 +144,8 @@ func facetsOf(names []string) ([]fairlead.Facet, error) {
 	return facets, nil
 }
 
-// write writes the report in the forms that were asked for.
-func (f conformanceFlags) write(cmd *cobra.Command, r *conformance.Report) error {
+// writeReports writes the report in the formats that the flags name.
+func (f conformanceFlags) writeReports(cmd *cobra.Command, r *conformance.Report) error {
 	if f.json != "" {
 		b, err := json.MarshalIndent(r, "", "  ")
 		if err == nil {
@@ -172,17 +173,17 @@ func writeFile(cmd *cobra.Command, path string, b []byte) error {
 	return os.WriteFile(path, b, 0o644)
 }
 
-func newClean() *cobra.Command {
+func newCleanCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "clean URL",
-		Short: "Remove what conformance runs that were killed have left on a backend",
+		Short: "Remove the stores and topics that interrupted conformance runs left on a backend",
 		Long: `Remove all stores and topics whose names start with ` + conformance.Prefix + `.
-Do not run it while a conformance run is under way on the same backend.`,
-		Args: urlArgument,
+Do not run it during a conformance run on the same backend.`,
+		Args: requireURL,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := fairlead.Open(cmd.Context(), args[0])
 			if err != nil {
-				return fail(err)
+				return classifyError(err)
 			}
 			defer p.Close(context.WithoutCancel(cmd.Context()))
 			removed, err := conformance.Clean(cmd.Context(), p)
@@ -190,7 +191,7 @@ Do not run it while a conformance run is under way on the same backend.`,
 				fmt.Fprintln(cmd.OutOrStdout(), "removed", name)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d names removed\n", len(removed))
-			return fail(err)
+			return classifyError(err)
 		},
 	}
 }

@@ -14,17 +14,17 @@ type shellControl struct{ kill, start string }
 // commandTimeout bounds each of the operator's commands.
 const commandTimeout = time.Minute
 
-func (c shellControl) Kill(ctx context.Context) error  { return shell(ctx, c.kill) }
-func (c shellControl) Start(ctx context.Context) error { return shell(ctx, c.start) }
+func (c shellControl) Kill(ctx context.Context) error  { return runShell(ctx, c.kill) }
+func (c shellControl) Start(ctx context.Context) error { return runShell(ctx, c.start) }
 
-func shell(ctx context.Context, command string) error {
+func runShell(ctx context.Context, command string) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", command)
-	cmd.WaitDelay = time.Second // a server that it left in the background may hold its output
+	cmd.WaitDelay = time.Second // a server that the command started may keep its output open
 	out, err := cmd.CombinedOutput()
 	if err != nil && err != exec.ErrWaitDelay {
-		return fmt.Errorf("the command %q: %w: %s", command, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("the command %q failed: %w: %s", command, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

@@ -13,19 +13,20 @@ import (
 	"fairlead.dev/conformance"
 )
 
-func newDescribe() *cobra.Command {
+func newDescribeCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "describe URL",
-		Short: "Say what a backend guarantees, and what would have to change for more",
-		Long: `Probe the backend that the URL names, and print for each facet what it claims,
-its limits, and for each claim that does not hold the reason and the remedy.`,
+		Short: "Print what a backend guarantees, and what to change for more",
+		Long: `Probe the backend that the URL names. For each facet, print the claims that hold,
+the limits, and for each other claim the reason why it does not hold and the
+remedy.`,
 		Example: "  fairlead describe redis://127.0.0.1:6379",
-		Args:    urlArgument,
+		Args:    requireURL,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := describe(cmd.Context(), args[0])
 			if err != nil {
-				return fail(err)
+				return classifyError(err)
 			}
 			if asJSON {
 				enc := json.NewEncoder(cmd.OutOrStdout())
@@ -60,22 +61,22 @@ func printDescription(out io.Writer, d fairlead.Description) {
 }
 
 func printFacet(out io.Writer, fd fairlead.FacetDescription) {
-	t := newTable(out, string(fd.Facet), "claim", "holds", "what it says, or what is missing")
+	t := newTable(out, string(fd.Facet), "claim", "holds", "meaning, or what is missing")
 	for _, info := range conformance.ClaimsOf(fd.Facet) {
 		if m, lacks := info.Claim.Check(fd); lacks {
-			t.AppendRow(table.Row{info.Claim, "no", because(m.Reason, m.Remedy)})
+			t.AppendRow(table.Row{info.Claim, "no", reasonText(m.Reason, m.Remedy)})
 		} else {
 			t.AppendRow(table.Row{info.Claim, "yes", info.Rule})
 		}
 	}
 	t.Render()
-	for _, l := range limits(fd.Limits) {
+	for _, l := range limitLines(fd.Limits) {
 		fmt.Fprintln(out, "  ", l)
 	}
 }
 
-// limits returns a line for each limit that applies.
-func limits(l fairlead.Limits) []string {
+// limitLines returns a line for each limit that applies.
+func limitLines(l fairlead.Limits) []string {
 	var lines []string
 	size := func(what string, n int) {
 		if n > 0 {

@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// junitXML writes a suite for each facet.
+// junitXML returns the report as JUnit XML, with a test suite for each facet.
 func junitXML(r *conformance.Report) ([]byte, error) {
 	var order []string
 	suites := map[string]*junit.Testsuite{}
@@ -38,7 +38,7 @@ func junitXML(r *conformance.Report) ([]byte, error) {
 }
 
 func testcase(suite string, res conformance.Result) junit.Testcase {
-	c := junit.Testcase{Name: res.Case, Classname: suite, Time: seconds(res.Duration)}
+	c := junit.Testcase{Name: res.Case, Classname: suite, Time: secondsText(res.Duration)}
 	switch {
 	case res.Bad():
 		c.Failure = &junit.Result{Message: res.Rule, Data: strings.Join(append(res.Failures, res.Logs...), "\n")}
@@ -50,4 +50,4 @@ func testcase(suite string, res conformance.Result) junit.Testcase {
 	return c
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
+func secondsText(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

@@ -1,5 +1,6 @@
-// Command fairlead runs the conformance suite against a backend and says what
-// the backend guarantees.
+// Command fairlead describes what a backend guarantees, and runs the conformance
+// suite against it. It also edits shared settings, manages plugins, and writes
+// the module of a new provider.
 //
 //	fairlead conformance mem://
 //	fairlead conformance redis://127.0.0.1:6379 --facet kv --junit report.xml
@@ -9,9 +10,9 @@
 //	fairlead plugin list
 //	fairlead new provider acme
 //
-// Exit codes: 0 if all went well; 1 if a case failed, the backend cannot be
-// reached or the run was interrupted; 2 for wrong usage, a wrong URL included;
-// that of the plugin for "plugin run".
+// Exit codes: 0 for success; 1 if a case failed, the backend cannot be reached or
+// the run was interrupted; 2 for wrong usage, including a wrong URL. The command
+// "plugin run" exits with the plugin's exit code.
 package main
 
 import (
@@ -39,8 +40,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)           // a second Ctrl-C ends the process at once
-	slog.SetLogLoggerLevel(slog.LevelWarn) // that plugins come and go is no news here
+	context.AfterFunc(ctx, stop)           // a second Ctrl-C ends the process immediately
+	slog.SetLogLoggerLevel(slog.LevelWarn) // the start and end of plugins is not logged
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -52,7 +53,7 @@ const (
 )
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot()
+	root := newRootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -61,59 +62,61 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintln(stderr, "fairlead:", err)
-	var ended *exited
+	var ended *exitError
 	if errors.As(err, &ended) {
 		return ended.code
 	}
-	var failure *failed
+	var failure *operationError
 	if errors.As(err, &failure) {
 		return exitFailure
 	}
 	return exitUsage
 }
 
-// failed is an error that is not one of usage: cobra's own errors all are.
-type failed struct{ error }
+// operationError is an error of the operation itself. Every other error, such as
+// cobra's own, is an error of usage.
+type operationError struct{ error }
 
-func (f *failed) Unwrap() error { return f.error }
+func (f *operationError) Unwrap() error { return f.error }
 
-// exited is the end of a program that was run for the user, whose exit code is
-// the command's own.
-type exited struct {
+// exitError is the failure of a program that was run for the user. The command
+// exits with the program's exit code.
+type exitError struct {
 	error
 	code int
 }
 
-// fail classifies an error of the work itself.
-func fail(err error) error {
+// classifyError turns an error of the operation into an operationError. An
+// Invalid error stays an error of usage.
+func classifyError(err error) error {
 	if err == nil || fairlead.CodeOf(err) == fairlead.Invalid {
 		return err
 	}
-	return &failed{err}
+	return &operationError{err}
 }
 
-func newRoot() *cobra.Command {
+func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "fairlead",
-		Short:         "Ask a backend what it guarantees, and prove it",
+		Short:         "Describe what a backend guarantees, and test it",
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newConformance(), newDescribe(), newNew(), newPlugin(), newConfig())
+	root.AddCommand(newConformanceCommand(), newDescribeCommand(), newNewCommand(), newPluginCommand(), newConfigCommand())
 	return root
 }
 
-// urlArgument is the one argument of a command that works on a backend.
-func urlArgument(cmd *cobra.Command, args []string) error {
+// requireURL is for a command whose only argument is a URL.
+func requireURL(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		return nil
 	}
 	return fmt.Errorf("%q takes one URL, got %d arguments; for example: %s mem://", cmd.CommandPath(), len(args), cmd.CommandPath())
 }
 
-// oneArgument is for a command that takes one argument: what it is, and an
-// example of it.
-func oneArgument(what, example string) cobra.PositionalArgs {
+// requireOneArgument is for a command with one argument. what names the argument,
+// and example is a value for the message.
+func requireOneArgument(what, example string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {
 			return nil
@@ -122,8 +125,8 @@ func oneArgument(what, example string) cobra.PositionalArgs {
 	}
 }
 
-// subcommand is for a command that does nothing by itself.
-func subcommand(cmd *cobra.Command, args []string) error {
+// requireSubcommand is for a command that only has subcommands.
+func requireSubcommand(cmd *cobra.Command, args []string) error {
 	var names []string
 	for _, c := range cmd.Commands() {
 		names = append(names, c.Name())

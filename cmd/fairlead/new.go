@@ -17,39 +17,39 @@ import (
 	"fairlead.dev/providers"
 )
 
-func newNew() *cobra.Command {
+func newNewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
-		Short: "Write the beginnings of something",
-		Args:  subcommand,
+		Short: "Write a new module",
+		Args:  requireSubcommand,
 		RunE:  func(*cobra.Command, []string) error { return nil },
 	}
-	cmd.AddCommand(newNewProvider())
+	cmd.AddCommand(newProviderCommand())
 	return cmd
 }
 
 // newProviderFlags are the flags of "fairlead new provider".
 type newProviderFlags struct{ dir, module, fairlead string }
 
-func newNewProvider() *cobra.Command {
+func newProviderCommand() *cobra.Command {
 	var f newProviderFlags
 	cmd := &cobra.Command{
 		Use:   "provider NAME",
-		Short: "Write the module of a new provider, which conforms as it is",
+		Short: "Write the module of a new provider that passes the conformance suite",
 		Long: `Write a Go module with a provider for NAME:// and its plugin, fairlead-NAME.
 
-It is a key-value store in memory that compiles, runs and passes the
-conformance suite; its README.md says what to change first.`,
+The provider is a key-value store in memory. It compiles, runs and passes the
+conformance suite. Its README.md says what to change first.`,
 		Example: "  fairlead new provider acme\n  fairlead new provider acme --dir ../acme --module git.example.com/us/acme",
-		Args:    oneArgument("the name of the provider", "acme"),
+		Args:    requireOneArgument("the name of the provider", "acme"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runNewProvider(cmd, args[0], f)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.dir, "dir", "", "`folder` to make (default fairlead-NAME)")
+	flags.StringVar(&f.dir, "dir", "", "`folder` to create (default fairlead-NAME)")
 	flags.StringVar(&f.module, "module", "", "`path` of the module (default example.com/fairlead-NAME)")
-	flags.StringVar(&f.fairlead, "fairlead", "", "`folder` with a checkout of fairlead.dev, to be used instead of a released version")
+	flags.StringVar(&f.fairlead, "fairlead", "", "`folder` with a checkout of fairlead.dev, used instead of a released version")
 	return cmd
 }
 
@@ -66,14 +66,14 @@ func runNewProvider(cmd *cobra.Command, name string, f newProviderFlags) error {
 	}
 	err = p.Write(f.dir)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%q exists: name another folder with --dir, or remove it", f.dir)
+		return fmt.Errorf("the folder %q exists already: give another one with --dir, or remove it", f.dir)
 	}
 	if err != nil {
-		return &failed{err}
+		return &operationError{err}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: the module %s with the provider %s://\n", f.dir, f.module, name)
-	if err := tidy(cmd.Context(), f.dir); err != nil {
-		return &failed{err}
+	if err := tidyModule(cmd.Context(), f.dir); err != nil {
+		return &operationError{err}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "next: cd %s && go test ./...    (and read %s)\n", f.dir, filepath.Join(f.dir, "README.md"))
 	return nil
@@ -100,18 +100,18 @@ func schemeNames() []string {
 	return names
 }
 
-// tidyTimeout bounds the download of what fairlead.dev needs.
+// tidyTimeout bounds the download of the modules that fairlead.dev requires.
 const tidyTimeout = 5 * time.Minute
 
-// tidy adds to the go.mod in dir what fairlead.dev needs.
-func tidy(ctx context.Context, dir string) error {
+// tidyModule adds the modules that fairlead.dev requires to the go.mod in dir.
+func tidyModule(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, tidyTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
 	cmd.Dir = dir
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("all files are written, but \"go mod tidy\" failed in %s; run it there again once what it says is mended: %w\n%s", dir, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("all files are written, but \"go mod tidy\" failed in %s; correct what it reports and run it there again: %w\n%s", dir, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

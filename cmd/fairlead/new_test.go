@@ -88,7 +88,7 @@ func TestNewProviderRefusals(t *testing.T) {
 		{"keyword", []string{"func"}, "choose another, as myfunc"},
 		{"main", []string{"main"}, "choose another, as mymain"},
 		{"taken", []string{"redis"}, "the scheme redis:// is that of a provider of Fairlead"},
-		{"exists", []string{"acme", "--dir", there, "--fairlead", checkout}, "exists: name another folder with --dir, or remove it"},
+		{"exists", []string{"acme", "--dir", there, "--fairlead", checkout}, "exists already: give another one with --dir, or remove it"},
 		{"bad module", []string{"acme", "--module", "not a path", "--fairlead", checkout}, "--module: malformed module path"},
 		{"our module", []string{"acme", "--module", "fairlead.dev/acme", "--fairlead", checkout}, "belongs to Fairlead itself"},
 		{"no checkout", []string{"acme", "--fairlead", there}, "which is no checkout of fairlead.dev"},

@@ -15,24 +15,24 @@ import (
 	"fairlead.dev/providers"
 )
 
-func newPlugin() *cobra.Command {
+func newPluginCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plugin",
 		Short: "List, describe, verify, install and run plugins",
-		Long: `A plugin is a provider in a process of its own: a binary fairlead-NAME with a
-manifest fairlead-NAME.json beside it, in a plugin folder. plugin+NAME:// opens it.
+		Long: `A plugin is a provider in a separate process: a binary fairlead-NAME and its
+manifest fairlead-NAME.json in a plugin folder. The URL plugin+NAME:// opens it.
 
-The plugin folders are those of the environment variable ` + plugins.PathEnv + `,
-or else fairlead/plugins below XDG_DATA_HOME (~/.local/share) and
+The environment variable ` + plugins.PathEnv + ` lists the plugin folders. If it is not
+set, they are fairlead/plugins below XDG_DATA_HOME (~/.local/share) and
 /usr/local/lib/fairlead/plugins.`,
-		Args: subcommand,
+		Args: requireSubcommand,
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
 	cmd.AddCommand(newPluginList(), newPluginDescribe(), newPluginVerify(), newPluginInstall(), newPluginRun())
 	return cmd
 }
 
-// installed is a plugin in JSON, with the text of what is wrong with it.
+// installed is a plugin in JSON, with the text of its problem.
 type installed struct {
 	plugins.Manifest
 	Dir     string `json:"dir"`
@@ -54,29 +54,30 @@ func printJSON(out io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// jsonFlag adds --json to a command.
-func jsonFlag(cmd *cobra.Command, asJSON *bool) *cobra.Command {
+// addJSONFlag adds --json to a command.
+func addJSONFlag(cmd *cobra.Command, asJSON *bool) *cobra.Command {
 	cmd.Flags().BoolVar(asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// findPlugin returns the installed plugin of that name which a host would use,
-// whatever its problem.
+// findPlugin returns the installed plugin of that name that a host would use,
+// even if it has a problem.
 func findPlugin(name string) (plugins.Installed, error) {
 	all, err := plugins.Find(plugins.Folders())
 	if err != nil {
-		return plugins.Installed{}, &failed{err}
+		return plugins.Installed{}, &operationError{err}
 	}
 	for _, p := range all {
 		if p.Name == name {
 			return p, nil
 		}
 	}
-	return plugins.Installed{}, fmt.Errorf("there is no plugin %q in %s", name, nowhere(all))
+	return plugins.Installed{}, fmt.Errorf("there is no plugin %q in %s", name, searchedFolders(all))
 }
 
-// nowhere says where plugins were looked for, and how to come by one.
-func nowhere(others []plugins.Installed) string {
+// searchedFolders names the plugin folders, and the plugins in them or how to
+// install one.
+func searchedFolders(others []plugins.Installed) string {
 	s := strings.Join(plugins.Folders(), ", ")
 	if len(others) == 0 {
 		return s + "; install one with: fairlead plugin install BINARY"
@@ -90,25 +91,25 @@ func nowhere(others []plugins.Installed) string {
 
 func newPluginList() *cobra.Command {
 	var asJSON bool
-	return jsonFlag(&cobra.Command{
+	return addJSONFlag(&cobra.Command{
 		Use:   "list",
 		Short: "List the plugins in the plugin folders",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found, err := plugins.Find(plugins.Folders())
 			if err != nil {
-				return &failed{err}
+				return &operationError{err}
 			}
 			if asJSON {
 				return printList(cmd.OutOrStdout(), found)
 			}
 			if len(found) == 0 {
-				fmt.Fprintln(cmd.OutOrStdout(), "no plugin in", nowhere(nil))
+				fmt.Fprintln(cmd.OutOrStdout(), "no plugin in", searchedFolders(nil))
 				return nil
 			}
 			t := newTable(cmd.OutOrStdout(), "Plugins", "name", "schemes", "folder", "problem")
 			for _, p := range found {
-				t.AppendRow(table.Row{p.Name, strings.Join(schemesOf(p), ", "), p.Dir, orNone(p.Problem)})
+				t.AppendRow(table.Row{p.Name, strings.Join(schemesOf(p), ", "), p.Dir, problemText(p.Problem)})
 			}
 			t.Render()
 			return nil
@@ -132,7 +133,7 @@ func schemesOf(p plugins.Installed) []string {
 	return names
 }
 
-func orNone(problem error) string {
+func problemText(problem error) string {
 	if problem == nil {
 		return "none"
 	}
@@ -141,18 +142,18 @@ func orNone(problem error) string {
 
 func newPluginDescribe() *cobra.Command {
 	var asJSON bool
-	return jsonFlag(&cobra.Command{
+	return addJSONFlag(&cobra.Command{
 		Use:     "describe NAME",
-		Short:   "Print what a plugin's manifest says: its schemes and their settings",
+		Short:   "Print a plugin's schemes and their settings, from its manifest",
 		Example: "  fairlead plugin describe redis",
-		Args:    oneArgument("the name of a plugin", "redis"),
+		Args:    requireOneArgument("the name of a plugin", "redis"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := findPlugin(args[0])
 			if err != nil {
 				return err
 			}
 			if p.Problem != nil {
-				return &failed{p.Problem}
+				return &operationError{p.Problem}
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), toJSON(p, nil))
@@ -166,21 +167,21 @@ func newPluginDescribe() *cobra.Command {
 func printPlugin(out io.Writer, p plugins.Installed) {
 	fmt.Fprintf(out, "%s: %s\n", p.Name, p.Path)
 	fmt.Fprintln(out, "- sha256", p.SHA256)
-	fmt.Fprintf(out, "- versions of the protocol: %s\n", strings.Trim(fmt.Sprint(p.Protocols), "[]"))
+	fmt.Fprintf(out, "- protocol versions: %s\n", strings.Trim(fmt.Sprint(p.Protocols), "[]"))
 	if len(p.Env) > 0 {
-		fmt.Fprintln(out, "- gets from the environment:", strings.Join(p.Env, ", "))
+		fmt.Fprintln(out, "- environment variables that it receives:", strings.Join(p.Env, ", "))
 	}
 	for _, s := range p.Schemes {
-		t := newTable(out, "plugin+"+s.Name+"://  "+s.Help, "setting", "kind", "default", "what it says")
+		t := newTable(out, "plugin+"+s.Name+"://  "+s.Help, "setting", "kind", "default", "meaning")
 		for _, set := range s.Settings {
-			t.AppendRow(table.Row{set.Name, kindOf(set), set.Default, set.Help})
+			t.AppendRow(table.Row{set.Name, acceptedValues(set), set.Default, set.Help})
 		}
 		t.Render()
 	}
 }
 
-// kindOf returns what a setting takes.
-func kindOf(s plugins.Setting) string {
+// acceptedValues describes the values that a setting accepts.
+func acceptedValues(s plugins.Setting) string {
 	switch {
 	case len(s.Values) > 0:
 		return strings.Join(s.Values, " | ")

@@ -12,21 +12,21 @@ import (
 func newPluginInstall() *cobra.Command {
 	var dir string
 	var asJSON bool
-	cmd := jsonFlag(&cobra.Command{
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "install BINARY",
 		Short: "Copy a plugin's binary into a plugin folder, and write its manifest",
-		Long: `Copy a plugin's binary into a plugin folder, and write the manifest that it
-prints, with its checksum. The binary is run to print it: install what you trust.
-A plugin of the same name is replaced.`,
+		Long: `Copy a plugin's binary into a plugin folder, and write its manifest, with the
+binary's checksum. The command runs the binary to get the manifest, so only install
+a binary that you trust. An installed plugin of the same name is replaced.`,
 		Example: "  fairlead plugin install bin/fairlead-acme\n  fairlead plugin install bin/fairlead-acme --dir /usr/local/lib/fairlead/plugins",
-		Args:    oneArgument("the path of a plugin's binary", "bin/fairlead-acme"),
+		Args:    requireOneArgument("the path of a plugin's binary", "bin/fairlead-acme"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dir == "" {
 				dir = plugins.Folders()[0]
 			}
 			p, err := plugins.Install(cmd.Context(), args[0], dir)
 			if err != nil {
-				return fail(err)
+				return classifyError(err)
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), toJSON(p, nil))
@@ -35,6 +35,6 @@ A plugin of the same name is replaced.`,
 			return nil
 		},
 	}, &asJSON)
-	cmd.Flags().StringVar(&dir, "dir", "", "plugin `folder` (default: the first of them, see \"fairlead plugin\")")
+	cmd.Flags().StringVar(&dir, "dir", "", "plugin `folder` (default: the first one, see \"fairlead plugin --help\")")
 	return cmd
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// drainTimeout is how long a plugin may take to end when it is told to.
+// drainTimeout is how long a plugin may take to end after an interrupt.
 const drainTimeout = 30 * time.Second
 
 func newPluginRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run NAME [-- FLAGS]",
-		Short: "Run an installed plugin by hand, as a sidecar or to see its flags",
-		Long: `Verify an installed plugin, and run it with the flags that follow its name, in
-this environment, until it ends. An interrupt ends it. Its exit code is that of
-this command.`,
+		Short: "Run an installed plugin as a sidecar, or print its flags",
+		Long: `Verify an installed plugin, and run it in this environment with the flags after its
+name, until it ends. An interrupt ends it. The command exits with the plugin's exit
+code.`,
 		Example: "  fairlead plugin run redis -- --help\n  fairlead plugin run redis -- --listen unix:///run/fairlead/redis.sock --url-file redis.url",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,23 +29,23 @@ this command.`,
 				return err
 			}
 			if err := p.Verify(); err != nil {
-				return &failed{err}
+				return &operationError{err}
 			}
-			return runBinary(cmd, p.Path, afterDashes(args[1:]))
+			return runBinary(cmd, p.Path, argumentsAfterDashes(args[1:]))
 		},
 	}
-	cmd.Flags().SetInterspersed(false) // what follows the name is the plugin's
+	cmd.Flags().SetInterspersed(false) // flags after the name are the plugin's
 	return cmd
 }
 
-func afterDashes(args []string) []string {
+func argumentsAfterDashes(args []string) []string {
 	if len(args) > 0 && args[0] == "--" {
 		return args[1:]
 	}
 	return args
 }
 
-// runBinary runs a program with the command's input and output.
+// runBinary runs a program with the command's standard input and output.
 func runBinary(cmd *cobra.Command, path string, args []string) error {
 	c := exec.CommandContext(cmd.Context(), path, args...)
 	c.Stdin, c.Stdout, c.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
@@ -55,10 +55,10 @@ func runBinary(cmd *cobra.Command, path string, args []string) error {
 	var exit *exec.ExitError
 	switch {
 	case c.ProcessState != nil && c.ProcessState.Success():
-		return nil // also if it was interrupted, and ended as it was told to
+		return nil // also after an interrupt that it obeyed
 	case errors.As(err, &exit) && exit.Exited():
-		return &exited{fmt.Errorf("%s: %w", filepath.Base(path), err), exit.ExitCode()}
+		return &exitError{fmt.Errorf("%s: %w", filepath.Base(path), err), exit.ExitCode()}
 	default:
-		return &failed{err}
+		return &operationError{err}
 	}
 }

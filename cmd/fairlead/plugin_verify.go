@@ -12,15 +12,15 @@ import (
 
 func newPluginVerify() *cobra.Command {
 	var asJSON bool
-	return jsonFlag(&cobra.Command{
+	return addJSONFlag(&cobra.Command{
 		Use:   "verify [NAME]",
-		Short: "Check plugins as a host does before it starts them",
-		Long: `Check that a plugin, or every plugin, may be started: its manifest is valid, its
-binary has the checksum that the manifest says and is in the plugin folder, and
-nobody else may change them. The exit code is 1 if one is refused.`,
+		Short: "Check plugins in the way that a host does before it starts them",
+		Long: `Check that a host may start a plugin, or every plugin: the manifest is valid, the
+binary is in the plugin folder and has the checksum in the manifest, and no other
+user can change them. The exit code is 1 if a plugin is refused.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			found, err := toVerify(args)
+			found, err := pluginsToVerify(args)
 			if err != nil {
 				return err
 			}
@@ -29,25 +29,25 @@ nobody else may change them. The exit code is 1 if one is refused.`,
 	}, &asJSON)
 }
 
-// toVerify returns the plugin that is named, or all that are not hidden.
-func toVerify(args []string) ([]plugins.Installed, error) {
+// pluginsToVerify returns the named plugin, or all that are not hidden.
+func pluginsToVerify(args []string) ([]plugins.Installed, error) {
 	if len(args) > 0 {
 		p, err := findPlugin(args[0])
 		return []plugins.Installed{p}, err
 	}
 	all, err := plugins.Find(plugins.Folders())
 	if err != nil {
-		return nil, &failed{err}
+		return nil, &operationError{err}
 	}
 	if len(all) == 0 {
-		return nil, &failed{fmt.Errorf("there is no plugin in %s", nowhere(nil))}
+		return nil, &operationError{fmt.Errorf("there is no plugin in %s", searchedFolders(nil))}
 	}
-	return unhidden(all), nil
+	return withoutHidden(all), nil
 }
 
-// unhidden leaves out plugins that one of the same name hides: no host uses
-// them.
-func unhidden(all []plugins.Installed) (used []plugins.Installed) {
+// withoutHidden removes plugins that an earlier one of the same name hides, since
+// no host uses them.
+func withoutHidden(all []plugins.Installed) (used []plugins.Installed) {
 	for _, p := range all {
 		if !slices.ContainsFunc(used, func(u plugins.Installed) bool { return u.Name == p.Name }) {
 			used = append(used, p)
@@ -66,17 +66,17 @@ func runVerify(cmd *cobra.Command, found []plugins.Installed, asJSON bool) error
 			refused = append(refused, p.Name)
 		}
 		results = append(results, toJSON(p, problem))
-		t.AppendRow(table.Row{p.Name, p.Path, orNone(problem)})
+		t.AppendRow(table.Row{p.Name, p.Path, problemText(problem)})
 	}
 	if asJSON {
 		if err := printJSON(cmd.OutOrStdout(), results); err != nil {
-			return &failed{err}
+			return &operationError{err}
 		}
 	} else {
 		t.Render()
 	}
 	if len(refused) > 0 {
-		return &failed{fmt.Errorf("%d of %d plugins refused: %v", len(refused), len(found), refused)}
+		return &operationError{fmt.Errorf("%d of %d plugins refused: %v", len(refused), len(found), refused)}
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// progress shows how a run goes on: a bar on a terminal, a line for each case
-// elsewhere. A case that fails gets a line on both.
+// progress shows the progress of a run: a bar on a terminal, else a line for each
+// case. A failed case gets a line in both forms.
 type progress struct {
 	out io.Writer
 	bar *progressbar.ProgressBar // nil unless out is a terminal
@@ -43,16 +43,16 @@ func (p *progress) done(r conformance.Result) {
 	if p.bar != nil {
 		if r.Bad() {
 			_ = p.bar.Clear()
-			p.line(r)
+			p.printLine(r)
 		}
 		p.bar.Describe(r.Case)
 		_ = p.bar.Add(1)
 		return
 	}
-	p.line(r)
+	p.printLine(r)
 }
 
-func (p *progress) line(r conformance.Result) {
+func (p *progress) printLine(r conformance.Result) {
 	mark := "ok  "
 	if r.Bad() {
 		mark = "FAIL"

@@ -15,8 +15,8 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// width bounds the columns of prose.
-const width = 60
+// maxColumnWidth is the width, in characters, at which the text of a column wraps.
+const maxColumnWidth = 60
 
 func newTable(out io.Writer, title string, header ...any) table.Writer {
 	t := table.NewWriter()
@@ -28,13 +28,13 @@ func newTable(out io.Writer, title string, header ...any) table.Writer {
 	t.AppendHeader(table.Row(header))
 	configs := make([]table.ColumnConfig, len(header))
 	for i := range configs {
-		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: width, WidthMaxEnforcer: text.WrapSoft}
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: maxColumnWidth, WidthMaxEnforcer: text.WrapSoft}
 	}
 	t.SetColumnConfigs(configs)
 	return t
 }
 
-// printReport prints what failed, the claims, the facets, and the last line.
+// printReport prints the failures, the claims, the cases by facet, and the verdict.
 func printReport(out io.Writer, r *conformance.Report) {
 	printFailures(out, r)
 	printClaims(out, r)
@@ -44,15 +44,15 @@ func printReport(out io.Writer, r *conformance.Report) {
 	}
 	verdict := "conforms in what was run"
 	if r.Err() != nil {
-		verdict = "DOES NOT CONFORM" // the error says why, on standard error
+		verdict = "DOES NOT CONFORM" // the error on standard error says why
 	}
-	fmt.Fprintf(out, "claims: %s\n", verdicts(r.Claims))
+	fmt.Fprintf(out, "claims: %s\n", countVerdicts(r.Claims))
 	fmt.Fprintf(out, "%s (%s, profile %s, %v): %s\n", strings.TrimSpace(r.Provider+" "+r.Description.Version),
 		r.Transport, r.Profile, r.Duration.Round(10*time.Millisecond), verdict)
 }
 
-// verdicts counts the claims by verdict.
-func verdicts(claims []conformance.ClaimResult) string {
+// countVerdicts counts the claims by verdict.
+func countVerdicts(claims []conformance.ClaimResult) string {
 	n := map[conformance.Verdict]int{}
 	for _, c := range claims {
 		n[c.Verdict]++
@@ -90,12 +90,12 @@ type claimRow struct {
 	by      string
 }
 
-// claimRows returns a row for each claim. Facets for which nobody claims the
-// same common claim, for the same reason, share one.
+// claimRows returns a row for each claim. A common claim has one row for all
+// facets with the same verdict and the same reason.
 func claimRows(claims []conformance.ClaimResult) []claimRow {
 	var rows []claimRow
 	for _, c := range claims {
-		row := claimRow{string(c.Claim), c.Verdict, cmp.Or(caseNames(c.Cases), because(c.Reason, c.Remedy))}
+		row := claimRow{string(c.Claim), c.Verdict, cmp.Or(caseNames(c.Cases), reasonText(c.Reason, c.Remedy))}
 		if strings.Contains(row.name, ".") {
 			rows = append(rows, row)
 			continue
@@ -123,11 +123,11 @@ func caseNames(cases []string) string {
 	return strings.Join(cases, " ")
 }
 
-func because(reason, remedy string) string {
+func reasonText(reason, remedy string) string {
 	if remedy == "" {
 		return reason
 	}
-	return reason + "; to mend it: " + remedy
+	return reason + "; to change this: " + remedy
 }
 
 func printFacets(out io.Writer, r *conformance.Report) {
@@ -137,7 +137,7 @@ func printFacets(out io.Writer, r *conformance.Report) {
 		row := table.Row{f, 0, 0, 0, 0}
 		for _, res := range r.Results {
 			if res.Facet == f {
-				i := column(res)
+				i := outcomeColumn(res)
 				row[i] = row[i].(int) + 1
 				total[i] = total[i].(int) + 1
 			}
@@ -149,7 +149,7 @@ func printFacets(out io.Writer, r *conformance.Report) {
 	printNotRun(out, r)
 }
 
-func column(r conformance.Result) int {
+func outcomeColumn(r conformance.Result) int {
 	switch {
 	case r.Outcome == conformance.Passed:
 		return 1
@@ -162,8 +162,7 @@ func column(r conformance.Result) int {
 	}
 }
 
-// printNotRun says why cases were not run, where it is the operator who can
-// change that.
+// printNotRun prints why cases were not run, if the operator can change that.
 func printNotRun(out io.Writer, r *conformance.Report) {
 	n := map[string]int{}
 	for _, res := range r.Results {
@@ -172,9 +171,9 @@ func printNotRun(out io.Writer, r *conformance.Report) {
 		}
 	}
 	if c := n["needs control of the backend"]; c > 0 {
-		fmt.Fprintf(out, "%d cases kill the backend: give --kill-command and --start-command to run them.\n", c)
+		fmt.Fprintf(out, "%d cases kill the backend; to run them, give --kill-command and --start-command.\n", c)
 	}
 	if c := n["not in profile quick"]; c > 0 {
-		fmt.Fprintf(out, "%d cases are run by --profile full.\n", c)
+		fmt.Fprintf(out, "%d cases run only with --profile full.\n", c)
 	}
 }

@@ -16,15 +16,15 @@ const (
 	direct         = "direct"
 	loopback       = "loopback"
 	loopbackStream = "loopback-stream"
-	process        = "process" // where the URL is that of a plugin
-	sidecar        = "sidecar" // likewise
+	process        = "process" // the URL names a plugin
+	sidecar        = "sidecar" // the URL names a sidecar
 )
 
-// transport returns how the suite reaches the backend, and its name in the
-// report. wanted is empty for whatever the URL says.
-func transport(url, wanted string) (conformance.Opener, string, error) {
+// openTransport returns the function that opens the provider, and the name of the
+// transport for the report. If wanted is empty, the URL decides.
+func openTransport(url, wanted string) (conformance.Opener, string, error) {
 	open := opener(url)
-	name := transportOf(url)
+	name := transportOfURL(url)
 	if wanted == "" || wanted == name {
 		return open, name, nil
 	}
@@ -32,7 +32,7 @@ func transport(url, wanted string) (conformance.Opener, string, error) {
 		return nil, "", fmt.Errorf("--transport is %q; accepted: direct, loopback, loopback-stream", wanted)
 	}
 	if name != direct {
-		return nil, "", fmt.Errorf("--transport is %q, and the URL is that of a %s; leave the flag out, or give the URL of a provider that is linked in", wanted, name)
+		return nil, "", fmt.Errorf("--transport is %q, but the URL names a %s; leave the flag out, or give the URL of a provider that is linked in", wanted, name)
 	}
 	over := plugins.Frames
 	if wanted == loopbackStream {
@@ -47,8 +47,8 @@ func transport(url, wanted string) (conformance.Opener, string, error) {
 	}, wanted, nil
 }
 
-// transportOf returns how a URL by itself is reached.
-func transportOf(url string) string {
+// transportOfURL returns the transport that a URL names.
+func transportOfURL(url string) string {
 	scheme, _, _ := strings.Cut(url, "://")
 	switch {
 	case strings.HasPrefix(scheme, "sidecar+"):
