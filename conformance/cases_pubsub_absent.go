@@ -18,7 +18,7 @@ var absentCalls = map[fairlead.Claim]func(p *pipe){
 		_, err := p.pub.Publish(p.Context(), pubsub.Message{Key: "k"})
 		p.WantCode("Publish with a key", err, fairlead.Unsupported)
 	},
-	pubsub.Broadcasts:     func(p *pipe) { p.refused("Broadcast", pubsub.Broadcast()) },
+	pubsub.Broadcast:      func(p *pipe) { p.refused("Broadcast", pubsub.WithoutGroup()) },
 	pubsub.ReplayStart:    func(p *pipe) { p.refused("FromStart", pubsub.Group(p.T.Name()), pubsub.FromStart()) },
 	pubsub.ReplayTime:     func(p *pipe) { p.refused("FromTime", pubsub.Group(p.T.Name()), pubsub.FromTime(time.Now())) },
 	pubsub.ReplayPosition: func(p *pipe) { p.refused("FromPosition", pubsub.Group(p.T.Name()), pubsub.FromPosition("1")) },

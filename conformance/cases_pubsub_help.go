@@ -62,8 +62,12 @@ func (p *pipe) reopen() {
 
 // send publishes messages.
 func (p *pipe) send(msgs ...pubsub.Message) []pubsub.Receipt {
-	receipts, _, err := p.pub.PublishMany(p.Context(), msgs...)
+	results, err := p.pub.PublishMany(p.Context(), msgs...)
 	p.Must(err)
+	receipts := make([]pubsub.Receipt, len(results))
+	for i, r := range results {
+		receipts[i] = r.Receipt
+	}
 	return receipts
 }
 

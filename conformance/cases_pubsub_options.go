@@ -58,7 +58,7 @@ func badSubscriptions(p *pipe) {
 	group := pubsub.Group(p.T.Name())
 	for what, opts := range map[string][]pubsub.SubscribeOption{
 		"neither group nor broadcast":        nil,
-		"both group and broadcast":           {group, pubsub.Broadcast()},
+		"both group and broadcast":           {group, pubsub.WithoutGroup()},
 		"an AckDeadline of 0":                {group, pubsub.AckDeadline(0)},
 		"a negative AckDeadline":             {group, pubsub.AckDeadline(-time.Second)},
 		"two starting points":                {group, pubsub.FromStart(), pubsub.FromTime(time.Now())},

@@ -70,7 +70,7 @@ func publishInOrder(p *pipe, all []string) {
 		if i%4 == 3 {
 			n = min(50, len(all))
 		}
-		if _, _, err := p.pub.PublishMany(p.Context(), messages(all[:n]...)...); err != nil {
+		if _, err := p.pub.PublishMany(p.Context(), messages(all[:n]...)...); err != nil {
 			p.Errorf("publishing: %v", err)
 			return
 		}
@@ -182,7 +182,7 @@ var keyCases = []Case{
 		p.Must(r.err)
 		other.ack(r.d)
 	})},
-	{Name: "pubsub/key-broadcast", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.Broadcasts}, Rule: "a broadcast subscription too gets the messages with one key in order and one at a time, also when one comes again and when it waits already", Run: piped(keyBroadcast)},
+	{Name: "pubsub/key-broadcast", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.Broadcast}, Rule: "a broadcast subscription too gets the messages with one key in order and one at a time, also when one comes again and when it waits already", Run: piped(keyBroadcast)},
 	{Name: "pubsub/key-many", Needs: byKey, Rule: "messages with eighty different keys are all delivered while none is acknowledged, behind a long queue of one key too", Run: piped(func(p *pipe) {
 		p.send(keyed("long", 200)...)
 		for i := range 80 {
@@ -245,7 +245,7 @@ func keyOne(p *pipe) {
 }
 
 func keyBroadcast(p *pipe) {
-	sub := p.with(pubsub.Broadcast())
+	sub := p.with(pubsub.WithoutGroup())
 	next := sub.later(p.Context())
 	p.send(keyed("k", 4)...)
 	for _, want := range series("k", 4) {

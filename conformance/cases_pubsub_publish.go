@@ -41,9 +41,9 @@ var publishCases = []Case{
 	{Name: "pubsub/batch-partial", Rule: "the bad messages of a batch are named, with their errors, and the others are stored", Run: piped(batchPartial)},
 	{Name: "pubsub/batch-receipts", Rule: "receipts stand in the order of the batch: each names the id under which that message arrives", Run: piped(batchReceipts)},
 	{Name: "pubsub/batch-empty", Rule: "a batch of no messages stores none, and is no error", Run: piped(func(p *pipe) {
-		receipts, errs, err := p.pub.PublishMany(p.Context())
-		if len(receipts) != 0 || len(errs) != 0 || err != nil {
-			p.Errorf("PublishMany of nothing: %d receipts, %d errors, %v", len(receipts), len(errs), err)
+		results, err := p.pub.PublishMany(p.Context())
+		if len(results) != 0 || err != nil {
+			p.Errorf("PublishMany of nothing: %d results, %v", len(results), err)
 		}
 		p.texts("one")
 		p.sub.takeTexts("after an empty batch", "one")
@@ -99,18 +99,19 @@ func overMax(p *pipe) {
 }
 
 func batchPartial(p *pipe) {
-	receipts, errs, err := p.pub.PublishMany(p.Context(),
+	results, err := p.pub.PublishMany(p.Context(),
 		pubsub.Message{Body: []byte("0")},
 		pubsub.Message{Body: make([]byte, p.Facet().Limits.MaxMessageBytes+1)},
 		pubsub.Message{Body: []byte("2")},
 		pubsub.Message{Metadata: map[string]string{"": "no name"}},
 		pubsub.Message{Body: []byte("4")})
-	if err == nil || len(errs) != 5 || len(receipts) != 5 {
-		p.Fatalf("a batch with two bad messages of five: %d receipts, errors %v, %v", len(receipts), errs, err)
+	p.WantCode("a batch whose first bad message is too large", err, fairlead.TooLarge)
+	if len(results) != 5 {
+		p.Fatalf("a batch of five messages has %d results: %+v", len(results), results)
 	}
-	p.WantCode("the message that is too large", errs[1], fairlead.TooLarge)
-	p.WantCode("the message with a bad name", errs[3], fairlead.Invalid)
-	p.Must(errors.Join(errs[0], errs[2], errs[4]))
+	p.WantCode("the message that is too large", results[1].Err, fairlead.TooLarge)
+	p.WantCode("the message with a bad name", results[3].Err, fairlead.Invalid)
+	p.Must(errors.Join(results[0].Err, results[2].Err, results[4].Err))
 	p.sub.takeTexts("the good messages of the batch", "0", "2", "4")
 	p.sub.quiet("the bad messages were not stored")
 }
@@ -342,10 +343,10 @@ func canceledPublish(p *pipe) {
 	for code, ctx := range map[fairlead.Code]context.Context{fairlead.Canceled: canceled, fairlead.DeadlineExceeded: late} {
 		_, err := p.pub.Publish(ctx, pubsub.Message{Body: []byte("one")})
 		p.WantCode("Publish", err, code)
-		_, errs, err := p.pub.PublishMany(ctx, messages("two", "three")...)
+		results, err := p.pub.PublishMany(ctx, messages("two", "three")...)
 		p.WantCode("PublishMany", err, code)
-		for _, err := range errs {
-			p.WantCode("a message of PublishMany", err, code)
+		for _, r := range results {
+			p.WantCode("a message of PublishMany", r.Err, code)
 		}
 	}
 	p.texts("good")

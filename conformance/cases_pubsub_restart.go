@@ -25,7 +25,7 @@ var restartCases = []Case{
 		Run:  piped(func(p *pipe) { p.survives(p.sub) })},
 	{Name: "pubsub/restart-broadcast", Needs: broadcasts, Control: true, Timeout: restartTimeout,
 		Rule: "a broadcast subscription survives a restart of the backend: it gets what is published after",
-		Run:  piped(func(p *pipe) { p.survives(p.with(pubsub.Broadcast())) })},
+		Run:  piped(func(p *pipe) { p.survives(p.with(pubsub.WithoutGroup())) })},
 	{Name: "pubsub/restart-handle", Control: true, Timeout: restartTimeout,
 		Rule: "Handle goes on by itself through a restart of the backend", Run: piped(restartHandle)},
 }

@@ -11,7 +11,7 @@ import (
 func init() { suites = append(suites, ofPubSub(startCases)) }
 
 var (
-	broadcasts = []fairlead.Claim{pubsub.Broadcasts}
+	broadcasts = []fairlead.Claim{pubsub.Broadcast}
 	fromStart  = []fairlead.Claim{pubsub.ReplayStart}
 	fromTime   = []fairlead.Claim{pubsub.ReplayTime}
 	fromPlace  = []fairlead.Claim{pubsub.ReplayPosition}
@@ -20,7 +20,7 @@ var (
 var startCases = []Case{
 	{Name: "pubsub/broadcast", Needs: broadcasts, Rule: "every broadcast subscription gets every message that is published after it began, beside groups and each other", Run: piped(func(p *pipe) {
 		p.texts("old")
-		subs := []*consumer{p.with(pubsub.Broadcast()), p.with(pubsub.Broadcast()), p.with(pubsub.Broadcast())}
+		subs := []*consumer{p.with(pubsub.WithoutGroup()), p.with(pubsub.WithoutGroup()), p.with(pubsub.WithoutGroup())}
 		want := series("m", 20)
 		p.texts(want...)
 		for i, sub := range subs {
@@ -31,14 +31,14 @@ var startCases = []Case{
 	})},
 	{Name: "pubsub/broadcast-exists", Needs: broadcasts, Rule: "when Subscribe returns the broadcast has begun: what is published at once arrives", Run: piped(func(p *pipe) {
 		for i := range 15 {
-			sub, body := p.with(pubsub.Broadcast()), fmt.Sprintf("m%d", i)
+			sub, body := p.with(pubsub.WithoutGroup()), fmt.Sprintf("m%d", i)
 			p.texts(body)
 			sub.takeTexts("published right after Subscribe returned", body)
 			sub.close()
 		}
 	})},
 	{Name: "pubsub/broadcast-nack", Needs: broadcasts, Rule: "a message that one broadcast subscription gives back comes again to it, and to no other", Run: piped(func(p *pipe) {
-		one, two := p.with(pubsub.Broadcast()), p.with(pubsub.Broadcast())
+		one, two := p.with(pubsub.WithoutGroup()), p.with(pubsub.WithoutGroup())
 		p.texts("a", "b")
 		two.take(2)
 		d := one.get(2)[0]
@@ -47,7 +47,7 @@ var startCases = []Case{
 		two.quiet("another subscription gave it back")
 	})},
 	{Name: "pubsub/broadcast-wakes", Needs: broadcasts, Rule: "a Receive of a broadcast subscription that waits gets what is published, and what another call gives back", Run: piped(func(p *pipe) {
-		sub := p.with(pubsub.Broadcast())
+		sub := p.with(pubsub.WithoutGroup())
 		next := sub.later(p.Context())
 		p.texts("m")
 		for _, what := range []string{"what is published", "what was given back"} {
@@ -62,31 +62,31 @@ var startCases = []Case{
 	})},
 	{Name: "pubsub/broadcast-lease", Needs: broadcasts, Rule: "a message that a broadcast subscription does not settle comes again to it when the lease has ended", Run: func(t *T) {
 		p := newPipe(t)
-		sub := p.with(pubsub.Broadcast(), short(t))
+		sub := p.with(pubsub.WithoutGroup(), short(t))
 		p.texts("m")
 		sub.get(1)
 		sub.takeTexts("a message whose lease ended", "m")
 	}},
 	{Name: "pubsub/broadcast-ends", Needs: broadcasts, Rule: "a broadcast ends when it is closed: the next one gets nothing that it left, and others go on", Run: piped(func(p *pipe) {
-		one, two := p.with(pubsub.Broadcast()), p.with(pubsub.Broadcast())
+		one, two := p.with(pubsub.WithoutGroup()), p.with(pubsub.WithoutGroup())
 		p.texts("a", "b")
 		one.get(1)
 		one.close()
-		three := p.with(pubsub.Broadcast())
+		three := p.with(pubsub.WithoutGroup())
 		p.texts("c")
 		three.takeTexts("a broadcast that began after another one ended", "c")
 		three.quiet("a broadcast begins with what is new")
 		two.takeTexts("a broadcast beside one that ended", "a", "b", "c")
 	})},
 	{Name: "pubsub/broadcast-many", Needs: broadcasts, Rule: "a broadcast subscription gets five hundred messages, each once", Run: piped(func(p *pipe) {
-		sub, want := p.with(pubsub.Broadcast()), series("m", 500)
+		sub, want := p.with(pubsub.WithoutGroup()), series("m", 500)
 		p.texts(want...)
 		sub.takeTexts("five hundred messages", want...)
 		sub.quiet("each message came once")
 	})},
-	{Name: "pubsub/broadcast-replay", Needs: []fairlead.Claim{pubsub.Broadcasts, pubsub.ReplayStart}, Rule: "a broadcast from the start gets all that is kept, and then what is new", Run: piped(func(p *pipe) {
+	{Name: "pubsub/broadcast-replay", Needs: []fairlead.Claim{pubsub.Broadcast, pubsub.ReplayStart}, Rule: "a broadcast from the start gets all that is kept, and then what is new", Run: piped(func(p *pipe) {
 		p.texts("a", "b")
-		sub := p.with(pubsub.Broadcast(), pubsub.FromStart())
+		sub := p.with(pubsub.WithoutGroup(), pubsub.FromStart())
 		p.texts("c")
 		sub.takeTexts("a broadcast from the start", "a", "b", "c")
 	})},

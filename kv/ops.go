@@ -78,7 +78,7 @@ func (s *Store) do(ctx context.Context, o *telemetry.Operation, op driver.Op) (d
 		return driver.Result{}, call.End(err)
 	}
 	op.Deadline, _ = ctx.Deadline()
-	r, err := s.group.Do(ctx, op)
+	r, err := s.group.ExecuteOne(ctx, op)
 	if err == nil {
 		err = r.Err
 	} else if !op.Kind.IsWrite() {
@@ -119,7 +119,7 @@ func (s *Store) getMany(ctx context.Context, keys []string) ([]Lookup, error) {
 			return nil, err
 		}
 	}
-	results, err := s.group.DoMany(ctx, ops)
+	results, err := s.group.ExecuteMany(ctx, ops)
 	if err != nil {
 		return nil, err
 	}

@@ -220,7 +220,7 @@ func TestBroadcastGoesOn(t *testing.T) {
 	p := open(t, h, "plugin+"+testbed.Redis(t).URL())
 	ctx := t.Context()
 	topic := must[*pubsub.Topic](t)(pubsub.Open(ctx, p, "t"))
-	sub := must[*pubsub.Subscription](t)(pubsub.Subscribe(ctx, p, "t", pubsub.Broadcast()))
+	sub := must[*pubsub.Subscription](t)(pubsub.Subscribe(ctx, p, "t", pubsub.WithoutGroup()))
 	publish := func(from, to int) {
 		for i := from; i < to; i++ {
 			must[pubsub.Receipt](t)(topic.Publish(ctx, pubsub.Message{Body: fmt.Appendf(nil, "%02d", i)}))

@@ -9,27 +9,30 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
+// deadLetterConfig is what [DeadLetter] sets.
 type deadLetterConfig struct {
-	topic       string
+	topic       string // empty without DeadLetter
 	maxAttempts int
 }
 
-// deadLetters is where a subscription moves what it cannot deal with.
+// deadLetters is the topic to which a subscription moves the messages whose
+// attempts are used up.
 type deadLetters struct {
 	*Topic
-	from        string
+	source      string // the topic that the messages come from
 	maxAttempts int
 }
 
+// openDeadLetters returns nil without DeadLetter.
 func openDeadLetters(ctx context.Context, p fairlead.Provider, o subscribeOptions) (*deadLetters, error) {
 	if o.deadLetter.topic == "" {
 		return nil, nil
 	}
-	t, err := open(ctx, p, o.deadLetter.topic, nil)
+	t, err := openTopic(ctx, p, o.deadLetter.topic, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &deadLetters{t, o.Topic, o.deadLetter.maxAttempts}, nil
+	return &deadLetters{t, o.driver.Topic, o.deadLetter.maxAttempts}, nil
 }
 
 func (dl *deadLetters) close(ctx context.Context) error {
@@ -39,27 +42,29 @@ func (dl *deadLetters) close(ctx context.Context) error {
 	return dl.Close(ctx)
 }
 
-// bury stores the message with the dead letters, then acknowledges it.
-func (d *Delivery) bury(ctx context.Context, reason string) error {
+// moveToDeadLetters stores the message with the dead letters, then acknowledges
+// it.
+func (d *Delivery) moveToDeadLetters(ctx context.Context, reason string) error {
 	dl := d.sub.dead
 	metadata := map[string]string{}
 	maps.Copy(metadata, d.Metadata)
-	metadata["dead-letter-topic"] = dl.from
+	metadata["dead-letter-topic"] = dl.source
 	metadata["dead-letter-attempts"] = strconv.Itoa(d.Attempt)
 	metadata["dead-letter-reason"] = reason
 	metadata["dead-letter-id"] = d.ID
-	_, err := dl.Publish(ctx, Message{ID: dl.id(d), Key: d.Key, Body: d.Body, Metadata: metadata})
+	_, err := dl.Publish(ctx, Message{ID: dl.newID(d), Key: d.Key, Body: d.Body, Metadata: metadata})
 	if err != nil {
 		return err
 	}
-	return d.finish(ctx, driver.Settlement{Kind: driver.Ack})
+	return d.settle(ctx, driver.Settlement{Kind: driver.Ack})
 }
 
-// id names a dead letter: ids of several topics meet here, and one topic may
-// use an id twice, so that the original would be taken for a duplicate.
-func (dl *deadLetters) id(d *Delivery) string {
+// newID returns the id of a dead letter. The original id would be taken for a
+// duplicate: one dead letter topic may receive ids of several topics, and one
+// topic may use an id twice.
+func (dl *deadLetters) newID(d *Delivery) string {
 	if d.Position == "" {
 		return ""
 	}
-	return dl.from + "@" + d.Position
+	return dl.source + "@" + d.Position
 }

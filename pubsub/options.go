@@ -9,100 +9,122 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// TopicOption changes how [Open] opens a topic.
-type TopicOption interface{ topic(*topicOptions) error }
+// TopicOption is an option of [Open].
+type TopicOption interface{ setTopic(*topicOptions) error }
 
-// SubscribeOption changes how [Subscribe] subscribes.
-type SubscribeOption interface{ subscribe(*subscribeOptions) error }
+// SubscribeOption is an option of [Subscribe].
+type SubscribeOption interface{ setSubscription(*subscribeOptions) error }
 
 type topicOptions struct{ require []fairlead.Requirement }
 
 type subscribeOptions struct {
 	topicOptions
-	driver.SubscriptionConfig
-	broadcast  bool
-	starts     int
-	deadLetter deadLetterConfig
+	driver       driver.SubscriptionConfig
+	withoutGroup bool
+	starts       int // how many From options there are
+	deadLetter   deadLetterConfig
+}
+
+func readTopicOptions(opts []TopicOption) (o topicOptions, err error) {
+	for _, opt := range opts {
+		if err := opt.setTopic(&o); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+func readSubscribeOptions(topic string, opts []SubscribeOption) (subscribeOptions, error) {
+	o := subscribeOptions{driver: driver.SubscriptionConfig{
+		Topic: topic, Start: driver.StartNew, AckDeadline: DefaultAckDeadline,
+	}}
+	for _, opt := range opts {
+		if err := opt.setSubscription(&o); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
 }
 
 // RequireOption is an option of both [Open] and [Subscribe].
-type RequireOption []fairlead.Requirement
+type RequireOption struct{ reqs []fairlead.Requirement }
 
-// Require makes opening fail with ErrUnsupported unless all of these hold,
-// and every later call while one of them does not.
-func Require(reqs ...fairlead.Requirement) RequireOption { return reqs }
+// Require makes opening fail with ErrUnsupported unless all requirements are
+// met, and every later call while one of them is not.
+func Require(reqs ...fairlead.Requirement) RequireOption { return RequireOption{reqs} }
 
-func (r RequireOption) topic(o *topicOptions) error {
-	if slices.Contains(r, nil) {
+func (r RequireOption) setTopic(o *topicOptions) error {
+	if slices.Contains(r.reqs, nil) {
 		return fairlead.Errorf(fairlead.Invalid, "Require needs claims, got nil; pass constants such as pubsub.Ordered")
 	}
-	o.require = append(o.require, r...)
+	o.require = append(o.require, r.reqs...)
 	return nil
 }
 
-func (r RequireOption) subscribe(o *subscribeOptions) error { return r.topic(&o.topicOptions) }
+func (r RequireOption) setSubscription(o *subscribeOptions) error { return r.setTopic(&o.topicOptions) }
 
 type subscribeOption func(*subscribeOptions) error
 
-func (f subscribeOption) subscribe(o *subscribeOptions) error { return f(o) }
+func (f subscribeOption) setSubscription(o *subscribeOptions) error { return f(o) }
 
 // Group joins the group of that name: its consumers share the messages. The
 // group outlives its consumers; see [DeleteGroup].
 func Group(name string) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
-		o.Group = name
+		o.driver.Group = name
 		return handle.CheckName("group", name)
 	})
 }
 
-// Broadcast makes a subscription of its own, which gets every message and
-// ends when it is closed. It needs the claim [Broadcasts].
-func Broadcast() SubscribeOption {
+// WithoutGroup starts a broadcast subscription: it belongs to no group, gets
+// every message, and ends when it is closed. It requires the claim [Broadcast].
+func WithoutGroup() SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
-		o.broadcast = true
+		o.withoutGroup = true
 		return nil
 	})
 }
 
-func from(start driver.Start, set func(*subscribeOptions)) SubscribeOption {
+func startAt(start driver.Start, set func(*driver.SubscriptionConfig)) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
 		o.starts++
-		o.Start = start
-		set(o)
+		o.driver.Start = start
+		set(&o.driver)
 		return nil
 	})
 }
 
-// FromStart makes a new group, or a broadcast, begin with the oldest message
-// that is kept. Without a From option it begins with what is published from
-// now on. A group that exists goes on where it was, whatever the options say.
-// It needs the claim [ReplayStart].
+// FromStart makes a new group, or a broadcast subscription, start with the
+// oldest message that is kept. Without a From option it starts with the messages
+// that are published from now on. A group that exists resumes where it was,
+// whatever the options say. It requires the claim [ReplayStart].
 func FromStart() SubscribeOption {
-	return from(driver.StartEarliest, func(*subscribeOptions) {})
+	return startAt(driver.StartEarliest, func(*driver.SubscriptionConfig) {})
 }
 
-// FromTime makes a new group, or a broadcast, begin with the first message
-// that was stored at or after t, by the backend's clock. It needs the claim
-// [ReplayTime].
+// FromTime makes a new group, or a broadcast subscription, start with the first
+// message that was stored at or after t, by the backend's clock. It requires
+// the claim [ReplayTime].
 func FromTime(t time.Time) SubscribeOption {
-	return from(driver.StartTime, func(o *subscribeOptions) { o.Time = t })
+	return startAt(driver.StartTime, func(c *driver.SubscriptionConfig) { c.Time = t })
 }
 
-// FromPosition makes a new group, or a broadcast, begin behind the message
-// with that Position. It needs the claim [ReplayPosition].
+// FromPosition makes a new group, or a broadcast subscription, start after the
+// message with that Position. It requires the claim [ReplayPosition].
 func FromPosition(position string) SubscribeOption {
-	return from(driver.StartPosition, func(o *subscribeOptions) { o.Position = position })
+	return startAt(driver.StartPosition, func(c *driver.SubscriptionConfig) { c.Position = position })
 }
 
 // DefaultAckDeadline is how long a delivery is leased unless [AckDeadline]
 // says otherwise.
 const DefaultAckDeadline = 30 * time.Second
 
-// AckDeadline sets how long a delivery is leased: after that it comes again.
-// Less than the provider's MinAckDeadline is Invalid.
+// AckDeadline sets how long a delivery is leased; if it is not settled by then,
+// the message is delivered again. Less than the provider's MinAckDeadline is
+// Invalid.
 func AckDeadline(d time.Duration) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
-		o.SubscriptionConfig.AckDeadline = d
+		o.driver.AckDeadline = d
 		if d <= 0 {
 			return fairlead.Errorf(fairlead.Invalid, "the AckDeadline is %v; it must be positive", d)
 		}
@@ -110,12 +132,13 @@ func AckDeadline(d time.Duration) SubscribeOption {
 	})
 }
 
-// DeadLetter moves a message to another topic once it was delivered
-// maxAttempts times and not acknowledged: when the last of them is given back,
-// or when it would come again. The message keeps its body, key and metadata,
-// and gets dead-letter-topic, -id, -attempts and -reason. It is stored there before it is acknowledged here, so
-// that it may be there twice and is never lost. It needs the claim
-// [DeliveryCount].
+// DeadLetter moves a message to another topic after it was delivered
+// maxAttempts times and not acknowledged: when the last delivery is given back,
+// or when the message would be delivered once more. A dead letter has the
+// message's body, key and metadata, and the metadata dead-letter-topic, -id,
+// -attempts and -reason in addition. It is stored before the message is
+// acknowledged, so that it may be stored twice and is never lost. DeadLetter
+// requires the claim [DeliveryCount].
 func DeadLetter(topic string, maxAttempts int) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
 		o.deadLetter = deadLetterConfig{topic, maxAttempts}
@@ -129,29 +152,29 @@ func DeadLetter(topic string, maxAttempts int) SubscribeOption {
 // check validates the options as a whole.
 func (o *subscribeOptions) check(f fairlead.FacetDescription) error {
 	switch {
-	case o.broadcast == (o.Group != ""):
-		return fairlead.Errorf(fairlead.Invalid, "a subscription is either of a group or a broadcast; pass one of Group(name) and Broadcast()")
+	case o.withoutGroup == (o.driver.Group != ""):
+		return fairlead.Errorf(fairlead.Invalid, "a subscription either joins a group or is a broadcast subscription; pass one of Group(name) and WithoutGroup()")
 	case o.starts > 1:
 		return fairlead.Errorf(fairlead.Invalid, "the subscription has %d starting points; pass one of FromStart, FromTime and FromPosition", o.starts)
-	case o.deadLetter.topic == o.Topic:
-		return fairlead.Errorf(fairlead.Invalid, "the dead letter topic is the topic itself, %q; name another", o.Topic)
-	case o.SubscriptionConfig.AckDeadline < f.Limits.MinAckDeadline:
-		return fairlead.Errorf(fairlead.Invalid, "the AckDeadline is %v, the least of this provider is %v",
-			o.SubscriptionConfig.AckDeadline, f.Limits.MinAckDeadline)
+	case o.deadLetter.topic == o.driver.Topic:
+		return fairlead.Errorf(fairlead.Invalid, "the dead letter topic is the topic itself, %q; name another", o.driver.Topic)
+	case o.driver.AckDeadline < f.Limits.MinAckDeadline:
+		return fairlead.Errorf(fairlead.Invalid, "the AckDeadline is %v; this provider accepts at least %v",
+			o.driver.AckDeadline, f.Limits.MinAckDeadline)
 	}
-	return fairlead.CheckAll(f, o.needs())
+	return fairlead.CheckAll(f, o.requiredClaims())
 }
 
-// needs returns the claims that the options depend on.
-func (o *subscribeOptions) needs() []fairlead.Requirement {
+// requiredClaims returns the claims that the options depend on.
+func (o *subscribeOptions) requiredClaims() []fairlead.Requirement {
 	var reqs []fairlead.Requirement
-	if o.broadcast {
-		reqs = append(reqs, Broadcasts)
+	if o.withoutGroup {
+		reqs = append(reqs, Broadcast)
 	}
 	if o.deadLetter.topic != "" {
 		reqs = append(reqs, DeliveryCount)
 	}
-	switch o.Start {
+	switch o.driver.Start {
 	case driver.StartEarliest:
 		reqs = append(reqs, ReplayStart)
 	case driver.StartTime:

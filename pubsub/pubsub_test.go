@@ -98,7 +98,7 @@ func TestHandleRetriesAndBuries(t *testing.T) {
 		t.Error(err)
 	}
 	if fmt.Sprint(attempts) != "[1 2 3]" || string(d.Body) != "b" || d.Metadata["dead-letter-id"] != "m" || d.Metadata["dead-letter-reason"] != "no" {
-		t.Errorf("attempts %v, dead letter %+v", attempts, d.Delivery)
+		t.Errorf("attempts %v, dead letter %+v", attempts, d)
 	}
 }
 

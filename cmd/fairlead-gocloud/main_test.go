@@ -78,7 +78,7 @@ func TestPlugin(t *testing.T) {
 	d, err := sub.Receive(ctx)
 	must(t, err)
 	if v, there := d.Metadata["Name"]; d.ID != "one" || string(d.Body) != "body" || v != "" || !there {
-		t.Errorf("received %+v", d.Delivery)
+		t.Errorf("received %+v", d)
 	}
 	must(t, d.Ack(ctx))
 

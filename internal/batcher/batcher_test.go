@@ -29,32 +29,32 @@ func double(_ context.Context, ops []int) []int {
 // length is that of an operation: its value, in MiB.
 func length(op int) int { return op << 20 }
 
-func TestGroupAnswersEveryCallerItsOwn(t *testing.T) {
+func TestBatcherAnswersEveryCallerItsOwn(t *testing.T) {
 	for _, limits := range []fairlead.Limits{{}, {MaxBatch: 7, Pipelines: 1}, {MaxBatch: 64, Pipelines: 2}} {
-		g := New(limits, length, double)
+		b := New(limits, length, double)
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {
 				for j := range 200 {
 					op := i*200 + j
-					if r, err := g.Do(t.Context(), op); err != nil || r != 2*op {
-						t.Errorf("Do(%d) = %d, %v", op, r, err)
+					if r, err := b.ExecuteOne(t.Context(), op); err != nil || r != 2*op {
+						t.Errorf("ExecuteOne(%d) = %d, %v", op, r, err)
 					}
 				}
 			})
 		}
 		wg.Wait()
-		if err := g.Close(t.Context()); err != nil {
+		if err := b.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// TestGroupGathers shows that those who come during a call share the next.
-func TestGroupGathers(t *testing.T) {
+// TestBatcherGathers shows that those who come during a call share the next.
+func TestBatcherGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
-		g := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
+		b := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
 			sizes = append(sizes, len(ops))
 			time.Sleep(time.Second)
 			return double(ctx, ops)
@@ -62,7 +62,7 @@ func TestGroupGathers(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 11 {
 			wg.Go(func() {
-				if _, err := g.Do(t.Context(), 1); err != nil {
+				if _, err := b.ExecuteOne(t.Context(), 1); err != nil {
 					t.Error(err)
 				}
 			})
@@ -74,12 +74,12 @@ func TestGroupGathers(t *testing.T) {
 	})
 }
 
-// TestGroupBoundsBytes shows that large operations share no call, and that
+// TestBatcherBoundsBytes shows that large operations share no call, and that
 // those which belong together do.
-func TestGroupBoundsBytes(t *testing.T) {
+func TestBatcherBoundsBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls [][]int
-		g := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
+		b := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
 			calls = append(calls, ops)
 			time.Sleep(time.Second)
 			return double(ctx, ops)
@@ -87,8 +87,8 @@ func TestGroupBoundsBytes(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, op := range []int{1, 10, 6, 1, 40, 2} { // MiB
 			wg.Go(func() {
-				if r, err := g.Do(t.Context(), op); err != nil || r != 2*op {
-					t.Errorf("Do(%d) = %d, %v", op, r, err)
+				if r, err := b.ExecuteOne(t.Context(), op); err != nil || r != 2*op {
+					t.Errorf("ExecuteOne(%d) = %d, %v", op, r, err)
 				}
 			})
 			synctest.Wait()
@@ -99,21 +99,21 @@ func TestGroupBoundsBytes(t *testing.T) {
 			t.Errorf("calls of %v MiB, want %v", calls, want)
 		}
 		calls = nil
-		if r, err := g.DoMany(t.Context(), []int{9, 9, 1}); err != nil || !slices.Equal(r, []int{18, 18, 2}) || len(calls) != 2 {
-			t.Errorf("DoMany: %v, %v, calls of %v", r, err, calls)
+		if r, err := b.ExecuteMany(t.Context(), []int{9, 9, 1}); err != nil || !slices.Equal(r, []int{18, 18, 2}) || len(calls) != 2 {
+			t.Errorf("ExecuteMany: %v, %v, calls of %v", r, err, calls)
 		}
 		calls = nil
-		if r, err := g.DoTogether(t.Context(), []int{9, 9, 1}); err != nil || !slices.Equal(r, []int{18, 18, 2}) || len(calls) != 1 {
-			t.Errorf("DoTogether: %v, %v, calls of %v", r, err, calls)
+		if r, err := b.ExecuteTogether(t.Context(), []int{9, 9, 1}); err != nil || !slices.Equal(r, []int{18, 18, 2}) || len(calls) != 1 {
+			t.Errorf("ExecuteTogether: %v, %v, calls of %v", r, err, calls)
 		}
 	})
 }
 
-func TestGroupCallerGivesUp(t *testing.T) {
+func TestBatcherCallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var served []int
-		g := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
+		b := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
 			served = append(served, ops...)
 			<-release
 			return double(ctx, ops)
@@ -121,7 +121,7 @@ func TestGroupCallerGivesUp(t *testing.T) {
 		answer := make(chan error, 4)
 		do := func(ctx context.Context, op int) {
 			go func() {
-				_, err := g.Do(ctx, op)
+				_, err := b.ExecuteOne(ctx, op)
 				answer <- err
 			}()
 			synctest.Wait()
@@ -153,27 +153,27 @@ func TestGroupCallerGivesUp(t *testing.T) {
 	})
 }
 
-func TestGroupClose(t *testing.T) {
+func TestBatcherClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
+		b := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
 			time.Sleep(time.Second)
 			return double(ctx, ops)
 		})
 		answers := make(chan error, 2)
 		for i := range 2 {
 			go func() {
-				_, err := g.Do(t.Context(), i)
+				_, err := b.ExecuteOne(t.Context(), i)
 				answers <- err
 			}()
 		}
 		synctest.Wait()
-		if err := g.Close(t.Context()); err != nil {
+		if err := b.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if err := errors.Join(<-answers, <-answers); err != nil {
 			t.Errorf("a call under way when Close was called: %v", err)
 		}
-		if _, err := g.Do(t.Context(), 1); !errors.Is(err, fairlead.Closed) {
+		if _, err := b.ExecuteOne(t.Context(), 1); !errors.Is(err, fairlead.Closed) {
 			t.Errorf("after Close: %v", err)
 		}
 	})

@@ -81,7 +81,7 @@ func BenchmarkPublish(b *testing.B) {
 		return func(int) error { _, err := t.Publish(ctx, pubsub.Message{Body: body}); return err }
 	}
 	batch := func(t *pubsub.Topic) func() error {
-		return func() error { _, _, err := t.PublishMany(ctx, msgs...); return err }
+		return func() error { _, err := t.PublishMany(ctx, msgs...); return err }
 	}
 	ours := benchTopic(b, back.p, "ours")
 	straight := benchTopic(b, benchOpen(b, back.redis.URL()), "straight")
@@ -118,7 +118,7 @@ func BenchmarkDeliver(b *testing.B) {
 		s, err := pubsub.Subscribe(ctx, p, "through", pubsub.Group("g"))
 		sub := check(b, s, err)
 		return func() error {
-			if _, _, err := topic.PublishMany(ctx, msgs...); err != nil {
+			if _, err := topic.PublishMany(ctx, msgs...); err != nil {
 				return err
 			}
 			for n := 0; n < len(msgs); {

@@ -93,7 +93,7 @@ func bodies(prefix string, n int) (all []string, msgs []pubsub.Message) {
 func publish(t *testing.T, topic *pubsub.Topic, msgs []pubsub.Message) {
 	t.Helper()
 	eventually(t, "a publication", func() bool {
-		_, _, err := topic.PublishMany(t.Context(), msgs...)
+		_, err := topic.PublishMany(t.Context(), msgs...)
 		if err != nil && fairlead.CodeOf(err) != fairlead.Unavailable {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func BenchmarkPubSub(b *testing.B) {
 			for i := range msgs {
 				msgs[i].Body = make([]byte, 256)
 			}
-			_, _, err = topic.PublishMany(ctx, msgs...)
+			_, err = topic.PublishMany(ctx, msgs...)
 			must(b, err)
 			b.ResetTimer()
 			share(b, callers, func() error {

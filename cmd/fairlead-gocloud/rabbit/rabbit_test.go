@@ -130,7 +130,7 @@ func description(t *testing.T, s *testbed.RabbitServer) {
 		t.Errorf("described as %+v", d)
 	}
 	f, _ := d.Facet(fairlead.PubSub)
-	if f.Has(fairlead.DurableFsync) || !f.Has(pubsub.Broadcasts) || f.Has(pubsub.ConfirmedAck) || f.Has(pubsub.Manage) {
+	if f.Has(fairlead.DurableFsync) || !f.Has(pubsub.Broadcast) || f.Has(pubsub.ConfirmedAck) || f.Has(pubsub.Manage) {
 		t.Errorf("claims %v", f.Claims)
 	}
 }
@@ -200,7 +200,7 @@ func TestOutcomes(t *testing.T) {
 func interrupted(t *testing.T, s *testbed.RabbitServer) {
 	proxy := testbed.Proxy(t, s.Addr())
 	p := open(t, "gocloud+rabbit://"+proxy.Addr())
-	sub := subscribe(t, p, "interrupted", pubsub.Broadcast())
+	sub := subscribe(t, p, "interrupted", pubsub.WithoutGroup())
 	direct := open(t, "gocloud+rabbit://"+s.Addr())
 	publish(t, direct, "interrupted", "before")
 	must(t, receive(t, sub, 1)["before"].Ack(t.Context()))

@@ -72,7 +72,7 @@ func (s *session) kvDo(ctx context.Context, handle uint64, do *pluginpb.KVDo) (*
 	ops := convert.ToOps(do.GetOps())
 	var results []driver.Result
 	if len(ops) == 1 {
-		r, err := st.group.Do(ctx, ops[0])
+		r, err := st.group.ExecuteOne(ctx, ops[0])
 		if err != nil {
 			r.Err = err
 		}

@@ -66,7 +66,7 @@ func (s *session) pubsubSend(ctx context.Context, handle uint64, send *pluginpb.
 	msgs := convert.ToMessages(send)
 	var results []driver.SendResult
 	if len(msgs) == 1 {
-		r, err := t.group.Do(ctx, msgs[0])
+		r, err := t.group.ExecuteOne(ctx, msgs[0])
 		if err != nil {
 			r.Err = err
 		}

@@ -70,7 +70,7 @@ func TestMessagesCrossBothWays(t *testing.T) {
 	d, err := ours.Receive(t.Context())
 	must(t, err)
 	if string(d.Body) != "body" || d.Metadata["Name"] != "value" {
-		t.Errorf("ours got %+v", d.Delivery)
+		t.Errorf("ours got %+v", d)
 	}
 	m := receive(t, theirs)
 	if string(m.Body) != "body" || m.Metadata["Name"] != "value" || m.LoggableID != d.ID {

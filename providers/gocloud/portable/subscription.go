@@ -18,7 +18,7 @@ import (
 const pollTime = time.Second
 
 // OpenSubscription joins a group of a topic, or begins a broadcast: one of
-// pubsub.Group and pubsub.Broadcast of Fairlead must be among the options.
+// pubsub.Group and pubsub.WithoutGroup of Fairlead must be among the options.
 // Topic and group are created if need be. Errors are those of
 // pubsub.Subscribe.
 func OpenSubscription(ctx context.Context, p fairlead.Provider, topic string, opts ...Option) (*gcpubsub.Subscription, error) {

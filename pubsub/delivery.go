@@ -1,0 +1,122 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/pubsub/driver"
+)
+
+// Delivery is a received message. Its slice and map belong to the receiver.
+type Delivery struct {
+	ID       string
+	Key      string // the ordering key; empty for none
+	Body     []byte
+	Metadata map[string]string // nil if there is none
+	// Time is when the message was stored, by the backend's clock; zero if
+	// unknown.
+	Time time.Time
+	// Attempt counts the deliveries of this message to this group, including
+	// this one: 1 for the first; 0 where [DeliveryCount] is not claimed.
+	Attempt int
+	// Position is the message's place in the topic; opaque; it stays valid for
+	// [FromPosition]. It is empty if the backend has none.
+	Position string
+
+	sub     *Subscription
+	token   string // settles this delivery
+	settled atomic.Bool
+}
+
+func (s *Subscription) newDelivery(d driver.Delivery) *Delivery {
+	return &Delivery{
+		ID: d.ID, Key: d.Key, Body: d.Body, Metadata: d.Metadata,
+		Time: d.Time, Attempt: d.Attempt, Position: d.Position,
+		sub: s, token: d.Token,
+	}
+}
+
+// Ack acknowledges the message: it is not delivered again. Where
+// [ConfirmedAck] is claimed, nil means that the backend has recorded it.
+//
+// Errors: Conflict (ErrLeaseLost) if the delivery was settled before, or, where
+// [FencedAck] is claimed, if its lease was lost: the message is then delivered
+// again.
+func (d *Delivery) Ack(ctx context.Context) error {
+	return d.settle(ctx, driver.Settlement{Kind: driver.Ack})
+}
+
+// Nack returns the message to the group: it is delivered again after delay, at
+// once if delay is 0. A delay requires the claim [NackDelay]. With
+// [DeadLetter], a message that is at its last attempt is moved to the dead
+// letters instead. Errors as for Ack.
+func (d *Delivery) Nack(ctx context.Context, delay time.Duration) error {
+	return d.nackFor(ctx, delay, "given back")
+}
+
+// nackFor is Nack with the reason that a dead letter states.
+func (d *Delivery) nackFor(ctx context.Context, delay time.Duration, reason string) error {
+	if dead := d.sub.dead; dead != nil && d.Attempt >= dead.maxAttempts {
+		return fairlead.Annotate(d.moveToDeadLetters(ctx, reason), "pubsub.Nack", d.sub.handle.Provider)
+	}
+	if err := d.sub.checkDelay(delay); err != nil {
+		return fairlead.Annotate(err, "pubsub.Nack", d.sub.handle.Provider)
+	}
+	return d.settle(ctx, driver.Settlement{Kind: driver.Nack, Delay: delay})
+}
+
+func (s *Subscription) checkDelay(delay time.Duration) error {
+	limit := s.handle.Facet.Limits.MaxDelay
+	switch {
+	case delay < 0:
+		return fairlead.Errorf(fairlead.Invalid, "the delay is %v; it must not be negative", delay)
+	case delay == 0:
+		return nil
+	case limit > 0 && delay > limit:
+		return fairlead.Errorf(fairlead.TooLarge, "the delay is %v, the limit is %v", delay, limit)
+	}
+	return s.handle.Needs(NackDelay)
+}
+
+// Extend makes the lease last the AckDeadline from now on. It requires the
+// claim [Extend]. Errors as for Ack.
+func (d *Delivery) Extend(ctx context.Context) error {
+	if err := d.sub.handle.Needs(Extend); err != nil {
+		return fairlead.Annotate(err, "pubsub.Extend", d.sub.handle.Provider)
+	}
+	if d.settled.Load() {
+		return fairlead.Annotate(errSettled, "pubsub.Extend", d.sub.handle.Provider)
+	}
+	return d.sub.sendSettlement(ctx, driver.Settlement{Token: d.token, Kind: driver.Extend})
+}
+
+var errSettled = fairlead.Errorf(fairlead.Conflict, "the delivery was settled before")
+
+// settle settles the delivery once. After a failure that may have left the
+// lease with this consumer, it can be settled again.
+func (d *Delivery) settle(ctx context.Context, st driver.Settlement) error {
+	if !d.settled.CompareAndSwap(false, true) {
+		return fairlead.Annotate(errSettled, "pubsub.Settle", d.sub.handle.Provider)
+	}
+	st.Token = d.token
+	err := d.sub.sendSettlement(ctx, st)
+	if err != nil && !errors.Is(err, ErrLeaseLost) {
+		d.settled.Store(false)
+	}
+	return err
+}
+
+func (s *Subscription) sendSettlement(ctx context.Context, st driver.Settlement) error {
+	ctx, call := s.settling.Start(ctx)
+	if err := s.checkOpen(); err != nil {
+		return call.End(err)
+	}
+	settled, err := s.settlements.ExecuteOne(ctx, st)
+	if err == nil {
+		err = settled
+	}
+	return call.End(err)
+}

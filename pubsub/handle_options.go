@@ -1,0 +1,87 @@
+package pubsub
+
+import (
+	"time"
+
+	"fairlead.dev"
+)
+
+// HandleOption is an option of [Subscription.Handle].
+type HandleOption interface{ setHandle(*handleOptions) error }
+
+type handleOptions struct {
+	concurrency int
+	prefetch    int
+	hasPrefetch bool // false: prefetch as many as concurrency
+	retryDelay  func(attempt int) time.Duration
+	onGap       func(error) // nil: Handle returns the error
+}
+
+func readHandleOptions(opts []HandleOption) (handleOptions, error) {
+	o := handleOptions{concurrency: 1, retryDelay: defaultRetryDelay}
+	for _, opt := range opts {
+		if err := opt.setHandle(&o); err != nil {
+			return o, err
+		}
+	}
+	if !o.hasPrefetch {
+		o.prefetch = o.concurrency
+	}
+	return o, nil
+}
+
+type handleOption func(*handleOptions) error
+
+func (f handleOption) setHandle(o *handleOptions) error { return f(o) }
+
+// Concurrency sets how many messages are handled at once; 1 by default.
+func Concurrency(n int) HandleOption {
+	return handleOption(func(o *handleOptions) error {
+		o.concurrency = n
+		if n < 1 {
+			return fairlead.Errorf(fairlead.Invalid, "Concurrency is %d; it must be at least 1", n)
+		}
+		return nil
+	})
+}
+
+// Prefetch sets how many messages may wait in this process for a handler; by
+// default as many as are handled at once. They are leased while they wait: if
+// the process dies, they are delivered again only when their leases end.
+func Prefetch(n int) HandleOption {
+	return handleOption(func(o *handleOptions) error {
+		o.prefetch, o.hasPrefetch = n, true
+		if n < 0 {
+			return fairlead.Errorf(fairlead.Invalid, "Prefetch is %d; it must not be negative", n)
+		}
+		return nil
+	})
+}
+
+// RetryDelay sets the delay before a message is delivered again after its
+// handler failed, by the attempt that failed (1 for the first, 0 where the
+// backend does not count). The default doubles from 100 ms to 30 s. RetryDelay
+// has no effect where [NackDelay] is not claimed: the message is then delivered
+// again at once.
+func RetryDelay(delay func(attempt int) time.Duration) HandleOption {
+	return handleOption(func(o *handleOptions) error {
+		o.retryDelay = delay
+		if delay == nil {
+			return fairlead.Errorf(fairlead.Invalid, "RetryDelay needs a function, got nil; leave the option out for the default")
+		}
+		return nil
+	})
+}
+
+func defaultRetryDelay(attempt int) time.Duration {
+	return min(100*time.Millisecond<<min(max(attempt-1, 0), 10), 30*time.Second)
+}
+
+// OnGap makes Handle resume after a gap, after it called report with the
+// error. Without OnGap, Handle returns the error.
+func OnGap(report func(error)) HandleOption {
+	return handleOption(func(o *handleOptions) error {
+		o.onGap = report
+		return nil
+	})
+}
