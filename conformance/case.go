@@ -2,15 +2,20 @@ package conformance
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/conformance/internal/configcases"
+	"fairlead.dev/conformance/internal/kvcases"
+	"fairlead.dev/conformance/internal/opencases"
+	"fairlead.dev/conformance/internal/pubsubcases"
+	"fairlead.dev/conformance/internal/rpccases"
+	"fairlead.dev/conformance/internal/suite"
 )
 
 // Opening is the facet, for the suite's purposes, of opening, describing,
 // closing and erring.
-const Opening fairlead.Facet = "open"
+const Opening fairlead.Facet = suite.Opening
 
 // Profile says how much is run.
 type Profile string
@@ -21,7 +26,7 @@ const (
 	Full  Profile = "full"  // everything, up to some minutes
 )
 
-// Case is one rule and how it is tested.
+// Case is one rule that the suite tests.
 type Case struct {
 	Name  string         // "kv/put-get": the facet and what is tested
 	Facet fairlead.Facet // which must be offered, except for Opening
@@ -32,47 +37,38 @@ type Case struct {
 	Lacks fairlead.Claim
 	// Control: the case kills, stops or starts the backend.
 	Control bool
-	Profile Profile // Quick: also run by Full; empty means Quick
+	Profile Profile // Quick: also run by Full
 	Rule    string  // what must be so, in one line
-	// Timeout bounds the case; 0 means DefaultTimeout.
+	// Timeout bounds the case.
 	Timeout time.Duration
-	Run     func(t *T)
 }
-
-// DefaultTimeout bounds a case that names no other bound.
-const DefaultTimeout = time.Minute
-
-// suites are filled by the files that hold the cases.
-var suites [][]Case
 
 // Cases returns all cases, ordered by facet and then as the suite runs them.
 func Cases() []Case {
-	all := slices.Concat(suites...)
+	var all []Case
+	for _, c := range allCases() {
+		all = append(all, describe(c))
+	}
+	return all
+}
+
+// allCases returns the cases of every facet.
+func allCases() []suite.Case {
+	all := slices.Concat(opencases.Cases(), kvcases.Cases(), pubsubcases.Cases(), rpccases.Cases(), configcases.Cases())
 	order := []fairlead.Facet{Opening, fairlead.KV, fairlead.PubSub, fairlead.RPC, fairlead.Config}
-	slices.SortStableFunc(all, func(a, b Case) int {
-		return slices.Index(order, a.Facet) - slices.Index(order, b.Facet)
+	slices.SortStableFunc(all, func(a, b suite.Case) int {
+		return slices.Index(order, a.Facet()) - slices.Index(order, b.Facet())
 	})
 	return all
 }
 
-// applies reports whether the case is to be run on what d describes, and the
-// reason if not.
-func (c Case) applies(d fairlead.FacetDescription, o options) (bool, string) {
-	var missing []string
-	for _, claim := range c.Needs {
-		if !d.Has(claim) {
-			missing = append(missing, string(claim))
-		}
+func describe(c suite.Case) Case {
+	profile := Quick
+	if c.Full {
+		profile = Full
 	}
-	switch {
-	case len(missing) > 0:
-		return false, "not claimed: " + strings.Join(missing, ", ")
-	case c.Lacks != "" && d.Has(c.Lacks):
-		return false, "claimed: " + string(c.Lacks)
-	case c.Profile == Full && o.profile == Quick:
-		return false, "not in profile quick"
-	case c.Control && o.control == nil:
-		return false, "needs control of the backend"
+	return Case{
+		Name: c.Name, Facet: c.Facet(), Needs: c.Needs, Lacks: c.Lacks, Control: c.Control,
+		Profile: profile, Rule: c.Rule, Timeout: c.Deadline(),
 	}
-	return true, ""
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/conformance/internal/suite"
 )
 
 // Opener opens the provider under test. The suite calls it several times and
@@ -89,14 +90,7 @@ func WithProgress(listed func(cases int), done func(Result)) Option {
 }
 
 // selects reports whether the case is wanted at all.
-func (o options) selects(c Case) bool {
-	return (len(o.facets) == 0 || slices.Contains(o.facets, c.Facet)) &&
+func (o options) selects(c suite.Case) bool {
+	return (len(o.facets) == 0 || slices.Contains(o.facets, c.Facet())) &&
 		(o.match == nil || o.match.MatchString(c.Name))
-}
-
-func (c Case) timeout() time.Duration {
-	if c.Timeout > 0 {
-		return c.Timeout
-	}
-	return DefaultTimeout
 }

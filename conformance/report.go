@@ -6,12 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/config"
-	kvdriver "fairlead.dev/kv/driver"
-	psdriver "fairlead.dev/pubsub/driver"
-	rpcdriver "fairlead.dev/rpc/driver"
-
-	configdriver "fairlead.dev/config/driver"
+	"fairlead.dev/conformance/internal/suite"
 )
 
 // Outcome says how a case ended.
@@ -126,39 +121,18 @@ func (r *Report) Err() error {
 }
 
 // ClaimsOf returns the claims that a facet knows, with their rules.
-func ClaimsOf(f fairlead.Facet) []fairlead.ClaimInfo {
-	var infos []fairlead.ClaimInfo
-	switch f {
-	case fairlead.KV:
-		infos = kvdriver.Claims()
-	case fairlead.PubSub:
-		infos = psdriver.Claims()
-	case fairlead.RPC:
-		// A call stores nothing that could be durable.
-		return slices.DeleteFunc(append(rpcdriver.Claims(), fairlead.CommonClaims()...), func(c fairlead.ClaimInfo) bool { return aboutKills(c.Claim) })
-	case fairlead.Config:
-		infos = configdriver.Claims()
-	}
-	return slices.Concat(infos, fairlead.CommonClaims())
-}
+func ClaimsOf(f fairlead.Facet) []fairlead.ClaimInfo { return suite.ClaimsOf(f) }
 
 // Facets returns what a description says of each facet, the config that a kv
 // facet gives included.
 func Facets(d fairlead.Description) []fairlead.FacetDescription {
 	var facets []fairlead.FacetDescription
 	for _, f := range fairlead.Facets() {
-		if fd, ok := facetOf(d, f); ok {
+		if fd, ok := suite.FacetOf(d, f); ok {
 			facets = append(facets, fd)
 		}
 	}
 	return facets
-}
-
-func facetOf(d fairlead.Description, f fairlead.Facet) (fairlead.FacetDescription, bool) {
-	if f == fairlead.Config {
-		return config.Describe(d)
-	}
-	return d.Facet(f)
 }
 
 // judge derives the verdicts from the results, for the facets of which there
@@ -186,7 +160,7 @@ func (r *Report) verdict(fd fairlead.FacetDescription, info fairlead.ClaimInfo) 
 		case res.Facet != fd.Facet || !res.Ran() || !slices.Contains(res.Needs, info.Claim):
 		case res.Outcome != Passed:
 			bad = append(bad, res.Case)
-		case res.Control || !aboutKills(info.Claim):
+		case res.Control || !suite.IsDurability(info.Claim):
 			proof = append(proof, res.Case)
 		}
 	}
@@ -195,16 +169,10 @@ func (r *Report) verdict(fd fairlead.FacetDescription, info fairlead.ClaimInfo) 
 		c.Verdict, c.Cases = Refuted, bad
 	case len(proof) > 0:
 		c.Verdict, c.Cases = Proven, proof
-	case aboutKills(info.Claim):
+	case suite.IsDurability(info.Claim):
 		c.Verdict, c.Reason = Unproven, "no case that kills the backend was run"
 	default:
 		c.Verdict, c.Reason = Unproven, "no case that needs it was run"
 	}
 	return c
-}
-
-// aboutKills reports whether a claim speaks of what outlives the backend's
-// process: while that lives, nothing about it can be shown.
-func aboutKills(c fairlead.Claim) bool {
-	return c == fairlead.DurableFsync || c == fairlead.DurableQuorum
 }

@@ -3,23 +3,19 @@ package conformance
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
-	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/conformance/internal/suite"
 	"fairlead.dev/kv"
 	"fairlead.dev/pubsub"
 )
 
 // Prefix begins every name that the suite makes on a backend.
 const Prefix = "flconf-"
-
-// grace is how long a case may take to end after its deadline before it is
-// given up as hung.
-const grace = 3 * time.Second
 
 // cleanTimeout bounds the removal of names when a run ends.
 const cleanTimeout = 20 * time.Second
@@ -67,15 +63,14 @@ func newPrefix(now time.Time) string {
 
 // all runs the cases and fills in the results, in the order of the cases.
 func (r *run) all(ctx context.Context, report *Report) {
-	cases := slices.DeleteFunc(Cases(), func(c Case) bool { return !r.options.selects(c) })
+	cases := slices.DeleteFunc(allCases(), func(c suite.Case) bool { return !r.options.selects(c) })
 	report.Results = make([]Result, len(cases))
 	var together, alone []int
 	for i, c := range cases {
-		report.Results[i] = Result{Case: c.Name, Facet: c.Facet, Needs: c.Needs, Control: c.Control, Rule: c.Rule, Outcome: NotRun}
-		offered, applies, why := r.applies(c)
-		report.Results[i].Reason = why
+		report.Results[i] = Result{Case: c.Name, Facet: c.Facet(), Needs: c.Needs, Control: c.Control, Rule: c.Rule, Outcome: NotRun}
+		report.Results[i].Reason = r.reasonNotToRun(c)
 		switch {
-		case !offered || !applies:
+		case report.Results[i].Reason != "":
 		case c.Control:
 			alone = append(alone, i)
 		default:
@@ -99,13 +94,32 @@ func (r *run) sweep(ctx context.Context) {
 	}
 }
 
-func (r *run) applies(c Case) (offered, applies bool, why string) {
-	d, offered := facetOf(r.description, c.Facet)
-	if !offered && c.Facet != Opening {
-		return false, false, "the facet is not offered"
+// reasonNotToRun returns why a case does not apply; empty if it does.
+func (r *run) reasonNotToRun(c suite.Case) string {
+	facet, offered := suite.FacetOf(r.description, c.Facet())
+	missing := missingClaims(facet, c.Needs)
+	switch {
+	case !offered && c.Facet() != Opening:
+		return "the facet is not offered"
+	case len(missing) > 0:
+		return "not claimed: " + strings.Join(missing, ", ")
+	case c.Lacks != "" && facet.Has(c.Lacks):
+		return "claimed: " + string(c.Lacks)
+	case c.Full && r.options.profile == Quick:
+		return "not in profile quick"
+	case c.Control && r.options.control == nil:
+		return "needs control of the backend"
 	}
-	applies, why = c.applies(d, r.options)
-	return true, applies, why
+	return ""
+}
+
+func missingClaims(facet fairlead.FacetDescription, needs []fairlead.Claim) (missing []string) {
+	for _, claim := range needs {
+		if !facet.Has(claim) {
+			missing = append(missing, string(claim))
+		}
+	}
+	return missing
 }
 
 // spread calls do for each of the indices, n at a time, until ctx ends.
@@ -126,29 +140,18 @@ func (r *run) spread(ctx context.Context, indices []int, n int, do func(int)) {
 var progress sync.Mutex
 
 // one runs one case.
-func (r *run) one(ctx context.Context, c Case, res *Result) {
+func (r *run) one(ctx context.Context, c suite.Case, res *Result) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, c.timeout())
-	defer cancel()
-	t := &T{run: r, c: c, ctx: ctx, name: r.prefix + caseName(c)}
-	done := make(chan struct{})
-	go t.call(done)
-	hung := false
-	select {
-	case <-done:
-	case <-ctx.Done():
-		select {
-		case <-done:
-		case <-time.After(grace):
-			hung = true
-		}
+	outcome := r.env().Execute(ctx, c)
+	res.Failures, res.Logs = outcome.Failures, outcome.Logs
+	switch {
+	case outcome.Hung:
+		res.Outcome = Hung
+	case len(outcome.Failures) > 0:
+		res.Outcome = Failed
+	default:
+		res.Outcome = Passed
 	}
-	cleaning, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer stop()
-	if !hung {
-		t.clean(cleaning)
-	}
-	t.report(res, hung)
 	res.Duration = time.Since(began)
 	res.judge(r.options.known)
 	progress.Lock()
@@ -156,33 +159,11 @@ func (r *run) one(ctx context.Context, c Case, res *Result) {
 	r.options.progress(*res)
 }
 
-// call runs the function of the case; a panic is a failure.
-func (t *T) call(done chan<- struct{}) {
-	defer close(done)
-	defer func() {
-		if v := recover(); v != nil {
-			t.Errorf("panic: %v", v)
-			t.Logf("%s", debug.Stack())
-		}
-	}()
-	t.c.Run(t)
-}
-
-func (t *T) report(res *Result, hung bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	res.Failures = slices.Clone(t.failures)
-	switch {
-	case hung:
-		res.Outcome = Hung
-		res.Failures = append(res.Failures, fmt.Sprintf("still running %v after its deadline of %v", grace, t.c.timeout()))
-	case len(res.Failures) > 0:
-		res.Outcome = Failed
-	default:
-		res.Outcome = Passed
-		return
+func (r *run) env() *suite.Env {
+	return &suite.Env{
+		Open: r.open, Provider: r.provider, Description: r.description,
+		Patience: r.options.patience, Backend: r.options.control, Prefix: r.prefix,
 	}
-	res.Logs = slices.Clone(t.logs)
 }
 
 // judge applies the list of known failures.

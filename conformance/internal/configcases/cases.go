@@ -1,0 +1,21 @@
+// Package configcases holds the suite's cases of the config facet.
+package configcases
+
+import (
+	"slices"
+
+	"fairlead.dev/conformance/internal/suite"
+)
+
+// Cases returns the cases in the order in which they run.
+func Cases() []suite.Case {
+	return slices.Concat(
+		configBasic,
+		configChecked,
+		configClaims,
+		configAbsent(),
+		configNext,
+		configRestart,
+		configTyped,
+	)
+}

@@ -1,0 +1,247 @@
+package configcases
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/config"
+	"fairlead.dev/conformance/internal/suite"
+)
+
+// configClaims proves the claims of the facet.
+var configClaims = []suite.Case{
+	{
+		Name: "config/snapshot-moment", Timeout: 2 * time.Minute, Needs: needs(config.Snapshot),
+		Rule: "a snapshot shows no change without the ones that were acknowledged before it",
+		Run:  configSnapshotMoment,
+	},
+	{
+		Name: "config/snapshot-whole", Needs: needs(config.Snapshot, config.AtomicSet),
+		Rule: "no snapshot, and no state that Next returns, ever holds half of a Set, in 200 random ones",
+		Run:  configSnapshotWhole,
+	},
+	{
+		Name: "config/atomic-race", Needs: needs(config.AtomicSet),
+		Rule: "of Sets of the same keys at the same time one wins in all keys",
+		Run:  configAtomicRace,
+	},
+	{
+		Name: "config/atomic-conflict", Needs: needs(config.AtomicSet, config.CompareAndSet),
+		Rule: "a Set with one change whose condition does not hold makes none of its changes",
+		Run: func(t *suite.T) {
+			s := t.Source(t.Name())
+			version := put(t, s, "a", "1", "b", "1")
+			for _, checked := range []config.Change{
+				config.PutIf("b", []byte("2"), "stale"), config.PutIf("b", []byte("2"), ""),
+				config.PutIf("missing", []byte("2"), "some"), config.DeleteIf("b", "stale"),
+			} {
+				_, err := s.Set(t.Context(), config.Put("a", []byte("2")), checked, config.Put("c", []byte("2")))
+				t.WantCode("Set", err, fairlead.Conflict)
+				now := snapshot(t, s)
+				wantValues(t, "after the Conflict", now, "a", "1", "b", "1")
+				if now.Version != version {
+					t.Errorf("the version is %q, and was %q; nothing changed", now.Version, version)
+				}
+			}
+		},
+	},
+	{
+		Name: "config/shared", Needs: needs(fairlead.Shared),
+		Rule: "what is set through one provider is read, and wakes who waits, through another one of the same URL",
+		Run: func(t *suite.T) {
+			name := t.Name()
+			mine, other := t.Source(name), t.SourceOf(t.Open(), name)
+			version := put(t, mine, "k", "1")
+			wantValues(t, "through the other provider", snapshot(t, other), "k", "1")
+			answers := waiting(t, other, version)
+			put(t, mine, "k", "2")
+			wantValues(t, "Next through the other provider", answered(t, answers, "after a Set"), "k", "2")
+		},
+	},
+}
+
+// configAbsent returns a case for each claim of the facet that may be absent.
+func configAbsent() []suite.Case {
+	var cases []suite.Case
+	for name, c := range map[string]fairlead.Claim{
+		"write": config.Write, "cas": config.CompareAndSet, "snapshot": config.Snapshot,
+		"atomic-set": config.AtomicSet, "delete-visible": config.DeleteVisible,
+	} {
+		cases = append(cases, suite.Case{
+			Name: "config/absent-" + name, Lacks: c,
+			Rule: fmt.Sprintf("without the claim %s, settings cannot be opened with it required, and what needs it answers Unsupported", c),
+			Run: func(t *suite.T) {
+				s, err := config.Open(t.Context(), t.Provider(), t.Name(), config.Require(c))
+				t.WantCode("Open with "+string(c)+" required", err, fairlead.Unsupported)
+				if err == nil {
+					t.Cleanup(s.Close)
+				}
+				lacksWrites(t, c)
+			},
+		})
+	}
+	return cases
+}
+
+// lacksWrites makes the writes that need a claim.
+func lacksWrites(t *suite.T, c fairlead.Claim) {
+	change, ok := map[fairlead.Claim]config.Change{
+		config.Write: config.Put("k", nil), config.CompareAndSet: config.PutIf("k", nil, ""),
+	}[c]
+	if !ok {
+		return
+	}
+	_, err := t.Source(t.Name()).Set(t.Context(), change)
+	t.WantCode("Set", err, fairlead.Unsupported)
+}
+
+// configSnapshotMoment sets two pairs of keys in turns, the first of a pair
+// before the second one. One pair is in the order of its keys and one is not,
+// since a listing that is no snapshot reads in some order.
+func configSnapshotMoment(t *suite.T) {
+	s := t.Source(t.Name())
+	for i := range 20 { // so that a listing takes some time
+		var more []string
+		for j := range 10 {
+			more = append(more, fmt.Sprintf("m%d", 10*i+j), "")
+		}
+		put(t, s, more...)
+	}
+	var done atomic.Bool
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for !done.Load() && t.Context().Err() == nil {
+				state, err := s.Snapshot(t.Context())
+				if err != nil {
+					t.Errorf("Snapshot: %v", err)
+					return
+				}
+				wantOrder(t, state, "a", "z")
+				wantOrder(t, state, "y", "b")
+			}
+		})
+	}
+	// Fewer rounds where each takes long, since a race shows sooner there.
+	began := time.Now()
+	for i := 0; i < 100 && (i < 10 || time.Since(began) < 5*time.Second); i++ {
+		for _, key := range []string{"a", "z", "y", "b"} {
+			put(t, s, key, strconv.Itoa(i))
+		}
+	}
+	done.Store(true)
+	readers.Wait()
+}
+
+// wantOrder demands that of two counters the first is as high as the second
+// or one higher.
+func wantOrder(t *suite.T, state config.State, first, second string) {
+	number := func(key string) int {
+		v, ok := state.Values[key]
+		if !ok {
+			return -1
+		}
+		n, _ := strconv.Atoi(string(v.Data))
+		return n
+	}
+	if ahead := number(first) - number(second); ahead < 0 || ahead > 1 {
+		t.Errorf("a snapshot has %s=%d and %s=%d, which never were there together", first, number(first), second, number(second))
+	}
+}
+
+// pairs returns how many pairs of keys one Set can hold, 16 at most.
+func pairs(t *suite.T) int {
+	if limit := t.Facet().Limits.MaxTxnOps; limit > 0 {
+		return max(1, min(16, limit/2))
+	}
+	return 16
+}
+
+// configSnapshotWhole sets random pairs of keys, both of a pair always to the
+// same value, and looks for a state in which they differ.
+func configSnapshotWhole(t *suite.T) {
+	name, pairs := t.Name(), pairs(t)
+	s, other := t.Source(name), t.Source(name)
+	version := set(t, s, setPairs("0", pairs, pairs)...)
+	var done atomic.Bool
+	var reads atomic.Int64
+	var readers sync.WaitGroup
+	follow := func(read func(context.Context) (config.State, error)) {
+		readers.Go(func() {
+			for !done.Load() {
+				state, err := read(t.Context())
+				if err != nil {
+					t.Errorf("reading: %v", err)
+					reads.Add(60) // enough
+					return
+				}
+				wantPairs(t, state, pairs)
+				reads.Add(1)
+			}
+		})
+	}
+	follow(s.Snapshot)
+	follow(other.Snapshot)
+	follow(func(ctx context.Context) (config.State, error) {
+		state, err := other.Next(ctx, version)
+		version = state.Version
+		return state, err
+	})
+	// More than the 200 where they are over before the readers have begun.
+	for i := 0; i < 200 || reads.Load() < 60 && i < 20_000; i++ {
+		set(t, s, setPairs(strconv.Itoa(i), pairs, 1+rand.IntN(pairs))...)
+	}
+	done.Store(true)
+	put(t, s, "the end", "") // wakes the one that waits
+	readers.Wait()
+}
+
+// setPairs returns changes of n random ones of the pairs, in a random order.
+func setPairs(value string, pairs, n int) []config.Change {
+	var changes []config.Change
+	for _, i := range rand.Perm(pairs)[:n] {
+		for _, half := range []string{"left/", "right/"} {
+			changes = append(changes, config.Put(half+strconv.Itoa(i), []byte(value)))
+		}
+	}
+	rand.Shuffle(len(changes), func(i, j int) { changes[i], changes[j] = changes[j], changes[i] })
+	return changes
+}
+
+func wantPairs(t *suite.T, state config.State, pairs int) {
+	all := texts(state)
+	for i := range pairs {
+		if l, r := all["left/"+strconv.Itoa(i)], all["right/"+strconv.Itoa(i)]; l != r {
+			t.Errorf("a state has %q on the left and %q on the right of pair %d, which were set together", l, r, i)
+		}
+	}
+}
+
+func configAtomicRace(t *suite.T) {
+	s, pairs := t.Source(t.Name()), pairs(t)
+	for round := range 20 {
+		var writers sync.WaitGroup
+		for w := range 4 {
+			changes := setPairs(fmt.Sprintf("round %d, writer %d", round, w), pairs, pairs)
+			writers.Go(func() {
+				if _, err := s.Set(t.Context(), changes...); err != nil {
+					t.Errorf("Set: %v", err)
+				}
+			})
+		}
+		writers.Wait()
+		winners := map[string]int{}
+		for _, value := range texts(snapshot(t, s)) {
+			winners[value]++
+		}
+		if len(winners) != 1 {
+			t.Fatalf("the Sets of several writers are mixed: %v", winners)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package configcases
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/config"
+	"fairlead.dev/conformance/internal/suite"
+)
+
+// writable is what most of the cases of config need.
+var writable = []fairlead.Claim{config.Write}
+
+// needs returns config.Write and the given claims.
+func needs(claims ...fairlead.Claim) []fairlead.Claim { return append(claims, config.Write) }
+
+// set makes changes, and ends the case if that fails.
+func set(t *suite.T, s *config.Source, changes ...config.Change) string {
+	version, err := s.Set(t.Context(), changes...)
+	t.Must(err)
+	return version
+}
+
+// put sets keys to values, given in turns.
+func put(t *suite.T, s *config.Source, keysAndValues ...string) string {
+	var changes []config.Change
+	for pair := range slices.Chunk(keysAndValues, 2) {
+		changes = append(changes, config.Put(pair[0], []byte(pair[1])))
+	}
+	return set(t, s, changes...)
+}
+
+func snapshot(t *suite.T, s *config.Source) config.State {
+	state, err := s.Snapshot(t.Context())
+	t.Must(err)
+	return state
+}
+
+// texts returns the values of a state.
+func texts(s config.State) map[string]string {
+	all := make(map[string]string, len(s.Values))
+	for key, v := range s.Values {
+		all[key] = string(v.Data)
+	}
+	return all
+}
+
+// wantValues demands that a state holds just these keys and values, given in
+// turns, under a version.
+func wantValues(t *suite.T, what string, s config.State, keysAndValues ...string) {
+	want := map[string]string{}
+	for pair := range slices.Chunk(keysAndValues, 2) {
+		want[pair[0]] = pair[1]
+	}
+	if got := texts(s); !maps.Equal(got, want) {
+		t.Errorf("%s: got %.200s, want %.200s", what, fmt.Sprintf("%q", got), fmt.Sprintf("%q", want))
+	}
+	if s.Version == "" {
+		t.Errorf("%s: the version is empty", what)
+	}
+}
+
+// next returns the state after a version, which must come.
+func next(t *suite.T, s *config.Source, version string) config.State {
+	state, err := s.Next(t.Within(t.Patience()), version)
+	if err != nil {
+		t.Fatalf("Next after a change: %v", err)
+	}
+	if state.Version == version {
+		t.Fatalf("Next returned the version %q that it was given", version)
+	}
+	return state
+}
+
+// until follows a source until ok is true of a state, which it returns.
+func until(t *suite.T, s *config.Source, version, what string, ok func(config.State) bool) config.State {
+	ctx := t.Within(t.Patience())
+	for {
+		state, err := s.Next(ctx, version)
+		if err != nil {
+			t.Fatalf("waiting for %s: %v", what, err)
+		}
+		if ok(state) {
+			return state
+		}
+		version = state.Version
+	}
+}
+
+// answer is what a Next returned.
+type answer struct {
+	state config.State
+	err   error
+}
+
+// waiting calls Next in the background, and demands that it waits.
+func waiting(t *suite.T, s *config.Source, version string) <-chan answer {
+	answers := make(chan answer, 1)
+	ctx := t.Context()
+	go func() {
+		state, err := s.Next(ctx, version)
+		answers <- answer{state, err}
+	}()
+	nothing(t, answers, "nothing changed")
+	return answers
+}
+
+// nothing demands that no answer comes for a while.
+func nothing(t *suite.T, answers <-chan answer, why string) {
+	select {
+	case a := <-answers:
+		t.Fatalf("Next did not wait although %s: version %q, %.200s, %v", why, a.state.Version, fmt.Sprintf("%q", texts(a.state)), a.err)
+	case <-time.After(suite.Quiet):
+	}
+}
+
+// answered demands that an answer comes.
+func answered(t *suite.T, answers <-chan answer, what string) config.State {
+	select {
+	case a := <-answers:
+		if a.err != nil {
+			t.Fatalf("%s: Next failed with %v", what, a.err)
+		}
+		return a.state
+	case <-time.After(t.Patience()):
+		t.Fatalf("%s: Next did not return within %v", what, t.Patience())
+	}
+	return config.State{}
+}

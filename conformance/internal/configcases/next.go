@@ -1,0 +1,293 @@
+package configcases
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/config"
+	"fairlead.dev/conformance/internal/suite"
+)
+
+// configNext is waiting for changes.
+var configNext = []suite.Case{
+	{
+		Name: "config/version-changes", Needs: writable,
+		Rule: "every change of values gives a version that was not there before, and nothing else does",
+		Run:  configVersionChanges,
+	},
+	{
+		Name: "config/next-initial", Needs: writable,
+		Rule: "Next returns the present state at once for the empty version, for an older one, and for one that it never gave",
+		Run: func(t *suite.T) {
+			s := t.Source(t.Name())
+			old := snapshot(t, s).Version
+			older := put(t, s, "k", "1")
+			put(t, s, "k", "2")
+			for _, version := range []string{"", old, older, "never given"} {
+				wantValues(t, fmt.Sprintf("Next(%q)", version), next(t, s, version), "k", "2")
+			}
+		},
+	},
+	{
+		Name: "config/next-foreign-version", Needs: writable,
+		Rule: "a version means the same for every handle: an old one is old for a handle that never saw it",
+		Run: func(t *suite.T) {
+			name := t.Name()
+			s := t.Source(name)
+			old := put(t, s, "k", "1")
+			put(t, s, "k", "2")
+			wantValues(t, "Next of another handle", next(t, t.Source(name), old), "k", "2")
+		},
+	},
+	{
+		Name: "config/next-waits",
+		Rule: "Next waits for as long as nothing changes",
+		Run: func(t *suite.T) {
+			s := t.Source(t.Name())
+			version := snapshot(t, s).Version
+			for range 3 {
+				state, err := s.Next(t.Within(suite.Quiet), version)
+				t.WantCode(fmt.Sprintf("Next, which returned the version %q after %q", state.Version, version), err, fairlead.DeadlineExceeded)
+			}
+		},
+	},
+	{
+		Name: "config/next-wakes", Needs: writable,
+		Rule: "a Next that waits returns after a Set, again and again, with the new state",
+		Run: func(t *suite.T) {
+			s := t.Source(t.Name())
+			version := put(t, s, "a", "a")
+			for i := range 5 {
+				answers := waiting(t, s, version)
+				put(t, s, "k", strconv.Itoa(i))
+				state := answered(t, answers, "after a Set")
+				wantValues(t, "Next", state, "a", "a", "k", strconv.Itoa(i))
+				version = state.Version
+			}
+		},
+	},
+	{
+		Name: "config/next-delete", Needs: needs(config.DeleteVisible),
+		Rule: "a Next that waits returns after a key was deleted, and after it was set anew",
+		Run: func(t *suite.T) {
+			s := t.Source(t.Name())
+			version := put(t, s, "a", "a", "k", "k")
+			answers := waiting(t, s, version)
+			set(t, s, config.Delete("k"))
+			state := answered(t, answers, "after Delete")
+			wantValues(t, "Next", state, "a", "a")
+			answers = waiting(t, s, state.Version)
+			put(t, s, "k", "k")
+			wantValues(t, "Next", answered(t, answers, "after a Set"), "a", "a", "k", "k")
+		},
+	},
+	{
+		Name: "config/next-other-name", Needs: writable,
+		Rule: "a Next that waits is not woken by a change under another name",
+		Run: func(t *suite.T) {
+			name := t.Name()
+			s, other := t.Source(name), t.Source(name+"-other")
+			answers := waiting(t, s, put(t, s, "k", "v"))
+			for i := range 10 {
+				put(t, other, "k", strconv.Itoa(i))
+			}
+			nothing(t, answers, "only settings of another name changed")
+		},
+	},
+	{
+		Name: "config/next-last", Needs: writable,
+		Rule: "whoever follows a hundred quick changes reaches the last state, and never sees a state after a later one",
+		Run:  configNextLast,
+	},
+	{
+		Name: "config/next-never-missed", Needs: writable,
+		Rule: "a change between a Snapshot and the Next after it is never missed",
+		Run: func(t *suite.T) {
+			s := t.Source(t.Name())
+			for i := range 50 {
+				state := snapshot(t, s)
+				put(t, s, "k", strconv.Itoa(i))
+				wantValues(t, "Next", next(t, s, state.Version), "k", strconv.Itoa(i))
+			}
+		},
+	},
+	{
+		Name: "config/next-two", Needs: writable,
+		Rule: "two that wait, on one handle or on two, are both woken",
+		Run: func(t *suite.T) {
+			name := t.Name()
+			one, two := t.Source(name), t.Source(name)
+			version := put(t, one, "k", "1")
+			state := until(t, two, "", "the value that was set", func(s config.State) bool { return len(s.Values) == 1 })
+			all := []<-chan answer{waiting(t, one, version), waiting(t, one, version), waiting(t, two, state.Version)}
+			put(t, one, "k", "2")
+			for i, answers := range all {
+				wantValues(t, fmt.Sprintf("Next number %d", i+1), answered(t, answers, "after a Set"), "k", "2")
+			}
+		},
+	},
+	{
+		Name: "config/next-cancel",
+		Rule: "a Next that waits ends within a second of its context, with Canceled or DeadlineExceeded, and others go on",
+		Run:  configNextCancel,
+	},
+	{
+		Name: "config/closed",
+		Rule: "after Close everything fails with Closed, a Next that waits too, and Close again returns nil",
+		Run:  configClosed,
+	},
+	{
+		Name: "config/close-one", Needs: writable,
+		Rule: "the Close of one handle leaves another one of the same name as it was, also while it waits",
+		Run: func(t *suite.T) {
+			name := t.Name()
+			one, two := t.Source(name), t.Source(name)
+			put(t, one, "k", "1")
+			answers := waiting(t, two, snapshot(t, two).Version)
+			t.Must(one.Close(t.Context()))
+			nothing(t, answers, "only another handle was closed")
+			put(t, two, "k", "2")
+			wantValues(t, "Next", answered(t, answers, "after a Set"), "k", "2")
+		},
+	},
+	{
+		Name: "config/watch-ends", Needs: writable,
+		Rule: "Watch yields the present state, then changes, and nothing after Close but its end",
+		Run:  configWatchEnds,
+	},
+}
+
+func configVersionChanges(t *suite.T) {
+	s := t.Source(t.Name())
+	first := snapshot(t, s).Version
+	if again := snapshot(t, s).Version; again != first {
+		t.Errorf("two snapshots of the same settings have the versions %q and %q", first, again)
+	}
+	seen := map[string]int{first: 0}
+	changes := []config.Change{
+		config.Put("k", []byte("1")), config.Put("k", []byte("2")), config.Put("other", nil),
+		config.Put("k", nil), config.Delete("other"), config.Put("k", []byte("3")),
+	}
+	for i, c := range changes {
+		version := set(t, s, c)
+		if was, ok := seen[version]; ok {
+			t.Errorf("the version %q after change %d is that after change %d", version, i+1, was)
+		}
+		if now := snapshot(t, s).Version; now != version {
+			t.Errorf("after change %d Set returned the version %q, a snapshot has %q", i+1, version, now)
+		}
+		seen[version] = i + 1
+	}
+}
+
+func configNextLast(t *suite.T) {
+	s := t.Source(t.Name())
+	version := put(t, s, "n", "0")
+	answers := make(chan struct{}, 200)
+	writing := suite.RunInBackground(func() error {
+		for i := 1; i <= 100; i++ {
+			if i > 1 && i < 10 { // so that there are some on the way to the last
+				select {
+				case <-answers:
+				case <-time.After(t.Patience()):
+				}
+			}
+			if _, err := s.Set(t.Context(), config.Put("n", []byte(strconv.Itoa(i)))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	last := 0
+	until(t, s, version, "the last of 100 changes", func(state config.State) bool {
+		n, _ := strconv.Atoi(string(state.Values["n"].Data))
+		if n < last {
+			t.Errorf("change %d was seen after change %d", n, last)
+		}
+		last = n
+		select {
+		case answers <- struct{}{}:
+		default:
+		}
+		return n == 100
+	})
+	t.Must(<-writing)
+}
+
+func configNextCancel(t *suite.T) {
+	s := t.Source(t.Name())
+	version := snapshot(t, s).Version
+	other := waiting(t, s, version)
+	t.WantCanceled("Next", func(ctx context.Context) error { _, err := s.Next(ctx, version); return err })
+	ctx := t.Within(suite.Quiet)
+	t.WantEnd("Next beyond its deadline", suite.RunInBackground(func() error {
+		_, err := s.Next(ctx, version)
+		return err
+	}), fairlead.DeadlineExceeded)
+	nothing(t, other, "only another one's context ended")
+}
+
+func configClosed(t *suite.T) {
+	s := t.Source(t.Name())
+	answers := waiting(t, s, snapshot(t, s).Version)
+	t.WantEnd("Close while a Next waits", suite.RunInBackground(func() error { return s.Close(t.Context()) }), 0)
+	select {
+	case a := <-answers:
+		t.WantCode("the Next that waits", a.err, fairlead.Closed)
+	case <-time.After(t.Soon()):
+		t.Fatalf("the Next that waits was not woken by Close")
+	}
+	_, err := s.Snapshot(t.Context())
+	t.WantCode("Snapshot", err, fairlead.Closed)
+	_, err = s.Next(t.Within(t.Soon()), "")
+	t.WantCode("Next", err, fairlead.Closed)
+	_, err = s.Get(t.Context(), "k")
+	t.WantCode("Get", err, fairlead.Closed)
+	if s.Describe().Has(config.Write) {
+		_, err = s.Set(t.Context(), config.Put("k", nil))
+		t.WantCode("Set", err, fairlead.Closed)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Errorf("Close again: %v", err)
+	}
+}
+
+func configWatchEnds(t *suite.T) {
+	name := t.Name()
+	s, writer := t.Source(name), t.Source(name)
+	put(t, writer, "n", "0")
+	var mu sync.Mutex
+	var seen []string
+	ctx := t.Context()
+	ended := suite.RunInBackground(func() error {
+		var last error
+		for state, err := range s.Watch(ctx, "") {
+			mu.Lock()
+			seen, last = append(seen, texts(state)["n"]), err
+			mu.Unlock()
+		}
+		return last
+	})
+	saw := func(value string) func() bool {
+		return func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(seen) > 0 && seen[len(seen)-1] == value
+		}
+	}
+	t.Eventually(t.Patience(), "Watch yields the first state", saw("0"))
+	put(t, writer, "n", "1")
+	t.Eventually(t.Patience(), "Watch yields the change", saw("1"))
+	t.Must(s.Close(ctx))
+	put(t, writer, "n", "2")
+	t.WantEnd("Watch after Close", ended, fairlead.Closed)
+	mu.Lock()
+	defer mu.Unlock()
+	if want := 3; len(seen) != want || seen[2] != "" {
+		t.Errorf("Watch yielded the values %q; want the first state, one change, and its end", seen)
+	}
+}

@@ -1,0 +1,334 @@
+package kvcases
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/conformance/internal/suite"
+	"fairlead.dev/kv"
+)
+
+// kvCase is a case of the kv facet.
+func kvCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
+	return suite.Case{Name: "kv/" + name, Rule: rule, Run: run, Needs: needs}
+}
+
+// large is the size of values that are large together. With a key before it,
+// one is still within the least limit that a provider may publish.
+const large = 999_000
+
+// kvFull is a case of the kv facet that takes long.
+func kvFull(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
+	c := kvCase(name, rule, run, needs...)
+	c.Full, c.Timeout = true, 2*time.Minute
+	return c
+}
+
+// kvControl is a case of the kv facet that kills and starts the backend.
+func kvControl(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
+	c := kvFull(name, rule, run, needs...)
+	c.Control = true
+	return c
+}
+
+// put writes a key, and ends the case if that fails.
+func put(t *suite.T, s *kv.Store, key, value string, opts ...kv.WriteOption) kv.Revision {
+	rev, err := s.Put(t.Context(), key, []byte(value), opts...)
+	t.Must(err)
+	if rev == "" {
+		t.Fatalf("Put of %q was acknowledged without a revision", key)
+	}
+	return rev
+}
+
+// wantValue reads a key that must have a value, and returns its entry.
+func wantValue(t *suite.T, s *kv.Store, key, value string) kv.Entry {
+	e, err := s.Get(t.Context(), key)
+	switch {
+	case err != nil:
+		t.Errorf("Get of %s: want the value %s, got %v", brief(key), brief(value), err)
+	case string(e.Value) != value || e.Key != key:
+		t.Errorf("Get of %s: want the value %s, got key %s with %s", brief(key), brief(value), brief(e.Key), brief(string(e.Value)))
+	case e.Revision == "":
+		t.Errorf("Get of %s: the entry has no revision", brief(key))
+	}
+	return e
+}
+
+// wantEntry reads a key that must have a value and a revision.
+func wantEntry(t *suite.T, s *kv.Store, key, value string, rev kv.Revision) {
+	if e := wantValue(t, s, key, value); e.Revision != rev {
+		t.Errorf("Get of %s: want the revision %q, got %q", brief(key), rev, e.Revision)
+	}
+}
+
+// wantMissing reads a key that must not exist.
+func wantMissing(t *suite.T, s *kv.Store, key string) {
+	e, err := s.Get(t.Context(), key)
+	if err == nil {
+		t.Errorf("Get of %s: want not found, got the value %s", brief(key), brief(string(e.Value)))
+		return
+	}
+	t.WantCode("Get of "+brief(key), err, fairlead.NotFound)
+}
+
+// brief quotes a string, a long one in part.
+func brief(s string) string {
+	if len(s) <= 60 {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprintf("%q… (%d bytes)", s[:40], len(s))
+}
+
+// listPages reads a whole listing page by page, and checks what holds for
+// every page.
+func listPages(t *suite.T, s *kv.Store, prefix string, limit int) []kv.Entry {
+	return listPagesWith(t, s, prefix, limit, func() {})
+}
+
+// listPagesWith calls between before each page but the first.
+func listPagesWith(t *suite.T, s *kv.Store, prefix string, limit int, between func()) []kv.Entry {
+	var all []kv.Entry
+	for token := ""; ; {
+		page, err := s.ListPage(t.Context(), prefix, token, limit)
+		t.Must(err)
+		if len(page.Entries) > limit {
+			t.Fatalf("a page of at most %d entries has %d", limit, len(page.Entries))
+		}
+		all = append(all, page.Entries...)
+		if token = page.Token; token == "" {
+			break
+		}
+		between()
+	}
+	for i, e := range all {
+		if !strings.HasPrefix(e.Key, prefix) {
+			t.Errorf("a listing of the prefix %q has the key %s", prefix, brief(e.Key))
+		}
+		if i > 0 && all[i-1].Key >= e.Key {
+			t.Errorf("key %s comes behind %s", brief(e.Key), brief(all[i-1].Key))
+		}
+	}
+	return all
+}
+
+// keysOf returns the keys of entries.
+func keysOf(entries []kv.Entry) []string {
+	keys := make([]string, len(entries))
+	for i, e := range entries {
+		keys[i] = e.Key
+	}
+	return keys
+}
+
+// numbered returns n keys.
+func numbered(prefix string, n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("%s%05d", prefix, i)
+	}
+	return keys
+}
+
+// fill writes keys concurrently, each with itself as the value, and returns
+// their revisions.
+func fill(t *suite.T, s *kv.Store, keys []string, opts ...kv.WriteOption) map[string]kv.Revision {
+	var mu sync.Mutex
+	revs := map[string]kv.Revision{}
+	forEach(32, keys, func(key string) {
+		rev, err := s.Put(t.Context(), key, []byte(key), opts...)
+		if err != nil {
+			t.Errorf("Put of %s: %v", brief(key), err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		revs[key] = rev
+	})
+	if len(revs) < len(keys) {
+		t.Fatalf("%d keys were written, want %d", len(revs), len(keys))
+	}
+	return revs
+}
+
+// forEach calls do for every element, n at a time.
+func forEach[E any](n int, all []E, do func(E)) {
+	work := make(chan E, len(all))
+	for _, e := range all {
+		work <- e
+	}
+	close(work)
+	suite.RunConcurrently(n, func(int) {
+		for e := range work {
+			do(e)
+		}
+	})
+}
+
+// concurrent are writers that change a store, each in a loop.
+type concurrent struct {
+	t      *suite.T
+	writes atomic.Int64 // that were acknowledged
+}
+
+// whileWriting runs do while writers change the store, each in a loop with
+// its own number, and returns when all have ended.
+func whileWriting(t *suite.T, writers int, write func(writer, round int) error, do func(*concurrent)) {
+	c := &concurrent{t: t}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for round := 0; ; round++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := write(w, round); err != nil {
+					t.Errorf("a concurrent writer: %v", err)
+					return
+				}
+				c.writes.Add(1)
+			}
+		})
+	}
+	defer wg.Wait() // also when do ends the case
+	defer close(stop)
+	do(c)
+}
+
+// advance waits for n more writes, so that something happens between two
+// looks also where looking is quick.
+func (c *concurrent) advance(n int64) {
+	want := c.writes.Load() + n
+	for deadline := time.Now().Add(c.t.Patience()); c.writes.Load() < want; time.Sleep(50 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the concurrent writers made fewer than %d writes in %v", n, c.t.Patience())
+		}
+	}
+}
+
+// returns runs do in a goroutine of its own and ends the case if it is not
+// back within d.
+func returns(t *suite.T, what string, d time.Duration, do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+	case <-time.After(d):
+		t.Fatalf("%s has not returned within %v", what, d)
+	}
+}
+
+// watch opens a watcher, which is closed when the case has ended.
+func watch(t *suite.T, s *kv.Store, prefix string, opts ...kv.WatchOption) *kv.Watcher {
+	w, err := s.Watch(t.Context(), prefix, opts...)
+	t.Must(err)
+	t.Cleanup(w.Close)
+	return w
+}
+
+// eventsUntil reads events until enough says so of those that came; it ends
+// the case if that takes too long.
+func eventsUntil(t *suite.T, w *kv.Watcher, what string, enough func([]kv.Event) bool) []kv.Event {
+	var all []kv.Event
+	ctx := t.Within(t.Patience())
+	for !enough(all) {
+		var events []kv.Event
+		var err error
+		returns(t, "Next, waiting for "+what, t.Patience()+2*time.Second, func() { events, err = w.Next(ctx) })
+		if err != nil {
+			t.Fatalf("waiting for %s: got %s, and then %v", what, showEvents(all), err)
+		}
+		if len(events) == 0 {
+			t.Fatalf("waiting for %s: Next returned no event and no error", what)
+		}
+		all = append(all, events...)
+	}
+	return all
+}
+
+// eventsToKey reads events up to the first of a key.
+func eventsToKey(t *suite.T, w *kv.Watcher, key string) []kv.Event {
+	return eventsUntil(t, w, fmt.Sprintf("an event of the key %q", key), func(all []kv.Event) bool {
+		return len(all) > 0 && hasKey(all, key)
+	})
+}
+
+func hasKey(all []kv.Event, key string) bool {
+	for _, e := range all {
+		if e.Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// nextEvents reads at least n events.
+func nextEvents(t *suite.T, w *kv.Watcher, n int) []kv.Event {
+	return eventsUntil(t, w, fmt.Sprintf("%d events", n), func(all []kv.Event) bool { return len(all) >= n })
+}
+
+// showEvent returns an event in short.
+func showEvent(e kv.Event) string {
+	kind := map[any]string{kv.PutEvent: "put", kv.DeleteEvent: "delete", kv.ExpireEvent: "expire"}[e.Kind]
+	if e.Kind == kv.PutEvent {
+		return fmt.Sprintf("%s %s=%s", kind, e.Key, e.Value)
+	}
+	return fmt.Sprintf("%s %s", kind, e.Key)
+}
+
+func showEvents(all []kv.Event) string {
+	shown := make([]string, 0, len(all))
+	for _, e := range all {
+		if len(shown) == 40 {
+			shown = append(shown, fmt.Sprintf("… (%d in all)", len(all)))
+			break
+		}
+		shown = append(shown, showEvent(e))
+	}
+	return "[" + strings.Join(shown, ", ") + "]"
+}
+
+// wantEvents compares events with what [showEvent] says of those wanted.
+func wantEvents(t *suite.T, got []kv.Event, want ...string) {
+	if shown, wanted := showEvents(got), "["+strings.Join(want, ", ")+"]"; shown != wanted {
+		t.Errorf("events %s, want %s", shown, wanted)
+	}
+	for _, e := range got {
+		if e.Revision == "" {
+			t.Errorf("the event %s has no revision", showEvent(e))
+		}
+	}
+}
+
+// spare is how much later than promised something may be seen before a case
+// fails: for the machine that runs the suite.
+const spare = time.Second
+
+// ttlOf returns a time to live of at least d that the provider keeps exactly.
+func ttlOf(t *suite.T, d time.Duration) time.Duration {
+	l := t.Facet().Limits
+	return roundUp(max(d, l.MinTTL), l.TTLResolution)
+}
+
+func roundUp(d, step time.Duration) time.Duration {
+	if step <= 0 {
+		return d
+	}
+	return (d + step - 1) / step * step
+}
+
+// lastSeen returns how long after a write with a time to live the key may
+// still be seen.
+func lastSeen(t *suite.T, ttl time.Duration) time.Duration {
+	step := t.Facet().Limits.TTLResolution
+	return roundUp(ttl, step) + step + time.Second + spare
+}

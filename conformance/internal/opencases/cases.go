@@ -1,0 +1,19 @@
+// Package opencases holds the suite's cases of opening, describing, closing and erring.
+package opencases
+
+import (
+	"slices"
+
+	"fairlead.dev/conformance/internal/suite"
+)
+
+// Cases returns the cases in the order in which they run.
+func Cases() []suite.Case {
+	return slices.Concat(
+		openDescribe,
+		openErrors,
+		openLife,
+		closedProvider(),
+		openNames,
+	)
+}

@@ -1,0 +1,30 @@
+// Package pubsubcases holds the suite's cases of the pubsub facet.
+package pubsubcases
+
+import (
+	"slices"
+
+	"fairlead.dev/conformance/internal/suite"
+)
+
+// Cases returns the cases in the order in which they run.
+func Cases() []suite.Case {
+	return slices.Concat(
+		absentCases(),
+		claimCases,
+		closeCases,
+		contentCases(),
+		deadCases,
+		groupCases,
+		handleCases,
+		leaseCases,
+		optionCases,
+		orderCases,
+		keyCases,
+		publishCases,
+		restartCases,
+		durableCases(),
+		settleCases,
+		startCases,
+	)
+}

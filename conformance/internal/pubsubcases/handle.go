@@ -1,0 +1,210 @@
+package pubsubcases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"fairlead.dev"
+	"fairlead.dev/conformance/internal/suite"
+	"fairlead.dev/pubsub"
+)
+
+var handleCases = []suite.Case{
+	{Name: "pubsub/handle", Rule: "Handle deals with every message once, acknowledges it, and returns nil when its context ends", Run: piped(func(p *pipe) {
+		var all tally
+		stop := p.sub.handle(func(_ context.Context, d *pubsub.Delivery) error { all.add(d.Body); return nil })
+		want := series("m", 50)
+		p.texts(want...)
+		all.reaches(p.T, len(want))
+		p.Must(stop())
+		wantSame(p.T, "what the handler got", all.got(), want)
+		p.reopen()
+		p.sub.quiet("the handler dealt with everything")
+	})},
+	{Name: "pubsub/handler-error", Rule: "a message whose handler fails comes again until it succeeds, and not after that", Run: piped(func(p *pipe) {
+		handlerFails(p, func(string) error { return errPoison })
+	})},
+	{Name: "pubsub/handler-panic", Rule: "a message whose handler panics comes again, and Handle goes on with this and other messages", Run: piped(func(p *pipe) {
+		handlerFails(p, func(body string) error { panic("handling " + body) })
+	})},
+	{Name: "pubsub/handler-settles", Rule: "a message that the handler settled itself is left as it settled it, whatever the handler returns", Run: piped(handlerSettles)},
+	{Name: "pubsub/handle-concurrency", Rule: "as many handlers run at once as Concurrency says, if there are messages, and never more", Run: piped(handleConcurrency)},
+	{Name: "pubsub/handle-waits", Rule: "when its context ends, Handle waits for the handlers that run; what they finish is acknowledged", Run: piped(handleWaits)},
+	{Name: "pubsub/handle-gives-back", Rule: "when its context ends, Handle gives back at once what no handler has begun", Run: piped(handleGivesBack)},
+	{Name: "pubsub/handle-close", Rule: "a subscription that is closed under Handle ends it with Closed once its handlers have returned; what they held comes again", Run: piped(handleClose)},
+	{Name: "pubsub/trace", Rule: "the publisher's span is the parent of the handler's, and the publisher's own metadata arrives beside it", Run: piped(traceContext)},
+}
+
+// handlerFails lets a handler fail on three of the messages, twice on each.
+func handlerFails(p *pipe, fail func(body string) error) {
+	var all tally
+	done := make(chan struct{}, 100)
+	stop := p.sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
+		n := all.add(d.Body)
+		if d.Body[0] == 'f' && n <= 2 {
+			return fail(string(d.Body))
+		}
+		done <- struct{}{}
+		return nil
+	}, atOnce)
+	good, bad := series("good", 5), series("fails", 3)
+	p.texts(append(bad, good...)...)
+	for range len(good) + len(bad) {
+		await(p.T, "every message is dealt with in the end", done)
+	}
+	p.Must(stop())
+	wantSame(p.T, "what the handler got", all.got(), append(append(append(good, bad...), bad...), bad...))
+	p.reopen()
+	p.sub.quiet("the handler dealt with everything in the end")
+}
+
+func handlerSettles(p *pipe) {
+	var all tally
+	stop := p.sub.handle(func(ctx context.Context, d *pubsub.Delivery) error {
+		switch n := all.add(d.Body); {
+		case string(d.Body) == "acknowledged":
+			return errors.Join(d.Ack(ctx), errPoison)
+		case n == 1:
+			return d.Nack(ctx, 0)
+		}
+		return nil
+	}, atOnce)
+	p.texts("acknowledged", "given back")
+	all.reaches(p.T, 3)
+	p.Must(stop())
+	p.reopen()
+	p.sub.quiet("the handler settled everything")
+	wantSame(p.T, "what the handler got", all.got(), []string{"acknowledged", "given back", "given back"})
+}
+
+func handleConcurrency(p *pipe) {
+	const limit = 5
+	var running, most atomic.Int32
+	var all tally
+	full := make(chan struct{})
+	fill := sync.OnceFunc(func() { close(full) })
+	stop := p.sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
+		n := running.Add(1)
+		defer running.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		if n == limit {
+			fill()
+		}
+		select {
+		case <-full:
+		case <-time.After(p.Patience()):
+			p.Errorf("%d handlers run at once, want %d", running.Load(), limit)
+			fill()
+		}
+		time.Sleep(time.Millisecond)
+		all.add(d.Body)
+		return nil
+	}, pubsub.Concurrency(limit))
+	want := series("m", 40)
+	p.texts(want...)
+	all.reaches(p.T, len(want))
+	p.Must(stop())
+	if most.Load() > limit {
+		p.Errorf("%d handlers ran at once, the limit is %d", most.Load(), limit)
+	}
+	wantSame(p.T, "what the handlers got", all.got(), want)
+}
+
+func handleWaits(p *pipe) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	stop := p.sub.handle(func(ctx context.Context, _ *pubsub.Delivery) error {
+		close(began)
+		<-ctx.Done()
+		time.Sleep(100 * time.Millisecond)
+		close(ended)
+		return nil
+	})
+	p.texts("m")
+	await(p.T, "the handler gets the message", began)
+	p.Must(stop())
+	select {
+	case <-ended:
+	default:
+		p.Errorf("Handle returned while a handler ran")
+	}
+	p.reopen()
+	p.sub.quiet("the handler dealt with the message after the end of Handle's context")
+}
+
+func handleGivesBack(p *pipe) {
+	want := series("m", 12)
+	p.texts(want...)
+	began, release := make(chan string, 20), make(chan struct{})
+	stop := p.sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
+		began <- string(d.Body)
+		<-release
+		return nil
+	}, pubsub.Prefetch(8))
+	first := await(p.T, "the handler gets a message", began)
+	other := p.join()
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	time.Sleep(50 * time.Millisecond) // so that its context has ended
+	close(release)
+	p.Must(await(p.T, "Handle returns", stopped))
+	close(began)
+	dealt := []string{first}
+	for body := range began {
+		dealt = append(dealt, body)
+	}
+	left := other.take(len(want) - len(dealt))
+	wantSame(p.T, "what the handler dealt with and what came to another consumer", append(dealt, bodies(left)...), want)
+	other.quiet("every message was dealt with once")
+}
+
+func handleClose(p *pipe) {
+	p.texts("m")
+	began, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- p.sub.Handle(p.Context(), func(context.Context, *pubsub.Delivery) error {
+			close(began)
+			<-release
+			return nil
+		})
+	}()
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
+	await(p.T, "the handler gets the message", began)
+	p.sub.close()
+	p.join().takeTexts("what the handler held when its subscription was closed", "m")
+	free()
+	p.WantCode("Handle on a subscription that was closed", await(p.T, "Handle returns", ended), fairlead.Closed)
+}
+
+func traceContext(p *pipe) {
+	span := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1, 2, 3, 15: 9}, SpanID: trace.SpanID{4, 5, 7: 6}, TraceFlags: trace.FlagsSampled,
+	})
+	type seen struct {
+		span     trace.SpanContext
+		metadata map[string]string
+	}
+	handled := make(chan seen, 10)
+	stop := p.sub.handle(func(ctx context.Context, d *pubsub.Delivery) error {
+		handled <- seen{trace.SpanContextFromContext(ctx), d.Metadata}
+		return nil
+	})
+	m := withMetadata("own", "value", "Tracestate", "is another name")
+	_, err := p.pub.Publish(trace.ContextWithSpanContext(p.Context(), span), m)
+	p.Must(err)
+	got := await(p.T, "the handler gets the message", handled)
+	if got.span.TraceID() != span.TraceID() || !got.span.IsSampled() {
+		p.Errorf("published in the trace %v, handled in %v (%v)", span.TraceID(), got.span.TraceID(), got.metadata)
+	}
+	if own := untraced(got.metadata); fmt.Sprint(own) != fmt.Sprint(m.Metadata) {
+		p.Errorf("beside the trace context arrived %q, want %q", own, m.Metadata)
+	}
+	p.Must(stop())
+}

@@ -1,0 +1,324 @@
+package pubsubcases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"fairlead.dev/conformance/internal/suite"
+	"fairlead.dev/pubsub"
+)
+
+// pipe is what most cases start with: a topic, and a consumer of a group that
+// was there before the first message.
+type pipe struct {
+	*suite.T
+	topic, group string
+	pub          *pubsub.Topic
+	sub          *consumer
+}
+
+func newPipe(t *suite.T, opts ...pubsub.SubscribeOption) *pipe {
+	p := &pipe{T: t, topic: t.Name(), group: t.Name()}
+	p.sub = p.join(opts...)
+	p.pub = t.Topic(p.topic)
+	return p
+}
+
+// piped makes the function of a case out of one that needs a pipe.
+func piped(run func(p *pipe)) func(*suite.T) { return func(t *suite.T) { run(newPipe(t)) } }
+
+// join returns one more consumer of the pipe's group.
+func (p *pipe) join(opts ...pubsub.SubscribeOption) *consumer { return p.other(p.group, opts...) }
+
+// other returns a consumer of another group.
+func (p *pipe) other(group string, opts ...pubsub.SubscribeOption) *consumer {
+	return p.with(append(opts[:len(opts):len(opts)], pubsub.Group(group))...)
+}
+
+// with returns a subscription to the pipe's topic.
+func (p *pipe) with(opts ...pubsub.SubscribeOption) *consumer {
+	return &consumer{p.Subscribe(p.topic, opts...), p.T}
+}
+
+// reopen closes the pipe's consumer and opens another one.
+func (p *pipe) reopen() {
+	p.Must(p.sub.Close(p.Context()))
+	p.sub = p.join()
+}
+
+// send publishes messages.
+func (p *pipe) send(msgs ...pubsub.Message) []pubsub.Receipt {
+	results, err := p.pub.PublishMany(p.Context(), msgs...)
+	p.Must(err)
+	receipts := make([]pubsub.Receipt, len(results))
+	for i, r := range results {
+		receipts[i] = r.Receipt
+	}
+	return receipts
+}
+
+// texts publishes a message for each of the bodies.
+func (p *pipe) texts(bodies ...string) []pubsub.Receipt { return p.send(messages(bodies...)...) }
+
+func messages(bodies ...string) []pubsub.Message {
+	msgs := make([]pubsub.Message, len(bodies))
+	for i, b := range bodies {
+		msgs[i].Body = []byte(b)
+	}
+	return msgs
+}
+
+// keyed returns messages with an ordering key, whose bodies are the key and a
+// number.
+func keyed(key string, n int) []pubsub.Message {
+	msgs := messages(series(key, n)...)
+	for i := range msgs {
+		msgs[i].Key = key
+	}
+	return msgs
+}
+
+// series returns prefix0000, prefix0001 and so on.
+func series(prefix string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s%04d", prefix, i)
+	}
+	return out
+}
+
+// consumer is a subscription, with the ways to receive that cases need.
+type consumer struct {
+	*pubsub.Subscription
+	t *suite.T
+}
+
+// some receives n messages, and returns fewer if one does not come in time.
+func (c *consumer) some(n int) ([]*pubsub.Delivery, error) {
+	var ds []*pubsub.Delivery
+	for len(ds) < n {
+		more, err := c.batch(n - len(ds))
+		if err != nil {
+			return ds, err
+		}
+		ds = append(ds, more...)
+	}
+	return ds, nil
+}
+
+// get receives n messages and does not settle them; few, because a backend
+// may bound what is in flight.
+func (c *consumer) get(n int) []*pubsub.Delivery {
+	ds, err := c.some(n)
+	if len(ds) != n {
+		c.t.Fatalf("%d of %d messages came: %s; then: %v", len(ds), n, excerpt(bodies(ds)), err)
+	}
+	return ds
+}
+
+// take receives n messages and acknowledges them.
+func (c *consumer) take(n int) []*pubsub.Delivery {
+	var ds []*pubsub.Delivery
+	for len(ds) < n {
+		more, err := c.batch(min(n-len(ds), 50))
+		if err != nil {
+			c.t.Fatalf("%d of %d messages came: %s; then: %v", len(ds), n, excerpt(bodies(ds)), err)
+		}
+		c.ack(more...)
+		ds = append(ds, more...)
+	}
+	return ds
+}
+
+// batch receives what is there, waiting for the first.
+func (c *consumer) batch(limit int) ([]*pubsub.Delivery, error) {
+	ctx, cancel := context.WithTimeout(c.t.Context(), c.t.Patience())
+	defer cancel()
+	return c.ReceiveMany(ctx, limit)
+}
+
+// ack acknowledges all at once.
+func (c *consumer) ack(ds ...*pubsub.Delivery) {
+	suite.RunConcurrently(len(ds), func(i int) {
+		if err := ds[i].Ack(c.t.Context()); err != nil {
+			c.t.Errorf("acknowledging %s: %v", excerpt(bodies(ds[i:i+1])), err)
+		}
+	})
+}
+
+// nack gives a delivery back.
+func (c *consumer) nack(d *pubsub.Delivery, delay time.Duration) {
+	c.t.Must(d.Nack(c.t.Context(), delay))
+}
+
+// takeTexts receives, acknowledges and compares, without regard to order.
+func (c *consumer) takeTexts(what string, want ...string) {
+	wantSame(c.t, what, bodies(c.take(len(want))), want)
+}
+
+// silence is how long to wait for what must not come. It can only miss a
+// fault, never make one up.
+const silence = 150 * time.Millisecond
+
+// quiet fails if a message comes.
+func (c *consumer) quiet(what string) {
+	ctx, cancel := context.WithTimeout(c.t.Context(), silence)
+	defer cancel()
+	d, err := c.Receive(ctx)
+	switch {
+	case err == nil:
+		c.t.Errorf("%s: yet a message came: %s", what, excerpt([]string{string(d.Body)}))
+	case !errors.Is(err, context.DeadlineExceeded):
+		c.t.Errorf("%s: waiting in vain should end with deadline exceeded, got %v", what, err)
+	}
+}
+
+// close closes the subscription.
+func (c *consumer) close() { c.t.Must(c.Close(c.t.Context())) }
+
+// received is what a Receive in the background came to.
+type received struct {
+	d    *pubsub.Delivery
+	err  error
+	took time.Duration
+}
+
+// later receives in the background, and returns when that most likely waits.
+func (c *consumer) later(ctx context.Context) <-chan received {
+	answer := make(chan received, 1)
+	go func() {
+		began := time.Now()
+		d, err := c.Receive(ctx)
+		answer <- received{d, err, time.Since(began)}
+	}()
+	time.Sleep(40 * time.Millisecond)
+	return answer
+}
+
+// await returns what comes from a channel, and ends the case if nothing does.
+func await[V any](t *suite.T, what string, from <-chan V) V {
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(t.Patience()):
+		t.Fatalf("not within %v: %s", t.Patience(), what)
+	}
+	panic("unreachable")
+}
+
+// handle runs Handle in the background. The function that it returns ends it
+// and returns what Handle returned.
+func (c *consumer) handle(fn pubsub.Handler, opts ...pubsub.HandleOption) (stop func() error) {
+	ctx, cancel := context.WithCancel(trace.ContextWithSpanContext(c.t.Context(), trace.SpanContext{}))
+	c.t.Cleanup(func(context.Context) error { cancel(); return nil })
+	ended := make(chan error, 1)
+	go func() { ended <- c.Handle(ctx, fn, opts...) }()
+	return sync.OnceValue(func() error {
+		cancel()
+		return await(c.t, "Handle returns when its context has ended", ended)
+	})
+}
+
+// atOnce makes messages that a handler failed on come again without delay.
+var atOnce = pubsub.RetryDelay(func(int) time.Duration { return 0 })
+
+// tally counts bodies, from any goroutine, in the order in which they came.
+type tally struct {
+	mu    sync.Mutex
+	all   []string
+	times map[string]int
+}
+
+// add counts a body and returns how often it came, this time included.
+func (c *tally) add(body []byte) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.times == nil {
+		c.times = map[string]int{}
+	}
+	c.all = append(c.all, string(body))
+	c.times[string(body)]++
+	return c.times[string(body)]
+}
+
+func (c *tally) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.all)
+}
+
+func (c *tally) got() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.all)
+}
+
+// reaches waits until n bodies were counted.
+func (c *tally) reaches(t *suite.T, n int) {
+	for got, since := 0, time.Now(); got < n; time.Sleep(2 * time.Millisecond) {
+		switch now := c.len(); {
+		case now > got:
+			got, since = now, time.Now()
+		case time.Since(since) > t.Patience():
+			t.Fatalf("%d of %d deliveries came: %s", now, n, excerpt(c.got()))
+		}
+	}
+}
+
+// lease returns a short AckDeadline.
+func lease(t *suite.T) time.Duration {
+	return max(t.Facet().Limits.MinAckDeadline, 400*time.Millisecond)
+}
+
+// short is the option for it.
+func short(t *suite.T) pubsub.SubscribeOption { return pubsub.AckDeadline(lease(t)) }
+
+func bodies(ds []*pubsub.Delivery) []string {
+	out := make([]string, len(ds))
+	for i, d := range ds {
+		out[i] = string(d.Body)
+	}
+	return out
+}
+
+// wantSame compares without regard to order.
+func wantSame(t *suite.T, what string, got, want []string) {
+	g, w := slices.Clone(got), slices.Clone(want)
+	slices.Sort(g)
+	slices.Sort(w)
+	if !slices.Equal(g, w) {
+		t.Errorf("%s: got %s, want %s, in any order", what, excerpt(got), excerpt(want))
+	}
+}
+
+// wantOrder compares with regard to order.
+func wantOrder(t *suite.T, what string, got, want []string) {
+	if slices.Equal(got, want) {
+		return
+	}
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			t.Errorf("%s: the message at %d is %s, want %s; all: %s", what, i, excerpt(got[i:i+1]), excerpt(want[i:i+1]), excerpt(got))
+			return
+		}
+	}
+	t.Errorf("%s: %d messages, want %d", what, len(got), len(want))
+}
+
+// excerpt returns the beginning of a list of bodies for a message.
+func excerpt(all []string) string {
+	short := make([]string, 0, 8)
+	for i, b := range all {
+		if i == 8 {
+			return fmt.Sprintf("%q and %d more", short, len(all)-i)
+		}
+		short = append(short, b[:min(len(b), 40)])
+	}
+	return fmt.Sprintf("%q", short)
+}

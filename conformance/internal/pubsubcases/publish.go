@@ -1,0 +1,389 @@
+package pubsubcases
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/conformance/internal/suite"
+	"fairlead.dev/pubsub"
+)
+
+var publishCases = []suite.Case{
+	{Name: "pubsub/max-body", Rule: "a message as large as the limit (of 8 MiB if that is more) arrives to the byte", Run: piped(maxBody)},
+	{Name: "pubsub/over-max", Rule: "a message over the limit is TooLarge, the error says both numbers, nothing arrives, and the topic goes on", Run: piped(overMax)},
+	{Name: "pubsub/bulk-1000", Rule: "a thousand messages all arrive, each once", Run: piped(func(p *pipe) {
+		want := series("m", 1000)
+		p.texts(want...)
+		p.sub.takeTexts("a thousand messages", want...)
+		p.sub.quiet("each message came once")
+	})},
+	{Name: "pubsub/large-many", Full: true, Rule: "a hundred messages of 64 KiB arrive to the byte", Run: piped(func(p *pipe) {
+		var msgs []pubsub.Message
+		for i := range 100 {
+			msgs = append(msgs, pubsub.Message{Body: append([]byte(fmt.Sprintf("%04d", i)), noise(1<<16)...)})
+		}
+		p.exact(msgs)
+	})},
+	{Name: "pubsub/batch-tail", Rule: "of more messages than one driver call takes, the last arrive too", Run: piped(func(p *pipe) {
+		want := series("m", min(2*max(p.Facet().Limits.MaxBatch, 1)+1, 2001))
+		p.texts(want...)
+		p.sub.takeTexts("several batches", want...)
+	})},
+	{Name: "pubsub/batch-partial", Rule: "the bad messages of a batch are named, with their errors, and the others are stored", Run: piped(batchPartial)},
+	{Name: "pubsub/batch-receipts", Rule: "receipts stand in the order of the batch: each names the id under which that message arrives", Run: piped(batchReceipts)},
+	{Name: "pubsub/batch-empty", Rule: "a batch of no messages stores none, and is no error", Run: piped(func(p *pipe) {
+		results, err := p.pub.PublishMany(p.Context())
+		if len(results) != 0 || err != nil {
+			p.Errorf("PublishMany of nothing: %d results, %v", len(results), err)
+		}
+		p.texts("one")
+		p.sub.takeTexts("after an empty batch", "one")
+		p.sub.quiet("one message was published")
+	})},
+	{Name: "pubsub/invalid-message", Rule: "an id or metadata that is not UTF-8, and an empty metadata name, are Invalid; nothing arrives", Run: piped(invalidMessage)},
+	{Name: "pubsub/id-unique", Rule: "messages without an id get different ones, also from concurrent publishers and handles, and arrive under them", Run: piped(idUnique)},
+	{Name: "pubsub/position", Rule: "where messages have positions, these differ, and receipt and deliveries to every group agree on them", Run: piped(positions)},
+	{Name: "pubsub/time", Rule: "the time of a delivery, if there is one, is when it was stored, give or take a wrong clock", Run: piped(plausibleTime)},
+	{Name: "pubsub/alias-publish", Rule: "what the publisher does to body and metadata after Publish changes no message", Run: piped(aliasPublish)},
+	{Name: "pubsub/alias-groups", Rule: "what a receiver does to body and metadata changes no other delivery: not of another group, not a repeated one", Run: piped(aliasGroups)},
+	{Name: "pubsub/alias-deliveries", Rule: "the bodies of deliveries received together share no memory, spare capacity included", Run: piped(aliasDeliveries)},
+	{Name: "pubsub/concurrent-pub", Rule: "what 16 concurrent publishers publish arrives, each message once", Run: piped(func(p *pipe) { concurrentPublishers(p, 25) })},
+	{Name: "pubsub/concurrent-pub-many", Full: true, Timeout: 3 * time.Minute, Rule: "what 16 concurrent publishers publish, 500 messages each, arrives, each message once",
+		Run: piped(func(p *pipe) { concurrentPublishers(p, 500) })},
+	{Name: "pubsub/failures-apart", Rule: "of concurrent publications, one that fails or is given up does not make another fail", Run: piped(failuresApart)},
+	{Name: "pubsub/canceled-publish", Rule: "publishing with a context that has ended fails with its code and stores nothing", Run: piped(canceledPublish)},
+	{Name: "pubsub/publish-outcomes", Rule: "a publication whose context ends meanwhile is honest: nil means stored, and only UnknownOutcome leaves it open", Run: piped(publishOutcomes)},
+}
+
+// overhead is the size of what the portable layer adds to a message, if the
+// program that runs the suite is traced.
+func (p *pipe) overhead() int {
+	p.texts("probe")
+	n := 0
+	for name, value := range p.sub.take(1)[0].Metadata {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
+func maxBody(p *pipe) {
+	limit := p.Facet().Limits.MaxMessageBytes - p.overhead()
+	m := pubsub.Message{Body: noise(min(limit, 8<<20))}
+	m.Body[0], m.Body[len(m.Body)-1] = 0xff, 0xfe
+	p.send(m)
+	wantMessage(p.T, "the largest message", p.sub.take(1)[0], m)
+}
+
+func overMax(p *pipe) {
+	limit := p.Facet().Limits.MaxMessageBytes
+	big := make([]byte, limit+1)
+	_, err := p.pub.Publish(p.Context(), pubsub.Message{Body: big})
+	p.WantCode("one byte too many in the body", err, fairlead.TooLarge)
+	if err != nil && !strings.Contains(err.Error(), strconv.Itoa(limit)) {
+		p.Errorf("the error does not say the limit, %d: %v", limit, err)
+	}
+	_, err = p.pub.Publish(p.Context(), pubsub.Message{Body: big[:limit-3], Metadata: map[string]string{"ab": "cd"}})
+	p.WantCode("one byte too many in the metadata", err, fairlead.TooLarge)
+	p.texts("after")
+	p.sub.takeTexts("after messages that were too large", "after")
+	p.sub.quiet("what was too large was not stored")
+}
+
+func batchPartial(p *pipe) {
+	results, err := p.pub.PublishMany(p.Context(),
+		pubsub.Message{Body: []byte("0")},
+		pubsub.Message{Body: make([]byte, p.Facet().Limits.MaxMessageBytes+1)},
+		pubsub.Message{Body: []byte("2")},
+		pubsub.Message{Metadata: map[string]string{"": "no name"}},
+		pubsub.Message{Body: []byte("4")})
+	p.WantCode("a batch whose first bad message is too large", err, fairlead.TooLarge)
+	if len(results) != 5 {
+		p.Fatalf("a batch of five messages has %d results: %+v", len(results), results)
+	}
+	p.WantCode("the message that is too large", results[1].Err, fairlead.TooLarge)
+	p.WantCode("the message with a bad name", results[3].Err, fairlead.Invalid)
+	p.Must(errors.Join(results[0].Err, results[2].Err, results[4].Err))
+	p.sub.takeTexts("the good messages of the batch", "0", "2", "4")
+	p.sub.quiet("the bad messages were not stored")
+}
+
+func batchReceipts(p *pipe) {
+	msgs := messages(series("m", 60)...)
+	for i := range msgs {
+		if i%3 == 0 {
+			msgs[i].ID = fmt.Sprintf("id-%d", i)
+		}
+	}
+	names := map[string]string{}
+	for i, r := range p.send(msgs...) {
+		if msgs[i].ID != "" && r.ID != msgs[i].ID {
+			p.Errorf("message %d was published as %q, its receipt says %q", i, msgs[i].ID, r.ID)
+		}
+		names[string(msgs[i].Body)] = r.ID
+	}
+	for _, d := range p.sub.take(len(msgs)) {
+		if names[string(d.Body)] != d.ID {
+			p.Errorf("message %s arrives under the id %q, its receipt says %q", d.Body, d.ID, names[string(d.Body)])
+		}
+	}
+}
+
+func invalidMessage(p *pipe) {
+	for what, m := range map[string]pubsub.Message{
+		"an id that is not UTF-8":             {ID: "\xff"},
+		"a metadata name that is not UTF-8":   {Metadata: map[string]string{"a\xff": "v"}},
+		"a metadata value that is not UTF-8":  {Metadata: map[string]string{"a": "\xc3\x28"}},
+		"an empty metadata name":              {Metadata: map[string]string{"": "v"}},
+		"an empty name beside one that is ok": {Metadata: map[string]string{"": "v", "a": "b"}},
+	} {
+		_, err := p.pub.Publish(p.Context(), m)
+		p.WantCode(what, err, fairlead.Invalid)
+	}
+	p.texts("good")
+	p.sub.takeTexts("after invalid messages", "good")
+	p.sub.quiet("invalid messages were not stored")
+}
+
+func idUnique(p *pipe) {
+	second := p.T.Topic(p.topic)
+	var mu sync.Mutex
+	ids := map[string]string{}
+	suite.RunConcurrently(8, func(i int) {
+		for j, body := range series(fmt.Sprintf("p%d-", i), 10) {
+			r, err := []*pubsub.Topic{p.pub, second}[j%2].Publish(p.Context(), pubsub.Message{Body: []byte(body)})
+			mu.Lock()
+			if other, taken := ids[r.ID]; err != nil || r.ID == "" || taken {
+				p.Errorf("%s was published as %q, which is empty or that of %q too: %v", body, r.ID, other, err)
+			}
+			ids[r.ID] = body
+			mu.Unlock()
+		}
+	})
+	for _, d := range p.sub.take(80) {
+		if ids[d.ID] != string(d.Body) {
+			p.Errorf("%s arrives under the id %q, which is that of %q", d.Body, d.ID, ids[d.ID])
+		}
+	}
+}
+
+func positions(p *pipe) {
+	other := p.other(p.T.Name())
+	want := map[string]string{}
+	for i, r := range append(p.texts(series("a", 20)...), p.texts(series("b", 20)...)...) {
+		if before, taken := want[r.ID]; taken {
+			p.Errorf("message %d has the id %q of the one at %q", i, r.ID, before)
+		}
+		want[r.ID] = r.Position
+	}
+	for _, sub := range []*consumer{p.sub, other} {
+		seen := map[string]bool{}
+		for _, d := range sub.take(40) {
+			if d.Position != want[d.ID] {
+				p.Errorf("a delivery has the position %q, its receipt %q", d.Position, want[d.ID])
+			}
+			if d.Position != "" && seen[d.Position] {
+				p.Errorf("two messages have the position %q", d.Position)
+			}
+			seen[d.Position] = true
+		}
+	}
+}
+
+func plausibleTime(p *pipe) {
+	const clocks = 10 * time.Minute
+	before := time.Now()
+	p.texts("m")
+	after := time.Now()
+	d := p.sub.take(1)[0]
+	if !d.Time.IsZero() && (d.Time.Before(before.Add(-clocks)) || d.Time.After(after.Add(clocks))) {
+		p.Errorf("published between %v and %v, stored at %v", before, after, d.Time)
+	}
+}
+
+// spoil overwrites a body to the end of its memory, and metadata.
+func spoil(body []byte, metadata map[string]string) {
+	for i := range body[:cap(body)] {
+		body[:cap(body)][i] = '!'
+	}
+	for name := range metadata {
+		metadata[name] = "spoilt"
+	}
+	if metadata != nil {
+		metadata["added"] = "spoilt"
+	}
+}
+
+func sample(i int) pubsub.Message {
+	m := withMetadata("name", fmt.Sprintf("value %d", i), "other", "value")
+	m.Body = []byte(fmt.Sprintf("body of message %04d", i))
+	return m
+}
+
+func copied(m pubsub.Message) pubsub.Message {
+	m.Body, m.Metadata = bytes.Clone(m.Body), maps.Clone(m.Metadata)
+	return m
+}
+
+func aliasPublish(p *pipe) {
+	var ids []string
+	for i := range 2 {
+		m := sample(i)
+		r, err := p.pub.Publish(p.Context(), m)
+		p.Must(err)
+		ids = append(ids, r.ID)
+		spoil(m.Body, m.Metadata)
+	}
+	many := []pubsub.Message{sample(2), sample(3)}
+	for i, r := range p.send(many...) {
+		ids = append(ids, r.ID)
+		spoil(many[i].Body, many[i].Metadata)
+	}
+	came := map[string]*pubsub.Delivery{}
+	for _, d := range p.sub.take(len(ids)) {
+		came[d.ID] = d
+	}
+	for i, id := range ids {
+		if came[id] == nil {
+			p.Fatalf("message %d did not arrive under its id %q", i, id)
+		}
+		wantMessage(p.T, fmt.Sprintf("message %d", i), came[id], sample(i))
+	}
+}
+
+func aliasGroups(p *pipe) {
+	other := p.other(p.T.Name())
+	m := sample(0)
+	p.send(copied(m))
+	first := p.sub.get(1)[0]
+	wantMessage(p.T, "the first delivery", first, m)
+	spoil(first.Body, first.Metadata)
+	wantMessage(p.T, "the delivery to another group", other.take(1)[0], m)
+	p.sub.nack(first, 0)
+	wantMessage(p.T, "the repeated delivery", p.sub.take(1)[0], m)
+}
+
+func aliasDeliveries(p *pipe) {
+	var msgs []pubsub.Message
+	for i := range 30 {
+		msgs = append(msgs, sample(i))
+	}
+	p.send(msgs...)
+	left := map[string]bool{}
+	for _, m := range msgs {
+		left[string(m.Body)] = true
+	}
+	for _, d := range p.sub.get(len(msgs)) {
+		if !left[string(d.Body)] || d.Metadata["other"] != "value" {
+			p.Fatalf("after the bodies of other deliveries were overwritten, one is %q with %q", d.Body, d.Metadata)
+		}
+		delete(left, string(d.Body))
+		spoil(d.Body, d.Metadata)
+	}
+}
+
+func concurrentPublishers(p *pipe, each int) {
+	const publishers = 16
+	var want []string
+	for i := range publishers {
+		want = append(want, series(fmt.Sprintf("p%02d-", i), each)...)
+	}
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	publishing.Go(func() {
+		suite.RunConcurrently(publishers, func(i int) {
+			for _, body := range want[i*each : (i+1)*each] {
+				if _, err := p.pub.Publish(p.Context(), pubsub.Message{Body: []byte(body)}); err != nil {
+					p.Errorf("publishing %s: %v", body, err)
+					return
+				}
+			}
+		})
+	})
+	p.sub.takeTexts("what concurrent publishers published", want...)
+	p.sub.quiet("each message came once")
+}
+
+func failuresApart(p *pipe) {
+	big := make([]byte, p.Facet().Limits.MaxMessageBytes+1)
+	ended, cancel := context.WithCancel(p.Context())
+	cancel()
+	suite.RunConcurrently(64, func(i int) {
+		var err error
+		switch {
+		case i%16 == 5:
+			_, err = p.pub.Publish(p.Context(), pubsub.Message{Body: big})
+			p.WantCode("too large", err, fairlead.TooLarge)
+		case i%16 == 9:
+			_, err = p.pub.Publish(ended, pubsub.Message{Body: []byte("given up")})
+			p.WantCode("given up before", err, fairlead.Canceled)
+		default:
+			if _, err = p.pub.Publish(p.Context(), pubsub.Message{Body: []byte("good")}); err != nil {
+				p.Errorf("a good message beside bad ones: %v", err)
+			}
+		}
+	})
+	p.sub.take(56)
+	p.sub.quiet("what failed was not stored")
+}
+
+func canceledPublish(p *pipe) {
+	canceled, cancel := context.WithCancel(p.Context())
+	cancel()
+	late, stop := context.WithDeadline(p.Context(), time.Now().Add(-time.Second))
+	defer stop()
+	for code, ctx := range map[fairlead.Code]context.Context{fairlead.Canceled: canceled, fairlead.DeadlineExceeded: late} {
+		_, err := p.pub.Publish(ctx, pubsub.Message{Body: []byte("one")})
+		p.WantCode("Publish", err, code)
+		results, err := p.pub.PublishMany(ctx, messages("two", "three")...)
+		p.WantCode("PublishMany", err, code)
+		for _, r := range results {
+			p.WantCode("a message of PublishMany", r.Err, code)
+		}
+	}
+	p.texts("good")
+	p.sub.takeTexts("after publications that were given up", "good")
+	p.sub.quiet("what was given up was not stored")
+}
+
+// publishOutcomes gives publications between no time and some milliseconds.
+func publishOutcomes(p *pipe) {
+	stored, open := map[string]bool{}, map[string]bool{}
+	var mu sync.Mutex
+	suite.RunConcurrently(60, func(i int) {
+		ctx, cancel := context.WithTimeout(p.Context(), time.Duration(i)*100*time.Microsecond)
+		defer cancel()
+		body := fmt.Sprintf("m%02d", i)
+		_, err := p.pub.Publish(ctx, pubsub.Message{Body: []byte(body)})
+		mu.Lock()
+		defer mu.Unlock()
+		switch fairlead.CodeOf(err) {
+		case 0:
+			stored[body] = true
+		case fairlead.UnknownOutcome:
+			open[body] = true
+		case fairlead.DeadlineExceeded, fairlead.Canceled, fairlead.Unavailable:
+		default:
+			p.Errorf("publishing %s under a short deadline: %v", body, err)
+		}
+	})
+	p.texts("last")
+	for last := false; len(stored) > 0 || !last; {
+		for _, d := range p.sub.take(1) {
+			body := string(d.Body)
+			last = last || body == "last"
+			if body != "last" && !stored[body] && !open[body] {
+				p.Errorf("%s arrived (again), though its publication failed with another code than UnknownOutcome", body)
+			}
+			delete(stored, body)
+			delete(open, body)
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package rpccases
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"fairlead.dev/conformance/internal/suite"
+)
+
+// rpcCalls is the four kinds of call and their messages.
+var rpcCalls = []suite.Case{
+	{
+		Name: "rpc/unary",
+		Rule: "a unary call carries its request and its reply to the byte",
+		Run: func(t *suite.T) {
+			c := served(t, &service{})
+			for _, text := range []string{"text", suite.AllBytes(), "\x00", "\xff\xfe", strings.Repeat("x", 10_000)} {
+				echo(t, t.PatientContext(), c, text)
+			}
+		},
+	},
+	{
+		Name: "rpc/empty",
+		Rule: "empty messages arrive, in each of the four kinds of call",
+		Run:  rpcEmpty,
+	},
+	{
+		Name: "rpc/large",
+		Rule: "messages of 1 MiB arrive whole, both ways, alone and in a stream",
+		Run: func(t *suite.T) {
+			const size = 1 << 20
+			c := served(t, &service{})
+			echo(t, t.PatientContext(), c, strings.Repeat("0123456789abcdef", size/16))
+			download(t, c, 4, size)
+			upload(t, c, 4, size)
+		},
+	},
+	{
+		Name: "rpc/server-stream",
+		Rule: "the messages of a server arrive once, in order, and then its status",
+		Run:  func(t *suite.T) { download(t, served(t, &service{}), 100, 100) },
+	},
+	{
+		Name: "rpc/client-stream",
+		Rule: "the messages of a client arrive once, in order, and then their end",
+		Run:  func(t *suite.T) { upload(t, served(t, &service{}), 100, 100) },
+	},
+	{
+		Name: "rpc/both-streams",
+		Rule: "a call with many messages both ways carries each once and in order",
+		Run:  rpcBothStreams,
+	},
+	{
+		Name: "rpc/long-stream", Full: true, Timeout: 2 * time.Minute,
+		Rule: "5,000 messages of a stream arrive once and in order, each way",
+		Run: func(t *suite.T) {
+			c := served(t, &service{})
+			download(t, c, 5000, 1000)
+			upload(t, c, 5000, 1000)
+		},
+	},
+	{
+		Name: "rpc/server-ends-early",
+		Rule: "a server that ends a call while the client still sends is heard: Send fails with io.EOF, Recv has the status",
+		Run:  rpcEndsEarly,
+	},
+	{
+		Name: "rpc/concurrent",
+		Rule: "200 calls at once each get their own answer",
+		Run:  func(t *suite.T) { concurrently(t, served(t, &service{}), 200) },
+	},
+	{
+		Name: "rpc/names",
+		Rule: "calls reach the server of the name that was dialled and no other, whatever is alike in the names",
+		Run:  rpcNames,
+	},
+}
+
+// download asks for n messages, and demands them in order.
+func download(t *suite.T, c pb.TestServiceClient, n, size int) {
+	ask := &pb.StreamingOutputCallRequest{}
+	for range n {
+		ask.ResponseParameters = append(ask.ResponseParameters, &pb.ResponseParameters{Size: int32(size)})
+	}
+	in, err := c.StreamingOutputCall(t.Context(), ask)
+	t.Must(err)
+	for i := range n {
+		m, err := in.Recv()
+		if err == nil {
+			err = checkNumber(i, m.Payload)
+		}
+		if err != nil {
+			t.Fatalf("message %d of %d from the server: %v", i, n, err)
+		}
+	}
+	if m, err := in.Recv(); err != io.EOF {
+		t.Errorf("after the last message: %v, %v", m, err)
+	}
+}
+
+// upload sends n messages, and demands that the server got them in order.
+func upload(t *suite.T, c pb.TestServiceClient, n, size int) {
+	out, err := c.StreamingInputCall(t.Context())
+	t.Must(err)
+	for i := range n {
+		if err := out.Send(&pb.StreamingInputCallRequest{Payload: nth(i, size)}); err != nil {
+			_, err = out.CloseAndRecv()
+			t.Fatalf("sending message %d of %d: %v", i, n, err)
+		}
+	}
+	got, err := out.CloseAndRecv()
+	if err != nil || got.AggregatedPayloadSize != int32(n) {
+		t.Errorf("the server got %d of %d messages: %v", got.GetAggregatedPayloadSize(), n, err)
+	}
+}
+
+func rpcEmpty(t *suite.T) {
+	c := served(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+		n := int32(0)
+		for {
+			_, err := in.Recv()
+			if err == io.EOF {
+				return in.SendAndClose(&pb.StreamingInputCallResponse{AggregatedPayloadSize: n})
+			}
+			if err != nil {
+				return err
+			}
+			n++
+		}
+	}})
+	ctx := t.PatientContext()
+	_, err := c.EmptyCall(ctx, &pb.Empty{})
+	t.Must(err)
+	down, err := c.StreamingOutputCall(ctx, &pb.StreamingOutputCallRequest{ResponseParameters: make([]*pb.ResponseParameters, 3)})
+	t.Must(err)
+	got := 0
+	for _, err = down.Recv(); err == nil; _, err = down.Recv() {
+		got++
+	}
+	if got != 3 || err != io.EOF {
+		t.Errorf("%d of 3 empty messages came from the server, then %v", got, err)
+	}
+	up, err := c.StreamingInputCall(ctx)
+	t.Must(err)
+	for range 3 {
+		t.Must(up.Send(&pb.StreamingInputCallRequest{}))
+	}
+	if sum, err := up.CloseAndRecv(); err != nil || sum.AggregatedPayloadSize != 3 {
+		t.Errorf("%d of 3 empty messages came to the server: %v", sum.GetAggregatedPayloadSize(), err)
+	}
+	none, err := c.FullDuplexCall(ctx)
+	t.Must(err)
+	t.Must(none.CloseSend())
+	if m, err := none.Recv(); err != io.EOF {
+		t.Errorf("a call without messages gave %v, %v", m, err)
+	}
+}
+
+func rpcBothStreams(t *suite.T) {
+	const n = 200
+	c := served(t, &service{})
+	both, err := c.FullDuplexCall(t.PatientContext())
+	t.Must(err)
+	sending := suite.RunInBackground(func() error {
+		for i := range n {
+			if err := both.Send(&pb.StreamingOutputCallRequest{Payload: nth(i, 500)}); err != nil {
+				return err
+			}
+		}
+		return both.CloseSend()
+	})
+	for i := range n {
+		m, err := both.Recv()
+		if err == nil {
+			err = checkNumber(i, m.Payload)
+		}
+		if err != nil {
+			t.Fatalf("message %d of %d: %v", i, n, err)
+		}
+	}
+	if _, err := both.Recv(); err != io.EOF {
+		t.Errorf("after the last message: %v", err)
+	}
+	t.Must(<-sending)
+}
+
+func rpcEndsEarly(t *suite.T) {
+	c := served(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+		if _, err := in.Recv(); err != nil {
+			return err
+		}
+		return in.SendAndClose(&pb.StreamingInputCallResponse{AggregatedPayloadSize: 1})
+	}})
+	up, err := c.StreamingInputCall(t.PatientContext())
+	t.Must(err)
+	t.Must(up.Send(&pb.StreamingInputCallRequest{Payload: payload("the only one")}))
+	out := &pb.StreamingInputCallResponse{}
+	if err := up.RecvMsg(out); err != nil || out.AggregatedPayloadSize != 1 {
+		t.Fatalf("the reply of a server that ended early: %v, %v", out, err)
+	}
+	if err := up.Send(&pb.StreamingInputCallRequest{}); !errors.Is(err, io.EOF) {
+		t.Errorf("Send after the end: %v, want io.EOF", err)
+	}
+}
+
+// concurrently makes n calls at once.
+func concurrently(t *suite.T, c pb.TestServiceClient, n int) {
+	ctx := t.PatientContext()
+	calls := make([]<-chan error, n)
+	for i := range calls {
+		calls[i] = suite.RunInBackground(func() error {
+			echo(t, ctx, c, fmt.Sprintf("call %d", i))
+			return nil
+		})
+	}
+	for _, done := range calls {
+		t.Must(<-done)
+	}
+}
+
+func rpcNames(t *suite.T) {
+	base := t.Name()
+	names := []string{base, base + "A", base + "a", base + ".", base + "_", base + "-1", suite.LongName(base)}
+	for _, name := range names {
+		serve(t, t.Provider(), name, named(name))
+	}
+	for _, name := range names {
+		for range 3 {
+			if got, err := askName(t.PatientContext(), client(t, t.Provider(), name)); err != nil || got != name {
+				t.Errorf("a call of %q reached %q, %v", name, got, err)
+			}
+		}
+	}
+}

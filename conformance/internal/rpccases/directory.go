@@ -1,0 +1,181 @@
+package rpccases
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"fairlead.dev"
+	"fairlead.dev/conformance/internal/suite"
+	"fairlead.dev/rpc"
+	"fairlead.dev/rpc/driver"
+)
+
+// rpcDirectory is providers that keep the addresses of servers.
+var rpcDirectory = []suite.Case{
+	{
+		Name: "rpc/directory-plain", Needs: []fairlead.Claim{rpc.Directory},
+		Rule: "an ordinary gRPC client reaches a server at the address that is registered",
+		Run:  directoryPlain,
+	},
+	{
+		Name: "rpc/directory-watch", Needs: []fairlead.Claim{rpc.Directory},
+		Rule: "a watcher sees at once the endpoints of its own service, each once and sorted, and soon those that come and go",
+		Run:  directoryWatch,
+	},
+	{
+		Name: "rpc/directory-watchers", Needs: []fairlead.Claim{rpc.Directory},
+		Rule: "each of ten watchers sees every endpoint that comes; Next waits while nothing changes, and ends with its context and with Close",
+		Run:  directoryWatchers,
+	},
+	{
+		Name: "rpc/directory-lease", Needs: []fairlead.Claim{rpc.Directory}, Timeout: 2 * time.Minute,
+		Rule: "an endpoint that nobody keeps vanishes within 30 seconds, one that is kept stays",
+		Run:  directoryLease,
+	},
+}
+
+func directory(t *suite.T) driver.Directory {
+	d, ok := t.Provider().(driver.Directory)
+	if !ok {
+		t.Fatalf("the provider claims %s and does not implement it", rpc.Directory)
+	}
+	return d
+}
+
+func directoryPlain(t *suite.T) {
+	name := t.Name()
+	serve(t, t.Provider(), name, &service{})
+	w := endpoints(t, name)
+	found, err := w.Next(t.PatientContext())
+	t.Must(err)
+	if len(found) != 1 {
+		t.Fatalf("the endpoints of one server are %v", found)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+found[0].Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	t.Must(err)
+	t.Cleanup(func(context.Context) error { return conn.Close() })
+	echo(t, t.PatientContext(), pb.NewTestServiceClient(conn), "straight")
+}
+
+// endpoints watches a service.
+func endpoints(t *suite.T, name string) driver.EndpointWatcher {
+	w, err := directory(t).WatchEndpoints(t.Context(), driver.WatchConfig{Service: name})
+	t.Must(err)
+	t.Cleanup(w.Close)
+	return w
+}
+
+// enlist registers an address, and keeps it until it is closed.
+func enlist(t *suite.T, name, address string) driver.Registration {
+	r, err := directory(t).Register(t.Context(), driver.RegisterConfig{Service: name, Endpoint: driver.Endpoint{Address: address}})
+	t.Must(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	kept := suite.RunInBackground(func() error { return r.Keep(ctx) })
+	t.Cleanup(func(ctx context.Context) error {
+		cancel()
+		<-kept
+		return r.Close(ctx)
+	})
+	return r
+}
+
+// shows demands that a watcher comes to show the addresses.
+func shows(t *suite.T, w driver.EndpointWatcher, want ...string) {
+	var got []string
+	ctx := t.PatientContext()
+	for {
+		now, err := w.Next(ctx)
+		if err != nil {
+			t.Fatalf("want the endpoints %q, seen last %q: %v", want, got, err)
+		}
+		got = nil
+		for _, e := range now {
+			got = append(got, e.Address)
+		}
+		if slices.Equal(got, want) {
+			return
+		}
+	}
+}
+
+// sees demands that the next look shows the addresses.
+func sees(t *suite.T, w driver.EndpointWatcher, want ...string) {
+	now, err := w.Next(t.PatientContext())
+	t.Must(err)
+	var got []string
+	for _, e := range now {
+		got = append(got, e.Address)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("the endpoints are %q, want %q", got, want)
+	}
+}
+
+func directoryWatch(t *suite.T) {
+	name := t.Name()
+	enlist(t, name+"x", "10.0.0.9:9")
+	sees(t, endpoints(t, name))
+	second := enlist(t, name, "10.0.0.2:1")
+	enlist(t, name, "10.0.0.1:1")
+	again := enlist(t, name, "10.0.0.2:1")
+	w := endpoints(t, name)
+	sees(t, w, "10.0.0.1:1", "10.0.0.2:1")
+	enlist(t, name, "unix:/run/a b;ü.sock")
+	shows(t, w, "10.0.0.1:1", "10.0.0.2:1", "unix:/run/a b;ü.sock")
+	t.Must(second.Close(t.Context()))
+	t.Must(second.Close(t.Context()))
+	sees(t, endpoints(t, name), "10.0.0.1:1", "10.0.0.2:1", "unix:/run/a b;ü.sock")
+	t.Must(again.Close(t.Context()))
+	shows(t, w, "10.0.0.1:1", "unix:/run/a b;ü.sock")
+}
+
+func directoryWatchers(t *suite.T) {
+	name := t.Name()
+	var watchers []driver.EndpointWatcher
+	for range 10 {
+		w := endpoints(t, name)
+		sees(t, w)
+		watchers = append(watchers, w)
+	}
+	quietly, cancel := context.WithTimeout(t.Context(), suite.Quiet)
+	defer cancel()
+	now, err := watchers[0].Next(quietly)
+	t.WantCode(fmt.Sprintf("Next while nothing changes (%v)", now), err, fairlead.DeadlineExceeded)
+	var want []string
+	for i := range 3 {
+		want = append(want, fmt.Sprintf("10.0.0.%d:1", i))
+		enlist(t, name, want[i])
+		for _, w := range watchers {
+			shows(t, w, want...)
+		}
+	}
+	waiting := suite.RunInBackground(func() error { _, err := watchers[0].Next(t.Context()); return err })
+	t.Must(watchers[0].Close(t.Context()))
+	t.WantEnd("Next when its watcher is closed", waiting, fairlead.Closed)
+}
+
+func directoryLease(t *suite.T) {
+	name := t.Name()
+	enlist(t, name, "10.0.0.1:1")
+	w := endpoints(t, name)
+	sees(t, w, "10.0.0.1:1")
+	lost, err := directory(t).Register(t.Context(), driver.RegisterConfig{Service: name, Endpoint: driver.Endpoint{Address: "10.0.0.2:1"}})
+	t.Must(err)
+	t.Cleanup(lost.Close)
+	shows(t, w, "10.0.0.1:1", "10.0.0.2:1")
+	ctx := t.Within(min(30*time.Second, 10*t.Patience()))
+	now, err := w.Next(ctx)
+	if err != nil || len(now) != 1 || now[0].Address != "10.0.0.1:1" {
+		t.Errorf("an endpoint that nobody keeps: the next that is shown is %v, %v; want the other one alone", now, err)
+	}
+	quietly, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	now, err = w.Next(quietly)
+	t.WantCode(fmt.Sprintf("an endpoint that is kept for longer than a lease (%v)", now), err, fairlead.DeadlineExceeded)
+}

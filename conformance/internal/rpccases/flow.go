@@ -1,0 +1,111 @@
+package rpccases
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"fairlead.dev"
+	"fairlead.dev/conformance/internal/suite"
+	"fairlead.dev/rpc"
+)
+
+// What the cases of flow control send, and the most of it that may be under
+// way: generous, since the claim says that it is bounded, not how tightly.
+const (
+	flowMessages = 1024
+	flowSize     = 16 << 10
+	flowBound    = 4 << 20
+)
+
+// rpcFlow is flow control.
+var rpcFlow = []suite.Case{
+	{
+		Name: "rpc/flow-download", Needs: []fairlead.Claim{rpc.FlowControl},
+		Rule: "a client that does not read stops the server's Send, slows down no other call, and gets all in order when it reads",
+		Run:  flowDownload,
+	},
+	{
+		Name: "rpc/flow-upload", Needs: []fairlead.Claim{rpc.FlowControl},
+		Rule: "a server that does not read stops the client's Send, slows down no other call, and gets all in order when it reads",
+		Run:  flowUpload,
+	},
+}
+
+func flowDownload(t *suite.T) {
+	var sent atomic.Int64
+	c := served(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+		for i := range flowMessages {
+			if err := out.Send(&pb.StreamingOutputCallResponse{Payload: nth(i, flowSize)}); err != nil {
+				return err
+			}
+			sent.Add(1)
+		}
+		return nil
+	}})
+	down, err := c.StreamingOutputCall(t.Context(), &pb.StreamingOutputCallRequest{})
+	t.Must(err)
+	stalls(t, c, &sent)
+	for i := range flowMessages {
+		m, err := down.Recv()
+		if err == nil {
+			err = checkNumber(i, m.Payload)
+		}
+		if err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	if _, err := down.Recv(); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func flowUpload(t *suite.T) {
+	read := make(chan struct{})
+	c := served(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+		select {
+		case <-read:
+		case <-in.Context().Done():
+			return in.Context().Err()
+		}
+		return (&service{}).StreamingInputCall(in)
+	}})
+	up, err := c.StreamingInputCall(t.Context())
+	t.Must(err)
+	var sent atomic.Int64
+	sending := suite.RunInBackground(func() error {
+		for i := range flowMessages {
+			if err := up.Send(&pb.StreamingInputCallRequest{Payload: nth(i, flowSize)}); err != nil {
+				return fmt.Errorf("message %d: %w", i, err)
+			}
+			sent.Add(1)
+		}
+		return nil
+	})
+	stalls(t, c, &sent)
+	close(read)
+	t.Must(<-sending)
+	got, err := up.CloseAndRecv()
+	if err != nil || got.AggregatedPayloadSize != flowMessages {
+		t.Errorf("the server got %d of %d messages: %v", got.GetAggregatedPayloadSize(), flowMessages, err)
+	}
+}
+
+// stalls waits until a sender whose reader does not read is stopped, and
+// demands that this is before the bound, and that other calls go on.
+func stalls(t *suite.T, c pb.TestServiceClient, sent *atomic.Int64) {
+	for before := int64(-1); before != sent.Load() || before == 0; {
+		if before = sent.Load(); before*flowSize > flowBound {
+			t.Fatalf("%d bytes were sent, and nobody has read any; want to be stopped before %d", before*flowSize, flowBound)
+		}
+		if t.Context().Err() != nil {
+			t.Fatalf("nothing was sent")
+		}
+		time.Sleep(suite.Quiet)
+	}
+	concurrently(t, c, 20)
+}

@@ -1,0 +1,49 @@
+// Package suite holds what the cases of every facet are made of: the type of a
+// case, the T that a case works with, and the checks that several facets share.
+package suite
+
+import (
+	"strings"
+	"time"
+
+	"fairlead.dev"
+)
+
+// Opening is the facet, for the suite's purposes, of opening, describing,
+// closing and erring.
+const Opening fairlead.Facet = "open"
+
+// Case is one rule and how it is tested.
+type Case struct {
+	Name string // "kv/put-get": the facet and what is tested
+	// Needs are the claims that must hold. A case that proves claims needs
+	// them all.
+	Needs []fairlead.Claim
+	// Lacks is a claim that must not hold: the case tests its absence.
+	Lacks fairlead.Claim
+	// Control: the case kills, stops or starts the backend.
+	Control bool
+	// Full: the case runs in the profile full only.
+	Full bool
+	Rule string // what must be so, in one line
+	// Timeout bounds the case; 0 means DefaultTimeout.
+	Timeout time.Duration
+	Run     func(t *T)
+}
+
+// DefaultTimeout bounds a case that names no other bound.
+const DefaultTimeout = time.Minute
+
+// Deadline returns how long the case may take.
+func (c Case) Deadline() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
+	}
+	return DefaultTimeout
+}
+
+// Facet returns the facet that must be offered, except for Opening.
+func (c Case) Facet() fairlead.Facet {
+	facet, _, _ := strings.Cut(c.Name, "/")
+	return fairlead.Facet(facet)
+}

@@ -1,0 +1,113 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"fairlead.dev"
+)
+
+// Backend kills and starts the backend under test.
+type Backend interface {
+	Kill(ctx context.Context) error
+	Start(ctx context.Context) error
+}
+
+// Env is what all cases of a run share.
+type Env struct {
+	Open        func(ctx context.Context) (fairlead.Provider, error)
+	Provider    fairlead.Provider
+	Description fairlead.Description
+	Patience    time.Duration // how long a case waits for something that must come
+	Backend     Backend       // nil if the run does not control the backend
+	Prefix      string        // begins every name that the run makes
+}
+
+// Outcome is how a case ended.
+type Outcome struct {
+	Failures []string // none: the case passed
+	Logs     []string
+	Hung     bool // the case had not returned some seconds after its deadline
+}
+
+// Grace is how long a case may take to end after its deadline before it counts
+// as hung.
+const Grace = 3 * time.Second
+
+// Execute runs one case to its end, and its cleanups.
+func (e *Env) Execute(ctx context.Context, c Case) Outcome {
+	ctx, cancel := context.WithTimeout(ctx, c.Deadline())
+	defer cancel()
+	t := &T{env: e, c: c, ctx: ctx, name: e.Prefix + nameOf(c)}
+	done := make(chan struct{})
+	go t.call(done)
+	hung := !endsInTime(ctx, done)
+	cleaning, stop := context.WithTimeout(context.WithoutCancel(ctx), Grace)
+	defer stop()
+	if !hung {
+		t.clean(cleaning)
+	}
+	return t.outcome(hung)
+}
+
+// endsInTime waits until done is closed, for no longer than Grace after ctx
+// has ended.
+func endsInTime(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return true
+	case <-time.After(Grace):
+		return false
+	}
+}
+
+// call runs the function of the case; a panic is a failure.
+func (t *T) call(done chan<- struct{}) {
+	defer close(done)
+	defer func() {
+		if v := recover(); v != nil {
+			t.Errorf("panic: %v", v)
+			t.Logf("%s", debug.Stack())
+		}
+	}()
+	t.c.Run(t)
+}
+
+// clean runs the cleanups, the last one first.
+func (t *T) clean(ctx context.Context) {
+	t.mu.Lock()
+	cleanups := slices.Clone(t.cleanups)
+	t.mu.Unlock()
+	for _, f := range slices.Backward(cleanups) {
+		if err := f(ctx); err != nil {
+			t.Logf("cleaning up: %v", err)
+		}
+	}
+}
+
+func (t *T) outcome(hung bool) Outcome {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := Outcome{Failures: slices.Clone(t.failures), Hung: hung}
+	if hung {
+		o.Failures = append(o.Failures, fmt.Sprintf("still running %v after its deadline of %v", Grace, t.c.Deadline()))
+	}
+	if len(o.Failures) > 0 {
+		o.Logs = slices.Clone(t.logs)
+	}
+	return o
+}
+
+// nameOf makes a part of a name out of a case's name.
+func nameOf(c Case) string {
+	return strings.NewReplacer("/", "-", "_", "-").Replace(c.Name)
+}

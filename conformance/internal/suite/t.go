@@ -1,0 +1,196 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/config"
+	"fairlead.dev/kv"
+	"fairlead.dev/pubsub"
+)
+
+// T is what a case works with: its provider, names of its own, and the ways
+// to fail. Fatalf and the methods that open something are called from the
+// case's own goroutine; all others may be called from any.
+type T struct {
+	env  *Env
+	c    Case
+	ctx  context.Context
+	name string // prefix of the names of this case
+
+	mu       sync.Mutex
+	failures []string
+	logs     []string
+	cleanups []func(context.Context) error
+	names    int
+}
+
+// Context ends at the case's deadline, and when the run is given up.
+func (t *T) Context() context.Context { return t.ctx }
+
+// Within returns a context that ends after d, or with the case.
+func (t *T) Within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.ctx, d)
+	t.Cleanup(func(context.Context) error { cancel(); return nil })
+	return ctx
+}
+
+// Patience is how long to wait for something that must come.
+func (t *T) Patience() time.Duration { return t.env.Patience }
+
+// Errorf records a failure; the case goes on.
+func (t *T) Errorf(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.failures) < 10 {
+		t.failures = append(t.failures, fmt.Sprintf(format, args...))
+	}
+}
+
+// Fatalf records a failure and ends the case.
+func (t *T) Fatalf(format string, args ...any) {
+	t.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// Logf records a line for the report of a case that fails.
+func (t *T) Logf(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.logs = append(t.logs, fmt.Sprintf(format, args...))
+}
+
+// Must ends the case if err is not nil.
+func (t *T) Must(err error) {
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// WantCode records a failure unless err has the code.
+func (t *T) WantCode(what string, err error, want fairlead.Code) {
+	if got := fairlead.CodeOf(err); got != want {
+		if err == nil {
+			t.Errorf("%s: no error, want %s", what, want)
+			return
+		}
+		t.Errorf("%s: want %s, got %v", what, want, err)
+	}
+}
+
+// Cleanup makes f run when the case has ended, last in first out.
+func (t *T) Cleanup(f func(context.Context) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cleanups = append(t.cleanups, f)
+}
+
+// Provider returns the provider of the run, which cases share: do not close
+// it.
+func (t *T) Provider() fairlead.Provider { return t.env.Provider }
+
+// Open opens the backend once more; see [fairlead.Shared]. The provider is
+// closed when the case has ended.
+func (t *T) Open() fairlead.Provider {
+	return opensSoon(t, func() (fairlead.Provider, error) { return t.env.Open(t.ctx) })
+}
+
+// Facet returns what the provider says of the case's facet.
+func (t *T) Facet() fairlead.FacetDescription {
+	f, _ := FacetOf(t.env.Description, t.c.Facet())
+	return f
+}
+
+// Control returns the control of the backend, for a case that needs it.
+func (t *T) Control() Backend { return t.env.Backend }
+
+// Restart kills the backend and starts it again.
+func (t *T) Restart() {
+	t.Must(t.Control().Kill(t.ctx))
+	t.Must(t.Control().Start(t.ctx))
+}
+
+// Name returns a name that nobody else uses, for a store, topic, group or
+// source.
+func (t *T) Name() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.names++
+	return fmt.Sprintf("%s-%d", t.name, t.names)
+}
+
+// Store opens a new, empty store, which is removed when the case has ended.
+func (t *T) Store(opts ...kv.Option) *kv.Store { return t.StoreOf(t.Provider(), t.Name(), opts...) }
+
+// StoreOf opens a store of a provider by a name from [T.Name].
+func (t *T) StoreOf(p fairlead.Provider, name string, opts ...kv.Option) *kv.Store {
+	return opensSoon(t, func() (*kv.Store, error) { return kv.Open(t.ctx, p, name, opts...) })
+}
+
+// Topic opens a topic by a name from [T.Name].
+func (t *T) Topic(name string) *pubsub.Topic { return t.TopicOf(t.Provider(), name) }
+
+// TopicOf opens a topic of a provider.
+func (t *T) TopicOf(p fairlead.Provider, name string) *pubsub.Topic {
+	return opensSoon(t, func() (*pubsub.Topic, error) { return pubsub.Open(t.ctx, p, name) })
+}
+
+// Subscribe subscribes to a topic.
+func (t *T) Subscribe(topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
+	return t.SubscribeOf(t.Provider(), topic, opts...)
+}
+
+// SubscribeOf subscribes to a topic of a provider.
+func (t *T) SubscribeOf(p fairlead.Provider, topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
+	return opensSoon(t, func() (*pubsub.Subscription, error) { return pubsub.Subscribe(t.ctx, p, topic, opts...) })
+}
+
+// Source opens the settings of a name from [T.Name].
+func (t *T) Source(name string) *config.Source { return t.SourceOf(t.Provider(), name) }
+
+// SourceOf opens settings of a provider.
+func (t *T) SourceOf(p fairlead.Provider, name string) *config.Source {
+	return opensSoon(t, func() (*config.Source, error) { return config.Open(t.ctx, p, name) })
+}
+
+// opensSoon opens what the case closes at its end. A case that kills the backend
+// comes after others that did: that a connection is still on its way fails none.
+func opensSoon[H interface{ Close(context.Context) error }](t *T, open func() (H, error)) H {
+	h, err := open()
+	for end := time.Now().Add(t.Patience()); t.c.Control && fairlead.CodeOf(err) == fairlead.Unavailable && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+		h, err = open()
+	}
+	t.Must(err)
+	t.Cleanup(h.Close)
+	return h
+}
+
+// Eventually polls until ok returns true, and ends the case if it does not
+// within d.
+func (t *T) Eventually(d time.Duration, what string, ok func() bool) {
+	for deadline := time.Now().Add(d); !ok(); {
+		if time.Now().After(deadline) || t.ctx.Err() != nil {
+			t.Fatalf("not within %v: %s", d, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Description returns what the provider said of itself when the run began.
+func (t *T) Description() fairlead.Description { return t.env.Description }
+
+// OpenWith opens the backend once more. The caller closes the provider.
+func (t *T) OpenWith(ctx context.Context) (fairlead.Provider, error) { return t.env.Open(ctx) }
+
+// ForgetFailures forgets the failures so far, for a case that tries again what
+// the machine was too slow for.
+func (t *T) ForgetFailures() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures = nil
+}
