@@ -1,24 +1,19 @@
 package rpc
 
 import (
-	"math"
 	"slices"
 
 	"google.golang.org/grpc"
 
 	"fairlead.dev"
+	"fairlead.dev/rpc/internal/transport"
 )
 
-const (
-	defaultMaxRecv = 4 << 20
-	defaultMaxSend = math.MaxInt32
-)
+// DialOption is an option of [Dial].
+type DialOption interface{ applyToDial(*dialConfig) error }
 
-// DialOption changes how [Dial] makes a connection.
-type DialOption interface{ dial(*dialConfig) error }
-
-// ServerOption changes how [NewServer] makes a server.
-type ServerOption interface{ server(*serverConfig) error }
+// ServerOption is an option of [NewServer].
+type ServerOption interface{ applyToServer(*serverConfig) error }
 
 // Option is an option of both [Dial] and [NewServer].
 type Option interface {
@@ -27,37 +22,39 @@ type Option interface {
 }
 
 type dialConfig struct {
-	require []fairlead.Requirement
-	calls   []grpc.CallOption
-	unary   []grpc.UnaryClientInterceptor
-	stream  []grpc.StreamClientInterceptor
-	direct  directConfig
+	transport.ClientConfig
+	require   []fairlead.Requirement
+	directory directoryOptions
 }
 
 type serverConfig struct {
-	require []fairlead.Requirement
-	maxRecv int
-	unary   []grpc.UnaryServerInterceptor
-	stream  []grpc.StreamServerInterceptor
-	direct  directConfig
+	transport.ServerConfig
+	require   []fairlead.Requirement
+	directory directoryOptions
 }
 
-type dialFunc func(*dialConfig) error
+func newServerConfig() serverConfig {
+	return serverConfig{ServerConfig: transport.ServerConfig{
+		Services: transport.NewServices(), MaxRecvMsgSize: transport.DefaultMaxRecvMsgSize,
+	}}
+}
 
-func (f dialFunc) dial(c *dialConfig) error { return f(c) }
+type dialOptionFunc func(*dialConfig) error
 
-type serverFunc func(*serverConfig) error
+func (f dialOptionFunc) applyToDial(c *dialConfig) error { return f(c) }
 
-func (f serverFunc) server(c *serverConfig) error { return f(c) }
+type serverOptionFunc func(*serverConfig) error
+
+func (f serverOptionFunc) applyToServer(c *serverConfig) error { return f(c) }
 
 type requireOption []fairlead.Requirement
 
-func (o requireOption) dial(c *dialConfig) error {
+func (o requireOption) applyToDial(c *dialConfig) error {
 	c.require = append(c.require, o...)
 	return o.check()
 }
 
-func (o requireOption) server(c *serverConfig) error {
+func (o requireOption) applyToServer(c *serverConfig) error {
 	c.require = append(c.require, o...)
 	return o.check()
 }
@@ -70,15 +67,15 @@ func (o requireOption) check() error {
 }
 
 // Require makes Dial and NewServer fail with Unsupported unless all of these
-// hold, and every later call with FailedPrecondition while one of them does
-// not.
+// requirements hold. Every later call fails with FailedPrecondition while one of
+// them does not hold.
 func Require(reqs ...fairlead.Requirement) Option { return requireOption(reqs) }
 
-// WithDefaultCallOptions sets call options for every call; those of the call
-// itself come after them.
+// WithDefaultCallOptions sets call options for every call. The options of a call
+// come after them.
 func WithDefaultCallOptions(opts ...grpc.CallOption) DialOption {
-	return dialFunc(func(c *dialConfig) error {
-		c.calls = append(c.calls, opts...)
+	return dialOptionFunc(func(c *dialConfig) error {
+		c.CallOptions = append(c.CallOptions, opts...)
 		if slices.Contains(opts, nil) {
 			return fairlead.Errorf(fairlead.Invalid, "WithDefaultCallOptions needs call options, got nil; leave the option out for none")
 		}
@@ -86,55 +83,55 @@ func WithDefaultCallOptions(opts ...grpc.CallOption) DialOption {
 	})
 }
 
-// WithUnaryInterceptor adds interceptors to unary calls; the first one is the
+// WithUnaryInterceptor adds interceptors to unary calls. The first one is the
 // outermost.
 func WithUnaryInterceptor(in ...grpc.UnaryClientInterceptor) DialOption {
-	return dialFunc(func(c *dialConfig) error {
-		c.unary = append(c.unary, in...)
-		return nonNil("WithUnaryInterceptor", in, func(i grpc.UnaryClientInterceptor) bool { return i == nil })
+	return dialOptionFunc(func(c *dialConfig) error {
+		c.UnaryInterceptors = append(c.UnaryInterceptors, in...)
+		return checkInterceptors("WithUnaryInterceptor", in, func(i grpc.UnaryClientInterceptor) bool { return i == nil })
 	})
 }
 
-// WithStreamInterceptor adds interceptors to streams; the first one is the
+// WithStreamInterceptor adds interceptors to streams. The first one is the
 // outermost.
 func WithStreamInterceptor(in ...grpc.StreamClientInterceptor) DialOption {
-	return dialFunc(func(c *dialConfig) error {
-		c.stream = append(c.stream, in...)
-		return nonNil("WithStreamInterceptor", in, func(i grpc.StreamClientInterceptor) bool { return i == nil })
+	return dialOptionFunc(func(c *dialConfig) error {
+		c.StreamInterceptors = append(c.StreamInterceptors, in...)
+		return checkInterceptors("WithStreamInterceptor", in, func(i grpc.StreamClientInterceptor) bool { return i == nil })
 	})
 }
 
-// UnaryInterceptor adds interceptors to the handlers of unary calls; the
-// first one is the outermost.
-func UnaryInterceptor(in ...grpc.UnaryServerInterceptor) ServerOption {
-	return serverFunc(func(c *serverConfig) error {
-		c.unary = append(c.unary, in...)
-		return nonNil("UnaryInterceptor", in, func(i grpc.UnaryServerInterceptor) bool { return i == nil })
-	})
-}
-
-// StreamInterceptor adds interceptors to the handlers of streams; the first
+// UnaryInterceptor adds interceptors to the handlers of unary calls. The first
 // one is the outermost.
-func StreamInterceptor(in ...grpc.StreamServerInterceptor) ServerOption {
-	return serverFunc(func(c *serverConfig) error {
-		c.stream = append(c.stream, in...)
-		return nonNil("StreamInterceptor", in, func(i grpc.StreamServerInterceptor) bool { return i == nil })
+func UnaryInterceptor(in ...grpc.UnaryServerInterceptor) ServerOption {
+	return serverOptionFunc(func(c *serverConfig) error {
+		c.UnaryInterceptors = append(c.UnaryInterceptors, in...)
+		return checkInterceptors("UnaryInterceptor", in, func(i grpc.UnaryServerInterceptor) bool { return i == nil })
 	})
 }
 
-// MaxRecvMsgSize sets the longest message that the server takes, in bytes; a
+// StreamInterceptor adds interceptors to the handlers of streams. The first one
+// is the outermost.
+func StreamInterceptor(in ...grpc.StreamServerInterceptor) ServerOption {
+	return serverOptionFunc(func(c *serverConfig) error {
+		c.StreamInterceptors = append(c.StreamInterceptors, in...)
+		return checkInterceptors("StreamInterceptor", in, func(i grpc.StreamServerInterceptor) bool { return i == nil })
+	})
+}
+
+// MaxRecvMsgSize sets the longest message that the server accepts, in bytes. A
 // longer one ends its call with ResourceExhausted. The default is 4 MiB.
 func MaxRecvMsgSize(n int) ServerOption {
-	return serverFunc(func(c *serverConfig) error {
+	return serverOptionFunc(func(c *serverConfig) error {
 		if n < 1 {
 			return fairlead.Errorf(fairlead.Invalid, "MaxRecvMsgSize is %d; it is a number of bytes, at least 1", n)
 		}
-		c.maxRecv = n
+		c.MaxRecvMsgSize = n
 		return nil
 	})
 }
 
-func nonNil[T any](option string, in []T, isNil func(T) bool) error {
+func checkInterceptors[T any](option string, in []T, isNil func(T) bool) error {
 	if slices.ContainsFunc(in, isNil) {
 		return fairlead.Errorf(fairlead.Invalid, "%s needs interceptors, got nil; leave the option out for none", option)
 	}

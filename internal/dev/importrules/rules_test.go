@@ -59,6 +59,15 @@ var rules = []rule{
 		applies: `config(/.*)?`, own: `|config(/.*)?|kv/driver|` + shipped, third: slices.Concat(otelAPI, koanf),
 	},
 	{
+		name:    "a transport of rpc imports neither the other one nor the public package",
+		applies: `(rpc/internal/(?:carrier|directory))(/.*)?`, own: `|rpc/driver|rpc/internal/transport|$1(/.*)?|` + shipped,
+		third: slices.Concat(otelAPI, grpc),
+	},
+	{
+		name:    "the package that the transports of rpc share imports none of them",
+		applies: `rpc/internal/transport`, own: `|rpc/driver|` + shipped, third: slices.Concat(otelAPI, grpc),
+	},
+	{
 		name:    "rpc: the OpenTelemetry API, grpc and protobuf",
 		applies: `rpc(/.*)?`, own: `|rpc(/.*)?|` + shipped, third: slices.Concat(otelAPI, grpc),
 	},
