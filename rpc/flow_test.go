@@ -229,9 +229,9 @@ func TestClientBreaksContract(t *testing.T) {
 			p := open(t, "mem://")
 			serve(t, p, "test", &service{unary: echo})
 			stream, err := p.(driver.Provider).OpenStream(t.Context(), driver.StreamConfig{
-				Service: "test",
-				Call:    driver.Call{Method: pb.TestService_UnaryCall_FullMethodName},
-				First:   frames,
+				Service:       "test",
+				Call:          driver.Call{Method: pb.TestService_UnaryCall_FullMethodName},
+				InitialFrames: frames,
 			})
 			check(t, err)
 			defer stream.Close(t.Context())

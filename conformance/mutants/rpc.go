@@ -94,8 +94,8 @@ func (p *carrying) OpenStream(ctx context.Context, c rpcdriver.StreamConfig) (rp
 	if p.client == nil {
 		return next(ctx, c)
 	}
-	first := c.First
-	c.First = nil
+	first := c.InitialFrames
+	c.InitialFrames = nil
 	s, err := next(ctx, c)
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ func (p *provider) OpenStream(ctx context.Context, c driver.StreamConfig) (drive
 	}
 	e := &clientEnd{bridge: bridge{credit: driver.Window, onEnd: end}, p: p, stream: stream}
 	e.onSend = func() { go e.send() }
-	e.begin(c.First)
+	e.begin(c.InitialFrames)
 	go e.receive(end)
 	return e, nil
 }
@@ -57,7 +57,7 @@ func (p *provider) callContext(c driver.StreamConfig) (context.Context, context.
 	md.Set(appHeader, p.appOf(c.Service))
 	md.Set(serviceHeader, c.Service)
 	md.Set(streamHeader, "true") // else the runtime repeats calls by its resiliency policies
-	if n := len(c.First); n > 0 && c.First[n-1].Kind == driver.FrameHalfClose && size(c.First) <= smallCall {
+	if n := len(c.InitialFrames); n > 0 && c.InitialFrames[n-1].Kind == driver.FrameHalfClose && size(c.InitialFrames) <= smallCall {
 		md.Set(wholeHeader, "1")
 	}
 	ctx := metadata.NewOutgoingContext(p.life, md)

@@ -59,7 +59,7 @@ func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (r
 	}
 	client, server := newStream()
 	client.provider.Store(&c.life)
-	server.inbox = cfg.First
+	server.inbox = cfg.InitialFrames
 	l.offer(rpcdriver.Incoming{Call: cfg.Call, Stream: server})
 	return client, nil
 }

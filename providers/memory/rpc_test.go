@@ -34,7 +34,7 @@ func newCallFixture(t *testing.T) callFixture {
 
 func (f callFixture) open(t *testing.T, first ...rpcdriver.Frame) rpcdriver.Stream {
 	t.Helper()
-	s, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s", Call: rpcdriver.Call{Method: "/a/b"}, First: first})
+	s, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s", Call: rpcdriver.Call{Method: "/a/b"}, InitialFrames: first})
 	noError(t, err)
 	return s
 }

@@ -211,8 +211,8 @@ func (p *provider) OpenStream(ctx context.Context, cfg driver.StreamConfig) (dri
 	}
 	s := p.streams.newStream()
 	s.service = cfg.Service
-	s.sent, s.offer = 1, openPacket(cfg.Call, cfg.First)
-	rest := cfg.First
+	s.sent, s.offer = 1, openPacket(cfg.Call, cfg.InitialFrames)
+	rest := cfg.InitialFrames
 	if len(s.offer) <= p.packetBody() {
 		rest = nil
 	} else if s.offer = openPacket(cfg.Call, nil); len(s.offer) > p.packetBody() {

@@ -73,7 +73,7 @@ func TestBatchedCalls(t *testing.T) {
 		client.streams.open.Add(2) // as if others were open
 		for i := range n {
 			s, err := client.OpenStream(t.Context(), driver.StreamConfig{
-				Service: "s", Call: driver.Call{Method: fmt.Sprint("/s/", i)}, First: []driver.Frame{{Kind: driver.FrameHalfClose}},
+				Service: "s", Call: driver.Call{Method: fmt.Sprint("/s/", i)}, InitialFrames: []driver.Frame{{Kind: driver.FrameHalfClose}},
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -27,7 +27,7 @@ func TestUnacceptedCallsGoToAnotherServer(t *testing.T) {
 	var streams []driver.Stream
 	for range 8 {
 		s, err := p.(driver.Carrier).OpenStream(t.Context(), driver.StreamConfig{
-			Service: "s", Call: driver.Call{Method: "/s/m"}, First: []driver.Frame{{Kind: driver.FrameHalfClose}},
+			Service: "s", Call: driver.Call{Method: "/s/m"}, InitialFrames: []driver.Frame{{Kind: driver.FrameHalfClose}},
 		})
 		if err != nil {
 			t.Fatal(err)

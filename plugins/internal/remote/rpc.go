@@ -52,7 +52,7 @@ func (p *provider) OpenStream(ctx context.Context, c driver.StreamConfig) (drive
 		return nil, err
 	}
 	r, err := p.do(ctx, s, &pluginpb.Call{Body: &pluginpb.Call_RpcOpenStream{RpcOpenStream: &pluginpb.RPCOpenStream{
-		Service: c.Service, Start: convert.FromCall(c.Call), First: convert.FromFrames(c.First),
+		Service: c.Service, Start: convert.FromCall(c.Call), First: convert.FromFrames(c.InitialFrames),
 	}}}, false, func(r *pluginpb.Reply) { p.release(s, r.Handle) })
 	if err != nil {
 		return nil, err

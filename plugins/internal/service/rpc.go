@@ -21,7 +21,7 @@ func (s *session) rpcProvider(ctx context.Context, c *pluginpb.Call) (*pluginpb.
 	case *pluginpb.Call_RpcOpenStream:
 		st, err := p.OpenStream(ctx, driver.StreamConfig{
 			Service: b.RpcOpenStream.GetService(), Call: convert.ToCall(b.RpcOpenStream.GetStart()),
-			First: convert.ToFrames(b.RpcOpenStream.GetFirst()),
+			InitialFrames: convert.ToFrames(b.RpcOpenStream.GetFirst()),
 		})
 		return s.keep(ctx, st, err)
 	}

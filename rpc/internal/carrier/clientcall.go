@@ -104,7 +104,7 @@ func (c *clientCall) openStream(initial ...driver.Frame) (*clientStream, error) 
 }
 
 func (c *clientCall) openDriverStream(initial []driver.Frame) (driver.Stream, error) {
-	c.config.First = initial
+	c.config.InitialFrames = initial
 	if c.options.waitForReady {
 		return openRetryStream(c.ctx, c.conn.carrier, c.config, time.Time{})
 	}

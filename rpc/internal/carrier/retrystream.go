@@ -35,7 +35,7 @@ type retryStream struct {
 // openRetryStream returns the stream of a call that waits for a server, until a
 // time unless that is zero. It waits in Recv, as other calls do.
 func openRetryStream(ctx context.Context, carrier driver.Carrier, c driver.StreamConfig, until time.Time) (driver.Stream, error) {
-	s := &retryStream{carrier: carrier, config: c, until: until, buffered: c.First}
+	s := &retryStream{carrier: carrier, config: c, until: until, buffered: c.InitialFrames}
 	if err := s.openStream(ctx); err != nil && !isUnseen(err) {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (s *retryStream) openStream(ctx context.Context) error {
 		return fairlead.Errorf(fairlead.Closed, "the stream is closed")
 	}
 	c := s.config
-	c.Call.Metadata, c.First = slices.Clone(c.Call.Metadata), cloneFrames(s.buffered) // the driver owns what it gets
+	c.Call.Metadata, c.InitialFrames = slices.Clone(c.Call.Metadata), cloneFrames(s.buffered) // the driver owns what it gets
 	if deadline, ok := ctx.Deadline(); ok {
 		c.Call.Timeout = max(1, time.Until(deadline))
 	}
