@@ -110,3 +110,17 @@ func (r *retrying) again(err error) bool {
 	r.last = err
 	return now.Sub(r.since) < r.Limit
 }
+
+// KeepLease calls renew at once, and again when every has passed since it last
+// succeeded, until ctx or life ends; it returns why. While renew fails with
+// Unavailable it is retried, for a second at most. Other errors end KeepLease.
+func KeepLease(ctx context.Context, life *Lifetime, every time.Duration, renew func(context.Context) error) error {
+	_, err := Retry(ctx, life, Patience{}, func(ctx context.Context) (none struct{}, done bool, err error) {
+		if err := renew(ctx); err != nil {
+			return none, false, err
+		}
+		Pause(ctx, every)
+		return none, false, nil
+	})
+	return err
+}

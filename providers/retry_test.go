@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -105,5 +106,24 @@ func TestRetryEnds(t *testing.T) {
 		if got != "" {
 			t.Errorf("%q was returned after the end", got)
 		}
+	})
+}
+
+func TestKeepLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLifetime("registration")
+		begin := time.Now()
+		var renewed []time.Duration
+		outcomes := []error{nil, nil, errAway, nil, fairlead.Errorf(fairlead.PermissionDenied, "no")}
+		err := KeepLease(t.Context(), l, time.Minute, func(context.Context) error {
+			renewed = append(renewed, time.Since(begin))
+			return outcomes[len(renewed)-1]
+		})
+		want := []time.Duration{0, time.Minute, 2 * time.Minute, 2*time.Minute + 50*time.Millisecond, 3*time.Minute + 50*time.Millisecond}
+		if fairlead.CodeOf(err) != fairlead.PermissionDenied || !slices.Equal(renewed, want) {
+			t.Errorf("renewed at %v, %v; want %v", renewed, err, want)
+		}
+		time.AfterFunc(time.Hour, func() { l.End() })
+		wantClosed(t, "after the end", KeepLease(t.Context(), l, time.Minute, func(context.Context) error { return nil }), "registration")
 	})
 }

@@ -12,8 +12,6 @@ import (
 	"fairlead.dev"
 )
 
-var errClosed = fairlead.Errorf(fairlead.Closed, "the provider is closed")
-
 // refusal is an answer of the server that says that nothing was applied.
 type refusal struct {
 	code fairlead.Code

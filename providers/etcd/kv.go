@@ -18,7 +18,7 @@ func (p *provider) registry(store string) string { return p.config.prefix + "/kv
 func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
 	s := p.newStore(c.Name)
 	if err := s.create(ctx); err != nil {
-		s.end()
+		s.life.End()
 		return nil, err
 	}
 	return s, nil
@@ -67,7 +67,7 @@ const deletedAtOnce = 1000
 // failure, the store is still listed and can be deleted again.
 func (p *provider) DeleteStore(ctx context.Context, name string) error {
 	s := p.newStore(name)
-	defer s.end()
+	defer s.life.End()
 	all := &pb.RangeRequest{Key: []byte(s.prefix), RangeEnd: prefixEnd(s.prefix), KeysOnly: true, Limit: deletedAtOnce}
 	for {
 		r, err := p.get(ctx, all)
@@ -90,7 +90,7 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 }
 
 func (p *provider) deleteRange(ctx context.Context, from, to []byte) error {
-	return p.change(ctx, func(ctx context.Context) error {
+	return p.calls.Write(ctx, func(ctx context.Context) error {
 		_, err := p.kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: from, RangeEnd: to})
 		return err
 	})

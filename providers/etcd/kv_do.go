@@ -25,7 +25,7 @@ type batch struct {
 // Do implements the kv driver's Store.
 func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	b := &batch{s: s, ops: ops, results: make([]driver.Result, len(ops))}
-	if err := s.closed(); err != nil {
+	if err := s.life.Err(); err != nil {
 		for i := range b.results {
 			b.results[i].Err = err
 		}

@@ -5,6 +5,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 const (
@@ -34,7 +35,7 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			TTLResolution: time.Second, MinTTL: st.minTTL,
 		},
 	}
-	claim(&f, fairlead.DurableFsync, st.unsynced(p.config))
-	claim(&f, fairlead.DurableQuorum, st.alone(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config))
+	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config))
 	return f
 }

@@ -64,7 +64,7 @@ func (p *provider) newLease(ctx context.Context, ttl time.Duration) (lease, erro
 // grant makes a lease. Without an answer there may be one that nobody uses,
 // and that ends by itself.
 func (p *provider) grant(ctx context.Context, seconds int64) (resp *pb.LeaseGrantResponse, err error) {
-	err = p.do(ctx, func(ctx context.Context) (err error) {
+	err = p.calls.Read(ctx, func(ctx context.Context) (err error) {
 		resp, err = p.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: seconds})
 		return err
 	})
@@ -72,7 +72,7 @@ func (p *provider) grant(ctx context.Context, seconds int64) (resp *pb.LeaseGran
 }
 
 func (p *provider) revoke(ctx context.Context, id int64) error {
-	return p.do(ctx, func(ctx context.Context) error {
+	return p.calls.Read(ctx, func(ctx context.Context) error {
 		_, err := p.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: id})
 		return err
 	})
@@ -87,14 +87,15 @@ func (p *provider) drop(id int64) {
 	}
 }
 
-// revokeLeases revokes unused leases until the provider is closed.
-func (p *provider) revokeLeases() {
+// revokeUnusedLeases revokes the leases that no key has until the provider is
+// closed.
+func (p *provider) revokeUnusedLeases() {
 	for {
 		select {
 		case <-p.life.Done():
 			return
 		case id := <-p.unused:
-			_ = p.revoke(p.life, id)
+			_ = p.revoke(p.life.Context(), id)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (s *store) listPlace(r driver.ListRequest) (place, error) {
 
 // List implements the kv driver's Store.
 func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
-	if err := s.closed(); err != nil {
+	if err := s.life.Err(); err != nil {
 		return driver.Page{}, err
 	}
 	at, err := s.listPlace(r)

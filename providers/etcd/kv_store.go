@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 )
 
 // store is a handle of a key-value store.
@@ -15,14 +16,14 @@ type store struct {
 	prefix string // of its keys
 	entry  []byte // the key that says that it exists, also while it is empty
 
-	life context.Context // ends with Close, or with the provider's
-	end  context.CancelFunc
+	life *providers.Lifetime
 }
 
 func (p *provider) newStore(name string) *store {
-	s := &store{p: p, prefix: p.config.prefix + "/kv/" + name + "/", entry: []byte(p.registry(name))}
-	s.life, s.end = context.WithCancel(p.life)
-	return s
+	return &store{
+		p: p, prefix: p.config.prefix + "/kv/" + name + "/", entry: []byte(p.registry(name)),
+		life: p.life.Child("store"),
+	}
 }
 
 // create makes the store, unless it exists.
@@ -46,13 +47,6 @@ func (s *store) name(key []byte) string { return string(bytes.TrimPrefix(key, []
 
 // Close implements the kv driver's Store.
 func (s *store) Close(context.Context) error {
-	s.end()
+	s.life.End()
 	return nil
-}
-
-func (s *store) closed() error {
-	if s.life.Err() == nil {
-		return nil
-	}
-	return fairlead.Errorf(fairlead.Closed, "the store's handle is closed")
 }

@@ -13,7 +13,7 @@ import (
 
 // Txn implements the kv driver's Store.
 func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) {
-	if err := s.closed(); err != nil {
+	if err := s.life.Err(); err != nil {
 		return "", err
 	}
 	for {

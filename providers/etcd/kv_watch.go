@@ -11,16 +11,12 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
-const (
-	// watchPatience is how long Next goes on trying while the server cannot be
-	// reached, before it says so.
-	watchPatience = time.Second
-	watchRetry    = 50 * time.Millisecond
-)
+// watchRetry is the pause between two attempts to open a stream of changes.
+const watchRetry = 50 * time.Millisecond
 
 // watcher has a stream of its own, so that a slow reader holds the server back
 // and nothing piles up here: the server then reads what it has to send from its
@@ -31,10 +27,7 @@ type watcher struct {
 	prefix string
 	after  int64 // of the pump: the last revision that was delivered
 	news   chan news
-	final  error // the end of the watcher
-	life   context.Context
-	end    context.CancelFunc
-	ended  chan struct{} // closed when the pump has
+	life   *providers.Lifetime
 }
 
 // news is what the pump has for Next.
@@ -45,15 +38,15 @@ type news struct {
 
 // Watch implements the kv driver's Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
-	if err := s.closed(); err != nil {
+	if err := s.life.Err(); err != nil {
 		return nil, err
 	}
-	w := &watcher{s: s, prefix: s.prefix + r.Prefix, news: make(chan news), ended: make(chan struct{})}
+	w := &watcher{s: s, prefix: s.prefix + r.Prefix, news: make(chan news), life: s.life.Child("watcher")}
 	if err := w.start(ctx, r.After); err != nil {
+		w.life.End()
 		return nil, err
 	}
-	w.life, w.end = context.WithCancel(s.life)
-	go w.pump()
+	w.life.Go(w.pump)
 	return w, nil
 }
 
@@ -76,45 +69,37 @@ func (w *watcher) start(ctx context.Context, after driver.Revision) error {
 
 // Close implements the kv driver's Watcher.
 func (w *watcher) Close(context.Context) error {
-	w.end()
-	<-w.ended
+	w.life.Drain()
 	return nil
 }
 
 // Next implements the kv driver's Watcher.
 func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
-	var since time.Time // of the first failure in a row
-	for w.final == nil {
-		select {
-		case <-ctx.Done():
-			return nil, fairlead.ContextError(ctx)
-		case <-w.life.Done():
-			w.final = fairlead.Errorf(fairlead.Closed, "the watcher is closed")
-		case n := <-w.news:
-			switch {
-			case n.err == nil:
-				return n.events, nil
-			case fairlead.CodeOf(n.err) == fairlead.Compacted:
-				w.final = n.err
-			case since.IsZero():
-				since = time.Now()
-			case fairlead.CodeOf(n.err) != fairlead.Unavailable, time.Since(since) > watchPatience:
-				return nil, n.err
-			}
-		}
+	events, err := providers.Retry(ctx, w.life, providers.Patience{}, w.receive)
+	if fairlead.CodeOf(err) == fairlead.Compacted {
+		w.life.Fail(err)
 	}
-	return nil, w.final
+	return events, err
+}
+
+// receive waits for what the pump has.
+func (w *watcher) receive(ctx context.Context) ([]driver.Event, bool, error) {
+	select {
+	case n := <-w.news:
+		return n.events, n.err == nil, n.err
+	case <-ctx.Done():
+		return nil, false, fairlead.ContextError(ctx)
+	}
 }
 
 // pump reads streams until the watcher is closed or its history is gone.
 func (w *watcher) pump() {
-	defer close(w.ended)
 	for {
 		err := w.stream()
 		if w.life.Err() != nil || !w.tell(news{err: err}) || fairlead.CodeOf(err) == fairlead.Compacted {
 			return
 		}
-		if !await.Pause(w.life, watchRetry) {
+		if !providers.Pause(w.life.Context(), watchRetry) {
 			return
 		}
 	}
@@ -133,7 +118,7 @@ func (w *watcher) tell(n news) bool {
 // stream reads one stream to its end. Members without a leader end theirs, so
 // that a watch does not hang on one that was cut off.
 func (w *watcher) stream() error {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(w.life))
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(w.life.Context()))
 	defer cancel()
 	stream, err := w.s.p.watch.Watch(ctx)
 	if err != nil {

@@ -12,20 +12,16 @@ import (
 	"fairlead.dev/providers"
 )
 
-// watchCluster probes until the provider is closed.
-func (p *provider) watchCluster() {
-	p.Keep(p.life, providers.Probing{
-		Probe: p.look, Every: p.config.probeInterval, Timeout: 2 * p.config.requestTimeout, Logger: p.logger,
+// keepDescription probes the cluster until the provider is closed.
+func (p *provider) keepDescription() {
+	p.Keep(p.life.Context(), providers.Probing{
+		Probe: p.probeDescription, Every: p.config.probeInterval, Timeout: 2 * p.config.requestTimeout, Logger: p.logger,
 	})
 }
 
-// look is the description of what a probe finds.
-func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
-	st, err := p.probe(ctx)
-	if err != nil {
-		return fairlead.Description{}, err
-	}
-	return p.describe(st), nil
+// probeDescription describes what a probe finds.
+func (p *provider) probeDescription(ctx context.Context) (fairlead.Description, error) {
+	return providers.DescribeState(p.probe, p.describe)(ctx)
 }
 
 // probe asks the cluster about its state.
@@ -69,7 +65,7 @@ type member struct {
 // members lists the voting members.
 func (p *provider) members(ctx context.Context) (voters []member, err error) {
 	var list *pb.MemberListResponse
-	err = p.do(ctx, func(ctx context.Context) (err error) {
+	err = p.calls.Read(ctx, func(ctx context.Context) (err error) {
 		list, err = p.cluster.MemberList(ctx, &pb.MemberListRequest{Linearizable: true})
 		return err
 	})

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 )
 
 // prober finds out whether the members of the cluster fsync their logs. The API
@@ -126,7 +126,7 @@ func (p *prober) settle(ctx context.Context, urls []string, write func(context.C
 				return samples, failures, err
 			}
 		}
-		if !await.Pause(ctx, settlePause) {
+		if !providers.Pause(ctx, settlePause) {
 			return samples, failures, nil
 		}
 		if again, _ := p.look(ctx, urls); len(again) > 0 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -41,12 +40,11 @@ type provider struct {
 	prober *prober
 	unused chan int64 // leases that no key has
 
-	senders senders
-	subs    subscriptions
+	senders       senders
+	subscriptions providers.Handles[*subscription]
 
-	life  context.Context // ends with Close
-	end   context.CancelFunc
-	tasks sync.WaitGroup
+	life  *providers.Lifetime
+	calls providers.Calls
 }
 
 func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
@@ -54,39 +52,38 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{config: c, logger: s.Logger, prober: newProber(c), unused: make(chan int64, 1024)}
-	p.life, p.end = context.WithCancel(context.Background())
+	p := newProvider(c, s.Logger)
 	if err := p.start(ctx); err != nil {
-		return nil, errors.Join(p.explain(err), p.disconnect())
+		return nil, errors.Join(providers.AddEndpoint(err, p.endpoint()), p.disconnect())
 	}
-	p.tasks.Go(p.watchCluster)
-	p.tasks.Go(p.revokeLeases)
+	p.life.Go(p.keepDescription)
+	p.life.Go(p.revokeUnusedLeases)
 	return p, nil
+}
+
+func newProvider(c config, logger *slog.Logger) *provider {
+	life := providers.NewLifetime("provider")
+	return &provider{
+		config: c, logger: logger, prober: newProber(c), unused: make(chan int64, 1024), life: life,
+		calls: providers.Calls{Life: life, Timeout: c.requestTimeout, Setting: "request-timeout", MapError: mapErr},
+	}
 }
 
 func (p *provider) start(ctx context.Context) error {
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
-	d, err := p.look(ctx)
+	d, err := p.probeDescription(ctx)
 	p.Live = providers.NewLive(d)
 	return err
 }
 
-// explain adds where the provider tried to connect.
-func (p *provider) explain(err error) error {
-	var e *fairlead.Error
-	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
-		return err
-	}
-	return fairlead.Errorf(e.Code, "%s: %w", p.endpoint(), err)
-}
-
 func (p *provider) endpoint() string { return strings.Join(p.config.hosts, ",") }
 
-// disconnect ends the client's life; that it was ended is no news.
+// disconnect ends the provider's life and closes the client, which reports that
+// its context has ended.
 func (p *provider) disconnect() error {
-	p.end()
+	p.life.End()
 	if p.client == nil {
 		return nil
 	}
@@ -101,9 +98,9 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
-	p.subs.closeAll(ctx)
+	_ = p.subscriptions.CloseAll(ctx) // what is not given back comes again when its leases end
 	err := p.disconnect()
-	p.tasks.Wait()
+	p.life.Drain()
 	return err
 }
 

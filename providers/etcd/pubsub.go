@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -38,8 +39,8 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 			MinAckDeadline: 100 * time.Millisecond, MaxDelay: maxDelay,
 		},
 	}
-	claim(&f, fairlead.DurableFsync, st.unsynced(p.config))
-	claim(&f, fairlead.DurableQuorum, st.alone(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config))
+	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config))
 	return f
 }
 

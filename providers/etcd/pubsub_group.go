@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -30,14 +31,11 @@ type subscription struct {
 	c     consumer
 	state groupState       // of a broadcast; of a group, where to look for messages
 	known *mvccpb.KeyValue // what the group was when it was last changed; may be out of date
-	life  context.Context
-	end   context.CancelFunc
+	life  *providers.Lifetime
 
 	settled     context.Context // of a broadcast: ends when its state changes next by more than a Receive
 	wakeWaiters context.CancelFunc
 }
-
-var errSubscriptionClosed = fairlead.Errorf(fairlead.Closed, "the subscription is closed")
 
 // inTurn runs f while no other call of this handle does.
 func (s *subscription) inTurn(ctx context.Context, f func() error) error {
@@ -52,9 +50,8 @@ func (s *subscription) inTurn(ctx context.Context, f func() error) error {
 
 // Receive implements the pubsub driver's Subscription.
 func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	joined, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
+	joined, leave := s.life.Join(ctx)
+	defer leave()
 	for {
 		var out []driver.Delivery
 		var idle idleness
@@ -69,7 +66,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 		case len(out) > 0:
 			return out, nil
 		case s.life.Err() != nil:
-			return nil, errSubscriptionClosed
+			return nil, s.life.Err()
 		case err != nil:
 			return nil, err
 		}
@@ -270,10 +267,8 @@ func (s *subscription) latest(ctx context.Context) (v view, st groupState, err e
 // Settle implements the pubsub driver's Subscription.
 func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []error {
 	errs := make([]error, len(all))
-	var err error
-	if s.life.Err() != nil {
-		err = errSubscriptionClosed
-	} else {
+	err := s.life.Err()
+	if err == nil {
 		err = s.change(ctx, func(st *groupState) {
 			now := time.Now()
 			for i := range all {
@@ -300,11 +295,10 @@ func (s *subscription) forget(all []driver.Settlement, errs []error) {
 
 // Close implements the pubsub driver's Subscription.
 func (s *subscription) Close(ctx context.Context) error {
-	if s.life.Err() != nil {
+	if !s.life.End() {
 		return nil
 	}
-	s.end()
-	s.p.subs.remove(s)
+	s.p.subscriptions.Remove(s)
 	if s.group == nil {
 		return nil
 	}

@@ -3,47 +3,13 @@ package etcd
 import (
 	"context"
 	"crypto/rand"
-	"sync"
+	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
 	"fairlead.dev/pubsub/driver"
 )
-
-// subscriptions are the open handles of a provider, which give back what they
-// hold when it closes.
-type subscriptions struct {
-	mu   sync.Mutex
-	open map[*subscription]struct{}
-}
-
-func (s *subscriptions) add(sub *subscription) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = map[*subscription]struct{}{}
-	}
-	s.open[sub] = struct{}{}
-}
-
-func (s *subscriptions) remove(sub *subscription) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, sub)
-}
-
-func (s *subscriptions) closeAll(ctx context.Context) {
-	s.mu.Lock()
-	open := s.open
-	s.open = nil
-	s.mu.Unlock()
-	var wg sync.WaitGroup
-	for sub := range open {
-		wg.Go(func() { _ = sub.Close(ctx) }) // what is not given back comes when its leases end
-	}
-	wg.Wait()
-}
 
 // OpenSubscription implements the pubsub driver's Provider.
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
@@ -60,9 +26,11 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err := s.join(ctx, c); err != nil {
 		return nil, err
 	}
-	s.life, s.end = context.WithCancel(p.life)
+	s.life = p.life.Child("subscription")
 	s.wake()
-	p.subs.add(s)
+	if err := p.subscriptions.Add(s); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
 	return s, nil
 }
 

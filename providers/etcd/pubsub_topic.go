@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -53,8 +54,7 @@ func (p *provider) sender(name string) *sender {
 // topic is a handle for publishing.
 type topic struct {
 	*sender
-	life context.Context
-	end  context.CancelFunc
+	life *providers.Lifetime
 }
 
 // OpenTopic implements the pubsub driver's Provider.
@@ -62,9 +62,7 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 	if err := p.createTopic(ctx, p.topicKeys(c.Name)); err != nil {
 		return nil, err
 	}
-	t := &topic{sender: p.sender(c.Name)}
-	t.life, t.end = context.WithCancel(p.life)
-	return t, nil
+	return &topic{sender: p.sender(c.Name), life: p.life.Child("topic")}, nil
 }
 
 // createTopic makes a topic, unless it exists.
@@ -86,7 +84,7 @@ func asUnavailable(err error, what string) error {
 
 // Close implements the pubsub driver's Topic.
 func (t *topic) Close(context.Context) error {
-	t.end()
+	t.life.End()
 	return nil
 }
 
@@ -99,8 +97,8 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 		}
 		return results
 	}
-	if t.life.Err() != nil {
-		return fail(fairlead.Errorf(fairlead.Closed, "the topic's handle is closed"))
+	if err := t.life.Err(); err != nil {
+		return fail(err)
 	}
 	select {
 	case t.turn <- struct{}{}:

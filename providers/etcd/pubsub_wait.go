@@ -8,7 +8,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 )
 
 // await returns when there may be messages: a publication, or a change of the
@@ -30,7 +30,7 @@ func (s *subscription) await(ctx context.Context, idle idleness) error {
 	case err == nil || bounded.Err() != nil:
 		return nil
 	default:
-		await.Pause(bounded, watchRetry)
+		providers.Pause(bounded, watchRetry)
 		return streamEnded(ctx, err)
 	}
 }

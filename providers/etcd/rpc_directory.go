@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"sync"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -14,7 +13,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -39,29 +38,27 @@ type registration struct {
 	manager endpoints.Manager
 	key     string
 	address string
-	life    context.Context // ends with Close, or the provider's
-	end     context.CancelFunc
+	life    *providers.Lifetime
 
 	mu    sync.Mutex // held while the lease is renewed or given up
 	lease int64      // 0: none
-	left  bool
 }
 
 // Register implements the rpc driver's Directory.
 func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (driver.Registration, error) {
-	if p.life.Err() != nil {
-		return nil, errClosed
+	if err := p.life.Err(); err != nil {
+		return nil, err
 	}
 	target := p.target(c.Service)
 	manager, err := endpoints.NewManager(p.client, target)
 	if err != nil {
 		return nil, mapErr(err, false)
 	}
-	r := &registration{p: p, manager: manager, key: target + "/" + rand.Text(), address: c.Endpoint.Address}
+	r := &registration{p: p, manager: manager, key: target + "/" + rand.Text(), address: c.Endpoint.Address, life: p.life.Child("registration")}
 	if err := r.enter(ctx); err != nil {
+		r.life.End()
 		return nil, err
 	}
-	r.life, r.end = context.WithCancel(p.life)
 	return r, nil
 }
 
@@ -72,7 +69,7 @@ func (r *registration) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = r.p.do(ctx, func(ctx context.Context) error {
+	err = r.p.calls.Read(ctx, func(ctx context.Context) error {
 		return r.manager.AddEndpoint(ctx, r.key, endpoints.Endpoint{Addr: r.address}, clientv3.WithLease(clientv3.LeaseID(granted.ID)))
 	})
 	if err != nil {
@@ -88,24 +85,7 @@ func (r *registration) enter(ctx context.Context) error {
 
 // Keep implements the rpc driver's Registration.
 func (r *registration) Keep(ctx context.Context) error {
-	joined, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(r.life, cancel)()
-	until := time.Now().Add(watchPatience)
-	for {
-		err := r.renew(joined)
-		switch {
-		case r.life.Err() != nil:
-			return fairlead.Errorf(fairlead.Closed, "the registration is closed")
-		case err == nil:
-			until = time.Now().Add(r.p.config.rpcLease/3 + watchPatience)
-			await.Pause(joined, r.p.config.rpcLease/3)
-		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
-			return err
-		default:
-			await.Pause(joined, watchRetry)
-		}
-	}
+	return providers.KeepLease(ctx, r.life, r.p.config.rpcLease/3, r.renew)
 }
 
 // renew lets the lease begin anew, and makes another one if it is lost or the
@@ -113,8 +93,8 @@ func (r *registration) Keep(ctx context.Context) error {
 func (r *registration) renew(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.left {
-		return errClosed
+	if err := r.life.Err(); err != nil {
+		return err
 	}
 	alive, err := r.p.keepAlive(ctx, r.lease)
 	if err != nil {
@@ -133,7 +113,7 @@ func (r *registration) renew(ctx context.Context) error {
 
 // keepAlive renews a lease once, and reports whether there is one.
 func (p *provider) keepAlive(ctx context.Context, id int64) (alive bool, err error) {
-	err = p.do(ctx, func(ctx context.Context) error {
+	err = p.calls.Read(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 		defer cancel() // the stream
 		stream, err := p.lease.LeaseKeepAlive(ctx)
@@ -152,13 +132,11 @@ func (p *provider) keepAlive(ctx context.Context, id int64) (alive bool, err err
 
 // Close implements the rpc driver's Registration.
 func (r *registration) Close(ctx context.Context) error {
-	r.end() // a renewal that is under way ends, too
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.left {
+	if !r.life.End() { // ends a renewal that is under way, too
 		return nil
 	}
-	r.left = true
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.lease == 0 {
 		return nil
 	}

@@ -12,8 +12,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -30,63 +29,41 @@ type endpointWatcher struct {
 	last     []driver.Endpoint
 	told     bool
 	revision int64 // of the last look
-	life     context.Context
-	end      context.CancelFunc
+	life     *providers.Lifetime
 }
 
 // WatchEndpoints implements the rpc driver's Directory.
 func (p *provider) WatchEndpoints(_ context.Context, c driver.WatchConfig) (driver.EndpointWatcher, error) {
-	w := &endpointWatcher{p: p, prefix: p.target(c.Service) + "/"}
-	w.life, w.end = context.WithCancel(p.life)
-	return w, nil
+	return &endpointWatcher{p: p, prefix: p.target(c.Service) + "/", life: p.life.Child("watcher")}, nil
 }
 
 // Close implements the rpc driver's EndpointWatcher.
 func (w *endpointWatcher) Close(context.Context) error {
-	w.end()
+	w.life.End()
 	return nil
 }
 
 // Next implements the rpc driver's EndpointWatcher.
 func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
-	joined, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(w.life, cancel)()
-	until := time.Now().Add(watchPatience)
-	for {
-		changed, err := w.step(joined)
-		switch {
-		case w.life.Err() != nil:
-			return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
-		case ctx.Err() != nil:
-			return nil, fairlead.ContextError(ctx)
-		case changed:
-			return slices.Clone(w.last), nil
-		case err == nil:
-			until = time.Now().Add(watchPatience)
-		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
-			return nil, err
-		default:
-			await.Pause(joined, watchRetry)
-		}
-	}
+	return providers.Retry(ctx, w.life, providers.Patience{}, w.step)
 }
 
-// step looks, and if nothing has changed waits until something may have.
-func (w *endpointWatcher) step(ctx context.Context) (changed bool, err error) {
-	now, err := w.look(ctx)
+// step reads the endpoints, and if they are those that Next returned last, waits
+// until they may have changed.
+func (w *endpointWatcher) step(ctx context.Context) (endpoints []driver.Endpoint, changed bool, err error) {
+	now, err := w.readEndpoints(ctx)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	if w.told && slices.Equal(now, w.last) {
-		return false, w.wait(ctx)
+		return nil, false, w.awaitChange(ctx)
 	}
 	w.told, w.last = true, now
-	return true, nil
+	return slices.Clone(now), true, nil
 }
 
-// look reads what is registered, linearizably.
-func (w *endpointWatcher) look(ctx context.Context) ([]driver.Endpoint, error) {
+// readEndpoints reads what is registered, linearizably.
+func (w *endpointWatcher) readEndpoints(ctx context.Context) ([]driver.Endpoint, error) {
 	r, err := w.p.get(ctx, &pb.RangeRequest{Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix)})
 	if err != nil {
 		return nil, err
@@ -110,12 +87,13 @@ func parseEndpoint(value []byte) (driver.Endpoint, bool) {
 	return driver.Endpoint{Address: e.Addr}, err == nil && e.Addr != "" && len(e.Addr) <= driver.MaxAddress
 }
 
-// wait returns when something may have changed since the last look. A stream
-// that the server ends is no reason to look at once again, and again.
-func (w *endpointWatcher) wait(ctx context.Context) error {
+// awaitChange returns when something may have changed since the last read. It
+// pauses also after a stream that the server ended, so that a server which ends
+// every stream is not asked without a pause.
+func (w *endpointWatcher) awaitChange(ctx context.Context) error {
 	bounded, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel() // the stream
 	err := w.p.awaitChange(bounded, &pb.WatchCreateRequest{Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), StartRevision: w.revision + 1})
-	await.Pause(ctx, together)
+	providers.Pause(ctx, together)
 	return streamEnded(ctx, err)
 }

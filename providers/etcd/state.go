@@ -2,10 +2,11 @@ package etcd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"fairlead.dev"
+	"fairlead.dev/providers"
 )
 
 // wantedTxnOps is the --max-txn-ops of etcd's default; more is not used.
@@ -34,49 +35,52 @@ func (st state) notes(c config) []string {
 	return notes
 }
 
-// unsynced says why a write may be acknowledged that is not on stable storage,
-// and is nil if it may not.
-func (st state) unsynced(c config) *fairlead.Missing {
+// undurable lists why a write may be acknowledged that is not on stable storage.
+func (st state) undurable(c config) []providers.Lack {
 	for i, v := range st.verdicts {
 		if v.known && !v.fsyncs {
-			return &fairlead.Missing{
+			return []providers.Lack{{
 				Reason: fmt.Sprintf("member %s writes its log without fsync", st.members[i].label()),
 				Remedy: "start it without --unsafe-no-fsync",
-			}
+			}}
 		}
 	}
-	if c.assertDurable {
+	switch {
+	case c.assertDurable:
 		return nil
-	}
-	if st.hidden != "" {
-		return &fairlead.Missing{
+	case st.hidden != "":
+		return []providers.Lack{{
 			Reason: "durability is unverified: the members cannot be listed: " + st.hidden,
 			Remedy: "let the user list members, or set assert-durable=true",
-		}
+		}}
 	}
-	for i, v := range st.verdicts {
-		if !v.known {
-			reason := fmt.Sprintf("durability is unverified: member %s was not seen to fsync its log", st.members[i].label())
-			if len(st.failures) > 0 {
-				reason += ": " + strings.Join(st.failures, "; ")
-			}
-			return &fairlead.Missing{Reason: reason, Remedy: "let this program read /metrics at the client URL of every member, or set assert-durable=true"}
-		}
-	}
-	return nil
+	return st.unverified()
 }
 
-// alone says why no majority of others holds a write, and is nil if one does.
-func (st state) alone(c config) *fairlead.Missing {
-	if m := st.unsynced(c); m != nil {
-		return m
+// unverified names the first member that was not seen to fsync.
+func (st state) unverified() []providers.Lack {
+	i := slices.IndexFunc(st.verdicts, func(v verdict) bool { return !v.known })
+	if i < 0 {
+		return nil
 	}
-	const remedy = "run three or more voting members"
+	reason := fmt.Sprintf("durability is unverified: member %s was not seen to fsync its log", st.members[i].label())
+	if len(st.failures) > 0 {
+		reason += ": " + strings.Join(st.failures, "; ")
+	}
+	return []providers.Lack{{Reason: reason, Remedy: "let this program read /metrics at the client URL of every member, or set assert-durable=true"}}
+}
+
+// unreplicated lists why a write may be acknowledged that is not on the stable
+// storage of a majority.
+func (st state) unreplicated(c config) []providers.Lack {
+	if lacks := st.undurable(c); len(lacks) > 0 {
+		return lacks
+	}
 	switch n := len(st.members); {
 	case st.hidden != "":
-		return &fairlead.Missing{Reason: "the number of members is not known: " + st.hidden, Remedy: "let the user list members"}
+		return []providers.Lack{{Reason: "the number of members is not known: " + st.hidden, Remedy: "let the user list members"}}
 	case n < 3:
-		return &fairlead.Missing{Reason: fmt.Sprintf("the cluster has %d voting member(s): the loss of one is not survived", n), Remedy: remedy}
+		return []providers.Lack{{Reason: fmt.Sprintf("the cluster has %d voting member(s): the loss of one is not survived", n), Remedy: "run three or more voting members"}}
 	}
 	return nil
 }
@@ -86,13 +90,4 @@ func (m member) label() string {
 		return m.name
 	}
 	return fmt.Sprintf("%x", m.id)
-}
-
-// claim adds a claim, or why it does not hold.
-func claim(f *fairlead.FacetDescription, c fairlead.Claim, m *fairlead.Missing) {
-	if m == nil {
-		f.Claims = append(f.Claims, c)
-		return
-	}
-	f.Missing = append(f.Missing, fairlead.Missing{Claim: c, Reason: m.Reason, Remedy: m.Remedy})
 }
