@@ -100,6 +100,16 @@ func (l *Lifetime) Join(ctx context.Context) (context.Context, context.CancelFun
 	}
 }
 
+// Bound is Join with a time limit.
+func (l *Lifetime) Bound(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	stop := context.AfterFunc(l.ctx, cancel)
+	return bounded, func() {
+		stop()
+		cancel()
+	}
+}
+
 // Begin begins a call for which Drain waits. It returns the context of Join,
 // and a function that the caller calls when the call is over; or why the call
 // may not begin.

@@ -71,8 +71,14 @@ func TestLifetimeJoins(t *testing.T) {
 	if second.Err() != nil || first.Value(key{}) != 1 {
 		t.Errorf("another call: %v; value %v", second.Err(), first.Value(key{}))
 	}
+	bounded, leaveBounded := l.Bound(t.Context(), time.Hour)
+	defer leaveBounded()
+	if deadline, ok := bounded.Deadline(); !ok || time.Until(deadline) > time.Hour {
+		t.Errorf("the deadline is %v, %v", deadline, ok)
+	}
 	l.End()
 	<-second.Done()
+	<-bounded.Done()
 	wantClosed(t, "the cause", context.Cause(second), "store")
 }
 

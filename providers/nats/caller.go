@@ -12,7 +12,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 )
 
 // caller sends requests, many at a time, and hands each answer to who waits
@@ -162,7 +162,7 @@ func (p *provider) ask(ctx context.Context, m *natsgo.Msg) (reply *natsgo.Msg, s
 
 // nobodyPause is false if it is of no use to wait any longer.
 func (p *provider) nobodyPause(ctx context.Context, until time.Time) bool {
-	return time.Now().Before(until) && p.nc.IsConnected() && await.Pause(ctx, nobodyPause)
+	return time.Now().Before(until) && p.nc.IsConnected() && providers.Pause(ctx, nobodyPause)
 }
 
 // silentError: no answer came in time, though the connection lasts.

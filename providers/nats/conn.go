@@ -131,8 +131,8 @@ func (p *provider) handlers() []natsgo.Option {
 			}
 		}),
 		natsgo.ReconnectHandler(func(*natsgo.Conn) {
-			p.reconnected.fire()
-			p.kick()
+			p.reconnected.increment()
+			p.probeSoon.Fire()
 		}),
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
 			p.logger.Debug("nats: an error of the connection", slog.Any("error", err))
@@ -140,13 +140,5 @@ func (p *provider) handlers() []natsgo.Option {
 				p.calls.denied(err)
 			}
 		}),
-	}
-}
-
-// kick has the servers probed soon.
-func (p *provider) kick() {
-	select {
-	case p.kicks <- struct{}{}:
-	default: // a probe is due already
 	}
 }

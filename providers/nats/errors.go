@@ -143,7 +143,3 @@ func mapAPI(e *apiError, sent bool) error {
 		return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", e)
 	}
 }
-
-func closedError(what string) error {
-	return fairlead.Errorf(fairlead.Closed, "the %s is closed", what)
-}

@@ -2,12 +2,14 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 const (
@@ -42,37 +44,18 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			MaxBatch: kvBatch, Pipelines: kvPipelines, TTLResolution: time.Second, MinTTL: time.Second,
 		},
 	}
-	claim(&f, fairlead.DurableFsync, st.undurable(p.config))
-	claim(&f, fairlead.DurableQuorum, st.alone(p.config))
-	claim(&f, driver.ClaimLinearizableRead, p.config.stale())
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config))
+	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config))
+	providers.SettleClaim(&f, driver.ClaimLinearizableRead, p.config.lacksLinearizableRead())
 	return f
 }
 
-// stale lists what may let a read miss an acknowledged write.
-func (c config) stale() []lack {
+// lacksLinearizableRead lists what may let a read miss an acknowledged write.
+func (c config) lacksLinearizableRead() []providers.Lack {
 	if c.replicas == 1 {
 		return nil
 	}
-	return []lack{{reason: "with replicas, a leader that was replaced may answer reads until it notices"}}
-}
-
-// claim adds c to what f claims or, if something keeps it from holding, to what
-// is missing.
-func claim(f *fairlead.FacetDescription, c fairlead.Claim, lacks []lack) {
-	if len(lacks) == 0 {
-		f.Claims = append(f.Claims, c)
-		return
-	}
-	var reasons, remedies []string
-	for _, l := range lacks {
-		reasons = append(reasons, l.reason)
-		if l.remedy != "" {
-			remedies = append(remedies, l.remedy)
-		}
-	}
-	f.Missing = append(f.Missing, fairlead.Missing{
-		Claim: c, Reason: strings.Join(reasons, "; also "), Remedy: strings.Join(remedies, "; also "),
-	})
+	return []providers.Lack{{Reason: "with replicas, a leader that was replaced may answer reads until it notices"}}
 }
 
 // store is a handle of a store.
@@ -90,8 +73,7 @@ type store struct {
 	wrote    atomic.Bool // since the last tick
 	listings listings
 
-	life context.Context // ends with Close, or the provider's
-	end  context.CancelFunc
+	life *providers.Lifetime
 }
 
 // OpenStore implements the kv driver's Provider.
@@ -100,7 +82,9 @@ func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.
 	if err != nil {
 		return nil, err
 	}
-	p.handles.add(s)
+	if err := p.handles.Add(s); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
 	return s, nil
 }
 
@@ -118,14 +102,13 @@ func (p *provider) openStore(ctx context.Context, kind, name, form string) (*sto
 		return nil, err
 	}
 	base := strings.TrimSuffix(info.Config.Subjects[0], ">")
-	s := &store{
+	return &store{
 		p: p, stream: info.Config.Name, epoch: info.epoch(),
 		keys: base + "k.", checks: base + "c.", ticks: base + "t",
 		history: info.Config.MarkerTTL, created: info.Created,
 		direct: info.Config.AllowDirect && info.Config.Replicas == 1,
-	}
-	s.life, s.end = context.WithCancel(p.life)
-	return s, nil
+		life:   p.life.Child("store"),
+	}, nil
 }
 
 // Stores implements the kv driver's Provider.
@@ -140,15 +123,7 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 
 // Close implements the kv driver's Store.
 func (s *store) Close(context.Context) error {
-	s.p.handles.remove(s)
-	s.end()
+	s.p.handles.Remove(s)
+	s.life.End()
 	return nil
-}
-
-// ready returns why a call under ctx may not go on.
-func (s *store) ready(ctx context.Context) error {
-	if s.life.Err() != nil {
-		return closedError("store's handle")
-	}
-	return fairlead.ContextError(ctx)
 }

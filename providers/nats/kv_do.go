@@ -8,8 +8,8 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 // conflictPause is how long a write waits that another one of the same key
@@ -20,13 +20,13 @@ const conflictPause = 2 * time.Millisecond
 // a second look, as a Create over what was deleted, gets it afterwards.
 func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	results := make([]driver.Result, len(ops))
-	if err := s.ready(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		for i := range results {
 			results[i].Err = err
 		}
 		return results
 	}
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel := s.life.Bound(ctx, s.p.config.requestTimeout)
 	defer cancel()
 	b := &batch{s: s, ctx: ctx, ops: ops, results: results}
 	together := b.send()
@@ -40,13 +40,6 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	b.later = append(b.later, refused...)
 	b.again()
 	return results
-}
-
-// bound ends a call with the handle, and with the request-timeout.
-func (s *store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, s.p.config.requestTimeout)
-	stop := context.AfterFunc(s.life, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 // batch is a Do under way.
@@ -168,7 +161,7 @@ func (s *store) ending(ctx context.Context, write bool) error {
 	case write:
 		return fairlead.Errorf(fairlead.UnknownOutcome, "the call ended before the server answered the write: %w", context.Cause(ctx))
 	case s.life.Err() != nil:
-		return closedError("store's handle")
+		return s.life.Err()
 	default:
 		return mapErr(ctx.Err(), false)
 	}
@@ -260,7 +253,7 @@ func (s *store) conditional(ctx context.Context, op driver.Op) (r driver.Result)
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy):
 			r.Err = err
 			return r
-		case !await.Pause(ctx, conflictPause):
+		case !providers.Pause(ctx, conflictPause):
 			r.Err = mapErr(ctx.Err(), false)
 			return r
 		}

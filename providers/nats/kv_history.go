@@ -33,9 +33,9 @@ type tick struct {
 
 // tickStores records the time in the stores that were written to.
 func (p *provider) tickStores() {
-	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
+	ctx, cancel := context.WithTimeout(p.life.Context(), probeTimeout)
 	defer cancel()
-	for _, h := range p.handles.all() {
+	for _, h := range p.handles.All() {
 		if s, ok := h.(*store); ok && s.wrote.Load() {
 			s.tick(ctx)
 		}

@@ -19,10 +19,10 @@ const (
 // List implements the kv driver's Store. The server knows the subjects, in no
 // order; they are sorted here, and the values of the page read one by one.
 func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
-	if err := s.ready(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		return driver.Page{}, err
 	}
-	ctx, cancel := s.boundRead(ctx)
+	ctx, cancel := s.life.Join(ctx)
 	defer cancel()
 	l, last, err := s.listing(ctx, r)
 	if err != nil {
@@ -65,13 +65,6 @@ func (s *store) listing(ctx context.Context, r driver.ListRequest) (l *listing, 
 	}
 	keys, place, err := s.keysOf(ctx, r.Prefix)
 	return &listing{name: rand.Text(), prefix: r.Prefix, keys: keys, place: place}, last, err
-}
-
-// boundRead ends a read with the handle.
-func (s *store) boundRead(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.life, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 // keysOf returns the keys with a prefix, in order, and a place in the history

@@ -10,8 +10,8 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 // A transaction is an atomic batch: the server takes all of its messages, if
@@ -27,10 +27,10 @@ const (
 
 // Txn implements the kv driver's Store.
 func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) {
-	if err := s.ready(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		return "", err
 	}
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel := s.life.Bound(ctx, s.p.config.requestTimeout)
 	defer cancel()
 	for until := time.Now().Add(nobodyPatience); ; {
 		expected, err := s.observe(ctx, t.Conditions)
@@ -50,7 +50,7 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 			}
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy, codeTooManyBatches, codeIncompleteBatch):
 			return "", err
-		case !await.Pause(ctx, conflictPause):
+		case !providers.Pause(ctx, conflictPause):
 			return "", mapErr(ctx.Err(), false)
 		}
 	}

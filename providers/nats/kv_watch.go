@@ -10,15 +10,8 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
-)
-
-const (
-	// watchPatience is how long Next goes on trying while the server cannot be
-	// reached, before it says so.
-	watchPatience = time.Second
-	watchRetry    = 50 * time.Millisecond
+	"fairlead.dev/providers"
 )
 
 // watcher reads the stream behind a place with a consumer that the server may
@@ -31,23 +24,21 @@ type watcher struct {
 	reader *reader
 	fresh  time.Time // all messages up to then were read, or are still there
 
-	final error // at its end
-	life  context.Context
-	end   context.CancelFunc
+	life *providers.Lifetime
 }
 
 // Watch implements the kv driver's Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
-	if err := s.ready(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	w := &watcher{s: s, prefix: r.Prefix, fresh: time.Now()}
 	if err := w.place(ctx, r.After); err != nil {
 		return nil, err
 	}
-	w.life, w.end = context.WithCancel(s.life)
-	w.reader = newReader(s.p, s.stream, s.keys+prefixFilter(r.Prefix))
-	context.AfterFunc(w.life, w.reader.close)
+	w.life = s.life.Child("watcher")
+	w.reader = newReader(s.p, w.life, s.stream, s.keys+prefixFilter(r.Prefix))
+	context.AfterFunc(w.life.Context(), w.reader.close)
 	return w, nil
 }
 
@@ -74,46 +65,30 @@ func (w *watcher) place(ctx context.Context, after driver.Revision) error {
 
 // Close implements the kv driver's Watcher.
 func (w *watcher) Close(context.Context) error {
-	w.end()
+	w.life.End()
 	return nil
 }
 
 // Next implements the kv driver's Watcher.
 func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
-	joined, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(w.life, cancel)()
-	until := time.Now().Add(watchPatience)
-	for {
-		if w.final != nil {
-			return nil, w.final
-		}
-		if err := fairlead.ContextError(ctx); err != nil {
-			return nil, err
-		}
-		events, err := w.step(joined)
-		if err != nil {
-			w.reader.restart() // what it has read was not delivered
-		}
-		switch {
-		case w.life.Err() != nil:
-			w.final = closedError("watcher")
-		case len(events) > 0:
-			return events, nil
-		case err == nil:
-			until = time.Now().Add(watchPatience)
-		case fairlead.CodeOf(err) == fairlead.Compacted:
-			w.final = err
-		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
-			return nil, err
-		default:
-			await.Pause(joined, watchRetry)
-		}
+	events, err := providers.Retry(ctx, w.life, providers.Patience{}, w.step)
+	if fairlead.CodeOf(err) == fairlead.Compacted {
+		w.life.Fail(err)
 	}
+	return events, err
 }
 
-// step returns the next events; there may be none.
-func (w *watcher) step(ctx context.Context) ([]driver.Event, error) {
+// step waits for messages, and returns their events for this watcher; there may
+// be none.
+func (w *watcher) step(ctx context.Context) (events []driver.Event, found bool, err error) {
+	if events, err = w.readEvents(ctx); err != nil {
+		w.reader.restart() // the events that it has read are not delivered
+	}
+	return events, len(events) > 0, err
+}
+
+// readEvents returns the events of the next messages.
+func (w *watcher) readEvents(ctx context.Context) ([]driver.Event, error) {
 	msgs, err := w.reader.read(ctx, w.pos)
 	if err != nil {
 		if errors.Is(err, errResumed) {

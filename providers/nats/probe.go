@@ -45,12 +45,12 @@ type monitored struct {
 	interval   time.Duration
 }
 
-// watchServers probes until the provider is closed.
-func (p *provider) watchServers() {
+// keepDescription probes the servers until the provider is closed.
+func (p *provider) keepDescription() {
 	defer p.prober.http.CloseIdleConnections()
 	trimmed := time.Now()
-	p.Keep(p.life, providers.Probing{
-		Probe: p.look, Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.kicks, Logger: p.logger,
+	p.Keep(p.life.Context(), providers.Probing{
+		Probe: p.probeDescription, Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.probeSoon.Fired(), Logger: p.logger,
 		Then: func() {
 			p.tickStores()
 			if time.Since(trimmed) >= trimEvery {
@@ -62,13 +62,9 @@ func (p *provider) watchServers() {
 	})
 }
 
-// look is the description of what a probe finds.
-func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
-	st, err := p.probe(ctx)
-	if err != nil {
-		return fairlead.Description{}, err
-	}
-	return p.describe(st), nil
+// probeDescription describes what a probe finds.
+func (p *provider) probeDescription(ctx context.Context) (fairlead.Description, error) {
+	return providers.DescribeState(p.probe, p.describe)(ctx)
 }
 
 // probe asks the server that this provider is connected to about JetStream, and
@@ -150,42 +146,40 @@ func (p *prober) read(ctx context.Context, url string) monitored {
 // serves reports whether stores and topics can be had.
 func (st state) serves() bool { return st.noStream == "" && st.maxPayload >= leastPayload }
 
-// lack is one thing that keeps a guarantee from holding.
-type lack struct{ reason, remedy string }
-
 // undurable lists what keeps acknowledged writes from being on stable storage.
-func (st state) undurable(c config) (lacks []lack) {
+func (st state) undurable(c config) (lacks []providers.Lack) {
 	if c.assertSync {
 		return nil
 	}
 	if len(st.monitors) == 0 {
-		return []lack{{
-			"unverified: JetStream acknowledges before it syncs, every 2 minutes, unless sync_interval is always, and tells no client which it is",
-			"set jetstream { sync_interval: always } on every server, and open with monitor=URL of their monitoring pages as the proof, or with assert-sync-always=true",
+		return []providers.Lack{{
+			Reason: "unverified: JetStream acknowledges before it syncs, every 2 minutes, unless sync_interval is always, and tells no client which it is",
+			Remedy: "set jetstream { sync_interval: always } on every server, and open with monitor=URL of their monitoring pages as the proof, or with assert-sync-always=true",
 		}}
 	}
 	for _, m := range st.monitors {
 		switch {
 		case m.err != nil:
-			lacks = append(lacks, lack{"unverified: the monitoring page " + m.url + " cannot be read: " + m.err.Error(),
-				"let the provider read it, or open with assert-sync-always=true"})
+			lacks = append(lacks, providers.Lack{Reason: "unverified: the monitoring page " + m.url + " cannot be read: " + m.err.Error(),
+				Remedy: "let the provider read it, or open with assert-sync-always=true"})
 		case !m.syncAlways:
-			lacks = append(lacks, lack{fmt.Sprintf("sync_interval of %s is %v: what was acknowledged since the last sync is lost with the power", m.url, m.interval),
-				"set jetstream { sync_interval: always } and start the server anew"})
+			lacks = append(lacks, providers.Lack{Reason: fmt.Sprintf("sync_interval of %s is %v: what was acknowledged since the last sync is lost with the power", m.url, m.interval),
+				Remedy: "set jetstream { sync_interval: always } and restart the server"})
 		}
 	}
 	return lacks
 }
 
-// alone lists what keeps acknowledged writes from being on a majority.
-func (st state) alone(c config) []lack {
+// unreplicated lists what keeps acknowledged writes from being on the stable
+// storage of a majority.
+func (st state) unreplicated(c config) []providers.Lack {
 	if c.replicas > 1 {
 		if len(st.monitors) > 0 && !c.assertSync && len(st.monitors) < c.replicas {
-			return append(st.undurable(c), lack{"the monitoring pages of fewer servers are given than replicas", "list those of all servers in \"monitor\""})
+			return append(st.undurable(c), providers.Lack{Reason: "the monitoring pages of fewer servers are given than replicas", Remedy: "list those of all servers in \"monitor\""})
 		}
 		return st.undurable(c)
 	}
-	return []lack{{"replicas is 1: one server holds the data", "open with replicas=3 on a cluster, with names that do not exist yet"}}
+	return []providers.Lack{{Reason: "replicas is 1: one server holds the data", Remedy: "open with replicas=3 on a cluster, with names that do not exist yet"}}
 }
 
 // notes are what no claim says.

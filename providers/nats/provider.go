@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -14,7 +13,6 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/providers"
 )
 
@@ -38,14 +36,11 @@ type provider struct {
 	prober      prober
 	syncsAlways atomic.Bool // as far as is known
 
-	handles handles
+	handles providers.Handles[handle]
+	life    *providers.Lifetime
 
-	life  context.Context // ends with Close
-	end   context.CancelFunc
-	tasks sync.WaitGroup
-
-	reconnected event // there is a new connection
-	kicks       chan struct{}
+	reconnected reconnections
+	probeSoon   providers.Trigger
 }
 
 func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
@@ -53,31 +48,31 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{config: c, logger: s.Logger, calls: newCaller(), kicks: make(chan struct{}, 1)}
-	p.life, p.end = context.WithCancel(context.Background())
+	p := &provider{
+		config: c, logger: s.Logger, calls: newCaller(),
+		life: providers.NewLifetime("provider"), probeSoon: providers.NewTrigger(),
+	}
 	p.streams = newCarrier(p)
-	if err := p.connect(ctx); err != nil {
-		p.end()
-		return nil, p.explain(err)
+	if err := p.start(ctx); err != nil {
+		p.life.End()
+		return nil, providers.AddEndpoint(err, p.endpoint())
 	}
-	d, err := p.look(ctx)
-	if err != nil {
-		p.end()
-		p.nc.Close()
-		return nil, p.explain(err)
-	}
-	p.Live = providers.NewLive(d)
-	p.tasks.Go(p.watchServers)
+	p.life.Go(p.keepDescription)
 	return p, nil
 }
 
-// explain adds where the provider tried to connect.
-func (p *provider) explain(err error) error {
-	var e *fairlead.Error
-	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
+// start connects and probes. It leaves no connection if it fails.
+func (p *provider) start(ctx context.Context) error {
+	if err := p.connect(ctx); err != nil {
 		return err
 	}
-	return fairlead.Errorf(e.Code, "%s: %w", p.endpoint(), err)
+	d, err := p.probeDescription(ctx)
+	if err != nil {
+		p.nc.Close()
+		return err
+	}
+	p.Live = providers.NewLive(d)
+	return nil
 }
 
 func (p *provider) endpoint() string { return strings.Join(p.config.hosts, ",") }
@@ -87,15 +82,15 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
-	p.handles.closeAll(ctx)
+	_ = p.handles.CloseAll(ctx) // what is not given back comes again later
 	p.settle(ctx)
 	p.streams.each(func(s *stream) { _ = s.Close(ctx) })
 	p.streams.answers.empty()
 	_ = p.flush(ctx) // else what the handles gave back comes again later
-	p.end()
-	p.calls.fail(closedError("provider"), func(waiting) bool { return true })
+	p.life.End()
+	p.calls.fail(p.life.Err(), func(waiting) bool { return true })
 	p.nc.Close()
-	p.tasks.Wait()
+	p.life.Drain()
 	return nil
 }
 
@@ -147,68 +142,30 @@ func (p *provider) describe(st state) fairlead.Description {
 	return d
 }
 
-// handles are what was opened from a provider and has to be closed with it.
-type handles struct {
-	mu   sync.Mutex
-	open map[handle]struct{}
-}
-
-// handle is a store, or a subscription.
+// handle is a store, a topic, a subscription or a listener.
 type handle interface {
 	Close(ctx context.Context) error
 }
 
-func (h *handles) add(x handle) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.open == nil {
-		h.open = map[handle]struct{}{}
-	}
-	h.open[x] = struct{}{}
-}
-
-func (h *handles) remove(x handle) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.open, x)
-}
-
-func (h *handles) all() []handle {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := make([]handle, 0, len(h.open))
-	for x := range h.open {
-		all = append(all, x)
-	}
-	return all
-}
-
-func (h *handles) closeAll(ctx context.Context) {
-	for _, x := range h.all() {
-		_ = x.Close(ctx) // it gives back what it can
-	}
-}
-
-// event is something that happens again and again. It has a lock of its own.
-type event struct {
+// reconnections counts how often the client has reconnected.
+type reconnections struct {
 	mu    sync.Mutex
 	count int
-	again await.Signal
+	next  providers.Signal
 }
 
-// next returns how often it has happened, and a channel that is closed when it
-// happens again.
-func (e *event) next() (int, <-chan struct{}) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.count, e.again.Next()
+// current returns the count, and a channel that is closed when it grows.
+func (r *reconnections) current() (int, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count, r.next.Next()
 }
 
-func (e *event) fire() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.count++
-	e.again.Fire()
+func (r *reconnections) increment() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count++
+	r.next.Fire()
 }
 
 // randomName returns 12 characters that nobody else draws.

@@ -61,19 +61,19 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.window,
 		},
 	}
-	claim(&f, fairlead.DurableFsync, st.undurable(p.config))
-	claim(&f, fairlead.DurableQuorum, st.alone(p.config))
-	claim(&f, driver.ClaimConfirmedAck, p.config.forgetful())
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config))
+	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config))
+	providers.SettleClaim(&f, driver.ClaimConfirmedAck, p.config.lacksConfirmedAck())
 	return f
 }
 
-// forgetful lists what keeps acknowledgements from being as durable as
+// lacksConfirmedAck lists what keeps acknowledgements from being as durable as
 // publications.
-func (c config) forgetful() []lack {
+func (c config) lacksConfirmedAck() []providers.Lack {
 	if c.replicas > 1 {
 		return nil
 	}
-	return []lack{{"with one replica, the server confirms an acknowledgement and writes it a moment later", "open with replicas=3 on a cluster"}}
+	return []providers.Lack{{Reason: "with one replica, the server confirms an acknowledgement and writes it a moment later", Remedy: "open with replicas=3 on a cluster"}}
 }
 
 // topic is the stream of a topic, as it was found.

@@ -9,7 +9,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -52,10 +52,10 @@ func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]drive
 // it got it.
 func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int, msgs []*natsgo.Msg, metas []*natsgo.MsgMetadata, found []*driver.Delivery) error {
 	caller := ctx
-	ctx, cancel := bound(context.WithoutCancel(ctx), s.life, s.p.config.requestTimeout)
+	ctx, cancel := s.life.Bound(context.WithoutCancel(ctx), s.p.config.requestTimeout)
 	defer cancel()
 	defer context.AfterFunc(caller, func() {
-		if await.Pause(ctx, receivePatience) {
+		if providers.Pause(ctx, deliverGrace) {
 			cancel()
 		}
 	})()

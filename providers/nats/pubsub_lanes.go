@@ -124,7 +124,7 @@ func (b *sharedBook) forget(s *store) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s != nil && b.store == s {
-		_ = s.Close(s.life) // never fails
+		_ = s.Close(s.life.Context()) // never fails
 		b.store = nil
 	}
 }

@@ -159,13 +159,13 @@ func (s *subscription) keepLeases() {
 // Settle implements the pubsub driver's Subscription.
 func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []error {
 	errs := make([]error, len(all))
-	if err := ready(ctx, s.life, "subscription"); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		for i := range errs {
 			errs[i] = err
 		}
 		return errs
 	}
-	ctx, cancel := bound(ctx, s.life, s.p.config.requestTimeout)
+	ctx, cancel := s.life.Bound(ctx, s.p.config.requestTimeout)
 	defer cancel()
 	answers := make(chan answer, len(all))
 	var tokens []string

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -40,7 +40,9 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err := s.join(ctx, config); err != nil {
 		return nil, err
 	}
-	s.open()
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
 	return s, nil
 }
 
@@ -115,7 +117,7 @@ func (s *subscription) join(ctx context.Context, config consumerConfig) error {
 		switch {
 		case err != nil && !isAPI(err, codeConsumerExists):
 			return err
-		case err != nil && !await.Pause(ctx, conflictPause):
+		case err != nil && !providers.Pause(ctx, conflictPause):
 			return fairlead.ContextError(ctx)
 		}
 	}

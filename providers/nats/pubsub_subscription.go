@@ -8,7 +8,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -19,10 +19,9 @@ const (
 	// pullSilence without a heartbeat is that of a consumer, or of its server,
 	// that is gone.
 	pullSilence = 2500 * time.Millisecond
-	// receivePatience is how long Receive goes on trying while the server cannot
-	// be reached, before it says so.
-	receivePatience = time.Second
-	receiveRetry    = 50 * time.Millisecond
+	// deliverGrace is how long the records of ordering keys may still be changed
+	// after the caller's context has ended.
+	deliverGrace = time.Second
 	// freePulls is how many inboxes are kept for the next calls of Receive.
 	freePulls = 8
 )
@@ -43,9 +42,7 @@ type subscription struct {
 	idle  *pull   // one that waits for nobody: see leave
 	free  []*pull // their inboxes serve again
 
-	life  context.Context // ends with Close, or the provider's
-	end   context.CancelFunc
-	tasks sync.WaitGroup
+	life  *providers.Lifetime
 	swept time.Time // when the lanes' records were, last
 }
 
@@ -57,12 +54,12 @@ type pull struct {
 }
 
 // open begins the subscription's life.
-func (s *subscription) open() {
+func (s *subscription) open() error {
 	s.pulls = map[*pull]struct{}{}
-	s.life, s.end = context.WithCancel(s.p.life)
+	s.life = s.p.life.Child("subscription")
 	s.leases.init()
-	s.tasks.Go(s.keepLeases)
-	s.p.handles.add(s)
+	s.life.Go(s.keepLeases)
+	return s.p.handles.Add(s)
 }
 
 // incoming hands a message to the Receive that waits, or gives it back.
@@ -200,25 +197,21 @@ func (s *subscription) leave(q *pull) {
 	}
 }
 
-// Receive implements the pubsub driver's Subscription.
+// Receive implements the pubsub driver's Subscription. Close waits for it, and
+// then gives back what it has taken.
 func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	for until := time.Now().Add(receivePatience); ; {
-		if err := ready(ctx, s.life, "subscription"); err != nil {
-			return nil, err
-		}
-		out, err := s.step(ctx, min(limit, pubsubBatch))
-		switch {
-		case len(out) > 0:
-			return out, nil
-		case err == nil:
-			until = time.Now().Add(receivePatience)
-		case ready(ctx, s.life, "subscription") != nil: // that is the reason
-		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
-			return nil, err
-		default:
-			await.Pause(ctx, receiveRetry)
-		}
+	ctx, end, err := s.life.Begin(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer end()
+	return providers.Retry(ctx, s.life, providers.Patience{}, func(ctx context.Context) ([]driver.Delivery, bool, error) {
+		out, err := s.step(ctx, min(limit, pubsubBatch))
+		if len(out) > 0 {
+			err = nil // an error that lasts comes with the next call
+		}
+		return out, len(out) > 0, err
+	})
 }
 
 // step takes what is there and, if that is nothing, waits for one message; it
@@ -262,7 +255,7 @@ func (s *subscription) close(q *pull, over bool) {
 // collect returns what comes for a pull of n messages. over says that nothing
 // more comes.
 func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []*natsgo.Msg, over bool, err error) {
-	_, broken := s.p.reconnected.next()
+	_, broken := s.p.reconnected.current()
 	silence := time.NewTimer(pullSilence)
 	defer silence.Stop()
 	for len(out) < n {
@@ -283,7 +276,7 @@ func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []*nats
 		case <-ctx.Done():
 			return out, false, mapErr(ctx.Err(), false)
 		case <-s.life.Done():
-			return out, false, closedError("subscription")
+			return out, false, s.life.Err()
 		}
 	}
 	return out, true, nil
@@ -297,19 +290,18 @@ func (s *subscription) status(ctx context.Context, m *natsgo.Msg) (over bool, er
 	case "404", "408":
 		return true, nil
 	default: // 409: the consumer moves, or was deleted; 503: there is none
-		await.Pause(ctx, nobodyPause)
+		providers.Pause(ctx, nobodyPause)
 		return true, s.missing(ctx)
 	}
 }
 
 // Close implements the pubsub driver's Subscription.
 func (s *subscription) Close(ctx context.Context) error {
-	if s.life.Err() != nil {
+	if !s.life.End() {
 		return nil
 	}
-	s.end()
-	s.p.handles.remove(s)
-	s.tasks.Wait()
+	s.p.handles.Remove(s)
+	s.life.Drain()
 	s.mu.Lock()
 	for q := range s.pulls {
 		s.abandon(q)

@@ -2,10 +2,11 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -15,9 +16,7 @@ const codeDuplicateBusy = 10158
 // publisher is a handle for publishing.
 type publisher struct {
 	*topic
-
-	life context.Context // ends with Close, or the provider's
-	end  context.CancelFunc
+	life *providers.Lifetime
 }
 
 // OpenTopic implements the pubsub driver's Provider.
@@ -26,16 +25,17 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 	if err != nil {
 		return nil, err
 	}
-	h := &publisher{topic: t}
-	h.life, h.end = context.WithCancel(p.life)
-	p.handles.add(h)
+	h := &publisher{topic: t, life: p.life.Child("topic")}
+	if err := p.handles.Add(h); err != nil {
+		return nil, errors.Join(err, h.Close(ctx))
+	}
 	return h, nil
 }
 
 // Close implements the pubsub driver's Topic.
 func (h *publisher) Close(context.Context) error {
-	h.p.handles.remove(h)
-	h.end()
+	h.p.handles.Remove(h)
+	h.life.End()
 	return nil
 }
 
@@ -43,13 +43,13 @@ func (h *publisher) Close(context.Context) error {
 // the server stores them in their order.
 func (h *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
 	s := &sending{h: h, msgs: msgs, results: make([]driver.SendResult, len(msgs)), until: time.Now().Add(nobodyPatience)}
-	if err := ready(ctx, h.life, "topic's handle"); err != nil {
+	if err := h.life.Check(ctx); err != nil {
 		for i := range s.results {
 			s.results[i].Err = err
 		}
 		return s.results
 	}
-	ctx, cancel := bound(ctx, h.life, h.p.config.requestTimeout)
+	ctx, cancel := h.life.Bound(ctx, h.p.config.requestTimeout)
 	defer cancel()
 	all := make([]int, len(msgs))
 	for i := range all {
@@ -57,26 +57,11 @@ func (h *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.Se
 	}
 	for again := all; len(again) > 0; {
 		again = s.attempt(ctx, again)
-		if len(again) > 0 && !await.Pause(ctx, nobodyPause) {
+		if len(again) > 0 && !providers.Pause(ctx, nobodyPause) {
 			break
 		}
 	}
 	return s.results
-}
-
-// ready returns why a call under ctx may not go on with a handle of this life.
-func ready(ctx, life context.Context, what string) error {
-	if life.Err() != nil {
-		return closedError(what)
-	}
-	return fairlead.ContextError(ctx)
-}
-
-// bound ends a call with its handle, and after a time.
-func bound(ctx, life context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	stop := context.AfterFunc(life, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 // sending is a Send under way.

@@ -16,10 +16,10 @@ const trimEvery = 10 * time.Second
 // trimTopics drops what is older than the retention and acknowledged by all
 // groups. A failure is left to the next time.
 func (p *provider) trimTopics() {
-	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
+	ctx, cancel := context.WithTimeout(p.life.Context(), probeTimeout)
 	defer cancel()
 	done := map[string]bool{}
-	for _, h := range p.handles.all() {
+	for _, h := range p.handles.All() {
 		t, ok := h.(interface{ opened() *topic })
 		if !ok || done[t.opened().stream] {
 			continue
@@ -33,9 +33,9 @@ func (p *provider) trimTopics() {
 
 // sweepLanes drops the records of ordering keys that are of no use any more.
 func (p *provider) sweepLanes() {
-	ctx, cancel := context.WithTimeout(p.life, probeTimeout)
+	ctx, cancel := context.WithTimeout(p.life.Context(), probeTimeout)
 	defer cancel()
-	for _, h := range p.handles.all() {
+	for _, h := range p.handles.All() {
 		if s, ok := h.(*subscription); ok {
 			if err := s.sweepLanes(ctx); err != nil {
 				p.logger.Debug("nats: dropping records of ordering keys failed", slog.String("stream", s.stream), slog.Any("error", err))

@@ -9,6 +9,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 )
 
 const (
@@ -42,9 +43,10 @@ type reader struct {
 	heard      time.Time
 	msgs       chan *natsgo.Msg
 
-	mu     sync.Mutex
-	sub    *natsgo.Subscription
-	closed bool
+	life *providers.Lifetime // of the watcher
+
+	mu  sync.Mutex
+	sub *natsgo.Subscription
 }
 
 // delivered is a message with its place.
@@ -56,15 +58,14 @@ type delivered struct {
 	time     time.Time
 }
 
-func newReader(p *provider, stream, filter string) *reader {
-	return &reader{p: p, stream: stream, filter: filter}
+func newReader(p *provider, life *providers.Lifetime, stream, filter string) *reader {
+	return &reader{p: p, life: life, stream: stream, filter: filter}
 }
 
 // close gives the subscription back, and lets the server forget the consumer.
 func (r *reader) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
 	if r.sub != nil {
 		_ = r.sub.Unsubscribe() // it may have ended with the connection
 	}
@@ -76,7 +77,7 @@ func (r *reader) restart() { r.consumer = "" }
 // read waits for messages behind the sequence after. It may return none. With
 // any error but errResumed, it is to be called again.
 func (r *reader) read(ctx context.Context, after uint64) ([]delivered, error) {
-	connection, broken := r.p.reconnected.next()
+	connection, broken := r.p.reconnected.current()
 	if r.consumer == "" || r.connection != connection {
 		if err := r.start(ctx, after, connection); err != nil {
 			return nil, err
@@ -132,8 +133,8 @@ func (r *reader) start(ctx context.Context, after uint64, connection int) error 
 func (r *reader) resubscribe() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
-		return closedError("reader")
+	if err := r.life.Err(); err != nil {
+		return err
 	}
 	if r.sub != nil {
 		_ = r.sub.Unsubscribe()

@@ -64,7 +64,7 @@ type carrier struct {
 
 func newCarrier(p *provider) *carrier {
 	c := &carrier{p: p, streams: map[string]*stream{}, clients: map[string]*stream{}}
-	c.calls, c.answers = newOutbox(p.life, c.postCalls), newOutbox(p.life, c.postAnswers)
+	c.calls, c.answers = newOutbox(p.life.Context(), c.postCalls), newOutbox(p.life.Context(), c.postAnswers)
 	return c
 }
 
@@ -206,7 +206,7 @@ func (c *carrier) lost() {
 
 // OpenStream implements the rpc driver's Carrier.
 func (p *provider) OpenStream(ctx context.Context, cfg driver.StreamConfig) (driver.Stream, error) {
-	if err := ready(ctx, p.life, "provider"); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	s := p.streams.newStream()

@@ -15,6 +15,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/internal/dev/testbed"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -170,7 +171,7 @@ func FuzzBatch(f *testing.F) {
 // An answer that waits to share a message is overtaken by nothing: no sign of
 // life and no credit goes out behind it.
 func TestNothingOvertakesAnAnswer(t *testing.T) {
-	p := &provider{life: t.Context(), nc: testbedConn(t)}
+	p := &provider{life: providers.NewLifetime("provider"), nc: testbedConn(t)}
 	c := newCarrier(p)
 	c.answers = newOutbox(t.Context(), func(string, []outgoing) {}) // and nobody sends it
 	c.answers.start.Do(func() {})

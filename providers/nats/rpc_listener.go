@@ -2,12 +2,14 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -20,27 +22,26 @@ type listener struct {
 	calls *natsgo.Subscription
 	ends  *natsgo.Subscription
 
-	mu      sync.Mutex
-	closed  bool
-	backlog []driver.Incoming
-	arrived await.Signal
+	life *providers.Lifetime
 
-	life context.Context // ends with Close, or the provider's
-	end  context.CancelFunc
+	mu      sync.Mutex
+	backlog []driver.Incoming
+	arrived providers.Signal
 }
 
 // Listen implements the rpc driver's Carrier.
 func (p *provider) Listen(ctx context.Context, cfg driver.ListenConfig) (driver.Listener, error) {
-	if err := ready(ctx, p.life, "provider"); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	l := &listener{p: p}
-	l.life, l.end = context.WithCancel(p.life)
-	if err := l.subscribe(ctx, cfg.Service); err != nil {
-		_ = l.Close(ctx)
-		return nil, err
+	l := &listener{p: p, life: p.life.Child("listener")}
+	err := l.subscribe(ctx, cfg.Service)
+	if err == nil {
+		err = p.handles.Add(l)
 	}
-	p.handles.add(l)
+	if err != nil {
+		return nil, errors.Join(err, l.Close(ctx))
+	}
 	return l, nil
 }
 
@@ -105,7 +106,7 @@ func (s *stream) greet() {
 func (l *listener) queue(in driver.Incoming) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if l.life.Err() != nil {
 		return false
 	}
 	l.backlog = append(l.backlog, in)
@@ -123,7 +124,7 @@ func (l *listener) cancel(m *natsgo.Msg) {
 // Accept implements the rpc driver's Listener.
 func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 	for {
-		if err := ready(ctx, l.life, "listener"); err != nil {
+		if err := l.life.Check(ctx); err != nil {
 			return driver.Incoming{}, err
 		}
 		in, arrived := l.next()
@@ -131,10 +132,8 @@ func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 			in.Stream.(*stream).greet()
 			return in, nil
 		}
-		select {
-		case <-arrived:
-		case <-ctx.Done():
-		case <-l.life.Done():
+		if err := l.life.Wait(ctx, arrived, time.Time{}); err != nil {
+			return driver.Incoming{}, err
 		}
 	}
 }
@@ -162,7 +161,7 @@ func (s *stream) refuse() {
 	}
 	s.mu.Unlock()
 	if known {
-		_ = s.Close(s.c.p.life)
+		_ = s.Close(s.c.p.life.Context())
 		return
 	}
 	s.c.remove(s)
@@ -171,11 +170,11 @@ func (s *stream) refuse() {
 // Close implements the rpc driver's Listener. Calls that nobody has accepted,
 // and those that are still on their way here, are refused.
 func (l *listener) Close(context.Context) error {
-	l.p.handles.remove(l)
-	l.end()
+	l.p.handles.Remove(l)
+	l.life.End()
 	l.mu.Lock()
 	backlog := l.backlog
-	l.closed, l.backlog = true, nil
+	l.backlog = nil
 	l.mu.Unlock()
 	for _, s := range []*natsgo.Subscription{l.calls, l.ends} {
 		if s != nil {

@@ -11,7 +11,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -24,7 +24,7 @@ type stream struct {
 	removed atomic.Bool // from the carrier
 
 	mu      sync.Mutex
-	changed await.Signal // of anything below
+	changed providers.Signal // of anything below
 
 	// What is sent.
 	peer    string        // address of the other end; empty: not known yet
@@ -64,7 +64,7 @@ func sinceBeginning() time.Duration { return time.Since(beginning) }
 // Every call ends with one of these: they are made once.
 var (
 	errPeerClosed   = fairlead.Errorf(fairlead.Closed, "the other end of the call closed it")
-	errStreamClosed = closedError("stream")
+	errStreamClosed = fairlead.Errorf(fairlead.Closed, "the stream is closed")
 )
 
 // offerAgain offers the call to the servers of its service.
