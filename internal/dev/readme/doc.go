@@ -1,0 +1,2 @@
+// Package readme has a test that runs the commands of the README.
+package readme

@@ -1,0 +1,53 @@
+package readme
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	mark  = "<!-- commands: run by internal/dev/readme -->"
+	clone = "git clone CHECKOUT fairlead\n"
+)
+
+// TestUseInAModule runs the commands with which the README makes a module that
+// uses a checkout, in a folder outside of this module.
+func TestUseInAModule(t *testing.T) {
+	commands, ok := strings.CutPrefix(commandsAfterMark(t), clone)
+	if !ok {
+		t.Fatalf("the commands do not begin with %q", clone)
+	}
+	checkout, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := os.Symlink(checkout, filepath.Join(folder, "fairlead")); err != nil { // in place of the clone
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", commands)
+	cmd.Dir = folder
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasSuffix(string(out), "run 1\nreceived: run 1 has counted\n") {
+		t.Errorf("the commands of the README: %v\n%s", err, out)
+	}
+}
+
+// commandsAfterMark returns the text of the code block after the mark.
+func commandsAfterMark(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, marked := strings.Cut(string(text), mark)
+	_, rest, opened := strings.Cut(rest, "```sh\n")
+	commands, _, closed := strings.Cut(rest, "```\n")
+	if !marked || !opened || !closed {
+		t.Fatalf("the README has no code block after %q", mark)
+	}
+	return commands
+}
