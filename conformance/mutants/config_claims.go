@@ -13,13 +13,11 @@ import (
 	"fairlead.dev/conformance"
 )
 
-func init() { all = append(all, configClaimMutants, configAbsentMutants()) }
-
 // configClaimMutants claim what does not hold.
 var configClaimMutants = []Mutant{
 	{
 		Name: "config-snapshot-torn", Breaks: "the two halves of a snapshot are of different moments",
-		Caught: []string{"config/snapshot-moment", "config/snapshot-whole"},
+		CaughtBy: cases("config/snapshot-moment", "config/snapshot-whole"),
 		Open: withSource(func(s source) configdriver.Source {
 			s.state = func(state *config.State) {
 				time.Sleep(time.Millisecond)
@@ -38,7 +36,7 @@ var configClaimMutants = []Mutant{
 	},
 	{
 		Name: "config-set-one-by-one", Breaks: "the changes of a Set are made one by one",
-		Caught: []string{"config/snapshot-whole", "config/atomic-race", "config/atomic-conflict"},
+		CaughtBy: cases("config/snapshot-whole", "config/atomic-race", "config/atomic-conflict"),
 		Open: withSource(func(s source) configdriver.Source {
 			s.set = func(ctx context.Context, changes []config.Change) (version string, err error) {
 				for _, c := range changes {
@@ -54,11 +52,11 @@ var configClaimMutants = []Mutant{
 	},
 	{
 		Name: "config-cas-ignored", Breaks: "conditions are not looked at",
-		Caught: []string{"config/cas", "config/cas-race", "config/cas-recreated", "config/atomic-conflict"},
-		Open:   withChanges(func(c *config.Change) { c.Checked = false }),
+		CaughtBy: cases("config/cas", "config/cas-race", "config/cas-recreated", "config/atomic-conflict"),
+		Open:     withChanges(func(c *config.Change) { c.Checked = false }),
 	},
 	{
-		Name: "config-cas-missing-ok", Breaks: "a missing key has every version", Caught: []string{"config/cas"},
+		Name: "config-cas-missing-ok", Breaks: "a missing key has every version", CaughtBy: cases("config/cas"),
 		Open: checking(func(c *config.Change, now config.Value, exists bool) {
 			if !exists {
 				c.Version = ""
@@ -67,7 +65,7 @@ var configClaimMutants = []Mutant{
 	},
 	{
 		Name: "config-cas-not-atomic", Breaks: "a condition is looked at some time before the change is made",
-		Caught: []string{"config/cas-race", "config/cas-counter"},
+		CaughtBy: cases("config/cas-race", "config/cas-counter"),
 		Open: checking(func(c *config.Change, now config.Value, exists bool) {
 			if exists && now.Version == c.Version {
 				time.Sleep(20 * time.Millisecond)
@@ -76,7 +74,7 @@ var configClaimMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-cas-by-value", Breaks: "the version of a key is that of its value", Caught: []string{"config/cas-recreated"},
+		Name: "config-cas-by-value", Breaks: "the version of a key is that of its value", CaughtBy: cases("config/cas-recreated"),
 		Open: func() conformance.Opener {
 			versionOf := func(v config.Value) string { return fmt.Sprintf("%x-", v.Data) }
 			return withSource(func(s source) configdriver.Source {
@@ -97,7 +95,7 @@ var configClaimMutants = []Mutant{
 		}(),
 	},
 	{
-		Name: "config-not-shared", Breaks: "every Open of a URL has settings of its own", Caught: []string{"config/shared"},
+		Name: "config-not-shared", Breaks: "every Open of a URL has settings of its own", CaughtBy: cases("config/shared"),
 		Open: func() conformance.Opener {
 			var opened atomic.Int64
 			return func(ctx context.Context) (fairlead.Provider, error) {
@@ -141,7 +139,7 @@ func configAbsentMutants() []Mutant {
 	} {
 		mutants = append(mutants, Mutant{
 			Name: "config-unclaimed-" + name, Breaks: "what was not claimed is let through: " + string(claim),
-			Caught: []string{"config/absent-" + name},
+			CaughtBy: cases("config/absent-" + name),
 			Open: driftingConfig(func(f *fairlead.FacetDescription) {
 				f.Claims = slices.DeleteFunc(f.Claims, func(c fairlead.Claim) bool { return c == claim })
 			}),

@@ -12,23 +12,21 @@ import (
 	configdriver "fairlead.dev/config/driver"
 )
 
-func init() { all = append(all, configNextMutants) }
-
 type nexting = func(ctx context.Context, version string) (config.State, error)
 
 // configNextMutants wait for changes wrongly.
 var configNextMutants = []Mutant{
 	{
-		Name: "config-version-counts-keys", Breaks: "the version is the number of keys", Caught: []string{"config/version-changes"},
+		Name: "config-version-counts-keys", Breaks: "the version is the number of keys", CaughtBy: cases("config/version-changes"),
 		Open: withState(func(s *config.State) { s.Version = fmt.Sprint(len(s.Values)) }),
 	},
 	{
-		Name: "config-version-random", Breaks: "every look gives another version", Caught: []string{"config/version-changes", "config/next-waits"},
+		Name: "config-version-random", Breaks: "every look gives another version", CaughtBy: cases("config/version-changes", "config/next-waits"),
 		Open: withState(func(s *config.State) { s.Version = rand.Text() }),
 	},
 	{
 		Name: "config-next-from-now", Breaks: "Next waits for a change from now on, whatever version it is given",
-		Caught: []string{"config/next-initial", "config/next-foreign-version", "config/next-never-missed"},
+		CaughtBy: cases("config/next-initial", "config/next-foreign-version", "config/next-never-missed"),
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, _ string) (config.State, error) {
 				now, err := s.Source.Snapshot(ctx)
@@ -40,7 +38,7 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-versions-own", Breaks: "Next waits if it is given a version of another handle", Caught: []string{"config/next-foreign-version"},
+		Name: "config-versions-own", Breaks: "Next waits if it is given a version of another handle", CaughtBy: cases("config/next-foreign-version"),
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, version string) (config.State, error) {
 				now, err := s.Source.Snapshot(ctx)
@@ -55,7 +53,7 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-next-polls", Breaks: "Next returns now and then, with a new version, although nothing changed", Caught: []string{"config/next-waits", "config/next-cancel"},
+		Name: "config-next-polls", Breaks: "Next returns now and then, with a new version, although nothing changed", CaughtBy: cases("config/next-waits", "config/next-cancel"),
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, version string) (config.State, error) {
 				short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
@@ -72,14 +70,14 @@ var configNextMutants = []Mutant{
 	},
 	{
 		Name: "config-never-wakes", Breaks: "a Next that waits does not return",
-		Caught: []string{
+		CaughtBy: cases(
 			"config/next-wakes", "config/next-two", "config/close-one", "config/watch-ends", "config/watch-typed",
 			"config/watch-rejects", "config/watch-callbacks",
-		},
+		),
 		Open: neverWakes,
 	},
 	{
-		Name: "config-delete-unnoticed", Breaks: "Next is not woken by a deletion", Caught: []string{"config/next-delete"},
+		Name: "config-delete-unnoticed", Breaks: "Next is not woken by a deletion", CaughtBy: cases("config/next-delete"),
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, version string) (config.State, error) {
 				before, err := s.Source.Snapshot(ctx)
@@ -97,17 +95,17 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-behind-by-one", Breaks: "Next returns the state before the present one", Caught: []string{"config/next-last", "config/next-wakes"},
+		Name: "config-behind-by-one", Breaks: "Next returns the state before the present one", CaughtBy: cases("config/next-last", "config/next-wakes"),
 		Open: withNext(func(s source) nexting { return olderStates(s, always, always) }),
 	},
 	{
-		Name: "config-goes-back", Breaks: "every other state that Next returns is the one from the beginning", Caught: []string{"config/next-last", "config/watch-callbacks"},
+		Name: "config-goes-back", Breaks: "every other state that Next returns is the one from the beginning", CaughtBy: cases("config/next-last", "config/watch-callbacks"),
 		Open: withNext(func(s source) nexting {
 			return olderStates(s, func(call int) bool { return call%2 == 0 }, func(int) bool { return false })
 		}),
 	},
 	{
-		Name: "config-one-waits", Breaks: "of two that wait on one handle one is woken", Caught: []string{"config/next-two"},
+		Name: "config-one-waits", Breaks: "of two that wait on one handle one is woken", CaughtBy: cases("config/next-two"),
 		Open: withNext(func(s source) nexting {
 			var waiting atomic.Int64
 			return func(ctx context.Context, version string) (config.State, error) {
@@ -120,7 +118,7 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-next-deaf", Breaks: "Next goes on for seconds after its context has ended", Caught: []string{"config/next-cancel", "config/closed"},
+		Name: "config-next-deaf", Breaks: "Next goes on for seconds after its context has ended", CaughtBy: cases("config/next-cancel", "config/closed"),
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, version string) (config.State, error) {
 				state, err := s.Source.Next(ctx, version)
@@ -132,7 +130,7 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-close-all", Breaks: "the first Close closes the handles of that name, all of them", Caught: []string{"config/close-one"},
+		Name: "config-close-all", Breaks: "the first Close closes the handles of that name, all of them", CaughtBy: cases("config/close-one"),
 		Open: withSource(closesAll()),
 	},
 }

@@ -10,12 +10,10 @@ import (
 	"fairlead.dev/conformance"
 )
 
-func init() { all = append(all, configRestartMutants) }
-
 // configRestartMutants do not survive the restart of their backend.
 var configRestartMutants = []Mutant{
 	outageMutant(Mutant{
-		Name: "config-restart-quiet", Breaks: "Next waits for ever once the backend was down", Caught: []string{"config/restart-next", "config/restart-watch"},
+		Name: "config-restart-quiet", Breaks: "Next waits for ever once the backend was down", CaughtBy: cases("config/restart-next", "config/restart-watch"),
 	}, &outage{next: func(ctx context.Context, o *outage, s source, version string) (config.State, error) {
 		state, err := o.healthyNext(ctx, s, version)
 		if o.killed() {
@@ -24,7 +22,7 @@ var configRestartMutants = []Mutant{
 		return state, err
 	}}),
 	outageMutant(Mutant{
-		Name: "config-restart-misses", Breaks: "Next waits for a change from now on once the backend was down", Caught: []string{"config/restart-next"},
+		Name: "config-restart-misses", Breaks: "Next waits for a change from now on once the backend was down", CaughtBy: cases("config/restart-next"),
 	}, &outage{next: func(ctx context.Context, o *outage, s source, version string) (config.State, error) {
 		if now, err := s.Source.Snapshot(ctx); err == nil && o.restarted() {
 			version = now.Version
@@ -33,7 +31,7 @@ var configRestartMutants = []Mutant{
 	}}),
 	outageMutant(Mutant{
 		Name: "config-restart-loses", Breaks: "what was set is lost when the backend is killed, though durability is claimed",
-		Caught: []string{"config/durable-fsync", "config/durable-quorum"},
+		CaughtBy: cases("config/durable-fsync", "config/durable-quorum"),
 	}, &outage{state: func(s *config.State) { delete(s.Values, "k7") }}),
 }
 

@@ -16,12 +16,10 @@ import (
 	"fairlead.dev/conformance"
 )
 
-func init() { all = append(all, configValueMutants) }
-
 // configValueMutants keep settings wrongly.
 var configValueMutants = []Mutant{
 	{
-		Name: "config-no-version", Breaks: "an empty source has no version", Caught: []string{"config/new-name"},
+		Name: "config-no-version", Breaks: "an empty source has no version", CaughtBy: cases("config/new-name"),
 		Open: withState(func(s *config.State) {
 			if len(s.Values) == 0 {
 				s.Version = ""
@@ -29,11 +27,11 @@ var configValueMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-phantom", Breaks: "there is a setting that nobody set", Caught: []string{"config/new-name", "config/get-missing"},
+		Name: "config-phantom", Breaks: "there is a setting that nobody set", CaughtBy: cases("config/new-name", "config/get-missing"),
 		Open: withState(func(s *config.State) { s.Values["missing"] = config.Value{} }),
 	},
 	{
-		Name: "config-frozen", Breaks: "a handle reads what was there when it read first", Caught: []string{"config/set-get", "config/delete"},
+		Name: "config-frozen", Breaks: "a handle reads what was there when it read first", CaughtBy: cases("config/set-get", "config/delete"),
 		Open: withSource(func(s source) configdriver.Source {
 			var first atomic.Pointer[config.State]
 			s.state = func(state *config.State) {
@@ -45,11 +43,11 @@ var configValueMutants = []Mutant{
 	},
 	{
 		Name: "config-behind", Breaks: "a handle does not see the last Set of another one",
-		Caught: []string{"config/reopen", "config/load-bad"},
-		Open:   behind(),
+		CaughtBy: cases("config/reopen", "config/load-bad"),
+		Open:     behind(),
 	},
 	{
-		Name: "config-set-replaces", Breaks: "a Set deletes the keys that it does not name", Caught: []string{"config/set-many"},
+		Name: "config-set-replaces", Breaks: "a Set deletes the keys that it does not name", CaughtBy: cases("config/set-many"),
 		Open: withSource(func(s source) configdriver.Source {
 			s.set = func(ctx context.Context, changes []config.Change) (string, error) {
 				state, err := s.Source.Snapshot(ctx)
@@ -67,7 +65,7 @@ var configValueMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-thousand", Breaks: "a snapshot has a thousand keys at most", Caught: []string{"config/many-keys"},
+		Name: "config-thousand", Breaks: "a snapshot has a thousand keys at most", CaughtBy: cases("config/many-keys"),
 		Open: withState(func(s *config.State) {
 			if keys := slices.Sorted(maps.Keys(s.Values)); len(keys) > 1000 {
 				for _, key := range keys[1000:] {
@@ -77,19 +75,19 @@ var configValueMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-text-alone", Breaks: "bytes that are no text are replaced", Caught: []string{"config/binary"},
+		Name: "config-text-alone", Breaks: "bytes that are no text are replaced", CaughtBy: cases("config/binary"),
 		Open: withChanges(func(c *config.Change) { c.Data = bytes.ToValidUTF8(c.Data, []byte("?")) }),
 	},
 	{
-		Name: "config-trimmed", Breaks: "white space around a value is cut off", Caught: []string{"config/binary"},
+		Name: "config-trimmed", Breaks: "white space around a value is cut off", CaughtBy: cases("config/binary"),
 		Open: withChanges(func(c *config.Change) { c.Data = bytes.TrimSpace(c.Data) }),
 	},
 	{
-		Name: "config-empty-deletes", Breaks: "an empty value deletes the key", Caught: []string{"config/empty-value", "config/delete-visible", "config/load-empty"},
+		Name: "config-empty-deletes", Breaks: "an empty value deletes the key", CaughtBy: cases("config/empty-value", "config/delete-visible", "config/load-empty"),
 		Open: withChanges(func(c *config.Change) { c.Delete = c.Delete || len(c.Data) == 0 }),
 	},
 	{
-		Name: "config-deletes-to-empty", Breaks: "a deleted key becomes an empty one", Caught: []string{"config/delete", "config/delete-visible", "config/next-delete", "config/watch-typed"},
+		Name: "config-deletes-to-empty", Breaks: "a deleted key becomes an empty one", CaughtBy: cases("config/delete", "config/delete-visible", "config/next-delete", "config/watch-typed"),
 		Open: withChanges(func(c *config.Change) {
 			if c.Delete {
 				*c = config.Put(c.Key, nil)
@@ -97,38 +95,38 @@ var configValueMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-truncated", Breaks: "values are cut off at 64 KiB", Caught: []string{"config/large-value"},
+		Name: "config-truncated", Breaks: "values are cut off at 64 KiB", CaughtBy: cases("config/large-value"),
 		Open: withChanges(func(c *config.Change) { c.Data = c.Data[:min(len(c.Data), 64<<10)] }),
 	},
 	{
-		Name: "config-no-limit", Breaks: "a value beyond the limit is taken", Caught: []string{"config/over-max"},
+		Name: "config-no-limit", Breaks: "a value beyond the limit is taken", CaughtBy: cases("config/over-max"),
 		Open: driftingConfig(func(f *fairlead.FacetDescription) { f.Limits.MaxValueBytes = 1000 }),
 	},
 	{
-		Name: "config-slash-folded", Breaks: "a slash in a key becomes a bar", Caught: []string{"config/odd-keys", "config/load-layers"},
+		Name: "config-slash-folded", Breaks: "a slash in a key becomes a bar", CaughtBy: cases("config/odd-keys", "config/load-layers"),
 		Open: withChanges(func(c *config.Change) { c.Key = strings.ReplaceAll(c.Key, "/", "|") }),
 	},
 	{
-		Name: "config-keys-folded", Breaks: "keys are composed to a normal form", Caught: []string{"config/odd-keys"},
+		Name: "config-keys-folded", Breaks: "keys are composed to a normal form", CaughtBy: cases("config/odd-keys"),
 		Open: withChanges(func(c *config.Change) { c.Key = strings.ReplaceAll(c.Key, "e\u0301", "é") }),
 	},
 	{
-		Name: "config-names-one", Breaks: "all names are one", Caught: []string{"config/names-isolated", "config/next-other-name"},
+		Name: "config-names-one", Breaks: "all names are one", CaughtBy: cases("config/names-isolated", "config/next-other-name"),
 		Open: renamed(func(string) string { return "the-one" }),
 	},
 	{
-		Name: "config-forgets", Breaks: "settings end with the handle", Caught: []string{"config/reopen"},
+		Name: "config-forgets", Breaks: "settings end with the handle", CaughtBy: cases("config/reopen"),
 		Open: func() conformance.Opener {
 			var opened atomic.Int64
 			return renamed(func(string) string { return fmt.Sprintf("of-handle-%d", opened.Add(1)) })
 		}(),
 	},
 	{
-		Name: "config-keeps-bytes", Breaks: "the bytes that Set was given are kept", Caught: []string{"config/alias-set"},
+		Name: "config-keeps-bytes", Breaks: "the bytes that Set was given are kept", CaughtBy: cases("config/alias-set"),
 		Open: withSource(keepsBytes),
 	},
 	{
-		Name: "config-shares-bytes", Breaks: "the bytes of a state are those of all others", Caught: []string{"config/alias-snapshot"},
+		Name: "config-shares-bytes", Breaks: "the bytes of a state are those of all others", CaughtBy: cases("config/alias-snapshot"),
 		Open: withSource(func(s source) configdriver.Source {
 			var mu sync.Mutex
 			given := map[string][]byte{}

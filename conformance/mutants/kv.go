@@ -2,7 +2,6 @@ package mutants
 
 import (
 	"context"
-	"strings"
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
@@ -218,19 +217,10 @@ func exists(s driver.Store, key string) bool { return get(s, key).Err == nil }
 
 func conflict() error { return fairlead.Errorf(fairlead.Conflict, "the condition does not hold") }
 
-// kvCases are names of cases of the kv facet, given in one string.
-func kvCases(names string) []string {
-	list := strings.Fields(names)
-	for i := range list {
-		list[i] = "kv/" + list[i]
-	}
-	return list
-}
-
 // kvMutant is a mutant whose handles of stores are changed; wrap gets the
 // handle and returns the changes.
-func kvMutant(name, breaks, caught string, wrap func(s driver.Store) store) Mutant {
-	return kvMutantOf(name, breaks, caught, kvProvider{wrap: changed(wrap)})
+func kvMutant(name, breaks string, caughtBy []string, wrap func(s driver.Store) store) Mutant {
+	return kvMutantOf(name, breaks, caughtBy, kvProvider{wrap: changed(wrap)})
 }
 
 // changed makes a wrapper of a function that returns changes.
@@ -243,14 +233,14 @@ func changed(wrap func(s driver.Store) store) func(driver.Store) driver.Store {
 }
 
 // kvMutantOf is a mutant with a changed kv facet.
-func kvMutantOf(name, breaks, caught string, p kvProvider) Mutant {
-	return Mutant{Name: "kv-" + name, Breaks: breaks, Caught: kvCases(caught), Open: p.opens("mem://")}
+func kvMutantOf(name, breaks string, caughtBy []string, p kvProvider) Mutant {
+	return Mutant{Name: "kv-" + name, Breaks: breaks, CaughtBy: caughtBy, Open: p.opens("mem://")}
 }
 
 // kvDrift is a mutant whose kv facet is described to the suite otherwise than
 // later.
-func kvDrift(name, breaks, caught string, change func(*fairlead.FacetDescription)) Mutant {
-	return Mutant{Name: "kv-" + name, Breaks: breaks, Caught: kvCases(caught), Open: drifting(func(d *fairlead.Description) {
+func kvDrift(name, breaks string, caughtBy []string, change func(*fairlead.FacetDescription)) Mutant {
+	return Mutant{Name: "kv-" + name, Breaks: breaks, CaughtBy: caughtBy, Open: drifting(func(d *fairlead.Description) {
 		for i := range d.Facets {
 			if d.Facets[i].Facet == fairlead.KV {
 				change(&d.Facets[i])

@@ -11,13 +11,11 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, kvCallMutants()) }
-
 // kvCallMutants break what is about contexts, closing, calls of many keys and
 // concurrent calls.
 func kvCallMutants() []Mutant {
 	return []Mutant{
-		kvMutant("context-ignored", "a listing, a Txn and a Watch do not look at their context", "canceled-before deadline-before", func(s driver.Store) store {
+		kvMutant("context-ignored", "a listing, a Txn and a Watch do not look at their context", cases("kv/canceled-before", "kv/deadline-before"), func(s driver.Store) store {
 			return store{
 				list: func(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
 					return s.List(context.WithoutCancel(ctx), r)
@@ -27,7 +25,7 @@ func kvCallMutants() []Mutant {
 				},
 			}
 		}),
-		kvMutant("deadline-lies", "a write that was applied is said to have missed its deadline", "deadline-honest", func(s driver.Store) store {
+		kvMutant("deadline-lies", "a write that was applied is said to have missed its deadline", cases("kv/deadline-honest"), func(s driver.Store) store {
 			var calls atomic.Int64
 			return store{out: func(op driver.Op, r *driver.Result) {
 				if op.Kind.IsWrite() && calls.Add(1)%7 == 0 {
@@ -35,9 +33,9 @@ func kvCallMutants() []Mutant {
 				}
 			}}
 		}),
-		kvMutant("close-closes-all", "closing one handle closes all", "close-store", closesAllHandles()),
-		kvMutant("write-behind", "writes are acknowledged when they are buffered, and Close drops the buffer", "close-under-way linear-handles linear-history", writeBehind),
-		kvMutant("getmany-once", "a key that is asked for twice in one call is answered once", "getmany", func(s driver.Store) store {
+		kvMutant("close-closes-all", "closing one handle closes all", cases("kv/close-store"), closesAllHandles()),
+		kvMutant("write-behind", "writes are acknowledged when they are buffered, and Close drops the buffer", cases("kv/close-under-way", "kv/linear-handles", "kv/linear-history"), writeBehind),
+		kvMutant("getmany-once", "a key that is asked for twice in one call is answered once", cases("kv/getmany"), func(s driver.Store) store {
 			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
 				results, seen := s.Do(ctx, ops), map[string]bool{}
 				for i, op := range ops {
@@ -49,7 +47,7 @@ func kvCallMutants() []Mutant {
 				return results
 			}}
 		}),
-		kvMutant("batch-tail", "the last answer of a full batch is lost", "getmany-batches", func(s driver.Store) store {
+		kvMutant("batch-tail", "the last answer of a full batch is lost", cases("kv/getmany-batches"), func(s driver.Store) store {
 			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
 				results := s.Do(ctx, ops)
 				if len(ops) >= 1000 {
@@ -58,7 +56,7 @@ func kvCallMutants() []Mutant {
 				return results
 			}}
 		}),
-		kvMutant("getmany-4mb", "answers of more than 4 MiB together are refused", "getmany-large", func(s driver.Store) store {
+		kvMutant("getmany-4mb", "answers of more than 4 MiB together are refused", cases("kv/getmany-large"), func(s driver.Store) store {
 			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
 				results, size := s.Do(ctx, ops), 0
 				for i, r := range results {
@@ -69,13 +67,13 @@ func kvCallMutants() []Mutant {
 				return results
 			}}
 		}),
-		kvMutant("stale-reads", "every fifth read is answered from what the reader saw before", "read-own-write linear-handles linear-history txn-read-in-turn", staleReads),
-		batching("crosstalk", "two concurrent callers get each other's answers", "no-crosstalk", func(results []driver.Result, _ []driver.Op) {
+		kvMutant("stale-reads", "every fifth read is answered from what the reader saw before", cases("kv/read-own-write", "kv/linear-handles", "kv/linear-history", "kv/txn-read-in-turn"), staleReads),
+		batching("crosstalk", "two concurrent callers get each other's answers", cases("kv/no-crosstalk"), func(results []driver.Result, _ []driver.Op) {
 			if len(results) > 1 {
 				results[0], results[1] = results[1], results[0]
 			}
 		}),
-		batching("failures-spread", "a call that fails makes those that were sent with it fail", "failures-apart no-crosstalk", func(results []driver.Result, _ []driver.Op) {
+		batching("failures-spread", "a call that fails makes those that were sent with it fail", cases("kv/failures-apart", "kv/no-crosstalk"), func(results []driver.Result, _ []driver.Op) {
 			for i := range results {
 				if results[i].Err != nil {
 					for j := range results {
@@ -85,7 +83,7 @@ func kvCallMutants() []Mutant {
 				}
 			}
 		}),
-		batching("deadline-shared", "the earliest deadline of concurrent calls counts for all of them", "neighbour-gives-up", func(results []driver.Result, ops []driver.Op) {
+		batching("deadline-shared", "the earliest deadline of concurrent calls counts for all of them", cases("kv/neighbour-gives-up"), func(results []driver.Result, ops []driver.Op) {
 			for _, op := range ops {
 				if time.Now().After(op.Deadline) {
 					for i := range results {
@@ -98,8 +96,8 @@ func kvCallMutants() []Mutant {
 }
 
 // batching is a mutant to which concurrent calls come together.
-func batching(name, breaks, caught string, spoil func([]driver.Result, []driver.Op)) Mutant {
-	return kvMutantOf(name, breaks, caught, kvProvider{
+func batching(name, breaks string, caughtBy []string, spoil func([]driver.Result, []driver.Op)) Mutant {
+	return kvMutantOf(name, breaks, caughtBy, kvProvider{
 		describe: func(f *fairlead.FacetDescription) { f.Limits.Pipelines = 1 },
 		wrap: changed(func(s driver.Store) store {
 			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {

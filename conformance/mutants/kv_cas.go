@@ -9,8 +9,6 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, kvCASMutants, kvTxnMutants) }
-
 // becoming makes operations of one kind be done as another.
 func becoming(from, to driver.OpKind) func(driver.Store) store {
 	return func(driver.Store) store {
@@ -23,7 +21,7 @@ func becoming(from, to driver.OpKind) func(driver.Store) store {
 }
 
 var kvCASMutants = []Mutant{
-	kvMutant("create-tombstone", "a key that was deleted cannot be created again", "create-new", func(s driver.Store) store {
+	kvMutant("create-tombstone", "a key that was deleted cannot be created again", cases("kv/create-new"), func(s driver.Store) store {
 		deleted := map[string]bool{}
 		return store{each: func(op driver.Op) driver.Result {
 			switch {
@@ -35,8 +33,8 @@ var kvCASMutants = []Mutant{
 			return one(s, op)
 		}}
 	}),
-	kvMutant("create-overwrites", "Create writes over what exists", "create-exists create-race ttl-conflict every-no-change", becoming(driver.OpCreate, driver.OpPut)),
-	kvMutant("create-over-empty", "Create takes an empty value for a missing key", "create-exists", func(s driver.Store) store {
+	kvMutant("create-overwrites", "Create writes over what exists", cases("kv/create-exists", "kv/create-race", "kv/ttl-conflict", "kv/every-no-change"), becoming(driver.OpCreate, driver.OpPut)),
+	kvMutant("create-over-empty", "Create takes an empty value for a missing key", cases("kv/create-exists"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			if now := get(s, op.Key); op.Kind == driver.OpCreate && now.Err == nil && len(now.Value) == 0 {
 				op.Kind = driver.OpPut
@@ -44,8 +42,8 @@ var kvCASMutants = []Mutant{
 			return one(s, op)
 		}}
 	}),
-	kvMutant("cas-ignored", "CAS writes whatever the revision", "cas-stale cas-missing cas-garbage cas-deleted cas-recreated cas-aba cas-race cas-expired create-put-over", becoming(driver.OpCAS, driver.OpPut)),
-	kvMutant("cas-refused", "CAS with the present revision is a Conflict", "cas-ok", func(s driver.Store) store {
+	kvMutant("cas-ignored", "CAS writes whatever the revision", cases("kv/cas-stale", "kv/cas-missing", "kv/cas-garbage", "kv/cas-deleted", "kv/cas-recreated", "kv/cas-aba", "kv/cas-race", "kv/cas-expired", "kv/create-put-over"), becoming(driver.OpCAS, driver.OpPut)),
+	kvMutant("cas-refused", "CAS with the present revision is a Conflict", cases("kv/cas-ok"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			if op.Kind == driver.OpCAS {
 				return driver.Result{Err: conflict()}
@@ -53,7 +51,7 @@ var kvCASMutants = []Mutant{
 			return one(s, op)
 		}}
 	}),
-	kvMutant("cas-missing-ok", "CAS creates a key that does not exist", "cas-missing cas-garbage cas-deleted", func(s driver.Store) store {
+	kvMutant("cas-missing-ok", "CAS creates a key that does not exist", cases("kv/cas-missing", "kv/cas-garbage", "kv/cas-deleted"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			if op.Kind == driver.OpCAS && !exists(s, op.Key) {
 				op.Kind = driver.OpPut
@@ -61,7 +59,7 @@ var kvCASMutants = []Mutant{
 			return one(s, op)
 		}}
 	}),
-	kvMutant("cas-zero", "the revision 0 means any", "cas-garbage", func(s driver.Store) store {
+	kvMutant("cas-zero", "the revision 0 means any", cases("kv/cas-garbage"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			if op.Revision == "0" {
 				op.Revision = get(s, op.Key).Revision
@@ -69,7 +67,7 @@ var kvCASMutants = []Mutant{
 			return one(s, op)
 		}}
 	}),
-	kvMutant("conflict-applies", "a CAS that ends with a Conflict is applied all the same", "cas-stale cas-aba", func(s driver.Store) store {
+	kvMutant("conflict-applies", "a CAS that ends with a Conflict is applied all the same", cases("kv/cas-stale", "kv/cas-aba"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			r := one(s, op)
 			if op.Kind == driver.OpCAS && r.Err != nil {
@@ -79,8 +77,8 @@ var kvCASMutants = []Mutant{
 			return r
 		}}
 	}),
-	kvMutant("check-then-act", "a condition is checked before the write, and not with it", "create-race cas-race cas-counter delete-if-race txn-race txn-transfers", checkThenAct),
-	kvMutant("delete-if-dropped", "DeleteIf is acknowledged and dropped", "delete-if-ok", func(s driver.Store) store {
+	kvMutant("check-then-act", "a condition is checked before the write, and not with it", cases("kv/create-race", "kv/cas-race", "kv/cas-counter", "kv/delete-if-race", "kv/txn-race", "kv/txn-transfers"), checkThenAct),
+	kvMutant("delete-if-dropped", "DeleteIf is acknowledged and dropped", cases("kv/delete-if-ok"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			if op.Kind == driver.OpDeleteIf && get(s, op.Key).Revision == op.Revision {
 				return driver.Result{}
@@ -88,7 +86,7 @@ var kvCASMutants = []Mutant{
 			return one(s, op)
 		}}
 	}),
-	kvMutant("delete-if-ignored", "DeleteIf deletes whatever the revision", "delete-if-stale delete-if-missing delete-if-race cas-garbage cas-expired", becoming(driver.OpDeleteIf, driver.OpDelete)),
+	kvMutant("delete-if-ignored", "DeleteIf deletes whatever the revision", cases("kv/delete-if-stale", "kv/delete-if-missing", "kv/delete-if-race", "kv/cas-garbage", "kv/cas-expired"), becoming(driver.OpDeleteIf, driver.OpDelete)),
 }
 
 // checkPause is how long checkThenAct waits: long enough that others act
@@ -124,22 +122,22 @@ func checkThenAct(s driver.Store) store {
 }
 
 // txnMutant changes what a transaction does.
-func txnMutant(name, breaks, caught string, change func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error)) Mutant {
-	return kvMutant(name, breaks, caught, func(s driver.Store) store {
+func txnMutant(name, breaks string, caughtBy []string, change func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error)) Mutant {
+	return kvMutant(name, breaks, caughtBy, func(s driver.Store) store {
 		return store{txn: func(ctx context.Context, t driver.Txn) (driver.Revision, error) { return change(ctx, s, t) }}
 	})
 }
 
 var kvTxnMutants = []Mutant{
-	txnMutant("txn-unconditional", "a Txn does not look at its conditions", "txn-stale txn-exists txn-missing txn-deleted txn-recreated txn-revisions txn-race txn-max txn-events", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-unconditional", "a Txn does not look at its conditions", cases("kv/txn-stale", "kv/txn-exists", "kv/txn-missing", "kv/txn-deleted", "kv/txn-recreated", "kv/txn-revisions", "kv/txn-race", "kv/txn-max", "kv/txn-events"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		t.Conditions = nil
 		return s.Txn(ctx, t)
 	}),
-	txnMutant("txn-first-condition", "a Txn looks at its first condition alone", "txn-stale txn-exists txn-missing txn-revisions", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-first-condition", "a Txn looks at its first condition alone", cases("kv/txn-stale", "kv/txn-exists", "kv/txn-missing", "kv/txn-revisions"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		t.Conditions = t.Conditions[:min(1, len(t.Conditions))]
 		return s.Txn(ctx, t)
 	}),
-	txnMutant("txn-existence", "IfRevision asks only whether the key exists", "txn-stale txn-recreated", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-existence", "IfRevision asks only whether the key exists", cases("kv/txn-stale", "kv/txn-recreated"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		conditions := append([]driver.Condition(nil), t.Conditions...)
 		for i, c := range conditions {
 			if now := get(s, c.Key); c.Revision != "" && now.Err == nil {
@@ -149,14 +147,14 @@ var kvTxnMutants = []Mutant{
 		t.Conditions = conditions
 		return s.Txn(ctx, t)
 	}),
-	txnMutant("txn-partial", "the first write of a Txn that ends with a Conflict stays", "txn-stale txn-exists txn-missing txn-deleted txn-events", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-partial", "the first write of a Txn that ends with a Conflict stays", cases("kv/txn-stale", "kv/txn-exists", "kv/txn-missing", "kv/txn-deleted", "kv/txn-events"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		rev, err := s.Txn(ctx, t)
 		if err != nil && ctx.Err() == nil {
 			one(s, t.Writes[0])
 		}
 		return rev, err
 	}),
-	txnMutant("txn-deletes-dropped", "the deletes of a Txn are dropped", "txn-applies txn-blind", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-deletes-dropped", "the deletes of a Txn are dropped", cases("kv/txn-applies", "kv/txn-blind"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		var puts []driver.Op
 		for _, op := range t.Writes {
 			if op.Kind == driver.OpPut {
@@ -166,19 +164,19 @@ var kvTxnMutants = []Mutant{
 		t.Writes = puts
 		return s.Txn(ctx, t)
 	}),
-	txnMutant("txn-blind-refused", "a Txn without a condition is refused", "txn-blind", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-blind-refused", "a Txn without a condition is refused", cases("kv/txn-blind"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		if len(t.Conditions) == 0 {
 			return "", conflict()
 		}
 		return s.Txn(ctx, t)
 	}),
-	txnMutant("txn-128", "a Txn of more than 128 operations, which the limit allows, is refused", "txn-max", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-128", "a Txn of more than 128 operations, which the limit allows, is refused", cases("kv/txn-max"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		if len(t.Conditions)+len(t.Writes) > 128 {
 			return "", fairlead.Errorf(fairlead.TooLarge, "too many operations")
 		}
 		return s.Txn(ctx, t)
 	}),
-	txnMutant("txn-ttl-dropped", "a time to live in a Txn is dropped", "ttl-txn", func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-ttl-dropped", "a time to live in a Txn is dropped", cases("kv/ttl-txn"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		writes := append([]driver.Op(nil), t.Writes...)
 		for i := range writes {
 			writes[i].TTL = 0
@@ -186,8 +184,8 @@ var kvTxnMutants = []Mutant{
 		t.Writes = writes
 		return s.Txn(ctx, t)
 	}),
-	kvMutant("txn-in-steps", "the writes of a Txn are applied one after the other", "txn-applies txn-revisions txn-seen-whole txn-read-in-turn txn-events snapshot-concurrent watch-txn watch-txn-after", inSteps),
-	kvDrift("txn-over-max", "a Txn over the published limit is applied", "txn-refused", func(f *fairlead.FacetDescription) { f.Limits.MaxTxnOps = 10 }),
+	kvMutant("txn-in-steps", "the writes of a Txn are applied one after the other", cases("kv/txn-applies", "kv/txn-revisions", "kv/txn-seen-whole", "kv/txn-read-in-turn", "kv/txn-events", "kv/snapshot-concurrent", "kv/watch-txn", "kv/watch-txn-after"), inSteps),
+	kvDrift("txn-over-max", "a Txn over the published limit is applied", cases("kv/txn-refused"), func(f *fairlead.FacetDescription) { f.Limits.MaxTxnOps = 10 }),
 }
 
 // inSteps applies the writes of a Txn with time between them.

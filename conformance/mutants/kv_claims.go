@@ -11,15 +11,13 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, kvAbsentMutants(), kvClaimMutants) }
-
 // kvAbsentMutants say at first that a claim does not hold, and let what needs
 // it through later.
 func kvAbsentMutants() []Mutant {
 	var mutants []Mutant
 	for _, info := range conformance.ClaimsOf(fairlead.KV) {
 		name := strings.TrimPrefix(string(info.Claim), "kv.")
-		m := kvMutantOf("hides-"+name, "the claim "+name+" is not made at first, and what needs it works", "absent-"+strings.ToLower(name), kvProvider{})
+		m := kvMutantOf("hides-"+name, "the claim "+name+" is not made at first, and what needs it works", cases("kv/absent-"+strings.ToLower(name)), kvProvider{})
 		m.Open = drifting(unclaim(fairlead.KV, info.Claim))
 		if !claimedByMemory(info.Claim) {
 			m.Open = describedLater(claimsOfKV(info.Claim))
@@ -59,19 +57,19 @@ func describedLater(change func(*fairlead.FacetDescription)) conformance.Opener 
 }
 
 var kvClaimMutants = []Mutant{
-	kvMutantOf("stores-all", "Stores has all names, whatever the prefix", "stores-listed", kvProvider{
+	kvMutantOf("stores-all", "Stores has all names, whatever the prefix", cases("kv/stores-listed"), kvProvider{
 		stores: func(ctx context.Context, p driver.Provider, _ string) ([]string, error) { return p.Stores(ctx, "") },
 	}),
-	kvMutantOf("stores-twice", "Stores has each name twice", "stores-listed", kvProvider{
+	kvMutantOf("stores-twice", "Stores has each name twice", cases("kv/stores-listed"), kvProvider{
 		stores: func(ctx context.Context, p driver.Provider, prefix string) ([]string, error) {
 			names, err := p.Stores(ctx, prefix)
 			return append(names, names...), err
 		},
 	}),
-	kvMutantOf("delete-store-dropped", "DeleteStore does nothing", "store-deleted store-deleted-open", kvProvider{
+	kvMutantOf("delete-store-dropped", "DeleteStore does nothing", cases("kv/store-deleted", "kv/store-deleted-open"), kvProvider{
 		remove: func(context.Context, driver.Provider, string) error { return nil },
 	}),
-	kvMutantOf("delete-store-prefix", "DeleteStore deletes all stores whose names start with that of the one", "store-deleted-alone", kvProvider{
+	kvMutantOf("delete-store-prefix", "DeleteStore deletes all stores whose names start with that of the one", cases("kv/store-deleted-alone"), kvProvider{
 		remove: func(ctx context.Context, p driver.Provider, prefix string) error {
 			names, err := p.Stores(ctx, prefix)
 			for _, name := range names {
@@ -80,7 +78,7 @@ var kvClaimMutants = []Mutant{
 			return err
 		},
 	}),
-	kvMutantOf("delete-store-missing", "DeleteStore of a missing store fails", "store-deleted-alone", kvProvider{
+	kvMutantOf("delete-store-missing", "DeleteStore of a missing store fails", cases("kv/store-deleted-alone"), kvProvider{
 		remove: func(ctx context.Context, p driver.Provider, name string) error {
 			if names, err := p.Stores(ctx, name); err != nil || !slices.Contains(names, name) {
 				return fairlead.Errorf(fairlead.NotFound, "no store %q", name)
@@ -88,14 +86,14 @@ var kvClaimMutants = []Mutant{
 			return p.DeleteStore(ctx, name)
 		},
 	}),
-	kvMutantOf("shared-claimed", "Shared is claimed, and every Open has data of its own", "shared-sees shared-cas shared-watch shared-survives", kvProvider{describe: claimsOfKV(fairlead.Shared)}),
+	kvMutantOf("shared-claimed", "Shared is claimed, and every Open has data of its own", cases("kv/shared-sees", "kv/shared-cas", "kv/shared-watch", "kv/shared-survives"), kvProvider{describe: claimsOfKV(fairlead.Shared)}),
 	durableAtFirst("durable-fsync", fairlead.DurableFsync),
 	durableAtFirst("durable-quorum", fairlead.DurableQuorum),
 }
 
 // durableAtFirst withdraws a claim of durability.
-func durableAtFirst(caught string, c fairlead.Claim) Mutant {
-	return kvDrift(caught+"-withdrawn", "the claim "+string(c)+" is made once and never again", caught, claimsOfKV(c))
+func durableAtFirst(name string, c fairlead.Claim) Mutant {
+	return kvDrift(name+"-withdrawn", "the claim "+string(c)+" is made once and never again", cases("kv/"+name), claimsOfKV(c))
 }
 
 // before returns the revision of memory before one.

@@ -11,18 +11,16 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, kvCoreMutants()) }
-
 // kvCoreMutants break what every store does with one key.
 func kvCoreMutants() []Mutant {
 	return append([]Mutant{
-		kvMutant("value-truncated", "a value is stored to its first zero byte alone", "put-get binary-value", func(driver.Store) store {
+		kvMutant("value-truncated", "a value is stored to its first zero byte alone", cases("kv/put-get", "kv/binary-value"), func(driver.Store) store {
 			return store{in: func(op *driver.Op) { op.Value, _, _ = bytes.Cut(op.Value, []byte{0}) }}
 		}),
-		kvMutant("value-64k", "a value is stored to its first 65,536 bytes", "value-1000000 value-max getmany-large list-large watch-large", func(driver.Store) store {
+		kvMutant("value-64k", "a value is stored to its first 65,536 bytes", cases("kv/value-1000000", "kv/value-max", "kv/getmany-large", "kv/list-large", "kv/watch-large"), func(driver.Store) store {
 			return store{in: func(op *driver.Op) { op.Value = op.Value[:min(len(op.Value), 1<<16)] }}
 		}),
-		kvMutant("value-4mb", "a value of more than 4 MiB, which the limit allows, is refused", "value-max", func(s driver.Store) store {
+		kvMutant("value-4mb", "a value of more than 4 MiB, which the limit allows, is refused", cases("kv/value-max"), func(s driver.Store) store {
 			return store{each: func(op driver.Op) driver.Result {
 				if len(op.Value) > 4<<20 {
 					return driver.Result{Err: fairlead.Errorf(fairlead.TooLarge, "the value has %d bytes, the limit is %d", len(op.Value), 4<<20)}
@@ -30,15 +28,15 @@ func kvCoreMutants() []Mutant {
 				return one(s, op)
 			}}
 		}),
-		kvDrift("value-over-max", "values over the published limit are stored", "value-over-max", func(f *fairlead.FacetDescription) { f.Limits.MaxValueBytes = 1_000_000 }),
-		kvMutant("missing-found", "a key that does not exist has an empty value", "get-missing delete-gone empty-value getmany getmany-none getmany-batches", func(driver.Store) store {
+		kvDrift("value-over-max", "values over the published limit are stored", cases("kv/value-over-max"), func(f *fairlead.FacetDescription) { f.Limits.MaxValueBytes = 1_000_000 }),
+		kvMutant("missing-found", "a key that does not exist has an empty value", cases("kv/get-missing", "kv/delete-gone", "kv/empty-value", "kv/getmany", "kv/getmany-none", "kv/getmany-batches"), func(driver.Store) store {
 			return store{out: func(op driver.Op, r *driver.Result) {
 				if fairlead.CodeOf(r.Err) == fairlead.NotFound {
 					*r = driver.Result{Revision: "0"}
 				}
 			}}
 		}),
-		kvMutant("first-write-wins", "a put over an existing key is acknowledged and dropped", "overwrite create-put-over read-own-write", func(s driver.Store) store {
+		kvMutant("first-write-wins", "a put over an existing key is acknowledged and dropped", cases("kv/overwrite", "kv/create-put-over", "kv/read-own-write"), func(s driver.Store) store {
 			return store{each: func(op driver.Op) driver.Result {
 				if op.Kind == driver.OpPut && exists(s, op.Key) {
 					return driver.Result{Revision: get(s, op.Key).Revision}
@@ -46,7 +44,7 @@ func kvCoreMutants() []Mutant {
 				return one(s, op)
 			}}
 		}),
-		kvMutant("delete-dropped", "a delete is acknowledged and dropped", "delete-gone list-deleted key-slash", func(s driver.Store) store {
+		kvMutant("delete-dropped", "a delete is acknowledged and dropped", cases("kv/delete-gone", "kv/list-deleted", "kv/key-slash"), func(s driver.Store) store {
 			return store{each: func(op driver.Op) driver.Result {
 				if op.Kind == driver.OpDelete {
 					return driver.Result{}
@@ -54,7 +52,7 @@ func kvCoreMutants() []Mutant {
 				return one(s, op)
 			}}
 		}),
-		kvMutant("delete-missing-fails", "deleting a missing key is NotFound", "delete-missing", func(s driver.Store) store {
+		kvMutant("delete-missing-fails", "deleting a missing key is NotFound", cases("kv/delete-missing"), func(s driver.Store) store {
 			return store{each: func(op driver.Op) driver.Result {
 				if op.Kind == driver.OpDelete && !exists(s, op.Key) {
 					return get(s, op.Key)
@@ -62,14 +60,14 @@ func kvCoreMutants() []Mutant {
 				return one(s, op)
 			}}
 		}),
-		kvMutant("empty-deletes", "a put of an empty value deletes the key", "empty-value", func(driver.Store) store {
+		kvMutant("empty-deletes", "a put of an empty value deletes the key", cases("kv/empty-value"), func(driver.Store) store {
 			return store{in: func(op *driver.Op) {
 				if op.Kind == driver.OpPut && len(op.Value) == 0 {
 					op.Kind = driver.OpDelete
 				}
 			}}
 		}),
-		kvMutant("rev-of-read", "every read gives another revision", "rev-stable", func(driver.Store) store {
+		kvMutant("rev-of-read", "every read gives another revision", cases("kv/rev-stable"), func(driver.Store) store {
 			reads := 0
 			return store{out: func(op driver.Op, r *driver.Result) {
 				if reads++; op.Kind == driver.OpGet && r.Err == nil {
@@ -77,7 +75,7 @@ func kvCoreMutants() []Mutant {
 				}
 			}}
 		}),
-		kvMutant("close-empties", "closing a handle empties the store", "reopen", func(s driver.Store) store {
+		kvMutant("close-empties", "closing a handle empties the store", cases("kv/reopen"), func(s driver.Store) store {
 			return store{close: func(ctx context.Context) error {
 				page, _ := s.List(ctx, driver.ListRequest{Limit: 1000})
 				for _, e := range page.Entries {
@@ -87,13 +85,13 @@ func kvCoreMutants() []Mutant {
 			}}
 		}),
 		{
-			Name: "kv-stores-cut", Breaks: "the name of a store ends at its first dot", Caught: kvCases("stores-isolated watch-stores"),
+			Name: "kv-stores-cut", Breaks: "the name of a store ends at its first dot", CaughtBy: cases("kv/stores-isolated", "kv/watch-stores"),
 			Open: withHooks(hooks{store: func(_ context.Context, name *string) error {
 				*name, _, _ = strings.Cut(*name, ".")
 				return nil
 			}}),
 		},
-		kvMutant("alias-put", "the slice that was put is kept", "alias-put", func(driver.Store) store {
+		kvMutant("alias-put", "the slice that was put is kept", cases("kv/alias-put"), func(driver.Store) store {
 			var mu sync.Mutex
 			kept := map[string][]byte{}
 			return store{out: func(op driver.Op, r *driver.Result) {
@@ -107,7 +105,7 @@ func kvCoreMutants() []Mutant {
 				}
 			}}
 		}),
-		kvMutant("alias-get", "all readers of a value get one slice", "alias-get", func(driver.Store) store {
+		kvMutant("alias-get", "all readers of a value get one slice", cases("kv/alias-get"), func(driver.Store) store {
 			same := oneSlice()
 			return store{out: func(op driver.Op, r *driver.Result) { r.Value = same(op.Key, r.Revision, r.Value) }}
 		}),
@@ -132,16 +130,16 @@ func oneSlice() func(key string, rev driver.Revision, value []byte) []byte {
 
 func kvRevisionMutants() []Mutant {
 	return []Mutant{
-		kvMutant("rev-of-value", "the revision is made of the value", "rev-changes rev-never-reused cas-aba cas-recreated", func(s driver.Store) store {
+		kvMutant("rev-of-value", "the revision is made of the value", cases("kv/rev-changes", "kv/rev-never-reused", "kv/cas-aba", "kv/cas-recreated"), func(s driver.Store) store {
 			return relabeled(s, func(_ *label, value []byte) string { return fmt.Sprintf("hash-%q", value) })
 		}),
-		kvMutant("rev-restarts", "the revision counts the writes of a key since it was created", "rev-never-reused create-new cas-recreated cas-expired", func(s driver.Store) store {
+		kvMutant("rev-restarts", "the revision counts the writes of a key since it was created", cases("kv/rev-never-reused", "kv/create-new", "kv/cas-recreated", "kv/cas-expired"), func(s driver.Store) store {
 			return relabeled(s, func(l *label, _ []byte) string {
 				l.writes++
 				return fmt.Sprint(l.writes)
 			})
 		}),
-		kvMutant("rev-frozen", "a put over a key keeps its revision", "rev-changes cas-stale cas-aba create-put-over delete-if-stale", func(s driver.Store) store {
+		kvMutant("rev-frozen", "a put over a key keeps its revision", cases("kv/rev-changes", "kv/cas-stale", "kv/cas-aba", "kv/create-put-over", "kv/delete-if-stale"), func(s driver.Store) store {
 			return relabeled(s, func(l *label, _ []byte) string { return "frozen" })
 		}),
 	}

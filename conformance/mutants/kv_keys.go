@@ -10,8 +10,6 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, kvKeyMutants()) }
-
 // keyChanges are what backends and their encodings do to keys, under the name
 // of the case that must notice.
 var keyChanges = map[string]func(key string) string{
@@ -51,13 +49,13 @@ func kvKeyMutants() []Mutant {
 	var mutants []Mutant
 	for _, name := range slices.Sorted(maps.Keys(keyChanges)) {
 		change := keyChanges[name]
-		mutants = append(mutants, kvMutant("key-"+name, "keys like that of the case are stored under another name", "key-"+name, func(driver.Store) store {
+		mutants = append(mutants, kvMutant("key-"+name, "keys like that of the case are stored under another name", cases("kv/key-"+name), func(driver.Store) store {
 			return store{in: func(op *driver.Op) { op.Key = change(op.Key) }}
 		}))
 	}
 	return append(mutants,
-		kvDrift("key-over-max", "keys over the published limit are stored", "key-over-max", func(f *fairlead.FacetDescription) { f.Limits.MaxKeyBytes = 1000 }),
-		kvMutantOf("key-400", "keys of more than 400 bytes are refused", "key-refused key-512-bytes", kvProvider{
+		kvDrift("key-over-max", "keys over the published limit are stored", cases("kv/key-over-max"), func(f *fairlead.FacetDescription) { f.Limits.MaxKeyBytes = 1000 }),
+		kvMutantOf("key-400", "keys of more than 400 bytes are refused", cases("kv/key-refused", "kv/key-512-bytes"), kvProvider{
 			describe: func(f *fairlead.FacetDescription) { f.Limits.MaxKeyBytes = 400 },
 		}),
 	)

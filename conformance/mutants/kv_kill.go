@@ -11,14 +11,12 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, kvKillMutants()) }
-
 // killable makes a mutant whose backend can be killed and started, and claims
 // durability. Its stores are changed by wrap; what wrap returns is asked only
 // while the backend is up, if it does not replace do itself.
-func killable(name, breaks, caught string, wrap func(o *brokerOutage, s driver.Store) store) Mutant {
+func killable(name, breaks string, caughtBy []string, wrap func(o *brokerOutage, s driver.Store) store) Mutant {
 	o := newBrokerOutage()
-	m := kvMutantOf(name, breaks, caught, kvProvider{})
+	m := kvMutantOf(name, breaks, caughtBy, kvProvider{})
 	m.Open = killableProvider(o, wrap)
 	m.Control = o.anew
 	return m
@@ -92,7 +90,7 @@ func away(n int) []driver.Result {
 
 func kvKillMutants() []Mutant {
 	return []Mutant{
-		killable("kill-acked-early", "a write is acknowledged before it is stored, and a kill comes in between", "kill-fsync kill-quorum kill-outcomes linear-kill", func(o *brokerOutage, s driver.Store) store {
+		killable("kill-acked-early", "a write is acknowledged before it is stored, and a kill comes in between", cases("kv/kill-fsync", "kv/kill-quorum", "kv/kill-outcomes", "kv/linear-kill"), func(o *brokerOutage, s driver.Store) store {
 			return store{each: func(op driver.Op) driver.Result {
 				if op.Kind != driver.OpPut {
 					return one(s, op)
@@ -102,7 +100,7 @@ func kvKillMutants() []Mutant {
 				return driver.Result{Revision: "soon"}
 			}}
 		}),
-		killable("kill-applies-later", "a write that failed while the backend was down is applied", "kill-fsync kill-quorum kill-outcomes", func(o *brokerOutage, s driver.Store) store {
+		killable("kill-applies-later", "a write that failed while the backend was down is applied", cases("kv/kill-fsync", "kv/kill-quorum", "kv/kill-outcomes"), func(o *brokerOutage, s driver.Store) store {
 			return store{do: func(ctx context.Context, ops []driver.Op) []driver.Result {
 				if results := s.Do(ctx, ops); !o.down() {
 					return results
@@ -110,7 +108,7 @@ func kvKillMutants() []Mutant {
 				return away(len(ops))
 			}}
 		}),
-		killable("kill-empty", "a listing is empty while the backend is down", "kill-reads", func(o *brokerOutage, s driver.Store) store {
+		killable("kill-empty", "a listing is empty while the backend is down", cases("kv/kill-reads"), func(o *brokerOutage, s driver.Store) store {
 			return store{list: func(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
 				if o.down() {
 					return driver.Page{}, nil
@@ -118,7 +116,7 @@ func kvKillMutants() []Mutant {
 				return s.List(ctx, r)
 			}}
 		}),
-		killable("kill-counts-anew", "revisions are counted anew after a restart", "kill-revisions", func(o *brokerOutage, s driver.Store) store {
+		killable("kill-counts-anew", "revisions are counted anew after a restart", cases("kv/kill-revisions"), func(o *brokerOutage, s driver.Store) store {
 			writes := 0
 			return store{out: func(op driver.Op, r *driver.Result) {
 				if kills, _ := o.state(); kills > 0 && op.Kind == driver.OpPut && r.Err == nil {
@@ -127,7 +125,7 @@ func kvKillMutants() []Mutant {
 				}
 			}}
 		}),
-		killable("kill-watch-quiet", "a watcher goes quiet when the backend was killed", "kill-watch", func(o *brokerOutage, s driver.Store) store {
+		killable("kill-watch-quiet", "a watcher goes quiet when the backend was killed", cases("kv/kill-watch"), func(o *brokerOutage, s driver.Store) store {
 			return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 				return func(ctx context.Context) ([]driver.Event, error) {
 					events, err := w.Next(ctx)
@@ -139,8 +137,8 @@ func kvKillMutants() []Mutant {
 				}
 			})
 		}),
-		killable("kill-watch-gap", "a watcher goes on from then when the backend has started", "kill-watch", gapAfterKill),
-		killable("kill-ttl-anew", "times to live begin anew when the backend starts", "kill-ttl", ttlAnew),
+		killable("kill-watch-gap", "a watcher goes on from then when the backend has started", cases("kv/kill-watch"), gapAfterKill),
+		killable("kill-ttl-anew", "times to live begin anew when the backend starts", cases("kv/kill-ttl"), ttlAnew),
 	}
 }
 

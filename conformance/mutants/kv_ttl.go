@@ -8,11 +8,9 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, kvTTLMutants) }
-
 // ttlMutant changes times to live that are given.
-func ttlMutant(name, breaks, caught string, change func(time.Duration) time.Duration) Mutant {
-	return kvMutant(name, breaks, caught, func(driver.Store) store {
+func ttlMutant(name, breaks string, caughtBy []string, change func(time.Duration) time.Duration) Mutant {
+	return kvMutant(name, breaks, caughtBy, func(driver.Store) store {
 		return store{in: func(op *driver.Op) {
 			if op.TTL > 0 {
 				op.TTL = change(op.TTL)
@@ -22,16 +20,16 @@ func ttlMutant(name, breaks, caught string, change func(time.Duration) time.Dura
 }
 
 var kvTTLMutants = []Mutant{
-	ttlMutant("ttl-ignored", "times to live are ignored", "ttl-expires ttl-least ttl-create ttl-cas ttl-txn ttl-getmany ttl-list ttl-many ttl-other-keys watch-expiry expiry-events", func(time.Duration) time.Duration { return 0 }),
-	ttlMutant("ttl-early", "times to live end at an eighth", "ttl-expires ttl-rounded-up ttl-create ttl-many watch-expiry", func(d time.Duration) time.Duration { return d / 8 }),
-	ttlMutant("ttl-whole-seconds", "times to live of more than a second are cut to whole ones", "ttl-rounded-up", func(d time.Duration) time.Duration {
+	ttlMutant("ttl-ignored", "times to live are ignored", cases("kv/ttl-expires", "kv/ttl-least", "kv/ttl-create", "kv/ttl-cas", "kv/ttl-txn", "kv/ttl-getmany", "kv/ttl-list", "kv/ttl-many", "kv/ttl-other-keys", "kv/watch-expiry", "kv/expiry-events"), func(time.Duration) time.Duration { return 0 }),
+	ttlMutant("ttl-early", "times to live end at an eighth", cases("kv/ttl-expires", "kv/ttl-rounded-up", "kv/ttl-create", "kv/ttl-many", "kv/watch-expiry"), func(d time.Duration) time.Duration { return d / 8 }),
+	ttlMutant("ttl-whole-seconds", "times to live of more than a second are cut to whole ones", cases("kv/ttl-rounded-up"), func(d time.Duration) time.Duration {
 		if d < time.Second {
 			return d
 		}
 		return d.Truncate(time.Second)
 	}),
-	ttlMutant("ttl-late", "times to live end four seconds late", "ttl-expires ttl-least", func(d time.Duration) time.Duration { return d + 4*time.Second }),
-	kvMutant("ttl-least", "times to live of less than a second, which the limits allow, are refused", "ttl-least", func(s driver.Store) store {
+	ttlMutant("ttl-late", "times to live end four seconds late", cases("kv/ttl-expires", "kv/ttl-least"), func(d time.Duration) time.Duration { return d + 4*time.Second }),
+	kvMutant("ttl-least", "times to live of less than a second, which the limits allow, are refused", cases("kv/ttl-least"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			if op.TTL > 0 && op.TTL < time.Second {
 				return driver.Result{Err: fairlead.Errorf(fairlead.Invalid, "too short")}
@@ -39,8 +37,8 @@ var kvTTLMutants = []Mutant{
 			return one(s, op)
 		}}
 	}),
-	kvDrift("ttl-below-least", "a time to live below the published least is accepted", "ttl-refused", func(f *fairlead.FacetDescription) { f.Limits.MinTTL = 100 * time.Millisecond }),
-	kvMutant("ttl-sticks", "a write has the time to live of the one before", "ttl-other-keys ttl-overwrite-clears ttl-recreated", func(driver.Store) store {
+	kvDrift("ttl-below-least", "a time to live below the published least is accepted", cases("kv/ttl-refused"), func(f *fairlead.FacetDescription) { f.Limits.MinTTL = 100 * time.Millisecond }),
+	kvMutant("ttl-sticks", "a write has the time to live of the one before", cases("kv/ttl-other-keys", "kv/ttl-overwrite-clears", "kv/ttl-recreated"), func(driver.Store) store {
 		var last time.Duration
 		return store{in: func(op *driver.Op) {
 			if op.Kind == driver.OpGet {
@@ -52,8 +50,8 @@ var kvTTLMutants = []Mutant{
 			last = op.TTL
 		}}
 	}),
-	kvMutant("ttl-survives", "the end of a key's time to live stays when it is overwritten", "ttl-overwrite-clears ttl-replaced ttl-cas ttl-txn", survivingTTL),
-	kvMutant("ttl-timer", "what is at a key when an earlier time to live has passed is deleted", "ttl-overwrite-clears ttl-replaced ttl-recreated ttl-cas expiry-events", func(s driver.Store) store {
+	kvMutant("ttl-survives", "the end of a key's time to live stays when it is overwritten", cases("kv/ttl-overwrite-clears", "kv/ttl-replaced", "kv/ttl-cas", "kv/ttl-txn"), survivingTTL),
+	kvMutant("ttl-timer", "what is at a key when an earlier time to live has passed is deleted", cases("kv/ttl-overwrite-clears", "kv/ttl-replaced", "kv/ttl-recreated", "kv/ttl-cas", "kv/expiry-events"), func(s driver.Store) store {
 		return store{in: func(op *driver.Op) {
 			if op.TTL > 0 {
 				key := op.Key
@@ -63,7 +61,7 @@ var kvTTLMutants = []Mutant{
 			}
 		}}
 	}),
-	kvMutant("ttl-conflict-clears", "a Create that ends with a Conflict clears the key's time to live", "ttl-conflict", func(s driver.Store) store {
+	kvMutant("ttl-conflict-clears", "a Create that ends with a Conflict clears the key's time to live", cases("kv/ttl-conflict"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {
 			r := one(s, op)
 			if op.Kind == driver.OpCreate && r.Err != nil {

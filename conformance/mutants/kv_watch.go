@@ -11,16 +11,14 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, kvWatchMutants, kvNextMutants) }
-
 // eventMutant changes the events that a watcher returns.
-func eventMutant(name, breaks, caught string, change func([]driver.Event) []driver.Event) Mutant {
-	return kvMutant(name, breaks, caught, func(driver.Store) store { return store{events: change} })
+func eventMutant(name, breaks string, caughtBy []string, change func([]driver.Event) []driver.Event) Mutant {
+	return kvMutant(name, breaks, caughtBy, func(driver.Store) store { return store{events: change} })
 }
 
 // watchingMutant changes what is asked of a watch.
-func watchingMutant(name, breaks, caught string, change func(*driver.WatchRequest)) Mutant {
-	return kvMutant(name, breaks, caught, func(driver.Store) store { return store{watching: change} })
+func watchingMutant(name, breaks string, caughtBy []string, change func(*driver.WatchRequest)) Mutant {
+	return kvMutant(name, breaks, caughtBy, func(driver.Store) store { return store{watching: change} })
 }
 
 // without drops events.
@@ -39,11 +37,11 @@ func eachEvent(change func(*driver.Event)) func([]driver.Event) []driver.Event {
 }
 
 var kvWatchMutants = []Mutant{
-	eventMutant("watch-no-values", "events come without values", "watch-put watch-large alias-watch watch-last", eachEvent(func(e *driver.Event) { e.Value = nil })),
-	eventMutant("watch-own-revision", "events have a number of their own for a revision", "watch-put watch-conditional watch-last txn-events", eachEvent(func(e *driver.Event) { e.Revision += "0" })),
-	eventMutant("watch-no-deletes", "deletes are not seen", "watch-delete watch-conditional watch-after-put watch-after-page every-change", without(func(e driver.Event) bool { return e.Kind == driver.DeleteEvent })),
-	eventMutant("watch-delete-empty", "a delete is seen as a put of nothing", "watch-delete list-watch", eachEvent(func(e *driver.Event) { e.Kind = driver.PutEvent })),
-	kvMutant("watch-no-cas", "what CAS does is not seen", "watch-conditional", func(s driver.Store) store {
+	eventMutant("watch-no-values", "events come without values", cases("kv/watch-put", "kv/watch-large", "kv/alias-watch", "kv/watch-last"), eachEvent(func(e *driver.Event) { e.Value = nil })),
+	eventMutant("watch-own-revision", "events have a number of their own for a revision", cases("kv/watch-put", "kv/watch-conditional", "kv/watch-last", "kv/txn-events"), eachEvent(func(e *driver.Event) { e.Revision += "0" })),
+	eventMutant("watch-no-deletes", "deletes are not seen", cases("kv/watch-delete", "kv/watch-conditional", "kv/watch-after-put", "kv/watch-after-page", "kv/every-change"), without(func(e driver.Event) bool { return e.Kind == driver.DeleteEvent })),
+	eventMutant("watch-delete-empty", "a delete is seen as a put of nothing", cases("kv/watch-delete", "kv/list-watch"), eachEvent(func(e *driver.Event) { e.Kind = driver.PutEvent })),
+	kvMutant("watch-no-cas", "what CAS does is not seen", cases("kv/watch-conditional"), func(s driver.Store) store {
 		var mu sync.Mutex
 		hidden := map[driver.Revision]bool{}
 		return store{
@@ -59,22 +57,22 @@ var kvWatchMutants = []Mutant{
 			}),
 		}
 	}),
-	watchingMutant("watch-all", "a watch of a prefix sees all keys", "watch-prefix", func(r *driver.WatchRequest) { r.Prefix = "" }),
-	watchingMutant("watch-prefix-pattern", "a star in the prefix of a watch is a pattern", "watch-prefix", func(r *driver.WatchRequest) { r.Prefix = strings.TrimSuffix(r.Prefix, "*") }),
-	watchingMutant("watch-replays", "a watch from now sees what was before", "watch-now watch-delete every-no-change", func(r *driver.WatchRequest) {
+	watchingMutant("watch-all", "a watch of a prefix sees all keys", cases("kv/watch-prefix"), func(r *driver.WatchRequest) { r.Prefix = "" }),
+	watchingMutant("watch-prefix-pattern", "a star in the prefix of a watch is a pattern", cases("kv/watch-prefix"), func(r *driver.WatchRequest) { r.Prefix = strings.TrimSuffix(r.Prefix, "*") }),
+	watchingMutant("watch-replays", "a watch from now sees what was before", cases("kv/watch-now", "kv/watch-delete", "kv/every-no-change"), func(r *driver.WatchRequest) {
 		if r.After == "" {
 			r.After = "0"
 		}
 	}),
-	watchingMutant("watch-from-now", "a watch after a revision begins now", "watch-after-put watch-after-event watch-after-page watch-empty-page every-same-order every-after-old watch-txn-after alias-watch list-watch", func(r *driver.WatchRequest) { r.After = "" }),
-	kvMutant("watch-inclusive", "a watch after a revision begins with it", "watch-after-put watch-after-event every-same-order watch-txn-after expiry-events", func(s driver.Store) store {
+	watchingMutant("watch-from-now", "a watch after a revision begins now", cases("kv/watch-after-put", "kv/watch-after-event", "kv/watch-after-page", "kv/watch-empty-page", "kv/every-same-order", "kv/every-after-old", "kv/watch-txn-after", "kv/alias-watch", "kv/list-watch"), func(r *driver.WatchRequest) { r.After = "" }),
+	kvMutant("watch-inclusive", "a watch after a revision begins with it", cases("kv/watch-after-put", "kv/watch-after-event", "kv/every-same-order", "kv/watch-txn-after", "kv/expiry-events"), func(s driver.Store) store {
 		return store{watching: func(r *driver.WatchRequest) {
 			if r.After != "" {
 				r.After = before(r.After)
 			}
 		}}
 	}),
-	kvMutant("watch-any-revision", "a watch after a revision that is none begins now", "watch-refused", func(s driver.Store) store {
+	kvMutant("watch-any-revision", "a watch after a revision that is none begins now", cases("kv/watch-refused"), func(s driver.Store) store {
 		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 			w, err := s.Watch(ctx, r)
 			if fairlead.CodeOf(err) == fairlead.Invalid {
@@ -84,7 +82,7 @@ var kvWatchMutants = []Mutant{
 			return w, err
 		}}
 	}),
-	kvMutant("watch-competes", "watchers share their events out", "watch-two watch-wakes every-same-order alias-watch", func(driver.Store) store {
+	kvMutant("watch-competes", "watchers share their events out", cases("kv/watch-two", "kv/watch-wakes", "kv/every-same-order", "kv/alias-watch"), func(driver.Store) store {
 		var mu sync.Mutex
 		taken := map[string]bool{}
 		return store{events: without(func(e driver.Event) bool {
@@ -95,35 +93,35 @@ var kvWatchMutants = []Mutant{
 			return taken[name]
 		})}
 	}),
-	eventMutant("watch-backwards", "the events of a batch come in the reverse order", "watch-order watch-after-put watch-last every-change watch-large", func(events []driver.Event) []driver.Event {
+	eventMutant("watch-backwards", "the events of a batch come in the reverse order", cases("kv/watch-order", "kv/watch-after-put", "kv/watch-last", "kv/every-change", "kv/watch-large"), func(events []driver.Event) []driver.Event {
 		slices.Reverse(events)
 		return events
 	}),
-	eventMutant("watch-first-state", "of several changes of a key the first is kept", "watch-last watch-order every-change every-quick", perKey(func([]driver.Event) int { return 0 })),
-	eventMutant("watch-merges", "of several changes of a key the last is kept, though every one is claimed", "every-change every-quick", perKey(func(all []driver.Event) int { return len(all) - 1 })),
-	eventMutant("watch-twice", "events come twice", "every-change every-quick every-after-old every-same-order", func(events []driver.Event) []driver.Event { return append(events, events...) }),
-	kvMutant("watch-conflicts", "a write that ends with a Conflict is seen", "every-no-change", func(s driver.Store) store {
+	eventMutant("watch-first-state", "of several changes of a key the first is kept", cases("kv/watch-last", "kv/watch-order", "kv/every-change", "kv/every-quick"), perKey(func([]driver.Event) int { return 0 })),
+	eventMutant("watch-merges", "of several changes of a key the last is kept, though every one is claimed", cases("kv/every-change", "kv/every-quick"), perKey(func(all []driver.Event) int { return len(all) - 1 })),
+	eventMutant("watch-twice", "events come twice", cases("kv/every-change", "kv/every-quick", "kv/every-after-old", "kv/every-same-order"), func(events []driver.Event) []driver.Event { return append(events, events...) }),
+	kvMutant("watch-conflicts", "a write that ends with a Conflict is seen", cases("kv/every-no-change"), func(s driver.Store) store {
 		return store{out: func(op driver.Op, r *driver.Result) {
 			if fairlead.CodeOf(r.Err) == fairlead.Conflict {
 				one(s, driver.Op{Kind: driver.OpPut, Key: op.Key, Value: get(s, op.Key).Value})
 			}
 		}}
 	}),
-	kvMutant("watch-txn-split", "events come one at a time", "watch-txn", oneAtATime),
-	eventMutant("expiry-unseen", "the end of a time to live is not seen", "watch-expiry expiry-events", without(func(e driver.Event) bool { return e.Kind == driver.ExpireEvent })),
-	eventMutant("expiry-as-delete", "the end of a time to live is told as a delete", "expiry-events watch-expiry", eachEvent(func(e *driver.Event) {
+	kvMutant("watch-txn-split", "events come one at a time", cases("kv/watch-txn"), oneAtATime),
+	eventMutant("expiry-unseen", "the end of a time to live is not seen", cases("kv/watch-expiry", "kv/expiry-events"), without(func(e driver.Event) bool { return e.Kind == driver.ExpireEvent })),
+	eventMutant("expiry-as-delete", "the end of a time to live is told as a delete", cases("kv/expiry-events", "kv/watch-expiry"), eachEvent(func(e *driver.Event) {
 		if e.Kind == driver.ExpireEvent {
 			e.Kind = driver.DeleteEvent
 		}
 	})),
-	eventMutant("watch-slow-drops", "a reader that is 300 events behind loses the older ones", "watch-slow every-quick every-after-old", func(events []driver.Event) []driver.Event {
+	eventMutant("watch-slow-drops", "a reader that is 300 events behind loses the older ones", cases("kv/watch-slow", "kv/every-quick", "kv/every-after-old"), func(events []driver.Event) []driver.Event {
 		return events[max(0, len(events)-300):]
 	}),
-	kvMutant("alias-watch", "all watchers get one slice of a value", "alias-watch", func(driver.Store) store {
+	kvMutant("alias-watch", "all watchers get one slice of a value", cases("kv/alias-watch"), func(driver.Store) store {
 		same := oneSlice()
 		return store{events: eachEvent(func(e *driver.Event) { e.Value = same(e.Key, e.Revision, e.Value) })}
 	}),
-	eventMutant("watch-4mb", "events beyond 4 MiB are left out", "watch-large", func(events []driver.Event) []driver.Event {
+	eventMutant("watch-4mb", "events beyond 4 MiB are left out", cases("kv/watch-large"), func(events []driver.Event) []driver.Event {
 		size := 0
 		return slices.DeleteFunc(events, func(e driver.Event) bool { size += len(e.Value); return size > 4<<20 })
 	}),
@@ -145,7 +143,7 @@ func perKey(keep func([]driver.Event) int) func([]driver.Event) []driver.Event {
 
 // kvNextMutants wait wrongly.
 var kvNextMutants = []Mutant{
-	kvMutant("watch-never-wakes", "a Next that waits is not woken by a change", "watch-wakes watch-expiry", func(s driver.Store) store {
+	kvMutant("watch-never-wakes", "a Next that waits is not woken by a change", cases("kv/watch-wakes", "kv/watch-expiry"), func(s driver.Store) store {
 		return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 			return func(ctx context.Context) ([]driver.Event, error) {
 				now, cancel := context.WithTimeout(ctx, time.Millisecond)
@@ -159,12 +157,12 @@ var kvNextMutants = []Mutant{
 			}
 		})
 	}),
-	kvMutant("watch-deaf", "a Next that waits does not notice the end of its context", "watch-cancel", func(s driver.Store) store {
+	kvMutant("watch-deaf", "a Next that waits does not notice the end of its context", cases("kv/watch-cancel"), func(s driver.Store) store {
 		return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 			return func(ctx context.Context) ([]driver.Event, error) { return w.Next(context.WithoutCancel(ctx)) }
 		})
 	}),
-	kvMutant("watch-cancel-loses", "a Next whose context has ended throws away what it had", "watch-cancel", func(s driver.Store) store {
+	kvMutant("watch-cancel-loses", "a Next whose context has ended throws away what it had", cases("kv/watch-cancel"), func(s driver.Store) store {
 		return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 			return func(ctx context.Context) ([]driver.Event, error) {
 				if ctx.Err() != nil {
@@ -176,13 +174,13 @@ var kvNextMutants = []Mutant{
 			}
 		})
 	}),
-	kvMutant("watch-close-deaf", "a Next that waits does not notice that its watcher is closed", "watch-close", func(s driver.Store) store {
+	kvMutant("watch-close-deaf", "a Next that waits does not notice that its watcher is closed", cases("kv/watch-close"), func(s driver.Store) store {
 		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 			w, err := s.Watch(ctx, r)
 			return deafWatcher{w}, err
 		}}
 	}),
-	kvMutant("watch-compacted-hidden", "a watcher whose history is gone goes on from now", "watch-old", func(s driver.Store) store {
+	kvMutant("watch-compacted-hidden", "a watcher whose history is gone goes on from now", cases("kv/watch-old"), func(s driver.Store) store {
 		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 			w, err := s.Watch(ctx, r)
 			if fairlead.CodeOf(err) == fairlead.Compacted {

@@ -8,9 +8,9 @@ import (
 
 // Mutant is a broken provider.
 type Mutant struct {
-	Name   string
-	Breaks string   // the rule, in one line
-	Caught []string // the cases that must fail
+	Name     string
+	Breaks   string   // the rule, in one line
+	CaughtBy []string // the cases that must fail
 	// Open opens the broken provider. All Opens of one mutant that are alive
 	// at once reach the same backend.
 	Open conformance.Opener
@@ -18,7 +18,16 @@ type Mutant struct {
 	Control func() conformance.Control
 }
 
-var all [][]Mutant
+// All returns the mutants, each facet's in a row.
+func All() []Mutant {
+	return slices.Concat(
+		configClaimMutants, configAbsentMutants(), configNextMutants, configRestartMutants, configValueMutants,
+		kvCallMutants(), kvCASMutants, kvTxnMutants, kvAbsentMutants(), kvClaimMutants, kvCoreMutants(), kvKeyMutants(), kvKillMutants(), kvListMutants, kvTTLMutants, kvWatchMutants, kvNextMutants,
+		openDescribeMutants, openLifeMutants, openErrorMutants,
+		pubsubAbsentMutants(), pubsubContentMutants, pubsubReceiveMutants, pubsubRestartMutants(), pubsubSettleMutants, pubsubStoreMutants,
+		rpcCallMutants, rpcDirectoryMutants, rpcOptionMutants, rpcServerMutants, rpcAbsentMutants(),
+	)
+}
 
-// All returns the mutants.
-func All() []Mutant { return slices.Concat(all...) }
+// cases makes a list of the names of cases.
+func cases(names ...string) []string { return names }

@@ -48,10 +48,10 @@ const tries = 3
 // caught runs the cases that a mutant names, demands that each fails by
 // assertion, and returns those that do.
 func caught(t *testing.T, m Mutant) (names []string) {
-	if len(m.Caught) == 0 || m.Breaks == "" {
+	if len(m.CaughtBy) == 0 || m.Breaks == "" {
 		t.Fatal("the mutant names no case that catches it, or not what it breaks")
 	}
-	left := slices.Clone(m.Caught)
+	left := slices.Clone(m.CaughtBy)
 	for try := 1; len(left) > 0; try++ {
 		for _, res := range against(t, m, left) {
 			switch {

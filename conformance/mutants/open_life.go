@@ -12,8 +12,6 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func init() { all = append(all, openLifeMutants, openErrorMutants) }
-
 // leak is how long a goroutine that is leaked lives, so that the tests of the
 // mutants end with none.
 const leak = 15 * time.Second
@@ -21,25 +19,25 @@ const leak = 15 * time.Second
 // openLifeMutants open, wait and close wrongly.
 var openLifeMutants = []Mutant{
 	{
-		Name: "open-await-waits", Breaks: "Await waits although the generation is an old one", Caught: []string{"open/await-differs"},
+		Name: "open-await-waits", Breaks: "Await waits although the generation is an old one", CaughtBy: cases("open/await-differs"),
 		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, _ uint64) (fairlead.Description, error) {
 			return next(ctx, 1)
 		}}),
 	},
 	{
-		Name: "open-await-impatient", Breaks: "Await answers though nothing changed", Caught: []string{"open/await-blocks"},
+		Name: "open-await-impatient", Breaks: "Await answers though nothing changed", CaughtBy: cases("open/await-blocks"),
 		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, _ uint64) (fairlead.Description, error) {
 			return next(ctx, 0)
 		}}),
 	},
 	{
-		Name: "open-await-deaf", Breaks: "Await does not look at its context", Caught: []string{"open/await-cancel"},
+		Name: "open-await-deaf", Breaks: "Await does not look at its context", CaughtBy: cases("open/await-cancel"),
 		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (fairlead.Description, error) {
 			return next(context.WithoutCancel(ctx), g)
 		}}),
 	},
 	{
-		Name: "open-await-outlives", Breaks: "Await is not woken by Close", Caught: []string{"open/await-closed"},
+		Name: "open-await-outlives", Breaks: "Await is not woken by Close", CaughtBy: cases("open/await-closed"),
 		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (fairlead.Description, error) {
 			d, err := next(ctx, g)
 			if fairlead.CodeOf(err) == fairlead.Closed {
@@ -49,7 +47,7 @@ var openLifeMutants = []Mutant{
 		}}),
 	},
 	{
-		Name: "open-one-for-all", Breaks: "all Opens return the same provider", Caught: []string{"open/second"},
+		Name: "open-one-for-all", Breaks: "all Opens return the same provider", CaughtBy: cases("open/second"),
 		Open: func() conformance.Opener {
 			var only atomic.Pointer[fairlead.Provider]
 			return func(ctx context.Context) (fairlead.Provider, error) {
@@ -67,11 +65,11 @@ var openLifeMutants = []Mutant{
 		}(),
 	},
 	{
-		Name: "open-five-at-most", Breaks: "five providers at most can be open at once", Caught: []string{"open/concurrent"},
+		Name: "open-five-at-most", Breaks: "five providers at most can be open at once", CaughtBy: cases("open/concurrent"),
 		Open: atMost(5),
 	},
 	{
-		Name: "open-close-once", Breaks: "a second Close fails", Caught: []string{"open/close-twice"},
+		Name: "open-close-once", Breaks: "a second Close fails", CaughtBy: cases("open/close-twice"),
 		Open: withHooksOf(func() hooks {
 			var closed atomic.Bool
 			return hooks{close: func(ctx context.Context, next func(context.Context) error) error {
@@ -84,14 +82,14 @@ var openLifeMutants = []Mutant{
 	},
 	{
 		Name: "open-close-does-nothing", Breaks: "Close releases nothing",
-		Caught: []string{
+		CaughtBy: cases(
 			"open/closed", "kv/closed-provider", "kv/closed-provider-wakes", "pubsub/closed-provider", "pubsub/closed-provider-wakes",
 			"rpc/closed-provider", "rpc/closed-provider-wakes", "config/closed-provider", "config/closed-provider-wakes",
-		},
+		),
 		Open: withHooks(hooks{close: func(context.Context, func(context.Context) error) error { return nil }}),
 	},
 	{
-		Name: "open-cancelled-misnamed", Breaks: "an Open with a canceled context fails with Internal", Caught: []string{"open/cancelled"},
+		Name: "open-cancelled-misnamed", Breaks: "an Open with a canceled context fails with Internal", CaughtBy: cases("open/cancelled"),
 		Open: func(ctx context.Context) (fairlead.Provider, error) {
 			if ctx.Err() != nil {
 				return nil, fairlead.Errorf(fairlead.Internal, "unexpected end of the conversation")
@@ -100,21 +98,21 @@ var openLifeMutants = []Mutant{
 		},
 	},
 	{
-		Name: "open-handle-leaks", Breaks: "every store leaves a goroutine", Caught: []string{"open/goroutines-handles"},
+		Name: "open-handle-leaks", Breaks: "every store leaves a goroutine", CaughtBy: cases("open/goroutines-handles"),
 		Open: withHooks(hooks{store: func(context.Context, *string) error {
 			go time.Sleep(leak)
 			return nil
 		}}),
 	},
 	{
-		Name: "open-provider-leaks", Breaks: "every provider leaves a goroutine", Caught: []string{"open/goroutines-providers"},
+		Name: "open-provider-leaks", Breaks: "every provider leaves a goroutine", CaughtBy: cases("open/goroutines-providers"),
 		Open: func(ctx context.Context) (fairlead.Provider, error) {
 			go time.Sleep(leak)
 			return fairlead.Open(ctx, "mem://")
 		},
 	},
 	{
-		Name: "open-as-anything", Breaks: "As is true for every type", Caught: []string{"open/as-foreign"},
+		Name: "open-as-anything", Breaks: "As is true for every type", CaughtBy: cases("open/as-foreign"),
 		Open: func(ctx context.Context) (fairlead.Provider, error) {
 			p, err := fairlead.Open(ctx, "mem://")
 			if err != nil {
@@ -124,11 +122,11 @@ var openLifeMutants = []Mutant{
 		},
 	},
 	{
-		Name: "open-names-folded", Breaks: "names are folded to lower case", Caught: []string{"kv/names", "config/names", "pubsub/names"},
+		Name: "open-names-folded", Breaks: "names are folded to lower case", CaughtBy: cases("kv/names", "config/names", "pubsub/names"),
 		Open: withHooks(hooks{store: fold, topic: fold}),
 	},
 	{
-		Name: "open-dots-refused", Breaks: "names with a dot are refused", Caught: []string{"open/bad-names"},
+		Name: "open-dots-refused", Breaks: "names with a dot are refused", CaughtBy: cases("open/bad-names"),
 		Open: withHooks(hooks{topic: func(_ context.Context, name *string) error {
 			if strings.Contains(*name, ".") {
 				return fairlead.Errorf(fairlead.Invalid, "no dots in a topic's name")
@@ -165,23 +163,23 @@ func atMost(n int64) conformance.Opener {
 // openErrorMutants fail wrongly.
 var openErrorMutants = []Mutant{
 	{
-		Name: "open-error-vendors-op", Breaks: "errors name the vendor's command as the operation", Caught: []string{"open/error-fields"},
+		Name: "open-error-vendors-op", Breaks: "errors name the vendor's command as the operation", CaughtBy: cases("open/error-fields"),
 		Open: withStoreErrors(func(e *fairlead.Error) error { e.Op = "GET"; return e }),
 	},
 	{
-		Name: "open-error-twice", Breaks: "errors say their code twice", Caught: []string{"open/error-fields"},
+		Name: "open-error-twice", Breaks: "errors say their code twice", CaughtBy: cases("open/error-fields"),
 		Open: withStoreErrors(func(e *fairlead.Error) error { e.Message = "kv.Get: memory: " + e.Error(); return e }),
 	},
 	{
-		Name: "open-error-bare", Breaks: "errors are no *fairlead.Error", Caught: []string{"open/error-is", "open/retry-advice"},
+		Name: "open-error-bare", Breaks: "errors are no *fairlead.Error", CaughtBy: cases("open/error-is", "open/retry-advice"),
 		Open: withStoreErrors(func(e *fairlead.Error) error { return fmt.Errorf("refused: %v", e) }),
 	},
 	{
-		Name: "open-error-retryable", Breaks: "a missing key is said to be unavailable", Caught: []string{"open/retry-advice"},
+		Name: "open-error-retryable", Breaks: "a missing key is said to be unavailable", CaughtBy: cases("open/retry-advice"),
 		Open: withStoreErrors(func(e *fairlead.Error) error { e.Code = fairlead.Unavailable; return e }),
 	},
 	{
-		Name: "open-cancel-unseen", Breaks: "a listing does not look at its context", Caught: []string{"open/facet-cancelled"},
+		Name: "open-cancel-unseen", Breaks: "a listing does not look at its context", CaughtBy: cases("open/facet-cancelled"),
 		Open: withStore(func(s driver.Store) driver.Store { return deafList{s} }),
 	},
 }

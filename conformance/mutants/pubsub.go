@@ -268,11 +268,3 @@ func every(n int64) func() bool {
 	var calls atomic.Int64
 	return func() bool { return calls.Add(1)%n == 0 }
 }
-
-// cases puts the facet before the names of its cases.
-func cases(names ...string) []string {
-	for i, name := range names {
-		names[i] = "pubsub/" + name
-	}
-	return names
-}

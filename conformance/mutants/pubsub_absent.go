@@ -10,8 +10,6 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-func init() { all = append(all, pubsubAbsentMutants()) }
-
 // pubsubAbsentMutants say at first that a claim does not hold, and let the
 // portable layer through later.
 func pubsubAbsentMutants() []Mutant {
@@ -20,7 +18,7 @@ func pubsubAbsentMutants() []Mutant {
 		name := strings.TrimPrefix(string(info.Claim), "pubsub.")
 		mutants = append(mutants, Mutant{
 			Name: "pubsub-hides-" + name, Breaks: "the claim " + name + " is not made at first, and what needs it works",
-			Caught: cases("absent-" + name), Open: hiding(info.Claim),
+			CaughtBy: cases("pubsub/absent-" + name), Open: hiding(info.Claim),
 		})
 	}
 	return mutants

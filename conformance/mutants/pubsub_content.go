@@ -13,8 +13,6 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-func init() { all = append(all, pubsubContentMutants) }
-
 // delivering opens providers that change what they deliver.
 func delivering(change func(*psdriver.Delivery)) conformance.Opener {
 	return broken(broker{deliver: func(_ *brokenSub, d *psdriver.Delivery) { change(d) }})
@@ -35,32 +33,32 @@ func renaming(change func(name, value string) (string, string, bool)) conformanc
 }
 
 var pubsubContentMutants = []Mutant{
-	{Name: "pubsub-body-to-zero", Breaks: "a body ends at its first zero byte", Caught: cases("binary-body"),
+	{Name: "pubsub-body-to-zero", Breaks: "a body ends at its first zero byte", CaughtBy: cases("pubsub/binary-body"),
 		Open: delivering(func(d *psdriver.Delivery) {
 			d.Body, _, _ = bytes.Cut(d.Body, []byte{0})
 		})},
-	{Name: "pubsub-body-cut", Breaks: "a body is cut at 65,535 bytes", Caught: cases("large-body", "large-many", "max-body"),
+	{Name: "pubsub-body-cut", Breaks: "a body is cut at 65,535 bytes", CaughtBy: cases("pubsub/large-body", "pubsub/large-many", "pubsub/max-body"),
 		Open: delivering(func(d *psdriver.Delivery) { d.Body = d.Body[:min(len(d.Body), 1<<16-1)] })},
-	{Name: "pubsub-body-one-byte", Breaks: "one byte of a body over a mebibyte is changed", Caught: cases("large-body"),
+	{Name: "pubsub-body-one-byte", Breaks: "one byte of a body over a mebibyte is changed", CaughtBy: cases("pubsub/large-body"),
 		Open: delivering(func(d *psdriver.Delivery) {
 			if len(d.Body) > 1<<20 {
 				d.Body[1<<20]++
 			}
 		})},
-	{Name: "pubsub-body-json", Breaks: "a body that is JSON is decoded and encoded again", Caught: cases("text-body"),
+	{Name: "pubsub-body-json", Breaks: "a body that is JSON is decoded and encoded again", CaughtBy: cases("pubsub/text-body"),
 		Open: delivering(func(d *psdriver.Delivery) {
 			var v any
 			if json.Unmarshal(d.Body, &v) == nil {
 				d.Body, _ = json.Marshal(v)
 			}
 		})},
-	{Name: "pubsub-body-lines", Breaks: "CR LF becomes LF", Caught: cases("text-body"),
+	{Name: "pubsub-body-lines", Breaks: "CR LF becomes LF", CaughtBy: cases("pubsub/text-body"),
 		Open: delivering(func(d *psdriver.Delivery) { d.Body = bytes.ReplaceAll(d.Body, []byte("\r\n"), []byte("\n")) })},
-	{Name: "pubsub-body-utf8", Breaks: "what is not UTF-8 in a body becomes question marks", Caught: cases("binary-body"),
+	{Name: "pubsub-body-utf8", Breaks: "what is not UTF-8 in a body becomes question marks", CaughtBy: cases("pubsub/binary-body"),
 		Open: delivering(func(d *psdriver.Delivery) { d.Body = bytes.ToValidUTF8(d.Body, []byte{'?'}) })},
-	{Name: "pubsub-empty-lost", Breaks: "a message with an empty body is not stored", Caught: cases("empty-body"),
+	{Name: "pubsub-empty-lost", Breaks: "a message with an empty body is not stored", CaughtBy: cases("pubsub/empty-body"),
 		Open: broken(broker{keep: func(_ string, m *psdriver.Message) bool { return len(m.Body) > 0 }})},
-	{Name: "pubsub-equal-lost", Breaks: "a message equal to the one before is taken for the same", Caught: cases("same-body"),
+	{Name: "pubsub-equal-lost", Breaks: "a message equal to the one before is taken for the same", CaughtBy: cases("pubsub/same-body"),
 		Open: breaking(func() broker {
 			var mu sync.Mutex
 			last := map[string]string{}
@@ -72,28 +70,28 @@ var pubsubContentMutants = []Mutant{
 				return !repeated
 			}}
 		})},
-	{Name: "pubsub-meta-lost", Breaks: "metadata is lost", Caught: cases("roundtrip", "dead-letter", "trace", "alias-groups"),
+	{Name: "pubsub-meta-lost", Breaks: "metadata is lost", CaughtBy: cases("pubsub/roundtrip", "pubsub/dead-letter", "pubsub/trace", "pubsub/alias-groups"),
 		Open: delivering(func(d *psdriver.Delivery) { d.Metadata = nil })},
-	{Name: "pubsub-meta-lower", Breaks: "metadata names are folded to lower case", Caught: cases("meta-exact", "meta-fields", "trace"),
+	{Name: "pubsub-meta-lower", Breaks: "metadata names are folded to lower case", CaughtBy: cases("pubsub/meta-exact", "pubsub/meta-fields", "pubsub/trace"),
 		Open: renaming(func(n, v string) (string, string, bool) { return strings.ToLower(n), v, true })},
-	{Name: "pubsub-meta-ascii", Breaks: "what is not ASCII in metadata becomes a question mark", Caught: cases("meta-exact"),
+	{Name: "pubsub-meta-ascii", Breaks: "what is not ASCII in metadata becomes a question mark", CaughtBy: cases("pubsub/meta-exact"),
 		Open: renaming(func(n, v string) (string, string, bool) { return ascii(n), ascii(v), true })},
-	{Name: "pubsub-meta-empty", Breaks: "metadata with an empty value is left out", Caught: cases("meta-exact"),
+	{Name: "pubsub-meta-empty", Breaks: "metadata with an empty value is left out", CaughtBy: cases("pubsub/meta-exact"),
 		Open: renaming(func(n, v string) (string, string, bool) { return n, v, v != "" })},
-	{Name: "pubsub-meta-lines", Breaks: "a line end in metadata becomes a space", Caught: cases("meta-odd"),
+	{Name: "pubsub-meta-lines", Breaks: "a line end in metadata becomes a space", CaughtBy: cases("pubsub/meta-odd"),
 		Open: renaming(func(n, v string) (string, string, bool) {
 			spaces := strings.NewReplacer("\r\n", " ", "\n", " ")
 			return spaces.Replace(n), spaces.Replace(v), true
 		})},
-	{Name: "pubsub-meta-trim", Breaks: "metadata is trimmed of spaces, as by HTTP", Caught: cases("meta-odd", "meta-exact"),
+	{Name: "pubsub-meta-trim", Breaks: "metadata is trimmed of spaces, as by HTTP", CaughtBy: cases("pubsub/meta-odd", "pubsub/meta-exact"),
 		Open: renaming(func(n, v string) (string, string, bool) { return strings.TrimSpace(n), strings.TrimSpace(v), true })},
-	{Name: "pubsub-meta-fields", Breaks: "metadata that is named like a field of the backend is left out", Caught: cases("meta-fields"),
+	{Name: "pubsub-meta-fields", Breaks: "metadata that is named like a field of the backend is left out", CaughtBy: cases("pubsub/meta-fields"),
 		Open: renaming(func(n, v string) (string, string, bool) {
 			return n, v, n != "id" && n != "data" && !strings.HasPrefix(n, "Nats-")
 		})},
-	{Name: "pubsub-meta-cut", Breaks: "metadata values are cut at 4 KiB", Caught: cases("meta-long"),
+	{Name: "pubsub-meta-cut", Breaks: "metadata values are cut at 4 KiB", CaughtBy: cases("pubsub/meta-long"),
 		Open: renaming(func(n, v string) (string, string, bool) { return n, v[:min(len(v), 4096)], true })},
-	{Name: "pubsub-meta-64", Breaks: "of more than 64 metadata entries some are left out", Caught: cases("meta-many"),
+	{Name: "pubsub-meta-64", Breaks: "of more than 64 metadata entries some are left out", CaughtBy: cases("pubsub/meta-many"),
 		Open: delivering(func(d *psdriver.Delivery) {
 			for name := range d.Metadata {
 				if len(d.Metadata) > 64 {
@@ -101,7 +99,7 @@ var pubsubContentMutants = []Mutant{
 				}
 			}
 		})},
-	{Name: "pubsub-meta-sticks", Breaks: "a message without metadata gets that of the one before", Caught: cases("meta-none"),
+	{Name: "pubsub-meta-sticks", Breaks: "a message without metadata gets that of the one before", CaughtBy: cases("pubsub/meta-none"),
 		Open: breaking(func() broker {
 			var mu sync.Mutex
 			last := map[string]map[string]string{}
@@ -114,13 +112,13 @@ var pubsubContentMutants = []Mutant{
 				last[s.config.Topic] = maps.Clone(d.Metadata)
 			}}
 		})},
-	{Name: "pubsub-trace-lost", Breaks: "the trace context is left out", Caught: cases("trace"),
+	{Name: "pubsub-trace-lost", Breaks: "the trace context is left out", CaughtBy: cases("pubsub/trace"),
 		Open: renaming(func(n, v string) (string, string, bool) { return n, v, n != "traceparent" })},
-	{Name: "pubsub-id-trimmed", Breaks: "ids are trimmed of spaces", Caught: cases("id-given"),
+	{Name: "pubsub-id-trimmed", Breaks: "ids are trimmed of spaces", CaughtBy: cases("pubsub/id-given"),
 		Open: delivering(func(d *psdriver.Delivery) { d.ID = strings.TrimSpace(d.ID) })},
-	{Name: "pubsub-id-other", Breaks: "a message arrives under another id than its receipt names", Caught: cases("roundtrip", "id-unique", "batch-receipts"),
+	{Name: "pubsub-id-other", Breaks: "a message arrives under another id than its receipt names", CaughtBy: cases("pubsub/roundtrip", "pubsub/id-unique", "pubsub/batch-receipts"),
 		Open: delivering(func(d *psdriver.Delivery) { d.ID += "'" })},
-	{Name: "pubsub-id-repeats", Breaks: "ids that the backend gives repeat after ten", Caught: cases("id-unique", "position"),
+	{Name: "pubsub-id-repeats", Breaks: "ids that the backend gives repeat after ten", CaughtBy: cases("pubsub/id-unique", "pubsub/position"),
 		Open: breaking(func() broker {
 			digit := func(id string) string { return id[len(id)-1:] }
 			return broker{
@@ -128,7 +126,7 @@ var pubsubContentMutants = []Mutant{
 				deliver: func(_ *brokenSub, d *psdriver.Delivery) { d.ID = digit(d.ID) },
 			}
 		})},
-	{Name: "pubsub-position-local", Breaks: "the position of a delivery counts from where the group began", Caught: cases("position", "redelivery-same", "replay-position"),
+	{Name: "pubsub-position-local", Breaks: "the position of a delivery counts from where the group began", CaughtBy: cases("pubsub/position", "pubsub/redelivery-same", "pubsub/replay-position"),
 		Open: breaking(func() broker {
 			var mu sync.Mutex
 			counts := map[string]int{}
@@ -140,19 +138,19 @@ var pubsubContentMutants = []Mutant{
 				d.Position = strings.Repeat("1", counts[group])
 			}}
 		})},
-	{Name: "pubsub-time-wrong", Breaks: "milliseconds are taken for seconds", Caught: cases("time"),
+	{Name: "pubsub-time-wrong", Breaks: "milliseconds are taken for seconds", CaughtBy: cases("pubsub/time"),
 		Open: delivering(func(d *psdriver.Delivery) { d.Time = time.Unix(d.Time.UnixMilli(), 0) })},
-	{Name: "pubsub-time-of-delivery", Breaks: "the time of a message is when it was delivered", Caught: cases("redelivery-same"),
+	{Name: "pubsub-time-of-delivery", Breaks: "the time of a message is when it was delivered", CaughtBy: cases("pubsub/redelivery-same"),
 		Open: delivering(func(d *psdriver.Delivery) { time.Sleep(time.Millisecond); d.Time = time.Now() })},
-	{Name: "pubsub-key-lost", Breaks: "the ordering key is used and not delivered", Caught: cases("key-exact", "dead-letter-key"),
+	{Name: "pubsub-key-lost", Breaks: "the ordering key is used and not delivered", CaughtBy: cases("pubsub/key-exact", "pubsub/dead-letter-key"),
 		Open: delivering(func(d *psdriver.Delivery) { d.Key = "" })},
-	{Name: "pubsub-limit-unkept", Breaks: "messages over the limit that was published are stored", Caught: cases("over-max", "batch-partial", "failures-apart", "atomic-refused"),
+	{Name: "pubsub-limit-unkept", Breaks: "messages over the limit that was published are stored", CaughtBy: cases("pubsub/over-max", "pubsub/batch-partial", "pubsub/failures-apart", "pubsub/atomic-refused"),
 		Open: drifting(func(d *fairlead.Description) {
 			for i := range d.Facets {
 				d.Facets[i].Limits.MaxMessageBytes = 1 << 20
 			}
 		})},
-	{Name: "pubsub-alias-publish", Breaks: "the backend keeps the publisher's slices and maps", Caught: cases("alias-publish"),
+	{Name: "pubsub-alias-publish", Breaks: "the backend keeps the publisher's slices and maps", CaughtBy: cases("pubsub/alias-publish"),
 		Open: breaking(func() broker {
 			kept := newShelf()
 			return broker{
@@ -163,7 +161,7 @@ var pubsubContentMutants = []Mutant{
 				},
 			}
 		})},
-	{Name: "pubsub-alias-groups", Breaks: "deliveries of one message share its memory", Caught: cases("alias-groups"),
+	{Name: "pubsub-alias-groups", Breaks: "deliveries of one message share its memory", CaughtBy: cases("pubsub/alias-groups"),
 		Open: breaking(func() broker {
 			kept := newShelf()
 			return broker{deliver: func(s *brokenSub, d *psdriver.Delivery) {
@@ -171,7 +169,7 @@ var pubsubContentMutants = []Mutant{
 				d.Body, d.Metadata = m.Body, m.Metadata
 			}}
 		})},
-	{Name: "pubsub-alias-deliveries", Breaks: "deliveries received together are slices of one buffer", Caught: cases("alias-deliveries"),
+	{Name: "pubsub-alias-deliveries", Breaks: "deliveries received together are slices of one buffer", CaughtBy: cases("pubsub/alias-deliveries"),
 		Open: breaking(func() broker {
 			var mu sync.Mutex
 			buffer := make([]byte, 0, 1<<20)

@@ -12,8 +12,6 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-func init() { all = append(all, pubsubReceiveMutants) }
-
 // configured opens providers that subscribe to something else than asked.
 func configured(change func(*psdriver.SubscriptionConfig)) conformance.Opener {
 	return broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
@@ -28,73 +26,73 @@ func closingSub(how func(ctx context.Context, s *brokenSub) error) conformance.O
 }
 
 var pubsubReceiveMutants = []Mutant{
-	{Name: "pubsub-groups-one", Breaks: "all groups of a topic are one", Caught: cases("group-fanout", "late-group", "slow-group", "group-isolation", "key-groups", "replay-start"),
+	{Name: "pubsub-groups-one", Breaks: "all groups of a topic are one", CaughtBy: cases("pubsub/group-fanout", "pubsub/late-group", "pubsub/slow-group", "pubsub/group-isolation", "pubsub/key-groups", "pubsub/replay-start"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) {
 			if c.Group != "" {
 				c.Group = "one"
 			}
 		})},
-	{Name: "pubsub-groups-none", Breaks: "every consumer is a group of its own", Caught: cases("group-compete", "group-compete-unsettled", "group-compete-handlers", "group-kept", "close-inflight", "close-fetched", "lease-ends"),
+	{Name: "pubsub-groups-none", Breaks: "every consumer is a group of its own", CaughtBy: cases("pubsub/group-compete", "pubsub/group-compete-unsettled", "pubsub/group-compete-handlers", "pubsub/group-kept", "pubsub/close-inflight", "pubsub/close-fetched", "pubsub/lease-ends"),
 		Open: broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
 			c.Group += fmt.Sprint(backends.Add(1))
 			return nil
 		}})},
-	{Name: "pubsub-hoards", Breaks: "a consumer is given all messages that are there, though it asked for one", Caught: cases("group-compete", "group-compete-handlers", "group-compete-unsettled"), Open: hoarding()},
-	{Name: "pubsub-too-many", Breaks: "Receive returns more messages than asked for", Caught: cases("limit"),
+	{Name: "pubsub-hoards", Breaks: "a consumer is given all messages that are there, though it asked for one", CaughtBy: cases("pubsub/group-compete", "pubsub/group-compete-handlers", "pubsub/group-compete-unsettled"), Open: hoarding()},
+	{Name: "pubsub-too-many", Breaks: "Receive returns more messages than asked for", CaughtBy: cases("pubsub/limit"),
 		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 			return s.Subscription.Receive(ctx, limit+2)
 		}})},
-	{Name: "pubsub-fills-up", Breaks: "Receive waits until there are as many messages as asked for", Caught: cases("limit"), Open: broken(broker{receive: fillUp})},
+	{Name: "pubsub-fills-up", Breaks: "Receive waits until there are as many messages as asked for", CaughtBy: cases("pubsub/limit"), Open: broken(broker{receive: fillUp})},
 	{Name: "pubsub-one-lane", Breaks: "one message of a topic is in flight at a time", Open: oneLane(true),
-		Caught: cases("poison", "waiting-many", "group-compete-unsettled", "handle-concurrency", "key-one", "key-many", "ack-own", "slow-group")},
+		CaughtBy: cases("pubsub/poison", "pubsub/waiting-many", "pubsub/group-compete-unsettled", "pubsub/handle-concurrency", "pubsub/key-one", "pubsub/key-many", "pubsub/ack-own", "pubsub/slow-group")},
 	{Name: "pubsub-no-lanes", Breaks: "messages with one key are delivered at once", Open: oneLane(false),
-		Caught: cases("key-one", "key-nack", "key-lease", "key-delay", "key-many", "key-handlers", "key-broadcast")},
-	{Name: "pubsub-close-behind", Breaks: "what a consumer holds when it closes comes again behind others with its key", Caught: cases("key-close"),
+		CaughtBy: cases("pubsub/key-one", "pubsub/key-nack", "pubsub/key-lease", "pubsub/key-delay", "pubsub/key-many", "pubsub/key-handlers", "pubsub/key-broadcast")},
+	{Name: "pubsub-close-behind", Breaks: "what a consumer holds when it closes comes again behind others with its key", CaughtBy: cases("pubsub/key-close"),
 		Open: oneLane(false, func(b *broker) { b.close = closeBehind })},
-	{Name: "pubsub-reversed", Breaks: "messages that are delivered together come in reverse order", Caught: cases("ordered", "ordered-backlog", "ordered-reopen", "ordered-publishers"),
+	{Name: "pubsub-reversed", Breaks: "messages that are delivered together come in reverse order", CaughtBy: cases("pubsub/ordered", "pubsub/ordered-backlog", "pubsub/ordered-reopen", "pubsub/ordered-publishers"),
 		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 			ds, err := s.Subscription.Receive(ctx, limit)
 			slices.Reverse(ds)
 			return ds, err
 		}})},
-	{Name: "pubsub-lazy-group", Breaks: "a subscription begins when it first receives", Caught: cases("group-exists", "broadcast-exists", "shared"), Open: lazyGroups()},
-	{Name: "pubsub-group-ends", Breaks: "a group ends with its last consumer", Caught: cases("group-kept", "close-inflight", "close-twice", "count-close"),
+	{Name: "pubsub-lazy-group", Breaks: "a subscription begins when it first receives", CaughtBy: cases("pubsub/group-exists", "pubsub/broadcast-exists", "pubsub/shared"), Open: lazyGroups()},
+	{Name: "pubsub-group-ends", Breaks: "a group ends with its last consumer", CaughtBy: cases("pubsub/group-kept", "pubsub/close-inflight", "pubsub/close-twice", "pubsub/count-close"),
 		Open: closingSub(func(ctx context.Context, s *brokenSub) error {
 			err := s.Subscription.Close(ctx)
 			return cmpErr(err, s.provider.DeleteGroup(ctx, s.config.Topic, s.config.Group))
 		})},
-	{Name: "pubsub-broadcast-one", Breaks: "broadcast subscriptions share the messages", Caught: cases("broadcast", "broadcast-nack", "broadcast-ends"),
+	{Name: "pubsub-broadcast-one", Breaks: "broadcast subscriptions share the messages", CaughtBy: cases("pubsub/broadcast", "pubsub/broadcast-nack", "pubsub/broadcast-ends"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) {
 			if c.Group == "" {
 				c.Group = "broadcast"
 			}
 		})},
-	{Name: "pubsub-from-start", Breaks: "a new group begins with the oldest message", Caught: cases("late-group", "broadcast", "broadcast-ends", "manage-delete-group"),
+	{Name: "pubsub-from-start", Breaks: "a new group begins with the oldest message", CaughtBy: cases("pubsub/late-group", "pubsub/broadcast", "pubsub/broadcast-ends", "pubsub/manage-delete-group"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) {
 			if c.Start == psdriver.StartNew {
 				c.Start = psdriver.StartEarliest
 			}
 		})},
 	{Name: "pubsub-from-new", Breaks: "every group begins with what is new", Open: configured(func(c *psdriver.SubscriptionConfig) { c.Start = psdriver.StartNew }),
-		Caught: cases("replay-start", "replay-time", "replay-time-past", "replay-position", "replay-bad-position", "broadcast-replay")},
-	{Name: "pubsub-rewinds", Breaks: "a consumer that asks for the start rewinds its group", Caught: cases("replay-existing"),
+		CaughtBy: cases("pubsub/replay-start", "pubsub/replay-time", "pubsub/replay-time-past", "pubsub/replay-position", "pubsub/replay-bad-position", "pubsub/broadcast-replay")},
+	{Name: "pubsub-rewinds", Breaks: "a consumer that asks for the start rewinds its group", CaughtBy: cases("pubsub/replay-existing"),
 		Open: broken(broker{config: func(ctx context.Context, p psdriver.Provider, c *psdriver.SubscriptionConfig) error {
 			if c.Start != psdriver.StartEarliest {
 				return nil
 			}
 			return p.DeleteGroup(ctx, c.Topic, c.Group)
 		}})},
-	{Name: "pubsub-time-behind", Breaks: "a time means the messages behind it, not those at it", Caught: cases("replay-time"),
+	{Name: "pubsub-time-behind", Breaks: "a time means the messages behind it, not those at it", CaughtBy: cases("pubsub/replay-time"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) { c.Time = c.Time.Add(1) })},
-	{Name: "pubsub-time-hours", Breaks: "a time is cut to hours", Caught: cases("replay-time"),
+	{Name: "pubsub-time-hours", Breaks: "a time is cut to hours", CaughtBy: cases("pubsub/replay-time"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) { c.Time = c.Time.Truncate(time.Hour) })},
-	{Name: "pubsub-position-at", Breaks: "a position means the message at it, too", Caught: cases("replay-position"),
+	{Name: "pubsub-position-at", Breaks: "a position means the message at it, too", CaughtBy: cases("pubsub/replay-position"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) {
 			if n := number(c.Position + "."); n > 0 {
 				c.Position = fmt.Sprint(n - 1)
 			}
 		})},
-	{Name: "pubsub-position-any", Breaks: "a position that is none means the start", Caught: cases("replay-bad-position"),
+	{Name: "pubsub-position-any", Breaks: "a position that is none means the start", CaughtBy: cases("pubsub/replay-bad-position"),
 		Open: broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
 			if c.Start == psdriver.StartPosition && len(c.Position) != 1 {
 				c.Start = psdriver.StartEarliest
@@ -102,7 +100,7 @@ var pubsubReceiveMutants = []Mutant{
 			return nil
 		}})},
 	{Name: "pubsub-close-drops", Breaks: "what a consumer holds when it closes is acknowledged",
-		Caught: cases("close-inflight", "close-inflight-waiting", "close-fetched", "close-subscription", "handle-close", "handles-apart", "ack-own", "redelivery-same", "count-close", "key-close"),
+		CaughtBy: cases("pubsub/close-inflight", "pubsub/close-inflight-waiting", "pubsub/close-fetched", "pubsub/close-subscription", "pubsub/handle-close", "pubsub/handles-apart", "pubsub/ack-own", "pubsub/redelivery-same", "pubsub/count-close", "pubsub/key-close"),
 		Open: closingSub(func(ctx context.Context, s *brokenSub) error {
 			for _, d := range s.holds() {
 				_ = s.one(ctx, d.Token, psdriver.Ack)
@@ -110,17 +108,17 @@ var pubsubReceiveMutants = []Mutant{
 			return s.Subscription.Close(ctx)
 		})},
 	{Name: "pubsub-close-leaks", Breaks: "what a consumer holds when it closes comes again only when its lease ends",
-		Caught: cases("close-inflight", "close-inflight-waiting", "close-subscription", "handles-apart", "handle-close", "count-close", "key-close"),
-		Open:   closingSub(func(context.Context, *brokenSub) error { return nil })},
-	{Name: "pubsub-close-all", Breaks: "closing one consumer gives back what all of its group hold", Caught: cases("handles-apart"), Open: closingAll()},
-	{Name: "pubsub-deaf", Breaks: "a Receive that waits does not notice the end of its context, nor Close", Caught: cases("cancel-wakes", "close-wakes"),
+		CaughtBy: cases("pubsub/close-inflight", "pubsub/close-inflight-waiting", "pubsub/close-subscription", "pubsub/handles-apart", "pubsub/handle-close", "pubsub/count-close", "pubsub/key-close"),
+		Open:     closingSub(func(context.Context, *brokenSub) error { return nil })},
+	{Name: "pubsub-close-all", Breaks: "closing one consumer gives back what all of its group hold", CaughtBy: cases("pubsub/handles-apart"), Open: closingAll()},
+	{Name: "pubsub-deaf", Breaks: "a Receive that waits does not notice the end of its context, nor Close", CaughtBy: cases("pubsub/cancel-wakes", "pubsub/close-wakes"),
 		Open: broken(broker{
 			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 				return s.Subscription.Receive(context.WithoutCancel(ctx), limit)
 			},
 			close: func(context.Context, *brokenSub) error { return nil },
 		})},
-	{Name: "pubsub-cancel-drops", Breaks: "what a Receive has taken when its context ends is lost", Caught: cases("cancel-loses-nothing"),
+	{Name: "pubsub-cancel-drops", Breaks: "what a Receive has taken when its context ends is lost", CaughtBy: cases("pubsub/cancel-loses-nothing"),
 		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 			ds, err := s.Subscription.Receive(ctx, limit)
 			time.Sleep(2 * time.Millisecond)
@@ -132,7 +130,7 @@ var pubsubReceiveMutants = []Mutant{
 			}
 			return nil, fairlead.ContextError(ctx)
 		}})},
-	{Name: "pubsub-shut-leaks", Breaks: "closing a provider leaves its consumers as they are", Caught: cases("close-provider"),
+	{Name: "pubsub-shut-leaks", Breaks: "closing a provider leaves its consumers as they are", CaughtBy: cases("pubsub/close-provider"),
 		Open: brokenShared(broker{shut: func(func() error) error { return nil }})},
 }
 

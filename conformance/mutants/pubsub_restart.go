@@ -12,8 +12,6 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-func init() { all = append(all, pubsubRestartMutants()) }
-
 // brokerOutage makes a memory provider behave like one whose backend can be killed
 // and started; nothing is lost by that.
 type brokerOutage struct {
@@ -145,10 +143,10 @@ func (o *brokerOutage) receive(ctx context.Context, s *brokenSub, limit int) ([]
 }
 
 // restarting makes a mutant of which the backend can be killed.
-func restarting(name, breaks string, caught []string, b func(o *brokerOutage) broker) Mutant {
+func restarting(name, breaks string, caughtBy []string, b func(o *brokerOutage) broker) Mutant {
 	o := newBrokerOutage()
 	return Mutant{
-		Name: name, Breaks: breaks, Caught: caught,
+		Name: name, Breaks: breaks, CaughtBy: caughtBy,
 		Open:    breaking(func() broker { return o.over(b(o)) }),
 		Control: o.anew,
 	}
@@ -237,7 +235,7 @@ func pubsubRestartMutants() []Mutant {
 				},
 			}
 		}),
-		restarting("pubsub-quiet", "a subscription goes quiet when the backend was killed", cases("restart-receive", "restart-broadcast", "restart-handle"), func(o *brokerOutage) broker {
+		restarting("pubsub-quiet", "a subscription goes quiet when the backend was killed", cases("pubsub/restart-receive", "pubsub/restart-broadcast", "pubsub/restart-handle"), func(o *brokerOutage) broker {
 			return broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 				if kills, _ := o.state(); kills > 0 {
 					<-ctx.Done()
@@ -245,7 +243,7 @@ func pubsubRestartMutants() []Mutant {
 				return o.receive(ctx, s, limit)
 			}}
 		}),
-		restarting("pubsub-gives-up", "a subscription fails for good when the backend was killed", cases("restart-receive", "restart-broadcast", "restart-handle"), func(o *brokerOutage) broker {
+		restarting("pubsub-gives-up", "a subscription fails for good when the backend was killed", cases("pubsub/restart-receive", "pubsub/restart-broadcast", "pubsub/restart-handle"), func(o *brokerOutage) broker {
 			return broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 				if kills, _ := o.state(); kills > 0 {
 					return nil, fairlead.Errorf(fairlead.Internal, "the connection was lost")

@@ -14,8 +14,6 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-func init() { all = append(all, pubsubSettleMutants) }
-
 // settling opens providers that change settlements of a kind, or deal with
 // them.
 func settling(kind psdriver.SettleKind, change func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error)) conformance.Opener {
@@ -38,7 +36,7 @@ func counting(change func(s *brokenSub, d *psdriver.Delivery)) conformance.Opene
 var pubsubSettleMutants = []Mutant{
 	{
 		Name: "pubsub-acks-later", Breaks: "an acknowledgement is carried out behind the caller's back, and lost when the subscription is closed",
-		Caught: []string{"pubsub/rolling"},
+		CaughtBy: cases("pubsub/rolling"),
 		Open: brokenShared(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
 			if st.Kind != psdriver.Ack {
 				return false, nil
@@ -49,9 +47,9 @@ var pubsubSettleMutants = []Mutant{
 		}}),
 	},
 	{Name: "pubsub-ack-noop", Breaks: "an acknowledgement does nothing",
-		Caught: cases("ack-final", "ack-many", "ack-final-lease", "lease-each", "handle", "handle-waits", "resubscribe", "nack-many-times", "extend-settled"),
-		Open:   settling(psdriver.Ack, nothing)},
-	{Name: "pubsub-ack-older", Breaks: "an acknowledgement settles all older messages too", Caught: cases("ack-own", "settle-mixed"),
+		CaughtBy: cases("pubsub/ack-final", "pubsub/ack-many", "pubsub/ack-final-lease", "pubsub/lease-each", "pubsub/handle", "pubsub/handle-waits", "pubsub/resubscribe", "pubsub/nack-many-times", "pubsub/extend-settled"),
+		Open:     settling(psdriver.Ack, nothing)},
+	{Name: "pubsub-ack-older", Breaks: "an acknowledgement settles all older messages too", CaughtBy: cases("pubsub/ack-own", "pubsub/settle-mixed"),
 		Open: settling(psdriver.Ack, func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
 			for _, d := range s.holds() {
 				if number(d.Token) < number(st.Token) {
@@ -62,49 +60,49 @@ var pubsubSettleMutants = []Mutant{
 			return false, nil
 		})},
 	{Name: "pubsub-nack-drops", Breaks: "giving back acknowledges",
-		Caught: cases("nack-redeliver", "nack-many-times", "nack-others", "nack-any-consumer", "redelivery-same", "settle-mixed", "settle-twice", "settle-canceled",
-			"handler-error", "handler-panic", "handler-settles", "alias-groups", "broadcast-nack", "count-nack", "key-nack"),
+		CaughtBy: cases("pubsub/nack-redeliver", "pubsub/nack-many-times", "pubsub/nack-others", "pubsub/nack-any-consumer", "pubsub/redelivery-same", "pubsub/settle-mixed", "pubsub/settle-twice", "pubsub/settle-canceled",
+			"pubsub/handler-error", "pubsub/handler-panic", "pubsub/handler-settles", "pubsub/alias-groups", "pubsub/broadcast-nack", "pubsub/count-nack", "pubsub/key-nack"),
 		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
 			st.Kind = psdriver.Ack
 			return false, nil
 		})},
 	{Name: "pubsub-nack-waits", Breaks: "what is given back comes again only when its lease ends",
-		Caught: cases("nack-redeliver", "nack-others", "handler-error", "handle-gives-back", "dead-letter-handler"), Open: settling(psdriver.Nack, nothing)},
-	{Name: "pubsub-nack-unseen", Breaks: "what is given back comes to calls of Receive that begin later, not to one that waits", Caught: cases("nack-any-consumer", "broadcast-wakes"), Open: nackUnseen()},
-	{Name: "pubsub-nack-all", Breaks: "giving one message back gives back all that the consumer holds", Caught: cases("nack-others"),
+		CaughtBy: cases("pubsub/nack-redeliver", "pubsub/nack-others", "pubsub/handler-error", "pubsub/handle-gives-back", "pubsub/dead-letter-handler"), Open: settling(psdriver.Nack, nothing)},
+	{Name: "pubsub-nack-unseen", Breaks: "what is given back comes to calls of Receive that begin later, not to one that waits", CaughtBy: cases("pubsub/nack-any-consumer", "pubsub/broadcast-wakes"), Open: nackUnseen()},
+	{Name: "pubsub-nack-all", Breaks: "giving one message back gives back all that the consumer holds", CaughtBy: cases("pubsub/nack-others"),
 		Open: settling(psdriver.Nack, func(ctx context.Context, s *brokenSub, _ *psdriver.Settlement) (bool, error) {
 			for _, d := range s.holds() {
 				_ = s.one(ctx, d.Token, psdriver.Nack)
 			}
 			return false, nil
 		})},
-	{Name: "pubsub-nack-copies", Breaks: "what is given back is published anew, behind the others", Caught: cases("redelivery-same", "key-nack", "key-handlers"),
+	{Name: "pubsub-nack-copies", Breaks: "what is given back is published anew, behind the others", CaughtBy: cases("pubsub/redelivery-same", "pubsub/key-nack", "pubsub/key-handlers"),
 		Open: settling(psdriver.Nack, republish)},
-	{Name: "pubsub-nack-silent", Breaks: "a consumer that waits is not told of what another gives back", Caught: cases("nack-any-consumer", "close-inflight-waiting", "waiting-wakes", "waiting-many", "key-wakes"),
+	{Name: "pubsub-nack-silent", Breaks: "a consumer that waits is not told of what another gives back", CaughtBy: cases("pubsub/nack-any-consumer", "pubsub/close-inflight-waiting", "pubsub/waiting-wakes", "pubsub/waiting-many", "pubsub/key-wakes"),
 		Open: broken(broker{receive: sleepy})},
-	{Name: "pubsub-delay-none", Breaks: "the delay of giving back is ignored", Caught: cases("nack-delay", "nack-delay-limits", "key-delay"),
+	{Name: "pubsub-delay-none", Breaks: "the delay of giving back is ignored", CaughtBy: cases("pubsub/nack-delay", "pubsub/nack-delay-limits", "pubsub/key-delay"),
 		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
 			st.Delay = 0
 			return false, nil
 		})},
-	{Name: "pubsub-delay-same", Breaks: "every delay lasts a second", Caught: cases("nack-delay-order", "nack-delay-limits"),
+	{Name: "pubsub-delay-same", Breaks: "every delay lasts a second", CaughtBy: cases("pubsub/nack-delay-order", "pubsub/nack-delay-limits"),
 		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
 			st.Delay = min(st.Delay*1000, time.Second)
 			return false, nil
 		})},
-	{Name: "pubsub-extend-noop", Breaks: "extending does nothing", Caught: cases("extend", "handle-extends"), Open: settling(psdriver.Extend, nothing)},
-	{Name: "pubsub-extend-ever", Breaks: "a lease that was extended never ends", Caught: cases("extend"),
+	{Name: "pubsub-extend-noop", Breaks: "extending does nothing", CaughtBy: cases("pubsub/extend", "pubsub/handle-extends"), Open: settling(psdriver.Extend, nothing)},
+	{Name: "pubsub-extend-ever", Breaks: "a lease that was extended never ends", CaughtBy: cases("pubsub/extend"),
 		Open: settling(psdriver.Extend, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
 			st.Delay = time.Hour
 			return false, nil
 		})},
-	{Name: "pubsub-lease-ever", Breaks: "a lease never ends", Caught: cases("lease-ends", "lease-each", "broadcast-lease", "count-lease", "dead-letter-crash", "fenced-ack", "key-lease"),
+	{Name: "pubsub-lease-ever", Breaks: "a lease never ends", CaughtBy: cases("pubsub/lease-ends", "pubsub/lease-each", "pubsub/broadcast-lease", "pubsub/count-lease", "pubsub/dead-letter-crash", "pubsub/fenced-ack", "pubsub/key-lease"),
 		Open: leasing(1000)},
-	{Name: "pubsub-lease-early", Breaks: "a lease ends before its time", Caught: cases("lease-ends"), Open: leasing(0.5)},
-	{Name: "pubsub-ack-late", Breaks: "an acknowledgement returns nil before the backend has it", Caught: cases("confirmed-ack"), Open: lateAcks("mem://")},
-	{Name: "pubsub-ack-late-shared", Breaks: "an acknowledgement returns nil before the backend has it", Caught: cases("confirmed-ack-elsewhere"), Open: lateAcks("mem://late-acks")},
-	{Name: "pubsub-unfenced", Breaks: "a settlement after the lease was lost settles the message of its new owner", Caught: cases("fenced-ack", "fenced-nack", "fenced-self"), Open: unfenced(nil)},
-	{Name: "pubsub-unfenced-extend", Breaks: "extending succeeds after the lease was lost", Caught: cases("fenced-extend"),
+	{Name: "pubsub-lease-early", Breaks: "a lease ends before its time", CaughtBy: cases("pubsub/lease-ends"), Open: leasing(0.5)},
+	{Name: "pubsub-ack-late", Breaks: "an acknowledgement returns nil before the backend has it", CaughtBy: cases("pubsub/confirmed-ack"), Open: lateAcks("mem://")},
+	{Name: "pubsub-ack-late-shared", Breaks: "an acknowledgement returns nil before the backend has it", CaughtBy: cases("pubsub/confirmed-ack-elsewhere"), Open: lateAcks("mem://late-acks")},
+	{Name: "pubsub-unfenced", Breaks: "a settlement after the lease was lost settles the message of its new owner", CaughtBy: cases("pubsub/fenced-ack", "pubsub/fenced-nack", "pubsub/fenced-self"), Open: unfenced(nil)},
+	{Name: "pubsub-unfenced-extend", Breaks: "extending succeeds after the lease was lost", CaughtBy: cases("pubsub/fenced-extend"),
 		Open: broken(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
 			if st.Kind != psdriver.Extend {
 				return false, nil
@@ -112,13 +110,13 @@ var pubsubSettleMutants = []Mutant{
 			_ = s.one(ctx, st.Token, st.Kind)
 			return true, nil
 		}})},
-	{Name: "pubsub-fenced-in-name", Breaks: "a settlement after the lease was lost is refused, and carried out", Caught: cases("fenced-ack", "fenced-nack", "fenced-self"),
+	{Name: "pubsub-fenced-in-name", Breaks: "a settlement after the lease was lost is refused, and carried out", CaughtBy: cases("pubsub/fenced-ack", "pubsub/fenced-nack", "pubsub/fenced-self"),
 		Open: unfenced(fairlead.Errorf(fairlead.Conflict, "the lease was lost"))},
-	{Name: "pubsub-count-one", Breaks: "every delivery says that it is the first", Caught: cases("count-nack", "count-close", "count-lease", "dead-letter", "dead-letter-handler", "dead-letter-crash", "dead-letter-key"),
+	{Name: "pubsub-count-one", Breaks: "every delivery says that it is the first", CaughtBy: cases("pubsub/count-nack", "pubsub/count-close", "pubsub/count-lease", "pubsub/dead-letter", "pubsub/dead-letter-handler", "pubsub/dead-letter-crash", "pubsub/dead-letter-key"),
 		Open: counting(func(_ *brokenSub, d *psdriver.Delivery) { d.Attempt = 1 })},
-	{Name: "pubsub-count-more", Breaks: "attempts are counted from zero", Caught: cases("count-nack", "dead-letter", "dead-letter-handler"),
+	{Name: "pubsub-count-more", Breaks: "attempts are counted from zero", CaughtBy: cases("pubsub/count-nack", "pubsub/dead-letter", "pubsub/dead-letter-handler"),
 		Open: counting(func(_ *brokenSub, d *psdriver.Delivery) { d.Attempt-- })},
-	{Name: "pubsub-count-groups", Breaks: "attempts of all groups are counted together", Caught: cases("count-nack"), Open: countingTogether()},
+	{Name: "pubsub-count-groups", Breaks: "attempts of all groups are counted together", CaughtBy: cases("pubsub/count-nack"), Open: countingTogether()},
 }
 
 // number returns the number of the message that a token of the memory

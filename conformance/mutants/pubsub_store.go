@@ -12,8 +12,6 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-func init() { all = append(all, pubsubStoreMutants) }
-
 var errAway = fairlead.Errorf(fairlead.Unavailable, "the backend is away")
 
 // firstOf returns a function that is true for the first message of a topic.
@@ -31,39 +29,39 @@ func firstOf() func(topic string) bool {
 
 var pubsubStoreMutants = []Mutant{
 	{Name: "pubsub-drop-7th", Breaks: "every seventh message is acknowledged and not stored",
-		Caught: cases("bulk-1000", "batch-tail", "concurrent-pub", "concurrent-pub-many", "close-concurrent", "handle", "broadcast-many", "group-fanout", "group-kept"),
+		CaughtBy: cases("pubsub/bulk-1000", "pubsub/batch-tail", "pubsub/concurrent-pub", "pubsub/concurrent-pub-many", "pubsub/close-concurrent", "pubsub/handle", "pubsub/broadcast-many", "pubsub/group-fanout", "pubsub/group-kept"),
 		Open: breaking(func() broker {
 			seventh := every(7)
 			return broker{keep: func(string, *psdriver.Message) bool { return !seventh() }}
 		})},
 	{Name: "pubsub-drop-first", Breaks: "the first message of a topic is acknowledged and not stored",
-		Caught: cases("missing-topic", "batch-empty", "invalid-message", "canceled-publish", "close-topic", "close-twice", "bad-names", "good-names",
-			"bad-subscriptions", "bad-receive", "min-deadline", "require", "manage-missing"),
+		CaughtBy: cases("pubsub/missing-topic", "pubsub/batch-empty", "pubsub/invalid-message", "pubsub/canceled-publish", "pubsub/close-topic", "pubsub/close-twice", "pubsub/bad-names", "pubsub/good-names",
+			"pubsub/bad-subscriptions", "pubsub/bad-receive", "pubsub/min-deadline", "pubsub/require", "pubsub/manage-missing"),
 		Open: breaking(func() broker {
 			first := firstOf()
 			return broker{keep: func(topic string, _ *psdriver.Message) bool { return !first(topic) }}
 		})},
-	{Name: "pubsub-batch-tail", Breaks: "of a batch, the messages behind the first 64 are acknowledged and not stored", Caught: cases("bulk-1000", "batch-tail", "ordered-batch"),
+	{Name: "pubsub-batch-tail", Breaks: "of a batch, the messages behind the first 64 are acknowledged and not stored", CaughtBy: cases("pubsub/bulk-1000", "pubsub/batch-tail", "pubsub/ordered-batch"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			results := next(ctx, msgs[:min(64, len(msgs))])
 			return append(results, make([]psdriver.SendResult, len(msgs)-len(results))...)
 		}})},
-	{Name: "pubsub-stored-twice", Breaks: "the first message of a call is stored twice", Caught: cases("bulk-1000", "concurrent-pub", "group-compete"),
+	{Name: "pubsub-stored-twice", Breaks: "the first message of a call is stored twice", CaughtBy: cases("pubsub/bulk-1000", "pubsub/concurrent-pub", "pubsub/group-compete"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			next(ctx, msgs[:1])
 			return next(ctx, msgs)
 		}})},
-	{Name: "pubsub-receipts-mixed", Breaks: "the answers of a batch are in another order than its messages", Caught: cases("batch-receipts"),
+	{Name: "pubsub-receipts-mixed", Breaks: "the answers of a batch are in another order than its messages", CaughtBy: cases("pubsub/batch-receipts"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			results := next(ctx, msgs)
 			slices.Reverse(results)
 			return results
 		}})},
-	{Name: "pubsub-publish-deaf", Breaks: "a batch is stored although its context had ended", Caught: cases("canceled-publish"),
+	{Name: "pubsub-publish-deaf", Breaks: "a batch is stored although its context had ended", CaughtBy: cases("pubsub/canceled-publish"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			return next(context.WithoutCancel(ctx), msgs)
 		}})},
-	{Name: "pubsub-publish-lies", Breaks: "a message is stored and said to be not", Caught: cases("publish-outcomes"),
+	{Name: "pubsub-publish-lies", Breaks: "a message is stored and said to be not", CaughtBy: cases("pubsub/publish-outcomes"),
 		Open: breaking(func() broker {
 			third := every(3)
 			return broker{result: func(_ string, _ psdriver.Message, r *psdriver.SendResult) {
@@ -72,7 +70,7 @@ var pubsubStoreMutants = []Mutant{
 				}
 			}}
 		})},
-	{Name: "pubsub-needs-group", Breaks: "publishing to a topic without groups fails", Caught: cases("missing-topic"),
+	{Name: "pubsub-needs-group", Breaks: "publishing to a topic without groups fails", CaughtBy: cases("pubsub/missing-topic"),
 		Open: breaking(func() broker {
 			var subscribed sync.Map
 			return broker{
@@ -87,15 +85,15 @@ var pubsubStoreMutants = []Mutant{
 				},
 			}
 		})},
-	{Name: "pubsub-names-dots", Breaks: "a topic's name ends at its first dot", Caught: cases("topic-isolation", "group-isolation", "good-names", "manage-topics"),
+	{Name: "pubsub-names-dots", Breaks: "a topic's name ends at its first dot", CaughtBy: cases("pubsub/topic-isolation", "pubsub/group-isolation", "pubsub/good-names", "pubsub/manage-topics"),
 		Open: broken(broker{name: func(name string) string { short, _, _ := strings.Cut(name, "."); return short }})},
-	{Name: "pubsub-names-folded", Breaks: "group names are folded to lower case", Caught: cases("group-isolation"),
+	{Name: "pubsub-names-folded", Breaks: "group names are folded to lower case", CaughtBy: cases("pubsub/group-isolation"),
 		Open: broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
 			c.Group = strings.ToLower(c.Group)
 			return nil
 		}})},
-	{Name: "pubsub-names-joined", Breaks: "topic and group make one name, joined by a character that both may have", Caught: cases("group-isolation"), Open: joinedNames()},
-	{Name: "pubsub-names-short", Breaks: "names of more than 64 characters are refused", Caught: cases("good-names"),
+	{Name: "pubsub-names-joined", Breaks: "topic and group make one name, joined by a character that both may have", CaughtBy: cases("pubsub/group-isolation"), Open: joinedNames()},
+	{Name: "pubsub-names-short", Breaks: "names of more than 64 characters are refused", CaughtBy: cases("pubsub/good-names"),
 		Open: broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
 			if len(c.Group) > 64 {
 				return fairlead.Errorf(fairlead.Invalid, "the name is too long")
@@ -103,7 +101,7 @@ var pubsubStoreMutants = []Mutant{
 			return nil
 		}})},
 	{Name: "pubsub-swap", Breaks: "neighbours of a batch are stored in the wrong order",
-		Caught: cases("ordered", "ordered-batch", "ordered-given-back", "ordered-backlog", "ordered-reopen", "key-reopen", "atomic"),
+		CaughtBy: cases("pubsub/ordered", "pubsub/ordered-batch", "pubsub/ordered-given-back", "pubsub/ordered-backlog", "pubsub/ordered-reopen", "pubsub/key-reopen", "pubsub/atomic"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			for i := 0; i+1 < len(msgs); i += 10 {
 				msgs[i], msgs[i+1] = msgs[i+1], msgs[i]
@@ -114,7 +112,7 @@ var pubsubStoreMutants = []Mutant{
 			}
 			return results
 		}})},
-	{Name: "pubsub-dedupe-none", Breaks: "ids are not compared", Caught: cases("dedupe", "dedupe-batch", "dedupe-concurrent"),
+	{Name: "pubsub-dedupe-none", Breaks: "ids are not compared", CaughtBy: cases("pubsub/dedupe", "pubsub/dedupe-batch", "pubsub/dedupe-concurrent"),
 		Open: breaking(func() broker {
 			return broker{
 				keep: func(_ string, m *psdriver.Message) bool {
@@ -127,9 +125,9 @@ var pubsubStoreMutants = []Mutant{
 				deliver: func(_ *brokenSub, d *psdriver.Delivery) { d.ID, _, _ = strings.Cut(d.ID, "\x00") },
 			}
 		})},
-	{Name: "pubsub-dedupe-silent", Breaks: "duplicates are not stored, and the receipt does not say so", Caught: cases("dedupe", "dedupe-batch", "dedupe-concurrent"),
+	{Name: "pubsub-dedupe-silent", Breaks: "duplicates are not stored, and the receipt does not say so", CaughtBy: cases("pubsub/dedupe", "pubsub/dedupe-batch", "pubsub/dedupe-concurrent"),
 		Open: broken(broker{result: func(_ string, _ psdriver.Message, r *psdriver.SendResult) { r.Duplicate = false }})},
-	{Name: "pubsub-dedupe-everywhere", Breaks: "an id of another topic makes a duplicate", Caught: cases("dedupe-topics", "dead-letter-ids"),
+	{Name: "pubsub-dedupe-everywhere", Breaks: "an id of another topic makes a duplicate", CaughtBy: cases("pubsub/dedupe-topics", "pubsub/dead-letter-ids"),
 		Open: breaking(func() broker {
 			var seen sync.Map
 			return broker{keep: func(_ string, m *psdriver.Message) bool {
@@ -137,30 +135,30 @@ var pubsubStoreMutants = []Mutant{
 				return m.ID == "" || !again
 			}}
 		})},
-	{Name: "pubsub-dedupe-for-good", Breaks: "ids are remembered for longer than the window", Caught: cases("dedupe-window"),
+	{Name: "pubsub-dedupe-for-good", Breaks: "ids are remembered for longer than the window", CaughtBy: cases("pubsub/dedupe-window"),
 		Open: broken(broker{describe: limits(func(l *fairlead.Limits) { l.DedupeWindow = time.Second })})},
-	{Name: "pubsub-atomic-halves", Breaks: "an atomic batch is stored in two steps, between which it can be given up", Caught: cases("atomic-given-up"),
+	{Name: "pubsub-atomic-halves", Breaks: "an atomic batch is stored in two steps, between which it can be given up", CaughtBy: cases("pubsub/atomic-given-up"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			results := next(ctx, msgs[:len(msgs)/2])
 			time.Sleep(time.Millisecond)
 			return append(results, next(ctx, msgs[len(msgs)/2:])...)
 		}})},
-	{Name: "pubsub-list-all", Breaks: "listing topics lists one that does not begin with the prefix", Caught: cases("manage-topics"),
+	{Name: "pubsub-list-all", Breaks: "listing topics lists one that does not begin with the prefix", CaughtBy: cases("pubsub/manage-topics"),
 		Open: broken(broker{topics: func(next func() ([]string, error)) ([]string, error) {
 			names, err := next()
 			return append(names, "another"), err
 		}})},
-	{Name: "pubsub-delete-nothing", Breaks: "deleting a topic does nothing", Caught: cases("manage-topics", "manage-delete-topic"),
+	{Name: "pubsub-delete-nothing", Breaks: "deleting a topic does nothing", CaughtBy: cases("pubsub/manage-topics", "pubsub/manage-delete-topic"),
 		Open: broken(broker{deleteTopic: func(func() error) error { return nil }})},
-	{Name: "pubsub-delete-missing", Breaks: "deleting a topic that does not exist is an error", Caught: cases("manage-missing"),
+	{Name: "pubsub-delete-missing", Breaks: "deleting a topic that does not exist is an error", CaughtBy: cases("pubsub/manage-missing"),
 		Open: broken(broker{deleteTopic: func(func() error) error { return fairlead.Errorf(fairlead.NotFound, "no such topic") }})},
-	{Name: "pubsub-delete-no-group", Breaks: "deleting a group does nothing", Caught: cases("manage-delete-group"),
+	{Name: "pubsub-delete-no-group", Breaks: "deleting a group does nothing", CaughtBy: cases("pubsub/manage-delete-group"),
 		Open: broken(broker{deleteGroup: func(context.Context, psdriver.Provider, string, string) error { return nil }})},
-	{Name: "pubsub-delete-all-groups", Breaks: "deleting a group deletes the topic's messages", Caught: cases("manage-delete-group", "manage-missing"),
+	{Name: "pubsub-delete-all-groups", Breaks: "deleting a group deletes the topic's messages", CaughtBy: cases("pubsub/manage-delete-group", "pubsub/manage-missing"),
 		Open: broken(broker{deleteGroup: func(ctx context.Context, p psdriver.Provider, topic, _ string) error {
 			return p.DeleteTopic(ctx, topic)
 		}})},
-	{Name: "pubsub-not-shared", Breaks: "every Open has a backend of its own, and Shared is claimed", Caught: cases("shared", "shared-group", "close-provider", "confirmed-ack-elsewhere"),
+	{Name: "pubsub-not-shared", Breaks: "every Open has a backend of its own, and Shared is claimed", CaughtBy: cases("pubsub/shared", "pubsub/shared-group", "pubsub/close-provider", "pubsub/confirmed-ack-elsewhere"),
 		Open: describing(claim(fairlead.Shared))},
 }
 

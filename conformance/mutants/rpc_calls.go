@@ -10,23 +10,21 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-func init() { all = append(all, rpcCallMutants) }
-
 // rpcCallMutants carry calls wrongly.
 var rpcCallMutants = []Mutant{
 	{
-		Name: "rpc-text-alone", Breaks: "bytes that are no text are replaced", Caught: []string{"rpc/unary"},
+		Name: "rpc-text-alone", Breaks: "bytes that are no text are replaced", CaughtBy: cases("rpc/unary"),
 		Open: withFrame(func(f *rpcdriver.Frame) bool {
 			f.Payload = bytes.ToValidUTF8(f.Payload, []byte("?"))
 			return true
 		}),
 	},
 	{
-		Name: "rpc-empty-lost", Breaks: "empty messages are lost", Caught: []string{"rpc/empty"},
+		Name: "rpc-empty-lost", Breaks: "empty messages are lost", CaughtBy: cases("rpc/empty"),
 		Open: withFrame(func(f *rpcdriver.Frame) bool { return f.Kind != rpcdriver.FrameMessage || len(f.Payload) > 0 }),
 	},
 	{
-		Name: "rpc-truncated", Breaks: "messages are cut off at 64 KiB", Caught: []string{"rpc/large"},
+		Name: "rpc-truncated", Breaks: "messages are cut off at 64 KiB", CaughtBy: cases("rpc/large"),
 		Open: withFrame(func(f *rpcdriver.Frame) bool {
 			f.Payload = f.Payload[:min(len(f.Payload), 64<<10)]
 			return true
@@ -34,33 +32,33 @@ var rpcCallMutants = []Mutant{
 	},
 	{
 		Name: "rpc-swapped", Breaks: "the tenth message of each direction comes after the eleventh",
-		Caught: []string{"rpc/server-stream", "rpc/client-stream", "rpc/long-stream"},
-		Open:   withFrames(swapsTenth),
+		CaughtBy: cases("rpc/server-stream", "rpc/client-stream", "rpc/long-stream"),
+		Open:     withFrames(swapsTenth),
 	},
 	{
 		Name: "rpc-seventh-lost", Breaks: "the seventh message of each direction is lost",
-		Caught: []string{"rpc/server-stream", "rpc/client-stream", "rpc/both-streams"},
-		Open:   withNth(7, func(f rpcdriver.Frame) []rpcdriver.Frame { return nil }),
+		CaughtBy: cases("rpc/server-stream", "rpc/client-stream", "rpc/both-streams"),
+		Open:     withNth(7, func(f rpcdriver.Frame) []rpcdriver.Frame { return nil }),
 	},
 	{
 		Name: "rpc-seventh-twice", Breaks: "the seventh message of each direction comes twice",
-		Caught: []string{"rpc/server-stream", "rpc/client-stream", "rpc/both-streams"},
-		Open:   withNth(7, func(f rpcdriver.Frame) []rpcdriver.Frame { return []rpcdriver.Frame{f, f} }),
+		CaughtBy: cases("rpc/server-stream", "rpc/client-stream", "rpc/both-streams"),
+		Open:     withNth(7, func(f rpcdriver.Frame) []rpcdriver.Frame { return []rpcdriver.Frame{f, f} }),
 	},
 	{
-		Name: "rpc-last-lost", Breaks: "a message right before the end is lost where there were others", Caught: []string{"rpc/client-stream", "rpc/server-stream"},
+		Name: "rpc-last-lost", Breaks: "a message right before the end is lost where there were others", CaughtBy: cases("rpc/client-stream", "rpc/server-stream"),
 		Open: withNth(100, func(f rpcdriver.Frame) []rpcdriver.Frame { return nil }),
 	},
 	{
-		Name: "rpc-crosstalk", Breaks: "a reply goes to the next caller", Caught: []string{"rpc/concurrent"},
+		Name: "rpc-crosstalk", Breaks: "a reply goes to the next caller", CaughtBy: cases("rpc/concurrent"),
 		Open: crosstalk(),
 	},
 	{
-		Name: "rpc-names-folded", Breaks: "names are folded to lower case", Caught: []string{"rpc/names"},
+		Name: "rpc-names-folded", Breaks: "names are folded to lower case", CaughtBy: cases("rpc/names"),
 		Open: carriedBy("mem://", carrying{service: strings.ToLower}),
 	},
 	{
-		Name: "rpc-code-unknown", Breaks: "all failures are Unknown", Caught: []string{"rpc/codes", "rpc/unimplemented", "rpc/panic"},
+		Name: "rpc-code-unknown", Breaks: "all failures are Unknown", CaughtBy: cases("rpc/codes", "rpc/unimplemented", "rpc/panic"),
 		Open: withStatus(func(s *rpcdriver.Status) {
 			if s.Code != 0 {
 				s.Code = 2
@@ -68,17 +66,17 @@ var rpcCallMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-message-ascii", Breaks: "the message of a status is ASCII alone", Caught: []string{"rpc/codes"},
+		Name: "rpc-message-ascii", Breaks: "the message of a status is ASCII alone", CaughtBy: cases("rpc/codes"),
 		Open: withStatus(func(s *rpcdriver.Status) {
 			s.Message = strings.Map(func(r rune) rune { return min(r, '~') }, s.Message)
 		}),
 	},
 	{
-		Name: "rpc-details-lost", Breaks: "the details of a status are lost", Caught: []string{"rpc/details"},
+		Name: "rpc-details-lost", Breaks: "the details of a status are lost", CaughtBy: cases("rpc/details"),
 		Open: withStatus(func(s *rpcdriver.Status) { s.Details = nil }),
 	},
 	{
-		Name: "rpc-metadata-collapsed", Breaks: "of several values of a name the last one is left", Caught: []string{"rpc/metadata-in", "rpc/metadata-out"},
+		Name: "rpc-metadata-collapsed", Breaks: "of several values of a name the last one is left", CaughtBy: cases("rpc/metadata-in", "rpc/metadata-out"),
 		Open: withMetadata(func(all []rpcdriver.Field) []rpcdriver.Field {
 			var left []rpcdriver.Field
 			for i, f := range all {
@@ -90,14 +88,14 @@ var rpcCallMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-metadata-reversed", Breaks: "several values of a name come in another order", Caught: []string{"rpc/metadata-in", "rpc/metadata-out"},
+		Name: "rpc-metadata-reversed", Breaks: "several values of a name come in another order", CaughtBy: cases("rpc/metadata-in", "rpc/metadata-out"),
 		Open: withMetadata(func(all []rpcdriver.Field) []rpcdriver.Field {
 			slices.Reverse(all)
 			return all
 		}),
 	},
 	{
-		Name: "rpc-metadata-text", Breaks: "metadata is text alone", Caught: []string{"rpc/metadata-in", "rpc/metadata-out"},
+		Name: "rpc-metadata-text", Breaks: "metadata is text alone", CaughtBy: cases("rpc/metadata-in", "rpc/metadata-out"),
 		Open: withMetadata(func(all []rpcdriver.Field) []rpcdriver.Field {
 			for i := range all {
 				all[i].Value = bytes.ToValidUTF8(all[i].Value, []byte("?"))
@@ -106,7 +104,7 @@ var rpcCallMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-trailers-lost", Breaks: "trailers are lost with a failure", Caught: []string{"rpc/metadata-out"},
+		Name: "rpc-trailers-lost", Breaks: "trailers are lost with a failure", CaughtBy: cases("rpc/metadata-out"),
 		Open: withFrame(func(f *rpcdriver.Frame) bool {
 			if f.Kind == rpcdriver.FrameTrailers && f.Status.Code != 0 {
 				f.Metadata = nil
@@ -115,7 +113,7 @@ var rpcCallMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-timeout-lost", Breaks: "the deadline does not reach the handler", Caught: []string{"rpc/deadline"},
+		Name: "rpc-timeout-lost", Breaks: "the deadline does not reach the handler", CaughtBy: cases("rpc/deadline"),
 		Open: carriedBy("mem://", carrying{call: func(c *rpcdriver.Call) { c.Timeout = 0 }}),
 	},
 }

@@ -14,8 +14,6 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-func init() { all = append(all, rpcDirectoryMutants) }
-
 // listed is a memory provider that keeps addresses, and is changed; a nil hook
 // changes nothing.
 type listed struct {
@@ -62,29 +60,29 @@ func (p *listed) WatchEndpoints(ctx context.Context, c rpcdriver.WatchConfig) (r
 // rpcDirectoryMutants keep addresses wrongly.
 var rpcDirectoryMutants = []Mutant{
 	{
-		Name: "rpc-directory-not-there", Breaks: "what is registered is not where the server is", Caught: []string{"rpc/directory-plain"},
+		Name: "rpc-directory-not-there", Breaks: "what is registered is not where the server is", CaughtBy: cases("rpc/directory-plain"),
 		Open: listedBy(listed{register: func(c rpcdriver.RegisterConfig) rpcdriver.RegisterConfig {
 			c.Endpoint.Address = "127.0.0.1:1"
 			return c
 		}}),
 	},
 	{
-		Name: "rpc-directory-cut", Breaks: "addresses end at the first space", Caught: []string{"rpc/directory-watch"},
+		Name: "rpc-directory-cut", Breaks: "addresses end at the first space", CaughtBy: cases("rpc/directory-watch"),
 		Open: listedBy(listed{register: func(c rpcdriver.RegisterConfig) rpcdriver.RegisterConfig {
 			c.Endpoint.Address, _, _ = strings.Cut(c.Endpoint.Address, " ")
 			return c
 		}}),
 	},
 	{
-		Name: "rpc-directory-unsorted", Breaks: "endpoints come in any order", Caught: []string{"rpc/directory-watch"},
+		Name: "rpc-directory-unsorted", Breaks: "endpoints come in any order", CaughtBy: cases("rpc/directory-watch"),
 		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return backwards{w} }}),
 	},
 	{
-		Name: "rpc-directory-stays", Breaks: "endpoints that are removed stay while the provider is open", Caught: []string{"rpc/directory-watch"},
+		Name: "rpc-directory-stays", Breaks: "endpoints that are removed stay while the provider is open", CaughtBy: cases("rpc/directory-watch"),
 		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration { return stays{r} }}),
 	},
 	{
-		Name: "rpc-directory-turns", Breaks: "of several watchers only the first one sees changes", Caught: []string{"rpc/directory-watchers"},
+		Name: "rpc-directory-turns", Breaks: "of several watchers only the first one sees changes", CaughtBy: cases("rpc/directory-watchers"),
 		Open: func() conformance.Opener {
 			var watchers atomic.Int64
 			return listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher {
@@ -96,26 +94,26 @@ var rpcDirectoryMutants = []Mutant{
 		}(),
 	},
 	{
-		Name: "rpc-directory-busy", Breaks: "Next returns although nothing has changed", Caught: []string{"rpc/directory-watchers"},
+		Name: "rpc-directory-busy", Breaks: "Next returns although nothing has changed", CaughtBy: cases("rpc/directory-watchers"),
 		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &busy{EndpointWatcher: w} }}),
 	},
 	{
-		Name: "rpc-directory-immortal", Breaks: "an endpoint stays although nobody keeps it", Caught: []string{"rpc/directory-lease"},
+		Name: "rpc-directory-immortal", Breaks: "an endpoint stays although nobody keeps it", CaughtBy: cases("rpc/directory-lease"),
 		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration {
 			go func() { _ = r.Keep(context.Background()) }() // until Close
 			return r
 		}}),
 	},
 	{
-		Name: "rpc-directory-unkept", Breaks: "an endpoint vanishes although it is kept", Caught: []string{"rpc/directory-lease"},
+		Name: "rpc-directory-unkept", Breaks: "an endpoint vanishes although it is kept", CaughtBy: cases("rpc/directory-lease"),
 		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration { return unkept{r} }}),
 	},
 	{
-		Name: "rpc-directory-stale", Breaks: "a watcher never shows a server that joins later", Caught: []string{"rpc/rolling"},
+		Name: "rpc-directory-stale", Breaks: "a watcher never shows a server that joins later", CaughtBy: cases("rpc/rolling"),
 		Open: listedBy(listed{url: "mem://rpc-directory-stale?rpc=directory", watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &onlyOnce{EndpointWatcher: w} }}),
 	},
 	{
-		Name: "rpc-unclaimed-directory", Breaks: "what was not claimed is let through: " + string(rpc.Directory), Caught: []string{"rpc/absent-directory"},
+		Name: "rpc-unclaimed-directory", Breaks: "what was not claimed is let through: " + string(rpc.Directory), CaughtBy: cases("rpc/absent-directory"),
 		Open: func(ctx context.Context) (fairlead.Provider, error) {
 			p, err := listedBy(listed{})(ctx)
 			if err != nil {

@@ -9,20 +9,18 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-func init() { all = append(all, rpcOptionMutants) }
-
 // rpcOptionMutants lose what call options ask for, and mix up streams.
 var rpcOptionMutants = []Mutant{
 	{
-		Name: "rpc-encoding-lost", Breaks: "the server does not learn that messages are compressed", Caught: []string{"rpc/compression"},
+		Name: "rpc-encoding-lost", Breaks: "the server does not learn that messages are compressed", CaughtBy: cases("rpc/compression"),
 		Open: withoutField("grpc-encoding"),
 	},
 	{
-		Name: "rpc-content-type-lost", Breaks: "the server does not learn in which codec messages are", Caught: []string{"rpc/json"},
+		Name: "rpc-content-type-lost", Breaks: "the server does not learn in which codec messages are", CaughtBy: cases("rpc/json"),
 		Open: withoutField("content-type"),
 	},
 	{
-		Name: "rpc-over-limit-empty", Breaks: "messages above 4 MiB arrive empty", Caught: []string{"rpc/over-limit"},
+		Name: "rpc-over-limit-empty", Breaks: "messages above 4 MiB arrive empty", CaughtBy: cases("rpc/over-limit"),
 		Open: withFrame(func(f *rpcdriver.Frame) bool {
 			if len(f.Payload) > 4<<20 {
 				f.Payload = nil
@@ -31,7 +29,7 @@ var rpcOptionMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-nobody-final", Breaks: "that nobody serves a name is told as something that will not change", Caught: []string{"rpc/wait-for-ready"},
+		Name: "rpc-nobody-final", Breaks: "that nobody serves a name is told as something that will not change", CaughtBy: cases("rpc/wait-for-ready"),
 		Open: carriedBy("mem://", carrying{open: func(ctx context.Context, next opening, c rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
 			s, err := next(ctx, c)
 			if fairlead.CodeOf(err) == fairlead.Unavailable {
@@ -41,7 +39,7 @@ var rpcOptionMutants = []Mutant{
 		}}),
 	},
 	{
-		Name: "rpc-details-lost-late", Breaks: "the details of a status are lost where messages went before", Caught: []string{"rpc/details-stream"},
+		Name: "rpc-details-lost-late", Breaks: "the details of a status are lost where messages went before", CaughtBy: cases("rpc/details-stream"),
 		Open: withFrames(func() func([]rpcdriver.Frame) []rpcdriver.Frame {
 			messages := 0
 			return each(func(f *rpcdriver.Frame) bool {
@@ -56,11 +54,11 @@ var rpcOptionMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-cancel-lost-blocked", Breaks: "the end of a call at the client does not reach a server that waits to send", Caught: []string{"rpc/cancel-blocked"},
+		Name: "rpc-cancel-lost-blocked", Breaks: "the end of a call at the client does not reach a server that waits to send", CaughtBy: cases("rpc/cancel-blocked"),
 		Open: carriedBy("mem://", carrying{client: func(s rpcdriver.Stream) rpcdriver.Stream { return neverCloses{s} }}),
 	},
 	{
-		Name: "rpc-crosstalk-streams", Breaks: "the answers of streams are mixed up", Caught: []string{"rpc/many-streams"},
+		Name: "rpc-crosstalk-streams", Breaks: "the answers of streams are mixed up", CaughtBy: cases("rpc/many-streams"),
 		Open: crosstalk(),
 	},
 }

@@ -13,24 +13,22 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-func init() { all = append(all, rpcServerMutants, rpcAbsentMutants()) }
-
 // rpcServerMutants find, lose and limit servers wrongly.
 var rpcServerMutants = []Mutant{
 	{
-		Name: "rpc-cancel-lost", Breaks: "the end of a call at the client does not reach the server", Caught: []string{"rpc/cancel"},
+		Name: "rpc-cancel-lost", Breaks: "the end of a call at the client does not reach the server", CaughtBy: cases("rpc/cancel"),
 		Open: carriedBy("mem://", carrying{client: func(s rpcdriver.Stream) rpcdriver.Stream { return neverCloses{s} }}),
 	},
 	{
 		Name: "rpc-loss-unseen", Breaks: "an end does not notice that the other one is gone",
-		Caught: []string{"rpc/server-gone", "rpc/client-gone"},
+		CaughtBy: cases("rpc/server-gone", "rpc/client-gone"),
 		Open: carriedBy("mem://rpc-loss-unseen", carrying{
 			client: func(s rpcdriver.Stream) rpcdriver.Stream { return blind{s} },
 			server: func(s rpcdriver.Stream) rpcdriver.Stream { return blind{s} },
 		}),
 	},
 	{
-		Name: "rpc-stop-unseen", Breaks: "the client of a server that stops hears nothing", Caught: []string{"rpc/stop"},
+		Name: "rpc-stop-unseen", Breaks: "the client of a server that stops hears nothing", CaughtBy: cases("rpc/stop"),
 		Open: carriedBy("mem://", carrying{
 			client: func(s rpcdriver.Stream) rpcdriver.Stream { return blind{s} },
 			server: func(s rpcdriver.Stream) rpcdriver.Stream {
@@ -40,11 +38,11 @@ var rpcServerMutants = []Mutant{
 	},
 	{
 		Name: "rpc-ends-withheld", Breaks: "what a server sends waits until the client has ended its direction",
-		Caught: []string{"rpc/ping-pong", "rpc/half-close", "rpc/server-ends-early"},
-		Open:   carriedBy("mem://", carrying{client: func(s rpcdriver.Stream) rpcdriver.Stream { return newWithholding(s) }}),
+		CaughtBy: cases("rpc/ping-pong", "rpc/half-close", "rpc/server-ends-early"),
+		Open:     carriedBy("mem://", carrying{client: func(s rpcdriver.Stream) rpcdriver.Stream { return newWithholding(s) }}),
 	},
 	{
-		Name: "rpc-nobody-hangs", Breaks: "a call that nobody serves waits for its deadline", Caught: []string{"rpc/no-server"},
+		Name: "rpc-nobody-hangs", Breaks: "a call that nobody serves waits for its deadline", CaughtBy: cases("rpc/no-server"),
 		Open: carriedBy("mem://", carrying{open: func(ctx context.Context, next opening, c rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
 			s, err := next(ctx, c)
 			if fairlead.CodeOf(err) == fairlead.Unavailable {
@@ -54,7 +52,7 @@ var rpcServerMutants = []Mutant{
 		}}),
 	},
 	{
-		Name: "rpc-two-servers", Breaks: "the third server of a provider is never reached", Caught: []string{"rpc/load-balance"},
+		Name: "rpc-two-servers", Breaks: "the third server of a provider is never reached", CaughtBy: cases("rpc/load-balance"),
 		Open: carriedBy("mem://", carrying{listener: func(l rpcdriver.Listener, nth int) rpcdriver.Listener {
 			if nth == 3 {
 				_ = l.Close(context.Background())
@@ -64,19 +62,19 @@ var rpcServerMutants = []Mutant{
 		}}),
 	},
 	{
-		Name: "rpc-close-kills", Breaks: "a listener that closes ends the calls that it accepted", Caught: []string{"rpc/graceful-stop"},
+		Name: "rpc-close-kills", Breaks: "a listener that closes ends the calls that it accepted", CaughtBy: cases("rpc/graceful-stop"),
 		Open: carriedBy("mem://", carrying{listener: func(l rpcdriver.Listener, _ int) rpcdriver.Listener { return &killing{Listener: l} }}),
 	},
 	{
-		Name: "rpc-answers-late", Breaks: "an answer is still here when its server has said that all calls have ended", Caught: []string{"rpc/rolling"},
+		Name: "rpc-answers-late", Breaks: "an answer is still here when its server has said that all calls have ended", CaughtBy: cases("rpc/rolling"),
 		Open: carriedBy("mem://rpc-answers-late", carrying{server: func(s rpcdriver.Stream) rpcdriver.Stream { return late{s} }}),
 	},
 	{
-		Name: "rpc-close-drops", Breaks: "a listener that closes drops the call that it was about to give", Caught: []string{"rpc/rolling"},
+		Name: "rpc-close-drops", Breaks: "a listener that closes drops the call that it was about to give", CaughtBy: cases("rpc/rolling"),
 		Open: carriedBy("mem://rpc-close-drops", carrying{listener: func(l rpcdriver.Listener, _ int) rpcdriver.Listener { return newEager(l) }}),
 	},
 	{
-		Name: "rpc-not-shared", Breaks: "every Open of a URL has servers of its own", Caught: []string{"rpc/shared"},
+		Name: "rpc-not-shared", Breaks: "every Open of a URL has servers of its own", CaughtBy: cases("rpc/shared"),
 		Open: func() conformance.Opener {
 			var opened atomic.Int64
 			return func(ctx context.Context) (fairlead.Provider, error) {
@@ -86,7 +84,7 @@ var rpcServerMutants = []Mutant{
 	},
 	{
 		Name: "rpc-credit-unearned", Breaks: "credits are given back when a message is taken from the sender, not when it is read",
-		Caught: []string{"rpc/flow-download", "rpc/flow-upload"},
+		CaughtBy: cases("rpc/flow-download", "rpc/flow-upload"),
 		Open: carriedBy("mem://", carrying{
 			client: func(s rpcdriver.Stream) rpcdriver.Stream { return newCrediting(s) },
 			server: func(s rpcdriver.Stream) rpcdriver.Stream { return newCrediting(s) },
@@ -103,8 +101,8 @@ func rpcAbsentMutants() []Mutant {
 	} {
 		mutants = append(mutants, Mutant{
 			Name: "rpc-unclaimed-" + name, Breaks: "what was not claimed is let through: " + string(claim),
-			Caught: []string{"rpc/absent-" + name},
-			Open:   drifting(unclaim(fairlead.RPC, claim)),
+			CaughtBy: cases("rpc/absent-" + name),
+			Open:     drifting(unclaim(fairlead.RPC, claim)),
 		})
 	}
 	return mutants
@@ -312,7 +310,7 @@ func (c *crediting) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
 func rpcRestartMutant() Mutant {
 	var killed atomic.Bool
 	return Mutant{
-		Name: "rpc-restart-forgets", Breaks: "servers are not reached any more once the backend was down", Caught: []string{"rpc/restart"},
+		Name: "rpc-restart-forgets", Breaks: "servers are not reached any more once the backend was down", CaughtBy: cases("rpc/restart"),
 		Control: func() conformance.Control { return forgets{&killed} },
 		Open: carriedBy("mem://", carrying{open: func(ctx context.Context, next opening, c rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
 			if killed.Load() {
