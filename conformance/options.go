@@ -31,6 +31,7 @@ type options struct {
 	profile   Profile
 	facets    []fairlead.Facet
 	match     *regexp.Regexp
+	cases     []string
 	parallel  int
 	patience  time.Duration
 	control   Control
@@ -54,8 +55,12 @@ func WithProfile(p Profile) Option { return func(o *options) { o.profile = p } }
 // WithFacets runs the cases of these facets alone; of all by default.
 func WithFacets(f ...fairlead.Facet) Option { return func(o *options) { o.facets = f } }
 
-// WithMatch runs the cases alone whose names match.
+// WithMatch runs only the cases whose names match.
 func WithMatch(r *regexp.Regexp) Option { return func(o *options) { o.match = r } }
+
+// WithCases runs only the cases with these names. A name that no case has
+// selects nothing.
+func WithCases(names ...string) Option { return func(o *options) { o.cases = names } }
 
 // WithParallel sets how many cases run at once; 4 by default. Cases that
 // control the backend always run alone.
@@ -92,5 +97,6 @@ func WithProgress(listed func(cases int), done func(Result)) Option {
 // selects reports whether the case is wanted at all.
 func (o options) selects(c suite.Case) bool {
 	return (len(o.facets) == 0 || slices.Contains(o.facets, c.Facet())) &&
-		(o.match == nil || o.match.MatchString(c.Name))
+		(o.match == nil || o.match.MatchString(c.Name)) &&
+		(o.cases == nil || slices.Contains(o.cases, c.Name))
 }

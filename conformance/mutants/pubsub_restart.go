@@ -156,7 +156,7 @@ func restarting(name, breaks string, caughtBy []string, b func(o *brokerOutage) 
 func durable(names ...string) []string {
 	var out []string
 	for _, name := range names {
-		out = append(out, "durable-"+name+"-fsync", "durable-"+name+"-quorum")
+		out = append(out, "pubsub/durable-"+name+"-fsync", "pubsub/durable-"+name+"-quorum")
 	}
 	return cases(out...)
 }

@@ -29,14 +29,14 @@ func Suite(t *testing.T, open conformance.Opener, every time.Duration, kill func
 	defer cancel()
 	ended := make(chan int, 1)
 	go func() { ended <- killing(ctx, t, &between, kill) }()
-	match := sample
+	selected := conformance.WithMatch(sample)
 	if *full {
-		match = nil
+		selected = conformance.WithMatch(nil)
 	}
 	var left []string
 	for round := 1; round <= rounds; round++ {
 		between.Store(int64(every) * int64(round))
-		failed, err := suiteRound(t, round, open, match)
+		failed, err := suiteRound(t, round, open, selected)
 		if err != nil {
 			t.Logf("round %d: %v", round, err) // no server was there to open
 			continue
@@ -44,7 +44,7 @@ func Suite(t *testing.T, open conformance.Opener, every time.Duration, kill func
 		if left = failed; len(left) == 0 {
 			break
 		}
-		match = regexp.MustCompile("^(" + strings.Join(left, "|") + ")$")
+		selected = conformance.WithCases(left...)
 	}
 	cancel()
 	t.Logf("%d servers were killed", <-ended)
@@ -71,15 +71,11 @@ func killing(ctx context.Context, t *testing.T, between *atomic.Int64, kill func
 	}
 }
 
-// suiteRound runs cases, all if match is nil, and returns those that failed, as
-// regular expressions.
-func suiteRound(t *testing.T, round int, open conformance.Opener, match *regexp.Regexp) (failed []string, err error) {
-	opts := []conformance.Option{conformance.WithTransport("leaders killed")}
-	if match != nil {
-		opts = append(opts, conformance.WithMatch(match))
-	}
+// suiteRound runs the selected cases, and returns the names of those that
+// failed.
+func suiteRound(t *testing.T, round int, open conformance.Opener, selected conformance.Option) (failed []string, err error) {
 	began := time.Now()
-	report, err := conformance.Run(t.Context(), open, opts...)
+	report, err := conformance.Run(t.Context(), open, conformance.WithTransport("leaders killed"), selected)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +85,7 @@ func suiteRound(t *testing.T, round int, open conformance.Opener, match *regexp.
 			ran++
 		}
 		if r.Bad() {
-			failed = append(failed, regexp.QuoteMeta(r.Case))
+			failed = append(failed, r.Case)
 			t.Logf("%s: %.300q", r.Case, strings.Join(r.Failures, "; "))
 		}
 	}
