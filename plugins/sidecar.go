@@ -209,7 +209,7 @@ func (c patient) Invoke(ctx context.Context, method string, args, reply any, opt
 		return err
 	}
 	// gRPC's message has why there is no connection.
-	return service.Status(fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "waiting for the plugin at %s: %s", c.address, status.Convert(err).Message()))
+	return service.StatusError(fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "waiting for the plugin at %s: %s", c.address, status.Convert(err).Message()))
 }
 
 // reattach returns where a plugin runs that a debugger has started; nil if the

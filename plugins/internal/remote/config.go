@@ -13,7 +13,7 @@ type source struct{ *handle }
 
 // OpenSource implements the config driver's Provider.
 func (p *provider) OpenSource(ctx context.Context, c driver.SourceConfig) (driver.Source, error) {
-	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(openReason) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_ConfigOpenSource{ConfigOpenSource: &pluginpb.ConfigOpenSource{Name: c.Name}}}, nil
 	})
 	if err != nil {
@@ -24,17 +24,17 @@ func (p *provider) OpenSource(ctx context.Context, c driver.SourceConfig) (drive
 
 // Snapshot implements the config driver's Source.
 func (s *source) Snapshot(ctx context.Context) (driver.Snapshot, error) {
-	return s.state(ctx, &pluginpb.Call{Body: &pluginpb.Call_ConfigSnapshot{ConfigSnapshot: &pluginpb.ConfigSnapshot{}}})
+	return s.callSnapshot(ctx, &pluginpb.Call{Body: &pluginpb.Call_ConfigSnapshot{ConfigSnapshot: &pluginpb.ConfigSnapshot{}}})
 }
 
 // Next implements the config driver's Source.
 func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, error) {
-	s.p.wait(ctx)
-	return s.state(ctx, &pluginpb.Call{Body: &pluginpb.Call_ConfigNext{ConfigNext: &pluginpb.ConfigNext{Version: []byte(version)}}})
+	s.p.awaitSession(ctx)
+	return s.callSnapshot(ctx, &pluginpb.Call{Body: &pluginpb.Call_ConfigNext{ConfigNext: &pluginpb.ConfigNext{Version: []byte(version)}}})
 }
 
-func (s *source) state(ctx context.Context, c *pluginpb.Call) (driver.Snapshot, error) {
-	r, err := s.call(ctx, c, false)
+func (s *source) callSnapshot(ctx context.Context, c *pluginpb.Call) (driver.Snapshot, error) {
+	r, err := s.callWithHandle(ctx, c, false)
 	if err != nil {
 		return driver.Snapshot{}, err
 	}
@@ -43,9 +43,9 @@ func (s *source) state(ctx context.Context, c *pluginpb.Call) (driver.Snapshot, 
 
 // Set implements the config driver's Source.
 func (s *source) Set(ctx context.Context, changes []driver.Change) (string, error) {
-	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_ConfigSet{ConfigSet: convert.FromChanges(changes)}}, true)
+	r, err := s.callWithHandle(ctx, &pluginpb.Call{Body: &pluginpb.Call_ConfigSet{ConfigSet: convert.FromChanges(changes)}}, true)
 	return string(r.GetConfigVersion().GetVersion()), err
 }
 
 // Close implements the config driver's Source.
-func (s *source) Close(ctx context.Context) error { return s.close(ctx) }
+func (s *source) Close(ctx context.Context) error { return s.closeHandle(ctx) }

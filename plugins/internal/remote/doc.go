@@ -1,8 +1,8 @@
 // Package remote is the host's side of the protocol: a provider whose drivers
 // make calls of a plugin.
 //
-// A provider goes on when its session breaks: it opens a new one, and stores,
-// topics, subscriptions, watchers, sources and listeners open themselves anew
-// in it. Calls that were under way fail: with Unavailable, or UnknownOutcome
-// for a write that was sent. Streams of rpc are lost.
+// A provider survives the end of its session. It opens a new session, and
+// stores, topics, subscriptions, watchers, sources and listeners are reopened in
+// it. Calls that were in flight fail: with UnknownOutcome if they are writes that
+// were sent, and otherwise with Unavailable. Streams of rpc are lost.
 package remote

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // plugin is one that does what a test says, in virtual time: all of it is in
 // this process, and connected by a pipe.
-type plugin struct {
+type fakePlugin struct {
 	pluginpb.PluginServiceClient // nil: what no test calls
 
 	description *pluginpb.Description
@@ -33,7 +33,7 @@ type plugin struct {
 }
 
 // Describe implements the control plane.
-func (p *plugin) Describe(ctx context.Context, r *pluginpb.DescribeRequest, _ ...grpc.CallOption) (*pluginpb.DescribeResponse, error) {
+func (p *fakePlugin) Describe(ctx context.Context, r *pluginpb.DescribeRequest, _ ...grpc.CallOption) (*pluginpb.DescribeResponse, error) {
 	if p.describe != nil && ctx.Err() == nil {
 		if d := p.describe(r.Generation); d != nil {
 			return &pluginpb.DescribeResponse{Description: d}, nil
@@ -44,11 +44,11 @@ func (p *plugin) Describe(ctx context.Context, r *pluginpb.DescribeRequest, _ ..
 }
 
 // Close implements the control plane.
-func (p *plugin) Close(context.Context, *pluginpb.CloseRequest, ...grpc.CallOption) (*pluginpb.CloseResponse, error) {
+func (p *fakePlugin) Close(context.Context, *pluginpb.CloseRequest, ...grpc.CallOption) (*pluginpb.CloseResponse, error) {
 	return &pluginpb.CloseResponse{}, nil
 }
 
-func (p *plugin) handle(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
+func (p *fakePlugin) handleCall(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
 	p.mu.Lock()
 	p.calls = append(p.calls, c)
 	p.mu.Unlock()
@@ -56,7 +56,7 @@ func (p *plugin) handle(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
 }
 
 // came returns those of the calls that have come which one asks for, in order.
-func came[B any](p *plugin, ask func(*pluginpb.Call) (B, bool)) (all []B) {
+func selectCalls[B any](p *fakePlugin, ask func(*pluginpb.Call) (B, bool)) (all []B) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.calls {
@@ -69,12 +69,12 @@ func came[B any](p *plugin, ask func(*pluginpb.Call) (B, bool)) (all []B) {
 
 // opened returns a provider over a session of the plugin. It is closed when the
 // test ends.
-func (p *plugin) opened(t *testing.T) Provider {
+func (p *fakePlugin) openProvider(t *testing.T) Provider {
 	t.Helper()
 	var serving sync.WaitGroup
 	r, err := New(t.Context(), func(ctx context.Context) (*Session, error) {
 		ours, theirs := net.Pipe()
-		serving.Go(func() { p.serve(t, theirs) })
+		serving.Go(func() { p.serveConn(t, theirs) })
 		link, err := wire.Attach(ctx, ours, &pluginpb.Attach{})
 		return &Session{ID: 1, Control: p, Link: link, Description: p.description}, err
 	}, slog.New(slog.DiscardHandler))
@@ -90,7 +90,7 @@ func (p *plugin) opened(t *testing.T) Provider {
 	return r
 }
 
-func (p *plugin) serve(t *testing.T, conn net.Conn) {
+func (p *fakePlugin) serveConn(t *testing.T, conn net.Conn) {
 	defer conn.Close()
 	c := wire.SocketConn(conn, time.Minute)
 	if f, err := c.Recv(); err != nil || f.Attach == nil {
@@ -100,12 +100,12 @@ func (p *plugin) serve(t *testing.T, conn net.Conn) {
 	if err := c.Send(&pluginpb.ExchangeResponse{}); err != nil {
 		t.Error(err)
 	}
-	_ = wire.Serve(context.Background(), c, p.handle)
+	_ = wire.Serve(context.Background(), c, p.route)
 }
 
 // opening answers calls that open and close things: the handle of what is open
 // is the id of the call that opened it. It returns nil for other calls.
-func opening(c *pluginpb.Call) *pluginpb.Reply {
+func replyToOpening(c *pluginpb.Call) *pluginpb.Reply {
 	switch c.Body.(type) {
 	case *pluginpb.Call_KvOpenStore, *pluginpb.Call_KvWatch, *pluginpb.Call_PubsubOpenTopic,
 		*pluginpb.Call_PubsubOpenSubscription, *pluginpb.Call_RpcOpenStream:
@@ -117,10 +117,12 @@ func opening(c *pluginpb.Call) *pluginpb.Reply {
 }
 
 // closedHandles are those that the host has closed.
-func closedHandles(p *plugin) []uint64 {
-	return came(p, func(c *pluginpb.Call) (uint64, bool) { return c.Handle, c.GetCloseHandle() != nil })
+func closedHandles(p *fakePlugin) []uint64 {
+	return selectCalls(p, func(c *pluginpb.Call) (uint64, bool) { return c.Handle, c.GetCloseHandle() != nil })
 }
 
-func failing(code pluginpb.Code) *pluginpb.Reply {
+func errorReply(code pluginpb.Code) *pluginpb.Reply {
 	return &pluginpb.Reply{Error: &pluginpb.Error{Code: code, Message: "why"}}
 }
+
+func (p *fakePlugin) route(*pluginpb.Call) (wire.Method, wire.Class) { return p.handleCall, wire.Slow }

@@ -7,155 +7,168 @@ import (
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// handle is something that is open in the plugin, and is opened anew in a new
-// session.
+// handle is something that is open in the plugin. In a new session it is
+// reopened by the next call.
 type handle struct {
 	p      *provider
 	parent *handle // on which it is opened; nil for the provider
-	// open returns the call that opens it.
-	open func(occasion) (*pluginpb.Call, error)
+	// openingCall returns the call that opens the handle.
+	openingCall func(openReason) (*pluginpb.Call, error)
 
-	turn   chan struct{} // holds the right to look at what follows
-	number uint64        // of the session in which it is open; 0 for none
+	// lock is a mutex that can be awaited together with a context. It guards the
+	// fields below, and holds one element while it is free.
+	lock   chan struct{}
+	number uint64 // of the session in which it is open; 0 for none
 	id     uint64
-	stale  bool // to be opened anew, although its session lives
+	stale  bool // to be reopened, although its session is open
 	closed bool
 }
 
-// occasion says why a handle is opened.
-type occasion int
+// openReason says why a handle is opened.
+type openReason int
 
 const (
-	first   occasion = iota
-	again            // what it has read may be lost; see handle.read
-	another          // session: what is not stored may be lost
+	firstOpen   openReason = iota
+	sameSession            // reopened: what it has read may be lost; see handle.callNext
+	newSession             // reopened: what is not stored may be lost
 )
 
-// newHandle opens a handle, on another one if parent is not nil.
-func newHandle(ctx context.Context, p *provider, parent *handle, open func(occasion) (*pluginpb.Call, error)) (*handle, error) {
-	h := &handle{p: p, parent: parent, open: open, turn: make(chan struct{}, 1)}
-	h.turn <- struct{}{}
-	_, _, err := h.at(ctx)
+// newHandle opens a handle, on the parent if that is not nil.
+func newHandle(ctx context.Context, p *provider, parent *handle, openingCall func(openReason) (*pluginpb.Call, error)) (*handle, error) {
+	h := &handle{p: p, parent: parent, openingCall: openingCall, lock: make(chan struct{}, 1)}
+	h.lock <- struct{}{}
+	_, _, err := h.ensureOpen(ctx)
 	return h, err
 }
 
-// place is where a handle is open.
+// place is a session, and its number in the provider.
 type place struct {
 	session *Session
 	number  uint64
 }
 
-// where returns where the handle is to be open, and its parent's id there.
-func (h *handle) where(ctx context.Context) (place, uint64, error) {
+// findParent returns the session in which the handle belongs, and its parent's
+// id there.
+func (h *handle) findParent(ctx context.Context) (place, uint64, error) {
 	if h.parent != nil {
-		return h.parent.at(ctx)
+		return h.parent.ensureOpen(ctx)
 	}
-	s, number, err := h.p.current()
+	s, number, err := h.p.currentSession()
 	return place{s, number}, 0, err
 }
 
-// at returns where the handle is open, and its id there.
-func (h *handle) at(ctx context.Context) (place, uint64, error) {
+// ensureOpen opens the handle unless it is open in the present session. It
+// returns that session, and the handle's id there.
+func (h *handle) ensureOpen(ctx context.Context) (place, uint64, error) {
 	select {
-	case <-h.turn:
+	case <-h.lock:
 	case <-ctx.Done():
 		return place{}, 0, fairlead.ContextError(ctx)
 	}
-	defer func() { h.turn <- struct{}{} }()
+	defer func() { h.lock <- struct{}{} }()
 	if h.closed {
 		return place{}, 0, fairlead.Errorf(fairlead.Closed, "the handle is closed")
 	}
-	now, parent, err := h.where(ctx)
+	now, parent, err := h.findParent(ctx)
 	if err == nil && (now.number != h.number || h.stale) {
-		err = h.openIn(ctx, now, parent)
+		err = h.openInSession(ctx, now, parent)
 	}
 	return now, h.id, err
 }
 
-func (h *handle) openIn(ctx context.Context, now place, parent uint64) error {
-	why := first
+func (h *handle) openInSession(ctx context.Context, now place, parent uint64) error {
+	reason := firstOpen
 	switch h.number {
 	case 0:
 	case now.number:
-		why = again
+		reason = sameSession
 	default:
-		why = another
+		reason = newSession
 	}
-	c, err := h.open(why)
+	c, err := h.openingCall(reason)
 	if err != nil {
 		return err
 	}
 	c.Handle = parent
 	s := now.session
-	r, err := h.p.do(ctx, s, c, false, func(r *pluginpb.Reply) { h.p.release(s, r.Handle) })
+	r, err := h.p.callInSession(ctx, s, c, false, func(r *pluginpb.Reply) { h.p.closeLate(s, r.Handle) })
 	if err == nil {
 		h.id, h.number, h.stale = r.Handle, now.number, false
 	}
 	return err
 }
 
-// release closes a handle that nobody waits for any more.
-func (p *provider) release(s *Session, id uint64) {
+// closeLate closes a handle in the plugin whose caller has gone.
+func (p *provider) closeLate(s *Session, id uint64) {
 	if id == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), sessionWait)
 	defer cancel()
-	_, _ = p.do(ctx, s, closing(id), false, nil)
+	_, _ = p.callInSession(ctx, s, closeCall(id), false, nil)
 }
 
-func closing(id uint64) *pluginpb.Call {
+func closeCall(id uint64) *pluginpb.Call {
 	return &pluginpb.Call{Handle: id, Body: &pluginpb.Call_CloseHandle{CloseHandle: &pluginpb.CloseHandle{}}}
 }
 
-// call makes a call on the handle.
-func (h *handle) call(ctx context.Context, c *pluginpb.Call, write bool) (*pluginpb.Reply, error) {
-	at, id, err := h.at(ctx)
+// callWithHandle makes a call on the handle.
+func (h *handle) callWithHandle(ctx context.Context, c *pluginpb.Call, write bool) (*pluginpb.Reply, error) {
+	at, id, err := h.ensureOpen(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.Handle = id
-	return h.p.do(ctx, at.session, c, write, nil)
+	return h.p.callInSession(ctx, at.session, c, write, nil)
 }
 
-// read makes a call that takes something out of what the handle stands for. If
-// nobody is there any more when the reply comes, what was taken is lost with the
-// handle: the next call opens it anew, behind what was read before.
-func (h *handle) read(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
-	at, id, err := h.at(ctx)
+// callNext makes a call that takes items from the handle, such as the events of a
+// watcher. If the caller has gone when the reply arrives, the items are lost and
+// the handle with them: the next call reopens it after the items that were read
+// before.
+func (h *handle) callNext(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	at, id, err := h.ensureOpen(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.Handle = id
-	r, err := exchange(ctx, at.session, c, nil)
-	if underWay(err) {
-		h.forget(at, id)
+	r, err := callLink(ctx, at.session, c, nil)
+	if isReplyMissing(err) {
+		h.markStale(at, id)
 	}
-	return h.p.outcome(ctx, r, err, false)
+	return h.p.replyOrError(ctx, r, err, false)
 }
 
-func (h *handle) forget(at place, id uint64) {
-	<-h.turn
+// markStale makes the next call reopen the handle, and closes it in the plugin.
+func (h *handle) markStale(at place, id uint64) {
+	<-h.lock
 	h.stale = h.stale || h.number == at.number && h.id == id
-	h.turn <- struct{}{}
-	go h.p.release(at.session, id)
+	h.lock <- struct{}{}
+	go h.p.closeLate(at.session, id)
 }
 
-// close releases the handle in the plugin. If that is not there, nothing is.
-func (h *handle) close(ctx context.Context) error {
+// closeHandle closes the handle in the plugin. Without the plugin there is
+// nothing to close.
+func (h *handle) closeHandle(ctx context.Context) error {
 	select {
-	case <-h.turn:
+	case <-h.lock:
 	case <-ctx.Done():
 		return fairlead.ContextError(ctx)
 	}
 	was := h.closed
 	h.closed = true
-	h.turn <- struct{}{}
-	s, number, err := h.p.current()
+	h.lock <- struct{}{}
+	s, number, err := h.p.currentSession()
 	if was || err != nil || number != h.number {
 		return nil
 	}
-	_, err = h.p.do(ctx, s, closing(h.id), false, nil)
+	_, err = h.p.callInSession(ctx, s, closeCall(h.id), false, nil)
+	return ignoreEnded(err)
+}
+
+// ignoreEnded returns nil for the error of a close if the plugin has closed
+// everything already.
+func ignoreEnded(err error) error {
 	if code := fairlead.CodeOf(err); code == fairlead.Unavailable || code == fairlead.Closed {
 		return nil
 	}

@@ -16,8 +16,8 @@ import (
 // cramped answers calls as a plugin whose replies have little room: a read of a
 // key with a b has some only in the first place, one with an x nowhere. Writes
 // of such keys are too large, too.
-func cramped(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
-	if r := opening(c); r != nil {
+func answerWithLimit(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
+	if r := replyToOpening(c); r != nil {
 		return r
 	}
 	time.Sleep(time.Second) // so that who asks for ever comes to the end of its time
@@ -36,7 +36,7 @@ func cramped(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
 }
 
 // ops are reads, and writes where a ! stands before the key.
-func ops(keys string) (all []driver.Op) {
+func parseOps(keys string) (all []driver.Op) {
 	for _, key := range strings.Fields(keys) {
 		op := driver.Op{Kind: driver.OpGet, Key: key}
 		if write, ok := strings.CutPrefix(key, "!"); ok {
@@ -48,7 +48,7 @@ func ops(keys string) (all []driver.Op) {
 }
 
 // outcomes are what ops get: values, and codes.
-func outcomes(results []driver.Result) string {
+func formatResults(results []driver.Result) string {
 	var all []string
 	for _, r := range results {
 		if r.Err != nil {
@@ -79,15 +79,15 @@ func TestCrowdedOutIsReadAgain(t *testing.T) {
 		{"a bn c n", []string{"a bn c n", "bn"}, "a <not found> c <not found>"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p := &plugin{answer: cramped}
-			s, err := p.opened(t).OpenStore(t.Context(), driver.StoreConfig{Name: "s"})
+			p := &fakePlugin{answer: answerWithLimit}
+			s, err := p.openProvider(t).OpenStore(t.Context(), driver.StoreConfig{Name: "s"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			got := outcomes(s.Do(ctx, ops(c.ops)))
-			calls := came(p, func(c *pluginpb.Call) (string, bool) {
+			got := formatResults(s.Do(ctx, parseOps(c.ops)))
+			calls := selectCalls(p, func(c *pluginpb.Call) (string, bool) {
 				var keys []string
 				for _, op := range c.GetKvDo().GetOps() {
 					keys = append(keys, string(op.Key))

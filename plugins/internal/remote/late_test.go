@@ -20,31 +20,31 @@ import (
 
 // history is a store of which every event goes once to every watch: what a
 // watch has handed out, it has no more. The revision of an event is its number.
-type history struct {
-	mu      sync.Mutex
-	watches map[uint64]int // what each has handed out last
-	hold    chan struct{}  // holds replies with events while it is not nil
-	last    string         // of the page: its revision; empty: it does not list
+type fakeHistory struct {
+	mu           sync.Mutex
+	watches      map[uint64]int // what each has handed out last
+	hold         chan struct{}  // holds replies with events while it is not nil
+	pageRevision string         // of the page: its revision; empty: it does not list
 }
 
-func (h *history) answer(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
+func (h *fakeHistory) answerCall(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
 	switch {
-	case c.GetKvList() != nil && h.last == "":
-		return failing(pluginpb.Code_CODE_UNSUPPORTED)
+	case c.GetKvList() != nil && h.pageRevision == "":
+		return errorReply(pluginpb.Code_CODE_UNSUPPORTED)
 	case c.GetKvList() != nil:
-		return &pluginpb.Reply{Body: &pluginpb.Reply_KvPage{KvPage: &pluginpb.KVPage{Revision: []byte(h.last)}}}
+		return &pluginpb.Reply{Body: &pluginpb.Reply_KvPage{KvPage: &pluginpb.KVPage{Revision: []byte(h.pageRevision)}}}
 	case c.GetKvNext() != nil:
-		return h.next(ctx, c.Handle)
+		return h.nextEvent(ctx, c.Handle)
 	case c.GetKvWatch() != nil:
 		after, _ := strconv.Atoi(string(c.GetKvWatch().After)) // the first one is from now on
 		h.mu.Lock()
 		h.watches[c.Id] = after
 		h.mu.Unlock()
 	}
-	return opening(c)
+	return replyToOpening(c)
 }
 
-func (h *history) next(ctx context.Context, handle uint64) *pluginpb.Reply {
+func (h *fakeHistory) nextEvent(ctx context.Context, handle uint64) *pluginpb.Reply {
 	h.mu.Lock()
 	n := h.watches[handle] + 1
 	h.watches[handle] = n
@@ -57,15 +57,15 @@ func (h *history) next(ctx context.Context, handle uint64) *pluginpb.Reply {
 	return &pluginpb.Reply{Body: &pluginpb.Reply_KvEvents{KvEvents: &pluginpb.KVEvents{Events: []*pluginpb.KVEvent{event}}}}
 }
 
-func (h *history) holdBack(hold chan struct{}) {
+func (h *fakeHistory) setHold(hold chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hold = hold
 }
 
-func watching(t *testing.T, p *plugin, after kvdriver.Revision) kvdriver.Watcher {
+func openWatcher(t *testing.T, p *fakePlugin, after kvdriver.Revision) kvdriver.Watcher {
 	t.Helper()
-	s, err := p.opened(t).OpenStore(t.Context(), kvdriver.StoreConfig{Name: "s"})
+	s, err := p.openProvider(t).OpenStore(t.Context(), kvdriver.StoreConfig{Name: "s"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +77,10 @@ func watching(t *testing.T, p *plugin, after kvdriver.Revision) kvdriver.Watcher
 }
 
 // tooLate is longer than a caller of the link waits behind its context's end.
-const tooLate = time.Minute
+const afterGrace = time.Minute
 
 // giveUp makes a call whose context ends, and returns its error.
-func giveUp(call func(context.Context) error) error {
+func callWithTimeout(call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return call(ctx)
@@ -107,20 +107,20 @@ func TestLateEventsAreNotLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := &history{watches: map[uint64]int{}, last: c.page}
-				p := &plugin{answer: h.answer, description: &pluginpb.Description{Volatile: c.volatile}}
-				w := watching(t, p, c.after)
+				h := &fakeHistory{watches: map[uint64]int{}, pageRevision: c.page}
+				p := &fakePlugin{answer: h.answerCall, description: &pluginpb.Description{Volatile: c.volatile}}
+				w := openWatcher(t, p, c.after)
 				wantEvents(t, w, 1, c.read)
 
 				hold := make(chan struct{})
-				h.holdBack(hold)
+				h.setHold(hold)
 				began := time.Now()
-				err := giveUp(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
+				err := callWithTimeout(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
 				if took := time.Since(began); fairlead.CodeOf(err) != fairlead.DeadlineExceeded || took > 2*time.Second {
 					t.Errorf("a call that was given up: %v, after %v", err, took)
 				}
-				time.Sleep(tooLate)
-				h.holdBack(nil)
+				time.Sleep(afterGrace)
+				h.setHold(nil)
 				close(hold)
 				synctest.Wait()
 
@@ -129,7 +129,7 @@ func TestLateEventsAreNotLost(t *testing.T) {
 					return
 				}
 				wantEvents(t, w, c.read+1, c.read+3)
-				watches := came(p, func(c *pluginpb.Call) (string, bool) { return string(c.GetKvWatch().GetAfter()), c.GetKvWatch() != nil })
+				watches := selectCalls(p, func(c *pluginpb.Call) (string, bool) { return string(c.GetKvWatch().GetAfter()), c.GetKvWatch() != nil })
 				if want := []string{string(c.after), c.behind}; !reflect.DeepEqual(watches, want) {
 					t.Errorf("watches were opened behind %q, want %q", watches, want)
 				}
@@ -162,10 +162,10 @@ func wantCompacted(t *testing.T, w kvdriver.Watcher) {
 
 // wantFirstClosed shows that the first watch is closed in the plugin, and no
 // other handle.
-func wantFirstClosed(t *testing.T, p *plugin) {
+func wantFirstClosed(t *testing.T, p *fakePlugin) {
 	t.Helper()
 	synctest.Wait()
-	watches := came(p, func(c *pluginpb.Call) (uint64, bool) { return c.Id, c.GetKvWatch() != nil })
+	watches := selectCalls(p, func(c *pluginpb.Call) (uint64, bool) { return c.Id, c.GetKvWatch() != nil })
 	if closed := closedHandles(p); !slices.Equal(closed, watches[:1]) {
 		t.Errorf("the handles %v were closed; the watches are %v", closed, watches)
 	}
@@ -175,25 +175,25 @@ func wantFirstClosed(t *testing.T, p *plugin) {
 // time what came of the call: that there was nothing, or events.
 func TestGivenUpInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &history{watches: map[uint64]int{}}
+		h := &fakeHistory{watches: map[uint64]int{}}
 		turn := 0
-		p := &plugin{answer: func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
+		p := &fakePlugin{answer: func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
 			if c.GetKvNext() != nil {
 				turn++
 				<-ctx.Done()
 				if turn == 1 {
-					return failing(pluginpb.Code_CODE_CANCELED)
+					return errorReply(pluginpb.Code_CODE_CANCELED)
 				}
 			}
-			return h.answer(ctx, c)
+			return h.answerCall(ctx, c)
 		}}
-		w := watching(t, p, "0")
-		err := giveUp(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
+		w := openWatcher(t, p, "0")
+		err := callWithTimeout(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
 		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded {
 			t.Errorf("nothing came: %v", err)
 		}
 		for want := range 3 {
-			err := giveUp(func(ctx context.Context) error {
+			err := callWithTimeout(func(ctx context.Context) error {
 				events, err := w.Next(ctx)
 				if err == nil && string(events[0].Revision) != strconv.Itoa(want+1) {
 					err = fmt.Errorf("got %v, want the event %d", events, want+1)
@@ -211,9 +211,9 @@ func TestGivenUpInTime(t *testing.T) {
 }
 
 // late answers one kind of calls, and does it only when it is released.
-func late(is func(*pluginpb.Call) bool, release <-chan struct{}, r *pluginpb.Reply) func(context.Context, *pluginpb.Call) *pluginpb.Reply {
+func answerWhenReleased(is func(*pluginpb.Call) bool, release <-chan struct{}, r *pluginpb.Reply) func(context.Context, *pluginpb.Call) *pluginpb.Reply {
 	return func(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
-		if r := opening(c); r != nil {
+		if r := replyToOpening(c); r != nil {
 			return r
 		}
 		if !is(c) {
@@ -230,27 +230,27 @@ func TestLateMessagesAreGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		deliveries := &pluginpb.PubSubDeliveries{Deliveries: []*pluginpb.PubSubDelivery{{Token: []byte("a")}, {Token: []byte("b")}}}
-		p := &plugin{answer: late(
+		p := &fakePlugin{answer: answerWhenReleased(
 			func(c *pluginpb.Call) bool { return c.GetPubsubReceive() != nil }, release,
 			&pluginpb.Reply{Body: &pluginpb.Reply_PubsubDeliveries{PubsubDeliveries: deliveries}},
 		)}
-		r := p.opened(t)
+		r := p.openProvider(t)
 		s, err := r.OpenSubscription(t.Context(), psdriver.SubscriptionConfig{Topic: "t", Group: "g"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = giveUp(func(ctx context.Context) error { _, err := s.Receive(ctx, 10); return err })
+		err = callWithTimeout(func(ctx context.Context) error { _, err := s.Receive(ctx, 10); return err })
 		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded {
 			t.Errorf("a call that was given up: %v", err)
 		}
-		time.Sleep(tooLate)
+		time.Sleep(afterGrace)
 		close(release)
 		synctest.Wait()
 		if _, err := r.Topics(t.Context(), ""); err != nil { // somebody reads
 			t.Error(err)
 		}
 		synctest.Wait()
-		settles := came(p, func(c *pluginpb.Call) (*pluginpb.PubSubSettle, bool) {
+		settles := selectCalls(p, func(c *pluginpb.Call) (*pluginpb.PubSubSettle, bool) {
 			return c.GetPubsubSettle(), c.GetPubsubSettle() != nil
 		})
 		if len(settles) != 1 || len(settles[0].Settlements) != 2 {
@@ -269,19 +269,19 @@ func TestLateMessagesAreGivenBack(t *testing.T) {
 func TestLateFramesEndTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		p := &plugin{answer: late(
+		p := &fakePlugin{answer: answerWhenReleased(
 			func(c *pluginpb.Call) bool { return c.GetRpcReceive() != nil }, release,
 			&pluginpb.Reply{Body: &pluginpb.Reply_RpcFrames{RpcFrames: &pluginpb.RPCFrames{Frames: []*pluginpb.RPCFrame{{}}}}},
 		)}
-		s, err := p.opened(t).OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
+		s, err := p.openProvider(t).OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = giveUp(func(ctx context.Context) error { _, err := s.Recv(ctx); return err })
+		err = callWithTimeout(func(ctx context.Context) error { _, err := s.Recv(ctx); return err })
 		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded {
 			t.Errorf("a call that was given up: %v", err)
 		}
-		time.Sleep(tooLate)
+		time.Sleep(afterGrace)
 		close(release)
 		synctest.Wait()
 		if frames, err := s.Recv(t.Context()); fairlead.CodeOf(err) != fairlead.Closed {

@@ -1,57 +1,57 @@
 package remote
 
-// progress knows behind which position a broadcast has to go on, should it be
-// opened anew.
+// progress tracks the position after which a broadcast resumes when it is
+// reopened.
 type progress struct {
-	through string // the position up to which all is settled; empty if there is none
-	any     bool   // something was delivered
-	order   []*delivered
-	byPlace map[string]*delivered
-	byToken map[string]*delivered
+	settledThrough string // the position up to which every message is settled; empty if unknown
+	delivered      bool   // whether any message was delivered
+	unsettled      []*message
+	byPosition     map[string]*message
+	byToken        map[string]*message
 }
 
-// delivered is a message that is not settled, or not all before it.
-type delivered struct {
+// message is a delivered message that is not settled, or that follows one.
+type message struct {
 	position, token string
 	settled         bool
 }
 
-// delivered notes a delivery, which may be the message's second one.
-func (p *progress) delivered(token, position string) {
-	if p.byPlace == nil {
-		p.byPlace, p.byToken = map[string]*delivered{}, map[string]*delivered{}
+// recordDelivery records a delivery, which may be the message's second one.
+func (p *progress) recordDelivery(token, position string) {
+	if p.byPosition == nil {
+		p.byPosition, p.byToken = map[string]*message{}, map[string]*message{}
 	}
-	p.any = true
-	d, again := p.byPlace[position]
-	if !again {
-		d = &delivered{position: position}
-		p.order = append(p.order, d)
-		p.byPlace[position] = d
+	p.delivered = true
+	m, known := p.byPosition[position]
+	if !known {
+		m = &message{position: position}
+		p.unsettled = append(p.unsettled, m)
+		p.byPosition[position] = m
 	}
-	delete(p.byToken, d.token)
-	d.token = token
-	p.byToken[token] = d
+	delete(p.byToken, m.token)
+	m.token = token
+	p.byToken[token] = m
 }
 
-// settled notes an acknowledgement.
-func (p *progress) settled(token string) {
-	d, ok := p.byToken[token]
+// recordAck records an acknowledgement.
+func (p *progress) recordAck(token string) {
+	m, ok := p.byToken[token]
 	if !ok {
 		return
 	}
-	d.settled = true
-	for len(p.order) > 0 && p.order[0].settled {
-		first := p.order[0]
-		p.order, p.through = p.order[1:], first.position
-		delete(p.byPlace, first.position)
+	m.settled = true
+	for len(p.unsettled) > 0 && p.unsettled[0].settled {
+		first := p.unsettled[0]
+		p.unsettled, p.settledThrough = p.unsettled[1:], first.position
+		delete(p.byPosition, first.position)
 		delete(p.byToken, first.token)
 	}
 }
 
-// restart returns the position behind which to go on, empty if none is known,
-// and whether anything was delivered. What was delivered and not settled comes
-// again.
-func (p *progress) restart() (position string, any bool) {
-	p.order, p.byPlace, p.byToken = nil, nil, nil
-	return p.through, p.any
+// resumePosition returns the position after which to resume, or an empty string
+// if none is known, and whether any message was delivered. It forgets the
+// messages that are not settled: they are delivered again.
+func (p *progress) resumePosition() (position string, delivered bool) {
+	p.unsettled, p.byPosition, p.byToken = nil, nil, nil
+	return p.settledThrough, p.delivered
 }

@@ -20,20 +20,20 @@ import (
 
 // The pauses between attempts to open a session.
 const (
-	firstPause = 50 * time.Millisecond
-	lastPause  = 5 * time.Second
+	minPause = 50 * time.Millisecond
+	maxPause = 5 * time.Second
 )
 
-// patience is how long a call that waits for something anyway waits for a
-// session.
-const patience = time.Second
+// sessionWait is how long a call that waits for events waits for a session before
+// it fails.
+const sessionWait = time.Second
 
-// pipelines is how many calls of gathered operations a link has under way,
-// whatever the driver behind it gains by gathering.
+// pipelines is how many calls of gathered operations a link has in flight at
+// least, whether or not the plugin's driver gains by gathering.
 const pipelines = 2
 
-// Provider is a provider in another process. It has the methods of every
-// facet; its description says which are of use.
+// Provider is a provider in another process. It has the methods of every facet;
+// its description says which facets the plugin offers.
 type Provider interface {
 	kvdriver.Provider
 	psdriver.Provider
@@ -45,40 +45,40 @@ type Provider interface {
 // provider implements Provider.
 type provider struct {
 	*providers.Live
-	open func(context.Context) (*Session, error)
-	log  *slog.Logger
-	life context.Context
-	end  context.CancelFunc
-	runs sync.WaitGroup
+	openSession func(context.Context) (*Session, error)
+	log         *slog.Logger
+	life        context.Context
+	endLife     context.CancelFunc
+	goroutines  sync.WaitGroup
 
 	mu      sync.Mutex
 	session *Session      // nil while there is none
 	number  uint64        // of the session, from 1
-	err     error         // why there is none
+	err     error         // why there is no session
 	changed chan struct{} // closed and replaced when session changes
 }
 
-// New returns a provider over the sessions that open makes: one at once, and
-// another whenever one broke.
+// New returns a provider over the sessions that open makes: the first one at once,
+// and another whenever one has broken.
 func New(ctx context.Context, open func(context.Context) (*Session, error), log *slog.Logger) (Provider, error) {
 	s, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p := &provider{
-		Live: providers.NewLive(describe(s.Description)), open: open, log: log,
+		Live: providers.NewLive(hostDescription(s.Description)), openSession: open, log: log,
 		changed: make(chan struct{}),
 	}
-	p.life, p.end = context.WithCancel(context.Background())
-	p.use(s)
-	p.runs.Go(p.run)
+	p.life, p.endLife = context.WithCancel(context.Background())
+	p.adoptSession(s)
+	p.goroutines.Go(p.keepSession)
 	return p, nil
 }
 
-// describe returns what holds through the plugin. Where a driver takes several
-// operations at once, callers share calls: that spares the wire more than their
-// sharing of frames does.
-func describe(d *pluginpb.Description) fairlead.Description {
+// hostDescription returns the description that holds through the plugin. Where a
+// driver takes several operations at once, callers share calls. That saves more on
+// the wire than sharing frames does.
+func hostDescription(d *pluginpb.Description) fairlead.Description {
 	out := convert.ToDescription(d)
 	for i := range out.Facets {
 		l := &out.Facets[i].Limits
@@ -89,14 +89,14 @@ func describe(d *pluginpb.Description) fairlead.Description {
 	return out
 }
 
-// use makes s the present session.
-func (p *provider) use(s *Session) {
-	p.Update(describe(s.Description))
-	p.runs.Go(func() { p.follow(s) })
-	p.set(s, nil)
+// adoptSession makes s the present session.
+func (p *provider) adoptSession(s *Session) {
+	p.Update(hostDescription(s.Description))
+	p.goroutines.Go(func() { p.followDescription(s) })
+	p.setSession(s, nil)
 }
 
-func (p *provider) set(s *Session, err error) {
+func (p *provider) setSession(s *Session, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.session, p.err = s, err; s != nil {
@@ -106,8 +106,8 @@ func (p *provider) set(s *Session, err error) {
 	p.changed = make(chan struct{})
 }
 
-// follow keeps the description up to date while the session lives.
-func (p *provider) follow(s *Session) {
+// followDescription keeps the description up to date while the session is open.
+func (p *provider) followDescription(s *Session) {
 	ctx, cancel := context.WithCancel(p.life)
 	defer cancel()
 	go func() { // ends with the context
@@ -120,22 +120,22 @@ func (p *provider) follow(s *Session) {
 	for generation := s.Description.GetGeneration(); ; {
 		r, err := s.Control.Describe(ctx, &pluginpb.DescribeRequest{Session: s.ID, Generation: generation})
 		if err != nil {
-			s.Link.Close() // without its control plane a session is of no use
+			s.Link.Close() // a session does not work without its control plane
 			return
 		}
 		if now := r.Description.GetGeneration(); now == generation {
-			await.Pause(ctx, patience) // a plugin that does not wait
+			await.Pause(ctx, sessionWait) // the plugin should have waited
 		} else {
 			generation = now
-			p.Update(describe(r.Description))
+			p.Update(hostDescription(r.Description))
 		}
 	}
 }
 
-// run opens a new session whenever one breaks.
-func (p *provider) run() {
+// keepSession opens a new session whenever one breaks.
+func (p *provider) keepSession() {
 	for {
-		s, _, _ := p.current()
+		s, _, _ := p.currentSession()
 		if s == nil {
 			return // closed
 		}
@@ -144,21 +144,21 @@ func (p *provider) run() {
 		case <-p.life.Done():
 			return
 		}
-		p.set(nil, fairlead.Errorf(fairlead.Unavailable, "the connection to the plugin is lost, and being made anew"))
-		p.log.Warn("the connection to a plugin is lost, and being made anew")
-		if s = p.reopen(); s == nil {
+		p.setSession(nil, fairlead.Errorf(fairlead.Unavailable, "the connection to the plugin is lost; the host is reconnecting"))
+		p.log.Warn("the connection to a plugin is lost; reconnecting")
+		if s = p.reopenSession(); s == nil {
 			return
 		}
-		p.use(s)
-		p.log.Info("the connection to a plugin is there again")
+		p.adoptSession(s)
+		p.log.Info("reconnected to a plugin")
 	}
 }
 
-// reopen tries until there is a session, and returns nil if the provider is
-// closed.
-func (p *provider) reopen() *Session {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		s, err := p.open(p.life)
+// reopenSession tries until it has opened a session. It returns nil if the provider
+// is closed.
+func (p *provider) reopenSession() *Session {
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		s, err := p.openSession(p.life)
 		switch {
 		case p.life.Err() != nil:
 			if err == nil {
@@ -168,7 +168,7 @@ func (p *provider) reopen() *Session {
 		case err == nil:
 			return s
 		}
-		p.set(nil, fairlead.Errorf(cmpCode(err), "the plugin is not there: %w", err))
+		p.setSession(nil, fairlead.Errorf(openErrorCode(err), "the plugin is not available: %w", err))
 		select {
 		case <-p.life.Done():
 		case <-time.After(pause/2 + rand.N(pause)):
@@ -176,9 +176,9 @@ func (p *provider) reopen() *Session {
 	}
 }
 
-// cmpCode returns the code of a failure to open as callers get it: what they
-// sent was not applied.
-func cmpCode(err error) fairlead.Code {
+// openErrorCode returns the code that callers get for a failure to open a session.
+// Their own calls were not applied, whatever the code of the failure says.
+func openErrorCode(err error) fairlead.Code {
 	switch c := fairlead.CodeOf(err); c {
 	case fairlead.DeadlineExceeded, fairlead.Canceled, fairlead.UnknownOutcome:
 		return fairlead.Unavailable
@@ -187,27 +187,27 @@ func cmpCode(err error) fairlead.Code {
 	}
 }
 
-// current returns the present session and its number.
-func (p *provider) current() (*Session, uint64, error) {
+// currentSession returns the present session and its number.
+func (p *provider) currentSession() (*Session, uint64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.life.Err() != nil {
-		return nil, 0, closed()
+		return nil, 0, errClosed()
 	}
 	return p.session, p.number, p.err
 }
 
-func closed() error { return fairlead.Errorf(fairlead.Closed, "the provider is closed") }
+func errClosed() error { return fairlead.Errorf(fairlead.Closed, "the provider is closed") }
 
-// wait waits a little for a session.
-func (p *provider) wait(ctx context.Context) {
-	timer := time.NewTimer(patience)
+// awaitSession waits up to sessionWait for a session.
+func (p *provider) awaitSession(ctx context.Context) {
+	timer := time.NewTimer(sessionWait)
 	defer timer.Stop()
 	for {
 		p.mu.Lock()
-		there, changed := p.session != nil, p.changed
+		found, changed := p.session != nil, p.changed
 		p.mu.Unlock()
-		if there {
+		if found {
 			return
 		}
 		select {
@@ -222,19 +222,19 @@ func (p *provider) wait(ctx context.Context) {
 	}
 }
 
-// volatile reports whether what is stored is lost with a session.
-func (p *provider) volatile() bool {
+// isVolatile reports whether stored data is lost with a session.
+func (p *provider) isVolatile() bool {
 	d, err := p.Live.Describe(context.Background())
 	return err == nil && d.Volatile
 }
 
-// call makes a call that needs no handle.
-func (p *provider) call(ctx context.Context, c *pluginpb.Call, write bool) (*pluginpb.Reply, error) {
-	s, _, err := p.current()
+// callProvider makes a call that needs no handle.
+func (p *provider) callProvider(ctx context.Context, c *pluginpb.Call, write bool) (*pluginpb.Reply, error) {
+	s, _, err := p.currentSession()
 	if err != nil {
 		return nil, err
 	}
-	return p.do(ctx, s, c, write, nil)
+	return p.callInSession(ctx, s, c, write, nil)
 }
 
 // Close implements [fairlead.Provider].
@@ -242,20 +242,20 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
-	s, _, _ := p.current()
-	p.end()
+	s, _, _ := p.currentSession()
+	p.endLife()
 	var err error
 	if s != nil {
 		_, err = s.Control.Close(ctx, &pluginpb.CloseRequest{Session: s.ID})
 		select {
-		case <-s.Link.Done(): // gone already
+		case <-s.Link.Done(): // the plugin is gone already
 			err = nil
 		default:
 		}
 		s.Link.Close()
 	}
-	p.runs.Wait()
-	p.set(nil, closed())
+	p.goroutines.Wait()
+	p.setSession(nil, errClosed())
 	if err != nil {
 		return fromStatus(ctx, err)
 	}

@@ -21,7 +21,7 @@ func TestDescribe(t *testing.T) {
 		{0, 0, 0}, {1, 0, 0}, {1, 1, 1}, {2, 0, 2}, {256, 0, 2}, {256, 1, 2}, {256, 2, 2}, {8, 5, 5},
 	} {
 		limits := &pluginpb.Limits{MaxBatch: int64(c.batch), Pipelines: int64(c.pipelines), MaxKeyBytes: 512}
-		d := describe(&pluginpb.Description{Provider: "p", Generation: 7, Facets: []*pluginpb.FacetDescription{
+		d := hostDescription(&pluginpb.Description{Provider: "p", Generation: 7, Facets: []*pluginpb.FacetDescription{
 			{Facet: "config"}, {Facet: "kv", Limits: limits, Claims: []string{"kv.CAS"}},
 		}})
 		got, _ := d.Facet(fairlead.KV)
@@ -34,7 +34,7 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-func described(generation uint64, version string) *pluginpb.Description {
+func newDescription(generation uint64, version string) *pluginpb.Description {
 	return &pluginpb.Description{Generation: generation, Version: version}
 }
 
@@ -44,14 +44,14 @@ func TestDescribeThatDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const seconds = 10
 		asked := 0
-		p := &plugin{description: described(1, "1")}
+		p := &fakePlugin{description: newDescription(1, "1")}
 		p.describe = func(uint64) *pluginpb.Description {
 			if asked++; asked > 10*seconds {
 				return nil // enough is enough
 			}
-			return described(1, "1")
+			return newDescription(1, "1")
 		}
-		p.opened(t)
+		p.openProvider(t)
 		time.Sleep(seconds * time.Second)
 		synctest.Wait()
 		if asked < 2 || asked > 3*seconds {
@@ -64,15 +64,15 @@ func TestDescribeThatDoesNotWait(t *testing.T) {
 // once, and that the plugin is asked for what differs from it.
 func TestDescriptionsFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &plugin{description: described(5, "5")}
+		p := &fakePlugin{description: newDescription(5, "5")}
 		p.describe = func(generation uint64) *pluginpb.Description {
 			if generation == 8 {
 				return nil
 			}
 			time.Sleep(time.Minute)
-			return described(generation+1, string('1'+rune(generation)))
+			return newDescription(generation+1, string('1'+rune(generation)))
 		}
-		r := p.opened(t)
+		r := p.openProvider(t)
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
@@ -100,13 +100,13 @@ func TestAnswersWithoutContent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &plugin{answer: func(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
-					if o := opening(c); o != nil {
+				p := &fakePlugin{answer: func(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
+					if o := replyToOpening(c); o != nil {
 						return o
 					}
 					return &pluginpb.Reply{Body: r.Body}
 				}}
-				for what, err := range answered(t, p.opened(t)) {
+				for what, err := range answered(t, p.openProvider(t)) {
 					if fairlead.CodeOf(err) != fairlead.Internal {
 						t.Errorf("%s: %v", what, err)
 					}
@@ -172,7 +172,7 @@ func TestLost(t *testing.T) {
 		"a read whose time is over":                {late, &wire.Lost{Sent: true, Cause: context.DeadlineExceeded}, false, fairlead.DeadlineExceeded},
 		"a call that is too large":                 {context.Background(), fairlead.Errorf(fairlead.TooLarge, "why"), true, fairlead.TooLarge},
 	} {
-		if got := fairlead.CodeOf(lost(c.ctx, c.err, c.write)); got != c.want {
+		if got := fairlead.CodeOf(lostError(c.ctx, c.err, c.write)); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // OpenTopic implements the pubsub driver's Provider.
 func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.Topic, error) {
-	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(openReason) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_PubsubOpenTopic{PubsubOpenTopic: &pluginpb.PubSubOpenTopic{Name: c.Name}}}, nil
 	})
 	if err != nil {
@@ -22,19 +22,19 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 
 // Topics implements the pubsub driver's Provider.
 func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) {
-	r, err := p.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubTopics{PubsubTopics: &pluginpb.PubSubTopics{Prefix: prefix}}}, false)
+	r, err := p.callProvider(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubTopics{PubsubTopics: &pluginpb.PubSubTopics{Prefix: prefix}}}, false)
 	return r.GetNames().GetNames(), err
 }
 
 // DeleteTopic implements the pubsub driver's Provider.
 func (p *provider) DeleteTopic(ctx context.Context, name string) error {
-	_, err := p.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubDeleteTopic{PubsubDeleteTopic: &pluginpb.PubSubDeleteTopic{Name: name}}}, true)
+	_, err := p.callProvider(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubDeleteTopic{PubsubDeleteTopic: &pluginpb.PubSubDeleteTopic{Name: name}}}, true)
 	return err
 }
 
 // DeleteGroup implements the pubsub driver's Provider.
 func (p *provider) DeleteGroup(ctx context.Context, topic, group string) error {
-	_, err := p.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubDeleteGroup{PubsubDeleteGroup: &pluginpb.PubSubDeleteGroup{Topic: topic, Group: group}}}, true)
+	_, err := p.callProvider(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubDeleteGroup{PubsubDeleteGroup: &pluginpb.PubSubDeleteGroup{Topic: topic, Group: group}}}, true)
 	return err
 }
 
@@ -43,10 +43,10 @@ type topic struct{ *handle }
 
 // Send implements the pubsub driver's Topic.
 func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
-	r, err := t.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubSend{PubsubSend: convert.FromMessages(msgs)}}, true)
+	r, err := t.callWithHandle(ctx, &pluginpb.Call{Body: &pluginpb.Call_PubsubSend{PubsubSend: convert.FromMessages(msgs)}}, true)
 	results := convert.ToSendResults(r.GetPubsubSendResults())
 	if err == nil && len(results) != len(msgs) {
-		err = fairlead.Errorf(fairlead.Internal, "the plugin answered %d messages with %d results", len(msgs), len(results))
+		err = fairlead.Errorf(fairlead.Internal, "the plugin returned %d results for %d messages", len(results), len(msgs))
 	}
 	if err == nil {
 		return results
@@ -59,4 +59,4 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 }
 
 // Close implements the pubsub driver's Topic.
-func (t *topic) Close(ctx context.Context) error { return t.close(ctx) }
+func (t *topic) Close(ctx context.Context) error { return t.closeHandle(ctx) }

@@ -15,7 +15,7 @@ type listener struct{ *handle }
 
 // Listen implements the rpc driver's Carrier.
 func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
-	h, err := newHandle(ctx, p, nil, func(occasion) (*pluginpb.Call, error) {
+	h, err := newHandle(ctx, p, nil, func(openReason) (*pluginpb.Call, error) {
 		return &pluginpb.Call{Body: &pluginpb.Call_RpcListen{RpcListen: &pluginpb.RPCListen{Service: c.Service}}}, nil
 	})
 	if err != nil {
@@ -26,13 +26,13 @@ func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Li
 
 // Accept implements the rpc driver's Listener.
 func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
-	l.p.wait(ctx)
-	at, id, err := l.at(ctx)
+	l.p.awaitSession(ctx)
+	at, id, err := l.ensureOpen(ctx)
 	if err != nil {
 		return driver.Incoming{}, err
 	}
-	r, err := l.p.do(ctx, at.session, &pluginpb.Call{Handle: id, Body: &pluginpb.Call_RpcAccept{RpcAccept: &pluginpb.RPCAccept{}}},
-		false, func(r *pluginpb.Reply) { l.p.release(at.session, r.Handle) })
+	r, err := l.p.callInSession(ctx, at.session, &pluginpb.Call{Handle: id, Body: &pluginpb.Call_RpcAccept{RpcAccept: &pluginpb.RPCAccept{}}},
+		false, func(r *pluginpb.Reply) { l.p.closeLate(at.session, r.Handle) })
 	if err != nil {
 		return driver.Incoming{}, err
 	}
@@ -43,24 +43,24 @@ func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 }
 
 // Close implements the rpc driver's Listener.
-func (l *listener) Close(ctx context.Context) error { return l.close(ctx) }
+func (l *listener) Close(ctx context.Context) error { return l.closeHandle(ctx) }
 
 // OpenStream implements the rpc driver's Carrier.
 func (p *provider) OpenStream(ctx context.Context, c driver.StreamConfig) (driver.Stream, error) {
-	s, _, err := p.current()
+	s, _, err := p.currentSession()
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.do(ctx, s, &pluginpb.Call{Body: &pluginpb.Call_RpcOpenStream{RpcOpenStream: &pluginpb.RPCOpenStream{
+	r, err := p.callInSession(ctx, s, &pluginpb.Call{Body: &pluginpb.Call_RpcOpenStream{RpcOpenStream: &pluginpb.RPCOpenStream{
 		Service: c.Service, Start: convert.FromCall(c.Call), First: convert.FromFrames(c.InitialFrames),
-	}}}, false, func(r *pluginpb.Reply) { p.release(s, r.Handle) })
+	}}}, false, func(r *pluginpb.Reply) { p.closeLate(s, r.Handle) })
 	if err != nil {
 		return nil, err
 	}
 	return &stream{p: p, session: s, id: r.Handle}, nil
 }
 
-// stream implements the rpc driver's Stream. It is lost with its session.
+// stream implements the rpc driver's Stream. It ends with its session.
 type stream struct {
 	p       *provider
 	session *Session
@@ -68,31 +68,31 @@ type stream struct {
 	closed  atomic.Bool
 }
 
-// call returns the link's own error.
-func (s *stream) call(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+// callStream makes a call on the stream. It returns the link's own error.
+func (s *stream) callStream(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
 	if s.closed.Load() {
 		return nil, fairlead.Errorf(fairlead.Closed, "the stream is closed")
 	}
 	c.Handle = s.id
-	return exchange(ctx, s.session, c, nil)
+	return callLink(ctx, s.session, c, nil)
 }
 
 // Send implements the rpc driver's Stream.
 func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
-	r, err := s.call(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcSend{RpcSend: &pluginpb.RPCSend{Frames: convert.FromFrames(frames)}}})
-	_, err = s.p.outcome(ctx, r, err, false)
+	r, err := s.callStream(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcSend{RpcSend: &pluginpb.RPCSend{Frames: convert.FromFrames(frames)}}})
+	_, err = s.p.replyOrError(ctx, r, err, false)
 	return err
 }
 
-// Recv implements the rpc driver's Stream. Frames that come when the caller is
+// Recv implements the rpc driver's Stream. Frames that arrive after the caller has
 // gone are lost, and the stream with them.
 func (s *stream) Recv(ctx context.Context) ([]driver.Frame, error) {
 	c := &pluginpb.Call{Body: &pluginpb.Call_RpcReceive{RpcReceive: &pluginpb.RPCReceive{}}}
-	r, err := s.call(ctx, c)
-	if underWay(err) && !s.closed.Swap(true) {
-		go s.p.release(s.session, s.id)
+	r, err := s.callStream(ctx, c)
+	if isReplyMissing(err) && !s.closed.Swap(true) {
+		go s.p.closeLate(s.session, s.id)
 	}
-	if r, err = s.p.outcome(ctx, r, err, false); err != nil {
+	if r, err = s.p.replyOrError(ctx, r, err, false); err != nil {
 		return nil, err
 	}
 	return convert.ToFrames(r.GetRpcFrames().GetFrames()), nil
@@ -103,9 +103,6 @@ func (s *stream) Close(ctx context.Context) error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	_, err := s.p.do(ctx, s.session, closing(s.id), false, nil)
-	if code := fairlead.CodeOf(err); code == fairlead.Unavailable || code == fairlead.Closed {
-		return nil
-	}
-	return err
+	_, err := s.p.callInSession(ctx, s.session, closeCall(s.id), false, nil)
+	return ignoreEnded(err)
 }

@@ -23,7 +23,7 @@ type Session struct {
 	Description *pluginpb.Description
 }
 
-// DialOptions are what every control connection needs.
+// DialOptions are the options that every control connection needs.
 func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(
@@ -32,9 +32,9 @@ func DialOptions() []grpc.DialOption {
 	}
 }
 
-// Dial opens the backend through a control connection and attaches the data
-// plane: over the socket that the plugin offers if sockets is true and it can be
-// reached, else over a gRPC stream.
+// Dial opens a backend through a control connection and attaches the data plane.
+// The data plane is the frame socket that the plugin offers, if sockets is true
+// and the socket can be reached, and otherwise a gRPC stream.
 func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.OpenRequest, sockets bool) (*Session, error) {
 	client := pluginpb.NewPluginServiceClient(control)
 	resp, err := client.Open(ctx, req)
@@ -53,8 +53,8 @@ func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.O
 		s.Link, err = wire.AttachStream(ctx, client, a)
 	}
 	if err != nil {
-		// Should the plugin not answer, it ends a session without a data plane.
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience/2)
+		// If this fails, the plugin itself closes the session after a while.
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), sessionWait/2)
 		defer cancel()
 		_, _ = client.Close(bounded, &pluginpb.CloseRequest{Session: resp.Session})
 		return nil, fairlead.Errorf(fairlead.Unavailable, "%w", err)
@@ -62,8 +62,8 @@ func Dial(ctx context.Context, control grpc.ClientConnInterface, req *pluginpb.O
 	return s, nil
 }
 
-// dialSocket returns nil if the socket cannot be reached: a sidecar may be of
-// another user, or have it in a folder that this process does not see.
+// dialSocket returns nil if the socket cannot be reached: a sidecar may run as
+// another user, or its socket may be in a folder that this process does not see.
 func dialSocket(ctx context.Context, path string) *net.UnixConn {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
@@ -78,7 +78,7 @@ func dialSocket(ctx context.Context, path string) *net.UnixConn {
 	return socket
 }
 
-// fromStatus returns the error of a call of the control plane.
+// fromStatus returns the error for a failed call of the control plane.
 func fromStatus(ctx context.Context, err error) error {
 	for _, d := range status.Convert(err).Details() {
 		if e, ok := d.(*pluginpb.Error); ok {
@@ -91,15 +91,16 @@ func fromStatus(ctx context.Context, err error) error {
 	return fairlead.Errorf(fairlead.Unavailable, "the plugin cannot be reached: %w", err)
 }
 
-// do makes a call of a session. A write that was sent and not answered is
-// UnknownOutcome.
-func (p *provider) do(ctx context.Context, s *Session, c *pluginpb.Call, write bool, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
-	r, err := exchange(ctx, s, c, late)
-	return p.outcome(ctx, r, err, write)
+// callInSession makes a call in a session. A write that was sent and whose reply
+// is missing fails with UnknownOutcome.
+func (p *provider) callInSession(ctx context.Context, s *Session, c *pluginpb.Call, write bool, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
+	r, err := callLink(ctx, s, c, late)
+	return p.replyOrError(ctx, r, err, write)
 }
 
-// exchange makes a call, and returns the link's own error.
-func exchange(ctx context.Context, s *Session, c *pluginpb.Call, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
+// callLink makes a call with the caller's trace context. It returns the link's own
+// error.
+func callLink(ctx context.Context, s *Session, c *pluginpb.Call, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		carrier := propagation.MapCarrier{}
 		propagation.TraceContext{}.Inject(ctx, carrier)
@@ -108,31 +109,31 @@ func exchange(ctx context.Context, s *Session, c *pluginpb.Call, late func(*plug
 	return s.Link.Call(ctx, c, late)
 }
 
-// underWay reports whether a call was sent, and its reply did not come.
-func underWay(err error) bool {
+// isReplyMissing reports whether a call was sent and its reply did not come.
+func isReplyMissing(err error) bool {
 	l, ok := err.(*wire.Lost)
 	return ok && l.Sent
 }
 
-// outcome returns what a caller gets for what exchange returned.
-func (p *provider) outcome(ctx context.Context, r *pluginpb.Reply, err error, write bool) (*pluginpb.Reply, error) {
+// replyOrError returns what the caller gets for the result of callLink.
+func (p *provider) replyOrError(ctx context.Context, r *pluginpb.Reply, err error, write bool) (*pluginpb.Reply, error) {
 	switch {
 	case err != nil:
-		err = lost(ctx, err, write)
+		err = lostError(ctx, err, write)
 	case r.Error != nil:
-		err = ended(ctx, convert.ToError(r.Error))
+		err = callerError(ctx, convert.ToError(r.Error))
 	default:
 		return r, nil
 	}
 	if p.life.Err() != nil && fairlead.CodeOf(err) == fairlead.Unavailable {
-		return nil, closed()
+		return nil, errClosed()
 	}
 	return nil, err
 }
 
-// ended returns the caller's own reason for the end of a call that was given
-// up: the plugin knows only that it was.
-func ended(ctx context.Context, err error) error {
+// callerError returns the error of the caller's context for a call that was
+// canceled: the plugin knows only that it was.
+func callerError(ctx context.Context, err error) error {
 	code := fairlead.CodeOf(err)
 	if end := fairlead.ContextError(ctx); end != nil && (code == fairlead.Canceled || code == fairlead.DeadlineExceeded) {
 		return end
@@ -140,13 +141,14 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-func lost(ctx context.Context, err error, write bool) error {
+// lostError returns the caller's error for an error of the link.
+func lostError(ctx context.Context, err error, write bool) error {
 	l, ok := err.(*wire.Lost)
 	switch {
-	case !ok: // TooLarge, or that the stream is closed
+	case !ok: // TooLarge, or the stream is closed
 		return err
 	case l.Sent && write:
-		return fairlead.Errorf(fairlead.UnknownOutcome, "the plugin did not answer the write: %w", l.Cause)
+		return fairlead.Errorf(fairlead.UnknownOutcome, "the plugin did not reply to the write: %w", l.Cause)
 	case ctx.Err() != nil:
 		return fairlead.ContextError(ctx)
 	default:

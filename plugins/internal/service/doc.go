@@ -1,4 +1,4 @@
-// Package service is the plugin's side of the protocol: it opens backends for
+// Package service is the plugin's side of the protocol. It opens backends for
 // hosts, and carries out the calls of their sessions with the drivers of the
 // provider that is linked in.
 package service

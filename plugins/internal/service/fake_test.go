@@ -18,13 +18,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a provider whose drivers do what a test says. Where it says nothing,
-// calls wait until anything of it is closed, and fail with Closed.
-type fake struct {
+// fakeProvider is a provider whose drivers call the functions that a test sets.
+// By default, calls wait until the provider or anything of it is closed, and fail
+// with Closed.
+type fakeProvider struct {
 	*providers.Live
-	gone  chan struct{}
-	going sync.Once
-	hold  chan struct{} // until it is closed, so is not the provider; nil: at once
+	closed    chan struct{}
+	closing   sync.Once
+	holdClose chan struct{} // until it is closed, so is not the provider; nil: at once
 
 	do      func(context.Context, []kvdriver.Op) []kvdriver.Result
 	send    func(context.Context, []psdriver.Message) []psdriver.SendResult
@@ -33,32 +34,32 @@ type fake struct {
 	settle  func(context.Context, []psdriver.Settlement) []error
 }
 
-func newFake(limits fairlead.Limits) *fake {
-	f := &fake{gone: make(chan struct{}), Live: providers.NewLive(fairlead.Description{Facets: []fairlead.FacetDescription{
+func newFakeProvider(limits fairlead.Limits) *fakeProvider {
+	f := &fakeProvider{closed: make(chan struct{}), Live: providers.NewLive(fairlead.Description{Facets: []fairlead.FacetDescription{
 		{Facet: fairlead.KV, Limits: limits}, {Facet: fairlead.PubSub, Limits: limits},
 	}})}
 	f.do = func(_ context.Context, ops []kvdriver.Op) []kvdriver.Result {
-		return answers(ops, func(int) kvdriver.Result { return kvdriver.Result{Err: f.closed()} })
+		return resultsFor(ops, func(int) kvdriver.Result { return kvdriver.Result{Err: f.awaitClosed()} })
 	}
 	f.send = func(_ context.Context, msgs []psdriver.Message) []psdriver.SendResult {
-		return answers(msgs, func(int) psdriver.SendResult { return psdriver.SendResult{Err: f.closed()} })
+		return resultsFor(msgs, func(int) psdriver.SendResult { return psdriver.SendResult{Err: f.awaitClosed()} })
 	}
 	f.settle = func(_ context.Context, all []psdriver.Settlement) []error {
-		return answers(all, func(int) error { return f.closed() })
+		return resultsFor(all, func(int) error { return f.awaitClosed() })
 	}
-	f.next = func(context.Context) ([]kvdriver.Event, error) { return nil, f.closed() }
-	f.receive = func(context.Context, int) ([]psdriver.Delivery, error) { return nil, f.closed() }
+	f.next = func(context.Context) ([]kvdriver.Event, error) { return nil, f.awaitClosed() }
+	f.receive = func(context.Context, int) ([]psdriver.Delivery, error) { return nil, f.awaitClosed() }
 	return f
 }
 
-// closed waits until something is closed.
-func (f *fake) closed() error {
-	<-f.gone
+// awaitClosed waits until anything is closed.
+func (f *fakeProvider) awaitClosed() error {
+	<-f.closed
 	return fairlead.Errorf(fairlead.Closed, "the driver is closed")
 }
 
-// answers returns one answer for each question.
-func answers[Q, A any](all []Q, answer func(int) A) []A {
+// resultsFor returns one result for each operation.
+func resultsFor[Q, A any](all []Q, answer func(int) A) []A {
 	out := make([]A, len(all))
 	for i := range all {
 		out[i] = answer(i)
@@ -66,44 +67,44 @@ func answers[Q, A any](all []Q, answer func(int) A) []A {
 	return out
 }
 
-func (f *fake) end() error {
-	f.going.Do(func() { close(f.gone) })
+func (f *fakeProvider) markClosed() error {
+	f.closing.Do(func() { close(f.closed) })
 	return nil
 }
 
-func (f *fake) Close(context.Context) error {
-	if f.hold != nil {
-		<-f.hold
+func (f *fakeProvider) Close(context.Context) error {
+	if f.holdClose != nil {
+		<-f.holdClose
 	}
 	f.Shut()
-	return f.end()
+	return f.markClosed()
 }
 
-// isOver reports whether the provider is closed.
-func (f *fake) isOver() bool {
+// isClosed reports whether the provider is closed.
+func (f *fakeProvider) isClosed() bool {
 	_, err := f.Describe(context.Background())
 	return err != nil
 }
 
-func (f *fake) OpenStore(context.Context, kvdriver.StoreConfig) (kvdriver.Store, error) {
+func (f *fakeProvider) OpenStore(context.Context, kvdriver.StoreConfig) (kvdriver.Store, error) {
 	return fakeStore{f: f}, nil
 }
-func (f *fake) Stores(context.Context, string) ([]string, error) { return nil, nil }
-func (f *fake) DeleteStore(context.Context, string) error        { return nil }
+func (f *fakeProvider) Stores(context.Context, string) ([]string, error) { return nil, nil }
+func (f *fakeProvider) DeleteStore(context.Context, string) error        { return nil }
 
-func (f *fake) OpenTopic(context.Context, psdriver.TopicConfig) (psdriver.Topic, error) {
+func (f *fakeProvider) OpenTopic(context.Context, psdriver.TopicConfig) (psdriver.Topic, error) {
 	return fakeTopic{f}, nil
 }
-func (f *fake) OpenSubscription(context.Context, psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
+func (f *fakeProvider) OpenSubscription(context.Context, psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
 	return fakeSubscription{f}, nil
 }
-func (f *fake) Topics(context.Context, string) ([]string, error)  { return nil, nil }
-func (f *fake) DeleteTopic(context.Context, string) error         { return nil }
-func (f *fake) DeleteGroup(context.Context, string, string) error { return nil }
+func (f *fakeProvider) Topics(context.Context, string) ([]string, error)  { return nil, nil }
+func (f *fakeProvider) DeleteTopic(context.Context, string) error         { return nil }
+func (f *fakeProvider) DeleteGroup(context.Context, string, string) error { return nil }
 
 type fakeStore struct {
-	kvdriver.Store // nil: what no test calls
-	f              *fake
+	kvdriver.Store // nil: no test calls its methods
+	f              *fakeProvider
 }
 
 func (s fakeStore) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result {
@@ -112,21 +113,21 @@ func (s fakeStore) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result 
 func (s fakeStore) Watch(context.Context, kvdriver.WatchRequest) (kvdriver.Watcher, error) {
 	return fakeWatcher{s.f}, nil
 }
-func (s fakeStore) Close(context.Context) error { return s.f.end() }
+func (s fakeStore) Close(context.Context) error { return s.f.markClosed() }
 
-type fakeWatcher struct{ f *fake }
+type fakeWatcher struct{ f *fakeProvider }
 
 func (w fakeWatcher) Next(ctx context.Context) ([]kvdriver.Event, error) { return w.f.next(ctx) }
-func (w fakeWatcher) Close(context.Context) error                        { return w.f.end() }
+func (w fakeWatcher) Close(context.Context) error                        { return w.f.markClosed() }
 
-type fakeTopic struct{ f *fake }
+type fakeTopic struct{ f *fakeProvider }
 
 func (t fakeTopic) Send(ctx context.Context, msgs []psdriver.Message) []psdriver.SendResult {
 	return t.f.send(ctx, msgs)
 }
-func (t fakeTopic) Close(context.Context) error { return t.f.end() }
+func (t fakeTopic) Close(context.Context) error { return t.f.markClosed() }
 
-type fakeSubscription struct{ f *fake }
+type fakeSubscription struct{ f *fakeProvider }
 
 func (s fakeSubscription) Receive(ctx context.Context, limit int) ([]psdriver.Delivery, error) {
 	return s.f.receive(ctx, limit)
@@ -134,10 +135,10 @@ func (s fakeSubscription) Receive(ctx context.Context, limit int) ([]psdriver.De
 func (s fakeSubscription) Settle(ctx context.Context, all []psdriver.Settlement) []error {
 	return s.f.settle(ctx, all)
 }
-func (s fakeSubscription) Close(context.Context) error { return s.f.end() }
+func (s fakeSubscription) Close(context.Context) error { return s.f.markClosed() }
 
-// serviceOf returns a service that opens the provider.
-func serviceOf(p fairlead.Provider) *Service {
+// newService returns a service that opens the provider.
+func newService(p fairlead.Provider) *Service {
 	return New(Config{
 		Open: func(context.Context, string, map[string]string) (fairlead.Provider, error) { return p, nil },
 		Log:  slog.New(slog.DiscardHandler),
@@ -153,20 +154,21 @@ func openSession(t *testing.T, s *Service) *pluginpb.Attach {
 	return &pluginpb.Attach{Session: r.Session, Token: r.Token}
 }
 
-// host is a host's end of a data plane, and for the service the plugin's end.
-type host struct {
+// hostConn is both ends of a data plane: tests use the host's end, the service
+// the plugin's end.
+type hostConn struct {
 	in     chan *pluginpb.ExchangeRequest
 	out    chan *pluginpb.ExchangeResponse
 	served chan error // what serve returned
 	last   uint64
 }
 
-func (h *host) Send(f *pluginpb.ExchangeResponse) error {
+func (h *hostConn) Send(f *pluginpb.ExchangeResponse) error {
 	h.out <- f
 	return nil
 }
 
-func (h *host) Recv() (*pluginpb.ExchangeRequest, error) {
+func (h *hostConn) Recv() (*pluginpb.ExchangeRequest, error) {
 	f, ok := <-h.in
 	if !ok {
 		return nil, io.EOF
@@ -174,21 +176,21 @@ func (h *host) Recv() (*pluginpb.ExchangeRequest, error) {
 	return f, nil
 }
 
-// connect sends a first frame, and returns the answer.
-func connect(s *Service, first *pluginpb.Attach) (*host, *pluginpb.ExchangeResponse) {
-	h := &host{
+// connect sends the first frame, and returns the plugin's response.
+func connect(s *Service, first *pluginpb.Attach) (*hostConn, *pluginpb.ExchangeResponse) {
+	h := &hostConn{
 		in: make(chan *pluginpb.ExchangeRequest), out: make(chan *pluginpb.ExchangeResponse, 100), served: make(chan error, 1),
 	}
-	go func() { h.served <- s.serve(context.Background(), h) }()
+	go func() { h.served <- s.serveConn(context.Background(), h) }()
 	h.in <- &pluginpb.ExchangeRequest{Attach: first}
 	return h, <-h.out
 }
 
-// attached returns a host with a session of the provider. It leaves when the
-// test ends.
-func attached(t *testing.T, p fairlead.Provider) (*Service, *host) {
+// newAttached returns a service of the provider and a connection that is attached
+// to a session. The connection is closed when the test ends.
+func newAttached(t *testing.T, p fairlead.Provider) (*Service, *hostConn) {
 	t.Helper()
-	s := serviceOf(p)
+	s := newService(p)
 	h, f := connect(s, openSession(t, s))
 	if f.End != nil {
 		t.Fatal(f.End)
@@ -202,16 +204,16 @@ func attached(t *testing.T, p fairlead.Provider) (*Service, *host) {
 	return s, h
 }
 
-// begin makes a call, and returns its id.
-func (h *host) begin(handle uint64, c *pluginpb.Call) uint64 {
+// beginCall makes a call, and returns its id.
+func (h *hostConn) beginCall(handle uint64, c *pluginpb.Call) uint64 {
 	h.last++
 	c.Id, c.Handle = h.last, handle
 	h.in <- &pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{c}}
 	return c.Id
 }
 
-// replies waits for the replies of n calls.
-func (h *host) replies(n int) map[uint64]*pluginpb.Reply {
+// awaitReplies waits for the replies to n calls.
+func (h *hostConn) awaitReplies(n int) map[uint64]*pluginpb.Reply {
 	all := map[uint64]*pluginpb.Reply{}
 	for len(all) < n {
 		for _, r := range (<-h.out).Replies {
@@ -221,25 +223,25 @@ func (h *host) replies(n int) map[uint64]*pluginpb.Reply {
 	return all
 }
 
-// call makes a call and waits for its reply.
-func (h *host) call(handle uint64, c *pluginpb.Call) *pluginpb.Reply {
-	id := h.begin(handle, c)
-	return h.replies(1)[id]
+// callAndWait makes a call and waits for its reply.
+func (h *hostConn) callAndWait(handle uint64, c *pluginpb.Call) *pluginpb.Reply {
+	id := h.beginCall(handle, c)
+	return h.awaitReplies(1)[id]
 }
 
-// handles are those of what a provider opens.
+// handles has a handle of each kind.
 type handles struct{ store, watch, topic, subscription uint64 }
 
-func (h *host) open() (all handles) {
-	all.store = h.call(0, &pluginpb.Call{Body: &pluginpb.Call_KvOpenStore{}}).Handle
-	all.watch = h.call(all.store, &pluginpb.Call{Body: &pluginpb.Call_KvWatch{}}).Handle
-	all.topic = h.call(0, &pluginpb.Call{Body: &pluginpb.Call_PubsubOpenTopic{}}).Handle
-	all.subscription = h.call(0, &pluginpb.Call{Body: &pluginpb.Call_PubsubOpenSubscription{}}).Handle
+func (h *hostConn) openAll() (all handles) {
+	all.store = h.callAndWait(0, &pluginpb.Call{Body: &pluginpb.Call_KvOpenStore{}}).Handle
+	all.watch = h.callAndWait(all.store, &pluginpb.Call{Body: &pluginpb.Call_KvWatch{}}).Handle
+	all.topic = h.callAndWait(0, &pluginpb.Call{Body: &pluginpb.Call_PubsubOpenTopic{}}).Handle
+	all.subscription = h.callAndWait(0, &pluginpb.Call{Body: &pluginpb.Call_PubsubOpenSubscription{}}).Handle
 	return all
 }
 
-// put is a call with as many writes as there are keys.
-func put(keys ...string) *pluginpb.Call {
+// putCall is a call with a write for each key.
+func putCall(keys ...string) *pluginpb.Call {
 	do := &pluginpb.KVDo{}
 	for _, k := range keys {
 		do.Ops = append(do.Ops, &pluginpb.KVOp{Kind: pluginpb.KVOpKind_KV_OP_KIND_PUT, Key: []byte(k)})
@@ -247,8 +249,8 @@ func put(keys ...string) *pluginpb.Call {
 	return &pluginpb.Call{Body: &pluginpb.Call_KvDo{KvDo: do}}
 }
 
-// publish is a call with as many messages as there are ids.
-func publish(ids ...string) *pluginpb.Call {
+// publishCall is a call with a message for each id.
+func publishCall(ids ...string) *pluginpb.Call {
 	send := &pluginpb.PubSubSend{}
 	for _, id := range ids {
 		send.Messages = append(send.Messages, &pluginpb.PubSubMessage{Id: id})
@@ -256,8 +258,8 @@ func publish(ids ...string) *pluginpb.Call {
 	return &pluginpb.Call{Body: &pluginpb.Call_PubsubSend{PubsubSend: send}}
 }
 
-// codesOf returns those of a reply: of the call if it failed as a whole, else of
-// its parts.
+// codesOf returns the codes in a reply: the code of the call if it failed as a
+// whole, and otherwise the codes of its results.
 func codesOf(r *pluginpb.Reply) []pluginpb.Code {
 	if r.GetError() != nil {
 		return []pluginpb.Code{r.Error.Code}

@@ -8,8 +8,9 @@ import (
 	"fairlead.dev/plugins/internal/wire"
 )
 
-// ListenFrames offers the data plane at a Unix socket, too. The folder has to
-// be one that nobody else may enter; a peer of another user is refused.
+// ListenFrames also offers the data plane on a Unix socket at path. The socket's
+// folder must be one that no other user can enter. A peer of another user is
+// refused.
 func (s *Service) ListenFrames(path string) error {
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -22,15 +23,15 @@ func (s *Service) ListenFrames(path string) error {
 	s.mu.Lock()
 	s.socket, s.listener = path, l
 	s.mu.Unlock()
-	go s.accept(l)
+	go s.acceptSockets(l)
 	return nil
 }
 
-func (s *Service) accept(l net.Listener) {
+func (s *Service) acceptSockets(l net.Listener) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
-			return // closed
+			return // the listener is closed
 		}
 		go s.serveSocket(conn.(*net.UnixConn))
 	}
@@ -39,10 +40,10 @@ func (s *Service) accept(l net.Listener) {
 func (s *Service) serveSocket(conn *net.UnixConn) {
 	defer conn.Close()
 	if err := wire.SameUser(conn); err != nil {
-		s.config.Log.Warn("a connection to the frame socket was refused", "error", err)
+		s.config.Log.Warn("refused a connection to the frame socket", "error", err)
 		return
 	}
-	if err := s.serve(context.Background(), wire.SocketConn(conn, attachWithin)); err != nil {
-		s.config.Log.Warn("a connection of the frame socket broke", "error", err)
+	if err := s.serveConn(context.Background(), wire.SocketConn(conn, attachTimeout)); err != nil {
+		s.config.Log.Warn("a connection to the frame socket broke", "error", err)
 	}
 }

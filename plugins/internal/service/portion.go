@@ -2,54 +2,56 @@ package service
 
 import "sync"
 
-// room is how many bytes one reply carries; one value, message or transaction
-// may have more. It is far below the greatest length of a frame.
-const room = 256 << 20
+// maxReplyBytes is how many bytes one reply carries. One value, message or
+// transaction may exceed it. It is far below the maximum length of a frame.
+const maxReplyBytes = 256 << 20
 
-// portion returns how many of all, at least one, go in one reply.
-func portion[T any](all []T, size func(T) int) int {
+// countFitting returns how many of the items fit in one reply: at least one if
+// there are any.
+func countFitting[T any](items []T, size func(T) int) int {
 	bytes := 0
-	for i, one := range all {
-		if bytes += size(one); bytes > room && i > 0 {
+	for i, item := range items {
+		if bytes += size(item); bytes > maxReplyBytes && i > 0 {
 			return i
 		}
 	}
-	return len(all)
+	return len(items)
 }
 
-// rest keeps what found no room in a reply for the next one.
-type rest[T any] struct {
-	mu  sync.Mutex
-	all []T
+// leftover keeps the items that did not fit in a reply for the next replies.
+type leftover[T any] struct {
+	mu    sync.Mutex
+	items []T
 }
 
-// next returns what is left over, else what more returns; of it as many as first
-// says.
-func (r *rest[T]) next(more func() ([]T, error), first func([]T) int) ([]T, error) {
-	if all := r.take(first); all != nil {
-		return all, nil
+// takePortion returns the items for one reply: from the leftover items if there
+// are any, and otherwise from those that fetch returns. fitting says how many
+// of them fit.
+func (l *leftover[T]) takePortion(fetch func() ([]T, error), fitting func([]T) int) ([]T, error) {
+	if items := l.takeKept(fitting); items != nil {
+		return items, nil
 	}
-	all, err := more()
-	if err != nil || len(all) == 0 {
-		return all, err
+	items, err := fetch()
+	if err != nil || len(items) == 0 {
+		return items, err
 	}
-	n := first(all)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = append(r.all, all[n:]...)
-	return all[:n:n], nil
+	n := fitting(items)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.items = append(l.items, items[n:]...)
+	return items[:n:n], nil
 }
 
-func (r *rest[T]) take(first func([]T) int) []T {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.all) == 0 {
+func (l *leftover[T]) takeKept(fitting func([]T) int) []T {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.items) == 0 {
 		return nil
 	}
-	n := first(r.all)
-	all := r.all[:n:n]
-	if r.all = r.all[n:]; len(r.all) == 0 {
-		r.all = nil
+	n := fitting(l.items)
+	items := l.items[:n:n]
+	if l.items = l.items[n:]; len(l.items) == 0 {
+		l.items = nil
 	}
-	return all
+	return items
 }

@@ -9,27 +9,17 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-func (s *session) rpcProvider(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
-	p, err := driverOf[driver.Carrier](s)
+func (s *session) openListener(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	p, err := driverFor[driver.Carrier](s)
 	if err != nil {
 		return nil, err
 	}
-	switch b := c.Body.(type) {
-	case *pluginpb.Call_RpcListen:
-		l, err := p.Listen(ctx, driver.ListenConfig{Service: strings.Clone(b.RpcListen.GetService())})
-		return s.keep(ctx, l, err)
-	case *pluginpb.Call_RpcOpenStream:
-		st, err := p.OpenStream(ctx, driver.StreamConfig{
-			Service: b.RpcOpenStream.GetService(), Call: convert.ToCall(b.RpcOpenStream.GetStart()),
-			InitialFrames: convert.ToFrames(b.RpcOpenStream.GetFirst()),
-		})
-		return s.keep(ctx, st, err)
-	}
-	return nil, nil
+	l, err := p.Listen(ctx, driver.ListenConfig{Service: strings.Clone(c.GetRpcListen().GetService())})
+	return s.registerHandle(ctx, l, err)
 }
 
-func (s *session) rpcAccept(ctx context.Context, handle uint64) (*pluginpb.Reply, error) {
-	l, err := at[driver.Listener](s, handle)
+func (s *session) acceptStream(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	l, err := findHandle[driver.Listener](s, c.Handle)
 	if err != nil {
 		return nil, err
 	}
@@ -37,24 +27,38 @@ func (s *session) rpcAccept(ctx context.Context, handle uint64) (*pluginpb.Reply
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.keep(ctx, in.Stream, nil)
+	r, err := s.registerHandle(ctx, in.Stream, nil)
 	if err == nil {
 		r.Body = &pluginpb.Reply_RpcIncoming{RpcIncoming: &pluginpb.RPCIncoming{Start: convert.FromCall(in.Call)}}
 	}
 	return r, err
 }
 
-func (s *session) rpcStream(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
-	st, err := at[driver.Stream](s, c.Handle)
+func (s *session) openStream(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	p, err := driverFor[driver.Carrier](s)
 	if err != nil {
 		return nil, err
 	}
-	switch b := c.Body.(type) {
-	case *pluginpb.Call_RpcSend:
-		return &pluginpb.Reply{}, st.Send(ctx, convert.ToFrames(b.RpcSend.GetFrames()))
-	case *pluginpb.Call_RpcReceive:
-		frames, err := st.Recv(ctx)
-		return &pluginpb.Reply{Body: &pluginpb.Reply_RpcFrames{RpcFrames: &pluginpb.RPCFrames{Frames: convert.FromFrames(frames)}}}, err
+	o := c.GetRpcOpenStream()
+	st, err := p.OpenStream(ctx, driver.StreamConfig{
+		Service: o.GetService(), Call: convert.ToCall(o.GetStart()), InitialFrames: convert.ToFrames(o.GetFirst()),
+	})
+	return s.registerHandle(ctx, st, err)
+}
+
+func (s *session) sendFrames(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	st, err := findHandle[driver.Stream](s, c.Handle)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return &pluginpb.Reply{}, st.Send(ctx, convert.ToFrames(c.GetRpcSend().GetFrames()))
+}
+
+func (s *session) receiveFrames(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	st, err := findHandle[driver.Stream](s, c.Handle)
+	if err != nil {
+		return nil, err
+	}
+	frames, err := st.Recv(ctx)
+	return &pluginpb.Reply{Body: &pluginpb.Reply_RpcFrames{RpcFrames: &pluginpb.RPCFrames{Frames: convert.FromFrames(frames)}}}, err
 }

@@ -9,37 +9,39 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-func (s *session) rpcDirectory(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
-	d, err := driverOf[driver.Directory](s)
+func (s *session) registerEndpoint(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	d, err := driverFor[driver.Directory](s)
 	if err != nil {
 		return nil, err
 	}
-	switch b := c.Body.(type) {
-	case *pluginpb.Call_RpcRegister:
-		r, err := d.Register(ctx, driver.RegisterConfig{
-			Service: strings.Clone(b.RpcRegister.GetService()), Endpoint: convert.ToEndpoint(b.RpcRegister.GetEndpoint()),
-		})
-		return s.keep(ctx, r, err)
-	case *pluginpb.Call_RpcWatchEndpoints:
-		w, err := d.WatchEndpoints(ctx, driver.WatchConfig{Service: strings.Clone(b.RpcWatchEndpoints.GetService())})
-		return s.keep(ctx, w, err)
-	}
-	return nil, nil
+	r, err := d.Register(ctx, driver.RegisterConfig{
+		Service: strings.Clone(c.GetRpcRegister().GetService()), Endpoint: convert.ToEndpoint(c.GetRpcRegister().GetEndpoint()),
+	})
+	return s.registerHandle(ctx, r, err)
 }
 
-func (s *session) rpcKeep(ctx context.Context, handle uint64) (*pluginpb.Reply, error) {
-	r, err := at[driver.Registration](s, handle)
+func (s *session) keepRegistration(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	r, err := findHandle[driver.Registration](s, c.Handle)
 	if err != nil {
 		return nil, err
 	}
 	return &pluginpb.Reply{}, r.Keep(ctx)
 }
 
-func (s *session) rpcNextEndpoints(ctx context.Context, handle uint64) (*pluginpb.Reply, error) {
-	w, err := at[driver.EndpointWatcher](s, handle)
+func (s *session) openEndpointWatcher(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	d, err := driverFor[driver.Directory](s)
 	if err != nil {
 		return nil, err
 	}
-	now, err := w.Next(ctx)
-	return &pluginpb.Reply{Body: &pluginpb.Reply_RpcEndpoints{RpcEndpoints: &pluginpb.RPCEndpoints{Endpoints: convert.FromEndpoints(now)}}}, err
+	w, err := d.WatchEndpoints(ctx, driver.WatchConfig{Service: strings.Clone(c.GetRpcWatchEndpoints().GetService())})
+	return s.registerHandle(ctx, w, err)
+}
+
+func (s *session) nextEndpoints(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
+	w, err := findHandle[driver.EndpointWatcher](s, c.Handle)
+	if err != nil {
+		return nil, err
+	}
+	endpoints, err := w.Next(ctx)
+	return &pluginpb.Reply{Body: &pluginpb.Reply_RpcEndpoints{RpcEndpoints: &pluginpb.RPCEndpoints{Endpoints: convert.FromEndpoints(endpoints)}}}, err
 }

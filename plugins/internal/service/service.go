@@ -19,17 +19,17 @@ import (
 	"fairlead.dev/plugins/internal/wire"
 )
 
-// attachWithin is how long a session waits for its data plane.
-const attachWithin = 30 * time.Second
+// attachTimeout is how long a session waits for a host to attach its data plane.
+const attachTimeout = 30 * time.Second
 
 // Config is what a service needs.
 type Config struct {
-	// Open opens a backend; the variables are those that the URL's settings
-	// name.
+	// Open opens a backend. env has the environment variables that the URL's
+	// settings name.
 	Open func(ctx context.Context, url string, env map[string]string) (fairlead.Provider, error)
 	Log  *slog.Logger
-	// HostLost is called once when a Lifetime stream that was open has ended.
-	// Nil for a plugin that outlives its hosts.
+	// HostLost is called once, when the first open Lifetime stream has ended.
+	// It is nil for a plugin that outlives its hosts.
 	HostLost func()
 }
 
@@ -41,9 +41,9 @@ type Service struct {
 	hostLost sync.Once
 
 	mu       sync.Mutex
-	last     uint64
+	lastID   uint64
 	sessions map[uint64]*session // nil when the service is closed
-	socket   string
+	socket   string              // the path of the frame socket; empty if there is none
 	listener net.Listener
 }
 
@@ -52,7 +52,7 @@ func New(c Config) *Service {
 	return &Service{config: c, sessions: map[uint64]*session{}}
 }
 
-// ServerOptions are what every server of the service needs.
+// ServerOptions are the options that every server of the service needs.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(wire.Codec{}),
@@ -65,35 +65,35 @@ func ServerOptions() []grpc.ServerOption {
 func (s *Service) Open(ctx context.Context, req *pluginpb.OpenRequest) (*pluginpb.OpenResponse, error) {
 	p, err := s.config.Open(ctx, req.Url, req.Environment)
 	if err != nil {
-		return nil, Status(err)
+		return nil, StatusError(err)
 	}
 	d, err := p.Describe(ctx)
 	if err == nil {
 		var se *session
-		if se, err = s.begin(p); err == nil {
+		if se, err = s.startSession(p); err == nil {
 			return &pluginpb.OpenResponse{
 				Session: se.id, Token: se.token, Socket: s.socketPath(), Description: convert.FromDescription(d),
 			}, nil
 		}
 	}
 	_ = p.Close(context.WithoutCancel(ctx))
-	return nil, Status(err)
+	return nil, StatusError(err)
 }
 
-func (s *Service) begin(p fairlead.Provider) (*session, error) {
+func (s *Service) startSession(p fairlead.Provider) (*session, error) {
 	token := make([]byte, 32)
 	_, _ = rand.Read(token) // never fails
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sessions == nil {
-		return nil, fairlead.Errorf(fairlead.Unavailable, "the plugin is being closed")
+		return nil, fairlead.Errorf(fairlead.Unavailable, "the plugin is ending")
 	}
-	s.last++
-	se := newSession(s.last, token, p, s.config.Log)
+	s.lastID++
+	se := newSession(s.lastID, token, p, s.config.Log)
 	s.sessions[se.id] = se
-	se.unattached = time.AfterFunc(attachWithin, func() {
+	se.attachTimer = time.AfterFunc(attachTimeout, func() {
 		if !se.attached.Swap(true) {
-			_ = s.end(context.Background(), se.id)
+			_ = s.endSession(context.Background(), se.id)
 		}
 	})
 	return se, nil
@@ -105,7 +105,7 @@ func (s *Service) socketPath() string {
 	return s.socket
 }
 
-func (s *Service) session(id uint64) (*session, error) {
+func (s *Service) findSession(id uint64) (*session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if se, ok := s.sessions[id]; ok {
@@ -114,9 +114,9 @@ func (s *Service) session(id uint64) (*session, error) {
 	return nil, fairlead.Errorf(fairlead.Closed, "the plugin has no session %d", id)
 }
 
-// end closes a session, if it is there. It is until it is closed: Shutdown waits
-// for it.
-func (s *Service) end(ctx context.Context, id uint64) error {
+// endSession closes a session, if there is one with this id. The session stays in
+// the map until it is closed, so that Shutdown waits for it.
+func (s *Service) endSession(ctx context.Context, id uint64) error {
 	s.mu.Lock()
 	se, ok := s.sessions[id]
 	s.mu.Unlock()
@@ -125,32 +125,32 @@ func (s *Service) end(ctx context.Context, id uint64) error {
 	}
 	err := se.close(ctx)
 	select {
-	case <-se.ended:
+	case <-se.closed:
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.sessions, id)
-	default: // somebody else closes it still
+	default: // another call is still closing it
 	}
 	return err
 }
 
 // Describe implements the protocol.
 func (s *Service) Describe(ctx context.Context, req *pluginpb.DescribeRequest) (*pluginpb.DescribeResponse, error) {
-	se, err := s.session(req.Session)
+	se, err := s.findSession(req.Session)
 	if err != nil {
-		return nil, Status(err)
+		return nil, StatusError(err)
 	}
 	d, err := se.provider.Await(ctx, req.Generation)
 	if err != nil {
-		return nil, Status(err)
+		return nil, StatusError(err)
 	}
 	return &pluginpb.DescribeResponse{Description: convert.FromDescription(d)}, nil
 }
 
 // Close implements the protocol.
 func (s *Service) Close(ctx context.Context, req *pluginpb.CloseRequest) (*pluginpb.CloseResponse, error) {
-	if err := s.end(ctx, req.Session); err != nil {
-		return nil, Status(err)
+	if err := s.endSession(ctx, req.Session); err != nil {
+		return nil, StatusError(err)
 	}
 	return &pluginpb.CloseResponse{}, nil
 }
@@ -173,46 +173,47 @@ func (s *Service) Lifetime(stream grpc.BidiStreamingServer[pluginpb.LifetimeRequ
 
 // Exchange implements the protocol.
 func (s *Service) Exchange(stream grpc.BidiStreamingServer[pluginpb.ExchangeRequest, pluginpb.ExchangeResponse]) error {
-	return s.serve(stream.Context(), wire.StreamConn(stream))
+	return s.serveConn(stream.Context(), wire.StreamConn(stream))
 }
 
-// serve attaches a connection to its session and carries out its calls. The
-// session ends with it.
-func (s *Service) serve(ctx context.Context, conn wire.PluginConn) error {
+// serveConn attaches a connection to its session and carries out the calls that
+// arrive on it. The session ends with the connection.
+func (s *Service) serveConn(ctx context.Context, conn wire.PluginConn) error {
 	f, err := conn.Recv()
 	if err != nil {
 		return err
 	}
-	se, err := s.attach(f.Attach)
+	se, err := s.attachSession(f.Attach)
 	if err != nil {
 		_ = conn.Send(&pluginpb.ExchangeResponse{End: convert.FromError(err)})
-		return Status(err)
+		return StatusError(err)
 	}
-	defer s.end(context.WithoutCancel(ctx), se.id)
+	defer s.endSession(context.WithoutCancel(ctx), se.id)
 	if err := conn.Send(&pluginpb.ExchangeResponse{}); err != nil {
 		return err
 	}
-	return wire.Serve(se.life, conn, se.handle)
+	return wire.Serve(se.life, conn, se.route)
 }
 
-func (s *Service) attach(a *pluginpb.Attach) (*session, error) {
+func (s *Service) attachSession(a *pluginpb.Attach) (*session, error) {
 	if a == nil {
-		return nil, fairlead.Errorf(fairlead.Invalid, "the first frame has no attach")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the first frame of a connection must have an attach")
 	}
-	se, err := s.session(a.Session)
+	se, err := s.findSession(a.Session)
 	if err != nil {
 		return nil, err
 	}
 	if subtle.ConstantTimeCompare(se.token, a.Token) != 1 {
-		return nil, fairlead.Errorf(fairlead.PermissionDenied, "the token is not that of session %d", a.Session)
+		return nil, fairlead.Errorf(fairlead.PermissionDenied, "the token does not belong to session %d", a.Session)
 	}
-	if !se.attach() {
-		return nil, fairlead.Errorf(fairlead.Conflict, "session %d was attached already", a.Session)
+	if !se.markAttached() {
+		return nil, fairlead.Errorf(fairlead.Conflict, "session %d is attached already", a.Session)
 	}
 	return se, nil
 }
 
-// Shutdown refuses new sessions and closes those that there are.
+// Shutdown refuses new sessions and closes the open ones. It returns the first
+// error.
 func (s *Service) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	sessions, listener := s.sessions, s.listener
@@ -235,8 +236,8 @@ func (s *Service) Shutdown(ctx context.Context) error {
 	return first
 }
 
-// Status returns an error as a gRPC status with an Error as its detail.
-func Status(err error) error {
+// StatusError returns an error as a gRPC status whose detail is an Error message.
+func StatusError(err error) error {
 	e := convert.FromError(err)
 	s := status.New(codes.Unknown, e.Message)
 	if detailed, err := s.WithDetails(e); err == nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
@@ -22,46 +21,46 @@ type session struct {
 	provider fairlead.Provider
 	log      *slog.Logger
 
-	life       context.Context
-	endLife    context.CancelFunc
-	attached   atomic.Bool
-	unattached *time.Timer
-	ended      chan struct{} // closed when all is closed
-	closing    atomic.Bool
-	closeErr   error
+	life        context.Context // of all calls
+	endLife     context.CancelFunc
+	attached    atomic.Bool
+	attachTimer *time.Timer // closes a session that no host attaches to
+	closing     atomic.Bool
+	closed      chan struct{} // closed when everything in the session is
+	closeErr    error
 
-	mu      sync.Mutex
-	last    uint64
-	handles map[uint64]closer // nil when the session ends
+	mu         sync.Mutex
+	lastHandle uint64
+	handles    map[uint64]closer // nil once the session is closing
 }
 
-// closer is anything that a handle names.
+// closer is what a handle stands for: a store, a stream and so on.
 type closer interface{ Close(context.Context) error }
 
 func newSession(id uint64, token []byte, p fairlead.Provider, log *slog.Logger) *session {
 	s := &session{
 		id: id, token: token, provider: p, log: log,
-		ended: make(chan struct{}), handles: map[uint64]closer{},
+		closed: make(chan struct{}), handles: map[uint64]closer{},
 	}
 	s.life, s.endLife = context.WithCancel(context.Background())
 	return s
 }
 
-// attach reports whether it is the first call.
-func (s *session) attach() bool {
-	s.unattached.Stop()
+// markAttached reports whether this is the first call of markAttached.
+func (s *session) markAttached() bool {
+	s.attachTimer.Stop()
 	return !s.attached.Swap(true)
 }
 
-// close ends all calls, closes all handles and the provider. Concurrent calls
-// wait for the first, as long as their contexts allow.
+// close closes all handles and the provider, and ends all calls. Concurrent
+// calls of close wait for the first one until their contexts end.
 func (s *session) close(ctx context.Context) error {
 	if !s.closing.Swap(true) {
 		s.closeAll(ctx)
 		return s.closeErr
 	}
 	select {
-	case <-s.ended:
+	case <-s.closed:
 		return s.closeErr
 	case <-ctx.Done():
 		return fairlead.ContextError(ctx)
@@ -69,8 +68,8 @@ func (s *session) close(ctx context.Context) error {
 }
 
 func (s *session) closeAll(ctx context.Context) {
-	defer close(s.ended)
-	s.unattached.Stop()
+	defer close(s.closed)
+	s.attachTimer.Stop()
 	s.mu.Lock()
 	handles := s.handles
 	s.handles = nil
@@ -84,8 +83,9 @@ func (s *session) closeAll(ctx context.Context) {
 	s.endLife()
 }
 
-// keep gives an open thing a handle.
-func (s *session) keep(ctx context.Context, c closer, err error) (*pluginpb.Reply, error) {
+// registerHandle replies with a new handle for c, which was just opened. It
+// returns err if that is not nil.
+func (s *session) registerHandle(ctx context.Context, c closer, err error) (*pluginpb.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -95,64 +95,49 @@ func (s *session) keep(ctx context.Context, c closer, err error) (*pluginpb.Repl
 		go c.Close(context.WithoutCancel(ctx))
 		return nil, fairlead.Errorf(fairlead.Closed, "the session is closed")
 	}
-	s.last++
-	s.handles[s.last] = c
-	return &pluginpb.Reply{Handle: s.last}, nil
+	s.lastHandle++
+	s.handles[s.lastHandle] = c
+	return &pluginpb.Reply{Handle: s.lastHandle}, nil
 }
 
-// release closes a handle. One that is not there is no error.
-func (s *session) release(ctx context.Context, id uint64) error {
+// closeHandle closes a handle. An unknown handle is not an error.
+func (s *session) closeHandle(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
 	s.mu.Lock()
-	c, ok := s.handles[id]
-	delete(s.handles, id)
+	h, ok := s.handles[c.Handle]
+	delete(s.handles, c.Handle)
 	s.mu.Unlock()
 	if !ok {
-		return nil
+		return &pluginpb.Reply{}, nil
 	}
-	return c.Close(ctx)
+	return &pluginpb.Reply{}, h.Close(ctx)
 }
 
-// at returns what a handle names, as the type that the call is for.
-func at[H any](s *session, id uint64) (H, error) {
+// findHandle returns what a handle stands for, as the type that the call needs.
+func findHandle[H any](s *session, id uint64) (H, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, ok := s.handles[id]
 	h, fits := c.(H)
 	switch {
 	case !ok:
-		return h, fairlead.Errorf(fairlead.Closed, "there is no handle %d in this session", id)
+		return h, fairlead.Errorf(fairlead.Closed, "the session has no handle %d: it was closed, or was never opened", id)
 	case !fits:
-		return h, fairlead.Errorf(fairlead.Invalid, "the handle %d is of another kind than the call", id)
+		return h, fairlead.Errorf(fairlead.Invalid, "the call cannot be made on the handle %d, which is of another kind", id)
 	}
 	return h, nil
 }
 
-// driverOf returns the provider as the interface of a facet's driver.
-func driverOf[D any](s *session) (D, error) {
+// driverFor returns the provider as the interface of a facet's driver.
+func driverFor[D any](s *session) (D, error) {
 	d, ok := s.provider.(D)
 	if !ok {
-		return d, fairlead.Errorf(fairlead.Unsupported, "this provider does not offer the facet of the call")
+		return d, fairlead.Errorf(fairlead.Unsupported, "the provider does not offer the facet of this call")
 	}
 	return d, nil
 }
 
-// handle carries out a call. A panic of the driver fails the call alone.
-func (s *session) handle(ctx context.Context, c *pluginpb.Call) (r *pluginpb.Reply) {
-	err := s.surviving(func() (err error) {
-		r, err = s.dispatch(traced(ctx, c), c)
-		return err
-	})
-	if err != nil {
-		r = &pluginpb.Reply{Error: convert.FromError(err)}
-	}
-	if s.ending() {
-		s.excuse(r)
-	}
-	return r
-}
-
-// surviving makes a panic of the driver an error.
-func (s *session) surviving(f func() error) (err error) {
+// recoverPanic calls f, and returns a panic of the driver as an error.
+func (s *session) recoverPanic(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("a driver panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
@@ -162,13 +147,13 @@ func (s *session) surviving(f func() error) (err error) {
 	return f()
 }
 
-// each makes a driver's call on several operations safe in a goroutine that
-// serves them all: whatever the driver does, each gets a result.
-func each[Op, Res any](s *session, call func(context.Context, []Op) []Res, failed func(error) Res) func(context.Context, []Op) []Res {
+// guardBatch wraps a driver's batch call so that every operation gets a result,
+// even if the driver panics or returns a wrong number of results.
+func guardBatch[Op, Res any](s *session, call func(context.Context, []Op) []Res, failed func(error) Res) func(context.Context, []Op) []Res {
 	return func(ctx context.Context, ops []Op) (results []Res) {
-		err := s.surviving(func() error {
+		err := s.recoverPanic(func() error {
 			if results = call(ctx, ops); len(results) != len(ops) {
-				return fairlead.Errorf(fairlead.Internal, "the driver answered %d operations with %d results", len(ops), len(results))
+				return fairlead.Errorf(fairlead.Internal, "the driver returned %d results for %d operations", len(results), len(ops))
 			}
 			return nil
 		})
@@ -179,24 +164,24 @@ func each[Op, Res any](s *session, call func(context.Context, []Op) []Res, faile
 	}
 }
 
-func (s *session) ending() bool {
+func (s *session) isClosing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.handles == nil
 }
 
-// excuse changes what the end of the session makes calls fail with. It is the
-// plugin that ends, and not the host that closed a handle or gave up: to the
-// host the plugin is unavailable, and it goes on with another.
-func (s *session) excuse(r *pluginpb.Reply) {
-	for _, e := range errorsOf(r) {
+// reportEnding changes the errors of calls that failed because the session is
+// ending to Unavailable. It is the plugin that ends: the host has neither closed
+// a handle nor given up, and continues with another plugin.
+func (s *session) reportEnding(r *pluginpb.Reply) {
+	for _, e := range errorsIn(r) {
 		if e != nil && (e.Code == pluginpb.Code_CODE_CLOSED || e.Code == pluginpb.Code_CODE_CANCELED && s.life.Err() != nil) {
 			e.Code, e.Message = pluginpb.Code_CODE_UNAVAILABLE, "the plugin is ending"
 		}
 	}
 }
 
-func errorsOf(r *pluginpb.Reply) []*pluginpb.Error {
+func errorsIn(r *pluginpb.Reply) []*pluginpb.Error {
 	all := []*pluginpb.Error{r.Error}
 	for _, one := range r.GetKvResults().GetResults() {
 		all = append(all, one.Error)

@@ -9,28 +9,28 @@ import (
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// doomed is a connection that breaks at the moment when the caller of the call
+// breakingConn is a host's connection that breaks just as the caller of the call
 // that was sent gives up.
-type doomed struct {
-	giveUp   func()
-	own      bool // it can be interrupted: who calls reads
-	answered bool // the reply comes before it breaks
-	sent     chan *pluginpb.Call
-	gone     chan struct{}
+type breakingConn struct {
+	giveUp        func()
+	interruptible bool // so that the caller reads
+	answered      bool // the reply arrives before the connection breaks
+	sent          chan *pluginpb.Call
+	closed        chan struct{}
 }
 
-func (d *doomed) Send(f *pluginpb.ExchangeRequest) (func() error, error) {
+func (d *breakingConn) Send(f *pluginpb.ExchangeRequest) (func() error, error) {
 	for _, c := range f.Calls {
 		d.sent <- c
 	}
 	return nil, nil
 }
 
-func (d *doomed) Recv() (*pluginpb.ExchangeResponse, error) {
+func (d *breakingConn) Recv() (*pluginpb.ExchangeResponse, error) {
 	var c *pluginpb.Call
 	select {
 	case c = <-d.sent:
-	case <-d.gone:
+	case <-d.closed:
 		return nil, net.ErrClosed
 	}
 	if !d.answered {
@@ -38,35 +38,36 @@ func (d *doomed) Recv() (*pluginpb.ExchangeResponse, error) {
 		return nil, io.EOF
 	}
 	d.answered = false
-	d.sent <- c // for the Recv after this one
+	d.sent <- c // for the next Recv
 	return &pluginpb.ExchangeResponse{Replies: []*pluginpb.Reply{{Id: c.Id}}}, nil
 }
 
-func (d *doomed) Interrupt() bool { return d.own }
+func (d *breakingConn) Interrupt() bool { return d.interruptible }
 
-func (d *doomed) Close() error {
-	close(d.gone)
+func (d *breakingConn) Close() error {
+	close(d.closed)
 	return nil
 }
 
-// TestBreakingWhileGivingUp shows that a call which was sent is said to be so,
-// whether its caller or the link is found to be gone first: which one, nobody
-// decides, so it is tried often. A reply that came before counts for more.
+// TestBreakingWhileGivingUp shows that the error of a call which was sent says
+// so, whether the end of the context or of the link is noticed first. The order
+// is random, so the test runs many times. A reply that arrived before takes
+// precedence.
 func TestBreakingWhileGivingUp(t *testing.T) {
-	for name, d := range map[string]doomed{
-		"who calls reads":                {own: true},
+	for name, d := range map[string]breakingConn{
+		"the caller reads":               {interruptible: true},
 		"a goroutine reads":              {},
-		"who calls reads, and a reply":   {own: true, answered: true},
+		"the caller reads, and a reply":  {interruptible: true, answered: true},
 		"a goroutine reads, and a reply": {answered: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 1000 {
 				ctx, cancel := context.WithCancel(context.Background())
 				conn := d
-				conn.giveUp, conn.sent, conn.gone = cancel, make(chan *pluginpb.Call, 1), make(chan struct{})
+				conn.giveUp, conn.sent, conn.closed = cancel, make(chan *pluginpb.Call, 1), make(chan struct{})
 				l := newLink(&conn)
-				r, err := l.Call(ctx, call("k", nil), nil)
-				lost, ok := err.(*Lost) // as it is: who calls asks for no more
+				r, err := l.Call(ctx, newCall("k", nil), nil)
+				lost, ok := err.(*Lost) // not wrapped: callers use a type assertion
 				if sent := ok && lost.Sent; sent == d.answered || (r != nil) != d.answered {
 					t.Fatalf("got %v, %v", r, err)
 				}

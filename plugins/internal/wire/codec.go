@@ -6,11 +6,11 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// Codec is gRPC's codec for protobuf, with generated marshalling for the
-// messages that have it. The bytes are the same.
+// Codec is gRPC's codec for protobuf. For the messages that have generated
+// marshalling it uses that. The bytes are the same.
 type Codec struct{}
 
-var other = encoding.GetCodecV2(proto.Name)
+var protoCodec = encoding.GetCodecV2(proto.Name)
 
 // Name implements encoding.CodecV2.
 func (Codec) Name() string { return proto.Name }
@@ -19,7 +19,7 @@ func (Codec) Name() string { return proto.Name }
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	m, ok := v.(message)
 	if !ok {
-		return other.Marshal(v)
+		return protoCodec.Marshal(v)
 	}
 	size := m.SizeVT()
 	if mem.IsBelowBufferPoolingThreshold(size) {
@@ -40,7 +40,7 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	m, ok := v.(message)
 	if !ok {
-		return other.Unmarshal(data, v)
+		return protoCodec.Unmarshal(data, v)
 	}
 	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer b.Free()

@@ -18,50 +18,41 @@ type message interface {
 }
 
 const (
-	prefix     = 4
-	firstRead  = 64 << 10
-	keepBuffer = 1 << 20 // greater buffers are given back after use
+	lengthBytes   = 4 // of the length before each frame
+	minBuffer     = 64 << 10
+	maxKeptBuffer = 1 << 20 // larger buffers are freed after use
 )
 
-// frames reads and writes frames with their length before them. One goroutine
-// at a time reads, and one writes.
+// frames reads and writes frames, each after its length, on a connection. One
+// goroutine at a time may read, and one may write.
 type frames struct {
-	conn net.Conn
-	out  []byte
-	in   []byte // what was read and not yet taken
-	buf  []byte // in is a part of it
-	luck luck
+	conn        net.Conn
+	writeBuffer []byte
+	readBuffer  []byte
+	unread      []byte // the part of readBuffer that no message has used yet
+	spin        spinRecord
 }
 
-// write writes a message, for as long as it takes; or, if it has to be quick,
-// without waiting: it then returns what writes the rest.
-func (f *frames) write(m message, quick bool) (rest func() error, err error) {
-	size := m.SizeVT()
-	if size > MaxFrame {
-		return nil, fmt.Errorf("a frame of %d bytes; the greatest has %d", size, MaxFrame)
+// writeMessage writes a message. It blocks until the socket has taken all of it.
+func (f *frames) writeMessage(m message) error {
+	b, err := f.marshalFrame(m)
+	if err != nil {
+		return err
 	}
-	if cap(f.out) < prefix+size {
-		f.out = make([]byte, prefix+size)
-	}
-	b := f.out[:prefix+size]
-	binary.BigEndian.PutUint32(b, uint32(size))
-	if _, err := m.MarshalToSizedBufferVT(b[prefix:]); err != nil {
-		return nil, err
-	}
-	if cap(f.out) > keepBuffer {
-		f.out = nil
-	}
-	if !quick {
-		_, err = f.conn.Write(b)
-		return nil, err
-	}
-	return f.writeQuickly(b)
+	_, err = f.conn.Write(b)
+	return err
 }
 
-// writeQuickly writes as much as the socket takes at once. There is no deadline
-// in it: a timer for every frame would wake a thread each time.
-func (f *frames) writeQuickly(b []byte) (rest func() error, err error) {
-	n, err := tryWrite(f.conn, b)
+// beginWrite writes as much of a message as the socket takes without blocking.
+// If anything is left, it returns the function that writes the rest.
+//
+// It sets no deadline: a timer for every frame would wake a thread each time.
+func (f *frames) beginWrite(m message) (writeRest func() error, err error) {
+	b, err := f.marshalFrame(m)
+	if err != nil {
+		return nil, err
+	}
+	n, err := writeNonblocking(f.conn, b)
 	if err != nil || n == len(b) {
 		return nil, err
 	}
@@ -71,42 +62,63 @@ func (f *frames) writeQuickly(b []byte) (rest func() error, err error) {
 	}, nil
 }
 
-// read reads a message, with unmarshal, which gets bytes that are overwritten
-// after it. After an error with os.ErrDeadlineExceeded it may be called again
-// and goes on where it was.
-func (f *frames) read(unmarshal func([]byte) error) error {
-	if err := f.fill(prefix); err != nil {
-		return err
-	}
-	size := binary.BigEndian.Uint32(f.in)
+// marshalFrame returns a message after its length. The bytes are valid until
+// the next frame is marshalled.
+func (f *frames) marshalFrame(m message) ([]byte, error) {
+	size := m.SizeVT()
 	if size > MaxFrame {
-		return fmt.Errorf("a frame of %d bytes was announced; the greatest has %d", size, MaxFrame)
+		return nil, fmt.Errorf("a frame has %d bytes; the maximum is %d", size, MaxFrame)
 	}
-	if err := f.fill(prefix + int(size)); err != nil {
+	if cap(f.writeBuffer) < lengthBytes+size {
+		f.writeBuffer = make([]byte, lengthBytes+size)
+	}
+	b := f.writeBuffer[:lengthBytes+size]
+	binary.BigEndian.PutUint32(b, uint32(size))
+	if _, err := m.MarshalToSizedBufferVT(b[lengthBytes:]); err != nil {
+		return nil, err
+	}
+	if cap(f.writeBuffer) > maxKeptBuffer {
+		f.writeBuffer = nil
+	}
+	return b, nil
+}
+
+// readMessage reads a message with unmarshal. The bytes that unmarshal gets are
+// overwritten after it returns. After an error that is os.ErrDeadlineExceeded,
+// readMessage may be called again and continues where it stopped.
+func (f *frames) readMessage(unmarshal func([]byte) error) error {
+	if err := f.readAtLeast(lengthBytes); err != nil {
 		return err
 	}
-	err := unmarshal(f.in[prefix : prefix+size])
-	f.in = f.in[prefix+size:]
-	if len(f.in) == 0 && cap(f.buf) > keepBuffer {
-		f.buf, f.in = nil, nil
+	size := binary.BigEndian.Uint32(f.unread)
+	if size > MaxFrame {
+		return fmt.Errorf("the peer announced a frame of %d bytes; the maximum is %d", size, MaxFrame)
+	}
+	if err := f.readAtLeast(lengthBytes + int(size)); err != nil {
+		return err
+	}
+	err := unmarshal(f.unread[lengthBytes : lengthBytes+size])
+	f.unread = f.unread[lengthBytes+size:]
+	if len(f.unread) == 0 && cap(f.readBuffer) > maxKeptBuffer {
+		f.readBuffer, f.unread = nil, nil
 	}
 	return err
 }
 
-// fill reads until there are n bytes. The buffer grows with what comes, not
-// with what was announced.
-func (f *frames) fill(n int) error {
-	for len(f.in) < n {
-		f.room(n)
-		got, err := f.some(f.buf[len(f.in):cap(f.buf)])
-		f.in = f.buf[:len(f.in)+got]
+// readAtLeast reads until n bytes are unread. The buffer grows with the bytes
+// that arrive, not with the length that was announced.
+func (f *frames) readAtLeast(n int) error {
+	for len(f.unread) < n {
+		f.makeRoom(n)
+		got, err := f.readAvailable(f.readBuffer[len(f.unread):cap(f.readBuffer)])
+		f.unread = f.readBuffer[:len(f.unread)+got]
 		if got > 0 {
 			continue
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			_ = f.conn.SetReadDeadline(time.Time{})
 		}
-		if errors.Is(err, io.EOF) && len(f.in) > 0 {
+		if errors.Is(err, io.EOF) && len(f.unread) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
@@ -116,24 +128,24 @@ func (f *frames) fill(n int) error {
 	return nil
 }
 
-// some reads what there is, and waits if there is nothing.
-func (f *frames) some(b []byte) (int, error) {
-	if n := f.poll(b); n > 0 {
+// readAvailable reads the bytes that are there, and blocks if there are none.
+func (f *frames) readAvailable(b []byte) (int, error) {
+	if n := f.spinRead(b); n > 0 {
 		return n, nil
 	}
 	return f.conn.Read(b)
 }
 
-// room makes what was read stand at the beginning of a buffer that is not full.
-func (f *frames) room(n int) {
-	size := cap(f.buf)
-	if size < n && len(f.in) >= size/2 {
-		size = max(firstRead, min(n, 2*size))
+// makeRoom moves the unread bytes to the beginning of a buffer that is not full.
+func (f *frames) makeRoom(n int) {
+	size := cap(f.readBuffer)
+	if size < n && len(f.unread) >= size/2 {
+		size = max(minBuffer, min(n, 2*size))
 	}
-	if size != cap(f.buf) {
-		f.buf = make([]byte, size)
+	if size != cap(f.readBuffer) {
+		f.readBuffer = make([]byte, size)
 	}
-	f.buf = f.buf[:cap(f.buf)]
-	copy(f.buf, f.in)
-	f.in = f.buf[:len(f.in)]
+	f.readBuffer = f.readBuffer[:cap(f.readBuffer)]
+	copy(f.readBuffer, f.unread)
+	f.unread = f.readBuffer[:len(f.unread)]
 }

@@ -16,7 +16,8 @@ import (
 
 // Lost is the error of a call whose reply did not come.
 type Lost struct {
-	// Sent: the call was handed over, and may have been carried out.
+	// Sent means that the call was handed to the connection. The plugin may have
+	// carried it out.
 	Sent  bool
 	Cause error
 }
@@ -30,63 +31,63 @@ func (l *Lost) Unwrap() error { return l.Cause }
 // Link is the host's end of a session's data plane. Its methods may be called
 // concurrently.
 //
-// Calls that are made at the same time share frames: whoever finds nobody
-// sending sends what has gathered. Where the connection can be interrupted no
-// goroutine of its own reads: one of those who wait for a reply reads for all,
-// so that a lone caller gets its reply without a change of goroutines.
+// Concurrent calls share frames: a caller that finds the outbox idle sends all
+// that is queued. Where the connection can be interrupted, no goroutine is
+// dedicated to reading: one of the callers that wait for a reply reads for all
+// of them. A lone caller thus gets its reply without a switch of goroutines.
 type Link struct {
-	conn hostConn
-	out  outbox[outgoing]
-	turn chan struct{} // holds the right to read
+	conn      hostConn
+	outbox    outbox[request]
+	readRight chan struct{} // holds one element: the right to read
 
-	ids  atomic.Uint64
-	mu   sync.Mutex
-	wait map[uint64]waiting // nil when the link is broken
-	err  error
-	done chan struct{}
+	lastID  atomic.Uint64
+	mu      sync.Mutex
+	pending map[uint64]pendingCall // nil once the link is broken
+	err     error                  // why it broke
+	done    chan struct{}
 }
 
-// waiting is who gets a reply.
-type waiting struct {
-	answer chan *pluginpb.Reply
-	late   func(*pluginpb.Reply) // instead, when the caller is gone
+// pendingCall says where the reply of a call goes.
+type pendingCall struct {
+	reply  chan *pluginpb.Reply
+	onLate func(*pluginpb.Reply) // set instead once the caller has gone; may be nil
 }
 
-// outgoing is a call, or that a caller gave one up.
-type outgoing struct {
+// request is an item of a host's frame: a call, or the cancellation of one.
+type request struct {
 	call   *pluginpb.Call
-	cancel uint64
+	cancel uint64 // the id of the call that was given up
 }
 
-func (o outgoing) size() int {
-	if o.call == nil {
+func (r request) size() int {
+	if r.call == nil {
 		return 0
 	}
-	return o.call.SizeVT()
+	return r.call.SizeVT()
 }
 
-// newLink takes a connection that is attached.
+// newLink returns a link over a connection that is attached.
 func newLink(conn hostConn) *Link {
 	l := &Link{
-		conn: conn, turn: make(chan struct{}, 1),
-		wait: map[uint64]waiting{}, done: make(chan struct{}),
+		conn: conn, readRight: make(chan struct{}, 1),
+		pending: map[uint64]pendingCall{}, done: make(chan struct{}),
 	}
-	l.out = outbox[outgoing]{send: l.send, size: outgoing.size, broken: l.fail}
+	l.outbox = outbox[request]{sendFrame: l.sendFrame, size: request.size, onError: l.breakLink}
 	if conn.Interrupt() {
-		l.turn <- struct{}{}
+		l.readRight <- struct{}{}
 	} else {
-		go l.read()
+		go l.readFrames()
 	}
 	return l
 }
 
-func (l *Link) send(items []outgoing) (func() error, error) {
+func (l *Link) sendFrame(items []request) (func() error, error) {
 	f := &pluginpb.ExchangeRequest{}
-	for _, o := range items {
-		if o.call != nil {
-			f.Calls = append(f.Calls, o.call)
+	for _, r := range items {
+		if r.call != nil {
+			f.Calls = append(f.Calls, r.call)
 		} else {
-			f.Cancels = append(f.Cancels, o.cancel)
+			f.Cancels = append(f.Cancels, r.cancel)
 		}
 	}
 	return l.conn.Send(f)
@@ -96,83 +97,83 @@ func (l *Link) send(items []outgoing) (func() error, error) {
 func (l *Link) Done() <-chan struct{} { return l.done }
 
 // Close breaks the link.
-func (l *Link) Close() { l.fail(errors.New("the connection to the plugin is closed")) }
+func (l *Link) Close() { l.breakLink(errors.New("the connection to the plugin is closed")) }
 
-func (l *Link) fail(cause error) {
+func (l *Link) breakLink(cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.wait == nil {
+	if l.pending == nil {
 		return
 	}
-	l.wait, l.err = nil, cause
+	l.pending, l.err = nil, cause
 	close(l.done)
 	l.conn.Close()
 }
 
 // Call makes a call and waits for its reply. It sets the call's id, and its
-// timeout from the context. A reply that comes when the caller has gone goes to
-// late, if that is not nil. The error is a [*Lost], or TooLarge; errors of the
-// plugin are in the reply.
-func (l *Link) Call(ctx context.Context, c *pluginpb.Call, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
+// timeout from the context. A reply that arrives after the caller has gone is
+// passed to onLate, unless that is nil. The error is a [*Lost], or TooLarge;
+// errors of the plugin are in the reply.
+func (l *Link) Call(ctx context.Context, c *pluginpb.Call, onLate func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Lost{Cause: err}
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		c.TimeoutNanos = int64(max(min(time.Until(deadline), math.MaxInt64-slack)+slack, 1))
+		c.TimeoutNanos = int64(max(min(time.Until(deadline), math.MaxInt64-timeoutSlack)+timeoutSlack, 1))
 	}
-	if size := c.SizeVT(); size > maxMessage {
-		return nil, fairlead.Errorf(fairlead.TooLarge, "the call has %d bytes; one of a plugin has %d at most", size, maxMessage)
+	if size := c.SizeVT(); size > maxItem {
+		return nil, fairlead.Errorf(fairlead.TooLarge, "the call has %d bytes; a plugin takes at most %d", size, maxItem)
 	}
-	c.Id = l.ids.Add(1)
-	answer := make(chan *pluginpb.Reply, 1)
-	if err := l.expect(c.Id, waiting{answer: answer}); err != nil {
+	c.Id = l.lastID.Add(1)
+	reply := make(chan *pluginpb.Reply, 1)
+	if err := l.addPending(c.Id, pendingCall{reply: reply}); err != nil {
 		return nil, &Lost{Cause: err}
 	}
-	l.out.put(outgoing{call: c})
-	r, err := l.await(ctx, answer)
+	l.outbox.enqueue(request{call: c})
+	r, err := l.awaitReply(ctx, reply)
 	switch {
 	case err == nil:
 		return r, nil
-	case l.broken(): // maybe since the context has ended
-		return l.last(answer)
+	case l.isBroken(): // possibly after the context ended
+		return l.replyOrLost(reply)
 	default:
-		return l.giveUp(ctx, c.Id, answer, late)
+		return l.cancelCall(ctx, c.Id, reply, onLate)
 	}
 }
 
-// giveUp tells the plugin that the caller's context has ended, and waits a
-// little for what came of the call.
-func (l *Link) giveUp(ctx context.Context, id uint64, answer chan *pluginpb.Reply, late func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
-	l.out.put(outgoing{cancel: id})
-	still, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+// cancelCall tells the plugin that the caller's context has ended, and waits for
+// the call's outcome for replyGrace.
+func (l *Link) cancelCall(ctx context.Context, id uint64, reply chan *pluginpb.Reply, onLate func(*pluginpb.Reply)) (*pluginpb.Reply, error) {
+	l.outbox.enqueue(request{cancel: id})
+	graceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replyGrace)
 	defer cancel()
-	if r, err := l.await(still, answer); err == nil {
+	if r, err := l.awaitReply(graceCtx, reply); err == nil {
 		return r, nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
-	case r := <-answer: // just now
+	case r := <-reply: // it arrived just now
 		return r, nil
 	default:
 	}
-	if l.wait != nil {
-		l.wait[id] = waiting{late: late}
+	if l.pending != nil {
+		l.pending[id] = pendingCall{onLate: onLate}
 	}
 	return nil, &Lost{Sent: true, Cause: ctx.Err()}
 }
 
-func (l *Link) expect(id uint64, w waiting) error {
+func (l *Link) addPending(id uint64, c pendingCall) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.wait == nil {
+	if l.pending == nil {
 		return l.err
 	}
-	l.wait[id] = w
+	l.pending[id] = c
 	return nil
 }
 
-func (l *Link) broken() bool {
+func (l *Link) isBroken() bool {
 	select {
 	case <-l.done:
 		return true
@@ -181,90 +182,91 @@ func (l *Link) broken() bool {
 	}
 }
 
-// await waits for an answer, and reads for all while nobody else does.
-func (l *Link) await(ctx context.Context, answer chan *pluginpb.Reply) (*pluginpb.Reply, error) {
+// awaitReply waits for a reply. It reads for all callers while no other
+// goroutine does.
+func (l *Link) awaitReply(ctx context.Context, reply chan *pluginpb.Reply) (*pluginpb.Reply, error) {
 	for {
-		select { // an answer that is there counts before all else
-		case r := <-answer:
+		select { // a reply that has arrived takes precedence
+		case r := <-reply:
 			return r, nil
 		default:
 		}
 		select {
-		case r := <-answer:
+		case r := <-reply:
 			return r, nil
 		case <-l.done:
-			return l.last(answer)
+			return l.replyOrLost(reply)
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-l.turn:
-			l.readFor(ctx, answer)
+		case <-l.readRight:
+			l.readUntilReplied(ctx, reply)
 		}
 	}
 }
 
-// last returns a reply that came before the link broke.
-func (l *Link) last(answer chan *pluginpb.Reply) (*pluginpb.Reply, error) {
+// replyOrLost returns the reply if it arrived before the link broke.
+func (l *Link) replyOrLost(reply chan *pluginpb.Reply) (*pluginpb.Reply, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
-	case r := <-answer:
+	case r := <-reply:
 		return r, nil
 	default:
 		return nil, &Lost{Sent: true, Cause: l.err}
 	}
 }
 
-// readFor reads frames until the answer is there or the context ends, and
-// passes on the right to read.
-func (l *Link) readFor(ctx context.Context, answer chan *pluginpb.Reply) {
+// readUntilReplied reads frames until the reply has arrived or the context ends,
+// and then passes the right to read on.
+func (l *Link) readUntilReplied(ctx context.Context, reply chan *pluginpb.Reply) {
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() { l.conn.Interrupt() })
 		defer stop()
 	}
-	for len(answer) == 0 && ctx.Err() == nil && l.receive() {
+	for len(reply) == 0 && ctx.Err() == nil && l.receiveFrame() {
 	}
-	l.turn <- struct{}{}
+	l.readRight <- struct{}{}
 }
 
-// read reads frames as long as there are any.
-func (l *Link) read() {
-	for l.receive() {
+// readFrames reads frames until the link is broken.
+func (l *Link) readFrames() {
+	for l.receiveFrame() {
 	}
 }
 
-// receive takes a frame and hands out its replies. It returns false when the
+// receiveFrame reads a frame and delivers its replies. It returns false when the
 // link is broken.
-func (l *Link) receive() bool {
+func (l *Link) receiveFrame() bool {
 	f, err := l.conn.Recv()
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return true
 	case err != nil:
-		l.fail(fmt.Errorf("the connection to the plugin broke: %w", err))
+		l.breakLink(fmt.Errorf("the connection to the plugin broke: %w", err))
 		return false
 	}
 	if f.End != nil {
-		l.fail(fmt.Errorf("the plugin ended the session: %s", f.End.Message))
+		l.breakLink(fmt.Errorf("the plugin ended the session: %s", f.End.Message))
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range f.Replies {
-		l.deliver(r)
+		l.deliverReply(r)
 	}
-	return l.wait != nil
+	return l.pending != nil
 }
 
-func (l *Link) deliver(r *pluginpb.Reply) {
-	w, ok := l.wait[r.Id]
+func (l *Link) deliverReply(r *pluginpb.Reply) {
+	c, ok := l.pending[r.Id]
 	if !ok {
 		return
 	}
-	delete(l.wait, r.Id)
+	delete(l.pending, r.Id)
 	switch {
-	case w.answer != nil:
-		w.answer <- r
-	case w.late != nil:
-		go w.late(r)
+	case c.reply != nil:
+		c.reply <- r
+	case c.onLate != nil:
+		go c.onLate(r)
 	}
 }

@@ -5,19 +5,20 @@ import (
 	"sync"
 )
 
-// enough is how many bytes a frame gathers.
-const enough = 4 << 20
+// frameTarget is the size at which a frame takes no further item, in bytes.
+const frameTarget = 4 << 20
 
-// header is the most that an item of a frame takes besides its own bytes.
-const header = 8
+// itemOverhead is the most that an item of a frame takes besides its own bytes.
+const itemOverhead = 8
 
-// outbox gathers what concurrent goroutines send into frames. Whoever finds
-// nobody sending sends; no timer fills a frame.
+// outbox gathers the items that concurrent goroutines send into frames. The
+// goroutine that finds the outbox idle sends; no timer fills a frame.
 type outbox[T any] struct {
-	// send sends a frame, or begins to and returns what does the rest.
-	send   func([]T) (rest func() error, err error)
-	size   func(T) int
-	broken func(error)
+	// sendFrame sends a frame, or begins to and returns the function that sends
+	// the rest.
+	sendFrame func([]T) (sendRest func() error, err error)
+	size      func(T) int
+	onError   func(error)
 
 	mu      sync.Mutex
 	queue   []T
@@ -25,8 +26,9 @@ type outbox[T any] struct {
 	failed  bool
 }
 
-// put adds to the frame that goes out next, and sees to it that it does.
-func (o *outbox[T]) put(item T) {
+// enqueue adds an item to the next frame, and sends that frame unless another
+// goroutine is sending.
+func (o *outbox[T]) enqueue(item T) {
 	o.mu.Lock()
 	o.queue = append(o.queue, item)
 	if o.sending || o.failed {
@@ -34,51 +36,54 @@ func (o *outbox[T]) put(item T) {
 		return
 	}
 	o.sending = true
-	frame := o.take()
+	frame := o.takeFrame()
 	o.mu.Unlock()
-	rest, err := o.send(frame)
+	sendRest, err := o.sendFrame(frame)
 	switch {
 	case err != nil:
-		o.fail(err)
-	case rest != nil || !o.idle():
-		go o.finish(rest) // the caller goes on to its own reply
+		o.failWith(err)
+	case sendRest != nil || !o.stopIfEmpty():
+		go o.sendQueued(sendRest) // the caller proceeds to its own reply
 	}
 }
 
-// idle ends the sending if nothing has gathered.
-func (o *outbox[T]) idle() bool {
+// stopIfEmpty marks the outbox idle if nothing is queued, and reports whether
+// it is.
+func (o *outbox[T]) stopIfEmpty() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sending = len(o.queue) > 0
 	return !o.sending
 }
 
-// finish sends the rest of a frame, and frames until there are no more.
-func (o *outbox[T]) finish(rest func() error) {
+// sendQueued sends the rest of a frame, and then frames until the queue is
+// empty.
+func (o *outbox[T]) sendQueued(sendRest func() error) {
 	var err error
 	for err == nil {
-		if rest != nil {
-			if err = rest(); err != nil {
+		if sendRest != nil {
+			if err = sendRest(); err != nil {
 				break
 			}
 		}
-		runtime.Gosched() // lets those join who were just woken
-		if o.idle() {
+		runtime.Gosched() // goroutines that were just woken can join the frame
+		if o.stopIfEmpty() {
 			return
 		}
 		o.mu.Lock()
-		frame := o.take()
+		frame := o.takeFrame()
 		o.mu.Unlock()
-		rest, err = o.send(frame)
+		sendRest, err = o.sendFrame(frame)
 	}
-	o.fail(err)
+	o.failWith(err)
 }
 
-// take returns what has gathered, or as much of it as is enough for a frame.
-func (o *outbox[T]) take() []T {
+// takeFrame removes the items of one frame from the queue: at least one, and no
+// more after frameTarget bytes.
+func (o *outbox[T]) takeFrame() []T {
 	n, bytes := 0, 0
-	for n < len(o.queue) && (n == 0 || bytes < enough) {
-		bytes += o.size(o.queue[n]) + header
+	for n < len(o.queue) && (n == 0 || bytes < frameTarget) {
+		bytes += o.size(o.queue[n]) + itemOverhead
 		n++
 	}
 	frame := o.queue[:n:n]
@@ -88,9 +93,9 @@ func (o *outbox[T]) take() []T {
 	return frame
 }
 
-func (o *outbox[T]) fail(err error) {
+func (o *outbox[T]) failWith(err error) {
 	o.mu.Lock()
 	o.queue, o.failed = nil, true
 	o.mu.Unlock()
-	o.broken(err)
+	o.onError(err)
 }

@@ -10,20 +10,20 @@ import (
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// gate is a host's connection, whose plugin answers every call at once. A frame
-// goes out when the test lets it.
-type gate struct {
-	pass chan struct{}
-	// direct: Send itself waits, and not what does the rest.
+// gatedConn is a host's connection to a plugin that answers every call at once.
+// Each frame is sent when the test opens the gate.
+type gatedConn struct {
+	open chan struct{}
+	// direct: Send itself waits for the gate, not the function that it returns.
 	direct bool
-	frames []int // how many calls they had
+	frames []int // the number of calls in each
 	in     chan *pluginpb.ExchangeResponse
-	gone   chan struct{}
+	closed chan struct{}
 }
 
-func (g *gate) Send(f *pluginpb.ExchangeRequest) (func() error, error) {
+func (g *gatedConn) Send(f *pluginpb.ExchangeRequest) (func() error, error) {
 	rest := func() error {
-		<-g.pass
+		<-g.open
 		g.frames = append(g.frames, len(f.Calls))
 		answer := &pluginpb.ExchangeResponse{}
 		for _, c := range f.Calls {
@@ -38,43 +38,43 @@ func (g *gate) Send(f *pluginpb.ExchangeRequest) (func() error, error) {
 	return rest, nil
 }
 
-func (g *gate) Recv() (*pluginpb.ExchangeResponse, error) {
+func (g *gatedConn) Recv() (*pluginpb.ExchangeResponse, error) {
 	select {
 	case f := <-g.in:
 		return f, nil
-	case <-g.gone:
+	case <-g.closed:
 		return nil, io.EOF
 	}
 }
 
-func (g *gate) Interrupt() bool { return false }
+func (g *gatedConn) Interrupt() bool { return false }
 
-func (g *gate) Close() error {
-	close(g.gone)
+func (g *gatedConn) Close() error {
+	close(g.closed)
 	return nil
 }
 
-// TestCallsShareAFrame shows that calls which are made while a frame is being
-// sent go out in the next one, all of them.
+// TestCallsShareAFrame shows that all calls which are made while a frame is being
+// sent go out together in the next one.
 func TestCallsShareAFrame(t *testing.T) {
-	for name, direct := range map[string]bool{"who calls sends": true, "a goroutine sends": false} {
+	for name, direct := range map[string]bool{"the caller sends": true, "a goroutine sends": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := &gate{
-					pass: make(chan struct{}), direct: direct,
-					in: make(chan *pluginpb.ExchangeResponse, 100), gone: make(chan struct{}),
+				g := &gatedConn{
+					open: make(chan struct{}), direct: direct,
+					in: make(chan *pluginpb.ExchangeResponse, 100), closed: make(chan struct{}),
 				}
 				l := newLink(g)
 				defer l.Close()
 				answered := make(chan error, 51)
 				for range cap(answered) {
 					go func() {
-						_, err := l.Call(t.Context(), call("k", nil), nil)
+						_, err := l.Call(t.Context(), newCall("k", nil), nil)
 						answered <- err
 					}()
 					synctest.Wait()
 				}
-				close(g.pass)
+				close(g.open)
 				for range cap(answered) {
 					if err := <-answered; err != nil {
 						t.Error(err)
@@ -88,38 +88,38 @@ func TestCallsShareAFrame(t *testing.T) {
 	}
 }
 
-// heldConn is a plugin's connection, on which a frame goes out when the test
-// lets it.
+// heldConn is a plugin's connection on which each frame is sent when the test
+// opens the gate.
 type heldConn struct {
 	pipeConn
-	pass chan struct{}
+	open chan struct{}
 }
 
 func (c heldConn) Send(f *pluginpb.ExchangeResponse) error {
-	<-c.pass
+	<-c.open
 	return c.pipeConn.Send(f)
 }
 
-// TestRepliesShareAFrame shows that replies which are there while a frame is
-// being sent go out in the next one, all of them, and hold nobody up meanwhile.
+// TestRepliesShareAFrame shows that all replies which are ready while a frame is
+// being sent go out together in the next one, and that they delay no call.
 func TestRepliesShareAFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := heldConn{
 			pipeConn{make(chan *pluginpb.ExchangeRequest), make(chan *pluginpb.ExchangeResponse, 100)}, make(chan struct{}),
 		}
 		served := make(chan error)
-		go func() { served <- Serve(t.Context(), c, echo(nil)) }()
+		go func() { served <- Serve(t.Context(), c, routeAll(echo(nil))) }()
 		began := time.Now()
 		for i := range 51 {
-			next := call("k", nil)
+			next := newCall("k", nil)
 			next.Id = uint64(i + 1)
 			c.in <- &pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{next}}
 			synctest.Wait()
 		}
-		if held := time.Since(began); held > 0 {
-			t.Errorf("calls were held up for %v", held)
+		if delay := time.Since(began); delay > 0 {
+			t.Errorf("calls were delayed by %v", delay)
 		}
-		close(c.pass)
+		close(c.open)
 		var frames []int
 		for n := 0; n < 51; n += frames[len(frames)-1] {
 			frames = append(frames, len((<-c.out).Replies))
@@ -134,42 +134,42 @@ func TestRepliesShareAFrame(t *testing.T) {
 	})
 }
 
-// TestFramesHaveRoom shows how much a frame gathers, and that the last item of
-// one may be the greatest there is: what stands before each item counts, too.
+// TestFramesHaveRoom shows how much a frame gathers, and that its last item may
+// have the maximum size: the overhead of each item counts as well.
 func TestFramesHaveRoom(t *testing.T) {
-	sizes := map[byte]int{'0': 0, '1': 1, 'h': enough / 2, 'e': enough, 'm': maxMessage}
+	sizes := map[byte]int{'0': 0, '1': 1, 'h': frameTarget / 2, 'e': frameTarget, 'm': maxItem}
 	for name, c := range map[string]struct {
 		queue []byte
 		want  int // items in the first frame
 	}{
-		"one":            {[]byte("m"), 1},
-		"not two":        {[]byte("mm"), 1},
-		"halves":         {[]byte("hhh"), 2},
-		"enough":         {[]byte("e1"), 1},
-		"little":         {[]byte("0110"), 4},
-		"cancels, alone": {slices.Repeat([]byte("0"), enough), enough / header},
+		"one":          {[]byte("m"), 1},
+		"not two":      {[]byte("mm"), 1},
+		"halves":       {[]byte("hhh"), 2},
+		"enough":       {[]byte("e1"), 1},
+		"little":       {[]byte("0110"), 4},
+		"cancels only": {slices.Repeat([]byte("0"), frameTarget), frameTarget / itemOverhead},
 	} {
 		o := outbox[byte]{size: func(b byte) int { return sizes[b] }, queue: c.queue}
-		if got := len(o.take()); got != c.want || len(o.queue) != len(c.queue)-c.want {
-			t.Errorf("%s: %d of %d are in the first frame, want %d; %d are left", name, got, len(c.queue), c.want, len(o.queue))
+		if got := len(o.takeFrame()); got != c.want || len(o.queue) != len(c.queue)-c.want {
+			t.Errorf("%s: the first frame has %d of %d items, want %d; %d are left", name, got, len(c.queue), c.want, len(o.queue))
 		}
 	}
 }
 
-// TestGreatestFrame shows that no frame is too great, whatever it gathers: here
-// as many small calls as it can, of which each takes more than its own bytes,
-// and behind them the greatest one that there is.
-func TestGreatestFrame(t *testing.T) {
+// TestLargestFrame shows that no frame exceeds MaxFrame, whatever it gathers:
+// here as many small calls as it can, each of which takes more than its own
+// bytes, and after them a call of the maximum size.
+func TestLargestFrame(t *testing.T) {
 	one := &pluginpb.Call{Id: 1}
 	size := func(calls ...*pluginpb.Call) int { return (&pluginpb.ExchangeRequest{Calls: calls}).SizeVT() }
-	o := outbox[int]{size: func(n int) int { return n }, queue: slices.Repeat([]int{one.SizeVT()}, enough/one.SizeVT())}
-	n := len(o.take())
-	o.queue = append(slices.Repeat([]int{one.SizeVT()}, n-1), maxMessage)
-	if got := len(o.take()); got != n {
+	o := outbox[int]{size: func(n int) int { return n }, queue: slices.Repeat([]int{one.SizeVT()}, frameTarget/one.SizeVT())}
+	n := len(o.takeFrame())
+	o.queue = append(slices.Repeat([]int{one.SizeVT()}, n-1), maxItem)
+	if got := len(o.takeFrame()); got != n {
 		t.Fatalf("the frame has %d calls, want %d", got, n)
 	}
-	const before = 1 + 5 // the greatest one: a tag, and its length
-	if all := (n-1)*size(one) + before + maxMessage; all > MaxFrame {
-		t.Errorf("a frame with %d small calls and a great one has %d bytes; the greatest has %d", n-1, all, MaxFrame)
+	const before = 1 + 5 // the largest call: its tag and its length
+	if all := (n-1)*size(one) + before + maxItem; all > MaxFrame {
+		t.Errorf("a frame with %d small calls and a call of the maximum size has %d bytes; the maximum is %d", n-1, all, MaxFrame)
 	}
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // SameUser returns an error unless the process at the other end of a Unix
-// socket belongs to this process's user, and where the system does not tell.
+// socket runs as the same user as this process. It also returns an error where
+// the operating system does not say.
 func SameUser(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -15,14 +16,14 @@ func SameUser(conn *net.UnixConn) error {
 	}
 	var uid int
 	var peerErr error
-	if err := raw.Control(func(fd uintptr) { uid, peerErr = peerUser(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { uid, peerErr = peerUID(int(fd)) }); err != nil {
 		return err
 	}
 	if peerErr != nil {
-		return fmt.Errorf("the user of the peer is not known: %w", peerErr)
+		return fmt.Errorf("the user of the peer process is unknown: %w", peerErr)
 	}
 	if uid != os.Getuid() {
-		return fmt.Errorf("the peer belongs to user %d, this process to user %d; run both as the same user", uid, os.Getuid())
+		return fmt.Errorf("the peer process runs as user %d and this process as user %d; run both as the same user", uid, os.Getuid())
 	}
 	return nil
 }

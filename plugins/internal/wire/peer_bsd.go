@@ -4,8 +4,8 @@ package wire
 
 import "golang.org/x/sys/unix"
 
-// peerUser returns the user of the process at the other end of a socket.
-func peerUser(fd int) (int, error) {
+// peerUID returns the user id of the process at the other end of a socket.
+func peerUID(fd int) (int, error) {
 	cred, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	if err != nil {
 		return 0, err

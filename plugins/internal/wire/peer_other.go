@@ -4,4 +4,4 @@ package wire
 
 import "errors"
 
-func peerUser(int) (int, error) { return 0, errors.ErrUnsupported }
+func peerUID(int) (int, error) { return 0, errors.ErrUnsupported }

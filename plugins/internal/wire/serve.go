@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,70 +10,47 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// PluginConn moves frames for a plugin. One goroutine at a time sends, and one
-// receives.
-type PluginConn interface {
-	Send(*pluginpb.ExchangeResponse) error
-	Recv() (*pluginpb.ExchangeRequest, error)
-}
+// Class groups the calls that take about as long as each other.
+type Class int
 
-// SocketConn returns the plugin's end of a socket's connection, on which the
-// first frame has to come within a time.
-func SocketConn(conn net.Conn, first time.Duration) PluginConn {
-	return &pluginSocket{frames{conn: conn}, first}
-}
+// The classes.
+const (
+	// Slow calls wait for an event, or are rare. They never count as quick.
+	Slow Class = iota
+	Reads
+	Writes
+	Publishes
+	Settles
+	StreamOpens
+	StreamSends
+	classes
+)
 
-type pluginSocket struct {
-	frames
-	first time.Duration // 0 when the first frame has come
-}
+// Method carries out a call. It returns soon after the context ends.
+type Method func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply
 
-func (c *pluginSocket) Send(f *pluginpb.ExchangeResponse) error {
-	_, err := c.write(f, false)
-	return err
-}
+// Router returns the method and the class of a call. It is called once for each
+// call, in the order of arrival, and must not block.
+type Router func(c *pluginpb.Call) (Method, Class)
 
-func (c *pluginSocket) Recv() (*pluginpb.ExchangeRequest, error) {
-	if c.first > 0 {
-		_ = c.conn.SetReadDeadline(time.Now().Add(c.first))
-		defer c.conn.SetReadDeadline(time.Time{})
-		c.first = 0
-	}
-	var f pluginpb.ExchangeRequest
-	return &f, c.read(func(b []byte) error {
-		// Calls share one copy of the frame: drivers keep none of their bytes.
-		return f.UnmarshalVTUnsafe(bytes.Clone(b))
-	})
-}
-
-// StreamConn returns the plugin's end of an Exchange stream.
-func StreamConn(s grpc.BidiStreamingServer[pluginpb.ExchangeRequest, pluginpb.ExchangeResponse]) PluginConn {
-	return s
-}
-
-// Handler carries out a call. It returns soon when the context ends.
-type Handler func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply
-
-// Serve carries out the calls that come until the connection breaks; it returns
-// nil if the host closed it. All calls have ended then. The context ends all
-// calls, and does not end Serve.
-func Serve(ctx context.Context, conn PluginConn, handle Handler) error {
+// Serve carries out the calls that arrive until the connection breaks. It
+// returns nil if the host closed the connection. All calls have ended by then.
+// The end of the context ends all calls; it does not end Serve.
+func Serve(ctx context.Context, conn PluginConn, route Router) error {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &server{ctx: ctx, conn: conn, handle: handle, cancels: map[uint64]context.CancelFunc{}, broken: make(chan error, 1), start: time.Now()}
-	s.out = outbox[*pluginpb.Reply]{
-		send: func(replies []*pluginpb.Reply) (func() error, error) {
+	s := &server{ctx: ctx, conn: conn, route: route, cancels: map[uint64]context.CancelFunc{}, readErr: make(chan error, 1), start: time.Now()}
+	s.outbox = outbox[*pluginpb.Reply]{
+		sendFrame: func(replies []*pluginpb.Reply) (func() error, error) {
 			return nil, conn.Send(&pluginpb.ExchangeResponse{Replies: replies})
 		},
-		size:   (*pluginpb.Reply).SizeVT,
-		broken: func(error) { cancel() }, // Recv fails as well
+		size:    (*pluginpb.Reply).SizeVT,
+		onError: func(error) { cancel() }, // Recv fails as well
 	}
-	s.calls.Go(s.read)
-	err := <-s.broken
+	s.calls.Go(s.readFrames)
+	err := <-s.readErr
 	cancel()
 	s.calls.Wait()
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
@@ -83,158 +59,126 @@ func Serve(ctx context.Context, conn PluginConn, handle Handler) error {
 	return err
 }
 
-// server is what one connection has under way.
+// server is the state of one connection.
 //
-// Calls run in goroutines of their own, but the last one of a frame, as long as
-// calls of its kind are quick: the goroutine that reads carries it out itself,
-// which spares a lone caller a change of goroutines. Should it take longer than
-// expected, another goroutine reads on; until then nobody does, so a call that
-// waits by its nature is none of these.
+// Each call runs in a goroutine of its own, except the last one of a frame
+// while calls of its class are quick: the reading goroutine runs that call
+// inline, which spares a lone caller a switch of goroutines. If an inline call
+// takes longer than expected, another goroutine takes over reading. Until then
+// no goroutine reads, so a slow call is never run inline.
 type server struct {
-	ctx    context.Context
-	conn   PluginConn
-	handle Handler
-	out    outbox[*pluginpb.Reply]
-	calls  sync.WaitGroup // and whoever reads
-	broken chan error
-	quick  [kinds]atomic.Bool // the last call of the kind was
+	ctx     context.Context
+	conn    PluginConn
+	route   Router
+	outbox  outbox[*pluginpb.Reply]
+	calls   sync.WaitGroup // running calls, and the goroutine that reads
+	readErr chan error
+	quick   [classes]atomic.Bool // whether the last call of the class was quick
 
-	start   time.Time
-	own     atomic.Int64 // since start, when whoever reads began a call; 0 if it reads
-	owned   atomic.Int64 // such calls, ever
-	watched atomic.Bool  // there is a timer that looks at own
+	start       time.Time
+	inlineSince atomic.Int64 // when the inline call began, since start; 0 while reading
+	inlineCalls atomic.Int64 // the number of inline calls so far
+	watching    atomic.Bool  // a timer checks inlineSince
 
 	mu      sync.Mutex
 	cancels map[uint64]context.CancelFunc
 }
 
 const (
-	soon = 50 * time.Microsecond // counts as quick
-	look = 5 * time.Millisecond  // how often whoever reads is looked at
+	quickLimit    = 50 * time.Microsecond // a quick call takes less
+	watchInterval = 5 * time.Millisecond  // between checks of the inline call
 )
 
-// read reads until the connection breaks, or another goroutine has taken over.
-func (s *server) read() {
+// readFrames reads until the connection breaks or another goroutine has taken
+// over reading.
+func (s *server) readFrames() {
 	for {
 		f, err := s.conn.Recv()
 		if err != nil {
-			s.broken <- err
+			s.readErr <- err
 			return
 		}
-		var own func()
+		var inline func()
 		for i, c := range f.Calls {
-			kind := kindOf(c)
-			do := s.begin(c, kind)
-			if i == len(f.Calls)-1 && len(f.Cancels) == 0 && s.quick[kind].Load() {
-				own = do
+			method, class := s.route(c)
+			run := s.prepareCall(c, method, class)
+			if i == len(f.Calls)-1 && len(f.Cancels) == 0 && s.quick[class].Load() {
+				inline = run
 				break
 			}
-			s.calls.Go(do)
+			s.calls.Go(run)
 		}
 		for _, id := range f.Cancels {
-			s.cancel(id)
+			s.cancelCall(id)
 		}
-		if own != nil && !s.relieved(own) {
+		if inline != nil && !s.runInline(inline) {
 			return
 		}
 	}
 }
 
-// relieved carries out a call, and reports whether the caller still reads.
-func (s *server) relieved(call func()) bool {
-	began := time.Since(s.start).Nanoseconds() + 1
-	s.own.Store(began)
-	s.owned.Add(1)
-	if !s.watched.Swap(true) {
-		time.AfterFunc(look, s.watch(s.owned.Load()))
-	}
-	call()
-	return s.own.CompareAndSwap(began, 0)
-}
-
-// watch returns what looks whether whoever reads has been at one call for long,
-// and looks again as long as there are such calls. One timer for many calls
-// costs less than one for each.
-func (s *server) watch(seen int64) func() {
-	return func() {
-		// Whoever is relieved still counts in s.calls, and nobody else reads:
-		// Serve has not ended.
-		if began := s.own.Load(); began > 0 && time.Since(s.start).Nanoseconds()-began > soon.Nanoseconds() && s.own.CompareAndSwap(began, 0) {
-			s.calls.Go(s.read)
-		}
-		now := s.owned.Load()
-		if now == seen && s.own.Load() == 0 {
-			s.watched.Store(false)
-			// A call that began just now has found the timer still there.
-			if s.owned.Load() == now || s.watched.Swap(true) {
-				return
-			}
-		}
-		time.AfterFunc(look, s.watch(now))
-	}
-}
-
-// begin returns what carries out a call and replies.
-func (s *server) begin(c *pluginpb.Call, kind kind) func() {
-	ctx, cancel := bounded(s.ctx, c.TimeoutNanos)
+// prepareCall registers a call as running, so that it can be canceled. It
+// returns the function that runs the call and replies.
+func (s *server) prepareCall(c *pluginpb.Call, method Method, class Class) func() {
+	ctx, cancel := withTimeout(s.ctx, c.TimeoutNanos)
 	s.mu.Lock()
 	s.cancels[c.Id] = cancel
 	s.mu.Unlock()
 	return func() {
 		began := time.Now()
-		r := s.handle(ctx, c)
-		s.quick[kind].Store(kind != otherKind && time.Since(began) < soon)
+		r := method(ctx, c)
+		s.quick[class].Store(class != Slow && time.Since(began) < quickLimit)
 		r.Id = c.Id
-		s.cancel(c.Id)
-		s.out.put(tooLarge(r))
+		s.cancelCall(c.Id)
+		s.outbox.enqueue(limitReply(r))
 	}
 }
 
-// kind is a kind of calls that take about as long as each other.
-type kind int
+// runInline runs a call in the reading goroutine. It reports whether that
+// goroutine still has the task of reading.
+func (s *server) runInline(run func()) bool {
+	began := time.Since(s.start).Nanoseconds() + 1
+	s.inlineSince.Store(began)
+	s.inlineCalls.Add(1)
+	if !s.watching.Swap(true) {
+		time.AfterFunc(watchInterval, s.watchReader(s.inlineCalls.Load()))
+	}
+	run()
+	return s.inlineSince.CompareAndSwap(began, 0)
+}
 
-const (
-	otherKind kind = iota // waits for something to come, or is rare: never quick
-	reading
-	writing
-	publishing
-	settling
-	opening
-	sending
-	kinds
-)
-
-func kindOf(c *pluginpb.Call) kind {
-	switch b := c.Body.(type) {
-	case *pluginpb.Call_KvDo:
-		for _, op := range b.KvDo.GetOps() {
-			if op.Kind != pluginpb.KVOpKind_KV_OP_KIND_GET {
-				return writing
+// watchReader returns the function of a timer that replaces a reading goroutine
+// which has run one call for too long. The timer restarts itself while there
+// are inline calls. One timer for many calls costs less than one for each.
+// seen is the number of inline calls when the timer was started.
+func (s *server) watchReader(seen int64) func() {
+	return func() {
+		// The goroutine that is replaced still counts in s.calls, and no other
+		// goroutine reads. So Serve has not returned.
+		if began := s.inlineSince.Load(); began > 0 && time.Since(s.start).Nanoseconds()-began > quickLimit.Nanoseconds() && s.inlineSince.CompareAndSwap(began, 0) {
+			s.calls.Go(s.readFrames)
+		}
+		now := s.inlineCalls.Load()
+		if now == seen && s.inlineSince.Load() == 0 {
+			s.watching.Store(false)
+			// A call that began just before has found a timer and started none.
+			if s.inlineCalls.Load() == now || s.watching.Swap(true) {
+				return
 			}
 		}
-		return reading
-	case *pluginpb.Call_PubsubSend:
-		return publishing
-	case *pluginpb.Call_PubsubSettle:
-		return settling
-	case *pluginpb.Call_RpcOpenStream:
-		return opening
-	case *pluginpb.Call_RpcSend:
-		return sending
-	default:
-		return otherKind
+		time.AfterFunc(watchInterval, s.watchReader(now))
 	}
 }
 
-func bounded(ctx context.Context, timeout int64) (context.Context, context.CancelFunc) {
-	if timeout > 0 {
-		return context.WithTimeout(ctx, time.Duration(timeout))
+func withTimeout(ctx context.Context, nanos int64) (context.Context, context.CancelFunc) {
+	if nanos > 0 {
+		return context.WithTimeout(ctx, time.Duration(nanos))
 	}
 	return context.WithCancel(ctx)
 }
 
-// cancel ends a call, if it is under way.
-func (s *server) cancel(id uint64) {
+// cancelCall cancels the context of a call, if the call is running.
+func (s *server) cancelCall(id uint64) {
 	s.mu.Lock()
 	cancel, ok := s.cancels[id]
 	delete(s.cancels, id)
@@ -244,12 +188,12 @@ func (s *server) cancel(id uint64) {
 	}
 }
 
-// tooLarge replaces a reply that fits in no frame.
-func tooLarge(r *pluginpb.Reply) *pluginpb.Reply {
-	if size := r.SizeVT(); size > maxMessage {
+// limitReply replaces a reply that is too large for a frame with an error.
+func limitReply(r *pluginpb.Reply) *pluginpb.Reply {
+	if size := r.SizeVT(); size > maxItem {
 		return &pluginpb.Reply{Id: r.Id, Error: &pluginpb.Error{
 			Code:    pluginpb.Code_CODE_TOO_LARGE,
-			Message: fmt.Sprintf("the answer has %d bytes; one of a plugin has %d at most: ask for less at once", size, maxMessage),
+			Message: fmt.Sprintf("the reply has %d bytes; a plugin sends at most %d: ask for less at once", size, maxItem),
 		}}
 	}
 	return r

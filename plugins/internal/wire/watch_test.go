@@ -10,85 +10,85 @@ import (
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// readers is a connection that notes how many read it at once.
-type readers struct {
+// readCounter is a connection that records how many goroutines read it at once.
+type readCounter struct {
 	pipeConn
-	now, most atomic.Int32
+	now, max atomic.Int32
 }
 
-func (r *readers) Recv() (*pluginpb.ExchangeRequest, error) {
+func (r *readCounter) Recv() (*pluginpb.ExchangeRequest, error) {
 	defer r.now.Add(-1)
-	if n := r.now.Add(1); n > r.most.Load() {
-		r.most.Store(n)
+	if n := r.now.Add(1); n > r.max.Load() {
+		r.max.Store(n)
 	}
 	return r.pipeConn.Recv()
 }
 
-// stuck is a plugin whose reader is now and then stuck in a call.
-type stuck struct {
-	conn *readers
+// stuckServer is a plugin whose reading goroutine sometimes gets stuck in a call.
+type stuckServer struct {
+	conn *readCounter
 	last uint64
 }
 
-// send sends a call, and reports how long it took until somebody read it: after
-// a second, nobody does.
-func (s *stuck) send(t *testing.T, key string) (id uint64, took time.Duration) {
+// sendCall sends a call, and returns how long it took until the plugin read it.
+// It fails if the plugin has not read it after a second.
+func (s *stuckServer) sendCall(t *testing.T, key string) (id uint64, took time.Duration) {
 	t.Helper()
-	began, c := time.Now(), call(key, nil)
+	began, c := time.Now(), newCall(key, nil)
 	s.last++
 	c.Id = s.last
 	select {
 	case s.conn.in <- &pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{c}}:
 	case <-time.After(time.Second):
-		t.Fatal("nobody reads")
+		t.Fatal("no goroutine reads")
 	}
 	return c.Id, time.Since(began)
 }
 
-func (s *stuck) wantReply(t *testing.T, id uint64) {
+func (s *stuckServer) wantReply(t *testing.T, id uint64) {
 	t.Helper()
 	select {
 	case f := <-s.conn.out:
 		if len(f.Replies) != 1 || f.Replies[0].Id != id {
-			t.Fatalf("%v came, want the reply of %d", f.Replies, id)
+			t.Fatalf("got the replies %v, want one to the call %d", f.Replies, id)
 		}
 	case <-time.After(time.Second):
-		t.Fatal("no reply came")
+		t.Fatalf("no reply to the call %d", id)
 	}
 }
 
-// quick makes a call after which its kind counts as quick.
-func (s *stuck) quick(t *testing.T) {
+// makeQuick makes a call after which its class counts as quick.
+func (s *stuckServer) makeQuick(t *testing.T) {
 	t.Helper()
-	id, _ := s.send(t, "k")
+	id, _ := s.sendCall(t, "k")
 	s.wantReply(t, id)
 }
 
-// round lets a call of a quick kind get stuck after a while, and shows that
-// the next one is served all the same.
-func (s *stuck) round(t *testing.T, release chan struct{}, after time.Duration) {
+// getStuck lets a call of a quick class get stuck after a while, and shows that
+// the next call is served nevertheless.
+func (s *stuckServer) getStuck(t *testing.T, release chan struct{}, after time.Duration) {
 	t.Helper()
-	s.quick(t)
+	s.makeQuick(t)
 	time.Sleep(after)
-	held, _ := s.send(t, "hold")
-	next, took := s.send(t, "k")
-	if took > 2*look {
-		t.Errorf("%v after a quick call, one was stuck for %v, want at most %v", after, took, 2*look)
+	held, _ := s.sendCall(t, "hold")
+	next, took := s.sendCall(t, "k")
+	if took > 2*watchInterval {
+		t.Errorf("%v after a quick call, one was stuck for %v, want at most %v", after, took, 2*watchInterval)
 	}
 	s.wantReply(t, next)
 	release <- struct{}{}
 	s.wantReply(t, held)
 }
 
-// TestStuckReaderIsRelieved shows that a call of a quick kind which takes long
-// after all holds up no other one for more than a moment, however often, and
-// whether the timer that looks after it is there yet or about to go.
-func TestStuckReaderIsRelieved(t *testing.T) {
+// TestStuckReaderIsReplaced shows that a call of a quick class which takes long
+// after all delays others by two watch intervals at most. This holds each time,
+// whether the timer that watches the reader exists or is about to stop.
+func TestStuckReaderIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := &stuck{conn: &readers{pipeConn: pipeConn{make(chan *pluginpb.ExchangeRequest), make(chan *pluginpb.ExchangeResponse, 10)}}}
+		s := &stuckServer{conn: &readCounter{pipeConn: pipeConn{make(chan *pluginpb.ExchangeRequest), make(chan *pluginpb.ExchangeResponse, 10)}}}
 		served := make(chan error, 1)
-		go func() { served <- Serve(context.Background(), s.conn, echo(release)) }()
+		go func() { served <- Serve(context.Background(), s.conn, routeAll(echo(release))) }()
 		defer func() {
 			close(release)
 			close(s.conn.in)
@@ -97,44 +97,44 @@ func TestStuckReaderIsRelieved(t *testing.T) {
 			}
 		}()
 		for _, after := range []time.Duration{
-			0, 0, look / 2, look - 1, look, look + 1, 2*look - 1, 2 * look, 2*look + 1, 3 * look, time.Hour, 0,
+			0, 0, watchInterval / 2, watchInterval - 1, watchInterval, watchInterval + 1, 2*watchInterval - 1, 2 * watchInterval, 2*watchInterval + 1, 3 * watchInterval, time.Hour, 0,
 		} {
-			s.round(t, release, after)
+			s.getStuck(t, release, after)
 		}
-		s.quick(t)
-		held, _ := s.send(t, "hold")
-		time.Sleep(10 * look) // and nothing comes
+		s.makeQuick(t)
+		held, _ := s.sendCall(t, "hold")
+		time.Sleep(10 * watchInterval) // and no call arrives
 		release <- struct{}{}
 		s.wantReply(t, held)
-		if n := s.conn.most.Load(); n != 1 {
-			t.Errorf("%d read at once", n)
+		if n := s.conn.max.Load(); n != 1 {
+			t.Errorf("%d goroutines read at once, want 1", n)
 		}
 	})
 }
 
-// TestWatchIsThere shows that a call which begins while the timer is about to go
-// is looked after: what both do at once is tried often.
-func TestWatchIsThere(t *testing.T) {
+// TestInlineCallIsWatched shows that a call which begins while the timer is about
+// to stop is watched. The two run concurrently, so the test runs many times.
+func TestInlineCallIsWatched(t *testing.T) {
 	ended := pipeConn{in: make(chan *pluginpb.ExchangeRequest)}
-	close(ended.in) // should the timer find that the call takes long
+	close(ended.in) // in case the timer finds that the call takes too long
 	for range 20000 {
-		s := &server{start: time.Now(), conn: ended, broken: make(chan error, 1)}
-		s.owned.Store(1)
-		s.watched.Store(true)
-		looked, ready := make(chan struct{}), make(chan struct{})
+		s := &server{start: time.Now(), conn: ended, readErr: make(chan error, 1)}
+		s.inlineCalls.Store(1)
+		s.watching.Store(true)
+		checked, ready := make(chan struct{}), make(chan struct{})
 		go func() {
-			defer close(looked)
+			defer close(checked)
 			close(ready)
-			s.watch(1)()
+			s.watchReader(1)()
 		}()
 		<-ready
-		there := false
-		s.relieved(func() {
-			<-looked
-			there = s.watched.Load() || s.own.Load() == 0 // or it has found the call to take long
+		watched := false
+		s.runInline(func() {
+			<-checked
+			watched = s.watching.Load() || s.inlineSince.Load() == 0 // or it has found that the call takes too long
 		})
-		if !there {
-			t.Fatal("no timer looks at a call that is under way")
+		if !watched {
+			t.Fatal("no timer watches the call that runs inline")
 		}
 	}
 }

@@ -21,9 +21,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// echo answers an operation with its own value. It waits for the end of its
-// context if the key is "wait", and for release if it is "hold".
-func echo(release <-chan struct{}) Handler {
+// routeAll returns a router of a plugin that has one method. Only calls with
+// operations may count as quick.
+func routeAll(m Method) Router {
+	return func(c *pluginpb.Call) (Method, Class) {
+		if c.GetKvDo() != nil {
+			return m, Reads
+		}
+		return m, Slow
+	}
+}
+
+// echo answers an operation with its own value. If the key is "wait", it waits
+// until its context ends; if the key is "hold", it waits for release.
+func echo(release <-chan struct{}) Method {
 	return func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
 		switch op := c.GetKvDo().GetOps()[0]; string(op.Key) {
 		case "wait":
@@ -40,13 +51,13 @@ func echo(release <-chan struct{}) Handler {
 	}
 }
 
-func call(key string, value []byte) *pluginpb.Call {
+func newCall(key string, value []byte) *pluginpb.Call {
 	return &pluginpb.Call{Body: &pluginpb.Call_KvDo{KvDo: &pluginpb.KVDo{Ops: []*pluginpb.KVOp{{Key: []byte(key), Value: value}}}}}
 }
 
-// linked returns a link to a server of the handler, over a Unix socket, and
-// the server's end of it.
-func linked(t testing.TB, handle Handler) (*Link, net.Conn) {
+// newLinkedPair returns a link over a Unix socket to a server of the method, and
+// the server's end of the socket.
+func newLinkedPair(t testing.TB, m Method) (*Link, net.Conn) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +80,7 @@ func linked(t testing.TB, handle Handler) (*Link, net.Conn) {
 		if err := c.Send(&pluginpb.ExchangeResponse{}); err != nil {
 			t.Error(err)
 		}
-		_ = Serve(context.Background(), c, handle)
+		_ = Serve(context.Background(), c, routeAll(m))
 	}()
 	conn, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
@@ -90,19 +101,20 @@ func linked(t testing.TB, handle Handler) (*Link, net.Conn) {
 
 func wantEcho(t testing.TB, l *Link, value []byte) {
 	t.Helper()
-	r, err := l.Call(context.Background(), call("k", value), nil)
+	r, err := l.Call(context.Background(), newCall("k", value), nil)
 	if err != nil {
 		t.Errorf("a call: %v", err)
 		return
 	}
 	if got := r.GetKvResults().GetResults()[0].Value; !bytes.Equal(got, value) {
-		t.Errorf("%d bytes came back for %d, or others", len(got), len(value))
+		t.Errorf("the reply has %d bytes, want the %d bytes that were sent", len(got), len(value))
 	}
 }
 
-// TestManyCallers shows that everybody gets their own reply, whoever reads.
+// TestManyCallers shows that every caller gets its own reply, whichever caller
+// reads.
 func TestManyCallers(t *testing.T) {
-	l, _ := linked(t, echo(nil))
+	l, _ := newLinkedPair(t, echo(nil))
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {
@@ -115,19 +127,19 @@ func TestManyCallers(t *testing.T) {
 }
 
 func TestLargeFrames(t *testing.T) {
-	l, _ := linked(t, echo(nil))
-	for _, size := range []int{0, 1, firstRead - 10, firstRead, 5 << 20, 20 << 20, 3} {
+	l, _ := newLinkedPair(t, echo(nil))
+	for _, size := range []int{0, 1, minBuffer - 10, minBuffer, 5 << 20, 20 << 20, 3} {
 		wantEcho(t, l, make([]byte, size))
 	}
 }
 
-// TestGivingUp shows that a caller whose context ends gets what the plugin says
-// of the call, and that the next caller can read.
+// TestGivingUp shows that a caller whose context ends gets the plugin's reply to
+// the cancellation, and that the next caller can read.
 func TestGivingUp(t *testing.T) {
-	l, _ := linked(t, echo(nil))
+	l, _ := newLinkedPair(t, echo(nil))
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-		r, err := l.Call(ctx, call("wait", nil), nil)
+		r, err := l.Call(ctx, newCall("wait", nil), nil)
 		cancel()
 		if err != nil || r.GetError().GetCode() != pluginpb.Code_CODE_CANCELED {
 			t.Fatalf("a call that was given up: %v, %v", r, err)
@@ -136,38 +148,38 @@ func TestGivingUp(t *testing.T) {
 	}
 }
 
-// TestLateReply shows that the reply for a caller who is gone is not lost.
+// TestLateReply shows that a reply whose caller has gone is passed to onLate.
 func TestLateReply(t *testing.T) {
 	release := make(chan struct{})
-	l, _ := linked(t, echo(release))
+	l, _ := newLinkedPair(t, echo(release))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	late := make(chan *pluginpb.Reply, 1)
 	began := time.Now()
-	_, err := l.Call(ctx, call("hold", []byte("late")), func(r *pluginpb.Reply) { late <- r })
+	_, err := l.Call(ctx, newCall("hold", []byte("late")), func(r *pluginpb.Reply) { late <- r })
 	var lost *Lost
 	if !errors.As(err, &lost) || !lost.Sent || !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("a call that the plugin does not end: %v", err)
+		t.Fatalf("a call that the plugin does not end when told: %v", err)
 	}
-	if waited := time.Since(began); waited > 3*grace {
-		t.Errorf("it took %v", waited)
+	if waited := time.Since(began); waited > 3*replyGrace {
+		t.Errorf("the caller waited for %v, want at most %v", waited, 3*replyGrace)
 	}
 	close(release)
-	wantEcho(t, l, nil) // somebody reads
+	wantEcho(t, l, nil) // this caller reads the late reply
 	if r := <-late; string(r.GetKvResults().GetResults()[0].Value) != "late" {
 		t.Errorf("the late reply is %v", r)
 	}
 }
 
-// TestBreaking shows that nobody waits for a plugin that is gone.
+// TestBreaking shows that no caller waits for a plugin that is gone.
 func TestBreaking(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	l, server := linked(t, echo(release))
+	l, server := newLinkedPair(t, echo(release))
 	errs := make(chan error, 8)
 	for range cap(errs) {
 		go func() {
-			_, err := l.Call(context.Background(), call("hold", nil), nil)
+			_, err := l.Call(context.Background(), newCall("hold", nil), nil)
 			errs <- err
 		}()
 	}
@@ -176,23 +188,20 @@ func TestBreaking(t *testing.T) {
 	for range cap(errs) {
 		var lost *Lost
 		if err := <-errs; !errors.As(err, &lost) {
-			t.Errorf("a call whose plugin is gone: %v", err)
+			t.Errorf("a call whose plugin is gone: %v, want a *Lost", err)
 		}
 	}
 	<-l.Done()
 	var lost *Lost
-	if _, err := l.Call(t.Context(), call("k", nil), nil); !errors.As(err, &lost) || lost.Sent {
-		t.Errorf("a call after that: %v", err)
+	if _, err := l.Call(t.Context(), newCall("k", nil), nil); !errors.As(err, &lost) || lost.Sent {
+		t.Errorf("a call after the plugin is gone: %v, want a *Lost that was not sent", err)
 	}
 }
 
-// TestPluginThatDoesNotRead shows that a caller comes back when its context
-// ends, although its call cannot be sent.
+// TestPluginThatDoesNotRead shows that Call returns when its context ends,
+// although the call cannot be sent.
 func TestPluginThatDoesNotRead(t *testing.T) {
-	ours, theirs, err := pair(t)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ours, theirs := newSocketPair(t)
 	go func() {
 		c := SocketConn(theirs, time.Minute)
 		_, _ = c.Recv()
@@ -202,48 +211,52 @@ func TestPluginThatDoesNotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer theirs.Close()
 	defer l.Close()
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		began := time.Now()
-		_, err := l.Call(ctx, call("k", make([]byte, 4<<20)), nil)
+		_, err := l.Call(ctx, newCall("k", make([]byte, 4<<20)), nil)
 		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 3*grace {
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 3*replyGrace {
 			t.Errorf("a call that cannot be sent: %v, after %v", err, time.Since(began))
 		}
 	}
 }
 
-func pair(t *testing.T) (a, b net.Conn, err error) {
+func newSocketPair(t *testing.T) (ours, theirs net.Conn) {
+	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
-		return nil, nil, err
+		t.Fatal(err)
 	}
 	defer l.Close()
-	if a, err = net.Dial("unix", l.Addr().String()); err != nil {
-		return nil, nil, err
+	if ours, err = net.Dial("unix", l.Addr().String()); err != nil {
+		t.Fatal(err)
 	}
-	b, err = l.Accept()
-	return a, b, err
+	if theirs, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	return ours, theirs
 }
 
-// TestReplyTooLarge shows that what fits in no frame fails its call alone.
+// TestReplyTooLarge shows that a reply which fits in no frame fails its own call
+// and no other.
 func TestReplyTooLarge(t *testing.T) {
 	if testing.Short() {
-		t.Log("takes a gigabyte")
+		t.Log("not run with -short: it takes a gigabyte of memory")
 		return
 	}
 	r := &pluginpb.Reply{Id: 7, Body: &pluginpb.Reply_KvResults{KvResults: &pluginpb.KVResults{
-		Results: []*pluginpb.KVResult{{Value: make([]byte, maxMessage)}},
+		Results: []*pluginpb.KVResult{{Value: make([]byte, maxItem)}},
 	}}}
-	if got := tooLarge(r); got.Id != 7 || got.Error.GetCode() != pluginpb.Code_CODE_TOO_LARGE {
+	if got := limitReply(r); got.Id != 7 || got.Error.GetCode() != pluginpb.Code_CODE_TOO_LARGE {
 		t.Errorf("got %v", got.Error)
 	}
 }
 
-// chunks is a connection from which bytes come in small parts, with deadlines
-// in between.
+// chunks is a connection from which bytes arrive in small parts, with a deadline
+// error before each.
 type chunks struct {
 	net.Conn
 	data []byte
@@ -270,7 +283,7 @@ func readAll[M message](c *chunks, fresh func() M) (all []M, err error) {
 	f := frames{conn: c}
 	for {
 		m := fresh()
-		switch err := f.read(m.UnmarshalVT); {
+		switch err := f.readMessage(m.UnmarshalVT); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		case errors.Is(err, io.EOF):
 			return all, nil
@@ -282,10 +295,10 @@ func readAll[M message](c *chunks, fresh func() M) (all []M, err error) {
 	}
 }
 
-// FuzzFrames reads bytes from outside, in steps of all sizes: the frames do not
-// depend on how they come, and nothing panics or takes much memory.
+// FuzzFrames reads untrusted bytes in parts of all sizes. The frames do not
+// depend on the parts, and nothing panics or takes much memory.
 func FuzzFrames(f *testing.F) {
-	b, _ := (&pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{call("k", []byte("v"))}, Cancels: []uint64{1}}).MarshalVT()
+	b, _ := (&pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{newCall("k", []byte("v"))}, Cancels: []uint64{1}}).MarshalVT()
 	whole := append([]byte{0, 0, 0, byte(len(b))}, b...)
 	f.Add(whole, 1)
 	f.Add(append(whole, whole...), 3)
@@ -298,13 +311,13 @@ func FuzzFrames(f *testing.F) {
 		slow, slowErr := readAll(&chunks{data: data, step: step}, fresh)
 		fast, fastErr := readAll(&chunks{data: data, step: len(data) + 1}, fresh)
 		if len(slow) != len(fast) || (slowErr == nil) != (fastErr == nil) {
-			t.Errorf("in steps of %d: %d frames and %v; at once: %d and %v", step, len(slow), slowErr, len(fast), fastErr)
+			t.Errorf("in parts of %d bytes: %d frames and %v; all at once: %d and %v", step, len(slow), slowErr, len(fast), fastErr)
 		}
 		_, _ = readAll(&chunks{data: data, step: step}, func() *pluginpb.ExchangeResponse { return &pluginpb.ExchangeResponse{} })
 	})
 }
 
-// pipeConn hands frames over by channels.
+// pipeConn is a plugin's connection over channels.
 type pipeConn struct {
 	in  chan *pluginpb.ExchangeRequest
 	out chan *pluginpb.ExchangeResponse
@@ -323,39 +336,42 @@ func (c pipeConn) Recv() (*pluginpb.ExchangeRequest, error) {
 	return f, nil
 }
 
-// TestWaitingHoldsNobodyUp shows that no call waits until another one is found
-// not to be quick: one that waits for something to come, or that is of another
-// kind than the quick ones.
-func TestWaitingHoldsNobodyUp(t *testing.T) {
-	waiting := []*pluginpb.Call{
-		{Body: &pluginpb.Call_KvNext{}}, {Body: &pluginpb.Call_PubsubReceive{}}, {Body: &pluginpb.Call_ConfigNext{}},
-		{Body: &pluginpb.Call_RpcAccept{}}, {Body: &pluginpb.Call_RpcReceive{}}, {Body: &pluginpb.Call_RpcKeep{}},
-		{Body: &pluginpb.Call_RpcNextEndpoints{}}, {Body: &pluginpb.Call_PubsubSend{}},
+// TestSlowCallsBlockNoOthers shows that a call of a slow class, or of a class
+// that is not known to be quick, never runs in the goroutine that reads: the
+// call after it is answered at once.
+func TestSlowCallsBlockNoOthers(t *testing.T) {
+	untilEnd := func(ctx context.Context, _ *pluginpb.Call) *pluginpb.Reply {
+		<-ctx.Done()
+		return &pluginpb.Reply{}
+	}
+	route := func(c *pluginpb.Call) (Method, Class) {
+		switch {
+		case c.GetKvDo() != nil:
+			return echo(nil), Reads
+		case c.GetPubsubSend() != nil:
+			return untilEnd, Publishes
+		default:
+			return untilEnd, Slow
+		}
+	}
+	blocking := []*pluginpb.Call{
+		{Body: &pluginpb.Call_KvNext{}}, {Body: &pluginpb.Call_PubsubSend{PubsubSend: &pluginpb.PubSubSend{}}}, {Body: &pluginpb.Call_KvNext{}},
 	}
 	synctest.Test(t, func(t *testing.T) {
 		conn := pipeConn{make(chan *pluginpb.ExchangeRequest), make(chan *pluginpb.ExchangeResponse, 100)}
-		quick := echo(nil)
 		served := make(chan error)
-		go func() {
-			served <- Serve(t.Context(), conn, func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
-				if c.GetKvDo() != nil {
-					return quick(ctx, c)
-				}
-				<-ctx.Done()
-				return &pluginpb.Reply{}
-			})
-		}()
+		go func() { served <- Serve(t.Context(), conn, route) }()
 		began := time.Now()
-		for i, c := range append([]*pluginpb.Call{call("k", nil)}, waiting...) {
+		for i, c := range append([]*pluginpb.Call{newCall("k", nil)}, blocking...) {
 			if c.Id = uint64(2 * i); i > 0 {
 				conn.in <- &pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{c}}
 			}
-			next := call("k", nil)
+			next := newCall("k", nil)
 			next.Id = uint64(2*i + 1)
 			conn.in <- &pluginpb.ExchangeRequest{Calls: []*pluginpb.Call{next}}
 			<-conn.out
-			if held := time.Since(began); held > 0 {
-				t.Errorf("a call behind a %T was held up for %v", c.Body, held)
+			if delay := time.Since(began); delay > 0 {
+				t.Errorf("a call after a %T was delayed by %v", c.Body, delay)
 			}
 		}
 		close(conn.in)
