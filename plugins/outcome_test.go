@@ -194,7 +194,7 @@ func (g *group) publish(text string) {
 func (g *group) refused(d *pubsub.Delivery) {
 	g.t.Helper()
 	err := d.Ack(g.t.Context())
-	if !errors.Is(err, pubsub.ErrLeaseLost) || !strings.Contains(err.Error(), "before the plugin was started anew") {
+	if !errors.Is(err, pubsub.ErrLeaseLost) || !strings.Contains(err.Error(), "before the plugin was restarted") {
 		g.t.Errorf("acknowledging what was delivered before: %v", err)
 	}
 }
