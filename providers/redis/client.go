@@ -2,8 +2,6 @@ package redis
 
 import (
 	"context"
-	"log/slog"
-	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -11,16 +9,16 @@ import (
 )
 
 // waitersPoolSize bounds the connections on which watchers and subscriptions
-// wait. Each waiter holds one while it waits.
+// wait. Each of them holds one connection while it waits.
 const waitersPoolSize = 10_000
 
-// options are those of a client. The vendor's own retries are off: a write
-// whose answer was lost would be applied twice. The protocol is RESP2, so
-// that no call has to look for pushed messages.
+// clientOptions returns the options of a client. The vendor's own retries are
+// off: they would apply a write twice if its reply was lost. The protocol is
+// RESP2, so that no call has to look for pushed messages.
 //
-// The timeout for reading is longer than that of our calls, whose deadlines are
-// to reach the connection as they are: see flight.go.
-func (c config) options(poolSize int, limit time.Duration, connected func()) *goredis.UniversalOptions {
+// The read timeout is longer than that of our calls, whose deadlines must reach
+// the connection unchanged: see call.go.
+func (c config) clientOptions(poolSize int, timeout time.Duration, connected func()) *goredis.UniversalOptions {
 	return &goredis.UniversalOptions{
 		Addrs:                 c.hosts,
 		DB:                    c.db,
@@ -36,8 +34,8 @@ func (c config) options(poolSize int, limit time.Duration, connected func()) *go
 		MaxRetries:            -1,
 		DialerRetries:         1,
 		DialTimeout:           c.dialTimeout,
-		ReadTimeout:           limit + time.Second,
-		WriteTimeout:          limit + time.Second,
+		ReadTimeout:           timeout + time.Second,
+		WriteTimeout:          timeout + time.Second,
 		ContextTimeoutEnabled: true,
 		PoolSize:              poolSize,
 		PipelinePoolSize:      -1,
@@ -49,9 +47,9 @@ func (c config) options(poolSize int, limit time.Duration, connected func()) *go
 	}
 }
 
-// newClient returns a client for calls that last for limit at most.
-func (c config) newClient(poolSize int, limit time.Duration, connected func()) goredis.UniversalClient {
-	o := c.options(poolSize, limit, connected)
+// newClient returns a client for calls that last for timeout at most.
+func (c config) newClient(poolSize int, timeout time.Duration, connected func()) goredis.UniversalClient {
+	o := c.clientOptions(poolSize, timeout, connected)
 	switch c.mode {
 	case sentinel:
 		return goredis.NewFailoverClient(o.Failover())
@@ -62,9 +60,9 @@ func (c config) newClient(poolSize int, limit time.Duration, connected func()) g
 	}
 }
 
-// primary returns the client of the one server that takes writes of key, so
-// that none of the cluster client's own retries and redirections apply.
-func primary(ctx context.Context, c goredis.UniversalClient, key string) (*goredis.Client, error) {
+// primaryOf returns the client of the one server that accepts writes of key.
+// Calls on it bypass the retries and redirections of the cluster client.
+func primaryOf(ctx context.Context, c goredis.UniversalClient, key string) (*goredis.Client, error) {
 	switch c := c.(type) {
 	case *goredis.ClusterClient:
 		return c.MasterForKey(ctx, key)
@@ -72,13 +70,3 @@ func primary(ctx context.Context, c goredis.UniversalClient, key string) (*gored
 		return c.(*goredis.Client), nil
 	}
 }
-
-// vendorLog sends what go-redis has to say to slog. It is for the whole
-// process: go-redis knows one logger only.
-type vendorLog struct{}
-
-func (vendorLog) Printf(ctx context.Context, format string, args ...any) {
-	slog.Default().DebugContext(ctx, "go-redis", slog.Any("message", lazyText{format, args}))
-}
-
-var quietVendor = sync.OnceFunc(func() { goredis.SetLogger(vendorLog{}) })

@@ -1,8 +1,6 @@
 package redis
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -11,58 +9,60 @@ import (
 	"time"
 )
 
-// glance is how often a connection that waits looks whether its call is over.
-const glance = 100 * time.Millisecond
+// recheckInterval is how often a waiting connection checks whether its call has
+// ended.
+const recheckInterval = 100 * time.Millisecond
 
-// wait is until when one direction of a connection waits.
-type wait struct {
+// ioWait is the wait of one direction of a connection.
+type ioWait struct {
 	mu       sync.Mutex
-	flight   *flight // nil for a call that is not ours
+	call     *call // nil for a call that is not ours
 	deadline time.Time
 }
 
-// begin notes a deadline, and the call that it names, and returns when to look
-// at it for the first time.
-func (w *wait) begin(named, deadline time.Time) time.Time {
-	f := zones.flight(named)
+// begin sets the deadline of the wait, and the call that the deadline named
+// identifies. It returns the time of the first check.
+func (w *ioWait) begin(named, deadline time.Time) time.Time {
+	c := zones.callOf(named)
 	w.mu.Lock()
-	w.flight, w.deadline = f, deadline
+	w.call, w.deadline = c, deadline
 	w.mu.Unlock()
-	return w.next()
+	return w.nextCheck()
 }
 
-func (w *wait) next() time.Time {
+// nextCheck returns when to check again, at the latest at the deadline.
+func (w *ioWait) nextCheck() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.flight == nil {
+	if w.call == nil {
 		return w.deadline
 	}
-	if soon := time.Now().Add(glance); soon.Before(w.deadline) {
-		return soon
+	if next := time.Now().Add(recheckInterval); next.Before(w.deadline) {
+		return next
 	}
 	return w.deadline
 }
 
-// goesOn reports whether err is only that it was time to look, and the call is
-// not over.
-func (w *wait) goesOn(err error) bool {
+// continues reports whether err only says that a check is due, and the wait has
+// not ended.
+func (w *ioWait) continues(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.flight != nil && !w.flight.over() && time.Now().Before(w.deadline)
+	return w.call != nil && !w.call.ended() && time.Now().Before(w.deadline)
 }
 
-// conn is a TCP connection that ends its waits with the call that it carries.
+// conn is a TCP connection whose waits end with the call that it carries.
 type conn struct {
 	*net.TCPConn
 	writeTimeout time.Duration
-	read, write  wait
+	read, write  ioWait
 }
 
-// go-redis looks at the socket of a connection without TLS, to see whether the
-// server has hung up, before it sends a call.
+// Before it sends a command, go-redis checks the socket of a connection without
+// TLS to see whether the server has closed it.
 var _ syscall.Conn = (*conn)(nil)
 
 // SetDeadline implements net.Conn.
@@ -88,10 +88,10 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 func (c *conn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.TCPConn.Read(p)
-		if n > 0 || !c.read.goesOn(err) {
+		if n > 0 || !c.read.continues(err) {
 			return n, err
 		}
-		if err := c.TCPConn.SetReadDeadline(c.read.next()); err != nil {
+		if err := c.TCPConn.SetReadDeadline(c.read.nextCheck()); err != nil {
 			return 0, err
 		}
 	}
@@ -102,48 +102,11 @@ func (c *conn) Write(p []byte) (written int, err error) {
 	for {
 		n, err := c.TCPConn.Write(p[written:])
 		written += n
-		if written == len(p) || !c.write.goesOn(err) {
+		if written == len(p) || !c.write.continues(err) {
 			return written, err
 		}
-		if err := c.TCPConn.SetWriteDeadline(c.write.next()); err != nil {
+		if err := c.TCPConn.SetWriteDeadline(c.write.nextCheck()); err != nil {
 			return written, err
 		}
 	}
-}
-
-// dial connects for go-redis.
-func (c config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.dialTimeout)
-	defer cancel()
-	d := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3,
-	}}
-	inner, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	outer := &conn{TCPConn: inner.(*net.TCPConn), writeTimeout: c.writeTimeout}
-	if c.tls == nil {
-		return outer, nil
-	}
-	return c.secure(ctx, network, addr, outer)
-}
-
-// secure makes a TLS connection of inner.
-func (c config) secure(ctx context.Context, network, addr string, inner net.Conn) (net.Conn, error) {
-	settings := c.tls
-	if settings.ServerName == "" {
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil {
-			host = addr
-		}
-		settings = settings.Clone()
-		settings.ServerName = host
-	}
-	t := tls.Client(inner, settings)
-	if err := t.HandshakeContext(ctx); err != nil {
-		_ = inner.Close() // the handshake's error is the reason
-		return nil, &net.OpError{Op: "dial", Net: network, Addr: inner.RemoteAddr(), Err: err}
-	}
-	return t, nil
 }

@@ -8,12 +8,12 @@ import (
 // What a server sends, or somebody else wrote, never makes a decoder panic or
 // lie about what it read.
 
-func FuzzKept(f *testing.F) {
+func FuzzParseKept(f *testing.F) {
 	for _, s := range []string{"", "1-1.", "1-1!v", "abc", "1760000000000-0.a.b!c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		value, rev, err := kept(s)
+		value, rev, err := parseKept(s)
 		if err != nil {
 			return
 		}
@@ -23,50 +23,50 @@ func FuzzKept(f *testing.F) {
 	})
 }
 
-func FuzzInfo(f *testing.F) {
+func FuzzParseInfo(f *testing.F) {
 	f.Add("# Server\r\nredis_version:7.0.15\r\nrun_id:a\r\ncmdstat_config|set:calls=3,usec=1\r\n")
 	f.Add("aof_enabled:1\nrole:master")
 	f.Fuzz(func(t *testing.T, s string) {
 		n := parseInfo(s)
-		n.lacks(false)
-		older(n.version, 7)
+		n.durabilityDefects(false)
+		isOlder(n.version, 7)
 	})
 }
 
-func FuzzEvent(f *testing.F) {
+func FuzzParseEvent(f *testing.F) {
 	f.Add("Pkey", "value")
 	f.Add("", "")
 	f.Add("Q", "x")
 	f.Fuzz(func(t *testing.T, name, value string) {
-		e, ok := event(name, value, "1-1")
+		e, ok := parseEvent(name, value, "1-1")
 		if ok && (e.Key != name[1:] || e.Kind == 0) {
 			t.Errorf("%q: %+v", name, e)
 		}
 	})
 }
 
-func TestAnswersOfAnotherShapeAreErrors(t *testing.T) {
-	for _, answer := range [][]any{nil, {"1-1"}, {"", "", []any{"k", int64(1)}}, {"", "", []any{"k", "no flag"}}} {
-		if page, err := parsePage(answer); err == nil {
-			t.Errorf("%v: %+v", answer, page)
+func TestRepliesOfAnotherShapeAreErrors(t *testing.T) {
+	for _, reply := range [][]any{nil, {"1-1"}, {"", "", []any{"k", int64(1)}}, {"", "", []any{"k", "no flag"}}} {
+		if page, err := parsePage(reply); err == nil {
+			t.Errorf("%v: %+v", reply, page)
 		}
 	}
-	if id, fields := entryParts("x"); id != "" || fields != nil {
+	if id, fields := splitEntry("x"); id != "" || fields != nil {
 		t.Errorf("an entry: %q %v", id, fields)
 	}
 }
 
-func TestBoundsOfAPrefix(t *testing.T) {
+func TestPrefixRange(t *testing.T) {
 	for prefix, want := range map[string][2]string{
 		"": {"[", "+"}, "a": {"[a", "(b"}, "a\xff": {"[a\xff", "(b"}, "\xff": {"[\xff", "+"}, "é": {"[é", "(\xc3\xaa"},
 	} {
-		if lower, upper := bounds(prefix); lower != want[0] || upper != want[1] {
+		if lower, upper := prefixRange(prefix); lower != want[0] || upper != want[1] {
 			t.Errorf("%q: %q %q", prefix, lower, upper)
 		}
 	}
 }
 
-func TestUntouched(t *testing.T) {
+func TestUnchangedSinceStart(t *testing.T) {
 	const never = "master_replid2:0000000000000000000000000000000000000000\r\n"
 	for text, want := range map[string]bool{
 		never: true,
@@ -79,7 +79,7 @@ func TestUntouched(t *testing.T) {
 		"master_replid2:2c61bc1fe58a48ae0c2c57414b6cd4abc21656cf\r\n":    false,
 		"": false,
 	} {
-		if got := parseInfo(text).untouched; got != want {
+		if got := parseInfo(text).unchanged; got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

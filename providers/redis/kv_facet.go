@@ -12,15 +12,16 @@ const (
 	maxValueBytes = 16 << 20
 	maxTxnOps     = 1024
 	maxBatch      = 256
+	kvPipelines   = 3 // see pubsubPipelines
 )
 
-// noQuorum holds for every arrangement of servers and every facet.
-var noQuorum = fairlead.Missing{
+// missingQuorum holds for every arrangement of servers and every facet.
+var missingQuorum = fairlead.Missing{
 	Claim:  fairlead.DurableQuorum,
-	Reason: "Redis acknowledges before its replicas have a write, and elects a primary that may lack it",
+	Reason: "Redis acknowledges a write before its replicas have it, and may elect a primary that lacks it",
 }
 
-// kvFacet says what the kv facet promises on servers in the state st.
+// kvFacet describes what the kv facet guarantees on servers in the state st.
 func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 	f := fairlead.FacetDescription{
 		Facet: fairlead.KV,
@@ -30,8 +31,8 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			driver.ClaimExpiryEvents, driver.ClaimManage,
 		},
 		Missing: []fairlead.Missing{
-			{Claim: driver.ClaimSnapshotList, Reason: "each page of a listing shows its own moment"},
-			noQuorum,
+			{Claim: driver.ClaimSnapshotList, Reason: "each page of a listing shows the store at another time"},
+			missingQuorum,
 		},
 		Limits: fairlead.Limits{
 			MaxKeyBytes: maxKeyBytes, MaxValueBytes: maxValueBytes, MaxTxnOps: maxTxnOps,
@@ -39,11 +40,8 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			Pipelines: kvPipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
 	}
-	claim(&f, fairlead.DurableFsync, st.undurable(p.config))
-	claim(&f, driver.ClaimTTL, st.evicts())
-	claim(&f, driver.ClaimLinearizableRead, st.stale(p.config))
+	settleClaim(&f, fairlead.DurableFsync, st.durabilityDefects(p.config))
+	settleClaim(&f, driver.ClaimTTL, st.evictionDefects())
+	settleClaim(&f, driver.ClaimLinearizableRead, st.staleReadDefects(p.config))
 	return f
 }
-
-// kvPipelines: see pubsubPipelines.
-const kvPipelines = 3

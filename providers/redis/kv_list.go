@@ -4,28 +4,27 @@ import (
 	"context"
 	"strings"
 
-	"fairlead.dev"
 	"fairlead.dev/kv/driver"
 )
 
 const (
-	pageEntries = 1000
-	pageBytes   = 4 << 20
-	// tokenMark starts the tokens of pages; the last key of the page follows.
-	tokenMark = "after:"
+	maxPageEntries = 1000
+	maxPageBytes   = 4 << 20
+	// pageTokenPrefix starts a page's token. The last key of the page follows.
+	pageTokenPrefix = "after:"
 )
 
 // List implements the kv driver's Store.
 func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
-	if err := s.closed(); err != nil {
+	if err := s.closedError(); err != nil {
 		return driver.Page{}, err
 	}
-	if err := checkToken(r); err != nil {
+	if err := checkPageToken(r); err != nil {
 		return driver.Page{}, err
 	}
 	var first driver.Page
 	for {
-		page, err := s.page(ctx, r)
+		page, err := s.fetchPage(ctx, r)
 		if err != nil {
 			return driver.Page{}, err
 		}
@@ -36,38 +35,35 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 			page.Revision = first.Revision
 			return page, nil
 		}
-		r.Token = page.Token // everything on it had just expired
+		r.Token = page.Token // all its entries had just expired
 	}
 }
 
-func checkToken(r driver.ListRequest) error {
-	last, ok := strings.CutPrefix(r.Token, tokenMark)
+func checkPageToken(r driver.ListRequest) error {
+	last, ok := strings.CutPrefix(r.Token, pageTokenPrefix)
 	if r.Token == "" || ok && last != "" && strings.HasPrefix(last, r.Prefix) {
 		return nil
 	}
-	return invalid("the page token is not one of a listing with the prefix %q", r.Prefix)
+	return invalidf("the page token is not from a listing with the prefix %q", r.Prefix)
 }
 
-func (s *store) page(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
-	lower, upper := bounds(r.Prefix)
+func (s *store) fetchPage(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
+	lower, upper := prefixRange(r.Prefix)
 	wantRevision := 1
 	if r.Token != "" {
-		lower, wantRevision = "("+strings.TrimPrefix(r.Token, tokenMark), 0
+		lower, wantRevision = "("+strings.TrimPrefix(r.Token, pageTokenPrefix), 0
 	}
-	cmd := kvList.call(ctx, []string{s.log, s.index}, lower, upper,
-		min(r.Limit, pageEntries), pageBytes, s.slots, wantRevision)
-	if err := s.p.read(ctx, s.log, cmd); err != nil {
+	reply, err := s.p.query(ctx, s.log, kvList.command(ctx, []string{s.log, s.index}, lower, upper,
+		min(r.Limit, maxPageEntries), maxPageBytes, s.valuePrefix, wantRevision))
+	if err != nil {
 		return driver.Page{}, err
 	}
-	answer, err := cmd.Slice()
-	if err != nil {
-		return driver.Page{}, unexpected(err)
-	}
-	return parsePage(answer)
+	return parsePage(asList(reply))
 }
 
-// bounds are those of all keys with a prefix, as ZRANGEBYLEX takes them.
-func bounds(prefix string) (lower, upper string) {
+// prefixRange returns the bounds of all keys with a prefix, as ZRANGEBYLEX
+// takes them.
+func prefixRange(prefix string) (lower, upper string) {
 	lower, upper = "["+prefix, "+"
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] < 0xff {
@@ -77,25 +73,18 @@ func bounds(prefix string) (lower, upper string) {
 	return lower, upper
 }
 
-func parsePage(answer []any) (page driver.Page, err error) {
-	if len(answer) != 3 {
-		return page, unexpected(answer)
+func parsePage(reply []any) (page driver.Page, err error) {
+	if len(reply) != 3 {
+		return page, unexpectedReply(reply)
 	}
-	rev, _ := answer[0].(string)
-	last, _ := answer[1].(string)
-	list, _ := answer[2].([]any)
-	page.Revision = driver.Revision(rev)
-	if last != "" {
-		page.Token = tokenMark + last
+	page.Revision = driver.Revision(asText(reply[0]))
+	if last := asText(reply[1]); last != "" {
+		page.Token = pageTokenPrefix + last
 	}
-	for i := 0; i+1 < len(list); i += 2 {
-		key, isKey := list[i].(string)
-		text, isText := list[i+1].(string)
-		if !isKey || !isText {
-			return driver.Page{}, fairlead.Errorf(fairlead.Internal, "unexpected answer of the server to a listing")
-		}
-		e := driver.Entry{Key: key}
-		if e.Value, e.Revision, err = kept(text); err != nil {
+	pairs := asList(reply[2])
+	for i := 0; i+1 < len(pairs); i += 2 {
+		e := driver.Entry{Key: asText(pairs[i])}
+		if e.Value, e.Revision, err = parseKept(asText(pairs[i+1])); err != nil {
 			return driver.Page{}, err
 		}
 		page.Entries = append(page.Entries, e)

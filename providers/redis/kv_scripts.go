@@ -2,36 +2,38 @@ package redis
 
 import _ "embed"
 
+// The scripts of the kv facet. What they share comes before the text of each.
+//
 //go:embed kv_common.lua
-var kvCommon string
+var kvCommonLua string
 
 //go:embed kv_write.lua
-var kvWriteSrc string
+var kvWriteLua string
 
 //go:embed kv_txn.lua
-var kvTxnSrc string
+var kvTxnLua string
 
 //go:embed kv_create.lua
-var kvCreateSrc string
+var kvCreateLua string
 
 //go:embed kv_list.lua
-var kvListSrc string
+var kvListLua string
 
 //go:embed kv_sweep.lua
-var kvSweepSrc string
+var kvSweepLua string
 
 //go:embed kv_resolve.lua
-var kvResolveSrc string
+var kvResolveLua string
 
 //go:embed kv_delete.lua
-var kvDeleteSrc string
+var kvDeleteLua string
 
 var (
-	kvWrite   = newScript(kvCommon + kvWriteSrc)
-	kvTxn     = newScript(kvCommon + kvTxnSrc)
-	kvCreate  = newScript(kvCommon + kvCreateSrc)
-	kvList    = newScript(kvCommon + kvListSrc)
-	kvSweep   = newScript(kvCommon + kvSweepSrc)
-	kvResolve = newScript(kvCommon + kvResolveSrc)
-	kvDelete  = newScript(kvDeleteSrc)
+	kvWrite   = newScript(kvCommonLua + kvWriteLua)
+	kvTxn     = newScript(kvCommonLua + kvTxnLua)
+	kvCreate  = newScript(kvCommonLua + kvCreateLua)
+	kvList    = newScript(kvCommonLua + kvListLua)
+	kvSweep   = newScript(kvCommonLua + kvSweepLua)
+	kvResolve = newScript(kvCommonLua + kvResolveLua)
+	kvDelete  = newScript(kvDeleteLua)
 )

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -16,60 +15,75 @@ import (
 type store struct {
 	p    *provider
 	name string
-	log, index, deadlines, fence,
-	slots string // what the names of the values' keys start with
 
-	// seen is a revision that the store is known to have reached.
-	seen atomic.Pointer[string]
+	log, index, deadlines, fence string // keys
+	valuePrefix                  string // of the keys of the values
 
-	life context.Context // ends with Close, or the provider's
+	// knownRevision is a revision that the store is known to have reached.
+	knownRevision atomic.Pointer[string]
+
+	life context.Context // ends with Close, or with the provider
 	end  context.CancelFunc
+}
+
+// OpenStore implements the kv driver's Provider.
+func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
+	s := p.newStore(c.Name)
+	if err := s.createIfMissing(ctx); err != nil {
+		return nil, err
+	}
+	p.stores.add(s)
+	return s, nil
 }
 
 func (p *provider) newStore(name string) *store {
 	base := p.prefix + ":kv:{" + name + "}:"
 	s := &store{p: p, name: name, log: base + "log", index: base + "index",
-		deadlines: base + "deadlines", fence: base + "fence", slots: base + "k:"}
+		deadlines: base + "deadlines", fence: base + "fence", valuePrefix: base + "k:"}
 	s.life, s.end = context.WithCancel(p.life)
 	return s
 }
 
-func (s *store) slot(key string) string { return s.slots + key }
+func (s *store) valueKey(key string) string { return s.valuePrefix + key }
 
 // logKeys are the keys that most scripts take first.
 func (s *store) logKeys() []string { return []string{s.log, s.index, s.deadlines} }
 
-// create registers the store and creates its log, if need be.
-func (s *store) create(ctx context.Context) error {
-	registry := s.p.registry()
-	if err := s.p.read(ctx, registry, goredis.NewIntCmd(ctx, "sadd", registry, s.name)); err != nil {
+// createIfMissing registers the store's name, and creates its log if there is
+// none.
+func (s *store) createIfMissing(ctx context.Context) error {
+	names := s.p.storeNamesKey()
+	if _, err := s.p.query(ctx, names, goredis.NewCmd(ctx, "sadd", names, s.name)); err != nil {
 		return err
 	}
-	cmd := kvCreate.call(ctx, []string{s.log})
-	if err := s.p.read(ctx, s.log, cmd); err != nil {
-		return err
-	}
-	rev, err := cmd.Text()
+	reply, err := s.p.query(ctx, s.log, kvCreate.command(ctx, []string{s.log}))
 	if err != nil {
-		return unexpected(err)
+		return err
 	}
-	s.reached(rev)
+	revision, ok := reply.(string)
+	if !ok {
+		return unexpectedReply(reply)
+	}
+	s.noteRevision(revision)
 	return nil
 }
 
-func (s *store) reached(revision string) { s.seen.Store(&revision) }
+// noteRevision remembers that the store has reached a revision.
+func (s *store) noteRevision(revision string) { s.knownRevision.Store(&revision) }
 
-// sweep tells of what has expired, and returns how long nothing else will:
-// 0 for more to be swept, a negative time for no key with a time to live.
-func (s *store) sweep(ctx context.Context) (time.Duration, error) {
-	const atOnce = 200
-	cmd := kvSweep.call(ctx, s.logKeys(), s.p.config.history, s.slots, atOnce)
-	if err := s.p.read(ctx, s.log, cmd); err != nil {
+// sweepExpired records in the log which keys have expired. It returns how long
+// no other key expires: 0 if there is more to sweep, a negative duration if no
+// key has a time to live.
+func (s *store) sweepExpired(ctx context.Context) (time.Duration, error) {
+	const keysPerCall = 200
+	reply, err := s.p.query(ctx, s.log,
+		kvSweep.command(ctx, s.logKeys(), s.p.config.history, s.valuePrefix, keysPerCall))
+	if err != nil {
 		return 0, err
 	}
-	ms, err := cmd.Int64()
-	if err != nil {
-		return 0, unexpected(err)
+	ms, ok := reply.(int64)
+	if !ok {
+		return 0, unexpectedReply(reply)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
@@ -81,28 +95,10 @@ func (s *store) Close(context.Context) error {
 	return nil
 }
 
-func (s *store) closed() error {
+// closedError is nil while the handle is open.
+func (s *store) closedError() error {
 	if s.life.Err() == nil {
 		return nil
 	}
 	return fairlead.Errorf(fairlead.Closed, "the store's handle is closed")
-}
-
-var revisionForm = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
-
-func checkRevision(r driver.Revision) error {
-	if revisionForm.MatchString(string(r)) {
-		return nil
-	}
-	return invalid("%q is not a revision of a Redis store", r)
-}
-
-// kept takes apart what is stored under a key: see kv_common.lua.
-func kept(s string) (value []byte, rev driver.Revision, err error) {
-	for i := range len(s) {
-		if c := s[i]; c == '.' || c == '!' {
-			return []byte(s[i+1:]), driver.Revision(s[:i]), nil
-		}
-	}
-	return nil, "", fairlead.Errorf(fairlead.Internal, "the key holds something that this provider did not write")
 }

@@ -9,45 +9,45 @@ import (
 
 // Txn implements the kv driver's Store.
 func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) {
-	if err := s.closed(); err != nil {
+	if err := s.closedError(); err != nil {
 		return "", err
 	}
-	c := s.newTxn(ctx, t)
-	a, err := c.finish(ctx, s.p.do(ctx, s.log, c.cmd))
+	w := s.newTxn(ctx, t)
+	reply, err := w.resolveReply(ctx, s.p.pipeline(ctx, s.log, w.cmd))
 	if err != nil {
 		return "", err
 	}
-	if a.lost {
-		return driver.Revision(a.found[0]), nil
+	if reply.lost {
+		return driver.Revision(reply.revisions[0]), nil
 	}
-	switch v := a.value.(type) {
+	switch v := reply.value.(type) {
 	case string:
-		s.reached(v)
+		s.noteRevision(v)
 		return driver.Revision(v), nil
 	case int64:
-		return "", txnConflict(t, int(v)-1)
+		return "", conflictError(t, int(v)-1)
 	default:
-		return "", unexpected(v)
+		return "", unexpectedReply(v)
 	}
 }
 
-func (s *store) newTxn(ctx context.Context, t driver.Txn) call {
-	slots := make([]string, 0, len(t.Conditions)+len(t.Writes))
+func (s *store) newTxn(ctx context.Context, t driver.Txn) loggedWrite {
+	valueKeys := make([]string, 0, len(t.Conditions)+len(t.Writes))
 	args := make([]any, 0, 1+len(t.Conditions)+3*len(t.Writes))
 	args = append(args, len(t.Conditions))
 	for _, c := range t.Conditions {
-		slots, args = append(slots, s.slot(c.Key)), append(args, string(c.Revision))
+		valueKeys, args = append(valueKeys, s.valueKey(c.Key)), append(args, string(c.Revision))
 	}
 	for _, w := range t.Writes {
-		slots = append(slots, s.slot(w.Key))
+		valueKeys = append(valueKeys, s.valueKey(w.Key))
 		args = append(args, int(w.Kind), w.Value, milliseconds(w.TTL))
 	}
-	return s.newCall(ctx, kvTxn, slots, args)
+	return s.newLoggedWrite(ctx, kvTxn, valueKeys, args)
 }
 
-func txnConflict(t driver.Txn, failed int) error {
+func conflictError(t driver.Txn, failed int) error {
 	if failed < 0 || failed >= len(t.Conditions) {
-		return unexpected(failed)
+		return unexpectedReply(failed)
 	}
 	c := t.Conditions[failed]
 	if c.Revision == "" {

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -13,56 +12,58 @@ import (
 )
 
 const (
-	watchBlock = time.Second // longest wait on the server
-	// watchPatience is how long Next goes on trying while the server cannot
-	// be reached, before it says so.
-	watchPatience = time.Second
-	watchRetry    = 50 * time.Millisecond
-	fetchEntries  = 256
-	fetchBytes    = 4 << 20
+	maxWatchBlock = time.Second // longest wait on the server
+	// watchPatience is how long a watcher keeps trying while the server cannot
+	// be reached, before it reports the failure.
+	watchPatience   = time.Second
+	watchRetryPause = 50 * time.Millisecond
+	// A watcher asks for this many entries, and fewer of large ones.
+	firstFetchEntries = 16
+	maxFetchEntries   = 256
+	maxFetchBytes     = 4 << 20
 )
 
-// watcher reads the log of a store. The log holds every change, each under
-// its revision, in order. The watcher remembers the last entry that it has
-// read, and reads from that entry on, inclusive: while the entry is there,
-// nothing behind it can be missing. If it is not, it was trimmed, or the
-// server lost it together with the writes that it tells of.
+// watcher reads the log of a store. The log holds every change under its
+// revision, in order. The watcher remembers the last entry that it has read,
+// and reads from that entry on, inclusive: while the entry is there, no entry
+// after it can be missing. If it is gone, it was trimmed, or the server has
+// lost it together with the writes that it records.
 type watcher struct {
-	s      *store
-	prefix string
-	pos    string
-	count  int   // entries to ask for
-	final  error // the end of the watcher
-	life   context.Context
-	end    context.CancelFunc
+	s          *store
+	prefix     string
+	position   string // the ID of the last entry read
+	fetchCount int    // entries to ask for
+	final      error  // of every Next after the end of the watcher
+	life       context.Context
+	end        context.CancelFunc
 }
 
 // Watch implements the kv driver's Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
-	if err := s.closed(); err != nil {
+	if err := s.closedError(); err != nil {
 		return nil, err
 	}
-	w := &watcher{s: s, prefix: r.Prefix, pos: string(r.After), count: 16}
-	if err := w.start(ctx); err != nil {
+	w := &watcher{s: s, prefix: r.Prefix, position: string(r.After), fetchCount: firstFetchEntries}
+	if err := w.fixPosition(ctx); err != nil {
 		return nil, err
 	}
 	w.life, w.end = context.WithCancel(s.life)
 	return w, nil
 }
 
-// start fixes the place from which on w watches.
-func (w *watcher) start(ctx context.Context) error {
-	if w.pos != "" {
-		if err := checkRevision(driver.Revision(w.pos)); err != nil {
+// fixPosition checks the position to resume from, or takes the newest one.
+func (w *watcher) fixPosition(ctx context.Context) error {
+	if w.position != "" {
+		if err := checkRevision(driver.Revision(w.position)); err != nil {
 			return err
 		}
-		_, err := w.entries(ctx, 1)
+		_, err := w.fetchEntries(ctx, 1)
 		return err
 	}
-	if err := w.s.create(ctx); err != nil {
+	if err := w.s.createIfMissing(ctx); err != nil {
 		return err
 	}
-	w.pos = *w.s.seen.Load()
+	w.position = *w.s.knownRevision.Load()
 	return nil
 }
 
@@ -82,7 +83,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		if w.final != nil {
 			return nil, w.final
 		}
-		events, err := w.step(joined)
+		events, err := w.fetchOrWait(joined)
 		switch {
 		case len(events) > 0:
 			return events, nil
@@ -95,105 +96,67 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
-			await.Pause(joined, watchRetry)
+			await.Pause(joined, watchRetryPause)
 		}
 	}
 }
 
-// step returns the next events. If there are none, it waits for some first;
-// there may still be none for this watcher.
-func (w *watcher) step(ctx context.Context) ([]driver.Event, error) {
-	entries, err := w.entries(ctx, w.count)
+// fetchOrWait returns the next events. If there are none, it waits until there
+// may be some, and returns none.
+func (w *watcher) fetchOrWait(ctx context.Context) ([]driver.Event, error) {
+	entries, err := w.fetchEntries(ctx, w.fetchCount)
 	if err != nil {
 		return nil, err
 	}
 	if len(entries) > 0 {
-		return w.take(entries), nil
+		return w.consumeEntries(entries), nil
 	}
-	next, err := w.s.sweep(ctx)
+	next, err := w.s.sweepExpired(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return nil, w.block(ctx, next)
+	return nil, w.awaitEntry(ctx, next)
 }
 
-// entries returns up to n entries behind the watcher's place.
-func (w *watcher) entries(ctx context.Context, n int) ([]any, error) {
-	cmd := goredis.NewSliceCmd(ctx, "xrange", w.s.log, w.pos, "+", "count", n+1)
-	if err := w.s.p.read(ctx, w.s.log, cmd); err != nil {
+// fetchEntries returns up to n entries after the watcher's position.
+func (w *watcher) fetchEntries(ctx context.Context, n int) ([]any, error) {
+	reply, err := w.s.p.query(ctx, w.s.log, goredis.NewCmd(ctx, "xrange", w.s.log, w.position, "+", "count", n+1))
+	if err != nil {
 		return nil, err
 	}
-	list := cmd.Val()
-	if len(list) == 0 || entryID(list[0]) != w.pos {
+	entries := asList(reply)
+	if len(entries) == 0 || entryID(entries[0]) != w.position {
 		return nil, fairlead.Errorf(fairlead.Compacted,
-			"the store's history does not hold the revision %s any more: it was trimmed (see the parameter \"watch-history\"), or lost with the server's data or with the store", w.pos)
+			"the store's history no longer holds the revision %s: it was trimmed (see the parameter \"watch-history\"), or lost with the server's data or with the store", w.position)
 	}
-	return list[1:], nil
+	return entries[1:], nil
 }
 
-// take moves behind the entries and returns their events for this watcher.
-func (w *watcher) take(entries []any) []driver.Event {
+// consumeEntries moves the position to the last of the entries, and returns
+// their events for this watcher.
+func (w *watcher) consumeEntries(entries []any) []driver.Event {
 	var events []driver.Event
 	bytes := 0
 	for _, e := range entries {
-		w.pos = entryID(e)
-		_, fields := entryParts(e)
-		for i := 2; i+1 < len(fields); i += 2 { // the first pair is the call's name
-			name, _ := fields[i].(string)
-			value, _ := fields[i+1].(string)
-			bytes += len(name) + len(value)
-			if ev, ok := event(name, value, w.pos); ok && strings.HasPrefix(ev.Key, w.prefix) {
-				events = append(events, ev)
-			}
-		}
+		id, fields := splitEntry(e)
+		w.position = id
+		events = appendEvents(events, w.prefix, id, fields)
+		bytes += sizeOf(fields)
 	}
-	w.count = max(1, min(fetchEntries, fetchBytes/(1+bytes/len(entries))))
+	w.fetchCount = max(1, min(maxFetchEntries, maxFetchBytes/(1+bytes/len(entries))))
 	return events
 }
 
-var eventKinds = map[byte]driver.EventKind{'P': driver.PutEvent, 'D': driver.DeleteEvent, 'X': driver.ExpireEvent}
-
-func event(name, value, revision string) (driver.Event, bool) {
-	if name == "" {
-		return driver.Event{}, false
-	}
-	e := driver.Event{Kind: eventKinds[name[0]], Key: name[1:], Revision: driver.Revision(revision)}
-	if e.Kind == driver.PutEvent {
-		e.Value = []byte(value)
-	}
-	return e, e.Kind != 0
-}
-
-func entryID(e any) string {
-	id, _ := entryParts(e)
-	return id
-}
-
-// entryParts returns the id and the fields of an entry of a stream.
-func entryParts(e any) (id string, fields []any) {
-	if parts, ok := e.([]any); ok && len(parts) == 2 {
-		id, _ = parts[0].(string)
-		fields, _ = parts[1].([]any)
-	}
-	return id, fields
-}
-
-// block waits until there is something behind the watcher's place, or the next
-// key expires, but not for long: a log that was deleted wakes nobody.
-func (w *watcher) block(ctx context.Context, next time.Duration) error {
+// awaitEntry waits until there is an entry after the watcher's position, or the
+// next key expires. It does not wait for long: the deletion of a log wakes no
+// one.
+func (w *watcher) awaitEntry(ctx context.Context, next time.Duration) error {
 	if next == 0 {
 		return nil
 	}
-	d := min(watchBlock, w.s.p.config.readTimeout/2)
+	d := min(maxWatchBlock, w.s.p.config.readTimeout/2)
 	if next > 0 {
 		d = min(d, next)
 	}
-	cmd := goredis.NewCmd(ctx, "xread", "block", max(1, d.Milliseconds()), "count", 1, "streams", w.s.log, w.pos)
-	if err := w.s.p.wait(ctx, w.s.log, cmd); err != nil {
-		return err
-	}
-	if err := cmd.Err(); err != goredis.Nil {
-		return mapCallErr(ctx, err, false)
-	}
-	return nil
+	return w.s.p.block(ctx, d, w.s.log, w.position)
 }

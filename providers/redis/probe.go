@@ -14,55 +14,54 @@ import (
 	"fairlead.dev/providers"
 )
 
-// probeTimeout bounds one look at the servers.
+// probeTimeout bounds one probe of all servers.
 const probeTimeout = 5 * time.Second
 
-// prober keeps what has been learned about servers from probe to probe.
+// prober keeps what is known about servers from probe to probe.
 type prober struct {
-	config config
-	kicks  chan struct{} // there is a new connection: probe now
+	requests chan struct{} // there is a new connection: probe now
 
 	mu     sync.Mutex
-	proven map[string]proof // by run_id
+	proofs map[string]aofProof // by run_id
 }
 
-// proof is the moment at which a server's append-only file was known to be in
-// use. See nodeState.aofInUse.
-type proof struct{ configSets int }
+// aofProof says that a server's append-only file was known to be in use when
+// CONFIG SET had been called so many times. See prober.aofInUse.
+type aofProof struct{ configSets int }
 
-func newProber(c config) *prober {
-	return &prober{config: c, kicks: make(chan struct{}, 1), proven: map[string]proof{}}
+func newProber() *prober {
+	return &prober{requests: make(chan struct{}, 1), proofs: map[string]aofProof{}}
 }
 
-func (p *prober) kick() {
+func (p *prober) requestProbe() {
 	select {
-	case p.kicks <- struct{}{}:
+	case p.requests <- struct{}{}:
 	default: // a probe is due already
 	}
 }
 
-// watchServer probes until the provider is closed.
-func (p *provider) watchServer() {
+// keepProbing probes until the provider is closed.
+func (p *provider) keepProbing() {
 	p.Keep(p.life, providers.Probing{
-		Probe: p.look, Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.prober.kicks,
+		Probe: p.probeDescription, Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.prober.requests,
 		Then: p.sweepStores, Logger: p.logger,
 	})
 }
 
-// look is the description of what a probe finds.
-func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
-	st, err := p.probe(ctx)
+// probeDescription probes the servers and returns their description.
+func (p *provider) probeDescription(ctx context.Context) (fairlead.Description, error) {
+	st, err := p.probeServers(ctx)
 	if err != nil {
 		return fairlead.Description{}, err
 	}
 	return p.describe(st), nil
 }
 
-// probe asks every primary about its state.
-func (p *provider) probe(ctx context.Context) (state, error) {
+// probeServers asks every primary for its state.
+func (p *provider) probeServers(ctx context.Context) (state, error) {
 	found := make(chan []nodeState, 1)
-	err := within(ctx, func() error {
-		nodes, err := p.prober.look(ctx, p.client)
+	err := runUnlessEnded(ctx, func() error {
+		nodes, err := p.prober.probePrimaries(ctx, p.client)
 		found <- nodes
 		return mapCallErr(ctx, err, false)
 	})
@@ -72,12 +71,12 @@ func (p *provider) probe(ctx context.Context) (state, error) {
 	return state{<-found}, nil
 }
 
-// look asks every primary that c knows.
-func (p *prober) look(ctx context.Context, c goredis.UniversalClient) ([]nodeState, error) {
+// probePrimaries asks every primary that c knows.
+func (p *prober) probePrimaries(ctx context.Context, c goredis.UniversalClient) ([]nodeState, error) {
 	var mu sync.Mutex
 	var nodes []nodeState
-	one := func(ctx context.Context, node *goredis.Client) error {
-		n, err := p.lookAt(ctx, node)
+	probe := func(ctx context.Context, node *goredis.Client) error {
+		n, err := p.probeNode(ctx, node)
 		mu.Lock()
 		defer mu.Unlock()
 		nodes = append(nodes, n)
@@ -86,26 +85,26 @@ func (p *prober) look(ctx context.Context, c goredis.UniversalClient) ([]nodeSta
 	var err error
 	switch c := c.(type) {
 	case *goredis.ClusterClient:
-		err = c.ForEachMaster(ctx, one)
+		err = c.ForEachMaster(ctx, probe)
 	case *goredis.Client:
-		err = one(ctx, c)
+		err = probe(ctx, c)
 	}
 	slices.SortFunc(nodes, nodeState.compare)
-	p.forget(nodes)
+	p.dropProofs(nodes)
 	return nodes, err
 }
 
-// forget drops the proofs of servers that are gone.
-func (p *prober) forget(present []nodeState) {
+// dropProofs drops the proofs of servers that are gone.
+func (p *prober) dropProofs(present []nodeState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	maps.DeleteFunc(p.proven, func(runID string, _ proof) bool {
+	maps.DeleteFunc(p.proofs, func(runID string, _ aofProof) bool {
 		return !slices.ContainsFunc(present, func(n nodeState) bool { return n.runID == runID })
 	})
 }
 
-// lookAt asks one server.
-func (p *prober) lookAt(ctx context.Context, node *goredis.Client) (nodeState, error) {
+// probeNode asks one server.
+func (p *prober) probeNode(ctx context.Context, node *goredis.Client) (nodeState, error) {
 	text, err := node.Do(ctx, "info", "all").Text()
 	if err != nil {
 		return nodeState{}, err
@@ -113,13 +112,13 @@ func (p *prober) lookAt(ctx context.Context, node *goredis.Client) (nodeState, e
 	n := parseInfo(text)
 	n.addr = node.Options().Addr
 	if n.loading {
-		// It serves nobody, and its settings are not those that it will have:
-		// meanwhile it says that it has no append-only file.
-		return nodeState{}, fairlead.Errorf(fairlead.Unavailable, "%s is loading its data; wait until it has", n.addr)
+		// The server serves no client. Its settings are not yet final: until it
+		// has loaded its data, it reports that it has no append-only file.
+		return nodeState{}, fairlead.Errorf(fairlead.Unavailable, "%s is loading its data; wait until it has finished", n.addr)
 	}
 	if n.settings, err = readConfig(ctx, node); err != nil {
-		// Denied by an ACL, or renamed, as services like to do.
-		if !isAnswer(err) || fairlead.CodeOf(mapErr(err, false)) == fairlead.Unavailable {
+		// An ACL denies CONFIG, or a hosting service has renamed it.
+		if !isErrorReply(err) || fairlead.CodeOf(mapErr(err, false)) == fairlead.Unavailable {
 			return nodeState{}, err
 		}
 		n.unverified = err.Error()
@@ -128,13 +127,13 @@ func (p *prober) lookAt(ctx context.Context, node *goredis.Client) (nodeState, e
 	return n, nil
 }
 
-// wanted are the settings that durability depends on.
-var wanted = []string{"appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory", "maxmemory-policy"}
+// durabilitySettings are the settings that durability depends on.
+var durabilitySettings = []string{"appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory", "maxmemory-policy"}
 
 func readConfig(ctx context.Context, node *goredis.Client) (map[string]string, error) {
 	args := []any{"config", "get"}
-	for _, w := range wanted {
-		args = append(args, w)
+	for _, name := range durabilitySettings {
+		args = append(args, name)
 	}
 	list, err := node.Do(ctx, args...).StringSlice()
 	if err != nil {
@@ -148,25 +147,26 @@ func readConfig(ctx context.Context, node *goredis.Client) (map[string]string, e
 }
 
 // aofInUse reports whether writes go to the append-only file that a restart
-// loads. After CONFIG SET appendonly yes that is not so before the first
+// loads. After CONFIG SET appendonly yes, that is not the case until the first
 // rewrite has ended, although INFO and CONFIG GET say that the file is on.
 //
-// A moment at which it is on and no rewrite runs or waits proves it; so does a
-// server that is as it was started, since it then has had the file from the
-// beginning. The proof lasts, through the routine rewrites that follow, until
-// the server starts anew or somebody runs CONFIG SET.
+// The file is proven to be in use if it is on while no rewrite runs or is
+// scheduled. It is also proven if no setting was changed since the server
+// started, because the server then has had the file from the beginning. The
+// proof remains valid through later routine rewrites, until the server restarts
+// or CONFIG SET is run.
 func (p *prober) aofInUse(n nodeState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	proven, ok := p.proven[n.runID]
+	proof, ok := p.proofs[n.runID]
 	switch {
 	case !n.aofEnabled:
-		delete(p.proven, n.runID)
+		delete(p.proofs, n.runID)
 		return false
-	case !n.aofRewriting, n.untouched:
-		p.proven[n.runID] = proof{n.configSets}
+	case !n.aofRewriting, n.unchanged:
+		p.proofs[n.runID] = aofProof{n.configSets}
 		return true
 	default:
-		return ok && proven.configSets == n.configSets
+		return ok && proof.configSets == n.configSets
 	}
 }

@@ -34,11 +34,11 @@ type provider struct {
 	*providers.Live
 	config  config
 	logger  *slog.Logger
-	client  goredis.UniversalClient // for what is answered at once
-	waiters goredis.UniversalClient // for what blocks on the server; see wait
+	client  goredis.UniversalClient // for commands that the server answers at once
+	waiters goredis.UniversalClient // for commands that block on the server
 	prefix  string
 
-	markPrefix string // of the names of this provider's calls
+	markPrefix string // of the marks of this provider's writes
 	marks      atomic.Uint64
 
 	prober *prober
@@ -52,7 +52,7 @@ type provider struct {
 }
 
 func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
-	quietVendor()
+	redirectVendorLog()
 	c, err := newConfig(s)
 	if err != nil {
 		return nil, err
@@ -61,43 +61,38 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 	if err := p.connect(ctx); err != nil {
 		return nil, errors.Join(err, p.closeClients())
 	}
-	p.tasks.Go(p.watchServer)
+	p.tasks.Go(p.keepProbing)
 	return p, nil
 }
 
 func newProvider(c config, logger *slog.Logger) *provider {
-	p := &provider{config: c, logger: logger, prefix: c.prefix, markPrefix: randomName(), prober: newProber(c)}
+	p := &provider{config: c, logger: logger, prefix: c.prefix, markPrefix: randomName(), prober: newProber()}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.stores.init()
 	return p
 }
 
-// randomName returns 16 characters that nobody else draws.
+// randomName returns 16 random characters, which are unique.
 func randomName() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
-// appendName appends the name of the n-th of some things.
+// appendName appends prefix, a hyphen and n in base 36.
 func appendName(b []byte, prefix string, n uint64) []byte {
 	b = append(append(b, prefix...), '-')
 	return strconv.AppendUint(b, n, 36)
 }
 
-// connect finds the servers and probes them. A single host that turns out to
-// be a node of a cluster is taken for the cluster, unless the URL says
+// connect finds the servers and probes them. If a single host turns out to be a
+// node of a cluster, the provider uses the cluster, unless the URL says
 // otherwise.
 func (p *provider) connect(ctx context.Context) error {
 	p.makeClients()
-	st, err := p.probe(ctx)
+	st, err := p.probeServers(ctx)
 	if err == nil && p.config.mode == "" && st.nodes[0].mode == cluster {
-		if err := p.closeClients(); err != nil {
-			return err
-		}
-		p.config.mode = cluster
-		p.makeClients()
-		st, err = p.probe(ctx)
+		st, err = p.switchToCluster(ctx)
 	}
 	if err != nil {
 		return p.explain(err)
@@ -105,17 +100,26 @@ func (p *provider) connect(ctx context.Context) error {
 	if p.config.mode == "" {
 		p.config.mode = standalone
 	}
-	if err := st.unfit(p.config.mode); err != nil {
+	if err := st.unsuitableError(p.config.mode); err != nil {
 		return err
 	}
 	p.Live = providers.NewLive(p.describe(st))
 	return nil
 }
 
+func (p *provider) switchToCluster(ctx context.Context) (state, error) {
+	if err := p.closeClients(); err != nil {
+		return state{}, err
+	}
+	p.config.mode = cluster
+	p.makeClients()
+	return p.probeServers(ctx)
+}
+
 func (p *provider) makeClients() {
-	limit := p.config.readTimeout
-	p.client = p.config.newClient(p.config.poolSize, limit, p.prober.kick)
-	p.waiters = p.config.newClient(waitersPoolSize, limit+blockedLonger, p.prober.kick)
+	timeout := p.config.readTimeout
+	p.client = p.config.newClient(p.config.poolSize, timeout, p.prober.requestProbe)
+	p.waiters = p.config.newClient(waitersPoolSize, timeout+blockingExtraTime, p.prober.requestProbe)
 }
 
 // explain adds where the provider tried to connect.
@@ -151,7 +155,7 @@ func (p *provider) Close(ctx context.Context) error {
 	return mapErr(err, false)
 }
 
-// As implements what [fairlead.As] asks for.
+// As implements the method that [fairlead.As] calls.
 func (p *provider) As(target any) bool {
 	switch t := target.(type) {
 	case *goredis.UniversalClient:
@@ -169,7 +173,7 @@ func (p *provider) As(target any) bool {
 	return false
 }
 
-// describe says what holds on servers in the state st.
+// describe returns the description of servers in the state st.
 func (p *provider) describe(st state) fairlead.Description {
 	return fairlead.Description{
 		Provider: "redis",

@@ -10,164 +10,176 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// place is how far a broadcast has read: see pubsub_read.lua.
-type place struct {
+// cursor is how far a broadcast has read: see pubsub_read.lua.
+type cursor struct {
 	position string
 	ordinal  int64
 	deleted  string
 	seen     int64
 }
 
-func parsePlace(v any) place {
-	l := list(v)
-	return place{position: text(at(l, 0)), ordinal: number(at(l, 1)), deleted: text(at(l, 2)), seen: number(at(l, 3))}
+func parseCursor(v any) cursor {
+	l := asList(v)
+	return cursor{
+		position: asText(elementOf(l, 0)), ordinal: asNumber(elementOf(l, 1)),
+		deleted: asText(elementOf(l, 2)), seen: asNumber(elementOf(l, 3)),
+	}
 }
 
-// broadcast is a subscription without a group. The server knows nothing of it:
-// where it is, and what it has not acknowledged, is kept here.
+// broadcast is a subscription without a group. The server has no state of it:
+// its cursor, and the messages that it has not acknowledged, are kept here.
 type broadcast struct {
 	handle
-	keys  topicKeys
-	name  string
-	lease time.Duration
+	keys          topicKeys
+	topic         string
+	leaseDuration time.Duration
 
-	// These belong to the pull, of which there is one at a time.
-	epoch string // of the topic as it was joined; empty: join it anew
-	place place
+	// Only the fetch uses these, of which one runs at a time.
+	epoch  string // identifies the topic that was joined; empty: join it again
+	cursor cursor
 
-	inbox   inbox
-	pending pending // guarded by the inbox
+	receiver receiver
+	pending  pending // guarded by the receiver
 }
 
-func newBroadcast(p *provider, c driver.SubscriptionConfig, j join) *broadcast {
+func newBroadcast(p *provider, c driver.SubscriptionConfig, j joinResult) *broadcast {
 	return &broadcast{
-		handle: newHandle(p), keys: p.topicKeys(c.Topic), name: c.Topic, lease: c.AckDeadline,
-		epoch: j.epoch, place: j.place, pending: newPending(),
+		handle: newHandle(p), keys: p.topicKeys(c.Topic), topic: c.Topic, leaseDuration: c.AckDeadline,
+		epoch: j.epoch, cursor: j.cursor, pending: newPending(),
 	}
 }
 
 // Receive implements the pubsub driver's Subscription.
 func (b *broadcast) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	return b.inbox.receive(ctx, &b.handle, b, limit)
+	return b.receiver.receive(ctx, &b.handle, b, limit)
 }
 
-// take implements source.
-func (b *broadcast) take(limit int, now time.Time) ([]driver.Delivery, time.Time) {
+// takeReady implements fetcher.
+func (b *broadcast) takeReady(limit int, now time.Time) ([]driver.Delivery, time.Time) {
 	var out []driver.Delivery
 	for len(out) < limit {
-		m := b.pending.take(now, b.lease)
+		m := b.pending.leaseNext(now, b.leaseDuration)
 		if m == nil {
 			break
 		}
-		d := decode(m.id, m.fields)
+		d := decodeEntry(m.id, m.fields)
 		d.Attempt = m.attempt
 		d.Token = token{id: m.id, attempt: strconv.Itoa(m.attempt)}.String()
 		out = append(out, d)
 	}
-	return out, b.pending.next()
+	return out, b.pending.nextDue()
 }
 
-// pull implements source.
-func (b *broadcast) pull(limit int) error {
-	if b.full() {
-		await.Pause(b.life, busyPause)
+// fetch implements fetcher.
+func (b *broadcast) fetch(limit int) error {
+	if b.isFull() {
+		await.Pause(b.life, retryPause)
 		return nil
 	}
-	if err := b.rejoin(); err != nil {
+	if err := b.rejoinIfLost(); err != nil {
 		return err
 	}
-	reply, err := b.p.run(context.Background(), nil, readScript, []string{b.keys.stream, b.keys.meta},
-		b.epoch, b.place.position, b.place.ordinal, b.place.deleted, b.place.seen, limit, maxReceiveBytes)
+	ctx, c := context.Background(), b.cursor
+	reply, err := b.p.query(ctx, b.keys.stream, readScript.command(ctx, []string{b.keys.stream, b.keys.meta},
+		b.epoch, c.position, c.ordinal, c.deleted, c.seen, limit, maxReceiveBytes))
 	if err != nil {
 		return err
 	}
-	l := list(reply)
-	switch text(at(l, 0)) {
+	return b.acceptReply(asList(reply))
+}
+
+// acceptReply moves the cursor and keeps the messages of a reply of the read
+// script. If there are none, it waits for some.
+func (b *broadcast) acceptReply(reply []any) error {
+	switch asText(elementOf(reply, 0)) {
 	case "ok":
-		b.place = parsePlace(at(l, 1))
-		if !b.add(list(at(l, 2))) {
-			b.block(longestWait, b.keys.stream, b.place.position)
+		b.cursor = parseCursor(elementOf(reply, 1))
+		entries := asList(elementOf(reply, 2))
+		if len(entries) == 0 {
+			b.awaitEntry(maxWait, b.keys.stream, b.cursor.position)
 		}
+		b.addEntries(entries)
 		return nil
 	case "gap":
-		b.place = parsePlace(at(l, 1))
-		return lostMessages()
+		b.cursor = parseCursor(elementOf(reply, 1))
+		return lostMessagesError()
 	case "lost":
 		b.epoch = ""
-		return lostMessages()
+		return lostMessagesError()
 	default:
 		return unexpectedReply(reply)
 	}
 }
 
-func (b *broadcast) full() bool {
-	b.inbox.Lock()
-	defer b.inbox.Unlock()
+// isFull reports whether so many messages wait for their ordering keys that no
+// more are read.
+func (b *broadcast) isFull() bool {
+	b.receiver.Lock()
+	defer b.receiver.Unlock()
 	return b.pending.parked >= maxParked
 }
 
-// rejoin starts at the beginning of the topic that has taken the place of the
-// lost one.
-func (b *broadcast) rejoin() error {
+// rejoinIfLost starts at the beginning of the topic that has replaced a lost
+// one.
+func (b *broadcast) rejoinIfLost() error {
 	if b.epoch != "" {
 		return nil
 	}
-	j, err := b.p.join(context.Background(), driver.SubscriptionConfig{Topic: b.name, Start: driver.StartEarliest})
-	b.epoch, b.place = j.epoch, j.place
+	j, err := b.p.join(context.Background(), driver.SubscriptionConfig{Topic: b.topic, Start: driver.StartEarliest})
+	b.epoch, b.cursor = j.epoch, j.cursor
 	return err
 }
 
-// add reports whether there are any.
-func (b *broadcast) add(entries []any) bool {
-	b.inbox.Lock()
-	defer b.inbox.Unlock()
+func (b *broadcast) addEntries(entries []any) {
+	b.receiver.Lock()
+	defer b.receiver.Unlock()
 	now := time.Now()
 	for _, e := range entries {
-		l := list(e)
-		b.pending.add(text(at(l, 0)), list(at(l, 1)), now)
+		id, fields := splitEntry(e)
+		b.pending.addMessage(id, fields, now)
 	}
-	return len(entries) > 0
 }
 
 // Settle implements the pubsub driver's Subscription.
 func (b *broadcast) Settle(ctx context.Context, all []driver.Settlement) []error {
 	errs := make([]error, len(all))
-	err := b.ready(ctx)
-	b.inbox.Lock()
-	defer b.inbox.Unlock()
+	err := b.readyError(ctx)
+	b.receiver.Lock()
+	defer b.receiver.Unlock()
 	now := time.Now()
 	for i, st := range all {
 		if errs[i] = err; err == nil {
-			errs[i] = b.settle(st, now)
+			errs[i] = b.settleOne(st, now)
 		}
 	}
-	b.inbox.changed.Fire()
+	b.receiver.changed.Fire()
 	return errs
 }
 
-func (b *broadcast) settle(st driver.Settlement, now time.Time) error {
+// settleOne is called with the receiver locked.
+func (b *broadcast) settleOne(st driver.Settlement, now time.Time) error {
 	t, err := parseToken(st.Token)
 	if err != nil {
 		return err
 	}
-	m := b.pending.held(t.id, t.attempt)
+	m := b.pending.findLeased(t.id, t.attempt)
 	if m == nil {
-		return lostLease()
+		return lostLeaseError()
 	}
 	switch st.Kind {
 	case driver.Ack:
-		b.pending.finish(m, now)
+		b.pending.remove(m, now)
 	case driver.Nack:
-		m.held = false
+		m.leased = false
 		b.pending.schedule(m, now.Add(st.Delay))
 	case driver.Extend:
 		delay := st.Delay
 		if delay == 0 {
-			delay = b.lease
+			delay = b.leaseDuration
 		}
 		b.pending.schedule(m, now.Add(delay))
 	default:
-		return fairlead.Errorf(fairlead.Invalid, "settlement of the unknown kind %d", st.Kind)
+		return fairlead.Errorf(fairlead.Invalid, "the kind %d of a settlement is unknown", st.Kind)
 	}
 	return nil
 }

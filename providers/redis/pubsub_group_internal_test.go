@@ -11,11 +11,11 @@ import (
 // next one, unless it comes again by itself.
 func TestGroupTakesNoExpiredLease(t *testing.T) {
 	now := time.Now()
-	s := &groupSubscription{leased: []leased{
+	s := &groupSubscription{leased: []leasedDelivery{
 		{driver.Delivery{ID: "expired"}, now},
 		{driver.Delivery{ID: "held"}, now.Add(time.Second)},
 	}}
-	out, _ := s.take(5, now)
+	out, _ := s.takeReady(5, now)
 	if len(out) != 1 || out[0].ID != "held" || len(s.leased) != 0 {
 		t.Fatalf("%+v, left %+v", out, s.leased)
 	}

@@ -1,17 +1,14 @@
 package redis
 
 import (
-	"errors"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"fairlead.dev/pubsub/driver"
 )
 
-// The fields of a stream's entry. An entry of ours has the body, and the
-// others where the message has them.
+// The fields of a stream's entry. An entry of ours always has the body, and
+// the other fields where the message has them.
 const (
 	bodyField     = "b"
 	idField       = "i"
@@ -35,67 +32,15 @@ func appendFields(args []any, m driver.Message) []any {
 	return args
 }
 
-// encodeMetadata writes each name and each value as its length in decimal
-// digits, a colon, and its bytes: "5:color3:red".
-func encodeMetadata(m map[string]string) string {
-	var b []byte
-	for name, value := range m {
-		b = appendCounted(b, name)
-		b = appendCounted(b, value)
-	}
-	return string(b)
-}
-
-func appendCounted(b []byte, s string) []byte {
-	b = strconv.AppendInt(b, int64(len(s)), 10)
-	b = append(b, ':')
-	return append(b, s...)
-}
-
-var errMetadata = errors.New("not an encoding of metadata")
-
-// decodeMetadata is the inverse of encodeMetadata. It returns an error for
-// what that does not write.
-func decodeMetadata(s string) (map[string]string, error) {
-	m := map[string]string{}
-	for s != "" {
-		name, rest, err := cutCounted(s)
-		if err != nil {
-			return nil, err
-		}
-		value, rest, err := cutCounted(rest)
-		if err != nil {
-			return nil, err
-		}
-		if _, twice := m[name]; twice || name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
-			return nil, errMetadata
-		}
-		m[name] = value
-		s = rest
-	}
-	return m, nil
-}
-
-func cutCounted(s string) (value, rest string, err error) {
-	digits, rest, ok := strings.Cut(s, ":")
-	if !ok || !isUint(digits) {
-		return "", "", errMetadata
-	}
-	n, err := strconv.Atoi(digits)
-	if err != nil || n > len(rest) {
-		return "", "", errMetadata
-	}
-	return rest[:n], rest[n:], nil
-}
-
-// decode makes a delivery, but for token and attempt, from an entry. An entry
-// that somebody else put into the stream is delivered as far as it can be: a
-// field b as the body, and every field of valid UTF-8 as metadata.
-func decode(id string, fields []any) driver.Delivery {
-	d := driver.Delivery{ID: id, Position: id, Time: timeOf(id)}
-	ours := len(fields) >= 2 && text(fields[0]) == bodyField
+// decodeEntry returns the delivery of an entry, without token and attempt. An
+// entry that another program added to the stream is delivered as far as
+// possible: a field b as the body, and every other field of valid UTF-8 as
+// metadata.
+func decodeEntry(id string, fields []any) driver.Delivery {
+	d := driver.Delivery{ID: id, Position: id, Time: timeOfID(id)}
+	ours := len(fields) >= 2 && asText(fields[0]) == bodyField
 	for i := 0; i+1 < len(fields); i += 2 {
-		ours = decodeField(&d, text(fields[i]), text(fields[i+1])) && ours
+		ours = decodeField(&d, asText(fields[i]), asText(fields[i+1])) && ours
 	}
 	if !ours {
 		d.Metadata = foreignMetadata(fields)
@@ -124,7 +69,7 @@ func decodeField(d *driver.Delivery, name, value string) bool {
 func foreignMetadata(fields []any) map[string]string {
 	m := map[string]string{}
 	for i := 0; i+1 < len(fields); i += 2 {
-		name, value := text(fields[i]), text(fields[i+1])
+		name, value := asText(fields[i]), asText(fields[i+1])
 		if name != "" && name != bodyField && utf8.ValidString(name) && utf8.ValidString(value) {
 			m[name] = value
 		}
@@ -132,12 +77,13 @@ func foreignMetadata(fields []any) map[string]string {
 	return m
 }
 
-// timeOf returns the time in a stream id: when the server stored the entry.
-func timeOf(id string) time.Time {
-	digits, _, _ := strings.Cut(id, "-")
-	ms, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
-		return time.Time{}
+// orderingKey returns the ordering key in the fields of an entry, as the server
+// has it.
+func orderingKey(fields []any) string {
+	for i := 0; i+1 < len(fields); i += 2 {
+		if asText(fields[i]) == keyField {
+			return asText(fields[i+1])
+		}
 	}
-	return time.UnixMilli(ms)
+	return ""
 }

@@ -63,8 +63,8 @@ func TestDecodeOfForeignEntries(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			tc.want.Position, tc.want.Time = id, timeOf(id)
-			if diff := cmp.Diff(tc.want, decode(id, tc.fields), cmpopts.EquateEmpty()); diff != "" {
+			tc.want.Position, tc.want.Time = id, timeOfID(id)
+			if diff := cmp.Diff(tc.want, decodeEntry(id, tc.fields), cmpopts.EquateEmpty()); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -12,7 +12,7 @@ import (
 
 // Consumers that hold nothing go when they were not heard of; one that holds
 // a message stays, or the message would be lost with it.
-func TestTrimBuriesConsumers(t *testing.T) {
+func TestTrimRemovesIdleConsumers(t *testing.T) {
 	server := testbed.Redis(t)
 	opened, err := fairlead.Open(t.Context(), server.URL())
 	if err != nil {
@@ -46,14 +46,14 @@ func TestTrimBuriesConsumers(t *testing.T) {
 		}
 		consumers = append(consumers, s.(*groupSubscription).consumer)
 	}
-	expectConsumers(t, p, consumers, vanishedAfter)
+	expectConsumers(t, p, consumers, idleConsumerAge)
 	expectConsumers(t, p, consumers[1:], 0)
 }
 
-func expectConsumers(t *testing.T, p *provider, want []string, vanished time.Duration) {
+func expectConsumers(t *testing.T, p *provider, want []string, idleAge time.Duration) {
 	t.Helper()
 	trimmer := trimmer{p: p, keys: p.topicKeys("orders")}
-	if err := trimmer.trim(t.Context(), vanished); err != nil {
+	if err := trimmer.trim(t.Context(), idleAge); err != nil {
 		t.Fatal(err)
 	}
 	infos, err := p.client.XInfoConsumers(t.Context(), trimmer.keys.stream, "g").Result()

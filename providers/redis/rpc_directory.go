@@ -12,17 +12,17 @@ import (
 )
 
 //go:embed rpc_keep.lua
-var rpcKeepSrc string
+var rpcKeepLua string
 
 //go:embed rpc_endpoints.lua
-var rpcEndpointsSrc string
+var rpcEndpointsLua string
 
 var (
-	rpcKeep      = newScript(rpcKeepSrc)
-	rpcEndpoints = newScript(rpcEndpointsSrc)
+	rpcKeep      = newScript(rpcKeepLua)
+	rpcEndpoints = newScript(rpcEndpointsLua)
 )
 
-// rpcFacet says what the rpc facet promises.
+// rpcFacet describes what the rpc facet guarantees.
 func rpcFacet() fairlead.FacetDescription {
 	return fairlead.FacetDescription{
 		Facet: fairlead.RPC,
@@ -33,37 +33,42 @@ func rpcFacet() fairlead.FacetDescription {
 	}
 }
 
-// places are the keys of a service: its leases, and the changes of them.
-func (p *provider) places(service string) []string {
+// serviceKeys are the keys of a service: its leases, and the stream that wakes
+// watchers when they change.
+type serviceKeys struct{ leases, changes string }
+
+func (p *provider) serviceKeys(service string) serviceKeys {
 	base := p.prefix + ":rpc:{" + service + "}:"
-	return []string{base + "leases", base + "changes"}
+	return serviceKeys{leases: base + "leases", changes: base + "changes"}
 }
 
-// registration is an endpoint under a lease: a member of a sorted set, whose
-// score is when the lease ends by the clock of the server.
+func (k serviceKeys) all() []string { return []string{k.leases, k.changes} }
+
+// registration is an endpoint with a lease: a member of a sorted set. The
+// member's score is the end of the lease by the server's clock.
 type registration struct {
 	p      *provider
-	keys   []string
-	member string // a name of its own, a space, and the address
+	keys   serviceKeys
+	member string // a random name, a space, and the address
 	life   context.Context
 	end    context.CancelFunc
-	left   atomic.Bool
+	closed atomic.Bool
 }
 
 // Register implements the rpc driver's Directory.
 func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (driver.Registration, error) {
-	r := &registration{p: p, keys: p.places(c.Service), member: randomName() + " " + c.Endpoint.Address}
-	if err := r.renew(ctx, p.config.rpcLease); err != nil {
+	r := &registration{p: p, keys: p.serviceKeys(c.Service), member: randomName() + " " + c.Endpoint.Address}
+	if err := r.setLease(ctx, p.config.rpcLease); err != nil {
 		return nil, err
 	}
 	r.life, r.end = context.WithCancel(p.life)
 	return r, nil
 }
 
-// renew lets the lease end after a time, and at once for 0. It may be repeated
-// without harm.
-func (r *registration) renew(ctx context.Context, lease time.Duration) error {
-	_, err := r.p.run(ctx, nil, rpcKeep, r.keys, r.member, milliseconds(lease))
+// setLease has the lease end after a duration, or at once for 0. It may be
+// repeated without harm.
+func (r *registration) setLease(ctx context.Context, lease time.Duration) error {
+	_, err := r.p.query(ctx, r.keys.leases, rpcKeep.command(ctx, r.keys.all(), r.member, milliseconds(lease)))
 	return err
 }
 
@@ -74,7 +79,7 @@ func (r *registration) Keep(ctx context.Context) error {
 	defer context.AfterFunc(r.life, cancel)()
 	until := time.Now().Add(watchPatience)
 	for {
-		err := r.renew(joined, r.p.config.rpcLease)
+		err := r.setLease(joined, r.p.config.rpcLease)
 		switch {
 		case r.life.Err() != nil:
 			return fairlead.Errorf(fairlead.Closed, "the registration is closed")
@@ -84,7 +89,7 @@ func (r *registration) Keep(ctx context.Context) error {
 		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return err
 		default:
-			await.Pause(joined, watchRetry)
+			await.Pause(joined, watchRetryPause)
 		}
 	}
 }
@@ -92,8 +97,8 @@ func (r *registration) Keep(ctx context.Context) error {
 // Close implements the rpc driver's Registration.
 func (r *registration) Close(ctx context.Context) error {
 	r.end()
-	if r.left.Swap(true) {
+	if r.closed.Swap(true) {
 		return nil
 	}
-	return r.renew(ctx, 0)
+	return r.setLease(ctx, 0)
 }

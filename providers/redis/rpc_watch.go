@@ -6,35 +6,33 @@ import (
 	"strings"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"fairlead.dev"
 	"fairlead.dev/internal/await"
 	"fairlead.dev/rpc/driver"
 )
 
-// endpointWatcher shows the endpoints of a service. It waits for the stream of
-// changes, and looks at the leases whatever wakes it.
+// endpointWatcher returns the endpoints of a service. It waits on the stream of
+// changes, and reads the leases whenever it wakes.
 type endpointWatcher struct {
-	p    *provider
-	keys []string
-	last []driver.Endpoint
-	told bool
-	seen view
-	life context.Context
-	end  context.CancelFunc
+	p        *provider
+	keys     serviceKeys
+	leases   leaseSnapshot // as last read
+	returned []driver.Endpoint
+	started  bool // Next has returned once
+	life     context.Context
+	end      context.CancelFunc
 }
 
-// view is what a look at the leases tells.
-type view struct {
-	change    string        // the id of the last change
-	ends      time.Duration // until the next lease ends; negative if there is none
+// leaseSnapshot is what a service's leases were when they were read.
+type leaseSnapshot struct {
+	change    string        // the ID of the last change
+	untilEnd  time.Duration // until the next lease ends; negative if there is none
 	endpoints []driver.Endpoint
 }
 
 // WatchEndpoints implements the rpc driver's Directory.
 func (p *provider) WatchEndpoints(_ context.Context, c driver.WatchConfig) (driver.EndpointWatcher, error) {
-	w := &endpointWatcher{p: p, keys: p.places(c.Service)}
+	w := &endpointWatcher{p: p, keys: p.serviceKeys(c.Service)}
 	w.life, w.end = context.WithCancel(p.life)
 	return w, nil
 }
@@ -52,73 +50,66 @@ func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
 	defer context.AfterFunc(w.life, cancel)()
 	until := time.Now().Add(watchPatience)
 	for {
-		changed, err := w.step(joined)
+		changed, err := w.readOrWait(joined)
 		switch {
 		case w.life.Err() != nil:
 			return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 		case changed:
-			return slices.Clone(w.last), nil
+			return slices.Clone(w.returned), nil
 		case err == nil:
 			until = time.Now().Add(watchPatience)
 		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
 			return nil, err
 		default:
-			await.Pause(joined, watchRetry)
+			await.Pause(joined, watchRetryPause)
 		}
 	}
 }
 
-// step looks, and if nothing has changed waits until something may have.
-func (w *endpointWatcher) step(ctx context.Context) (changed bool, err error) {
-	if w.seen, err = w.look(ctx); err != nil {
+// readOrWait reads the leases. If the endpoints have not changed, it waits until
+// they may have.
+func (w *endpointWatcher) readOrWait(ctx context.Context) (changed bool, err error) {
+	if w.leases, err = w.readLeases(ctx); err != nil {
 		return false, err
 	}
-	if w.told && slices.Equal(w.seen.endpoints, w.last) {
-		return false, w.block(ctx)
+	if w.started && slices.Equal(w.leases.endpoints, w.returned) {
+		return false, w.awaitChange(ctx)
 	}
-	w.told, w.last = true, w.seen.endpoints
+	w.started, w.returned = true, w.leases.endpoints
 	return true, nil
 }
 
-func (w *endpointWatcher) look(ctx context.Context) (view, error) {
-	cmd := rpcEndpoints.call(ctx, w.keys)
-	if err := w.p.read(ctx, w.keys[0], cmd); err != nil {
-		return view{}, err
+func (w *endpointWatcher) readLeases(ctx context.Context) (leaseSnapshot, error) {
+	reply, err := w.p.query(ctx, w.keys.leases, rpcEndpoints.command(ctx, w.keys.all()))
+	if err != nil {
+		return leaseSnapshot{}, err
 	}
-	return parseView(list(cmd.Val()))
+	return parseLeases(asList(reply))
 }
 
-func parseView(reply []any) (view, error) {
+func parseLeases(reply []any) (leaseSnapshot, error) {
 	if len(reply) != 3 {
-		return view{}, unexpectedReply(reply)
+		return leaseSnapshot{}, unexpectedReply(reply)
 	}
-	v := view{change: text(reply[0]), ends: time.Duration(number(reply[1])) * time.Millisecond}
-	for _, m := range list(reply[2]) {
-		_, address, ok := strings.Cut(text(m), " ")
+	l := leaseSnapshot{change: asText(reply[0]), untilEnd: time.Duration(asNumber(reply[1])) * time.Millisecond}
+	for _, member := range asList(reply[2]) {
+		_, address, ok := strings.Cut(asText(member), " ")
 		if !ok {
-			return view{}, unexpectedReply(reply)
+			return leaseSnapshot{}, unexpectedReply(reply)
 		}
-		v.endpoints = append(v.endpoints, driver.Endpoint{Address: address})
+		l.endpoints = append(l.endpoints, driver.Endpoint{Address: address})
 	}
-	slices.SortFunc(v.endpoints, func(a, b driver.Endpoint) int { return strings.Compare(a.Address, b.Address) })
-	v.endpoints = slices.Compact(v.endpoints)
-	return v, nil
+	slices.SortFunc(l.endpoints, func(a, b driver.Endpoint) int { return strings.Compare(a.Address, b.Address) })
+	l.endpoints = slices.Compact(l.endpoints)
+	return l, nil
 }
 
-// block waits for a change or the end of a lease, but not for long: leases that
-// were lost with the server's data wake nobody.
-func (w *endpointWatcher) block(ctx context.Context) error {
-	d := min(watchBlock, w.p.config.readTimeout/2)
-	if w.seen.ends >= 0 {
-		d = min(d, w.seen.ends)
+// awaitChange waits until a lease changes or ends. It does not wait for long:
+// leases that were lost with the server's data wake no one.
+func (w *endpointWatcher) awaitChange(ctx context.Context) error {
+	d := min(maxWatchBlock, w.p.config.readTimeout/2)
+	if w.leases.untilEnd >= 0 {
+		d = min(d, w.leases.untilEnd)
 	}
-	changes := w.keys[1]
-	cmd := goredis.NewCmd(ctx, "xread", "block", max(1, d.Milliseconds()), "count", 1, "streams", changes, w.seen.change)
-	if err := w.p.wait(ctx, changes, cmd); err != nil {
-		return err
-	}
-	if err := cmd.Err(); err != goredis.Nil {
-		return mapCallErr(ctx, err, false)
-	}
-	return nil
+	return w.p.block(ctx, d, w.keys.changes, w.leases.change)
 }

@@ -8,11 +8,11 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// script is a Lua script. It is called by its digest; the server that does
-// not know it yet is given its text, by provider.do.
+// script is a Lua script. Commands name it by its digest. A server that does
+// not know the digest yet is sent the text: see rejectedCommands.
 type script struct{ src, sha string }
 
-var scripts = map[string]*script{} // by digest; filled when the package starts
+var scripts = map[string]*script{} // by digest; filled by package initialisation
 
 func newScript(src string) *script {
 	sum := sha1.Sum([]byte(src))
@@ -21,9 +21,9 @@ func newScript(src string) *script {
 	return s
 }
 
-// call returns the command that runs the script. All keys must be in one hash
-// slot.
-func (s *script) call(ctx context.Context, keys []string, args ...any) *goredis.Cmd {
+// command returns the command that runs the script. All keys must be in one
+// hash slot.
+func (s *script) command(ctx context.Context, keys []string, args ...any) *goredis.Cmd {
 	all := make([]any, 0, 3+len(keys)+len(args))
 	all = append(all, "evalsha", s.sha, len(keys))
 	for _, k := range keys {
@@ -32,9 +32,9 @@ func (s *script) call(ctx context.Context, keys []string, args ...any) *goredis.
 	return goredis.NewCmd(ctx, append(all, args...)...)
 }
 
-// unloaded returns the script that cmd calls if the server answered that it
-// does not know it: then nothing has happened.
-func unloaded(cmd goredis.Cmder) (*script, bool) {
+// unknownScript returns the script of a command if the server replied that it
+// does not know the script. The server has then executed nothing.
+func unknownScript(cmd goredis.Cmder) (*script, bool) {
 	if cmd.Err() == nil || !goredis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 		return nil, false
 	}

@@ -15,7 +15,7 @@ type state struct{ nodes []nodeState }
 // nodeState is what a probe found on one server.
 type nodeState struct {
 	addr     string
-	mode     string // standalone, cluster or sentinel, as the server says
+	mode     string // standalone, cluster or sentinel, as the server reports it
 	version  string
 	runID    string
 	role     string
@@ -23,12 +23,12 @@ type nodeState struct {
 	replicas int
 
 	aofEnabled   bool
-	aofRewriting bool // or about to
+	aofRewriting bool // or a rewrite is scheduled
 	aofRewriteOK bool
 	aofWriteOK   bool
 	aofInUse     bool // see prober.aofInUse
 	configSets   int  // how often CONFIG SET was called
-	untouched    bool // no setting and no role was changed since the server started
+	unchanged    bool // no setting and no role was changed since the server started
 	settings     map[string]string
 	unverified   string // why settings could not be read
 }
@@ -48,16 +48,17 @@ func parseInfo(text string) nodeState {
 		aofRewriting: f["aof_rewrite_in_progress"] == "1" || f["aof_rewrite_scheduled"] == "1",
 		aofRewriteOK: f["aof_last_bgrewrite_status"] == "ok",
 		aofWriteOK:   f["aof_last_write_status"] == "ok",
-		configSets:   calls(f["cmdstat_config|set"]),
-		untouched:    untouched(f),
+		configSets:   parseCalls(f["cmdstat_config|set"]),
+		unchanged:    unchangedSinceStart(f),
 	}
 }
 
-// untouched is false, too, if the statistics do not reach back to the start.
-// A server that was a replica once has a second replication id.
-func untouched(info map[string]string) bool {
+// unchangedSinceStart reports whether no setting and no role was changed since
+// the server started. It is also false if the statistics do not reach back to
+// the start. A server that was a replica has a second replication ID.
+func unchangedSinceStart(info map[string]string) bool {
 	for _, command := range []string{"config|set", "config|resetstat", "replicaof", "slaveof"} {
-		if calls(info["cmdstat_"+command]) > 0 {
+		if parseCalls(info["cmdstat_"+command]) > 0 {
 			return false
 		}
 	}
@@ -65,8 +66,8 @@ func untouched(info map[string]string) bool {
 	return second != "" && strings.Trim(second, "0") == ""
 }
 
-// calls reads "calls=3,usec=…".
-func calls(stat string) int {
+// parseCalls reads the 3 of "calls=3,usec=…".
+func parseCalls(stat string) int {
 	first, _, _ := strings.Cut(stat, ",")
 	n, _ := strconv.Atoi(strings.TrimPrefix(first, "calls="))
 	return n
@@ -74,115 +75,116 @@ func calls(stat string) int {
 
 func (n nodeState) compare(m nodeState) int { return cmp.Compare(n.addr, m.addr) }
 
-// lack is one thing that keeps a guarantee from holding.
-type lack struct{ reason, remedy string }
+// defect is one reason why a claim does not hold, and what to do about it.
+type defect struct{ reason, remedy string }
 
-// lacks lists what keeps this server's acknowledged writes from being on
+// durabilityDefects returns why this server's acknowledged writes may not be on
 // stable storage.
-func (n nodeState) lacks(asserted bool) []lack {
-	lacks := n.lacksOfInfo()
+func (n nodeState) durabilityDefects(asserted bool) []defect {
+	defects := n.infoDefects()
 	if n.unverified == "" {
-		return append(lacks, n.lacksOfSettings()...)
+		return append(defects, n.settingsDefects()...)
 	}
 	if asserted {
-		return lacks
+		return defects
 	}
-	return append(lacks, lack{
+	return append(defects, defect{
 		"unverified: the server does not let this user read its settings (" + n.unverified + ")",
 		"allow the user +config|get, or assert the settings with the parameter assert-durable=true",
 	})
 }
 
-func (n nodeState) lacksOfInfo() (lacks []lack) {
-	add := func(bad bool, reason, remedy string) {
+func (n nodeState) infoDefects() (defects []defect) {
+	addIf := func(bad bool, reason, remedy string) {
 		if bad {
-			lacks = append(lacks, lack{reason, remedy})
+			defects = append(defects, defect{reason, remedy})
 		}
 	}
-	add(n.role != "master", "the server is a replica", "connect to the primary")
-	add(!n.aofEnabled, "appendonly is no", set("appendonly", "yes"))
-	add(n.aofEnabled && !n.aofInUse,
-		"a rewrite of the append-only file is running or waiting that may be the first one since appendonly was turned on: until it has ended, a restart does not load what is written now",
+	addIf(n.role != "master", "the server is a replica", "connect to the primary")
+	addIf(!n.aofEnabled, "appendonly is no", setCommand("appendonly", "yes"))
+	addIf(n.aofEnabled && !n.aofInUse,
+		"a rewrite of the append-only file is running or scheduled, and may be the first one since appendonly was turned on: until it has ended, a restart does not load what is written now",
 		"wait until it has ended (redis-cli INFO persistence: aof_rewrite_in_progress:0)")
-	add(!n.aofRewriteOK, "the last rewrite of the append-only file failed",
-		"look into the server's log, mend the cause (often a full disk), then redis-cli BGREWRITEAOF")
-	add(!n.aofWriteOK, "the last write to the append-only file failed",
-		"look into the server's log and mend the cause (often a full disk)")
-	return lacks
+	addIf(!n.aofRewriteOK, "the last rewrite of the append-only file failed",
+		"read the server's log, fix the cause (often a full disk), then run redis-cli BGREWRITEAOF")
+	addIf(!n.aofWriteOK, "the last write to the append-only file failed",
+		"read the server's log and fix the cause (often a full disk)")
+	return defects
 }
 
-func (n nodeState) lacksOfSettings() (lacks []lack) {
-	demand := func(name, value string) {
+func (n nodeState) settingsDefects() (defects []defect) {
+	require := func(name, value string) {
 		if got := n.settings[name]; got != value {
-			lacks = append(lacks, lack{name + " is " + orNothing(got), set(name, value)})
+			defects = append(defects, defect{name + " is " + orUnknown(got), setCommand(name, value)})
 		}
 	}
-	if n.aofEnabled { // else appendonly was named before
-		demand("appendonly", "yes")
+	if n.aofEnabled { // else infoDefects names appendonly
+		require("appendonly", "yes")
 	}
-	demand("appendfsync", "always")
-	demand("no-appendfsync-on-rewrite", "no")
+	require("appendfsync", "always")
+	require("no-appendfsync-on-rewrite", "no")
 	if n.mayEvict() {
-		demand("maxmemory-policy", "noeviction")
+		require("maxmemory-policy", "noeviction")
 	}
-	return lacks
+	return defects
 }
 
-// mayEvict: without a maxmemory nothing is evicted, whatever the policy says.
+// mayEvict reports whether the server may evict keys. It never does without a
+// maxmemory, whatever the policy is.
 func (n nodeState) mayEvict() bool {
 	return n.settings != nil && n.settings["maxmemory"] != "0" && n.settings["maxmemory-policy"] != "noeviction"
 }
 
-func orNothing(s string) string {
+func orUnknown(s string) string {
 	if s == "" {
 		return "unknown to the server"
 	}
 	return s
 }
 
-func set(name, value string) string {
-	return fmt.Sprintf("redis-cli CONFIG SET %s %s, and the same in redis.conf (or redis-cli CONFIG REWRITE)", name, value)
+func setCommand(name, value string) string {
+	return fmt.Sprintf("run redis-cli CONFIG SET %s %s, and set the same in redis.conf (or run redis-cli CONFIG REWRITE)", name, value)
 }
 
-// undurable lists what keeps acknowledged writes from being on stable storage.
-// All servers must satisfy.
-func (st state) undurable(c config) (lacks []lack) {
+// durabilityDefects returns why acknowledged writes may not be on stable
+// storage. There must be no defect on any server.
+func (st state) durabilityDefects(c config) (defects []defect) {
 	for _, n := range st.nodes {
-		for _, l := range n.lacks(c.assertDurable) {
-			lacks = append(lacks, st.at(n, l))
+		for _, d := range n.durabilityDefects(c.assertDurable) {
+			defects = append(defects, st.locateDefect(n, d))
 		}
 	}
-	return lacks
+	return defects
 }
 
-// at names the server where there are several.
-func (st state) at(n nodeState, l lack) lack {
+// locateDefect adds the address of the server if there are several.
+func (st state) locateDefect(n nodeState, d defect) defect {
 	if len(st.nodes) > 1 {
-		l.reason = n.addr + ": " + l.reason
+		d.reason = n.addr + ": " + d.reason
 	}
-	return l
+	return d
 }
 
-// unfit is an error for servers that this provider cannot work with.
-func (st state) unfit(mode string) error {
+// unsuitableError returns why this provider cannot use the servers.
+func (st state) unsuitableError(mode string) error {
 	for _, n := range st.nodes {
 		switch {
 		case n.mode == sentinel:
-			return invalid("%s is a Sentinel, not a server of data; name the primary that it watches with the parameter \"master-name\"", n.addr)
+			return invalidf("%s is a Sentinel, which holds no data; name the primary that it monitors with the parameter \"master-name\"", n.addr)
 		case mode != cluster && n.mode == cluster:
-			return invalid("%s is a node of a cluster; leave the parameter \"mode\" out, or set it to cluster", n.addr)
+			return invalidf("%s is a node of a cluster; remove the parameter \"mode\", or set it to cluster", n.addr)
 		case mode == cluster && n.mode != cluster:
-			return invalid("%s is not in cluster mode (cluster-enabled no); several hosts are the nodes of one cluster, or Sentinels with \"master-name\"", n.addr)
+			return invalidf("%s is not in cluster mode (cluster-enabled no); several hosts are the nodes of one cluster, or Sentinels with \"master-name\"", n.addr)
 		case n.role != "master":
-			return fairlead.Errorf(fairlead.Unavailable, "%s is a replica, which takes no writes; connect to the primary, or through Sentinel with \"master-name\"", n.addr)
-		case older(n.version, 7):
-			return fairlead.Errorf(fairlead.Unsupported, "%s runs Redis %s; version 7.0 or newer is needed", n.addr, n.version)
+			return fairlead.Errorf(fairlead.Unavailable, "%s is a replica, which accepts no writes; connect to the primary, or through Sentinels with \"master-name\"", n.addr)
+		case isOlder(n.version, 7):
+			return fairlead.Errorf(fairlead.Unsupported, "%s runs Redis %s; this provider requires version 7.0 or newer", n.addr, n.version)
 		}
 	}
 	return nil
 }
 
-func older(version string, major int) bool {
+func isOlder(version string, major int) bool {
 	first, _, _ := strings.Cut(version, ".")
 	n, err := strconv.Atoi(first)
 	return err == nil && n < major
@@ -195,17 +197,17 @@ func (st state) version() string {
 	return st.nodes[0].version
 }
 
-// notes are what no claim says.
+// notes returns what a user should know and no claim expresses.
 func (st state) notes(c config) (notes []string) {
 	switch {
 	case c.mode == sentinel:
-		notes = append(notes, "Sentinel: replication is asynchronous, and a failover may lose acknowledged writes; DurableFsync speaks of the one server that acknowledged")
+		notes = append(notes, "Sentinel: replication is asynchronous, and a failover may lose acknowledged writes; DurableFsync applies only to the server that acknowledged")
 	case c.mode == cluster:
-		notes = append(notes, "cluster: replication is asynchronous, and a failover may lose acknowledged writes; DurableFsync speaks of the one server that acknowledged")
+		notes = append(notes, "cluster: replication is asynchronous, and a failover may lose acknowledged writes; DurableFsync applies only to the server that acknowledged")
 	}
 	for _, n := range st.nodes {
 		if n.replicas > 0 && c.mode == standalone {
-			notes = append(notes, "the server has replicas: replication is asynchronous, and promoting one may lose acknowledged writes; DurableFsync speaks of this server alone")
+			notes = append(notes, "the server has replicas: replication is asynchronous, and promoting one may lose acknowledged writes; DurableFsync applies only to this server")
 		}
 		if n.unverified != "" && c.assertDurable {
 			notes = append(notes, n.addr+": appendfsync always, no-appendfsync-on-rewrite no and noeviction are asserted by the operator (assert-durable), not verified")
@@ -214,43 +216,43 @@ func (st state) notes(c config) (notes []string) {
 	return notes
 }
 
-// evicts lists the servers that may drop keys before their time.
-func (st state) evicts() (lacks []lack) {
+// evictionDefects names the servers that may drop keys before they expire.
+func (st state) evictionDefects() (defects []defect) {
 	for _, n := range st.nodes {
 		if n.mayEvict() {
-			reason := "maxmemory is set and maxmemory-policy is " + n.settings["maxmemory-policy"] + ": keys may be evicted before their time"
-			lacks = append(lacks, st.at(n, lack{reason, set("maxmemory-policy", "noeviction")}))
+			reason := "maxmemory is set and maxmemory-policy is " + n.settings["maxmemory-policy"] + ": keys may be evicted before they expire"
+			defects = append(defects, st.locateDefect(n, defect{reason, setCommand("maxmemory-policy", "noeviction")}))
 		}
 	}
-	return lacks
+	return defects
 }
 
-// stale lists what may let a read miss an acknowledged write.
-func (st state) stale(c config) (lacks []lack) {
+// staleReadDefects returns why a read may miss an acknowledged write.
+func (st state) staleReadDefects(c config) (defects []defect) {
 	if c.mode != standalone {
-		return []lack{{reason: "in mode " + c.mode + ", a primary that was replaced may answer reads until it notices"}}
+		return []defect{{reason: "in mode " + c.mode + ", a primary that was replaced may answer reads until it notices"}}
 	}
 	for _, n := range st.nodes {
 		if n.role != "master" {
-			lacks = append(lacks, st.at(n, lack{"the server is a replica", "connect to the primary"}))
+			defects = append(defects, st.locateDefect(n, defect{"the server is a replica", "connect to the primary"}))
 		}
 	}
-	return lacks
+	return defects
 }
 
-// claim adds c to what f claims or, if something keeps it from holding, to
-// what is missing: in one piece, as a claim that is looked up by name shows
-// the first Missing only.
-func claim(f *fairlead.FacetDescription, c fairlead.Claim, lacks []lack) {
-	if len(lacks) == 0 {
+// settleClaim adds c to the claims of f or, if there are defects, to what f is
+// missing. All defects become one Missing, because the check of a claim shows
+// only the first.
+func settleClaim(f *fairlead.FacetDescription, c fairlead.Claim, defects []defect) {
+	if len(defects) == 0 {
 		f.Claims = append(f.Claims, c)
 		return
 	}
 	var reasons, remedies []string
-	for _, l := range lacks {
-		reasons = append(reasons, l.reason)
-		if l.remedy != "" {
-			remedies = append(remedies, l.remedy)
+	for _, d := range defects {
+		reasons = append(reasons, d.reason)
+		if d.remedy != "" {
+			remedies = append(remedies, d.remedy)
 		}
 	}
 	f.Missing = append(f.Missing, fairlead.Missing{

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// subscriptions are those of groups that are open: what they hold is given
-// back when the provider closes. The zero value is ready for use.
+// subscriptions are the open handles of groups: the messages that they hold are
+// given back when the provider closes. The zero value is ready for use.
 type subscriptions struct {
 	mu   sync.Mutex
 	open map[*groupSubscription]struct{}
@@ -21,7 +21,8 @@ func (o *subscriptions) add(s *groupSubscription) {
 	o.open[s] = struct{}{}
 }
 
-// remove reports whether it was there: whoever removes it gives back.
+// remove reports whether s was there. The caller that removes it gives its
+// messages back.
 func (o *subscriptions) remove(s *groupSubscription) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -40,16 +41,17 @@ func (o *subscriptions) all() []*groupSubscription {
 	return all
 }
 
-// closeAll closes the subscriptions. What a server that does not answer cannot
-// be given back comes again when its lease ends.
+// closeAll closes the subscriptions. Messages that cannot be given back because
+// the server does not answer are delivered again after their leases.
 func (o *subscriptions) closeAll(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, closeWait)
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	var closing sync.WaitGroup
 	for _, s := range o.all() {
 		closing.Go(func() {
 			if err := s.Close(ctx); err != nil {
-				s.p.logger.DebugContext(ctx, "redis: giving back messages failed", "group", s.config.Group, "error", err)
+				s.p.logger.DebugContext(ctx, "redis: the messages of a subscription could not be given back; they are delivered again after their leases",
+					"group", s.config.Group, "error", err)
 			}
 		})
 	}

@@ -23,12 +23,12 @@ func TestALateWriteIsKeptOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := handle.(*store)
-	c := s.newTxn(t.Context(), driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "k"}}})
+	w := s.newTxn(t.Context(), driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "k"}}})
 	unknown := fairlead.Errorf(fairlead.UnknownOutcome, "no answer")
-	if _, err := c.resolve(t.Context(), unknown); fairlead.CodeOf(err) != fairlead.Unavailable {
+	if _, err := w.searchLog(t.Context(), unknown); fairlead.CodeOf(err) != fairlead.Unavailable {
 		t.Fatalf("not sent yet: %v", err)
 	}
-	if _, err := c.finish(t.Context(), s.p.do(t.Context(), s.log, c.cmd)); fairlead.CodeOf(err) != fairlead.Unavailable {
+	if _, err := w.resolveReply(t.Context(), s.p.pipeline(t.Context(), s.log, w.cmd)); fairlead.CodeOf(err) != fairlead.Unavailable {
 		t.Errorf("the late write: %v", err)
 	}
 	r := s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}})
@@ -51,7 +51,7 @@ func TestWithoutHistoryTheOutcomeStaysUnknown(t *testing.T) {
 	}
 	s := handle.(*store)
 	put := driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "k"}}}
-	c := s.newTxn(t.Context(), put)
+	w := s.newTxn(t.Context(), put)
 	if _, err := s.Txn(t.Context(), put); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestWithoutHistoryTheOutcomeStaysUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	unknown := fairlead.Errorf(fairlead.UnknownOutcome, "no answer")
-	if _, err := c.resolve(t.Context(), unknown); err != unknown {
+	if _, err := w.searchLog(t.Context(), unknown); err != unknown {
 		t.Errorf("resolve: %v", err)
 	}
 }
