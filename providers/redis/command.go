@@ -7,7 +7,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 )
 
 const (
@@ -183,7 +183,7 @@ func (r route) reloadSlots(ctx context.Context) bool {
 		return false
 	}
 	c.ReloadState(ctx)
-	return await.Pause(ctx, redirectPause)
+	return providers.Pause(ctx, redirectPause)
 }
 
 // runUnlessEnded runs f, and returns early if ctx ends first: for calls of

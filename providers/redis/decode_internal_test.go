@@ -28,7 +28,7 @@ func FuzzParseInfo(f *testing.F) {
 	f.Add("aof_enabled:1\nrole:master")
 	f.Fuzz(func(t *testing.T, s string) {
 		n := parseInfo(s)
-		n.durabilityDefects(false)
+		n.durabilityLacks(false)
 		isOlder(n.version, 7)
 	})
 }

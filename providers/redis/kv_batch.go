@@ -30,7 +30,7 @@ type batch struct {
 // Do implements the kv driver's Store.
 func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	b := &batch{s: s, ops: ops, results: make([]driver.Result, len(ops))}
-	if err := s.closedError(); err != nil {
+	if err := s.life.Err(); err != nil {
 		b.failAll(err)
 		return b.results
 	}
@@ -38,7 +38,7 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	if len(cmds) == 0 {
 		return b.results
 	}
-	err := s.p.pipeline(ctx, s.log, cmds...)
+	err := s.p.pipeline(ctx, s.keys.log, cmds...)
 	b.collectReads(ctx, err)
 	for _, w := range b.writes {
 		w.collectResults(ctx, err)
@@ -102,11 +102,11 @@ func (b *batch) prepareRead(ctx context.Context) {
 	switch len(b.reads) {
 	case 0:
 	case 1:
-		b.readCommand = goredis.NewStringCmd(ctx, "get", b.s.valueKey(b.ops[b.reads[0]].Key))
+		b.readCommand = goredis.NewStringCmd(ctx, "get", b.s.keys.valueKey(b.ops[b.reads[0]].Key))
 	default:
 		args := append(make([]any, 0, 1+len(b.reads)), "mget")
 		for _, i := range b.reads {
-			args = append(args, b.s.valueKey(b.ops[i].Key))
+			args = append(args, b.s.keys.valueKey(b.ops[i].Key))
 		}
 		b.readCommand = goredis.NewSliceCmd(ctx, args...)
 	}

@@ -26,7 +26,7 @@ func (w *batchWrite) prepareCommand(ctx context.Context) {
 	args := make([]any, 0, 4*len(w.ops))
 	for _, i := range w.ops {
 		op := &w.b.ops[i]
-		valueKeys = append(valueKeys, w.b.s.valueKey(op.Key))
+		valueKeys = append(valueKeys, w.b.s.keys.valueKey(op.Key))
 		args = append(args, int(op.Kind), op.Value, string(op.Revision), milliseconds(op.TTL))
 	}
 	w.loggedWrite = w.b.s.newLoggedWrite(ctx, kvWrite, valueKeys, args)

@@ -5,6 +5,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 const (
@@ -40,8 +41,8 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			Pipelines: kvPipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
 	}
-	settleClaim(&f, fairlead.DurableFsync, st.durabilityDefects(p.config))
-	settleClaim(&f, driver.ClaimTTL, st.evictionDefects())
-	settleClaim(&f, driver.ClaimLinearizableRead, st.staleReadDefects(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.durabilityLacks(p.config))
+	providers.SettleClaim(&f, driver.ClaimTTL, st.evictionLacks())
+	providers.SettleClaim(&f, driver.ClaimLinearizableRead, st.staleReadLacks(p.config))
 	return f
 }

@@ -16,7 +16,7 @@ const (
 
 // List implements the kv driver's Store.
 func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
-	if err := s.closedError(); err != nil {
+	if err := s.life.Err(); err != nil {
 		return driver.Page{}, err
 	}
 	if err := checkPageToken(r); err != nil {
@@ -53,8 +53,8 @@ func (s *store) fetchPage(ctx context.Context, r driver.ListRequest) (driver.Pag
 	if r.Token != "" {
 		lower, wantRevision = "("+strings.TrimPrefix(r.Token, pageTokenPrefix), 0
 	}
-	reply, err := s.p.query(ctx, s.log, kvList.command(ctx, []string{s.log, s.index}, lower, upper,
-		min(r.Limit, maxPageEntries), maxPageBytes, s.valuePrefix, wantRevision))
+	reply, err := s.p.query(ctx, s.keys.log, kvList.command(ctx, []string{s.keys.log, s.keys.index}, lower, upper,
+		min(r.Limit, maxPageEntries), maxPageBytes, s.keys.valuePrefix, wantRevision))
 	if err != nil {
 		return driver.Page{}, err
 	}

@@ -8,7 +8,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 )
 
 const (
@@ -38,8 +38,8 @@ type loggedWrite struct {
 // newLoggedWrite adds what all scripts that write get to keys and args.
 func (s *store) newLoggedWrite(ctx context.Context, sc *script, valueKeys []string, args []any) loggedWrite {
 	w := loggedWrite{s: s, script: sc, mark: s.p.newMark(), since: *s.knownRevision.Load()}
-	w.keys = append(append(make([]string, 0, 4+len(valueKeys)), s.log, s.index, s.deadlines, s.fence), valueKeys...)
-	w.args = append(append(make([]any, 0, 3+len(args)), s.p.config.history, w.mark, len(s.valuePrefix)+1), args...)
+	w.keys = append(append(make([]string, 0, 4+len(valueKeys)), s.keys.log, s.keys.index, s.keys.deadlines, s.keys.fence), valueKeys...)
+	w.args = append(append(make([]any, 0, 3+len(args)), s.p.config.history, w.mark, len(s.keys.valuePrefix)+1), args...)
 	w.cmd = sc.command(ctx, w.keys, w.args...)
 	return w
 }
@@ -78,7 +78,7 @@ func (w *loggedWrite) repeatInNewStore(ctx context.Context) error {
 		return unappliedError(err)
 	}
 	w.cmd = w.script.command(ctx, w.keys, w.args...)
-	_, err := w.s.p.write(ctx, w.mark, w.s.log, w.cmd)
+	_, err := w.s.p.write(ctx, w.mark, w.s.keys.log, w.cmd)
 	return err
 }
 
@@ -102,7 +102,7 @@ func (w *loggedWrite) searchLog(ctx context.Context, unknown error) (writeReply,
 	ctx, cancel := context.WithTimeout(ctx, searchTime)
 	defer cancel()
 	for ctx.Err() == nil {
-		reply, err := w.s.p.query(ctx, w.s.log, kvResolve.command(ctx, []string{w.s.log, w.s.fence},
+		reply, err := w.s.p.query(ctx, w.s.keys.log, kvResolve.command(ctx, []string{w.s.keys.log, w.s.keys.fence},
 			w.mark.text, w.since, searchEntries, searchBytes, fenceTime.Milliseconds()))
 		pairs := asList(reply)
 		switch {
@@ -113,7 +113,7 @@ func (w *loggedWrite) searchLog(ctx context.Context, unknown error) (writeReply,
 		case err == goredis.Nil, fairlead.CodeOf(err) != fairlead.Unavailable:
 			return writeReply{}, unknown
 		}
-		await.Pause(ctx, searchPause)
+		providers.Pause(ctx, searchPause)
 	}
 	return writeReply{}, unknown
 }

@@ -28,7 +28,7 @@ func TestALateWriteIsKeptOut(t *testing.T) {
 	if _, err := w.searchLog(t.Context(), unknown); fairlead.CodeOf(err) != fairlead.Unavailable {
 		t.Fatalf("not sent yet: %v", err)
 	}
-	if _, err := w.resolveReply(t.Context(), s.p.pipeline(t.Context(), s.log, w.cmd)); fairlead.CodeOf(err) != fairlead.Unavailable {
+	if _, err := w.resolveReply(t.Context(), s.p.pipeline(t.Context(), s.keys.log, w.cmd)); fairlead.CodeOf(err) != fairlead.Unavailable {
 		t.Errorf("the late write: %v", err)
 	}
 	r := s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}})
@@ -55,7 +55,7 @@ func TestWithoutHistoryTheOutcomeStaysUnknown(t *testing.T) {
 	if _, err := s.Txn(t.Context(), put); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.p.client.XTrimMaxLen(t.Context(), s.log, 1).Err(); err != nil {
+	if err := s.p.client.XTrimMaxLen(t.Context(), s.keys.log, 1).Err(); err != nil {
 		t.Fatal(err)
 	}
 	unknown := fairlead.Errorf(fairlead.UnknownOutcome, "no answer")

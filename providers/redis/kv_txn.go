@@ -9,11 +9,11 @@ import (
 
 // Txn implements the kv driver's Store.
 func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) {
-	if err := s.closedError(); err != nil {
+	if err := s.life.Err(); err != nil {
 		return "", err
 	}
 	w := s.newTxn(ctx, t)
-	reply, err := w.resolveReply(ctx, s.p.pipeline(ctx, s.log, w.cmd))
+	reply, err := w.resolveReply(ctx, s.p.pipeline(ctx, s.keys.log, w.cmd))
 	if err != nil {
 		return "", err
 	}
@@ -36,10 +36,10 @@ func (s *store) newTxn(ctx context.Context, t driver.Txn) loggedWrite {
 	args := make([]any, 0, 1+len(t.Conditions)+3*len(t.Writes))
 	args = append(args, len(t.Conditions))
 	for _, c := range t.Conditions {
-		valueKeys, args = append(valueKeys, s.valueKey(c.Key)), append(args, string(c.Revision))
+		valueKeys, args = append(valueKeys, s.keys.valueKey(c.Key)), append(args, string(c.Revision))
 	}
 	for _, w := range t.Writes {
-		valueKeys = append(valueKeys, s.valueKey(w.Key))
+		valueKeys = append(valueKeys, s.keys.valueKey(w.Key))
 		args = append(args, int(w.Kind), w.Value, milliseconds(w.TTL))
 	}
 	return s.newLoggedWrite(ctx, kvTxn, valueKeys, args)

@@ -7,16 +7,12 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 const (
 	maxWatchBlock = time.Second // longest wait on the server
-	// watchPatience is how long a watcher keeps trying while the server cannot
-	// be reached, before it reports the failure.
-	watchPatience   = time.Second
-	watchRetryPause = 50 * time.Millisecond
 	// A watcher asks for this many entries, and fewer of large ones.
 	firstFetchEntries = 16
 	maxFetchEntries   = 256
@@ -30,24 +26,22 @@ const (
 // lost it together with the writes that it records.
 type watcher struct {
 	s          *store
+	life       *providers.Lifetime
 	prefix     string
 	position   string // the ID of the last entry read
 	fetchCount int    // entries to ask for
-	final      error  // of every Next after the end of the watcher
-	life       context.Context
-	end        context.CancelFunc
 }
 
 // Watch implements the kv driver's Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
-	if err := s.closedError(); err != nil {
+	if err := s.life.Err(); err != nil {
 		return nil, err
 	}
 	w := &watcher{s: s, prefix: r.Prefix, position: string(r.After), fetchCount: firstFetchEntries}
 	if err := w.fixPosition(ctx); err != nil {
 		return nil, err
 	}
-	w.life, w.end = context.WithCancel(s.life)
+	w.life = s.life.Child("watcher")
 	return w, nil
 }
 
@@ -69,58 +63,39 @@ func (w *watcher) fixPosition(ctx context.Context) error {
 
 // Close implements the kv driver's Watcher.
 func (w *watcher) Close(context.Context) error {
-	w.end()
+	w.life.End()
 	return nil
 }
 
 // Next implements the kv driver's Watcher.
 func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
-	joined, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(w.life, cancel)()
-	until := time.Now().Add(watchPatience)
-	for {
-		if w.final != nil {
-			return nil, w.final
-		}
-		events, err := w.fetchOrWait(joined)
-		switch {
-		case len(events) > 0:
-			return events, nil
-		case w.life.Err() != nil:
-			w.final = fairlead.Errorf(fairlead.Closed, "the watcher is closed")
-		case err == nil:
-			until = time.Now().Add(watchPatience)
-		case fairlead.CodeOf(err) == fairlead.Compacted:
-			w.final = err
-		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
-			return nil, err
-		default:
-			await.Pause(joined, watchRetryPause)
-		}
-	}
+	return providers.Retry(ctx, w.life, providers.Patience{}, w.fetchOrWait)
 }
 
 // fetchOrWait returns the next events. If there are none, it waits until there
-// may be some, and returns none.
-func (w *watcher) fetchOrWait(ctx context.Context) ([]driver.Event, error) {
+// may be some, and is not done.
+func (w *watcher) fetchOrWait(ctx context.Context) (events []driver.Event, done bool, err error) {
 	entries, err := w.fetchEntries(ctx, w.fetchCount)
-	if err != nil {
-		return nil, err
-	}
-	if len(entries) > 0 {
-		return w.consumeEntries(entries), nil
+	switch {
+	case fairlead.CodeOf(err) == fairlead.Compacted:
+		w.life.Fail(err)
+		return nil, false, err
+	case err != nil:
+		return nil, false, err
+	case len(entries) > 0:
+		events = w.consumeEntries(entries)
+		return events, len(events) > 0, nil
 	}
 	next, err := w.s.sweepExpired(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return nil, w.awaitEntry(ctx, next)
+	return nil, false, w.awaitEntry(ctx, next)
 }
 
 // fetchEntries returns up to n entries after the watcher's position.
 func (w *watcher) fetchEntries(ctx context.Context, n int) ([]any, error) {
-	reply, err := w.s.p.query(ctx, w.s.log, goredis.NewCmd(ctx, "xrange", w.s.log, w.position, "+", "count", n+1))
+	reply, err := w.s.p.query(ctx, w.s.keys.log, goredis.NewCmd(ctx, "xrange", w.s.keys.log, w.position, "+", "count", n+1))
 	if err != nil {
 		return nil, err
 	}
@@ -158,5 +133,5 @@ func (w *watcher) awaitEntry(ctx context.Context, next time.Duration) error {
 	if next > 0 {
 		d = min(d, next)
 	}
-	return w.s.p.block(ctx, d, w.s.log, w.position)
+	return w.s.p.block(ctx, d, w.s.keys.log, w.position)
 }

@@ -19,7 +19,7 @@ const probeTimeout = 5 * time.Second
 
 // prober keeps what is known about servers from probe to probe.
 type prober struct {
-	requests chan struct{} // there is a new connection: probe now
+	newConnection providers.Trigger // makes the next probe begin at once
 
 	mu     sync.Mutex
 	proofs map[string]aofProof // by run_id
@@ -30,31 +30,16 @@ type prober struct {
 type aofProof struct{ configSets int }
 
 func newProber() *prober {
-	return &prober{requests: make(chan struct{}, 1), proofs: map[string]aofProof{}}
-}
-
-func (p *prober) requestProbe() {
-	select {
-	case p.requests <- struct{}{}:
-	default: // a probe is due already
-	}
+	return &prober{newConnection: providers.NewTrigger(), proofs: map[string]aofProof{}}
 }
 
 // keepProbing probes until the provider is closed.
 func (p *provider) keepProbing() {
-	p.Keep(p.life, providers.Probing{
-		Probe: p.probeDescription, Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.prober.requests,
+	p.Keep(p.life.Context(), providers.Probing{
+		Probe: providers.DescribeState(p.probeServers, p.describe),
+		Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.prober.newConnection.Fired(),
 		Then: p.sweepStores, Logger: p.logger,
 	})
-}
-
-// probeDescription probes the servers and returns their description.
-func (p *provider) probeDescription(ctx context.Context) (fairlead.Description, error) {
-	st, err := p.probeServers(ctx)
-	if err != nil {
-		return fairlead.Description{}, err
-	}
-	return p.describe(st), nil
 }
 
 // probeServers asks every primary for its state.

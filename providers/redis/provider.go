@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -42,13 +41,10 @@ type provider struct {
 	marks      atomic.Uint64
 
 	prober *prober
-	stores stores
 
-	subscriptions subscriptions
-
-	life  context.Context // ends with Close
-	end   context.CancelFunc
-	tasks sync.WaitGroup
+	life          *providers.Lifetime
+	stores        providers.Handles[*store]
+	subscriptions providers.Handles[*groupSubscription] // those that may hold messages
 }
 
 func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
@@ -61,15 +57,15 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 	if err := p.connect(ctx); err != nil {
 		return nil, errors.Join(err, p.closeClients())
 	}
-	p.tasks.Go(p.keepProbing)
+	p.life.Go(p.keepProbing)
 	return p, nil
 }
 
 func newProvider(c config, logger *slog.Logger) *provider {
-	p := &provider{config: c, logger: logger, prefix: c.prefix, markPrefix: randomName(), prober: newProber()}
-	p.life, p.end = context.WithCancel(context.Background())
-	p.stores.init()
-	return p
+	return &provider{
+		config: c, logger: logger, prefix: c.prefix, markPrefix: randomName(),
+		prober: newProber(), life: providers.NewLifetime("provider"),
+	}
 }
 
 // randomName returns 16 random characters, which are unique.
@@ -95,7 +91,7 @@ func (p *provider) connect(ctx context.Context) error {
 		st, err = p.switchToCluster(ctx)
 	}
 	if err != nil {
-		return p.explain(err)
+		return providers.AddEndpoint(err, p.endpoint())
 	}
 	if p.config.mode == "" {
 		p.config.mode = standalone
@@ -118,17 +114,8 @@ func (p *provider) switchToCluster(ctx context.Context) (state, error) {
 
 func (p *provider) makeClients() {
 	timeout := p.config.readTimeout
-	p.client = p.config.newClient(p.config.poolSize, timeout, p.prober.requestProbe)
-	p.waiters = p.config.newClient(waitersPoolSize, timeout+blockingExtraTime, p.prober.requestProbe)
-}
-
-// explain adds where the provider tried to connect.
-func (p *provider) explain(err error) error {
-	var e *fairlead.Error
-	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
-		return err
-	}
-	return fairlead.Errorf(e.Code, "%s: %w", p.endpoint(), err)
+	p.client = p.config.newClient(p.config.poolSize, timeout, p.prober.newConnection.Fire)
+	p.waiters = p.config.newClient(waitersPoolSize, timeout+blockingExtraTime, p.prober.newConnection.Fire)
 }
 
 func (p *provider) endpoint() string {
@@ -148,10 +135,10 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
-	p.subscriptions.closeAll(ctx)
-	p.end()
+	p.closeSubscriptions(ctx)
+	p.life.End()
 	err := p.closeClients()
-	p.tasks.Wait()
+	p.life.Drain()
 	return mapErr(err, false)
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -29,7 +29,8 @@ func parseCursor(v any) cursor {
 // broadcast is a subscription without a group. The server has no state of it:
 // its cursor, and the messages that it has not acknowledged, are kept here.
 type broadcast struct {
-	handle
+	p             *provider
+	life          *providers.Lifetime
 	keys          topicKeys
 	topic         string
 	leaseDuration time.Duration
@@ -44,14 +45,14 @@ type broadcast struct {
 
 func newBroadcast(p *provider, c driver.SubscriptionConfig, j joinResult) *broadcast {
 	return &broadcast{
-		handle: newHandle(p), keys: p.topicKeys(c.Topic), topic: c.Topic, leaseDuration: c.AckDeadline,
+		p: p, life: p.life.Child("subscription"), keys: p.topicKeys(c.Topic), topic: c.Topic, leaseDuration: c.AckDeadline,
 		epoch: j.epoch, cursor: j.cursor, pending: newPending(),
 	}
 }
 
 // Receive implements the pubsub driver's Subscription.
 func (b *broadcast) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	return b.receiver.receive(ctx, &b.handle, b, limit)
+	return b.receiver.receive(ctx, b.life, b, limit)
 }
 
 // takeReady implements fetcher.
@@ -73,7 +74,7 @@ func (b *broadcast) takeReady(limit int, now time.Time) ([]driver.Delivery, time
 // fetch implements fetcher.
 func (b *broadcast) fetch(limit int) error {
 	if b.isFull() {
-		await.Pause(b.life, retryPause)
+		providers.Pause(b.life.Context(), retryPause)
 		return nil
 	}
 	if err := b.rejoinIfLost(); err != nil {
@@ -96,7 +97,7 @@ func (b *broadcast) acceptReply(reply []any) error {
 		b.cursor = parseCursor(elementOf(reply, 1))
 		entries := asList(elementOf(reply, 2))
 		if len(entries) == 0 {
-			b.awaitEntry(maxWait, b.keys.stream, b.cursor.position)
+			b.p.awaitEntry(b.life, maxWait, b.keys.stream, b.cursor.position)
 		}
 		b.addEntries(entries)
 		return nil
@@ -143,7 +144,7 @@ func (b *broadcast) addEntries(entries []any) {
 // Settle implements the pubsub driver's Subscription.
 func (b *broadcast) Settle(ctx context.Context, all []driver.Settlement) []error {
 	errs := make([]error, len(all))
-	err := b.readyError(ctx)
+	err := b.life.Check(ctx)
 	b.receiver.Lock()
 	defer b.receiver.Unlock()
 	now := time.Now()
@@ -186,6 +187,6 @@ func (b *broadcast) settleOne(st driver.Settlement, now time.Time) error {
 
 // Close implements the pubsub driver's Subscription.
 func (b *broadcast) Close(context.Context) error {
-	b.end()
+	b.life.End()
 	return nil
 }

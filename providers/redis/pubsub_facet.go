@@ -59,14 +59,14 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.pubsub.window,
 		},
 	}
-	settleClaim(&f, fairlead.DurableFsync, st.durabilityDefects(p.config))
-	settleClaim(&f, driver.ClaimDedupe, p.config.pubsub.dedupeDefects())
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.durabilityLacks(p.config))
+	providers.SettleClaim(&f, driver.ClaimDedupe, p.config.pubsub.dedupeLacks())
 	return f
 }
 
-func (c pubsubConfig) dedupeDefects() []defect {
+func (c pubsubConfig) dedupeLacks() []providers.Lack {
 	if c.window > 0 {
 		return nil
 	}
-	return []defect{{reason: "the parameter dedupe-window is 0", remedy: "open the provider with dedupe-window=2m"}}
+	return []providers.Lack{{Reason: "the parameter dedupe-window is 0", Remedy: "open the provider with dedupe-window=2m"}}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -23,7 +24,8 @@ const (
 // groupSubscription is a handle of a group: one consumer of the stream's
 // consumer group.
 type groupSubscription struct {
-	handle
+	p        *provider
+	life     *providers.Lifetime
 	config   driver.SubscriptionConfig
 	keys     topicKeys
 	group    groupKeys
@@ -57,19 +59,22 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	}
 	keys := p.topicKeys(c.Topic)
 	s := &groupSubscription{
-		handle: newHandle(p), config: c, keys: keys, group: keys.group(c.Group),
+		p: p, life: p.life.Child("subscription"), config: c, keys: keys, group: keys.group(c.Group),
 		consumer: randomName(), trimmer: trimmer{p: p, keys: keys}, epoch: j.epoch,
 	}
-	p.subscriptions.add(s)
+	if err := p.subscriptions.Add(s); err != nil {
+		s.life.End()
+		return nil, err
+	}
 	return s, nil
 }
 
 // Close implements the pubsub driver's Subscription.
 func (s *groupSubscription) Close(ctx context.Context) error {
-	s.end()
-	if !s.p.subscriptions.remove(s) {
+	if !s.life.End() {
 		return nil // another call gives the messages back
 	}
+	defer s.p.subscriptions.Remove(s)
 	s.awaitLeasing(ctx)
 	return s.giveBack(ctx)
 }
@@ -86,5 +91,16 @@ func (s *groupSubscription) giveBack(ctx context.Context) error {
 		if cursor = asText(reply); cursor == "0" {
 			return nil
 		}
+	}
+}
+
+// closeSubscriptions closes the subscriptions of groups. Messages that cannot be
+// given back because the server does not answer are delivered again after their
+// leases.
+func (p *provider) closeSubscriptions(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	if err := p.subscriptions.CloseAll(ctx); err != nil {
+		p.logger.DebugContext(ctx, "redis: messages could not be given back; they are delivered again after their leases", "error", err)
 	}
 }

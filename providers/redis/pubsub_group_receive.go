@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
 // Receive implements the pubsub driver's Subscription.
 func (s *groupSubscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	return s.receiver.receive(ctx, &s.handle, s, limit)
+	return s.receiver.receive(ctx, s.life, s, limit)
 }
 
 // takeReady implements fetcher.
@@ -144,8 +144,8 @@ func (s *groupSubscription) awaitMessages(reply []any) {
 	}
 	switch asText(elementOf(reply, 3)) {
 	case "wait":
-		s.awaitEntry(wait, s.keys.stream, s.group.wake, asText(elementOf(reply, 5)), asText(elementOf(reply, 6)))
+		s.p.awaitEntry(s.life, wait, s.keys.stream, s.group.wake, asText(elementOf(reply, 5)), asText(elementOf(reply, 6)))
 	case "full": // the stream has more messages, which must wait
-		await.Pause(s.life, min(wait, retryPause))
+		providers.Pause(s.life.Context(), min(wait, retryPause))
 	}
 }

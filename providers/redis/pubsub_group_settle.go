@@ -11,7 +11,7 @@ import (
 // Settle implements the pubsub driver's Subscription.
 func (s *groupSubscription) Settle(ctx context.Context, all []driver.Settlement) []error {
 	errs := make([]error, len(all))
-	if err := s.readyError(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		for i := range errs {
 			errs[i] = err
 		}

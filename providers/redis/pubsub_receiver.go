@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -39,46 +39,49 @@ type receiver struct {
 	sync.Mutex
 	fetching bool
 	fetchErr error // of the last fetch; the next Receive returns it
-	changed  await.Signal
+	changed  providers.Signal
 }
 
-func (r *receiver) receive(ctx context.Context, h *handle, f fetcher, limit int) ([]driver.Delivery, error) {
+func (r *receiver) receive(ctx context.Context, life *providers.Lifetime, f fetcher, limit int) ([]driver.Delivery, error) {
+	if err := life.Check(ctx); err != nil {
+		return nil, err
+	}
 	for {
-		if err := h.readyError(ctx); err != nil {
-			return nil, err
-		}
-		out, w, err := r.takeOrFetch(h, f, min(limit, maxBatch))
+		out, changed, next, err := r.takeOrFetch(life, f, min(limit, maxBatch))
 		if len(out) > 0 || err != nil {
 			return out, err
 		}
-		w.await(ctx, h)
+		if err := life.Wait(ctx, changed, next); err != nil {
+			return nil, err
+		}
 	}
 }
 
 // takeOrFetch returns the deliveries that are in memory. If there are none, it
-// begins a fetch, unless one is running, and returns what to wait for.
-func (r *receiver) takeOrFetch(h *handle, f fetcher, limit int) ([]driver.Delivery, receiveWait, error) {
+// begins a fetch, unless one is running, and returns what to wait for: a change,
+// or the time next if it is not zero.
+func (r *receiver) takeOrFetch(life *providers.Lifetime, f fetcher, limit int) (out []driver.Delivery, changed <-chan struct{}, next time.Time, err error) {
 	r.Lock()
 	defer r.Unlock()
 	if err := r.fetchErr; err != nil {
 		r.fetchErr = nil
-		return nil, receiveWait{}, err
+		return nil, nil, next, err
 	}
-	out, next := f.takeReady(limit, time.Now())
+	out, next = f.takeReady(limit, time.Now())
 	if len(out) > 0 {
-		return out, receiveWait{}, nil
+		return out, nil, next, nil
 	}
 	if !r.fetching {
 		r.fetching = true
-		go r.runFetch(h, f, limit)
+		go r.runFetch(life, f, limit)
 	}
-	return nil, receiveWait{r.changed.Next(), next}, nil
+	return nil, r.changed.Next(), next, nil
 }
 
-func (r *receiver) runFetch(h *handle, f fetcher, limit int) {
+func (r *receiver) runFetch(life *providers.Lifetime, f fetcher, limit int) {
 	err := f.fetch(limit)
 	if err != nil {
-		await.Pause(h.life, retryPause) // callers try again at once
+		providers.Pause(life.Context(), retryPause) // callers try again at once
 	}
 	r.Lock()
 	defer r.Unlock()
@@ -86,34 +89,13 @@ func (r *receiver) runFetch(h *handle, f fetcher, limit int) {
 	r.changed.Fire()
 }
 
-// receiveWait is what a Receive waits for.
-type receiveWait struct {
-	changed <-chan struct{}
-	next    time.Time // zero: never
-}
-
-func (w receiveWait) await(ctx context.Context, h *handle) {
-	var timeout <-chan time.Time
-	if !w.next.IsZero() {
-		timer := time.NewTimer(time.Until(w.next))
-		defer timer.Stop()
-		timeout = timer.C
-	}
-	select {
-	case <-w.changed:
-	case <-timeout:
-	case <-ctx.Done():
-	case <-h.life.Done():
-	}
-}
-
 // awaitEntry waits until one of the streams has an entry after the ID given for
-// it, or for d. It takes the keys of the streams, then their IDs. The caller
-// must read the state again: the wait may end early.
-func (h *handle) awaitEntry(d time.Duration, streams ...string) {
-	ctx, cancel := context.WithTimeout(h.life, d+replyGrace)
+// it, or for d, or until life ends. It takes the keys of the streams, then their
+// IDs. The caller must read the state again: the wait may end early.
+func (p *provider) awaitEntry(life *providers.Lifetime, d time.Duration, streams ...string) {
+	ctx, cancel := context.WithTimeout(life.Context(), d+replyGrace)
 	defer cancel()
-	if err := h.p.block(ctx, d, streams...); err != nil {
-		await.Pause(ctx, retryPause)
+	if err := p.block(ctx, d, streams...); err != nil {
+		providers.Pause(ctx, retryPause)
 	}
 }

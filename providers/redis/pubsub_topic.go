@@ -5,12 +5,14 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
 // publisher is a handle of a topic.
 type publisher struct {
-	handle
+	p            *provider
+	life         *providers.Lifetime
 	name         string
 	keys         topicKeys
 	transactions bool // the server lets this user have them
@@ -28,7 +30,7 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 		return nil, err
 	}
 	return &publisher{
-		handle: newHandle(p), name: c.Name, keys: keys,
+		p: p, life: p.life.Child("topic"), name: c.Name, keys: keys,
 		transactions: transactions, trimmer: trimmer{p: p, keys: keys},
 	}, nil
 }
@@ -37,7 +39,7 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 // messages or none. Messages whose deadlines have passed are left out before.
 func (t *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
 	results := make([]driver.SendResult, len(msgs))
-	if err := t.readyError(ctx); err != nil {
+	if err := t.life.Check(ctx); err != nil {
 		for i := range results {
 			results[i].Err = err
 		}
@@ -86,6 +88,6 @@ func sendResult(m driver.Message, position string, err error) driver.SendResult 
 
 // Close implements the pubsub driver's Topic.
 func (t *publisher) Close(context.Context) error {
-	t.end()
+	t.life.End()
 	return nil
 }

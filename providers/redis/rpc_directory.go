@@ -3,11 +3,10 @@ package redis
 import (
 	"context"
 	_ "embed"
-	"sync/atomic"
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -48,11 +47,9 @@ func (k serviceKeys) all() []string { return []string{k.leases, k.changes} }
 // member's score is the end of the lease by the server's clock.
 type registration struct {
 	p      *provider
+	life   *providers.Lifetime
 	keys   serviceKeys
 	member string // a random name, a space, and the address
-	life   context.Context
-	end    context.CancelFunc
-	closed atomic.Bool
 }
 
 // Register implements the rpc driver's Directory.
@@ -61,7 +58,7 @@ func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (drive
 	if err := r.setLease(ctx, p.config.rpcLease); err != nil {
 		return nil, err
 	}
-	r.life, r.end = context.WithCancel(p.life)
+	r.life = p.life.Child("registration")
 	return r, nil
 }
 
@@ -74,30 +71,18 @@ func (r *registration) setLease(ctx context.Context, lease time.Duration) error 
 
 // Keep implements the rpc driver's Registration.
 func (r *registration) Keep(ctx context.Context) error {
-	joined, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(r.life, cancel)()
-	until := time.Now().Add(watchPatience)
-	for {
-		err := r.setLease(joined, r.p.config.rpcLease)
-		switch {
-		case r.life.Err() != nil:
-			return fairlead.Errorf(fairlead.Closed, "the registration is closed")
-		case err == nil:
-			until = time.Now().Add(r.p.config.rpcLease/3 + watchPatience)
-			await.Pause(joined, r.p.config.rpcLease/3)
-		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
-			return err
-		default:
-			await.Pause(joined, watchRetryPause)
+	_, err := providers.Retry(ctx, r.life, providers.Patience{}, func(ctx context.Context) (_ struct{}, done bool, err error) {
+		if err = r.setLease(ctx, r.p.config.rpcLease); err == nil {
+			providers.Pause(ctx, r.p.config.rpcLease/3)
 		}
-	}
+		return struct{}{}, false, err
+	})
+	return err
 }
 
 // Close implements the rpc driver's Registration.
 func (r *registration) Close(ctx context.Context) error {
-	r.end()
-	if r.closed.Swap(true) {
+	if !r.life.End() {
 		return nil
 	}
 	return r.setLease(ctx, 0)

@@ -6,8 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -15,12 +14,11 @@ import (
 // changes, and reads the leases whenever it wakes.
 type endpointWatcher struct {
 	p        *provider
+	life     *providers.Lifetime
 	keys     serviceKeys
 	leases   leaseSnapshot // as last read
 	returned []driver.Endpoint
 	started  bool // Next has returned once
-	life     context.Context
-	end      context.CancelFunc
 }
 
 // leaseSnapshot is what a service's leases were when they were read.
@@ -32,51 +30,31 @@ type leaseSnapshot struct {
 
 // WatchEndpoints implements the rpc driver's Directory.
 func (p *provider) WatchEndpoints(_ context.Context, c driver.WatchConfig) (driver.EndpointWatcher, error) {
-	w := &endpointWatcher{p: p, keys: p.serviceKeys(c.Service)}
-	w.life, w.end = context.WithCancel(p.life)
-	return w, nil
+	return &endpointWatcher{p: p, life: p.life.Child("watcher"), keys: p.serviceKeys(c.Service)}, nil
 }
 
 // Close implements the rpc driver's EndpointWatcher.
 func (w *endpointWatcher) Close(context.Context) error {
-	w.end()
+	w.life.End()
 	return nil
 }
 
 // Next implements the rpc driver's EndpointWatcher.
 func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
-	joined, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(w.life, cancel)()
-	until := time.Now().Add(watchPatience)
-	for {
-		changed, err := w.readOrWait(joined)
-		switch {
-		case w.life.Err() != nil:
-			return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
-		case changed:
-			return slices.Clone(w.returned), nil
-		case err == nil:
-			until = time.Now().Add(watchPatience)
-		case fairlead.CodeOf(err) != fairlead.Unavailable, time.Now().After(until):
-			return nil, err
-		default:
-			await.Pause(joined, watchRetryPause)
-		}
-	}
+	return providers.Retry(ctx, w.life, providers.Patience{}, w.readOrWait)
 }
 
-// readOrWait reads the leases. If the endpoints have not changed, it waits until
-// they may have.
-func (w *endpointWatcher) readOrWait(ctx context.Context) (changed bool, err error) {
+// readOrWait returns the endpoints if they have changed. If not, it waits until
+// they may have, and is not done.
+func (w *endpointWatcher) readOrWait(ctx context.Context) (endpoints []driver.Endpoint, done bool, err error) {
 	if w.leases, err = w.readLeases(ctx); err != nil {
-		return false, err
+		return nil, false, err
 	}
 	if w.started && slices.Equal(w.leases.endpoints, w.returned) {
-		return false, w.awaitChange(ctx)
+		return nil, false, w.awaitChange(ctx)
 	}
 	w.started, w.returned = true, w.leases.endpoints
-	return true, nil
+	return slices.Clone(w.returned), true, nil
 }
 
 func (w *endpointWatcher) readLeases(ctx context.Context) (leaseSnapshot, error) {
