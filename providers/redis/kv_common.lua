@@ -1,12 +1,14 @@
--- What the scripts share. Those that write set these variables.
+-- Shared by the scripts of the kv facet. Scripts that write set these variables.
 --
--- The value of a key is kept as REVISION FLAG VALUE, in one string: the flag
--- is "!" if it has a time to live, else ".". Redis itself lets it go at its
--- deadline; the sorted set "deadlines" remembers those whose end has still to
--- be told to the watchers and taken out of the index.
+-- The value of a key is kept as REVISION FLAG VALUE, in one string under a Redis
+-- key of its own, the value key. The flag is "!" if the key has a time to live,
+-- else ".". Redis itself deletes the value at its deadline. The sorted set
+-- "deadlines" holds the keys whose expiry has not yet been recorded in the log
+-- and in the index.
 local log, index, deadlines, history, nonce
 
-local function milliseconds()
+-- serverMilliseconds returns the time of the server.
+local function serverMilliseconds()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
@@ -22,15 +24,17 @@ local function lastRevision(stream)
 end
 
 -- record appends the changes of one revision to the log, and returns the
--- revision, which is the entry's id. Changes are pairs of kind and key, and
--- value. It returns a table if the server refuses.
+-- revision, which is the ID of the entry. A change is two arguments: the kind
+-- and the key in one string, and the value. If the server refuses, it returns a
+-- table.
 local function record(...)
   return redis.pcall('XADD', log, 'NOMKSTREAM', 'MAXLEN', '~', history, '*', 'N', nonce, ...)
 end
 
--- expired tells of a key that Redis has let go, unless that was told. It
--- writes only then: a server out of memory lets a script go on that has written.
-local function expired(key)
+-- recordExpiry records that Redis has deleted an expired key, unless that is
+-- recorded already. It writes only in that case: a server that is out of memory
+-- lets a script continue that has already written.
+local function recordExpiry(key)
   if redis.call('ZSCORE', deadlines, key) then
     redis.call('ZREM', deadlines, key)
     redis.call('ZREM', index, key)
@@ -38,24 +42,26 @@ local function expired(key)
   end
 end
 
--- look returns the revision and the flag of a key, or nil.
-local function look(slot, key)
-  local head = redis.call('GETRANGE', slot, 0, 63)
+-- readHead returns the revision and the flag of a key, or nil if the key does
+-- not exist.
+local function readHead(valueKey, key)
+  local head = redis.call('GETRANGE', valueKey, 0, 63)
   if head == '' then
-    expired(key)
+    recordExpiry(key)
     return nil
   end
   return string.match(head, '^(%d+%-%d+)([.!])')
 end
 
--- put writes a key whose flag was the given one, nil if it did not exist.
-local function put(slot, key, value, ttl, flag, revision)
+-- putValue writes a key. flag is the key's present flag, nil if the key does not
+-- exist.
+local function putValue(valueKey, key, value, ttl, flag, revision)
   if ttl ~= '0' then
-    local deadline = string.format('%.0f', milliseconds() + ttl)
-    redis.call('SET', slot, revision .. '!' .. value, 'PXAT', deadline)
+    local deadline = string.format('%.0f', serverMilliseconds() + ttl)
+    redis.call('SET', valueKey, revision .. '!' .. value, 'PXAT', deadline)
     redis.call('ZADD', deadlines, deadline, key)
   else
-    redis.call('SET', slot, revision .. '.' .. value)
+    redis.call('SET', valueKey, revision .. '.' .. value)
     if flag == '!' then
       redis.call('ZREM', deadlines, key)
     end
@@ -65,17 +71,17 @@ local function put(slot, key, value, ttl, flag, revision)
   end
 end
 
-local function remove(slot, key, flag)
-  redis.call('UNLINK', slot)
+local function removeValue(valueKey, key, flag)
+  redis.call('UNLINK', valueKey)
   redis.call('ZREM', index, key)
   if flag == '!' then
     redis.call('ZREM', deadlines, key)
   end
 end
 
--- refusal is the error for a store that is gone, and for a write that came
--- after its caller was told that it never would.
-local function refusal(fence, name)
+-- refusalError is the error for a store that does not exist, and for a write that
+-- arrives after its caller was told that it will never be applied.
+local function refusalError(fence, name)
   if redis.call('EXISTS', log) == 0 then
     return { err = 'NOSTORE the store does not exist' }
   end

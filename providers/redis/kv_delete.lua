@@ -1,7 +1,7 @@
--- Deletes a part of a store, and at last the store.
+-- Deletes some keys of a store and, when none is left, the store.
 -- KEYS: log, index, deadlines
--- ARGV: what a slot's name starts with, most keys at a time
--- Answers with 1 when the store is gone, else 0.
+-- ARGV: prefix of the value keys, maximum number of keys, mark of the call
+-- Returns 1 when the store is gone, else 0.
 local keys = redis.call('ZRANGE', KEYS[2], 0, ARGV[2] - 1)
 for _, key in ipairs(keys) do
   redis.call('UNLINK', ARGV[1] .. key)

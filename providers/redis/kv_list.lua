@@ -1,9 +1,9 @@
--- A page of entries.
+-- Returns a page of entries.
 -- KEYS: log, index
--- ARGV: lower bound, upper bound, most entries, most bytes, what a slot's name
---       starts with, 1 if the revision is wanted
--- Answers with the revision or "", the last key looked at or "" if none
--- follows, and keys and kept values in turn.
+-- ARGV: lower bound, upper bound, maximum number of entries, maximum bytes,
+--       prefix of the value keys, 1 if the revision is wanted
+-- Returns the revision or "", the last key read or "" if no key follows it, and
+-- a list of keys and kept values in turn.
 local revision, last, page, size = '', '', {}, 0
 if ARGV[6] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then
   revision = lastRevision(KEYS[1])

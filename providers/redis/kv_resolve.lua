@@ -1,11 +1,11 @@
--- Finds out what became of a call whose answer was lost, and makes sure that
--- it does not come later.
+-- Finds out whether a write whose reply was lost was applied. If it was not, the
+-- script fences it off, so that it is not applied later.
 -- KEYS: log, fence
--- ARGV: name of the call, a revision from before the call, most entries and
---       most bytes to look through, how long to remember in ms
--- Answers with pairs of an operation's number and its revision; or, if the call
--- was not carried out and never will be, with none; or with false if that cannot
--- be known any more.
+-- ARGV: name of the write, a revision from before the write, maximum number of
+--       entries and maximum bytes to search, how long to keep the fence in ms
+-- Returns pairs of an operation's number and its revision; or an empty list if
+-- the write was not applied and never will be; or false if the log no longer
+-- tells.
 log = KEYS[1]
 local fence, name, since = KEYS[2], ARGV[1] .. ':', ARGV[2]
 local entries, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -30,7 +30,7 @@ end
 if not complete then
   return false
 end
-local now = milliseconds()
+local now = serverMilliseconds()
 redis.call('ZREMRANGEBYSCORE', fence, '-inf', string.format('%.0f', now - ARGV[5]))
 redis.call('ZADD', fence, string.format('%.0f', now), ARGV[1])
 redis.call('PEXPIRE', fence, ARGV[5])

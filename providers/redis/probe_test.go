@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -98,24 +99,34 @@ func TestDeniedConfigIsUnverified(t *testing.T) {
 	}
 }
 
-// The permissions that the package's documentation lists, as it lists them.
-const (
-	anyFacet = "+info +config|get +eval +evalsha +exists +time +xadd +xread +xrevrange +zadd +zrem " +
-		"+zrangebyscore +pexpire"
-	kvAlone = "+get +mget +set +getrange +unlink +xrange +xinfo|stream +zscore +zrange +zrangebylex " +
-		"+zremrangebyscore +sadd +srem +smembers"
-	pubsubAlone = "+multi +exec +discard +del +unlink +rename +pttl +hget +hgetall +hset +hdel +hexists +hlen " +
-		"+lindex +lrem +rpush +sadd +srem +smembers +xack +xclaim +xgroup|create +xgroup|delconsumer " +
-		"+xgroup|destroy +xinfo|consumers +xinfo|groups +xinfo|stream +xpending +xrange +xreadgroup " +
-		"+xsetid +xtrim +zmscore +zrange +zscan"
-)
+// permissionsOf returns the commands that docs/providers/redis.md lists for a
+// facet.
+func permissionsOf(t *testing.T, facet string) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/providers/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, ok := strings.Cut(string(page), "| "+facet+" | `")
+	commands, _, closed := strings.Cut(row, "`")
+	if !ok || !closed {
+		t.Fatalf("docs/providers/redis.md has no row for %q", facet)
+	}
+	return strings.ReplaceAll(commands, `\|`, "|")
+}
 
-func leastUser(t *testing.T, permissions ...string) *testbed.RedisServer {
-	return testbed.Redis(t, testbed.RedisUser("least", "pw", "~fairlead:* "+strings.Join(permissions, " ")))
+// startForLeastUser starts a server with the user "least", who has only the
+// documented permissions of the facets.
+func startForLeastUser(t *testing.T, facets ...string) *testbed.RedisServer {
+	rules := "~fairlead:*"
+	for _, f := range facets {
+		rules += " " + permissionsOf(t, f)
+	}
+	return testbed.Redis(t, testbed.RedisUser("least", "pw", rules))
 }
 
 func TestLeastPermissions(t *testing.T) {
-	server := leastUser(t, anyFacet, kvAlone)
+	server := startForLeastUser(t, "every facet", "kv, config")
 	p := open(t, server.URLFor("least", "pw"))
 	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)

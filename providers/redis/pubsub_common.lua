@@ -1,9 +1,9 @@
 -- Shared by the scripts of the pubsub facet.
 
--- What waits to be handed out belongs to this consumer of the group.
+-- Messages that wait to be leased belong to this consumer of the group.
 local WAITING = 'waiting'
 
--- server_ms is the time in ms, with a fraction.
+-- server_ms returns the time of the server in ms, with a fraction.
 local function server_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + t[2] / 1000
@@ -11,8 +11,8 @@ end
 
 local function digits(n) return string.format('%.0f', math.floor(n)) end
 
--- score_of is a time in ms as a score. The fraction keeps the i-th of a call
--- behind those before it.
+-- score_of returns a time in ms as a score. The fraction keeps the messages of
+-- one call in order: i is the number of the message in the call.
 local function score_of(ms, i) return string.format('%.3f', ms + i / 1000) end
 
 local function split_id(id) return string.match(id, '^(%d+)%-(%d+)$') end
@@ -22,7 +22,7 @@ local function less_number(a, b)
   return a < b
 end
 
--- Stream ids are two 64-bit numbers, which a Lua number cannot hold.
+-- Stream IDs are two 64-bit numbers, which a Lua number cannot hold.
 local function less(a, b)
   local ams, aseq = split_id(a)
   local bms, bseq = split_id(b)
@@ -37,10 +37,10 @@ local function to_map(flat)
   return m
 end
 
--- What is known of a message that was handed out, or is to come again, is one
--- member "ID ATTEMPT OWNER KEY" of the sorted set due; its score is when the
--- lease or the delay ends. The owner is NOBODY while the message waits.
-local NOBODY = '-'
+-- A message that is leased, or waits for its next delivery, is one member
+-- "ID ATTEMPT OWNER KEY" of the sorted set due. Its score is the end of the lease
+-- or of the delay. The owner is NO_OWNER while the message waits.
+local NO_OWNER = '-'
 
 local function member_of(id, attempt, owner, key)
   return id .. ' ' .. attempt .. ' ' .. owner .. ' ' .. key
@@ -50,23 +50,24 @@ local function parse_member(m) return string.match(m, '^(%S+) (%d+) (%S+) (.*)$'
 
 local function lane_key(base, key) return base .. 'lane:' .. key end
 
--- release takes a message out of the lane of its key, and makes the next one
--- there due. It reports whether there is one.
-local function release(base, due, parked, key, id, now)
+-- release_key removes a message from the lane of its ordering key, and makes the
+-- next message of the lane due. It returns whether there is one.
+local function release_key(base, due, parked, key, id, now)
   if key == '' then return false end
   local lane = lane_key(base, key)
   redis.call('LREM', lane, 1, id)
   local next = redis.call('LINDEX', lane, 0)
   if not next or redis.call('HDEL', parked, next) == 0 then return false end
-  redis.call('ZADD', due, now, member_of(next, 0, NOBODY, key))
+  redis.call('ZADD', due, now, member_of(next, 0, NO_OWNER, key))
   return true
 end
 
--- rouse wakes the consumers that wait. One entry is enough.
-local function rouse(wake) redis.call('XADD', wake, 'MAXLEN', '=', 1, '*', 'w', '') end
+-- wake_consumers wakes the consumers that wait. One entry is enough.
+local function wake_consumers(wake) redis.call('XADD', wake, 'MAXLEN', '=', 1, '*', 'w', '') end
 
--- purge removes the state of a group, but for the group of the stream itself.
-local function purge(base)
+-- delete_group_keys deletes the state of a group, except the consumer group of
+-- the stream.
+local function delete_group_keys(base)
   local due = base .. 'due'
   for _, m in ipairs(redis.call('ZRANGE', due, 0, -1)) do -- the first of each lane
     local _, _, _, key = parse_member(m)

@@ -1,6 +1,6 @@
--- Removes a group.
+-- Deletes a group.
 -- KEYS: stream, meta
--- ARGV: group, base of the group's keys
+-- ARGV: group, base of the group's keys, mark of the call
 redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[1]) -- there may be no stream
-purge(ARGV[2])
+delete_group_keys(ARGV[2])
 return redis.call('HDEL', KEYS[2], 'group:' .. ARGV[1])

@@ -1,8 +1,8 @@
--- Makes what a consumer holds due at once, in steps, and with the last removes
--- the consumer.
+-- Makes the messages that a consumer holds due at once, in steps. The last step
+-- removes the consumer.
 -- KEYS: stream, due, wake
--- ARGV: group, consumer, cursor ("0" to begin with), size of the step
--- Returns the next cursor; "0" at the end.
+-- ARGV: group, consumer, cursor ("0" for the first step), size of the step
+-- Returns the next cursor, "0" at the end.
 local stream, due, wake = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, step = ARGV[1], ARGV[2], ARGV[4]
 
@@ -12,7 +12,7 @@ local LONG_AGO = 1e12
 local function give_back(member, score)
   local id, attempt, owner, key = parse_member(member)
   if owner ~= consumer or redis.call('ZREM', due, member) == 0 then return end
-  redis.call('ZADD', due, score - LONG_AGO, member_of(id, attempt, NOBODY, key))
+  redis.call('ZADD', due, score - LONG_AGO, member_of(id, attempt, NO_OWNER, key))
   redis.pcall('XCLAIM', stream, group, WAITING, 0, id, 'JUSTID') -- the group may be gone
 end
 
@@ -23,5 +23,5 @@ if scanned[1] ~= '0' then return scanned[1] end
 local left = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer)
 if left.err then return '0' end -- the group is gone
 if #left == 0 then redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer) end
-rouse(wake)
+wake_consumers(wake)
 return '0'

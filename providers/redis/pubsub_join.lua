@@ -1,15 +1,15 @@
--- Creates the topic if need be, and finds or creates a group, or the start of
--- a broadcast.
+-- Creates the topic if it does not exist. Then it finds or creates a group, or
+-- finds the start of a broadcast.
 -- KEYS: stream, meta, ids, older ids
 -- ARGV: random text, start ("none", "new", "earliest", "id" or "position"),
---       id, group (empty for a broadcast), base of the group's keys
--- Returns status, epoch, and for a broadcast its place: see pubsub_read.lua.
+--       ID, group (empty for a broadcast), base of the group's keys
+-- Returns status, epoch, and for a broadcast its cursor: see pubsub_read.lua.
 local stream, meta, ids, older = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local random, start, wanted, group, base = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
--- The epoch tells this topic from an earlier one of the same name: "MS RANDOM".
--- No id of the stream is below MS.
-local function epoch_of()
+-- The epoch distinguishes this topic from earlier ones of the same name. It is
+-- "MS RANDOM". No ID of the stream is below MS.
+local function create_if_missing()
   if redis.call('EXISTS', stream) == 0 then
     local ms = digits(server_ms())
     redis.call('XGROUP', 'CREATE', stream, 'none', '$', 'MKSTREAM')
@@ -24,7 +24,7 @@ local function epoch_of()
   return redis.call('HGET', meta, 'epoch')
 end
 
-local epoch = epoch_of()
+local epoch = create_if_missing()
 if start == 'none' then return { 'ok', epoch } end
 if group ~= '' then
   for _, g in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
@@ -37,16 +37,17 @@ local first = info['first-entry'] and info['first-entry'][1]
 local last = info['last-generated-id']
 local removed = info['entries-added'] - info['length']
 
--- check reports why the messages behind a position cannot all be had.
-local function check(position)
+-- position_status returns "ok" if the stream still has all messages after a
+-- position, or why it does not.
+local function position_status(position)
   if less(last, position) then return 'invalid' end
   if removed == 0 and string.match(epoch, '^%d+') == '0' then return 'ok' end
   if less(position, string.match(epoch, '^%d+') .. '-0') then return 'compacted' end
   if less(position, info['max-deleted-entry-id']) then return 'compacted' end
   local trimmed = redis.call('HGET', meta, 'trimmed') or '0-0'
-  -- A position that was trimmed itself is good if nothing behind it was.
-  local behind = not first or less(position, first)
-  if behind and removed > 0 and position ~= trimmed and position ~= last then return 'compacted' end
+  -- A position whose message was trimmed is valid if no message after it was.
+  local before_first = not first or less(position, first)
+  if before_first and removed > 0 and position ~= trimmed and position ~= last then return 'compacted' end
   return 'ok'
 end
 
@@ -58,12 +59,12 @@ elseif start == 'earliest' then
 elseif start == 'id' and less(last, wanted) then
   from = last
 elseif start == 'position' then
-  local status = check(wanted)
+  local status = position_status(wanted)
   if status ~= 'ok' then return { status, epoch } end
 end
 
 if group ~= '' then
-  purge(base)
+  delete_group_keys(base)
   redis.call('XGROUP', 'CREATE', stream, group, from)
   redis.call('HSET', meta, 'group:' .. group, base)
   return { 'ok', epoch }

@@ -1,13 +1,13 @@
--- Reads on for a broadcast.
+-- Reads the next messages of a broadcast.
 -- KEYS: stream, meta
--- ARGV: epoch, place (see below), limit, most bytes
--- Returns status, place, messages as {id, fields}. The status is "ok"; "gap"
--- with no messages if some behind the position are gone, to be read on from the
--- place returned; or "lost" if this is another topic.
+-- ARGV: epoch, cursor (see below), limit, maximum bytes
+-- Returns status, cursor, and messages as {id, fields}. The status is "ok"; or
+-- "gap", without messages, if some messages after the position are gone and the
+-- next read starts at the returned cursor; or "lost" if this is another topic.
 --
--- A place is four things: position; ordinal of the message there (-1 if
--- unknown); highest id known to be deleted one by one; and 1 if the position
--- is that of a message which was read, else 0.
+-- A cursor has four parts: position; ordinal of the message there (-1 if
+-- unknown); highest ID that is known to have been deleted individually; and 1 if
+-- the position is that of a message which was read, else 0.
 local stream, meta = KEYS[1], KEYS[2]
 local epoch, position, ordinal, deleted, seen = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local limit, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -23,20 +23,21 @@ local max_deleted = info['max-deleted-entry-id']
 
 local function gap(from, n) return { 'gap', { from, n, max_deleted, 0 }, {} } end
 
--- The server has less than it had: it was restored from an older state.
+-- The server has less data than before: it was restored from an older state.
 if less(last, position) then return gap(last, added) end
 if ordinal > added then return gap(position, -1) end
 
-local in_front = not first or less(position, first)
-if in_front and removed > 0 then
-  -- The stream was trimmed up to here, or beyond. If the ordinal is not known,
-  -- the worst is assumed.
+local before_first = not first or less(position, first)
+if before_first and removed > 0 then
+  -- The stream was trimmed up to this position, or beyond it. If the ordinal is
+  -- unknown, the script assumes that messages are missing.
   if removed ~= ordinal and (seen == 1 or ordinal < 0 or removed > ordinal) then return gap(position, removed) end
 elseif seen == 1 and position ~= max_deleted and #redis.call('XRANGE', stream, position, position) == 0 then
-  -- A message in the midst is not there any more, and was not deleted.
+  -- The message at the position is gone although the stream has older ones, and
+  -- it was not deleted.
   return gap(position, -1)
 end
--- Single messages behind the position were deleted.
+-- Individual messages after the position were deleted.
 if less(position, max_deleted) and less(deleted, max_deleted) then return gap(position, -1) end
 
 local out, bytes, drained = {}, 0, false

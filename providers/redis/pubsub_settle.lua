@@ -1,46 +1,47 @@
--- Acknowledges (1), gives back (2) and extends (3) what a consumer holds.
+-- Acknowledges (1), gives back (2) and extends (3) messages that a consumer holds.
 -- KEYS: stream, due, parked, wake
 -- ARGV: mark of the call, group, base of the group's keys, longest wait of a
---       consumer in ms, then for each: kind, member of due, id, key, delay in ms
--- Returns for each 0, or 1 if there is no such member.
+--       consumer in ms, then for each settlement: kind, member of due, ID, key,
+--       delay in ms
+-- Returns for each settlement 0, or 1 if due has no such member.
 local stream, due, parked, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, base, longest_wait = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local FIRST, STEP = 5, 5
 
 local now = server_ms()
-local out, acked, ended, roused = {}, {}, {}, false
+local out, acked, ended, wake_needed = {}, {}, {}, false
 
 local members, held = {}, {}
 for at = FIRST, #ARGV, STEP do members[#members + 1] = ARGV[at + 1] end
 for i, score in ipairs(redis.call('ZMSCORE', due, unpack(members))) do held[members[i]] = score end
 
-local kinds = {}
+local settle = {}
 
-kinds['1'] = function(member, id, key)
+settle['1'] = function(member, id, key)
   held[member] = nil
   acked[#acked + 1] = id
   ended[#ended + 1] = member
-  roused = release(base, due, parked, key, id, now) or roused
+  wake_needed = release_key(base, due, parked, key, id, now) or wake_needed
 end
 
-kinds['2'] = function(member, id, key, delay)
+settle['2'] = function(member, id, key, delay)
   local _, attempt = parse_member(member)
   held[member] = nil
   ended[#ended + 1] = member
-  redis.call('ZADD', due, score_of(now + delay, #ended), member_of(id, attempt, NOBODY, key))
+  redis.call('ZADD', due, score_of(now + delay, #ended), member_of(id, attempt, NO_OWNER, key))
   redis.pcall('XCLAIM', stream, group, WAITING, 0, id, 'JUSTID')
-  roused = roused or delay < longest_wait
+  wake_needed = wake_needed or delay < longest_wait
 end
 
-kinds['3'] = function(member, _, _, delay)
+settle['3'] = function(member, _, _, delay)
   redis.call('ZADD', due, now + delay, member)
-  roused = roused or delay < longest_wait
+  wake_needed = wake_needed or delay < longest_wait
 end
 
 for at = FIRST, #ARGV, STEP do
   local member = ARGV[at + 1]
   if held[member] then
-    kinds[ARGV[at]](member, ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]))
+    settle[ARGV[at]](member, ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]))
     out[#out + 1] = 0
   else
     out[#out + 1] = 1
@@ -49,5 +50,5 @@ end
 
 if #acked > 0 then redis.call('XACK', stream, group, unpack(acked)) end
 if #ended > 0 then redis.call('ZREM', due, unpack(ended)) end
-if roused then rouse(wake) end
+if wake_needed then wake_consumers(wake) end
 return out

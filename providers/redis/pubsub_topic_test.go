@@ -89,7 +89,7 @@ func TestSendWithoutTransactions(t *testing.T) {
 }
 
 func TestLeastPermissionsOfPubsub(t *testing.T) {
-	server := leastUser(t, anyFacet, pubsubAlone)
+	server := startForLeastUser(t, "every facet", "pubsub")
 	tt := topicTest{t, openPubsub(t, server.URLFor("least", "pw"), "retention", "1ms"), "orders"}
 	topic, a, b := tt.topic(), tt.subscribe(group), tt.subscribe(everything)
 	tt.send(topic, driver.Message{Body: []byte("a")}, driver.Message{Key: "k", Body: []byte("b")})

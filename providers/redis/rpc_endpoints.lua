@@ -1,7 +1,7 @@
--- The endpoints whose leases have not ended.
+-- Returns the endpoints whose leases have not ended.
 -- KEYS: leases, changes
--- Answers with the id of the last change, the ms until the next lease ends (-1
--- if there is none), and the endpoints' members.
+-- Returns the ID of the last change, the ms until the next lease ends (-1 if
+-- there is no lease), and the members of the endpoints.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local list = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES')

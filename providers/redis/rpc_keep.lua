@@ -1,7 +1,7 @@
 -- Renews a lease, or ends it.
 -- KEYS: leases, changes
--- ARGV: the endpoint's member, the lease in ms; 0 ends it
--- The stream of changes wakes the watchers; what it holds does not matter.
+-- ARGV: the endpoint's member, the lease in ms (0 ends it)
+-- The stream of changes wakes the watchers. Its content does not matter.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local lease = tonumber(ARGV[2])
