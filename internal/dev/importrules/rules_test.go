@@ -82,7 +82,7 @@ var rules = []rule{
 	},
 	{
 		name:    "the main package of a plugin imports its provider",
-		applies: `cmd/fairlead-([^/]+)`, own: `|plugins(/.*)?|providers(/$1(/.*)?)?|(kv|pubsub|rpc|config)/driver|` + shipped, third: []string{"*"},
+		applies: `cmd/fairlead-([^/]+)`, own: `|plugins(/.*)?|providers(/grpcsent|/$1(/.*)?)?|(kv|pubsub|rpc|config)/driver|` + shipped, third: []string{"*"},
 	},
 	{
 		// A host links no client of a backend: that is what plugins are for.
