@@ -20,6 +20,26 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
+// Each claim has the same name in Go, in errors and on the wire.
+func TestClaimNames(t *testing.T) {
+	names := map[fairlead.Claim]string{
+		rpc.FullDuplex:      "rpc.FullDuplex",
+		rpc.FlowControl:     "rpc.FlowControl",
+		rpc.FastNoResponder: "rpc.FastNoResponder",
+		rpc.LoadBalance:     "rpc.LoadBalance",
+		rpc.Directory:       "rpc.Directory",
+	}
+	for _, c := range driver.Claims() {
+		if want, ok := names[c.Claim]; !ok || string(c.Claim) != want {
+			t.Errorf("the claim %q has the name %q in package rpc", c.Claim, want)
+		}
+		delete(names, c.Claim)
+	}
+	if len(names) > 0 {
+		t.Errorf("package driver does not list %v", names)
+	}
+}
+
 func TestRequire(t *testing.T) {
 	p := open(t, "mem://")
 	all := rpc.Require(rpc.FullDuplex, rpc.FlowControl, rpc.FastNoResponder, rpc.LoadBalance)
