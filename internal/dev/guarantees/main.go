@@ -1,5 +1,5 @@
 // Command guarantees writes the README's table of guarantees from what the
-// providers describe on real servers, so that it cannot drift.
+// providers describe on real servers, so that the table stays true.
 package main
 
 import (
@@ -53,12 +53,12 @@ func rewrite(ctx context.Context, file string) error {
 	return os.WriteFile(file, []byte(fresh), 0o644)
 }
 
-// replaced returns the text with a fresh table between the marks.
+// replaced returns the text with a new table between the marks.
 func replaced(ctx context.Context, text string) (string, error) {
 	before, rest, ok := strings.Cut(text, begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return "", fmt.Errorf("the marks %q and %q are not both there", begin, end)
+		return "", fmt.Errorf("the file must contain both marks, %q and %q", begin, end)
 	}
 	columns, err := describeAll(ctx)
 	if err != nil {
@@ -73,7 +73,7 @@ type column struct {
 	fairlead.Description
 }
 
-// describeAll opens every provider on backends of its own.
+// describeAll opens every provider on separate backends.
 func describeAll(ctx context.Context) (columns []column, err error) {
 	var servers servers
 	defer func() { err = errors.Join(err, servers.close()) }()
@@ -116,7 +116,7 @@ func describeAll(ctx context.Context) (columns []column, err error) {
 	return columns, nil
 }
 
-// servers are those that run, and the first error of one that does not.
+// servers are the servers that run, and the first error of one that does not.
 type servers struct {
 	closers []func() error
 	err     error
@@ -130,7 +130,7 @@ func (s *servers) close() error {
 	return errors.Join(errs...)
 }
 
-// started notes what came of starting a server.
+// started records whether a server could be started.
 func (s *servers) started(server interface{ Close() error }, err error) {
 	if err != nil {
 		s.err = cmp.Or(s.err, err)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestREADMEIsCurrent fails when a provider claims something else than the
-// README says: run "make generate".
+// TestREADMEIsCurrent fails if the claims of a provider differ from the README. Then
+// run "make generate".
 func TestREADMEIsCurrent(t *testing.T) {
 	old, err := os.ReadFile("../../../README.md")
 	if err != nil {

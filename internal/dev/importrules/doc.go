@@ -1,3 +1,3 @@
-// Package importrules holds a test of who may import whom: the rules are data
-// in rules_test.go, and CONTRIBUTING.md says why they are there.
+// Package importrules has a test of the imports between packages. The rules are
+// data in rules_test.go, and CONTRIBUTING.md gives the reasons.
 package importrules

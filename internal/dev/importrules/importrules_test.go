@@ -30,7 +30,7 @@ func TestImportRules(t *testing.T) {
 	}
 }
 
-// TestRulesCatch shows each rule a module that breaks it.
+// TestRulesCatch checks each rule with imports that break it.
 func TestRulesCatch(t *testing.T) {
 	const vendor = "github.com/vendor/client"
 	for _, c := range []struct {
@@ -154,7 +154,7 @@ func (g graph) search(from string, allowed func(*pkg) bool) (chains []string) {
 	return chains
 }
 
-// at is never nil: "unsafe" and "C" are imports, but no packages of the list.
+// at never returns nil: "unsafe" and "C" are imports, but go list does not list them.
 func (g graph) at(path string) *pkg {
 	if p := g[path]; p != nil {
 		return p
@@ -173,8 +173,8 @@ func show(chain []string) string {
 	return strings.Join(short, " → ")
 }
 
-// load lists the packages of this module and all that they depend on. A package
-// that does not compile is listed as far as it goes: the build reports it.
+// load lists the packages of this module and their dependencies. A package that
+// does not compile is listed with the imports that could be read.
 func load(t *testing.T) graph {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-deps", "-json=ImportPath,Imports,Module", module+"/...")

@@ -8,14 +8,13 @@ import (
 
 const module = "fairlead.dev"
 
-// rule says what a package may import. Own packages that it imports have to
-// obey the rule too, as far as they are not bound by a stricter one; what a
-// third party imports is its own affair.
+// rule says what a package may import, directly and through packages of this
+// module. Imports of third parties are not followed.
 type rule struct {
 	name    string
-	applies string   // a regular expression: paths of packages, below the module's
-	own     string   // likewise: own packages that they may import; $1 is a group of applies
-	third   []string // modules of third parties; one that ends in "/" stands for all below it; "*" for all
+	applies string   // a regular expression of package paths below the module's path
+	own     string   // the same, for the packages of this module that they may import; $1 is a group of applies
+	third   []string // modules of third parties; a path that ends in "/" allows all modules below it, "*" allows all
 }
 
 var (
@@ -116,7 +115,7 @@ func below(importPath string) (string, bool) {
 	return strings.CutPrefix(importPath, module+"/")
 }
 
-// match is like a regular expression's, of the whole path.
+// match matches a pattern against the whole path.
 func match(pattern, path string) []int {
 	return regexp.MustCompile(`^(?:` + pattern + `)$`).FindStringSubmatchIndex(path)
 }
@@ -132,8 +131,8 @@ func ruleFor(path string) (rule, bool) {
 	return rule{}, false
 }
 
-// allows says whether an import keeps the rule. Packages without a module are
-// the standard library's.
+// allows reports whether the rule permits an import. Packages without a module
+// belong to the standard library.
 func (r rule) allows(p *pkg) bool {
 	if path, ours := below(p.ImportPath); ours {
 		return match(r.own, path) != nil

@@ -25,9 +25,9 @@ func (service) UnaryCall(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleRes
 }
 
 // BenchmarkInProcess is unary calls within a process, of 256 bytes each way,
-// with the memory provider and with grpchan's inprocgrpc in turns. x-rate is
-// the median of the ratios of their rates over neighbouring turns, above 1
-// where the memory provider is faster.
+// by turns with the memory provider and with grpchan's inprocgrpc. x-rate is the
+// median ratio of their rates in neighbouring turns; above 1, the memory provider
+// is faster.
 func BenchmarkInProcess(b *testing.B) {
 	grpchan := &inprocgrpc.Channel{}
 	pb.RegisterTestServiceServer(grpchan, service{})
@@ -64,7 +64,7 @@ func ratio(b *testing.B, ours, theirs pb.TestServiceClient, callers int) {
 	var ratios []float64
 	for b.Loop() {
 		var o, t time.Duration
-		if len(ratios)%2 == 0 { // neither is always the first
+		if len(ratios)%2 == 0 { // so that neither always runs first
 			o, t = calls(b, ours, callers, chunk), calls(b, theirs, callers, chunk)
 		} else {
 			t, o = calls(b, theirs, callers, chunk), calls(b, ours, callers, chunk)
@@ -73,7 +73,7 @@ func ratio(b *testing.B, ours, theirs pb.TestServiceClient, callers int) {
 	}
 	slices.Sort(ratios)
 	b.ReportMetric(ratios[len(ratios)/2], "x-rate")
-	b.ReportMetric(0, "ns/op") // of a pair of turns: says nothing
+	b.ReportMetric(0, "ns/op") // the time of a pair of turns has no meaning
 }
 
 // calls makes n calls by so many callers, and returns how long it took.

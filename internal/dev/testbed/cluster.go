@@ -17,7 +17,7 @@ const (
 )
 
 // RedisCluster is a Redis Cluster of three primaries, which share all slots,
-// and with replicas a replica for each. A node counts as failed about one
+// and optionally a replica for each. A node counts as failed about one
 // second after it has stopped answering.
 type RedisCluster struct {
 	Nodes []*RedisServer // the primaries first
@@ -25,7 +25,7 @@ type RedisCluster struct {
 
 // StartCluster starts a cluster and returns when every node reports
 // "cluster_state:ok" and every replica follows its primary. The options hold
-// for all nodes; RedisTLS is not supported here. The caller has to Close it.
+// for all nodes; RedisTLS is not supported here. The caller must Close it.
 func StartCluster(ctx context.Context, replicas bool, opts ...RedisOption) (*RedisCluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
@@ -76,8 +76,8 @@ func (c *RedisCluster) form(ctx context.Context) error {
 	return c.WaitOK(ctx)
 }
 
-// introduce gives a node its slots, an epoch of its own (so that no two have to
-// settle it first), and the address of the first node.
+// introduce gives a node its slots, a separate epoch (so that no two nodes have to
+// agree on one first), and the address of the first node.
 func (c *RedisCluster) introduce(ctx context.Context, i int, r *redis.Client) error {
 	if err := r.Do(ctx, "cluster", "set-config-epoch", i+1).Err(); err != nil {
 		return err
@@ -102,8 +102,8 @@ func (c *RedisCluster) acquainted(ctx context.Context) error {
 	})
 }
 
-// replicate makes a replica of s. The primary's id may be news to s until its
-// handshake is through, so that it is tried again.
+// replicate makes s a replica. It retries, because s does not know the primary's
+// id before its handshake has ended.
 func (s *RedisServer) replicate(ctx context.Context, primary *RedisServer) error {
 	var id string
 	err := primary.Do(ctx, func(ctx context.Context, r *redis.Client) (err error) {
@@ -211,7 +211,7 @@ func primaryPort(shards []redis.ClusterShard, slot int64) (int64, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("nobody serves slot %d", slot)
+	return 0, fmt.Errorf("no node serves slot %d", slot)
 }
 
 // Failover kills the primary that serves key and waits until its replica has

@@ -27,8 +27,8 @@ const (
 	DaprConfig = "configstore" // DaprRedis only
 )
 
-// DaprSidecar is a Dapr runtime v1.18 in a process of its own: the sidecar of
-// one app. What components in memory hold is lost when it ends.
+// DaprSidecar is a Dapr runtime v1.18 in a separate process: the sidecar of one
+// app. The data of components in memory is lost when it ends.
 //
 // Start returns when its components serve; its app need not be there.
 type DaprSidecar struct {
@@ -45,7 +45,7 @@ const (
 	daprPorts
 )
 
-// StartDapr starts one sidecar and returns when it serves. The caller has to
+// StartDapr starts one sidecar and returns when it serves. The caller must
 // Close it. The first start builds the program, see BuildDaprd.
 func StartDapr(ctx context.Context, opts ...DaprOption) (*DaprSidecar, error) {
 	config, err := newDaprConfig(opts)
@@ -83,9 +83,9 @@ func (s *DaprSidecar) AppID() string { return s.config.appID }
 
 func (s *DaprSidecar) port(i int) string { return strconv.Itoa(s.ports[i].number) }
 
-// ready succeeds when the components of the sidecar serve. The runtime calls
-// itself healthy a moment before it ends because a component cannot be
-// initialised, so that its list of components is asked for, too.
+// ready succeeds when the components of the sidecar serve. The runtime
+// reports that it is healthy shortly before it ends because a component cannot be
+// initialised, so ready also reads its list of components.
 func (s *DaprSidecar) ready(ctx context.Context) error {
 	if _, err := s.get(ctx, "/v1.0/healthz/outbound", http.StatusNoContent); err != nil {
 		return err

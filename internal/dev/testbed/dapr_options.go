@@ -16,7 +16,7 @@ type daprConfig struct {
 	appID      string
 	appPort    int
 	token      string
-	names      string // the file of the name resolution; empty: one of its own
+	names      string // the file of the name resolution; empty: a separate one
 	components []daprComponent
 	more       []string // flags
 }
@@ -43,7 +43,7 @@ func DaprAppPort(port int) DaprOption {
 	}
 }
 
-// DaprToken demands a token of those who call the API.
+// DaprToken makes the API demand a token of its callers.
 func DaprToken(token string) DaprOption {
 	return func(c *daprConfig) error {
 		c.token = token
@@ -51,8 +51,8 @@ func DaprToken(token string) DaprOption {
 	}
 }
 
-// DaprNames sets the file by which sidecars find each other. Those that are to
-// call each other's apps share one.
+// DaprNames sets the file by which sidecars find each other. Sidecars share one
+// file to call each other's apps.
 func DaprNames(file string) DaprOption {
 	return func(c *daprConfig) error {
 		c.names = file
@@ -68,7 +68,7 @@ func DaprArgs(args ...string) DaprOption {
 	}
 }
 
-// DaprComponent adds a component of a kind, as "state.redis".
+// DaprComponent adds a component of a kind, for example "state.redis".
 func DaprComponent(name, kind string, metadata map[string]string) DaprOption {
 	return func(c *daprConfig) error {
 		all := map[string]string{}
@@ -131,7 +131,7 @@ func newDaprConfig(opts []DaprOption) (*daprConfig, error) {
 	return c, nil
 }
 
-// args are the flags of a sidecar: loopback alone, on its own ports.
+// args are the flags of a sidecar: loopback only, on its own ports.
 func (c *daprConfig) args(s *DaprSidecar) []string {
 	args := []string{
 		"--app-id", c.appID, "--resources-path", s.path("components"), "--config", s.path("config.yaml"),
@@ -154,7 +154,7 @@ func (c *daprConfig) env() []string {
 	return env
 }
 
-// resource is what the runtime reads from a file. JSON is YAML, too.
+// resource is a file that the runtime reads. It is JSON, which is also YAML.
 type resource struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
@@ -174,7 +174,7 @@ func (r resource) write(file string) error {
 	return os.WriteFile(file, text, 0o600)
 }
 
-// writeFiles writes what the sidecar reads when it starts.
+// writeFiles writes the files that the sidecar reads when it starts.
 func (c *daprConfig) writeFiles(s *DaprSidecar) error {
 	names := c.names
 	if names == "" {

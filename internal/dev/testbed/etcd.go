@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// EtcdServer is an etcd v3.7 in a process of its own: alone, or a member of an
-// EtcdGroup. Its data is kept over restarts.
+// EtcdServer is an etcd v3.7 in a separate process: a single server, or a member of
+// an EtcdGroup. Its data is kept over restarts.
 //
 // Start returns when the process answers; a member of a cluster does that
 // without a quorum as well (see EtcdGroup.WaitOK).
@@ -24,7 +24,7 @@ type EtcdServer struct {
 	name   string
 }
 
-// StartEtcd starts one etcd and returns when it serves. The caller has to Close
+// StartEtcd starts one etcd and returns when it serves. The caller must Close
 // it. The first start builds the program, see BuildServers.
 func StartEtcd(ctx context.Context, opts ...EtcdOption) (*EtcdServer, error) {
 	g, err := startEtcdGroup(ctx, 1, opts)
@@ -55,7 +55,7 @@ func etcdURL(user *url.Userinfo, servers ...*EtcdServer) string {
 // need neither TLS nor a user.
 func (s *EtcdServer) metricsURL(page string) string { return "http://" + s.ports[2].addr() + page }
 
-// healthyEtcd succeeds when the server serves, which takes a leader.
+// healthyEtcd succeeds when the server serves, which requires a leader.
 func healthyEtcd(ctx context.Context, s *EtcdServer) error {
 	_, err := httpGet(ctx, s.metricsURL("/health"))
 	return err
@@ -73,7 +73,7 @@ func (s *EtcdServer) leads(ctx context.Context) (bool, error) {
 	return bytes.Contains(page, []byte("\netcd_server_is_leader 1\n")), err
 }
 
-// Client is a client of the server, with all rights. The caller has to close
+// Client is a client of the server, with all rights. The caller must close
 // it.
 func (s *EtcdServer) Client() (*clientv3.Client, error) { return etcdClient(s) }
 

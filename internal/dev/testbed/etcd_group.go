@@ -18,7 +18,7 @@ type EtcdGroup struct {
 
 // StartEtcdCluster starts a cluster of n members and returns when all serve.
 // The options hold for every member; with EtcdTLS all have the same
-// certificates. The caller has to Close it.
+// certificates. The caller must Close it.
 func StartEtcdCluster(ctx context.Context, n int, opts ...EtcdOption) (*EtcdGroup, error) {
 	if n < 2 {
 		return nil, fmt.Errorf("testbed: etcd: a cluster of %d members", n)
@@ -101,11 +101,11 @@ func (g *EtcdGroup) URLFor(user, password string) string {
 	return etcdURL(url.UserPassword(user, password), g.Nodes...)
 }
 
-// Client is a client of all members, with all rights. The caller has to close
+// Client is a client of all members, with all rights. The caller must close
 // it.
 func (g *EtcdGroup) Client() (*clientv3.Client, error) { return etcdClient(g.Nodes...) }
 
-// WaitOK waits until every running member serves, which takes a quorum and a
+// WaitOK waits until every running member serves, which requires a quorum and a
 // leader.
 func (g *EtcdGroup) WaitOK(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)

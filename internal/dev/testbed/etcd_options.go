@@ -16,7 +16,7 @@ type etcdConfig struct {
 	password string
 }
 
-// EtcdArgs adds flags of etcd itself, which come last: "--unsafe-no-fsync",
+// EtcdArgs adds flags of etcd itself, after all others: "--unsafe-no-fsync",
 // "--max-txn-ops=64".
 func EtcdArgs(args ...string) EtcdOption {
 	return func(c *etcdConfig) error {
@@ -25,8 +25,8 @@ func EtcdArgs(args ...string) EtcdOption {
 	}
 }
 
-// EtcdTLS makes the clients' port speak TLS alone, with certificates made for
-// the server. With demandClientCert a client has to present one, too.
+// EtcdTLS makes the clients' port accept TLS only, with certificates made for the
+// server. With demandClientCert, a client must present a certificate, too.
 func EtcdTLS(demandClientCert bool) EtcdOption {
 	return func(c *etcdConfig) error {
 		c.tls, c.tlsAuth = true, demandClientCert

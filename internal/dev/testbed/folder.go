@@ -5,11 +5,11 @@ import (
 	"os"
 )
 
-// FolderEnv names the folder in which servers get their folders; the system's
-// for temporary files if it is empty. In memory, as on /dev/shm, a busy disk
-// makes no server miss its deadlines, and an fsync costs nothing: servers call
-// it all the same, and what survives a SIGKILL is the same on both. Benchmarks
-// belong on a disk.
+// FolderEnv names the folder in which servers get their folders. If it is empty,
+// the system's folder for temporary files is used. In memory, for example on
+// /dev/shm, a busy disk makes no server miss its deadlines, and an fsync costs
+// nothing. Servers still call fsync, and the same data survives a SIGKILL.
+// Benchmarks need a disk.
 const FolderEnv = "FAIRLEAD_TESTBED_DIR"
 
 // newFolder makes the folder of a server.

@@ -9,7 +9,7 @@ import (
 )
 
 // startRedisServers starts n servers at the same time, each with the options
-// that optionsOf returns. If one fails, none is left.
+// that optionsOf returns. If one fails, all are closed.
 func startRedisServers(ctx context.Context, n int, optionsOf func(i int) []RedisOption) ([]*RedisServer, error) {
 	servers, errs := make([]*RedisServer, n), make([]error, n)
 	var wg sync.WaitGroup
@@ -23,7 +23,7 @@ func startRedisServers(ctx context.Context, n int, optionsOf func(i int) []Redis
 	return servers, nil
 }
 
-// server is what the groups of servers have in common.
+// server is the interface that groups need of a server.
 type server interface {
 	comparable
 	Addr() string
@@ -32,7 +32,7 @@ type server interface {
 	Close() error
 }
 
-// closeAll closes those that are not nil.
+// closeAll closes the servers that are not nil.
 func closeAll[S server](servers []S) error {
 	return atOnce(servers, func(s S) error {
 		var none S

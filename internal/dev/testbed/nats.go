@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// NATSServer is a nats-server v2.15 with JetStream in a process of its own:
-// alone, or a member of a NATSGroup. Its data is kept over restarts.
+// NATSServer is a nats-server v2.15 with JetStream in a separate process: a single
+// server, or a member of a NATSGroup. Its data is kept over restarts.
 //
 // Start returns when JetStream is up; a member of a cluster does that without a
 // quorum as well (see NATSGroup.WaitOK).
@@ -68,7 +68,7 @@ func healthyNATS(ctx context.Context, s *NATSServer) error {
 	return err
 }
 
-// jetStreamState is what we read of the monitoring page /jsz.
+// jetStreamState has the fields that we read from the monitoring page /jsz.
 type jetStreamState struct {
 	Meta struct {
 		Leader string `json:"leader"`

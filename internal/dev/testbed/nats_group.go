@@ -21,7 +21,7 @@ const natsElection = "1500ms"
 // StartNATSCluster starts a cluster of n servers and returns when all serve
 // and agree on JetStream's leader. They elect leaders faster than unchanged
 // servers do (1.5 to 3.4 seconds, not 4 to 9). The options hold for every server; with
-// NATSTLS all have the same certificates. The caller has to Close it.
+// NATSTLS all have the same certificates. The caller must Close it.
 func StartNATSCluster(ctx context.Context, n int, opts ...NATSOption) (*NATSGroup, error) {
 	if n < 2 {
 		return nil, fmt.Errorf("testbed: nats-server: a cluster of %d servers", n)
@@ -68,7 +68,7 @@ func newNATSGroup(program string, n int, config *natsConfig) (*NATSGroup, error)
 	return g, nil
 }
 
-// writeFiles writes what the servers read when they start.
+// writeFiles writes the files that the servers read when they start.
 func (g *NATSGroup) writeFiles(config *natsConfig) (err error) {
 	var certs *Certificates
 	if config.tls {

@@ -63,8 +63,8 @@ func natsAuth(block string, values ...string) NATSOption {
 	}
 }
 
-// NATSTLS makes the clients' port speak TLS alone, with certificates made for
-// the server. With demandClientCert a client has to present one, too.
+// NATSTLS makes the clients' port accept TLS only, with certificates made for the
+// server. With demandClientCert, a client must present a certificate, too.
 func NATSTLS(demandClientCert bool) NATSOption {
 	return func(c *natsConfig) error {
 		c.tls, c.tlsAuth = true, demandClientCert

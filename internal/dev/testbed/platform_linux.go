@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// childAttributes puts a child in a process group of its own, away from the
+// childAttributes puts a child in a separate process group, away from the
 // terminal's Ctrl-C, and ties its life to the forking thread's.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

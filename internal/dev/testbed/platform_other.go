@@ -4,8 +4,8 @@ package testbed
 
 import "syscall"
 
-// childAttributes puts a child in a process group of its own. These systems
-// have no parent-death signal: a killed test program leaves its servers behind.
+// childAttributes puts a child in a separate process group. These systems have no
+// parent-death signal: after a test program is killed, its servers keep running.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

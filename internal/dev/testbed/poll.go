@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// fatalError ends polling at once.
+// fatalError ends polling immediately.
 type fatalError struct{ error }
 
 func (e fatalError) Unwrap() error { return e.error }

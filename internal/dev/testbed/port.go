@@ -40,7 +40,7 @@ func (p *reservedPort) release() error {
 
 // reservePort finds a port on which nothing listens. A program that knows
 // nothing of the testbed may still take it before the server binds: the caller
-// has to cope with that.
+// must handle that.
 func reservePort() (*reservedPort, error) {
 	var last error
 	for range portAttempts {

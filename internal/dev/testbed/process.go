@@ -43,7 +43,7 @@ type processSpec struct {
 	ready func(ctx context.Context) error
 }
 
-// Process is a server in a process of its own. It can be started, stopped and
+// Process is a server in a separate process. It can be started, stopped and
 // killed any number of times; its folder, and so its data, stays until Close.
 //
 // All methods may be called from any goroutine. Those that change the state of
@@ -118,7 +118,7 @@ func (p *Process) Pause(ctx context.Context) error {
 	})
 }
 
-// Continue lets a paused server go on (SIGCONT).
+// Continue resumes a paused server (SIGCONT).
 func (p *Process) Continue(ctx context.Context) error {
 	return p.exclusively(ctx, func(context.Context) error {
 		_, err := p.signal(syscall.SIGCONT)
@@ -140,7 +140,7 @@ func (p *Process) Running() bool { return p.PID() != 0 }
 // Dir is the server's working folder. Close removes it.
 func (p *Process) Dir() string { return p.spec.dir }
 
-// Log is the end of what the server has printed, over all its restarts.
+// Log is the end of the server's output, over all its restarts.
 func (p *Process) Log() string {
 	f, err := os.Open(p.logPath())
 	if err != nil {
@@ -255,7 +255,7 @@ func (p *Process) end(ctx context.Context, signals ...syscall.Signal) error {
 	}
 }
 
-// destroy kills the process with a deadline of its own, so that cleaning up
+// destroy kills the process with a separate deadline, so that cleaning up
 // works after the caller's context has ended.
 func (p *Process) destroy() error {
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)

@@ -18,7 +18,7 @@ import (
 )
 
 // program is a server of the testbed that is built from pinned modules: a module
-// of its own in a folder beside this file.
+// in a folder beside this file.
 type program string
 
 const (
@@ -112,7 +112,8 @@ func locked(ctx context.Context, path string, f func() error) error {
 	return f()
 }
 
-// build compiles the sources, unless somebody has while we waited for the lock.
+// build compiles the sources, unless another process did so while this one waited
+// for the lock.
 func build(ctx context.Context, source, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil

@@ -31,7 +31,7 @@ type TCPProxy struct {
 
 // StartProxy listens on a free loopback port and forwards connections to
 // target, a "host:port". While nothing listens there, connections are let in and
-// reset at once. The caller has to Close the proxy.
+// reset immediately. The caller must Close the proxy.
 func StartProxy(ctx context.Context, target string) (*TCPProxy, error) {
 	if _, _, err := net.SplitHostPort(target); err != nil {
 		return nil, fmt.Errorf("testbed: proxy target: %w", err)
@@ -62,7 +62,7 @@ func (p *TCPProxy) Refuse() error {
 	return err
 }
 
-// Accept lets new connections in again, after Refuse.
+// Accept ends the effect of Refuse: new connections are accepted again.
 func (p *TCPProxy) Accept(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +174,7 @@ func (t *Trap) Sprung() <-chan struct{} { return t.sprung }
 
 // SwallowReply arms a trap for the first request that contains match: it
 // reaches the server, the reply is thrown away, and the client's connection is
-// reset. The client cannot know what became of its request.
+// reset. The client cannot know the outcome of its request.
 //
 // The proxy knows no protocol: what the server sends next, on the connection
 // that carried match, is taken for the reply. So match should be something that
@@ -198,7 +198,7 @@ func (p *TCPProxy) armed() *Trap {
 	return p.trap
 }
 
-// take disarms t, and is false if somebody else was faster.
+// take disarms t, and returns false if it was disarmed already.
 func (p *TCPProxy) take(t *Trap) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// chunkSize is the most that is read at once, in bytes.
+// chunkSize is the largest size of one read, in bytes.
 const chunkSize = 64 << 10
 
-// queuedChunks bounds what waits for its latency to pass.
+// queuedChunks bounds the number of chunks that wait for their latency to pass.
 const queuedChunks = 256
 
 // proxied is one connection through a TCPProxy.
@@ -26,13 +26,13 @@ type proxied struct {
 	caught *Trap // whose request the server has got
 }
 
-// chunk is what the server has sent, and when the client may have it.
+// chunk is data from the server, and the time when the client may receive it.
 type chunk struct {
 	data []byte
 	due  time.Time
 }
 
-// cut resets the client's connection, and lets run come to its end.
+// cut resets the client's connection, which ends run.
 func (c *proxied) cut() {
 	_ = c.client.SetLinger(0) // a reset, not a polite end
 	_ = c.client.Close()
@@ -55,7 +55,7 @@ func (c *proxied) run(server *net.TCPConn) {
 // that it sends no more, the server hears it too.
 func (c *proxied) forwardRequests(server *net.TCPConn) {
 	buf := make([]byte, chunkSize)
-	var seen []byte // the end of what went before: match may span two chunks
+	var seen []byte // the end of the previous chunk: match may span two chunks
 	for {
 		n, err := c.client.Read(buf)
 		if n > 0 {
@@ -110,7 +110,7 @@ func (c *proxied) trapped() *Trap {
 	return c.caught
 }
 
-// readReplies queues what the server sends, until it ends or is swallowed.
+// readReplies queues the server's data, until the server ends it or it is dropped.
 func (c *proxied) readReplies(server *net.TCPConn, replies chan<- chunk) {
 	defer close(replies)
 	for {
@@ -134,7 +134,7 @@ func (c *proxied) readReplies(server *net.TCPConn, replies chan<- chunk) {
 	}
 }
 
-// swallow lets the server finish, throws away what it says, and cuts the
+// swallow lets the server finish, drops its data, and cuts the
 // client off.
 func (c *proxied) swallow(server *net.TCPConn, t *Trap) {
 	_ = server.CloseWrite()

@@ -24,13 +24,13 @@ const rabbitScript = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 // seconds of computing, and many a sync of its disk.
 const rabbitPatience = 3 * time.Minute
 
-// RabbitServer is a RabbitMQ broker in a process of its own. Its data is kept
+// RabbitServer is a RabbitMQ broker in a separate process. Its data is kept
 // over restarts. The user guest, with the password guest, may do everything.
 type RabbitServer struct {
 	*Process
 	ports [3]*reservedPort // of AMQP, of Erlang's distribution, of the port mapper
 	// mapper is Erlang's port mapper. A broker that finds none starts one,
-	// which would outlive it and everything here.
+	// which would outlive the test program.
 	mapper *Process
 	tls    bool
 	certs  *Certificates
@@ -42,7 +42,7 @@ type RabbitServer struct {
 // RabbitOption changes how a RabbitMQ broker is set up.
 type RabbitOption func(*RabbitServer)
 
-// RabbitTLS makes the broker speak TLS alone, with certificates made for it.
+// RabbitTLS makes the broker accept TLS only, with certificates made for it.
 func RabbitTLS() RabbitOption { return func(s *RabbitServer) { s.tls = true } }
 
 // StartRabbit starts a RabbitMQ broker and returns when it serves. The caller
@@ -131,7 +131,7 @@ func (s *RabbitServer) file(name string) string { return filepath.Join(s.Dir(), 
 
 func (s *RabbitServer) port(i int) string { return strconv.Itoa(s.ports[i].number) }
 
-// environment is how the script is told where everything is. With
+// environment tells the script where all folders are. With
 // RABBITMQ_ALLOW_INPUT it becomes the broker, rather than wait for it.
 func (s *RabbitServer) environment() []string {
 	return []string{
@@ -164,7 +164,7 @@ func (s *RabbitServer) URL() string {
 	return "amqp://guest:guest@" + s.Addr()
 }
 
-// Certificates are those of a broker that was started with RabbitTLS, else nil.
+// Certificates returns the certificates of a broker with RabbitTLS, else nil.
 func (s *RabbitServer) Certificates() *Certificates { return s.certs }
 
 // ping succeeds when the broker answers the first bytes of AMQP 0-9-1.

@@ -2,7 +2,7 @@ package testbed
 
 import "testing"
 
-// Rabbit starts a RabbitMQ broker for a test, which ends with it. See
+// Rabbit starts a RabbitMQ broker that stops at the end of the test. See
 // StartRabbit.
 func Rabbit(tb testing.TB, opts ...RabbitOption) *RabbitServer {
 	tb.Helper()

@@ -20,7 +20,7 @@ import (
 // bindAttempts bounds the ports tried when strangers take them first.
 const bindAttempts = 5
 
-// RedisServer is a redis-server in a process of its own. Unless options say
+// RedisServer is a redis-server in a separate process. Unless options say
 // otherwise, it runs standalone with "appendonly yes" and "appendfsync always",
 // and demands no password.
 type RedisServer struct {
@@ -131,7 +131,7 @@ func (s *RedisServer) url(user *url.Userinfo) string {
 // RedisUnixSocket.
 func (s *RedisServer) SocketPath() string { return filepath.Join(s.Dir(), "s") }
 
-// Certificates are those of a server that was started with RedisTLS, else nil.
+// Certificates returns the certificates of a server with RedisTLS, else nil.
 func (s *RedisServer) Certificates() *Certificates { return s.certs }
 
 // Options are the options of a go-redis client with all rights, which neither

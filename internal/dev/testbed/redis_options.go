@@ -51,8 +51,8 @@ func RedisUser(name, password, rules string) RedisOption {
 	return RedisConf(fmt.Sprintf("user %s on >%s %s", name, password, rules))
 }
 
-// RedisTLS makes the server's TCP port speak TLS alone, with certificates made
-// for it. With demandClientCert a client has to present one, too.
+// RedisTLS makes the server's TCP port accept TLS only, with certificates made
+// for it. With demandClientCert, a client must present a certificate, too.
 func RedisTLS(demandClientCert bool) RedisOption {
 	return func(c *redisConfig) error {
 		c.tls, c.tlsAuth = true, demandClientCert

@@ -34,7 +34,7 @@ type RedisSentinel struct {
 
 // StartSentinel starts a group and returns when all sentinels know all servers
 // and both replicas follow the primary. The options hold for the primary and
-// the replicas; RedisTLS is not supported here. The caller has to Close it.
+// the replicas; RedisTLS is not supported here. The caller must Close it.
 func StartSentinel(ctx context.Context, opts ...RedisOption) (_ *RedisSentinel, err error) {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()

@@ -44,7 +44,7 @@ func newMember(kind string, n int) (*member, error) {
 // same over restarts.
 func (m *member) Addr() string { return m.ports[0].addr() }
 
-// Certificates are those of a server that speaks TLS, else nil.
+// Certificates returns the certificates of a server with TLS, else nil.
 func (m *member) Certificates() *Certificates { return m.certs }
 
 // Close kills the server, removes its folder and gives its ports back. Closing
@@ -67,8 +67,8 @@ type starter interface {
 	Start(context.Context) error
 }
 
-// startAll starts servers at the same time: those of a cluster wait for each
-// other. When one fails, all are closed.
+// startAll starts servers at the same time, because the servers of a cluster wait
+// for each other. If one fails, all are closed.
 func startAll[S starter](ctx context.Context, servers []S) error {
 	if err := atOnce(servers, func(s S) error { return s.Start(ctx) }); err != nil {
 		return errors.Join(err, closeAll(servers))
@@ -76,7 +76,7 @@ func startAll[S starter](ctx context.Context, servers []S) error {
 	return nil
 }
 
-// retryBind calls start again when a stranger has taken a port first.
+// retryBind calls start again if another program has taken a port.
 func retryBind[T any](start func() (T, error)) (t T, err error) {
 	for range bindAttempts {
 		t, err = start()

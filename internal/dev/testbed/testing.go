@@ -7,7 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Redis starts a Redis server for a test, which ends with it. If the test
+// Redis starts a Redis server that stops at the end of the test. If the test
 // fails, the end of the server's log is printed.
 func Redis(tb testing.TB, opts ...RedisOption) *RedisServer {
 	tb.Helper()
@@ -32,8 +32,8 @@ func RedisClient(tb testing.TB, s *RedisServer) *redis.Client {
 	return c
 }
 
-// Sentinel starts a primary, two replicas and three sentinels for a test, which
-// end with it. See StartSentinel.
+// Sentinel starts a primary, two replicas and three sentinels that
+// stop at the end of the test. See StartSentinel.
 func Sentinel(tb testing.TB, opts ...RedisOption) *RedisSentinel {
 	tb.Helper()
 	g, err := StartSentinel(tb.Context(), opts...)
@@ -45,7 +45,7 @@ func Sentinel(tb testing.TB, opts ...RedisOption) *RedisSentinel {
 }
 
 // Cluster starts a Redis Cluster of three primaries, with a replica for each if
-// replicas is true, for a test, which ends with it. See StartCluster.
+// replicas is true, that stops at the end of the test. See StartCluster.
 func Cluster(tb testing.TB, replicas bool, opts ...RedisOption) *RedisCluster {
 	tb.Helper()
 	c, err := StartCluster(tb.Context(), replicas, opts...)
@@ -68,8 +68,8 @@ func Port(tb testing.TB) int {
 	return p.number
 }
 
-// Proxy starts a proxy in front of target ("host:port") for a test, which ends
-// with it.
+// Proxy starts a proxy in front of target ("host:port") that stops at the
+// end of the test.
 func Proxy(tb testing.TB, target string) *TCPProxy {
 	tb.Helper()
 	p, err := StartProxy(tb.Context(), target)

@@ -1,15 +1,15 @@
 // Command daprd is the Dapr runtime with the few components that the tests use,
-// to be run in processes of its own. It takes daprd's own flags:
+// run in separate processes. It takes daprd's own flags:
 //
 //	daprd --app-id NAME --resources-path DIR --dapr-grpc-port PORT …
 //
 // Components: state.redis, state.in-memory, pubsub.redis, pubsub.in-memory,
 // configuration.redis; name resolution by mdns and by sqlite; and state.careless,
-// which keeps no promise.
+// which keeps none of its promises.
 //
-// The runtime's own main links every component or none that it can start with;
-// all of them are hundreds of modules. This program is a module of its own so
-// that none of them becomes a dependency of a program that imports fairlead.dev.
+// The runtime's own main starts only if it links every component, which are
+// hundreds of modules. This program is a separate module, so that none of them
+// becomes a dependency of a program that imports fairlead.dev.
 package main
 
 import (
@@ -80,8 +80,8 @@ func serve(ctx context.Context, cfg *runtime.Config, sec security.Provider) (err
 	return daprd.Run(ctx)
 }
 
-// config is what the flags say: of a runtime in standalone mode, without a
-// control plane. The defaults of the flags matter: the runtime does not start
+// config returns the configuration that the flags describe: standalone mode,
+// without a control plane. The defaults of the flags matter: the runtime does not start
 // with zeros in their place.
 func config(o *options.Options, reg *registry.Options, health healthz.Healthz) *runtime.Config {
 	return &runtime.Config{

@@ -1,5 +1,5 @@
 // Command getservers builds the testbed's etcd and nats-server, and its Dapr
-// runtime, ahead of the tests that start them, and prints the programs' paths.
+// runtime, before the tests start them, and prints the programs' paths.
 package main
 
 import (

@@ -8,12 +8,11 @@ import (
 )
 
 // electionVar names the environment variable with the shortest time without a
-// leader after which a nats-server stands for election: 4s if it is not set,
-// which has tests of outages wait for most of their time. There is no other way
-// to set it.
+// leader after which a nats-server stands for election. The default of 4s would be
+// most of the time of tests of outages. There is no other way to set it.
 const electionVar = "FAIRLEAD_TESTBED_NATS_ELECTION"
 
-// The times of elections in nats-server, which keep their proportions.
+// The election times of nats-server. Their ratios stay the same.
 var (
 	//go:linkname minElectionTimeout github.com/nats-io/nats-server/v2/server.minElectionTimeout
 	minElectionTimeout time.Duration
@@ -34,7 +33,7 @@ func setElections() error {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return fmt.Errorf("%s is %q; give a time, as 1s", electionVar, text)
+		return fmt.Errorf("%s is %q; give a duration, for example 1s", electionVar, text)
 	}
 	if minElectionTimeout != 4*time.Second {
 		return fmt.Errorf("the usual time of elections is %v: this version of nats-server is another one", minElectionTimeout)

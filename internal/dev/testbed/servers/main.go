@@ -1,12 +1,12 @@
 // Command servers is etcd or nats-server, according to its first argument: the
-// testbed's real servers in one binary, built from pinned modules, to be run in
-// processes of their own.
+// testbed's real servers in one binary, built from pinned modules, run in separate
+// processes.
 //
 //	servers etcd [etcd's own flags]
 //	servers nats-server [nats-server's own flags]
 //
-// It is a module of its own so that the servers' dependencies never become
-// those of a program that imports fairlead.dev.
+// It is a separate module, so that the servers' dependencies never become
+// dependencies of a program that imports fairlead.dev.
 package main
 
 import (
