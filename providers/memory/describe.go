@@ -17,50 +17,50 @@ const (
 	maxBatch        = 1_000
 	maxMessageBytes = 64 << 20
 	maxFrameBytes   = 64 << 20
+	maxDelay        = 365 * 24 * time.Hour
 )
 
-func describe(b *backend, direct bool) fairlead.Description {
+// describe returns what a provider on the backend guarantees. rpcDirectory
+// selects the directory as its rpc facet, otherwise it is the carrier.
+func describe(b *backend, rpcDirectory bool) fairlead.Description {
 	return fairlead.Description{
 		Provider: "memory",
 		System:   "memory",
 		Endpoint: b.name,
 		Volatile: true,
 		Facets: []fairlead.FacetDescription{
-			facet(b, fairlead.KV, kvdriver.Claims(), fairlead.Limits{
-				MaxKeyBytes:   maxKeyBytes,
-				MaxValueBytes: maxValueBytes,
-				MaxTxnOps:     maxTxnOps,
-				MaxBatch:      maxBatch,
-				TTLResolution: time.Millisecond,
-				MinTTL:        time.Millisecond,
-			}),
-			facet(b, fairlead.PubSub, psdriver.Claims(), fairlead.Limits{
-				MaxMessageBytes: maxMessageBytes,
-				MaxBatch:        maxBatch,
-				MinAckDeadline:  time.Millisecond,
-				MaxDelay:        365 * 24 * time.Hour,
-				DedupeWindow:    b.window,
-			}),
-			share(b, rpcFacet(direct)),
+			settleShared(b, describeKV()),
+			settleShared(b, describePubSub(b)),
+			settleShared(b, describeRPC(rpcDirectory)),
 		},
 	}
 }
 
-// claimAll claims everything that the facet knows, since this is the
-// reference.
-func claimAll(f fairlead.Facet, all []fairlead.ClaimInfo, l fairlead.Limits) fairlead.FacetDescription {
-	d := fairlead.FacetDescription{Facet: f, Limits: l}
-	for _, info := range all {
-		d.Claims = append(d.Claims, info.Claim)
-	}
-	return d
+func describeKV() fairlead.FacetDescription {
+	return disclaimDurability(claimAll(fairlead.KV, kvdriver.Claims(), fairlead.Limits{
+		MaxKeyBytes:   maxKeyBytes,
+		MaxValueBytes: maxValueBytes,
+		MaxTxnOps:     maxTxnOps,
+		MaxBatch:      maxBatch,
+		TTLResolution: time.Millisecond,
+		MinTTL:        time.Millisecond,
+	}))
 }
 
-// rpcFacet describes the carrier, or the directory if direct.
-func rpcFacet(direct bool) fairlead.FacetDescription {
+func describePubSub(b *backend) fairlead.FacetDescription {
+	return disclaimDurability(claimAll(fairlead.PubSub, psdriver.Claims(), fairlead.Limits{
+		MaxMessageBytes: maxMessageBytes,
+		MaxBatch:        maxBatch,
+		MinAckDeadline:  time.Millisecond,
+		MaxDelay:        maxDelay,
+		DedupeWindow:    b.dedupeWindow,
+	}))
+}
+
+func describeRPC(directory bool) fairlead.FacetDescription {
 	f := claimAll(fairlead.RPC, rpcdriver.Claims(), fairlead.Limits{MaxFrameBytes: maxFrameBytes})
-	if direct {
-		f.Limits.MaxFrameBytes = 0 // what gRPC takes
+	if directory {
+		f.Limits.MaxFrameBytes = 0 // gRPC has its own limit
 		return f
 	}
 	f.Claims = slices.DeleteFunc(f.Claims, func(c fairlead.Claim) bool { return c == rpcdriver.ClaimDirectory })
@@ -72,21 +72,30 @@ func rpcFacet(direct bool) fairlead.FacetDescription {
 	return f
 }
 
-// facet describes a facet that stores something.
-func facet(b *backend, f fairlead.Facet, all []fairlead.ClaimInfo, l fairlead.Limits) fairlead.FacetDescription {
-	d := claimAll(f, all, l)
+// claimAll returns a facet with all claims that exist for it: this provider is
+// the reference model.
+func claimAll(f fairlead.Facet, all []fairlead.ClaimInfo, l fairlead.Limits) fairlead.FacetDescription {
+	d := fairlead.FacetDescription{Facet: f, Limits: l}
+	for _, info := range all {
+		d.Claims = append(d.Claims, info.Claim)
+	}
+	return d
+}
+
+// disclaimDurability says why a facet that stores data is not durable.
+func disclaimDurability(d fairlead.FacetDescription) fairlead.FacetDescription {
 	for _, c := range []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum} {
 		d.Missing = append(d.Missing, fairlead.Missing{
 			Claim:  c,
-			Reason: "everything is lost when the process ends",
-			Remedy: "use a provider that stores, as redis://",
+			Reason: "all data is lost when the process ends",
+			Remedy: "use a provider that stores data, for example redis://",
 		})
 	}
-	return share(b, d)
+	return d
 }
 
-// share claims Shared where it holds.
-func share(b *backend, d fairlead.FacetDescription) fairlead.FacetDescription {
+// settleShared claims Shared for a named backend, and says why not for another.
+func settleShared(b *backend, d fairlead.FacetDescription) fairlead.FacetDescription {
 	if b.name != "" {
 		d.Claims = append(d.Claims, fairlead.Shared)
 		return d
@@ -94,7 +103,7 @@ func share(b *backend, d fairlead.FacetDescription) fairlead.FacetDescription {
 	d.Missing = append(d.Missing, fairlead.Missing{
 		Claim:  fairlead.Shared,
 		Reason: "every Open of mem:// has a backend of its own",
-		Remedy: "give it a name, as mem://NAME",
+		Remedy: "name the backend, for example mem://NAME",
 	})
 	return d
 }

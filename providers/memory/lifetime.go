@@ -7,8 +7,8 @@ import (
 	"fairlead.dev"
 )
 
-// lifetime is how long a handle is open. That of a watcher lies within that
-// of its store, and that within the provider's.
+// lifetime says how long a handle is open. A watcher's lifetime ends with its
+// store's, and a store's with its provider's.
 type lifetime struct {
 	ctx context.Context
 	end context.CancelFunc
@@ -19,20 +19,21 @@ func newLifetime(parent context.Context) lifetime {
 	return lifetime{ctx, end}
 }
 
-// ready returns why a call with this context may not go on.
-func (l lifetime) ready(ctx context.Context) error {
+// check returns the error of a call that cannot begin or continue: the handle is
+// closed, or the context of the call has ended.
+func (l lifetime) check(ctx context.Context) error {
 	if l.ctx.Err() != nil {
-		return fairlead.Errorf(fairlead.Closed, "the handle, or what it was opened from, is closed")
+		return fairlead.Errorf(fairlead.Closed, "the handle, or the provider that it belongs to, is closed")
 	}
 	return fairlead.ContextError(ctx)
 }
 
-// wait blocks until changed is closed, until the time at (if it is not zero),
-// or until the call may not go on; it returns the reason of the last.
-func (l lifetime) wait(ctx context.Context, changed <-chan struct{}, at time.Time) error {
+// wait blocks until changed is closed, until a time (unless that is zero), or
+// until the call cannot continue. In the last case it returns the error.
+func (l lifetime) wait(ctx context.Context, changed <-chan struct{}, until time.Time) error {
 	var timeout <-chan time.Time
-	if !at.IsZero() {
-		timer := time.NewTimer(time.Until(at))
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
 		timeout = timer.C
 	}
@@ -42,5 +43,5 @@ func (l lifetime) wait(ctx context.Context, changed <-chan struct{}, at time.Tim
 	case <-l.ctx.Done():
 	case <-ctx.Done():
 	}
-	return l.ready(ctx)
+	return l.check(ctx)
 }

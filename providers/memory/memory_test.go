@@ -48,22 +48,22 @@ func put(t testing.TB, s *store, key string) kvdriver.Revision {
 func TestURLs(t *testing.T) {
 	for _, bad := range []string{"mem://user@x", "mem://x:1", "mem://x/path"} {
 		if _, err := fairlead.Open(t.Context(), bad); !errors.Is(err, fairlead.Invalid) {
-			t.Errorf("Open(%q): %v", bad, err)
+			t.Errorf("Open(%q): %v, want Invalid", bad, err)
 		}
 	}
 	a, b, private := openURL(t, "mem://shared"), openURL(t, "mem://shared"), openURL(t, "mem://")
 	put(t, openStore(t, a), "k")
 	get := []kvdriver.Op{{Kind: kvdriver.OpGet, Key: "k"}}
 	if r := openStore(t, b).Do(t.Context(), get); r[0].Err != nil {
-		t.Errorf("another Open of the name: %v", r[0].Err)
+		t.Errorf("Get through another Open of the name: %v", r[0].Err)
 	}
 	if r := openStore(t, private).Do(t.Context(), get); !errors.Is(r[0].Err, fairlead.NotFound) {
-		t.Errorf("a private backend: %v", r[0].Err)
+		t.Errorf("Get from a private backend: %v, want NotFound", r[0].Err)
 	}
 	a.Close(t.Context())
 	b.Close(t.Context())
 	if r := openStore(t, openURL(t, "mem://shared")).Do(t.Context(), get); !errors.Is(r[0].Err, fairlead.NotFound) {
-		t.Errorf("after the last Close of the name: %v", r[0].Err)
+		t.Errorf("Get after the last Close of the name: %v, want NotFound", r[0].Err)
 	}
 }
 
@@ -105,13 +105,13 @@ func TestOldSnapshotIsCompacted(t *testing.T) {
 		}
 	}
 	if _, err := s.List(t.Context(), kvdriver.ListRequest{Token: first.Token, Limit: 1}); !errors.Is(err, fairlead.Compacted) {
-		t.Errorf("the token of a snapshot that is gone: %v", err)
+		t.Errorf("List with the token of a dropped snapshot: %v, want Compacted", err)
 	}
 }
 
-// TestExpiryNeedsNobody shows that time alone ends a key: a watcher that
-// waits hears of it to the millisecond.
-func TestExpiryNeedsNobody(t *testing.T) {
+// TestExpiryNeedsNoCall shows that a key expires without another call: a watcher
+// that waits gets the event at the exact millisecond.
+func TestExpiryNeedsNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := openURL(t, "mem://")
 		defer p.Close(context.Background())
@@ -156,8 +156,9 @@ func publish(t testing.TB, p *provider, msgs ...driver.Message) []driver.SendRes
 	return topic.Send(t.Context(), msgs)
 }
 
-// TestTrimKeepsWhatAGroupNeeds publishes far beyond the history.
-func TestTrimKeepsWhatAGroupNeeds(t *testing.T) {
+// TestTrimKeepsNeededMessages publishes many more messages than the history
+// holds.
+func TestTrimKeepsNeededMessages(t *testing.T) {
 	p := openURL(t, "mem://?history=10")
 	s := openGroup(t, p, driver.SubscriptionConfig{Group: "g", Start: driver.StartNew})
 	for i := range 100 {
@@ -186,7 +187,7 @@ func TestTrimKeepsWhatAGroupNeeds(t *testing.T) {
 		}
 		s.Settle(t.Context(), []driver.Settlement{{Token: ds[0].Token, Kind: driver.Ack}})
 	}
-	if n := len(s.messages); n > 200 {
+	if n := len(s.group.topic.log.messages); n > 200 {
 		t.Errorf("%d messages are kept, though all are acknowledged and the history is 10", n)
 	}
 }
@@ -201,7 +202,7 @@ func TestPositionBeforeHistoryIsCompacted(t *testing.T) {
 		Topic: "t", Group: "g", Start: driver.StartPosition, Position: first, AckDeadline: time.Minute,
 	})
 	if !errors.Is(err, fairlead.Compacted) {
-		t.Errorf("a position whose successors are gone: %v", err)
+		t.Errorf("a position whose next messages were dropped: %v, want Compacted", err)
 	}
 }
 
@@ -227,7 +228,7 @@ func TestDeletedGroup(t *testing.T) {
 	}
 }
 
-// TestCloseOfProviderWakesReceivers closes under a Receive that waits.
+// TestCloseOfProviderWakesReceivers closes the provider while a Receive waits.
 func TestCloseOfProviderWakesReceivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := openURL(t, "mem://")
@@ -245,9 +246,9 @@ func TestCloseOfProviderWakesReceivers(t *testing.T) {
 	})
 }
 
-// BenchmarkPublishReceiveAck passes one message at a time through the driver,
-// and through a buffered channel, in turns: the ratio says how far the
-// reference model is from the limit.
+// BenchmarkPublishReceiveAck passes one message at a time through the driver and
+// through a buffered channel, alternately. The ratio says how far the reference
+// model is from the limit.
 func BenchmarkPublishReceiveAck(b *testing.B) {
 	p := openURL(b, "mem://")
 	s := openGroup(b, p, driver.SubscriptionConfig{Group: "g", Start: driver.StartNew})

@@ -11,8 +11,8 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-// callFixture is a server and a client on one backend, in providers of their
-// own.
+// callFixture is a server and a client on one backend, each with a provider of
+// its own.
 type callFixture struct {
 	server, client *carrier
 	listener       rpcdriver.Listener
@@ -20,7 +20,7 @@ type callFixture struct {
 
 func newCallFixture(t *testing.T) callFixture {
 	t.Helper()
-	x := newExchange()
+	x := newListenerRegistry()
 	f := callFixture{
 		server: newCarrier(newLifetime(context.Background()), x),
 		client: newCarrier(newLifetime(context.Background()), x),
@@ -96,7 +96,7 @@ func TestStreamCarriesFrames(t *testing.T) {
 	wantFrames(t, client, 4, 5)
 }
 
-// What was sent before a close still arrives; then the end is seen.
+// Frames that were sent before a close still arrive, then Recv fails.
 func TestStreamClose(t *testing.T) {
 	client, server := newCallFixture(t).pair(t)
 	noError(t, server.Send(t.Context(), credits(1)))
@@ -113,7 +113,7 @@ func TestStreamClose(t *testing.T) {
 	wantErr(t, err, fairlead.Closed)
 }
 
-// Every way in which a wait in Recv and Accept can end ends it.
+// Recv and Accept stop waiting for every event that has to end them.
 func TestCallsUnblock(t *testing.T) {
 	type fixture struct {
 		callFixture
@@ -121,7 +121,7 @@ func TestCallsUnblock(t *testing.T) {
 		cancel         context.CancelFunc
 	}
 	for name, c := range map[string]struct {
-		do             func(context.Context, fixture)
+		end            func(context.Context, fixture)
 		client, server fairlead.Code // of the client's Recv and the server's Accept
 	}{
 		"peer closes":            {func(ctx context.Context, f fixture) { _ = f.server.Close(ctx) }, fairlead.Closed, 0},
@@ -142,7 +142,7 @@ func TestCallsUnblock(t *testing.T) {
 				go func() { _, err := f.client.Recv(ctx); received <- err }()
 				go func() { _, err := f.listener.Accept(ctx); accepted <- err }()
 				synctest.Wait()
-				c.do(t.Context(), f)
+				c.end(t.Context(), f)
 				synctest.Wait()
 				wantEnded(t, "Recv", received, c.client)
 				wantEnded(t, "Accept", accepted, c.server)
@@ -151,7 +151,7 @@ func TestCallsUnblock(t *testing.T) {
 	}
 }
 
-// wantEnded wants an error with the code, or none at all yet for 0.
+// wantEnded wants an error with the code. For 0 the call must still wait.
 func wantEnded(t *testing.T, what string, ended <-chan error, want fairlead.Code) {
 	t.Helper()
 	switch {
@@ -164,7 +164,7 @@ func wantEnded(t *testing.T, what string, ended <-chan error, want fairlead.Code
 	}
 }
 
-// Streams that nobody has accepted end with their listener, the others go on.
+// Streams that were not accepted end with their listener. Accepted ones continue.
 func TestListenerClose(t *testing.T) {
 	f := newCallFixture(t)
 	client, server := f.pair(t)
@@ -179,8 +179,8 @@ func TestListenerClose(t *testing.T) {
 	wantFrames(t, client, 1)
 }
 
-// A provider that was closed without closing its listener gets no calls.
-func TestEndedListenerIsSkipped(t *testing.T) {
+// A listener whose provider was closed gets no calls.
+func TestClosedListenerIsSkipped(t *testing.T) {
 	f := newCallFixture(t)
 	f.server.life.end()
 	_, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})

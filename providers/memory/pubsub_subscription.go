@@ -1,0 +1,109 @@
+package memory
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/pubsub/driver"
+)
+
+// broadcastPrefix begins the group names of broadcast subscriptions. No other
+// group has such a name: a slash is not valid in it.
+const broadcastPrefix = "broadcast/"
+
+// newBroadcastName returns the name of a group for one broadcast subscription.
+// The topic is locked.
+func (t *topic) newBroadcastName() string {
+	t.broadcasts++
+	return broadcastPrefix + formatPosition(t.broadcasts)
+}
+
+// subscription is a handle of a group.
+type subscription struct {
+	group       *group
+	name        string
+	ackDeadline time.Duration
+	life        lifetime
+	stopRelease func() bool // cancels the release at the end of life
+}
+
+// newSubscription returns a handle that releases its deliveries when its life
+// ends.
+func newSubscription(g *group, name string, ackDeadline time.Duration, life lifetime) *subscription {
+	s := &subscription{group: g, name: name, ackDeadline: ackDeadline, life: life}
+	s.stopRelease = context.AfterFunc(life.ctx, s.release)
+	return s
+}
+
+// Receive implements the pubsub driver's Subscription.
+func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
+	err := s.life.check(ctx)
+	for err == nil {
+		deliveries, changed, due, failure := s.tryReceive(limit)
+		if len(deliveries) > 0 || failure != nil {
+			return deliveries, failure
+		}
+		err = s.life.wait(ctx, changed, due)
+	}
+	return nil, err
+}
+
+// tryReceive returns the messages that can be delivered now. If there are none,
+// it returns what to wait for: a change, or the time at which the next message
+// is due.
+func (s *subscription) tryReceive(limit int) (deliveries []driver.Delivery, changed <-chan struct{}, due time.Time, err error) {
+	t := s.group.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.group.deleted {
+		return nil, nil, time.Time{}, fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
+	}
+	return s.group.deliver(s, limit, time.Now()), t.changed.Next(), s.group.nextDue(), nil
+}
+
+// Settle implements the pubsub driver's Subscription.
+func (s *subscription) Settle(ctx context.Context, settlements []driver.Settlement) []error {
+	errs := make([]error, len(settlements))
+	if err := s.life.check(ctx); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	s.group.topic.mu.Lock()
+	defer s.group.topic.mu.Unlock()
+	now := time.Now()
+	for i, st := range settlements {
+		errs[i] = s.group.settle(s, st, now)
+	}
+	return errs
+}
+
+// Close implements the pubsub driver's Subscription.
+func (s *subscription) Close(context.Context) error {
+	s.life.end()
+	if s.stopRelease() {
+		s.release()
+	}
+	return nil
+}
+
+// release makes the deliveries of the subscription available to its group at
+// once. It deletes the group of a broadcast subscription.
+func (s *subscription) release() {
+	t := s.group.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if strings.HasPrefix(s.name, broadcastPrefix) {
+		t.deleteGroup(s.name)
+		return
+	}
+	now := time.Now()
+	for _, p := range s.group.pending {
+		if p.owner == s {
+			s.group.giveBack(p, now)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	rpcdriver "fairlead.dev/rpc/driver"
+)
+
+// endpointWatcher reports the endpoints of one service.
+type endpointWatcher struct {
+	life      lifetime
+	endpoints *endpointRegistry
+	service   string
+	reported  bool // whether Next has returned before
+	last      []rpcdriver.Endpoint
+}
+
+// WatchEndpoints implements [rpcdriver.Directory].
+func (d *directory) WatchEndpoints(ctx context.Context, c rpcdriver.WatchConfig) (rpcdriver.EndpointWatcher, error) {
+	if err := d.life.check(ctx); err != nil {
+		return nil, err
+	}
+	return &endpointWatcher{life: newLifetime(d.life.ctx), endpoints: d.endpoints, service: c.Service}, nil
+}
+
+// Next implements [rpcdriver.EndpointWatcher].
+func (w *endpointWatcher) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
+	err := w.life.check(ctx)
+	for err == nil {
+		present, expiry, changed := w.endpoints.list(w.service)
+		if !w.reported || !slices.Equal(present, w.last) {
+			w.reported, w.last = true, present
+			return slices.Clone(present), nil
+		}
+		err = w.life.wait(ctx, changed, expiry)
+	}
+	return nil, err
+}
+
+// Close implements [rpcdriver.EndpointWatcher].
+func (w *endpointWatcher) Close(context.Context) error {
+	w.life.end()
+	return nil
+}
+
+func compareAddresses(a, b rpcdriver.Endpoint) int { return strings.Compare(a.Address, b.Address) }
