@@ -67,8 +67,8 @@ func benchTopic(b *testing.B, p fairlead.Provider, name string) *pubsub.Topic {
 	return check(b, t, err)
 }
 
-// BenchmarkPublish compares publishing with the SDK as people use it, and with
-// our own provider on the same Redis, which is what the sidecar costs.
+// BenchmarkPublish compares publishing with the SDK as its users use it, and
+// with the redis provider on the same Redis, which shows what a sidecar costs.
 func BenchmarkPublish(b *testing.B) {
 	back := newBenchBackend(b)
 	ctx := b.Context()

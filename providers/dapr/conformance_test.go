@@ -15,7 +15,7 @@ func opener(url string) conformance.Opener {
 }
 
 // TestConformanceRedis runs the suite on components on a Redis, with a sidecar
-// that is killed and started on the way, and demands that every claim is proven.
+// that is killed and started meanwhile, and requires that every claim is proven.
 // The pubsub facet has tests of its own, with other settings.
 func TestConformanceRedis(t *testing.T) {
 	t.Parallel() // the cases mostly wait
@@ -33,13 +33,13 @@ func TestKilledRedis(t *testing.T) {
 		conformance.WithTransport("redis killed"), conformance.WithMatch(regexp.MustCompile("^kv/(kill|durable)")))
 	for _, c := range report.Claims {
 		if c.Facet == fairlead.KV && c.Claim == fairlead.DurableFsync && c.Verdict != conformance.Proven {
-			t.Errorf("%s: %s", c.Claim, c.Verdict)
+			t.Errorf("%s is %s, want proven", c.Claim, c.Verdict)
 		}
 	}
 }
 
-// TestConformanceInMemory does so on components that forget everything when the
-// sidecar ends.
+// TestConformanceInMemory runs the suite on components that lose everything when
+// the sidecar ends.
 func TestConformanceInMemory(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, testbed.DaprInMemory())

@@ -10,26 +10,26 @@ import (
 	"fairlead.dev"
 )
 
-var errClosed = fairlead.Errorf(fairlead.Closed, "the provider is closed")
+var errProviderClosed = fairlead.Errorf(fairlead.Closed, "the provider is closed")
 
-// refusals are answers that come before a component is called: nothing was
-// applied.
+// refusals are status codes that the sidecar returns before it calls a
+// component: nothing was applied.
 var refusals = map[codes.Code]struct {
 	code fairlead.Code
 	help string
 }{
-	codes.Unauthenticated:   {fairlead.PermissionDenied, "the sidecar refuses the API token; give it in the URL as :TOKEN@, or by \"password-env\" or \"password-file\""},
+	codes.Unauthenticated:   {fairlead.PermissionDenied, "the sidecar refuses the API token; give the token in the URL as :TOKEN@, or with the parameter \"password-env\" or \"password-file\""},
 	codes.PermissionDenied:  {fairlead.PermissionDenied, "the sidecar refuses the operation"},
 	codes.InvalidArgument:   {fairlead.Invalid, "the sidecar refuses the request"},
-	codes.ResourceExhausted: {fairlead.TooLarge, "the request is larger than the sidecar's --max-body-size; give the same to \"max-body-bytes\""},
-	codes.Unimplemented:     {fairlead.Internal, "the sidecar does not know the call: it is no Dapr runtime, or an older one"},
+	codes.ResourceExhausted: {fairlead.TooLarge, "the request is larger than the sidecar's --max-body-size; set the parameter \"max-body-bytes\" to the same value"},
+	codes.Unimplemented:     {fairlead.Internal, "the sidecar does not know the call: it is not a Dapr runtime, or an older one"},
 }
 
-// mapErr returns err as an error with a code. sent says whether a write may
-// have reached the sidecar: then a missing answer is an unknown outcome, and so
-// is whatever a component says, since a component may have tried the write more
-// than once. A read has sent == false always.
-func mapErr(err error, sent bool) error {
+// convertError returns err as an error with a code. sent says whether a write
+// may have reached the sidecar. Then the outcome is unknown if the answer is
+// missing. It is also unknown after every error of a component, since a
+// component may have tried the write more than once. For a read, sent is false.
+func convertError(err error, sent bool) error {
 	var ours *fairlead.Error
 	switch {
 	case err == nil:
@@ -44,11 +44,11 @@ func mapErr(err error, sent bool) error {
 	if sent {
 		return fairlead.Errorf(fairlead.UnknownOutcome, "the sidecar did not confirm the write: %w", err)
 	}
-	return mapUnsent(err, code)
+	return convertUnsentError(err, code)
 }
 
-// mapUnsent is for what had no effect.
-func mapUnsent(err error, code codes.Code) error {
+// convertUnsentError converts the error of a call that had no effect.
+func convertUnsentError(err error, code codes.Code) error {
 	switch {
 	case errors.Is(err, context.Canceled), code == codes.Canceled:
 		return fairlead.Errorf(fairlead.Canceled, "%w", err)
@@ -59,6 +59,6 @@ func mapUnsent(err error, code codes.Code) error {
 	case code == codes.Internal, code == codes.Unknown, code == codes.FailedPrecondition:
 		return fairlead.Errorf(fairlead.Unavailable, "the sidecar's component failed: %w", err)
 	default:
-		return fairlead.Errorf(fairlead.Internal, "unexpected answer of the sidecar: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "unexpected response from the sidecar: %w", err)
 	}
 }

@@ -10,21 +10,21 @@ import (
 
 const (
 	maxKeyBytes = 512
-	// requestOverhead is the longest of what a request to write has besides its
-	// key and value.
+	// requestOverhead bounds the size of a write request without its key and
+	// value.
 	requestOverhead = 1 << 10
-	// maxBatch is how many requests to write one Do has under way, and how many
+	// maxBatch is how many write requests one Do has under way, and how many
 	// keys it reads at once.
 	maxBatch  = 64
 	pipelines = 4
 )
 
-// strong are the kinds of components of which it is known that a read shows
-// every write before it: one server answers, from memory.
-var strong = map[string]bool{"state.redis": true, "state.in-memory": true}
+// linearizableKinds are the types of components that are known to show every
+// earlier write to a read: one server answers, from memory.
+var linearizableKinds = map[string]bool{"state.redis": true, "state.in-memory": true}
 
-// kvFacet says what the kv facet promises on a sidecar in the state st.
-func (p *provider) kvFacet(st state) fairlead.FacetDescription {
+// kvFacet describes the kv facet on a sidecar in a state.
+func (p *provider) kvFacet(st sidecarState) fairlead.FacetDescription {
 	const api = "Dapr's state API"
 	f := fairlead.FacetDescription{
 		Facet:  fairlead.KV,
@@ -33,12 +33,12 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			{Claim: driver.ClaimList, Reason: api + " cannot list keys"},
 			{Claim: driver.ClaimSnapshotList, Reason: api + " cannot list keys"},
 			{Claim: driver.ClaimManage, Reason: api + " cannot list keys"},
-			{Claim: driver.ClaimWatch, Reason: api + " does not tell of changes"},
-			{Claim: driver.ClaimWatchEvery, Reason: api + " does not tell of changes"},
-			{Claim: driver.ClaimWatchTxn, Reason: api + " does not tell of changes"},
-			{Claim: driver.ClaimExpiryEvents, Reason: api + " does not tell of changes"},
-			{Claim: driver.ClaimTxn, Reason: "transactions are not atomic on every component: that of state.redis keeps the first writes when a later one fails"},
-			{Claim: fairlead.DurableQuorum, Reason: api + " does not tell what the component's backend keeps"},
+			{Claim: driver.ClaimWatch, Reason: api + " does not report changes"},
+			{Claim: driver.ClaimWatchEvery, Reason: api + " does not report changes"},
+			{Claim: driver.ClaimWatchTxn, Reason: api + " does not report changes"},
+			{Claim: driver.ClaimExpiryEvents, Reason: api + " does not report changes"},
+			{Claim: driver.ClaimTxn, Reason: "transactions are not atomic on every component: state.redis keeps the first writes when a later one fails"},
+			{Claim: fairlead.DurableQuorum, Reason: api + " does not report what the component's backend stores"},
 		},
 		Limits: fairlead.Limits{
 			MaxKeyBytes: maxKeyBytes, MaxValueBytes: p.config.maxBody - recordOverhead - 3*maxKeyBytes - len(p.config.prefix) - requestOverhead,
@@ -49,14 +49,14 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 		f.Claims = append(f.Claims, fairlead.DurableFsync)
 	} else {
 		f.Missing = append(f.Missing, fairlead.Missing{
-			Claim: fairlead.DurableFsync, Reason: api + " does not tell what the component's backend keeps",
-			Remedy: "if the backend answers a write when it is on stable storage, set assert-durable=true",
+			Claim: fairlead.DurableFsync, Reason: api + " does not report what the component's backend stores",
+			Remedy: "if the backend confirms a write only when it is on stable storage, set assert-durable=true",
 		})
 	}
-	if kind := st.components[fairlead.KV].kind; strong[kind] {
+	if kind := st.components[fairlead.KV].kind; linearizableKinds[kind] {
 		f.Claims = append(f.Claims, driver.ClaimLinearizableRead)
 	} else {
-		f.Missing = append(f.Missing, fairlead.Missing{Claim: driver.ClaimLinearizableRead, Reason: "it is not known how fresh the reads of " + kind + " are"})
+		f.Missing = append(f.Missing, fairlead.Missing{Claim: driver.ClaimLinearizableRead, Reason: "it is not known whether reads of " + kind + " show all earlier writes"})
 	}
 	return f
 }
@@ -66,12 +66,12 @@ type store struct {
 	p      *provider
 	prefix string // of its keys
 
-	life context.Context // ends with Close, or with the provider's
+	life context.Context // ends with Close, or when the provider closes
 	end  context.CancelFunc
 }
 
-// OpenStore implements the kv driver's Provider. A store is there as soon as it
-// has a key.
+// OpenStore implements the kv driver's Provider. A store exists when it has a
+// key.
 func (p *provider) OpenStore(_ context.Context, c driver.StoreConfig) (driver.Store, error) {
 	s := &store{p: p, prefix: p.config.prefix + "/kv/" + c.Name + "/"}
 	s.life, s.end = context.WithCancel(p.life)
@@ -84,29 +84,29 @@ func (s *store) Close(context.Context) error {
 	return nil
 }
 
-func unclaimed(what string) error {
+func unsupported(what string) error {
 	return fairlead.Errorf(fairlead.Unsupported, "Dapr's state API has no %s", what)
 }
 
 // Stores implements the kv driver's Provider.
 func (p *provider) Stores(context.Context, string) ([]string, error) {
-	return nil, unclaimed("lists of keys")
+	return nil, unsupported("list of keys")
 }
 
 // DeleteStore implements the kv driver's Provider.
-func (p *provider) DeleteStore(context.Context, string) error { return unclaimed("lists of keys") }
+func (p *provider) DeleteStore(context.Context, string) error { return unsupported("list of keys") }
 
 // Txn implements the kv driver's Store.
 func (s *store) Txn(context.Context, driver.Txn) (driver.Revision, error) {
-	return "", unclaimed("transactions that every component keeps whole")
+	return "", unsupported("transactions that every component keeps whole")
 }
 
 // List implements the kv driver's Store.
 func (s *store) List(context.Context, driver.ListRequest) (driver.Page, error) {
-	return driver.Page{}, unclaimed("lists of keys")
+	return driver.Page{}, unsupported("list of keys")
 }
 
 // Watch implements the kv driver's Store.
 func (s *store) Watch(context.Context, driver.WatchRequest) (driver.Watcher, error) {
-	return nil, unclaimed("news of changes")
+	return nil, unsupported("notification of changes")
 }

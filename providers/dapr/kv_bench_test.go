@@ -34,11 +34,11 @@ func benchStore(b *testing.B, url string, keys []string) *kv.Store {
 	return s
 }
 
-// BenchmarkKV compares what programs call with the bare SDK on the same sidecar,
-// and with the redis provider on the Redis behind it: what a sidecar costs.
-// The SDK's SaveState overwrites without a look, and fails on this component for a
-// key that was ever written conditionally; reading, and saving with the etag, is
-// what does what Put does.
+// BenchmarkKV compares the kv facet with the SDK on the same sidecar, and with
+// the redis provider on the same Redis, which shows what a sidecar costs. The
+// SDK's SaveState overwrites without reading, and fails on this component for a
+// key that was ever written conditionally. Reading, and saving with the etag,
+// does what Put does.
 func BenchmarkKV(b *testing.B) {
 	server := testbed.Redis(b)
 	sidecar := testbed.Dapr(b, testbed.DaprRedis(server.Addr()))
@@ -79,7 +79,7 @@ func BenchmarkKV(b *testing.B) {
 	}
 }
 
-// bareStore is the SDK as people use it.
+// bareStore uses the SDK as its users do.
 type bareStore struct{ client sdk.Client }
 
 func (s bareStore) get(ctx context.Context, key string) error {

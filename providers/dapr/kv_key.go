@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// escapeKey returns a key as it is stored. Dapr takes no "||"; control
-// characters would not do anybody good.
+// escapeKey returns a key as it is stored. Dapr refuses "||". Control characters
+// are escaped too.
 func escapeKey(key string) string {
-	if !strings.ContainsFunc(key, escaped) {
+	if !strings.ContainsFunc(key, needsEscape) {
 		return key
 	}
 	var b strings.Builder
 	for _, r := range key {
-		if escaped(r) {
+		if needsEscape(r) {
 			fmt.Fprintf(&b, "%%%02X", r)
 		} else {
 			b.WriteRune(r)
@@ -22,4 +22,4 @@ func escapeKey(key string) string {
 	return b.String()
 }
 
-func escaped(r rune) bool { return r == '|' || r == '%' || r < ' ' || r == 0x7f }
+func needsEscape(r rune) bool { return r == '|' || r == '%' || r < ' ' || r == 0x7f }

@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// keyLocks let the writers of one process that write the same key go one after
-// the other: together, all but one of them would work in vain.
+// keyLocks serialize the writers of one process that write the same key. If they
+// wrote at once, only one of them would succeed.
 type keyLocks struct {
 	mu    sync.Mutex
 	locks map[string]*keyLock
 }
 
-// keyLock is the lock of a key that somebody holds or waits for.
+// keyLock is the lock of a key that has a holder or waiters.
 type keyLock struct {
-	free  chan struct{} // holds a token while nobody has the lock
+	free  chan struct{} // holds a token while the lock is free
 	users int
 }
 
-// lock waits for a key, until ctx ends. It reports whether it had to wait.
+// lock locks a key, or fails when ctx ends. It reports whether it had to wait.
 func (l *keyLocks) lock(ctx context.Context, key string) (unlock func(), waited bool, err error) {
 	k := l.enter(key)
 	unlock = func() { k.free <- struct{}{}; l.leave(key, k) }

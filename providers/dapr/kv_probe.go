@@ -13,63 +13,64 @@ import (
 	"fairlead.dev"
 )
 
-// rivals is how many writers compete when a component is tried.
-const rivals = 8
+// racingWriters is how many writers compete when a component is checked.
+const racingWriters = 8
 
-// stateDefect tries the state component on a key of its own, and returns what
-// is wrong with it, or "". The key is gone afterwards.
-func (p *provider) stateDefect(ctx context.Context, component string) (defect string, err error) {
-	n := newName()
-	c := &cell{p: p, name: component, key: p.config.prefix + "/probe/" + hex.EncodeToString(n[:])}
-	defect, err = c.defect(ctx)
+// findStateDefect checks the state component on a key of its own, which it
+// removes afterwards. It returns what is wrong, or "".
+func (p *provider) findStateDefect(ctx context.Context, component string) (defect string, err error) {
+	n := newWriteID()
+	k := &stateKey{p: p, name: component, key: p.config.prefix + "/probe/" + hex.EncodeToString(n[:])}
+	defect, err = k.findDefect(ctx)
 	if err == nil {
-		err = c.read(ctx)
+		err = k.read(ctx)
 	}
-	if err == nil && c.etag != "" {
-		err = c.remove(ctx)
+	if err == nil && k.etag != "" {
+		err = k.remove(ctx)
 	}
 	return defect, err
 }
 
-// defect tries what the provider builds on: bytes come back as they were, a
-// write without an etag makes a key and does not overwrite one, and of writes
-// with the etag of one state one is made.
-func (c *cell) defect(ctx context.Context) (string, error) {
-	bare := *c
-	first := &record{writes: 1, names: []name{newName()}, value: allBytes()}
-	if err := c.write(ctx, first.encode()); err != nil {
-		return "", unsure(err)
+// findDefect checks what the provider relies on: bytes come back unchanged; a
+// write without an etag creates a key and does not overwrite one; of several
+// writes with the etag of one state, one is made.
+func (k *stateKey) findDefect(ctx context.Context) (string, error) {
+	bare := *k
+	first := &record{writes: 1, writeIDs: []writeID{newWriteID()}, value: allBytes()}
+	if err := k.write(ctx, first.encode()); err != nil {
+		return "", probeWriteError(err)
 	}
-	if err := c.read(ctx); err != nil {
+	if err := k.read(ctx); err != nil {
 		return "", err
 	}
-	if !bytes.Equal(c.data, first.encode()) || c.etag == "" {
-		return fmt.Sprintf("a value of %d bytes came back as one of %d, with the etag %q", len(first.encode()), len(c.data), c.etag), nil
+	if !bytes.Equal(k.data, first.encode()) || k.etag == "" {
+		return fmt.Sprintf("a value of %d bytes came back as one of %d, with the etag %q", len(first.encode()), len(k.data), k.etag), nil
 	}
-	if made, err := bare.race(ctx); err != nil || made > 0 {
+	if made, err := bare.raceWriters(ctx); err != nil || made > 0 {
 		return "first-write concurrency without an etag overwrites a key", err
 	}
-	stale := *c
-	if made, err := c.race(ctx); err != nil || made != 1 {
-		return fmt.Sprintf("of %d writers with one etag, %d wrote", rivals, made), err
+	stale := *k
+	if made, err := k.raceWriters(ctx); err != nil || made != 1 {
+		return fmt.Sprintf("of %d writers with one etag, %d wrote", racingWriters, made), err
 	}
-	if made, err := stale.race(ctx); err != nil || made > 0 {
+	if made, err := stale.raceWriters(ctx); err != nil || made > 0 {
 		return "a write with an etag that was overwritten is made", err
 	}
 	return "", nil
 }
 
-// race writes from several writers at once, and counts those that the component
-// says have written and those whose write is there.
-func (c *cell) race(ctx context.Context) (made int, err error) {
+// raceWriters writes from several writers at once. It returns how many writes
+// the component has reported as made. If that is none, it returns 1 if the key
+// holds the value of one of them.
+func (k *stateKey) raceWriters(ctx context.Context) (made int, err error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var said atomic.Int64
 	values := map[string]bool{}
-	for range rivals {
+	for range racingWriters {
 		wg.Go(func() {
-			r := &record{writes: 1, names: []name{newName()}}
-			failure := c.write(ctx, r.encode())
+			r := &record{writes: 1, writeIDs: []writeID{newWriteID()}}
+			failure := k.write(ctx, r.encode())
 			mu.Lock()
 			defer mu.Unlock()
 			if values[string(r.encode())] = true; failure == nil {
@@ -78,25 +79,26 @@ func (c *cell) race(ctx context.Context) (made int, err error) {
 		})
 	}
 	wg.Wait()
-	if err := c.read(ctx); err != nil {
+	if err := k.read(ctx); err != nil {
 		return 0, err
 	}
-	if made = int(said.Load()); made == 0 && values[string(c.data)] {
+	if made = int(said.Load()); made == 0 && values[string(k.data)] {
 		made = 1
 	}
 	return made, nil
 }
 
-// remove deletes the key for good.
-func (c *cell) remove(ctx context.Context) error {
-	return unsure(c.p.change(ctx, func(ctx context.Context) error {
-		_, err := c.p.client.DeleteState(ctx, &runtimev1.DeleteStateRequest{StoreName: c.name, Key: c.key})
+// remove deletes the key from the component.
+func (k *stateKey) remove(ctx context.Context) error {
+	return probeWriteError(k.p.callWrite(ctx, func(ctx context.Context) error {
+		_, err := k.p.client.DeleteState(ctx, &runtimev1.DeleteStateRequest{StoreName: k.name, Key: k.key})
 		return err
 	}))
 }
 
-// unsure is for a write that nobody but the provider waits for.
-func unsure(err error) error {
+// probeWriteError converts the unknown outcome of a write that only the provider
+// itself uses.
+func probeWriteError(err error) error {
 	if fairlead.CodeOf(err) == fairlead.UnknownOutcome {
 		return fairlead.Errorf(fairlead.Unavailable, "trying the state component: %w", err)
 	}

@@ -8,8 +8,8 @@ import (
 	"fairlead.dev/internal/dev/testbed"
 )
 
-// TestUnsoundState: a component that overwrites what it promises not to is not
-// used, and the description says why.
+// TestUnsoundState: a component that breaks its guarantees is not used, and the
+// description says why.
 func TestUnsoundState(t *testing.T) {
 	p := open(t, testbed.Dapr(t, testbed.DaprComponent("mystate", "state.careless", nil)).URL())
 	d, err := p.Describe(t.Context())
@@ -19,17 +19,17 @@ func TestUnsoundState(t *testing.T) {
 	}
 	notes := strings.Join(d.Notes, "\n")
 	if !strings.Contains(notes, "kv is not offered") || !strings.Contains(notes, "mystate") || !strings.Contains(notes, "overwrites") {
-		t.Errorf("%s", notes)
+		t.Errorf("the notes do not say why: %s", notes)
 	}
 }
 
-// TestProbeLeavesNothing: the key on which the component is tried is removed.
+// TestProbeLeavesNothing: the key of the check is removed.
 func TestProbeLeavesNothing(t *testing.T) {
 	redis := testbed.Redis(t)
 	open(t, testbed.Dapr(t, testbed.DaprRedis(redis.Addr())).URL()+"?pubsub=-")
 	keys, err := testbed.RedisClient(t, redis).Keys(t.Context(), "*probe*").Result()
 	must(t, err)
 	if len(keys) > 0 {
-		t.Errorf("left behind: %q", keys)
+		t.Errorf("the check left the keys %q", keys)
 	}
 }

@@ -11,35 +11,35 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// record is the value that a key has in the component: what the program wrote,
-// and what makes it safe there.
+// record is the value of a key in the component: the value of the program, and
+// the data that makes writing it safe.
 type record struct {
-	deleted  bool   // the key does not exist for the program: a tombstone
-	deadline int64  // the end of its time to live in milliseconds since 1970; 0: none
-	writes   uint64 // how often the key was written, this one included
-	names    []name // of the last writes, the newest first
+	deleted  bool      // the key does not exist for the program: a tombstone
+	deadline int64     // the end of the time to live in milliseconds since 1970; 0 for none
+	writes   uint64    // how often the key was written, this one included
+	writeIDs []writeID // the last writes, the newest first
 	value    []byte
 }
 
-// name is what a write is called: eight random bytes, which no other write of the
+// writeID identifies a write: eight random bytes, which no other write of the
 // key has.
-type name [8]byte
+type writeID [8]byte
 
-func newName() (n name) {
+func newWriteID() (n writeID) {
 	_, _ = rand.Read(n[:]) // never fails
 	return n
 }
 
 const (
-	// recordForm is the first byte of a record, by which it is told from what
-	// others wrote.
+	// recordForm is the first byte of a record. It distinguishes records from
+	// values of other programs.
 	recordForm = 0xf1
-	// keptNames is how many writes a record remembers. A write whose answer was
-	// lost can be told from one that never happened while fewer than that came
-	// after it.
-	keptNames = 32
-	// recordOverhead is the longest of what comes before a value.
-	recordOverhead = 1 + 1 + 8 + 8 + 1 + keptNames*len(name{})
+	// keptWriteIDs is how many writes a record names. A write whose answer was
+	// lost can be distinguished from one that was never made while fewer writes
+	// than that came after it.
+	keptWriteIDs = 32
+	// recordOverhead bounds the size of what precedes the value.
+	recordOverhead = 1 + 1 + 8 + 8 + 1 + keptWriteIDs*len(writeID{})
 )
 
 const tombstoneFlag = 1
@@ -54,8 +54,8 @@ func (r *record) encode() []byte {
 	b = append(b, recordForm, flags)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.deadline))
 	b = binary.BigEndian.AppendUint64(b, r.writes)
-	b = append(b, byte(len(r.names)))
-	for _, n := range r.names {
+	b = append(b, byte(len(r.writeIDs)))
+	for _, n := range r.writeIDs {
 		b = append(b, n[:]...)
 	}
 	return append(b, r.value...)
@@ -65,7 +65,7 @@ func (r *record) encode() []byte {
 func decodeRecord(b []byte) (*record, error) {
 	const fixed = 1 + 1 + 8 + 8 + 1
 	if len(b) < fixed || b[0] != recordForm || b[1] > tombstoneFlag {
-		return nil, foreign()
+		return nil, foreignValueError()
 	}
 	r := &record{
 		deleted:  b[1] == tombstoneFlag,
@@ -73,52 +73,53 @@ func decodeRecord(b []byte) (*record, error) {
 		writes:   binary.BigEndian.Uint64(b[10:]),
 	}
 	n, rest := int(b[18]), b[fixed:]
-	if n == 0 || n > keptNames || len(rest) < n*len(name{}) {
-		return nil, foreign()
+	if n == 0 || n > keptWriteIDs || len(rest) < n*len(writeID{}) {
+		return nil, foreignValueError()
 	}
 	for range n {
-		r.names = append(r.names, name(rest))
-		rest = rest[len(name{}):]
+		r.writeIDs = append(r.writeIDs, writeID(rest))
+		rest = rest[len(writeID{}):]
 	}
 	r.value = rest
 	return r, nil
 }
 
-func foreign() error {
-	return fairlead.Errorf(fairlead.Internal, "the key holds what another program wrote; give this one a \"prefix\" of its own")
+func foreignValueError() error {
+	return fairlead.Errorf(fairlead.Internal, "the key holds a value that another program wrote; set the parameter \"prefix\" to one that only Fairlead uses")
 }
 
-// next returns the record of a write of that name behind r, which is nil for a
-// key that was never written.
-func (r *record) next(n name) *record {
+// successor returns the record of a write that follows r. r is nil for a key
+// that was never written.
+func (r *record) successor(n writeID) *record {
 	if r == nil {
-		return &record{writes: 1, names: []name{n}}
+		return &record{writes: 1, writeIDs: []writeID{n}}
 	}
-	names := slices.Concat([]name{n}, r.names)
-	return &record{writes: r.writes + 1, names: names[:min(len(names), keptNames)]}
+	writeIDs := slices.Concat([]writeID{n}, r.writeIDs)
+	return &record{writes: r.writes + 1, writeIDs: writeIDs[:min(len(writeIDs), keptWriteIDs)]}
 }
 
-// has reports whether the write of that name is among those remembered.
-func (r *record) has(n name) bool { return r != nil && slices.Contains(r.names, n) }
+// containsWrite reports whether the record names a write.
+func (r *record) containsWrite(n writeID) bool { return r != nil && slices.Contains(r.writeIDs, n) }
 
-// same reports whether two records, either of which may be nil, are of one
+// isSameWrite reports whether two records, which may be nil, are of the same
 // write.
-func (r *record) same(o *record) bool {
+func (r *record) isSameWrite(o *record) bool {
 	if r == nil || o == nil {
 		return r == o
 	}
-	return r.names[0] == o.names[0]
+	return r.writeIDs[0] == o.writeIDs[0]
 }
 
-// remembers reports whether r names every write that came behind base.
-func (r *record) remembers(base *record) bool {
+// coversWritesSince reports whether r names every write that came after
+// previous.
+func (r *record) coversWritesSince(previous *record) bool {
 	switch {
 	case r == nil:
 		return false
-	case base == nil:
-		return r.writes <= uint64(len(r.names))
+	case previous == nil:
+		return r.writes <= uint64(len(r.writeIDs))
 	}
-	return slices.Contains(r.names, base.names[0])
+	return slices.Contains(r.writeIDs, previous.writeIDs[0])
 }
 
 // exists reports whether the program sees the key at a time.
@@ -126,7 +127,7 @@ func (r *record) exists(now time.Time, skew time.Duration) bool {
 	return r != nil && !r.deleted && (r.deadline == 0 || now.UnixMilli()-skew.Milliseconds() <= r.deadline)
 }
 
-// revision is the name of the write that made the record.
+// revision returns the revision of the record: the id of the write that made it.
 func (r *record) revision() driver.Revision {
-	return driver.Revision(base64.RawURLEncoding.EncodeToString(r.names[0][:]))
+	return driver.Revision(base64.RawURLEncoding.EncodeToString(r.writeIDs[0][:]))
 }

@@ -13,7 +13,7 @@ func chain(n int) []*record {
 	var all []*record
 	var r *record
 	for i := range n {
-		r = r.next(name{byte(i + 1)})
+		r = r.successor(writeID{byte(i + 1)})
 		all = append(all, r)
 	}
 	return all
@@ -36,34 +36,34 @@ func FuzzDecodeRecord(f *testing.F) {
 		if !bytes.Equal(r.encode(), b) {
 			t.Errorf("%x is read as %+v, which is written as %x", b, r, r.encode())
 		}
-		if r.revision() == "" || !r.same(r) || !r.remembers(r) {
+		if r.revision() == "" || !r.isSameWrite(r) || !r.coversWritesSince(r) {
 			t.Errorf("%+v", r)
 		}
 	})
 }
 
 func TestRecordRemembers(t *testing.T) {
-	all := chain(3 * keptNames)
-	for i, base := range all {
+	all := chain(3 * keptWriteIDs)
+	for i, previous := range all {
 		for j, present := range all[i:] {
-			if got, want := present.remembers(base), j < keptNames; got != want {
-				t.Errorf("after %d more writes, remembers is %v", j, got)
+			if got, want := present.coversWritesSince(previous), j < keptWriteIDs; got != want {
+				t.Errorf("after %d more writes, coversWritesSince returns %v", j, got)
 			}
-			if got, want := present.has(base.names[0]), j < keptNames; got != want {
-				t.Errorf("after %d more writes, has is %v", j, got)
+			if got, want := present.containsWrite(previous.writeIDs[0]), j < keptWriteIDs; got != want {
+				t.Errorf("after %d more writes, containsWrite returns %v", j, got)
 			}
 		}
-		if got, want := base.remembers(nil), i < keptNames; got != want {
-			t.Errorf("write %d remembers the first: %v", i, got)
+		if got, want := previous.coversWritesSince(nil), i < keptWriteIDs; got != want {
+			t.Errorf("write %d: coversWritesSince(nil) returns %v", i, got)
 		}
 	}
-	// A key that somebody has removed begins anew.
-	if fresh := chain(1)[0].next(name{99}); fresh.remembers(all[len(all)-1]) {
-		t.Error("a record remembers one that it does not come from")
+	// A key that was removed from the component starts again.
+	if written := chain(1)[0].successor(writeID{99}); written.coversWritesSince(all[len(all)-1]) {
+		t.Error("a record covers the writes since one that it does not follow")
 	}
 	var none *record
-	if none.remembers(nil) || none.remembers(all[0]) || none.has(name{1}) || !none.same(nil) || none.same(all[0]) {
-		t.Error("a key that is not there remembers")
+	if none.coversWritesSince(nil) || none.coversWritesSince(all[0]) || none.containsWrite(writeID{1}) || !none.isSameWrite(nil) || none.isSameWrite(all[0]) {
+		t.Error("a missing record names writes")
 	}
 }
 
@@ -76,7 +76,7 @@ func TestRecordExists(t *testing.T) {
 		{nil, false},
 		{&record{}, true},
 		{&record{deleted: true}, false},
-		{&record{deadline: 999_500}, true}, // for those whose clocks are behind
+		{&record{deadline: 999_500}, true}, // other programs' clocks may be slow
 		{&record{deadline: 999_499}, false},
 	} {
 		if got := c.r.exists(now, 500*time.Millisecond); got != c.want {

@@ -55,7 +55,8 @@ func TestSidecarRestarts(t *testing.T) {
 	}
 }
 
-// TestFrozen: calls end with their context, whatever stands still.
+// TestFrozen: calls end with their context when the sidecar or the backend
+// freezes.
 func TestFrozen(t *testing.T) {
 	redis := testbed.Redis(t)
 	sidecar := testbed.Dapr(t, testbed.DaprRedis(redis.Addr()))
@@ -89,9 +90,9 @@ func writesOf(rev driver.Revision) []driver.Op {
 }
 
 // TestLostAnswerOfComponent cuts the connection between the sidecar and Redis
-// when Redis has carried out a write and before it says so. The component tries
-// again, and then says that the etag does not match; the provider finds out that
-// the write was made.
+// after Redis has carried out a write and before it answers. The component tries
+// again, and then reports that the etag does not match. The provider finds out
+// that the write was made.
 func TestLostAnswerOfComponent(t *testing.T) {
 	redis := testbed.Redis(t)
 	proxy := testbed.Proxy(t, redis.Addr())
@@ -107,12 +108,12 @@ func TestLostAnswerOfComponent(t *testing.T) {
 		must(t, r.Err)
 		got := do(t.Context(), s, driver.Op{Kind: driver.OpGet, Key: op.Key})
 		if string(got.Value) != string(op.Value) || got.Revision != r.Revision {
-			t.Errorf("%q is there with %q, want %q with %q: %v", got.Value, got.Revision, op.Value, r.Revision, got.Err)
+			t.Errorf("the key holds %q with the revision %q, want %q with %q: %v", got.Value, got.Revision, op.Value, r.Revision, got.Err)
 		}
 	}
 }
 
-// TestLostAnswerOfSidecar does so between the program and the sidecar.
+// TestLostAnswerOfSidecar does the same between the program and the sidecar.
 func TestLostAnswerOfSidecar(t *testing.T) {
 	sidecar := testbed.Dapr(t, testbed.DaprInMemory())
 	proxy := testbed.Proxy(t, sidecar.Addr())
@@ -132,9 +133,9 @@ func TestLostAnswerOfSidecar(t *testing.T) {
 	}
 }
 
-// TestRivals: writers in two programs that put the same key have their writes
-// made. Where so many of the other program's come between a refusal and the look at
-// what is there instead that the refused one would be forgotten, it is unknown.
+// TestRivals: two programs that put the same key succeed. The outcome of a write
+// is unknown if so many writes of the other program came after it that the
+// record no longer names it.
 func TestRivals(t *testing.T) {
 	sidecar := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
 	var mu sync.Mutex
@@ -164,7 +165,7 @@ func TestRivals(t *testing.T) {
 	}
 }
 
-// TestForeignValue: what another program has written is not taken for ours.
+// TestForeignValue: a value of another program is not read as a record.
 func TestForeignValue(t *testing.T) {
 	p := open(t, testbed.Dapr(t, testbed.DaprInMemory()).URL())
 	s := openStore(t, p, "s")

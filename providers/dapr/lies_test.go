@@ -11,8 +11,8 @@ import (
 	"fairlead.dev/internal/dev/testbed"
 )
 
-// lies are what Dapr's components promise or suggest and do not keep, each with
-// the case of the suite that finds it out.
+// lies are guarantees that Dapr's components state or suggest and do not keep,
+// each with the case of the suite that detects it.
 var lies = []struct {
 	lie    string
 	facet  fairlead.FacetDescription
@@ -32,7 +32,7 @@ var lies = []struct {
 	{"what was published is stored: pubsub.in-memory waits for the answers of its subscribers", naivePubSub, true, "pubsub/group-kept"},
 }
 
-// TestLies runs the suite on a provider that believes all of it.
+// TestLies runs the suite on a provider that relies on all of them.
 func TestLies(t *testing.T) {
 	t.Parallel()
 	consumers := []string{"a", "a", "b", "b", "c", "c"}
@@ -61,7 +61,7 @@ func wantCaught(t *testing.T, lie, name string, open conformance.Opener) {
 	for _, res := range report.Results {
 		if res.Case == name && res.Ran() {
 			if res.Outcome != conformance.Failed {
-				t.Errorf("%s: %s did not find that out: %s %s", lie, name, res.Outcome, res.Failures)
+				t.Errorf("%s: the case %s did not detect it: %s %s", lie, name, res.Outcome, res.Failures)
 			}
 			t.Logf("%s: %q", lie, res.Failures)
 			return

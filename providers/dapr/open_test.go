@@ -40,7 +40,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s did not come", what)
+			t.Fatalf("%s did not happen in time", what)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestLateSidecar: a sidecar may come up after its program.
+// TestLateSidecar: a sidecar may start after its program.
 func TestLateSidecar(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory())
 	must(t, s.Kill(t.Context()))
@@ -88,7 +88,7 @@ func TestLateSidecar(t *testing.T) {
 	must(t, <-started)
 }
 
-// TestNobodyThere: a clear error in time.
+// TestNobodyThere: Open fails in time if there is no sidecar.
 func TestNobodyThere(t *testing.T) {
 	paused := testbed.Dapr(t, testbed.DaprInMemory())
 	must(t, paused.Pause(t.Context()))

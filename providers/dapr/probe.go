@@ -12,41 +12,42 @@ import (
 	"fairlead.dev/providers"
 )
 
-// prober remembers what was tried on the components, and on which connection: the
-// sidecar behind a new one may be another one.
+// prober remembers the result of checking the components, and the connection of
+// the check: a new connection may lead to another sidecar.
 type prober struct {
 	connHandler
-	tried trial // belongs to the probe, of which one runs at a time
+	checkedState stateCheck // used by the probe only, of which one runs at a time
 }
 
-// trial is the outcome of trying a component on scratch keys.
-type trial struct {
+// stateCheck is the result of checking a state component on scratch keys.
+type stateCheck struct {
 	connection int64
 	component  component
 	defect     string
 }
 
-// awaitSidecar waits for a sidecar that may come up after its program.
-func (p *provider) awaitSidecar(ctx context.Context) error {
+// waitForSidecar waits for a sidecar that starts after its program.
+func (p *provider) waitForSidecar(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, p.config.startupTimeout)
 	defer cancel()
 	_, err := p.client.GetMetadata(bounded, &runtimev1.GetMetadataRequest{}, grpc.WaitForReady(true))
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		return fairlead.Errorf(fairlead.Unavailable, "no sidecar within %v, the \"startup-timeout\": %w", p.config.startupTimeout, err)
 	}
-	return p.ended(ctx, bounded, mapErr(err, false))
+	return p.explainEnd(ctx, bounded, convertError(err, false))
 }
 
 // watchSidecar probes until the provider is closed.
 func (p *provider) watchSidecar() {
 	p.Keep(p.life, providers.Probing{
-		Probe: p.look, Every: p.config.probeInterval, Timeout: 2 * p.config.requestTimeout, Logger: p.logger,
+		Probe: p.probeAndDescribe, Every: p.config.probeInterval, Timeout: 2 * p.config.requestTimeout, Logger: p.logger,
 	})
 }
 
-// look is the description of what a probe finds, which holds from then on.
-func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
-	st, err := p.probe(ctx)
+// probeAndDescribe probes the sidecar, uses the result from then on, and
+// describes it.
+func (p *provider) probeAndDescribe(ctx context.Context) (fairlead.Description, error) {
+	st, err := p.probeSidecar(ctx)
 	if err != nil {
 		return fairlead.Description{}, err
 	}
@@ -54,43 +55,43 @@ func (p *provider) look(ctx context.Context) (fairlead.Description, error) {
 	return p.describe(st), nil
 }
 
-// probe asks the sidecar about its state, and tries what it has.
-func (p *provider) probe(ctx context.Context) (state, error) {
+// probeSidecar reads the metadata of the sidecar and checks its components.
+func (p *provider) probeSidecar(ctx context.Context) (sidecarState, error) {
 	var m *runtimev1.GetMetadataResponse
-	err := p.do(ctx, func(ctx context.Context) (err error) {
+	err := p.callRead(ctx, func(ctx context.Context) (err error) {
 		m, err = p.client.GetMetadata(ctx, &runtimev1.GetMetadataRequest{})
 		return err
 	})
 	if err != nil {
-		return state{}, err
+		return sidecarState{}, err
 	}
-	st, err := newState(m, p.config.components)
+	st, err := newSidecarState(m, p.config.components)
 	if err != nil {
-		return state{}, err
+		return sidecarState{}, err
 	}
-	if err := p.tryState(ctx, &st); err != nil {
-		return state{}, err
+	if err := p.checkStateComponent(ctx, &st); err != nil {
+		return sidecarState{}, err
 	}
-	p.tryRPC(ctx, &st)
-	return st, p.tryPubSub(ctx, m, &st)
+	p.checkRPC(ctx, &st)
+	return st, p.checkPubSubComponents(ctx, m, &st)
 }
 
-// tryState takes the state component out of use if it does not do what the
-// provider builds on.
-func (p *provider) tryState(ctx context.Context, st *state) error {
+// checkStateComponent removes the state component from the state if it does not
+// do what the provider relies on.
+func (p *provider) checkStateComponent(ctx context.Context, st *sidecarState) error {
 	c, ok := st.components[fairlead.KV]
 	if !ok {
 		return nil
 	}
 	connection := p.prober.connections.Load()
-	if t := p.prober.tried; t.connection != connection || t.component != c {
-		defect, err := p.stateDefect(ctx, c.name)
+	if t := p.prober.checkedState; t.connection != connection || t.component != c {
+		defect, err := p.findStateDefect(ctx, c.name)
 		if err != nil {
 			return err
 		}
-		p.prober.tried = trial{connection, c, defect}
+		p.prober.checkedState = stateCheck{connection, c, defect}
 	}
-	if defect := p.prober.tried.defect; defect != "" {
+	if defect := p.prober.checkedState.defect; defect != "" {
 		delete(st.components, fairlead.KV)
 		st.unsound[fairlead.KV] = fmt.Sprintf("component %s, %s: %s", c.name, c.kind, defect)
 	}

@@ -36,15 +36,15 @@ type provider struct {
 	client runtimev1.DaprClient
 
 	prober  prober
-	current atomic.Pointer[state] // what the last probe has found
+	current atomic.Pointer[sidecarState] // the result of the last probe
 
 	locks keyLocks
 
-	feeds feeds
+	consumers groupConsumers
 
-	refused     refusal // belongs to the probe
-	independent bool    // the pubsub components are known to be; belongs to the probe
-	news        *news
+	refused     missingAppCheck // used by the probe only
+	independent bool            // the pubsub components were found to be independent; used by the probe only
+	changes     *configChanges
 
 	life  context.Context // ends with Close
 	end   context.CancelFunc
@@ -56,13 +56,13 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{config: c, logger: s.Logger, news: newNews()}
+	p := &provider{config: c, logger: s.Logger, changes: newConfigChanges()}
 	p.life, p.end = context.WithCancel(context.Background())
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(p.explain(err), p.disconnect())
 	}
 	p.tasks.Go(p.watchSidecar)
-	p.tasks.Go(p.listen)
+	p.tasks.Go(p.followChanges)
 	return p, nil
 }
 
@@ -70,15 +70,15 @@ func (p *provider) start(ctx context.Context) error {
 	if err := p.connect(); err != nil {
 		return err
 	}
-	if err := p.awaitSidecar(ctx); err != nil {
+	if err := p.waitForSidecar(ctx); err != nil {
 		return err
 	}
-	d, err := p.look(ctx)
+	d, err := p.probeAndDescribe(ctx)
 	p.Live = providers.NewLive(d)
 	return err
 }
 
-// explain adds where the provider tried to connect.
+// explain adds the address of the sidecar to an error.
 func (p *provider) explain(err error) error {
 	var e *fairlead.Error
 	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
@@ -87,15 +87,15 @@ func (p *provider) explain(err error) error {
 	return fairlead.Errorf(e.Code, "%s: %w", p.config.host, err)
 }
 
-// disconnect ends the life of the connection.
+// disconnect ends everything that uses the connection, and closes it.
 func (p *provider) disconnect() error {
 	p.end()
-	p.feeds.shut()
-	p.stopServing()
+	p.consumers.closeAll()
+	p.releaseAppServers()
 	if p.conn == nil {
 		return nil
 	}
-	return mapErr(p.conn.Close(), false)
+	return convertError(p.conn.Close(), false)
 }
 
 // Close implements [fairlead.Provider].
@@ -108,7 +108,7 @@ func (p *provider) Close(context.Context) error {
 	return err
 }
 
-// As implements what [fairlead.As] asks for.
+// As implements the method that [fairlead.As] calls.
 func (p *provider) As(target any) bool {
 	switch t := target.(type) {
 	case **grpc.ClientConn:
@@ -121,8 +121,8 @@ func (p *provider) As(target any) bool {
 	return true
 }
 
-// describe says what holds on a sidecar in the state st.
-func (p *provider) describe(st state) fairlead.Description {
+// describe returns what the provider guarantees on a sidecar in a state.
+func (p *provider) describe(st sidecarState) fairlead.Description {
 	return fairlead.Description{
 		Provider: "dapr",
 		System:   "dapr",
@@ -133,11 +133,11 @@ func (p *provider) describe(st state) fairlead.Description {
 	}
 }
 
-// facets describes the facets for which the sidecar has a component.
-func (p *provider) facets(st state) (facets []fairlead.FacetDescription) {
+// facets describes the facets that the sidecar has a component for.
+func (p *provider) facets(st sidecarState) (facets []fairlead.FacetDescription) {
 	describers := []struct {
 		facet    fairlead.Facet
-		describe func(state) fairlead.FacetDescription
+		describe func(sidecarState) fairlead.FacetDescription
 	}{
 		{fairlead.KV, p.kvFacet},
 		{fairlead.PubSub, p.pubsubFacet},

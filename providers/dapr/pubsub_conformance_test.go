@@ -15,9 +15,9 @@ import (
 // daprGroups is how many groups a topic may have: as many as the suite makes.
 const daprGroups = 20
 
-// processing is shorter than the patience of the suite: the component's reader
-// gives up now and then just when it is handed messages, which come after that
-// time.
+// processing is shorter than the patience of the suite: sometimes the
+// component's reader gives up just when it gets messages, which come only after
+// that time.
 const processing = 5 * time.Second
 
 // pubsubSidecar starts a sidecar with a pubsub component for each group, and

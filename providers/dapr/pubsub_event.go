@@ -19,19 +19,19 @@ const (
 	eventType        = "dev.fairlead.message"
 	eventSource      = "fairlead"
 
-	// The attributes of an event that are read and written here. The runtime
-	// drops the metadata of a publication, and keeps the attributes of an event.
+	// The attributes of an event that the provider reads and writes. The runtime
+	// drops the metadata of a publication, but keeps the attributes of an event.
 	timeAttribute  = "time"
 	extraAttribute = "fairlead"
 
 	// The names within extraAttribute, which is a query string.
-	extraUID      = "u"  // the event of which this one is a copy
+	extraUID      = "u"  // the uid of the event that this one is a copy of
 	extraID       = "i"  // the publisher's name for the message
-	extraMetadata = "m." // and the name
+	extraMetadata = "m." // followed by the name
 )
 
-// envelope is an event as it is published. Its body is base64, which is the
-// one form that the runtime does not touch.
+// envelope is an event as it is published. Its body is base64, the only encoding
+// that the runtime does not change.
 type envelope struct {
 	SpecVersion string `json:"specversion"`
 	ID          string `json:"id"`
@@ -43,7 +43,7 @@ type envelope struct {
 	Body        []byte `json:"data_base64"`
 }
 
-// newEnvelope is a message as an event, and the id under which it arrives.
+// newEnvelope returns a message as an event, and the id that consumers see.
 func newEnvelope(m driver.Message, now time.Time) (e envelope, id string) {
 	e = envelope{
 		SpecVersion: "1.0", ID: rand.Text(), Source: eventSource, Type: eventType,
@@ -63,18 +63,18 @@ func newEnvelope(m driver.Message, now time.Time) (e envelope, id string) {
 	return e, e.ID
 }
 
-// arrival is an event as it comes.
-type arrival struct {
+// receivedEvent is an event that the runtime has delivered.
+type receivedEvent struct {
 	event *runtimev1.TopicEventRequest
 	uid   string // the same for all copies of an event
 	extra url.Values
 	time  time.Time
-	exact bool // time is not cut to seconds
+	exact bool // time is not truncated to seconds
 }
 
-func newArrival(e *runtimev1.TopicEventRequest) arrival {
-	a := arrival{event: e, uid: e.GetId()}
-	// An attribute that cannot be parsed is somebody else's.
+func newReceivedEvent(e *runtimev1.TopicEventRequest) receivedEvent {
+	a := receivedEvent{event: e, uid: e.GetId()}
+	// An attribute that cannot be parsed is from another program.
 	a.extra, _ = url.ParseQuery(attribute(e, extraAttribute))
 	if uid := a.extra.Get(extraUID); uid != "" {
 		a.uid = uid
@@ -89,9 +89,9 @@ func attribute(e *runtimev1.TopicEventRequest, name string) string {
 	return e.GetExtensions().GetFields()[name].GetStringValue()
 }
 
-// before reports whether the event was surely published before a time. The
-// time that the runtime itself gives an event has seconds only.
-func (a arrival) before(since time.Time) bool {
+// publishedBefore reports whether the event was certainly published before a
+// time. The time that the runtime sets itself has a resolution of seconds.
+func (a receivedEvent) publishedBefore(since time.Time) bool {
 	published := a.time
 	if !a.exact {
 		published = published.Add(time.Second)
@@ -99,45 +99,46 @@ func (a arrival) before(since time.Time) bool {
 	return published.Before(since)
 }
 
-// delivery is what a consumer gets of the event, but for the body.
-func (a arrival) delivery() driver.Delivery {
+// delivery returns the delivery of the event, without its body.
+func (a receivedEvent) delivery() driver.Delivery {
 	d := driver.Delivery{ID: a.extra.Get(extraID), Time: a.time}
 	if d.ID == "" {
 		d.ID = a.uid
 	}
 	for name, values := range a.extra {
 		if name, ours := strings.CutPrefix(name, extraMetadata); ours && name != "" {
-			a.note(&d, name, values[0])
+			a.setMetadata(&d, name, values[0])
 		}
 	}
 	if a.event.GetType() != eventType {
-		a.foreign(&d)
+		a.addForeignAttributes(&d)
 	}
 	return d
 }
 
-func (a arrival) note(d *driver.Delivery, name, value string) {
+func (a receivedEvent) setMetadata(d *driver.Delivery, name, value string) {
 	if d.Metadata == nil {
 		d.Metadata = map[string]string{}
 	}
 	d.Metadata[name] = value
 }
 
-// foreign adds the attributes of an event that another program has published.
-func (a arrival) foreign(d *driver.Delivery) {
-	a.note(d, "content-type", a.event.GetDataContentType())
-	a.note(d, "ce-source", a.event.GetSource())
-	a.note(d, "ce-type", a.event.GetType())
+// addForeignAttributes adds the attributes of an event of another program to the
+// metadata.
+func (a receivedEvent) addForeignAttributes(d *driver.Delivery) {
+	a.setMetadata(d, "content-type", a.event.GetDataContentType())
+	a.setMetadata(d, "ce-source", a.event.GetSource())
+	a.setMetadata(d, "ce-type", a.event.GetType())
 	for name, value := range a.event.GetExtensions().GetFields() {
 		if text, ok := value.GetKind().(*structpb.Value_StringValue); ok && name != extraAttribute {
-			a.note(d, "ce-"+name, text.StringValue)
+			a.setMetadata(d, "ce-"+name, text.StringValue)
 		}
 	}
 }
 
-// copy is the event once more, under an id of its own: the runtime tells the
-// answers to two events of one stream apart by their ids.
-func (a arrival) copy() ([]byte, error) {
+// encodeCopy returns a copy of the event with a new id: the runtime
+// distinguishes the answers to two events of one stream by their ids.
+func (a receivedEvent) encodeCopy() ([]byte, error) {
 	all := map[string]any{}
 	for name, value := range a.event.GetExtensions().GetFields() {
 		all[name] = value.AsInterface()

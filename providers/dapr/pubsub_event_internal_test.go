@@ -52,21 +52,21 @@ func FuzzEvent(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		first := newArrival(event(t, data))
-		again, err := first.copy()
+		first := newReceivedEvent(event(t, data))
+		again, err := first.encodeCopy()
 		if err != nil {
 			t.Fatal(err)
 		}
-		second := newArrival(event(t, again))
+		second := newReceivedEvent(event(t, again))
 		if first.uid != second.uid || first.event.GetId() == second.event.GetId() {
 			t.Errorf("the copy has the id %q and stands for %q, the original is %q", second.event.GetId(), second.uid, first.uid)
 		}
-		for _, a := range []arrival{first, second} {
+		for _, a := range []receivedEvent{first, second} {
 			d := a.delivery()
 			if d.ID != sent || !d.Time.Equal(now) || !bytes.Equal(a.event.GetData(), body) || !maps.Equal(d.Metadata, m.Metadata) {
 				t.Errorf("sent %q %q %q, got %q %q %q", sent, body, m.Metadata, d.ID, a.event.GetData(), d.Metadata)
 			}
-			if a.before(now) || !a.before(now.Add(1)) {
+			if a.publishedBefore(now) || !a.publishedBefore(now.Add(1)) {
 				t.Errorf("published at %v, which reads as %v", now, a.time)
 			}
 		}
@@ -79,13 +79,13 @@ func FuzzForeign(f *testing.F) {
 	f.Add("", eventType, "%zz;&=", "yesterday")
 	f.Fuzz(func(t *testing.T, id, kind, extra, at string) {
 		fields := map[string]*structpb.Value{extraAttribute: structpb.NewStringValue(extra), timeAttribute: structpb.NewStringValue(at), "n": structpb.NewNumberValue(1)}
-		a := newArrival(&runtimev1.TopicEventRequest{Id: id, Type: kind, Extensions: &structpb.Struct{Fields: fields}})
+		a := newReceivedEvent(&runtimev1.TopicEventRequest{Id: id, Type: kind, Extensions: &structpb.Struct{Fields: fields}})
 		if d := a.delivery(); d.Metadata[""] != "" {
 			t.Errorf("metadata without a name: %q", d.Metadata)
 		}
-		if _, err := a.copy(); err != nil {
+		if _, err := a.encodeCopy(); err != nil {
 			t.Error(err)
 		}
-		_ = a.before(time.Now())
+		_ = a.publishedBefore(time.Now())
 	})
 }

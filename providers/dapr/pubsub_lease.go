@@ -9,113 +9,113 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// leaseTo gives a ready item to a handle. The lock is held.
-func (f *feed) leaseTo(s *subscription, it *item) driver.Delivery {
-	f.tokens++
-	token := f.tokens
-	it.holder, it.token = s, token
-	it.lease = time.AfterFunc(s.deadline, func() { f.expire(token) })
-	f.leased[token] = it
-	d := it.delivery()
-	d.Body = bytes.Clone(it.event.GetData())
+// lease gives a ready event to a handle. The lock is held.
+func (g *groupConsumer) lease(s *subscription, e *pendingEvent) driver.Delivery {
+	g.tokens++
+	token := g.tokens
+	e.holder, e.token = s, token
+	e.lease = time.AfterFunc(s.deadline, func() { g.expireLease(token) })
+	g.leased[token] = e
+	d := e.delivery()
+	d.Body = bytes.Clone(e.event.GetData())
 	d.Token = strconv.FormatUint(token, 10)
 	return d
 }
 
-// expire ends a lease.
-func (f *feed) expire(token uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if it := f.release(token); it != nil {
-		f.offer(it)
+// expireLease makes an event ready again when its lease has ended.
+func (g *groupConsumer) expireLease(token uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.endLease(token); e != nil {
+		g.makeReady(e)
 	}
 }
 
-// release takes an item from its holder, and returns nil if it has none by
-// that token. The lock is held.
-func (f *feed) release(token uint64) *item {
-	it := f.leased[token]
-	if it == nil {
+// endLease takes an event from its holder. It returns nil if the token has no
+// lease. The lock is held.
+func (g *groupConsumer) endLease(token uint64) *pendingEvent {
+	e := g.leased[token]
+	if e == nil {
 		return nil
 	}
-	delete(f.leased, token)
-	it.lease.Stop()
-	it.holder = nil
-	return it
+	delete(g.leased, token)
+	e.lease.Stop()
+	e.holder = nil
+	return e
 }
 
-// giveBack makes all items of a handle ready for others.
-func (f *feed) giveBack(s *subscription) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for token, it := range f.leased {
-		if it.holder == s {
-			f.offer(f.release(token))
+// returnLeases makes all events of a handle ready for others.
+func (g *groupConsumer) returnLeases(s *subscription) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for token, e := range g.leased {
+		if e.holder == s {
+			g.makeReady(g.endLease(token))
 		}
 	}
 }
 
-// settle carries out settlements of a handle.
-func (f *feed) settle(s *subscription, all []driver.Settlement) []error {
+// settle carries out the settlements of a handle.
+func (g *groupConsumer) settle(s *subscription, all []driver.Settlement) []error {
 	errs := make([]error, len(all))
-	answers := map[*link][]string{}
-	f.mu.Lock()
+	answers := map[*eventStream][]string{}
+	g.mu.Lock()
 	for i, one := range all {
-		it, err := f.settleOne(s, one)
-		if errs[i] = err; it != nil && it.link != nil {
-			answers[it.link] = append(answers[it.link], it.id)
+		e, err := g.settleOne(s, one)
+		if errs[i] = err; e != nil && e.stream != nil {
+			answers[e.stream] = append(answers[e.stream], e.id)
 		}
 	}
-	f.mu.Unlock()
+	g.mu.Unlock()
 	for l, ids := range answers {
 		l.answer(ids...)
 	}
 	return errs
 }
 
-// settleOne returns the item if it is to be answered. The lock is held.
-func (f *feed) settleOne(s *subscription, one driver.Settlement) (*item, error) {
+// settleOne returns the event if it is to be answered. The lock is held.
+func (g *groupConsumer) settleOne(s *subscription, one driver.Settlement) (*pendingEvent, error) {
 	token, err := strconv.ParseUint(one.Token, 10, 64)
 	if err != nil {
-		return nil, invalid("%.40q is no token of a delivery", one.Token)
+		return nil, invalid("%.40q is not the token of a delivery; pass Delivery.Token unchanged", one.Token)
 	}
-	if it := f.leased[token]; it == nil || it.holder != s {
-		return nil, fairlead.Errorf(fairlead.Conflict, "the lease has ended or the delivery was settled before")
+	if e := g.leased[token]; e == nil || e.holder != s {
+		return nil, fairlead.Errorf(fairlead.Conflict, "the delivery is already settled, or its lease was lost")
 	}
 	switch one.Kind {
 	case driver.Ack:
-		return f.ack(f.release(token)), nil
+		return g.acknowledge(g.endLease(token)), nil
 	case driver.Nack:
-		f.offer(f.release(token))
+		g.makeReady(g.endLease(token))
 		return nil, nil
 	default:
-		return nil, fairlead.Errorf(fairlead.Unsupported, "a settlement of the kind %d; a lease cannot be extended over Dapr", one.Kind)
+		return nil, fairlead.Errorf(fairlead.Unsupported, "a settlement of the kind %d is not supported; Dapr cannot extend a lease", one.Kind)
 	}
 }
 
-// maxSettled is how many acknowledged events a feed remembers: the runtime may
-// have taken one for lost, and deliver it once more.
+// maxSettled is how many acknowledged events a consumer remembers: the runtime
+// may consider one lost and deliver it again.
 const maxSettled = 8192
 
-// ack returns the item if it can be answered now. Otherwise its event comes
-// again, and is then acknowledged at once. The lock is held.
-func (f *feed) ack(it *item) *item {
-	it.settled, it.came = true, time.Now()
-	it.event = nil // it is remembered for long, its body need not be
-	if it.link == nil || it.renewing {
+// acknowledge returns the event if it can be answered now. Otherwise the runtime
+// delivers it again, and it is acknowledged then. The lock is held.
+func (g *groupConsumer) acknowledge(e *pendingEvent) *pendingEvent {
+	e.settled, e.arrived = true, time.Now()
+	e.event = nil // the body is not needed any more
+	if e.stream == nil || e.renewing {
 		return nil
 	}
-	f.remember(it)
-	return it
+	g.rememberAnswered(e)
+	return e
 }
 
-// remember notes that an item was answered. The lock is held.
-func (f *feed) remember(it *item) {
-	it.answered = true
-	if f.recent = append(f.recent, it.uid); len(f.recent) > maxSettled {
-		if old := f.items[f.recent[0]]; old != nil && old.answered {
-			delete(f.items, f.recent[0])
+// rememberAnswered notes that an event was answered. The lock is held.
+func (g *groupConsumer) rememberAnswered(e *pendingEvent) {
+	e.answered = true
+	if g.recent = append(g.recent, e.uid); len(g.recent) > maxSettled {
+		if old := g.pending[g.recent[0]]; old != nil && old.answered {
+			delete(g.pending, g.recent[0])
 		}
-		f.recent = f.recent[1:]
+		g.recent = g.recent[1:]
 	}
 }

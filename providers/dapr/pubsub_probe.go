@@ -15,13 +15,14 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// groupsTried is for how long it holds that components were found to be
-// independent of each other.
-const groupsTried = 24 * time.Hour
+// independencePeriod is how long the result of checking that components are
+// independent is valid.
+const independencePeriod = 24 * time.Hour
 
-// tryPubSub takes the pubsub component out of use if it is not one whose ways
-// are known, and fails if the URL names others that cannot stand beside it.
-func (p *provider) tryPubSub(ctx context.Context, m *runtimev1.GetMetadataResponse, st *state) error {
+// checkPubSubComponents removes the pubsub component from the state if its
+// behaviour is not known. It fails if the URL names further components that
+// cannot be used with it.
+func (p *provider) checkPubSubComponents(ctx context.Context, m *runtimev1.GetMetadataResponse, st *sidecarState) error {
 	c, ok := st.components[fairlead.PubSub]
 	if !ok {
 		return nil
@@ -33,11 +34,11 @@ func (p *provider) tryPubSub(ctx context.Context, m *runtimev1.GetMetadataRespon
 	}
 	names := append([]string{c.name}, p.config.groupComponents...)
 	for i, name := range names {
-		switch kind := kindOf(m, name); {
+		switch kind := kindOfComponent(m, name); {
 		case kind == "":
-			return invalid("parameter \"group-pubsubs\" names %q, and the sidecar has no such component", name)
+			return invalid("parameter \"group-pubsubs\" names %q, but the sidecar has no such component", name)
 		case kind != c.kind:
-			return invalid("parameter \"group-pubsubs\" names %q, which is of the kind %s and not of %s", name, kind, c.kind)
+			return invalid("parameter \"group-pubsubs\" names %q, which is of the type %s instead of %s", name, kind, c.kind)
 		case slices.Contains(names[:i], name):
 			return invalid("the parameters \"pubsub\" and \"group-pubsubs\" name %q twice", name)
 		}
@@ -45,12 +46,12 @@ func (p *provider) tryPubSub(ctx context.Context, m *runtimev1.GetMetadataRespon
 	if len(names) == 1 || p.independent {
 		return nil
 	}
-	err := p.tryComponents(ctx, st.components[fairlead.KV].name, names)
+	err := p.checkIndependence(ctx, st.components[fairlead.KV].name, names)
 	p.independent = err == nil
 	return err
 }
 
-func kindOf(m *runtimev1.GetMetadataResponse, name string) string {
+func kindOfComponent(m *runtimev1.GetMetadataResponse, name string) string {
 	for _, r := range m.GetRegisteredComponents() {
 		if r.GetName() == name {
 			return r.GetType()
@@ -59,44 +60,44 @@ func kindOf(m *runtimev1.GetMetadataResponse, name string) string {
 	return ""
 }
 
-// trialRecord remembers, in the state component, a trial of components.
-type trialRecord struct {
+// independenceRecord stores a check of components in the state component.
+type independenceRecord struct {
 	Components string `json:"components"`
 	At         int64  `json:"at"` // seconds since 1970
 }
 
-// tryComponents demands that each of the components gets what is published to
-// a topic: those with the same consumerID would share it. Each trial leaves a
-// topic behind, so it is not repeated before a day has passed.
-func (p *provider) tryComponents(ctx context.Context, store string, names []string) error {
+// checkIndependence requires that each of the components receives a message of a
+// topic: components with the same consumerID would share it. Each check leaves a
+// topic behind, so it is not repeated within a day.
+func (p *provider) checkIndependence(ctx context.Context, store string, names []string) error {
 	key := p.config.prefix + "/pubsub-components"
 	data, etag, err := p.readKey(ctx, store, key)
 	if err != nil {
 		return err
 	}
-	var last trialRecord
+	var last independenceRecord
 	all := strings.Join(names, ",")
-	_ = json.Unmarshal(data, &last) // what cannot be read is no trial
-	if last.Components == all && time.Since(time.Unix(last.At, 0)) < groupsTried {
+	_ = json.Unmarshal(data, &last) // a record that cannot be read is ignored
+	if last.Components == all && time.Since(time.Unix(last.At, 0)) < independencePeriod {
 		return nil
 	}
-	if err := p.tryTopic(ctx, names); err != nil {
+	if err := p.checkAllDeliver(ctx, names); err != nil {
 		return err
 	}
-	data, err = json.Marshal(trialRecord{all, time.Now().Unix()})
+	data, err = json.Marshal(independenceRecord{all, time.Now().Unix()})
 	if err != nil {
-		return fairlead.Errorf(fairlead.Internal, "encoding a trial: %w", err)
+		return fairlead.Errorf(fairlead.Internal, "encoding the record of a check: %w", err)
 	}
-	if err := p.writeKey(ctx, store, key, data, etag); err != nil && !raced(err) {
+	if err := p.writeKey(ctx, store, key, data, etag); err != nil && !mayHaveRaced(err) {
 		return err
 	}
 	return nil
 }
 
-// tryTopic publishes a message to a new topic, to which all components
-// subscribe.
-func (p *provider) tryTopic(ctx context.Context, names []string) error {
-	ctx, cancel := context.WithTimeout(ctx, linkTimeout)
+// checkAllDeliver publishes a message to a new topic, which all components
+// subscribe to.
+func (p *provider) checkAllDeliver(ctx context.Context, names []string) error {
+	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
 	topic := "fairlead~trial~" + rand.Text()
 	e, _ := newEnvelope(driver.Message{}, time.Now())
@@ -104,13 +105,13 @@ func (p *provider) tryTopic(ctx context.Context, names []string) error {
 	if err != nil {
 		return fairlead.Errorf(fairlead.Internal, "encoding the event: %w", err)
 	}
-	if err := p.publish(ctx, names[0], topic, []entry{{data: data}}); err != nil {
+	if err := p.publish(ctx, names[0], topic, []encodedEvent{{data: data}}); err != nil {
 		return err
 	}
 	errs := make([]error, len(names))
 	var trials sync.WaitGroup
 	for i, name := range names {
-		trials.Go(func() { errs[i] = p.hears(ctx, name, topic) })
+		trials.Go(func() { errs[i] = p.checkDelivers(ctx, name, topic) })
 	}
 	trials.Wait()
 	for _, err := range errs {
@@ -121,29 +122,29 @@ func (p *provider) tryTopic(ctx context.Context, names []string) error {
 	return nil
 }
 
-// trialTimeout is how long a message may take.
-const trialTimeout = 5 * time.Second
+// deliveryTimeout is how long the delivery of the message may take.
+const deliveryTimeout = 5 * time.Second
 
-// hears demands that a component delivers a message of a topic.
-func (p *provider) hears(ctx context.Context, component, topic string) error {
+// checkDelivers requires that a component delivers the message of a topic.
+func (p *provider) checkDelivers(ctx context.Context, component, topic string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l, err := p.link(ctx, component, topic, topic)
+	l, err := p.openEventStream(ctx, component, topic, topic)
 	if err != nil {
-		return p.ended(ctx, ctx, mapErr(err, false))
+		return p.explainEnd(ctx, ctx, convertError(err, false))
 	}
-	timer := time.AfterFunc(trialTimeout, cancel)
+	timer := time.AfterFunc(deliveryTimeout, cancel)
 	defer timer.Stop()
 	m, err := l.stream.Recv()
 	if !timer.Stop() {
-		return invalid("of a topic with one message the pubsub component %q delivers none within %v; give each of the components in \"pubsub\" and \"group-pubsubs\" a consumerID of its own", component, trialTimeout)
+		return invalid("the pubsub component %q did not deliver the message of a topic within %v; give each component in \"pubsub\" and \"group-pubsubs\" its own consumerID", component, deliveryTimeout)
 	}
 	if err != nil {
-		return p.ended(ctx, ctx, mapErr(err, false))
+		return p.explainEnd(ctx, ctx, convertError(err, false))
 	}
 	l.answer(m.GetEventMessage().GetId())
 	l.end()
-	for err == nil { // until the sidecar has read the answer
+	for err == nil { // until the sidecar has read the answer and ends the stream
 		_, err = l.stream.Recv()
 	}
 	return nil

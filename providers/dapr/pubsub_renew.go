@@ -6,121 +6,124 @@ import (
 	"time"
 )
 
-// For how many times the processing timeout an acknowledged event is remembered:
-// one that was answered, and one that has to come again for that.
+// How long an acknowledged event is remembered, as a multiple of the processing
+// timeout: one that was answered, and one that can be answered only when it is
+// delivered again.
 const (
 	answeredMemory = 2
 	settledMemory  = 20
 )
 
-// renewAll looks at what is in hand until the feed ends.
+// renewAll renews old events until the consumer closes.
 //
-// The runtime delivers an event once more when it had no answer for the
-// component's processingTimeout, and goes on to wait for the first answer, too:
-// each round costs it a worker. So before that time an event is copied to the
-// topic of what comes again and acknowledged: the copy comes by the other
-// stream, and stands for the event that its consumer still has.
-func (f *feed) renewAll() {
-	after := f.p.config.processingTimeout / 2
+// When an event gets no answer for the component's processingTimeout, the
+// runtime delivers it again and continues to wait for the first answer, too:
+// each time, this blocks one of its workers. So before that time an event is
+// copied to the redelivery topic and acknowledged. The copy arrives by the other
+// stream and takes the place of the event that a handle still holds.
+func (g *groupConsumer) renewAll() {
+	after := g.p.config.processingTimeout / 2
 	ticker := time.NewTicker(max(after/8, 10*time.Millisecond))
 	defer ticker.Stop()
 	for {
 		select {
-		case <-f.streams[1].open.Done():
+		case <-g.streams[1].open.Done():
 			return
 		case now := <-ticker.C:
-			if due := f.due(now, after); len(due) > 0 {
-				f.renew(due)
+			if due := g.takeRenewable(now, after); len(due) > 0 {
+				g.renew(due)
 			}
 		}
 	}
 }
 
-// due returns the items that came longer ago than after and have no answer. It
-// forgets settled ones.
-func (f *feed) due(now time.Time, after time.Duration) (due []*item) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for uid, it := range f.items {
-		age := now.Sub(it.came)
+// takeRenewable returns the events that arrived longer ago than after and have
+// no answer. It removes settled events that need not be remembered any more.
+func (g *groupConsumer) takeRenewable(now time.Time, after time.Duration) (due []*pendingEvent) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for uid, e := range g.pending {
+		age := now.Sub(e.arrived)
 		switch {
-		case it.settled && f.forgets(it, age):
-			delete(f.items, uid)
-		case !it.settled && !it.renewing && it.link != nil && age >= after:
-			it.renewing = true
-			due = append(due, it)
+		case e.settled && g.isForgotten(e, age):
+			delete(g.pending, uid)
+		case !e.settled && !e.renewing && e.stream != nil && age >= after:
+			e.renewing = true
+			due = append(due, e)
 		}
 	}
 	return due
 }
 
-// forgets reports whether a settled item has been remembered for long enough.
-func (f *feed) forgets(it *item, age time.Duration) bool {
-	if it.answered {
-		return age > answeredMemory*f.p.config.processingTimeout
+// isForgotten reports whether a settled event was remembered for long enough.
+func (g *groupConsumer) isForgotten(e *pendingEvent, age time.Duration) bool {
+	if e.answered {
+		return age > answeredMemory*g.p.config.processingTimeout
 	}
-	return !it.renewing && age > settledMemory*f.p.config.processingTimeout
+	return !e.renewing && age > settledMemory*g.p.config.processingTimeout
 }
 
-// original is how an item was to be answered before it was renewed.
+// original is how an event was to be answered before it was renewed.
 type original struct {
-	it   *item
-	link *link
-	id   string
+	e      *pendingEvent
+	stream *eventStream
+	id     string
 }
 
-func (f *feed) renew(due []*item) {
-	var entries []entry
+// renew copies events to the redelivery topic and acknowledges the originals.
+func (g *groupConsumer) renew(due []*pendingEvent) {
+	var entries []encodedEvent
 	var originals []original
-	f.mu.Lock()
-	for _, it := range due {
-		if it.settled || it.link == nil { // by now
-			it.renewing = false
+	g.mu.Lock()
+	for _, e := range due {
+		if e.settled || e.stream == nil { // meanwhile
+			e.renewing = false
 			continue
 		}
-		data, err := it.arrival.copy()
+		data, err := e.encodeCopy()
 		if err != nil {
-			it.renewing = false
-			f.p.logger.Error("dapr: an event cannot be copied", slog.String("topic", f.topic), slog.Any("error", err))
+			e.renewing = false
+			g.p.logger.Error("dapr: an event cannot be copied", slog.String("topic", g.topic), slog.Any("error", err))
 			continue
 		}
-		entries = append(entries, entry{data: data})
-		originals = append(originals, original{it, it.link, it.id})
+		entries = append(entries, encodedEvent{data: data})
+		originals = append(originals, original{e, e.stream, e.id})
 	}
-	f.mu.Unlock()
-	for _, part := range f.p.parts(entries) {
-		// What was begun is finished: a provider that closes waits for it.
-		err := f.p.publish(context.WithoutCancel(f.life), f.component, f.again(), part)
-		f.renewed(originals[:len(part)], err)
+	g.mu.Unlock()
+	for _, part := range g.p.splitByRequestSize(entries) {
+		// A renewal that has begun is finished: a provider that closes waits for it.
+		err := g.p.publish(context.WithoutCancel(g.life), g.component, g.redeliveryTopic(), part)
+		g.finishRenewals(originals[:len(part)], err)
 		originals = originals[len(part):]
 	}
 }
 
-// renewed answers the originals of copies that were stored. Without a copy, an
-// original stands, unless it was acknowledged meanwhile.
-func (f *feed) renewed(originals []original, err error) {
+// finishRenewals answers the originals whose copies were stored. Without a copy
+// the original stays pending, unless it was settled meanwhile.
+func (g *groupConsumer) finishRenewals(originals []original, err error) {
 	if err != nil {
-		f.p.logger.Warn("dapr: deliveries in hand cannot be renewed", slog.String("topic", f.topic), slog.Any("error", err))
+		g.p.logger.Warn("dapr: pending events cannot be renewed; the sidecar may deliver them twice", slog.String("topic", g.topic), slog.Any("error", err))
 	}
 	for _, o := range originals {
-		if !f.stands(o, err) {
-			o.link.answer(o.id)
+		if !g.keepOriginal(o, err) {
+			o.stream.answer(o.id)
 		}
 	}
 }
 
-// stands ends a renewal. It reports whether the original is still wanted.
-func (f *feed) stands(o original, err error) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	o.it.renewing = false
+// keepOriginal ends the renewal of one event. It reports whether the original
+// stays pending.
+func (g *groupConsumer) keepOriginal(o original, err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	o.e.renewing = false
 	switch {
-	case o.it.settled:
+	case o.e.settled:
 		return false
-	case err == nil && o.it.link == o.link: // else the copy has come already
-		o.it.link = nil
+	case err == nil && o.e.stream == o.stream: // otherwise the copy has arrived already
+		o.e.stream = nil
 	case err != nil:
-		o.it.came = time.Now().Add(-f.p.config.processingTimeout / 4) // again soon, not at once
+		o.e.arrived = time.Now().Add(-g.p.config.processingTimeout / 4) // try again soon, but not at once
 		return true
 	}
 	return false

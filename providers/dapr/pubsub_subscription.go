@@ -10,15 +10,15 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// lingering is how long a feed without handles stays: a handle that comes
-// gets at once what the last one had in hand, and a runtime needs a while to
-// stop reading.
-const lingering = time.Second
+// idlePeriod is how long a consumer without handles stays open: a new handle
+// gets the events of the last one at once, and a runtime takes time to stop
+// reading.
+const idlePeriod = time.Second
 
 // subscription is a handle for receiving.
 type subscription struct {
 	p        *provider
-	feed     *feed
+	consumer *groupConsumer
 	deadline time.Duration
 
 	closed chan struct{}
@@ -28,29 +28,29 @@ type subscription struct {
 // OpenSubscription implements the pubsub driver's Provider.
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
 	if p.life.Err() != nil {
-		return nil, errClosed
+		return nil, errProviderClosed
 	}
 	if c.Group == "" {
-		return nil, notOffered(driver.ClaimBroadcast)
+		return nil, unsupportedClaim(driver.ClaimBroadcast)
 	}
-	seat, err := p.join(ctx, c)
+	assignment, err := p.assignGroup(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	f, err := p.feeds.hold(ctx, p, c, seat)
+	g, err := p.consumers.acquire(ctx, p, c, assignment)
 	if err != nil {
 		return nil, err
 	}
-	s := &subscription{p: p, feed: f, deadline: c.AckDeadline, closed: make(chan struct{})}
-	if err := f.connected(ctx); err != nil {
-		p.feeds.drop(f)
+	s := &subscription{p: p, consumer: g, deadline: c.AckDeadline, closed: make(chan struct{})}
+	if err := g.waitConnected(ctx); err != nil {
+		p.consumers.release(g)
 		return nil, err
 	}
-	// The clock of a publisher may be behind: what it publishes from now on must
-	// not look older than a group that was just made.
-	young := time.Until(seat.since.Add(p.config.clockSkew))
+	// The clock of a publisher may be behind. A message that it publishes from now
+	// on must not look older than a group that was just created.
+	young := time.Until(assignment.since.Add(p.config.clockSkew))
 	if !await.Pause(ctx, min(young, 2*p.config.clockSkew)) {
-		p.feeds.drop(f)
+		p.consumers.release(g)
 		return nil, fairlead.ContextError(ctx)
 	}
 	return s, nil
@@ -60,10 +60,10 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
 	seen := -1
 	for {
-		if err := s.ended(ctx); err != nil {
+		if err := s.checkOpen(ctx); err != nil {
 			return nil, err
 		}
-		ds, changed, faults, fault := s.feed.take(s, limit)
+		ds, changed, faults, fault := s.consumer.leaseReady(s, limit)
 		if len(ds) > 0 {
 			return ds, nil
 		}
@@ -80,13 +80,13 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 	}
 }
 
-// ended says why a call cannot go on.
-func (s *subscription) ended(ctx context.Context) error {
+// checkOpen returns the error of a call that cannot begin or continue.
+func (s *subscription) checkOpen(ctx context.Context) error {
 	select {
 	case <-s.closed:
 		return fairlead.Errorf(fairlead.Closed, "the subscription is closed")
 	case <-s.p.life.Done():
-		return errClosed
+		return errProviderClosed
 	default:
 	}
 	if ctx.Err() != nil {
@@ -97,22 +97,22 @@ func (s *subscription) ended(ctx context.Context) error {
 
 // Settle implements [driver.Subscription].
 func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []error {
-	if err := s.ended(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		errs := make([]error, len(all))
 		for i := range errs {
 			errs[i] = err
 		}
 		return errs
 	}
-	return s.feed.settle(s, all)
+	return s.consumer.settle(s, all)
 }
 
 // Close implements [driver.Subscription].
 func (s *subscription) Close(context.Context) error {
 	s.close.Do(func() {
 		close(s.closed)
-		s.feed.giveBack(s)
-		s.p.feeds.drop(s.feed)
+		s.consumer.returnLeases(s)
+		s.p.consumers.release(s.consumer)
 	})
 	return nil
 }

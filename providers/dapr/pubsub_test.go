@@ -89,7 +89,7 @@ func bodies(prefix string, n int) (all []string, msgs []pubsub.Message) {
 	return all, msgs
 }
 
-// publish publishes, and does so again while the sidecar is away.
+// publish publishes, and repeats that while the sidecar is down.
 func publish(t *testing.T, topic *pubsub.Topic, msgs []pubsub.Message) {
 	t.Helper()
 	eventually(t, "a publication", func() bool {
@@ -134,8 +134,8 @@ func TestComponentsMustDiffer(t *testing.T) {
 	}
 }
 
-// TestUnsoundBroker finds the pubsub facet missing, with the reason, where it
-// cannot be had.
+// TestUnsoundBroker: the pubsub facet is missing, with the reason, where it is
+// not possible.
 func TestUnsoundBroker(t *testing.T) {
 	t.Parallel()
 	redis := testbed.Redis(t).Addr()
@@ -151,8 +151,8 @@ func TestUnsoundBroker(t *testing.T) {
 	}
 }
 
-// TestLongHold holds a message for several times the runtime's patience: it
-// comes to nobody else, and is gone after its acknowledgement.
+// TestLongHold holds a message several times longer than the runtime waits: no
+// other consumer gets it, and it does not come again after its acknowledgement.
 func TestLongHold(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a")...)
@@ -177,9 +177,9 @@ func TestLongHold(t *testing.T) {
 	quiet(t, subscribe(t, again, "orders", "g"), 3*time.Second)
 }
 
-// TestBacklog opens a subscription again and again on a queue that is full: the
-// runtime delivers before its stream is ready, and drops what fails then, unless
-// it is told where to put it.
+// TestBacklog opens a subscription repeatedly on a full queue: the runtime
+// delivers before its stream is ready, and drops what fails then, unless there
+// is a dead letter topic.
 func TestBacklog(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a")...)
@@ -274,7 +274,7 @@ func TestChild(t *testing.T) {
 	}
 }
 
-// TestNative exchanges events with programs that use Dapr without us.
+// TestNative exchanges events with programs that use Dapr without Fairlead.
 func TestNative(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a", "native", "native")...)

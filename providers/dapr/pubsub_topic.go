@@ -19,11 +19,11 @@ type topic struct {
 	name string
 }
 
-// OpenTopic implements the pubsub driver's Provider. A topic exists by being
-// published to.
+// OpenTopic implements the pubsub driver's Provider. A topic exists when a
+// message was published to it.
 func (p *provider) OpenTopic(_ context.Context, c driver.TopicConfig) (driver.Topic, error) {
 	if p.life.Err() != nil {
-		return nil, errClosed
+		return nil, errProviderClosed
 	}
 	return &topic{p, c.Name}, nil
 }
@@ -31,9 +31,9 @@ func (p *provider) OpenTopic(_ context.Context, c driver.TopicConfig) (driver.To
 // Close implements [driver.Topic].
 func (t *topic) Close(context.Context) error { return nil }
 
-// entry is a message on its way.
-type entry struct {
-	place int // in the call of Send
+// encodedEvent is an event that is ready to be sent.
+type encodedEvent struct {
+	index int // in the messages of Send
 	data  []byte
 }
 
@@ -41,9 +41,9 @@ type entry struct {
 func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
 	results := make([]driver.SendResult, len(msgs))
 	now := time.Now()
-	entries := make([]entry, 0, len(msgs))
+	entries := make([]encodedEvent, 0, len(msgs))
 	for i, m := range msgs {
-		if err := gone(ctx, m.Deadline, now); err != nil {
+		if err := checkDeadline(ctx, m.Deadline, now); err != nil {
 			results[i].Err = err
 			continue
 		}
@@ -54,14 +54,14 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 			continue
 		}
 		results[i].ID = id
-		entries = append(entries, entry{i, data})
+		entries = append(entries, encodedEvent{i, data})
 	}
-	t.sendAll(ctx, entries, results)
+	t.publishAll(ctx, entries, results)
 	return results
 }
 
-// gone returns an error if it is too late to send.
-func gone(ctx context.Context, deadline, now time.Time) error {
+// checkDeadline returns an error if it is too late to send a message.
+func checkDeadline(ctx context.Context, deadline, now time.Time) error {
 	switch {
 	case ctx.Err() != nil:
 		return fairlead.ContextError(ctx)
@@ -71,15 +71,15 @@ func gone(ctx context.Context, deadline, now time.Time) error {
 	return nil
 }
 
-// sendAll sends entries in as few calls as the sidecar takes, all at once.
-func (t *topic) sendAll(ctx context.Context, entries []entry, results []driver.SendResult) {
+// publishAll sends events in as few requests as possible, concurrently.
+func (t *topic) publishAll(ctx context.Context, entries []encodedEvent, results []driver.SendResult) {
 	var calls sync.WaitGroup
-	for _, part := range t.p.parts(entries) {
+	for _, part := range t.p.splitByRequestSize(entries) {
 		calls.Go(func() {
 			err := t.p.publish(ctx, t.p.pubsubComponent(), t.name, part)
 			for _, e := range part {
 				if err != nil {
-					results[e.place] = driver.SendResult{Err: err}
+					results[e.index] = driver.SendResult{Err: err}
 				}
 			}
 		})
@@ -87,11 +87,11 @@ func (t *topic) sendAll(ctx context.Context, entries []entry, results []driver.S
 	calls.Wait()
 }
 
-// entryOverhead is what an entry takes in a request beside its data.
+// entryOverhead bounds the size of an event in a request beside its data.
 const entryOverhead = 128
 
-// parts divides entries so that each part fits into a request.
-func (p *provider) parts(entries []entry) (parts [][]entry) {
+// splitByRequestSize divides events so that each part fits into one request.
+func (p *provider) splitByRequestSize(entries []encodedEvent) (parts [][]encodedEvent) {
 	limit := p.config.maxBody - 4096
 	begin, size := 0, 0
 	for i, e := range entries {
@@ -108,10 +108,10 @@ func (p *provider) parts(entries []entry) (parts [][]entry) {
 	return parts
 }
 
-// publish sends entries to a topic in one call. The runtime does not tell
-// which of several were stored when one was not.
-func (p *provider) publish(ctx context.Context, component, topic string, entries []entry) error {
-	return p.change(ctx, func(ctx context.Context) error {
+// publish sends events to a topic in one request. If the runtime stored only
+// some of them, it does not report which.
+func (p *provider) publish(ctx context.Context, component, topic string, entries []encodedEvent) error {
+	return p.callWrite(ctx, func(ctx context.Context) error {
 		if len(entries) == 1 {
 			_, err := p.client.PublishEvent(ctx, &runtimev1.PublishEventRequest{
 				PubsubName: component, Topic: topic, Data: entries[0].data, DataContentType: eventContentType,
@@ -120,13 +120,13 @@ func (p *provider) publish(ctx context.Context, component, topic string, entries
 		}
 		answer, err := p.client.BulkPublishEvent(ctx, bulkRequest(component, topic, entries))
 		if failed := answer.GetFailedEntries(); err == nil && len(failed) > 0 {
-			err = fairlead.Errorf(fairlead.UnknownOutcome, "%d of %d messages failed, the first: %s", len(failed), len(entries), failed[0].GetError())
+			err = fairlead.Errorf(fairlead.UnknownOutcome, "%d of %d messages failed; the first error: %s", len(failed), len(entries), failed[0].GetError())
 		}
 		return err
 	})
 }
 
-func bulkRequest(component, topic string, entries []entry) *runtimev1.BulkPublishRequest {
+func bulkRequest(component, topic string, entries []encodedEvent) *runtimev1.BulkPublishRequest {
 	r := &runtimev1.BulkPublishRequest{PubsubName: component, Topic: topic}
 	for i, e := range entries {
 		r.Entries = append(r.Entries, &runtimev1.BulkPublishRequestEntry{

@@ -9,29 +9,29 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// everyApp, as the parameter "app", says that each service is the app of its
+// everyApp, as the parameter "app", means that each service is the app of its
 // name.
 const everyApp = "*"
 
-// frameRoom is what a request takes beside its message.
+// frameRoom is the size of a request beside its message.
 const frameRoom = 4096
 
-// rpcSettings declares the parameters of the URL that are the facet's own.
+// rpcSettings declares the URL parameters of the rpc facet.
 func rpcSettings() []providers.Setting {
 	return []providers.Setting{
 		{Name: "app", Kind: providers.String,
-			Help: "rpc: id of the app that serves all services; without it, or as *, the name of a service is the id of its app"},
+			Help: "rpc: id of the app that serves all services; if it is missing or *, the name of a service is the id of its app"},
 	}
 }
 
-// rpcConfig is what the URL says of the facet.
+// rpcConfig holds the URL parameters of the rpc facet.
 type rpcConfig struct{ app string }
 
 func newRPCConfig(s providers.Settings) rpcConfig { return rpcConfig{app: s.String("app")} }
 
-// offersRPC reports whether there is anything to call: a sidecar without an
-// app's port has nothing to do with rpc, unless the URL says whom to call.
-func (p *provider) offersRPC(st state) bool { return st.appPort > 0 || p.config.app != "" }
+// offersRPC reports whether the facet is offered: the sidecar has an app's port,
+// or the URL names an app.
+func (p *provider) offersRPC(st sidecarState) bool { return st.appPort > 0 || p.config.app != "" }
 
 // appOf returns the id of the app that serves a service.
 func (p *provider) appOf(service string) string {
@@ -41,13 +41,13 @@ func (p *provider) appOf(service string) string {
 	return p.config.app
 }
 
-// rpcFacet says what the rpc facet promises.
-func (p *provider) rpcFacet(st state) fairlead.FacetDescription {
+// rpcFacet describes the rpc facet.
+func (p *provider) rpcFacet(st sidecarState) fairlead.FacetDescription {
 	f := fairlead.FacetDescription{
 		Facet:  fairlead.RPC,
 		Claims: []fairlead.Claim{fairlead.Shared, driver.ClaimFullDuplex, driver.ClaimFlowControl},
 		Missing: []fairlead.Missing{
-			{Claim: driver.ClaimLoadBalance, Reason: "which of several sidecars of an app is called is up to Dapr's name resolution, and mdns takes one for all calls"},
+			{Claim: driver.ClaimLoadBalance, Reason: "Dapr's name resolution chooses the sidecar of an app, and mdns chooses one for all calls"},
 			{Claim: driver.ClaimDirectory, Reason: "calls go through the sidecars"},
 		},
 		Limits: fairlead.Limits{MaxFrameBytes: p.config.maxBody - frameRoom},
@@ -57,23 +57,23 @@ func (p *provider) rpcFacet(st state) fairlead.FacetDescription {
 		return f
 	}
 	f.Missing = append(f.Missing, fairlead.Missing{
-		Claim: driver.ClaimFastNoResponder, Reason: "Dapr's name resolution takes long to say that there is no app of a name",
-		Remedy: "use another component than mdns for it, as sqlite, consul or Kubernetes",
+		Claim: driver.ClaimFastNoResponder, Reason: "Dapr's name resolution takes too long to report that an app does not exist",
+		Remedy: "use another name resolution component than mdns, for example sqlite, consul or Kubernetes",
 	})
 	return f
 }
 
 // Listen implements [driver.Carrier].
 func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
-	if err := p.usable(ctx); err != nil {
+	if err := p.checkOpen(ctx); err != nil {
 		return nil, err
 	}
 	st := p.current.Load()
 	switch app := p.appOf(c.Service); {
 	case st.appPort == 0:
-		return nil, invalid("the sidecar knows no port of this program, and so takes no calls for it; start it with --app-port and --app-protocol grpc")
+		return nil, invalid("the sidecar knows no port of this program and accepts no calls for it; start the sidecar with --app-port and --app-protocol grpc")
 	case app != st.appID:
-		return nil, invalid("the service %q is looked for at the app %q, and the sidecar's app is %q; serve it under that name, or name that app in the parameter \"app\"", c.Service, app, st.appID)
+		return nil, invalid("clients call the service %q at the app %q, but the sidecar's app is %q; rename one of them, or name the app in the parameter \"app\"", c.Service, app, st.appID)
 	}
 	server, err := p.appServer(st.appPort)
 	if err != nil {
@@ -82,10 +82,10 @@ func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Li
 	return server.listen(p, c.Service), nil
 }
 
-// usable returns an error if a call comes too late.
-func (p *provider) usable(ctx context.Context) error {
+// checkOpen returns the error of a call that cannot begin.
+func (p *provider) checkOpen(ctx context.Context) error {
 	if p.life.Err() != nil {
-		return errClosed
+		return errProviderClosed
 	}
 	if ctx.Err() != nil {
 		return fairlead.ContextError(ctx)

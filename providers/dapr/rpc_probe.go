@@ -12,53 +12,55 @@ import (
 )
 
 const (
-	// fastRefusal is how soon a runtime must say that there is no app of a name.
-	fastRefusal = 700 * time.Millisecond
-	// nobodyApp is an id that no app has.
-	nobodyApp = "fairlead-nobody"
+	// missingAppTimeout is how soon a runtime must report that an app does not
+	// exist.
+	missingAppTimeout = 700 * time.Millisecond
+	// missingApp is an id that no app has.
+	missingApp = "fairlead-nobody"
 )
 
-// refusal is the outcome of calling nobody.
-type refusal struct {
+// missingAppCheck is the result of calling an app that does not exist.
+type missingAppCheck struct {
 	connection int64
 	fast       bool
 }
 
-// tryRPC looks how soon a call of an app that does not exist fails, once for
-// each connection.
-func (p *provider) tryRPC(ctx context.Context, st *state) {
+// checkRPC measures how soon a call to an app that does not exist fails, once
+// for each connection.
+func (p *provider) checkRPC(ctx context.Context, st *sidecarState) {
 	if !p.offersRPC(*st) {
 		return
 	}
 	connection := p.prober.connections.Load()
 	if p.refused.connection != connection {
-		p.refused = refusal{connection, p.refusesFast(ctx)}
+		p.refused = missingAppCheck{connection, p.refusesFast(ctx)}
 	}
 	st.refusesFast = p.refused.fast
 }
 
 func (p *provider) refusesFast(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, fastRefusal)
+	ctx, cancel := context.WithTimeout(ctx, missingAppTimeout)
 	defer cancel()
-	ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs(appHeader, nobodyApp, streamHeader, "true"))
-	stream, err := p.conn.NewStream(ctx, bothWays, "/fairlead.Nobody/Ask", grpc.ForceCodecV2(rawCodec{}))
+	ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs(appHeader, missingApp, streamHeader, "true"))
+	stream, err := p.conn.NewStream(ctx, bidirectional, "/fairlead.Nobody/Ask", grpc.ForceCodecV2(rawCodec{}))
 	if err == nil {
 		var answer []byte
 		err = stream.RecvMsg(&answer)
 	}
-	return nobody(err)
+	return isUnknownApp(err)
 }
 
-// noApp matches what the runtime says when it finds no app to hand a call to.
-var noApp = regexp.MustCompile(`no host found|failed to resolve|couldn't find service|no healthy services|connection refused|no such host|[Ee]rror while dialing`)
+// unknownAppPattern matches the errors of the runtime when it finds no app to
+// call.
+var unknownAppPattern = regexp.MustCompile(`no host found|failed to resolve|couldn't find service|no healthy services|connection refused|no such host|[Ee]rror while dialing`)
 
-// nobody reports whether an error of the runtime says that it has found no
-// app to hand a call to.
-func nobody(err error) bool {
+// isUnknownApp reports whether an error of the runtime says that it found no app
+// to call.
+func isUnknownApp(err error) bool {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.Unknown, codes.Internal, codes.Unavailable, codes.NotFound:
-		return noApp.MatchString(s.Message())
+		return unknownAppPattern.MatchString(s.Message())
 	}
 	return false
 }

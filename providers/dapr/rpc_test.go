@@ -119,8 +119,8 @@ func TestSidecars(t *testing.T) {
 	wantCode(t, srv.Listen(t.Context()), fairlead.Invalid)
 }
 
-// TestPlainGRPC calls a Fairlead server with an ordinary client of gRPC, and an
-// ordinary server with ours, through sidecars.
+// TestPlainGRPC calls a Fairlead server with an ordinary gRPC client, and an
+// ordinary server with a Fairlead client, through sidecars.
 func TestPlainGRPC(t *testing.T) {
 	names := filepath.Join(t.TempDir(), "names.db")
 	ours := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp("ours"), testbed.DaprAppPort(testbed.Port(t)))
@@ -154,7 +154,8 @@ func TestPlainGRPC(t *testing.T) {
 	}
 }
 
-// TestNoApp calls where nobody is, and serves where nobody can call.
+// TestNoApp calls an app that does not exist, and serves where no client can
+// call.
 func TestNoApp(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory())
 	d, err := open(t, s.URL()).Describe(t.Context())

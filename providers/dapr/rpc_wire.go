@@ -12,52 +12,54 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// The headers that the sidecar reads, and ours.
+// The headers that the sidecar reads, and those of Fairlead.
 const (
 	appHeader      = "dapr-app-id"
 	streamHeader   = "dapr-stream"
 	serviceHeader  = "fairlead-service"
 	typeHeader     = "fairlead-content-type"
 	encodingHeader = "fairlead-encoding"
-	// wholeHeader says that all that the client sends is on its way, and that it
-	// is little.
+	// wholeHeader says that all messages of the client follow at once, and that
+	// they are small.
 	wholeHeader = "fairlead-whole"
 	// heldPrefix begins the names of headers that travel as trailers: the
-	// runtime passes headers on with the first message, and without one drops
-	// them.
+	// runtime passes headers on only with the first message, and drops them if
+	// there is none.
 	heldPrefix = "fairlead-header-"
-	// unservedTrailer says that a server is there and has no listener.
+	// unservedTrailer says that a server exists but has no listener for the
+	// service.
 	unservedTrailer = "fairlead-unserved"
 )
 
-// renamed are the fields of a call that gRPC keeps to itself: on the way a
-// message is bytes, and what they mean is the concern of both ends.
-var renamed = map[string]string{"content-type": typeHeader, "grpc-encoding": encodingHeader}
+// renamedHeaders are the headers that gRPC interprets itself. They are renamed,
+// since a message is only bytes in between: both ends interpret it.
+var renamedHeaders = map[string]string{"content-type": typeHeader, "grpc-encoding": encodingHeader}
 
-// originalNames is the inverse of renamed.
+// originalNames is the inverse of renamedHeaders.
 var originalNames = map[string]string{typeHeader: "content-type", encodingHeader: "grpc-encoding"}
 
-// toMetadata returns fields as gRPC sends them.
+// toMetadata returns fields as gRPC metadata.
 func toMetadata(fields []driver.Field) metadata.MD {
 	md := metadata.MD{}
 	for _, f := range fields {
 		name := f.Name
-		if other := renamed[name]; other != "" {
+		if other := renamedHeaders[name]; other != "" {
 			name = other
 		}
-		if !inner(name) || name == typeHeader || name == encodingHeader {
+		if !isInternalHeader(name) || name == typeHeader || name == encodingHeader {
 			md[name] = append(md[name], string(f.Value))
 		}
 	}
 	return md
 }
 
-// inner reports whether a header is one of those that make the calls work.
-func inner(name string) bool {
+// isInternalHeader reports whether a header belongs to Fairlead or Dapr, not to
+// the call.
+func isInternalHeader(name string) bool {
 	return strings.HasPrefix(name, "fairlead-") || name == appHeader || name == streamHeader
 }
 
-// fromMetadata returns what gRPC has received as fields.
+// fromMetadata returns gRPC metadata as fields.
 func fromMetadata(md metadata.MD) []driver.Field {
 	fields := make([]driver.Field, 0, len(md))
 	for name, values := range md {
@@ -66,7 +68,7 @@ func fromMetadata(md metadata.MD) []driver.Field {
 		}
 		if own := originalNames[name]; own != "" {
 			name = own
-		} else if inner(name) {
+		} else if isInternalHeader(name) {
 			continue
 		}
 		for _, v := range values {
@@ -76,15 +78,15 @@ func fromMetadata(md metadata.MD) []driver.Field {
 	return fields
 }
 
-// hold adds headers to trailers.
-func hold(trailer, header metadata.MD) {
+// addHeadersToTrailer adds headers to trailers.
+func addHeadersToTrailer(trailer, header metadata.MD) {
 	for name, values := range header {
 		trailer[heldPrefix+name] = values
 	}
 }
 
-// held returns the headers that were held in trailers.
-func held(trailer metadata.MD) []driver.Field {
+// headersFromTrailer returns the headers in trailers.
+func headersFromTrailer(trailer metadata.MD) []driver.Field {
 	header := metadata.MD{}
 	for name, values := range trailer {
 		if name, ok := strings.CutPrefix(name, heldPrefix); ok {
@@ -94,17 +96,17 @@ func held(trailer metadata.MD) []driver.Field {
 	return fromMetadata(header)
 }
 
-// toStatus returns how a call ended, as a frame says it.
+// toStatus returns how a call ended, as a frame states it.
 func toStatus(err error) driver.Status {
 	s := status.Convert(err)
 	out := driver.Status{Code: uint32(s.Code()), Message: s.Message()}
 	if p := s.Proto(); len(p.GetDetails()) > 0 {
-		out.Details, _ = proto.Marshal(p) // it has been decoded before
+		out.Details, _ = proto.Marshal(p) // it was decoded before, so it can be encoded
 	}
 	return out
 }
 
-// fromStatus returns how a call ended, as gRPC says it.
+// fromStatus returns how a call ended, as gRPC states it.
 func fromStatus(s driver.Status) error {
 	p := &spb.Status{}
 	if len(s.Details) == 0 || proto.Unmarshal(s.Details, p) != nil {
@@ -114,10 +116,11 @@ func fromStatus(s driver.Status) error {
 	return status.FromProto(p).Err()
 }
 
-// rawCodec passes messages on as they are: as *[]byte.
+// rawCodec passes messages on unchanged, as *[]byte.
 type rawCodec struct{}
 
-// Name implements [encoding.CodecV2]. It is the one that every gRPC server has.
+// Name implements [encoding.CodecV2]. Every gRPC server has a codec of this
+// name.
 func (rawCodec) Name() string { return "proto" }
 
 // Marshal implements [encoding.CodecV2].

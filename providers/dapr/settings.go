@@ -16,36 +16,36 @@ const (
 	schemeTLS = "daprs"
 )
 
-// defaultPort is the one on which a sidecar serves gRPC.
+// defaultPort is the port on which a sidecar serves gRPC.
 const defaultPort = "50001"
 
 // settings declares the parameters of the URL.
 func settings() []providers.Setting {
 	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
 	own := []providers.Setting{
-		{Name: "state", Kind: providers.String, Help: "name of the state component; not needed if there is one alone; - for none"},
-		{Name: "pubsub", Kind: providers.String, Help: "name of the pubsub component; not needed if there is one alone; - for none"},
-		{Name: "config", Kind: providers.String, Help: "name of the configuration component; not needed if there is one alone; - for none"},
-		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what all keys in the state component start with, before a slash; one prefix is one world of stores"},
-		{Name: "max-body-bytes", Kind: providers.Int, Default: "4194304", Min: 1 << 21, Max: 1 << 30, Help: "what the sidecar's --max-body-size says"},
-		{Name: "startup-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for a sidecar that is not there yet"},
-		{Name: "request-timeout", Kind: providers.Duration, Default: "10s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
-		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts that the state component's backend answers a write when it is on stable storage, which Dapr does not tell"},
-		{Name: "config-poll", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often settings are read by those who wait for a change, of which the component may not tell"},
+		{Name: "state", Kind: providers.String, Help: "name of the state component; not needed if there is only one; - for none"},
+		{Name: "pubsub", Kind: providers.String, Help: "name of the pubsub component; not needed if there is only one; - for none"},
+		{Name: "config", Kind: providers.String, Help: "name of the configuration component; not needed if there is only one; - for none"},
+		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "first part of all keys in the state component; programs with different prefixes do not see each other's stores"},
+		{Name: "max-body-bytes", Kind: providers.Int, Default: "4194304", Min: 1 << 21, Max: 1 << 30, Help: "value of the sidecar's --max-body-size"},
+		{Name: "startup-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for a sidecar that has not started yet"},
+		{Name: "request-timeout", Kind: providers.Duration, Default: "10s", Min: 10 * ms, Max: h, Help: "longest wait for a response, if the context allows more"},
+		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts that the state component's backend confirms a write only when it is on stable storage; Dapr does not report this"},
+		{Name: "config-poll", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often a call that waits for a change reads the settings; the component may not report every change"},
 		{Name: "clock-skew", Kind: providers.Duration, Default: "500ms", Min: 0, Max: s, Help: "how far the clocks of the programs that share a store may differ"},
-		{Name: "probe-interval", Kind: providers.Duration, Default: "3s", Min: 50 * ms, Max: 60 * s, Help: "how often the sidecar is looked at"},
+		{Name: "probe-interval", Kind: providers.Duration, Default: "3s", Min: 50 * ms, Max: 60 * s, Help: "how often the sidecar is probed"},
 	}
 	own = append(append(own, pubsubSettings()...), rpcSettings()...)
 	return append(append(own, providers.TLSSettings(schemeTLS)...), providers.PasswordSettings()...)
 }
 
-// config is what the URL says, checked.
+// config holds the checked values of the URL.
 type config struct {
 	host  string
 	tls   *tls.Config
 	token string
 
-	components map[fairlead.Facet]string // by the URL; none for "-", and "" for the only one
+	components map[fairlead.Facet]string // from the URL; "-" for none, "" for the only one
 
 	prefix         string
 	maxBody        int
@@ -72,11 +72,11 @@ func newConfig(s providers.Settings) (c config, err error) {
 	hosts := s.Hosts(defaultPort)
 	switch {
 	case len(hosts) != 1:
-		return config{}, invalid("the URL names %d hosts, and a program has one sidecar; as dapr://127.0.0.1:50001", len(hosts))
+		return config{}, invalid("the URL names %d hosts, but a program has one sidecar; use for example dapr://127.0.0.1:50001", len(hosts))
 	case strings.Trim(s.URL.Path, "/") != "":
-		return config{}, invalid("the URL has the path %q, and Dapr knows none; a name space is the parameter \"prefix\"", s.URL.Path)
+		return config{}, invalid("the URL has the path %q, which Dapr does not know; for a name space use the parameter \"prefix\"", s.URL.Path)
 	case s.URL.User.Username() != "":
-		return config{}, invalid("the URL names a user, and Dapr knows none; write the API token as :TOKEN@, or name it by \"password-env\" or \"password-file\"")
+		return config{}, invalid("the URL names a user, which Dapr does not know; give the API token as :TOKEN@, or with the parameter \"password-env\" or \"password-file\"")
 	case c.prefix == "":
 		return config{}, invalid("parameter \"prefix\" must not be empty")
 	}

@@ -17,15 +17,15 @@ import (
 	"fairlead.dev/config/driver"
 )
 
-// configFacet says what the config facet promises.
-func (p *provider) configFacet(state) fairlead.FacetDescription {
-	const api, readOnly = "Dapr's configuration API does not tell what the component's backend keeps", "Dapr's configuration API cannot write"
+// configFacet describes the config facet.
+func (p *provider) configFacet(sidecarState) fairlead.FacetDescription {
+	const api, readOnly = "Dapr's configuration API does not report what the component's backend stores", "Dapr's configuration API cannot write"
 	return fairlead.FacetDescription{
 		Facet:  fairlead.Config,
 		Claims: []fairlead.Claim{fairlead.Shared},
 		Missing: []fairlead.Missing{
-			{Claim: driver.ClaimSnapshot, Reason: "components read one key after the other"},
-			{Claim: driver.ClaimDeleteVisible, Reason: "to a component of Dapr, an empty value is none"},
+			{Claim: driver.ClaimSnapshot, Reason: "components read the keys one by one"},
+			{Claim: driver.ClaimDeleteVisible, Reason: "a component of Dapr does not distinguish an empty value from a missing one"},
 			{Claim: driver.ClaimWrite, Reason: readOnly},
 			{Claim: driver.ClaimAtomicSet, Reason: readOnly},
 			{Claim: driver.ClaimCompareAndSet, Reason: readOnly},
@@ -35,13 +35,13 @@ func (p *provider) configFacet(state) fairlead.FacetDescription {
 	}
 }
 
-// source is the settings of one name: the keys of the component that start with
-// the name and a slash.
+// source holds the settings of one name: the keys of the component that start
+// with the name and a slash.
 type source struct {
 	p      *provider
 	prefix string
 
-	life context.Context // ends with Close, or with the provider's
+	life context.Context // ends with Close, or when the provider closes
 	end  context.CancelFunc
 }
 
@@ -69,7 +69,7 @@ func (s *source) Snapshot(ctx context.Context) (driver.Snapshot, error) {
 		return driver.Snapshot{}, errSourceClosed
 	}
 	var all map[string]*commonv1.ConfigurationItem
-	err := s.p.do(ctx, func(ctx context.Context) error {
+	err := s.p.callRead(ctx, func(ctx context.Context) error {
 		r, err := s.p.client.GetConfiguration(ctx, &runtimev1.GetConfigurationRequest{StoreName: s.p.configComponent()})
 		all = r.GetItems()
 		return err
@@ -86,7 +86,7 @@ func (p *provider) configComponent() string {
 	return p.current.Load().components[fairlead.Config].name
 }
 
-// snapshot picks the keys of the source.
+// snapshot selects the keys of the source.
 func (s *source) snapshot(all map[string]*commonv1.ConfigurationItem) driver.Snapshot {
 	values := map[string]driver.Value{}
 	for name, item := range all {
@@ -94,12 +94,12 @@ func (s *source) snapshot(all map[string]*commonv1.ConfigurationItem) driver.Sna
 			values[key] = driver.Value{Data: []byte(item.GetValue()), Version: item.GetVersion()}
 		}
 	}
-	return driver.Snapshot{Version: versionOf(values), Values: values}
+	return driver.Snapshot{Version: digestValues(values), Values: values}
 }
 
-// versionOf is a digest of all keys and values, as the API has no version of
-// many keys.
-func versionOf(values map[string]driver.Value) string {
+// digestValues returns a digest of all keys and values. The API has no version
+// for a set of keys.
+func digestValues(values map[string]driver.Value) string {
 	digest := sha256.New()
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		v := values[key]
@@ -108,11 +108,12 @@ func versionOf(values map[string]driver.Value) string {
 	return hex.EncodeToString(digest.Sum(nil)[:16])
 }
 
-// Next implements the config driver's Source. It looks when the component tells
-// of a change, which it may not, and every config-poll.
+// Next implements the config driver's Source. It reads when the component
+// reports a change, and every config-poll, since the component may not report
+// one.
 func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, error) {
-	told := s.p.news.wait(s.prefix)
-	defer s.p.news.leave(told)
+	waiter := s.p.changes.subscribe(s.prefix)
+	defer s.p.changes.unsubscribe(waiter)
 	poll := time.NewTicker(s.p.config.configPoll)
 	defer poll.Stop()
 	for {
@@ -121,7 +122,7 @@ func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, err
 			return snapshot, err
 		}
 		select {
-		case <-told.changed:
+		case <-waiter.changed:
 		case <-poll.C:
 		case <-s.life.Done():
 			return driver.Snapshot{}, errSourceClosed

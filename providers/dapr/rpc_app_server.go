@@ -19,26 +19,26 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// appServers are the servers of this process by their ports. Providers of one
+// appServers are the servers of this process, by port. The providers of one
 // sidecar share the port of its app.
 var appServers = struct {
 	sync.Mutex
 	byPort map[int]*appServer
 }{byPort: map[int]*appServer{}}
 
-// appServer takes the calls that sidecars pass on to the app on a port.
+// appServer serves the calls that sidecars pass on to the app on a port.
 type appServer struct {
 	port int
 	grpc *grpc.Server
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when Serve has returned
 
 	mu        sync.Mutex
-	users     map[*provider]bool     // those that have listened; guarded by appServers
-	listeners map[string][]*listener // by service; they take turns
+	users     map[*provider]bool     // the providers that have listened; guarded by appServers
+	listeners map[string][]*listener // by service; calls go to them in turn
 }
 
-// appServer returns the server on the app's port, which lives until the
-// provider closes.
+// appServer returns the server on the app's port. It lives until the provider
+// closes.
 func (p *provider) appServer(port int) (*appServer, error) {
 	appServers.Lock()
 	defer appServers.Unlock()
@@ -46,13 +46,13 @@ func (p *provider) appServer(port int) (*appServer, error) {
 	if s == nil {
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return nil, fairlead.Errorf(fairlead.Unavailable, "the app's port, as the sidecar has it, cannot be served: %w", err)
+			return nil, fairlead.Errorf(fairlead.Unavailable, "the app's port, as the sidecar reports it, cannot be opened: %w", err)
 		}
 		s = newAppServer(port)
 		appServers.byPort[port] = s
 		go func() {
 			defer close(s.done)
-			_ = s.grpc.Serve(l) // it ends with Stop
+			_ = s.grpc.Serve(l) // it returns after Stop
 		}()
 	}
 	s.users[p] = true
@@ -69,8 +69,9 @@ func newAppServer(port int) *appServer {
 	return s
 }
 
-// stopServing ends what a closed provider has served.
-func (p *provider) stopServing() {
+// releaseAppServers ends the servers that only this provider uses, and its
+// listeners.
+func (p *provider) releaseAppServers() {
 	appServers.Lock()
 	defer appServers.Unlock()
 	for port, s := range appServers.byPort {
@@ -78,7 +79,7 @@ func (p *provider) stopServing() {
 			continue
 		}
 		delete(s.users, p)
-		s.dropAll(p)
+		s.closeListeners(p)
 		if len(s.users) == 0 {
 			delete(appServers.byPort, port)
 			s.grpc.Stop()
@@ -87,16 +88,16 @@ func (p *provider) stopServing() {
 	}
 }
 
-// dropAll closes the listeners of a provider.
-func (s *appServer) dropAll(p *provider) {
-	for _, l := range s.all() {
+// closeListeners closes the listeners of a provider.
+func (s *appServer) closeListeners(p *provider) {
+	for _, l := range s.allListeners() {
 		if l.p == p {
 			_ = l.Close(context.Background())
 		}
 	}
 }
 
-func (s *appServer) all() (all []*listener) {
+func (s *appServer) allListeners() (all []*listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ls := range s.listeners {
@@ -105,40 +106,40 @@ func (s *appServer) all() (all []*listener) {
 	return all
 }
 
-// handle is the handler of all calls.
+// handle handles all calls.
 func (s *appServer) handle(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	if strings.HasPrefix(method, "/dapr.proto.") {
-		return status.Error(codes.Unimplemented, "the app takes no callbacks of the runtime")
+		return status.Error(codes.Unimplemented, "the app implements no callbacks of the runtime")
 	}
-	e := &serverEnd{bridge: bridge{credit: driver.Window, onEnd: func() {}}, stream: stream}
-	defer context.AfterFunc(stream.Context(), e.left)()
+	e := &serverEnd{callEnd: callEnd{credit: driver.Window, onEnd: func() {}}, stream: stream}
+	defer context.AfterFunc(stream.Context(), e.endByClient)()
 	in := driver.Incoming{Call: driver.Call{Method: method, Metadata: fromMetadata(md)}, Stream: e}
 	if deadline, ok := stream.Context().Deadline(); ok {
 		in.Call.Timeout = max(1, time.Until(deadline))
 	}
 	if len(md.Get(wholeHeader)) > 0 {
-		e.receive() // which does not take long, and needs no goroutine of its own
+		e.receive() // all messages are on their way: this takes no goroutine
 	} else {
 		go e.receive()
 	}
-	l := s.next(md.Get(serviceHeader))
-	if l == nil || !l.offer(in) {
-		return unserved(stream)
+	l := s.nextListener(md.Get(serviceHeader))
+	if l == nil || !l.enqueue(in) {
+		return refuseUnserved(stream)
 	}
 	return e.run(l)
 }
 
-// unserved refuses a call in a way that the client's end understands.
-func unserved(stream grpc.ServerStream) error {
+// refuseUnserved refuses a call in a way that the client end recognizes.
+func refuseUnserved(stream grpc.ServerStream) error {
 	stream.SetTrailer(metadata.Pairs(unservedTrailer, "1"))
 	return status.Error(codes.Unavailable, "no server listens for the service")
 }
 
-// next returns the listener whose turn it is. A call by another client than
-// ours names no service: it is for the only one.
-func (s *appServer) next(service []string) *listener {
+// nextListener returns the listener whose turn it is. The call of a client other
+// than Fairlead names no service: it goes to the only service there is.
+func (s *appServer) nextListener(service []string) *listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := strings.Join(service, "")

@@ -20,7 +20,7 @@ type listener struct {
 	p       *provider
 	server  *appServer
 	service string
-	life    context.Context // ends with Close, or with the provider's
+	life    context.Context // ends with Close, or when the provider closes
 	end     context.CancelFunc
 
 	mu      sync.Mutex
@@ -29,8 +29,9 @@ type listener struct {
 	arrived await.Signal
 }
 
-// offer hands over a call. It reports false when nobody will accept it.
-func (l *listener) offer(in driver.Incoming) bool {
+// enqueue adds a call to the backlog. It returns false if the listener is
+// closed.
+func (l *listener) enqueue(in driver.Incoming) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || l.life.Err() != nil {
@@ -47,7 +48,7 @@ func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 		if l.life.Err() != nil {
 			return driver.Incoming{}, fairlead.Errorf(fairlead.Closed, "the listener is closed")
 		}
-		in, arrived := l.take()
+		in, arrived := l.dequeue()
 		if arrived == nil {
 			return in, nil
 		}
@@ -60,8 +61,9 @@ func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 	}
 }
 
-// take returns the oldest call, or a channel to wait on for one.
-func (l *listener) take() (driver.Incoming, <-chan struct{}) {
+// dequeue returns the oldest call, or a channel that is closed when a call
+// arrives.
+func (l *listener) dequeue() (driver.Incoming, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.backlog) == 0 {
@@ -72,8 +74,8 @@ func (l *listener) take() (driver.Incoming, <-chan struct{}) {
 	return in, nil
 }
 
-// Close implements [driver.Listener]. Calls that nobody has accepted are
-// refused, as if the listener had not been there.
+// Close implements [driver.Listener]. Calls that were not accepted are refused,
+// as if the listener had not existed.
 func (l *listener) Close(context.Context) error {
 	l.server.remove(l)
 	l.mu.Lock()
@@ -89,10 +91,10 @@ func (l *listener) Close(context.Context) error {
 
 // serverEnd is the server's end of a call.
 type serverEnd struct {
-	bridge
+	callEnd
 	stream  grpc.ServerStream
-	header  metadata.MD // sent, with no message behind it yet
-	refused bool        // guarded by the bridge's lock
+	header  metadata.MD // sent, with no message after it yet
+	refused bool        // guarded by callEnd.mu
 }
 
 // refuse ends a call that was not accepted.
@@ -103,42 +105,44 @@ func (e *serverEnd) refuse() {
 	_ = e.Close(context.Background())
 }
 
-// left ends the call when its client has.
-func (e *serverEnd) left() {
+// endByClient ends the call because its client has.
+func (e *serverEnd) endByClient() {
 	e.finish(fairlead.Errorf(fairlead.Closed, "the client has ended the call"))
 }
 
 // run carries the call until it has ended, and returns its status.
 func (e *serverEnd) run(l *listener) error {
-	gone := context.AfterFunc(l.p.life, func() { _ = e.Close(context.Background()) })
-	defer gone()
+	stop := context.AfterFunc(l.p.life, func() { _ = e.Close(context.Background()) })
+	defer stop()
 	for {
-		frames, ok := e.next()
+		frames, ok := e.nextFrames()
 		for _, f := range frames {
-			if ended, err := e.put(f); ended {
+			if ended, err := e.sendFrame(f); ended {
 				e.finish(errStreamClosed)
 				return err
 			}
 		}
 		if !ok {
-			return e.abandoned()
+			return e.statusWithoutTrailers()
 		}
 	}
 }
 
-// abandoned is the status of a call that ends without one.
-func (e *serverEnd) abandoned() error {
+// statusWithoutTrailers returns the status of a call whose server sent no
+// trailers.
+func (e *serverEnd) statusWithoutTrailers() error {
 	e.mu.Lock()
 	refused := e.refused
 	e.mu.Unlock()
 	if refused {
-		return unserved(e.stream)
+		return refuseUnserved(e.stream)
 	}
-	return status.Error(codes.Unavailable, "the server has given the call up")
+	return status.Error(codes.Unavailable, "the server ended the call without a status")
 }
 
-// put puts a frame into the gRPC stream. It reports whether the call has ended.
-func (e *serverEnd) put(f driver.Frame) (ended bool, err error) {
+// sendFrame puts a frame into the gRPC stream. It reports whether the call has
+// ended.
+func (e *serverEnd) sendFrame(f driver.Frame) (ended bool, err error) {
 	switch f.Kind {
 	case driver.FrameHeaders:
 		e.header = toMetadata(f.Metadata)
@@ -146,20 +150,20 @@ func (e *serverEnd) put(f driver.Frame) (ended bool, err error) {
 	case driver.FrameMessage:
 		e.header = nil
 		if err = e.stream.SendMsg(&f.Payload); err == nil {
-			e.giveBack(f)
+			e.returnCredit(f)
 		}
 	case driver.FrameTrailers:
 		trailer := toMetadata(f.Metadata)
-		hold(trailer, e.header)
+		addHeadersToTrailer(trailer, e.header)
 		e.stream.SetTrailer(trailer)
 		return true, fromStatus(f.Status)
 	}
 	return err != nil, err
 }
 
-// receive takes what the client sends.
+// receive delivers the messages of the client.
 func (e *serverEnd) receive() {
-	for e.mayRead() {
+	for e.waitForCredit() {
 		var payload []byte
 		switch err := e.stream.RecvMsg(&payload); err {
 		case nil:
@@ -168,7 +172,7 @@ func (e *serverEnd) receive() {
 			e.deliver(driver.Frame{Kind: driver.FrameHalfClose})
 			return
 		default:
-			e.left()
+			e.endByClient()
 			return
 		}
 	}

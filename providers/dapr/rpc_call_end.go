@@ -9,28 +9,28 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// bridge is one end of a call: frames on this side, a gRPC stream on the
-// other. The flow control of gRPC takes the place of credits on the way: what
-// the gRPC stream has taken is given back to the sender on this side, and a
-// message is taken from it only while the reader on this side has credit for
-// it.
-type bridge struct {
+// callEnd is one end of a call. Toward Fairlead it is a stream of frames; on the
+// other side it is a gRPC stream. The flow control of gRPC replaces the credits
+// of the contract in between: a sender gets credits back when the gRPC stream
+// has accepted its message, and a message is read from the gRPC stream only
+// while the reader has credit for it.
+type callEnd struct {
 	mu       sync.Mutex
 	changed  await.Signal   // of anything below
 	inbox    []driver.Frame // for Recv
 	outbox   []driver.Frame // from Send, not yet taken by the gRPC stream
-	credit   int            // of the reader on this side
-	finished error          // why nothing more comes, after the inbox
-	closed   bool           // this side has closed
+	credit   int            // of the reader
+	finished error          // why no frames come after those in the inbox
+	closed   bool           // Close was called
 	sending  bool           // a goroutine empties the outbox
-	owed     int            // credits of the sender on this side, not given back yet
+	owed     int            // credits of the sender that were not returned yet
 
-	onSend func() // begins to empty the outbox; nil where somebody waits for it
+	onSend func() // starts to empty the outbox; nil if a goroutine waits in nextFrames
 	onEnd  func() // ends the gRPC stream
 }
 
 // Send implements [driver.Stream].
-func (b *bridge) Send(ctx context.Context, frames []driver.Frame) error {
+func (b *callEnd) Send(ctx context.Context, frames []driver.Frame) error {
 	if ctx.Err() != nil {
 		return fairlead.ContextError(ctx)
 	}
@@ -57,7 +57,7 @@ func (b *bridge) Send(ctx context.Context, frames []driver.Frame) error {
 var errStreamClosed = fairlead.Errorf(fairlead.Closed, "the call has ended")
 
 // Recv implements [driver.Stream].
-func (b *bridge) Recv(ctx context.Context) ([]driver.Frame, error) {
+func (b *callEnd) Recv(ctx context.Context) ([]driver.Frame, error) {
 	for {
 		frames, changed, err := b.tryRecv()
 		if len(frames) > 0 || err != nil {
@@ -71,7 +71,7 @@ func (b *bridge) Recv(ctx context.Context) ([]driver.Frame, error) {
 	}
 }
 
-func (b *bridge) tryRecv() ([]driver.Frame, <-chan struct{}, error) {
+func (b *callEnd) tryRecv() ([]driver.Frame, <-chan struct{}, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -88,7 +88,7 @@ func (b *bridge) tryRecv() ([]driver.Frame, <-chan struct{}, error) {
 }
 
 // Close implements [driver.Stream].
-func (b *bridge) Close(context.Context) error {
+func (b *callEnd) Close(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.closed {
@@ -99,21 +99,21 @@ func (b *bridge) Close(context.Context) error {
 	return nil
 }
 
-// deliver hands a frame of the other end to the reader on this side.
-func (b *bridge) deliver(f driver.Frame) {
+// deliver hands a frame of the other end to the reader.
+func (b *callEnd) deliver(f driver.Frame) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.credit -= f.Cost()
 	b.inbox = append(b.inbox, f)
-	if f.Kind != driver.FrameHeaders { // with those comes a message
+	if f.Kind != driver.FrameHeaders { // a message follows them
 		b.changed.Fire()
 	}
 }
 
-// giveBack returns the cost of a message to the sender on this side, who has at
-// least half a window until then. So a small call hears nothing but what comes
-// from its other end.
-func (b *bridge) giveBack(f driver.Frame) {
+// returnCredit returns the cost of a message to the sender. It saves credits up
+// to half a window, which the sender has at least until then. So the end of a
+// small call receives no credit frames.
+func (b *callEnd) returnCredit(f driver.Frame) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.owed += f.Cost(); b.owed >= driver.Window/2 {
@@ -123,8 +123,8 @@ func (b *bridge) giveBack(f driver.Frame) {
 	}
 }
 
-// finish says that nothing more comes, and why.
-func (b *bridge) finish(err error, last ...driver.Frame) {
+// finish notes why no more frames come. The reader gets the last frames first.
+func (b *callEnd) finish(err error, last ...driver.Frame) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.finished == nil {
@@ -134,31 +134,31 @@ func (b *bridge) finish(err error, last ...driver.Frame) {
 	b.changed.Fire()
 }
 
-// over reports whether either side has ended the call. The lock is held.
-func (b *bridge) over() bool { return b.closed || b.finished != nil }
+// isOver reports whether either side has ended the call. The lock is held.
+func (b *callEnd) isOver() bool { return b.closed || b.finished != nil }
 
-// mayRead waits until the reader on this side has credit. It reports false
-// when the call is over.
-func (b *bridge) mayRead() bool {
-	return b.await(func() bool { return b.credit > 0 })
+// waitForCredit waits until the reader has credit. It returns false if the call
+// ends first.
+func (b *callEnd) waitForCredit() bool {
+	return b.waitUntil(func() bool { return b.credit > 0 })
 }
 
-// next waits for frames to put into the gRPC stream. It reports false when
-// the call is over.
-func (b *bridge) next() (frames []driver.Frame, ok bool) {
-	ok = b.await(func() bool { return len(b.outbox) > 0 })
+// nextFrames waits for frames to put into the gRPC stream. It returns false if
+// the call is over and there are none.
+func (b *callEnd) nextFrames() (frames []driver.Frame, ok bool) {
+	ok = b.waitUntil(func() bool { return len(b.outbox) > 0 })
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	frames, b.outbox = b.outbox, nil
 	return frames, ok || len(frames) > 0
 }
 
-// await waits until something holds. It reports false when the call is over
-// and it does not hold.
-func (b *bridge) await(holds func() bool) bool {
+// waitUntil waits until a condition holds. It returns false if the call ends
+// first.
+func (b *callEnd) waitUntil(holds func() bool) bool {
 	b.mu.Lock()
 	for !holds() {
-		if b.over() {
+		if b.isOver() {
 			b.mu.Unlock()
 			return false
 		}
@@ -171,9 +171,9 @@ func (b *bridge) await(holds func() bool) bool {
 	return true
 }
 
-// idle reports whether there is nothing to send any more, and then ends the
-// sending.
-func (b *bridge) idle() bool {
+// stopSendingIfEmpty ends the sending if there is nothing to send, and reports
+// that.
+func (b *callEnd) stopSendingIfEmpty() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.outbox) > 0 {

@@ -10,34 +10,34 @@ import (
 	"fairlead.dev"
 )
 
-// state is what a probe has found.
-type state struct {
+// sidecarState is the result of a probe.
+type sidecarState struct {
 	appID       string
 	version     string
-	appPort     int                          // of the program itself, as the sidecar has it; 0: none
-	components  map[fairlead.Facet]component // those in use
-	refusesFast bool                         // a call of an app that does not exist fails soon
-	unsound     map[fairlead.Facet]string    // why a component is not in use
+	appPort     int                          // of the program itself, as the sidecar reports it; 0 for none
+	components  map[fairlead.Facet]component // the components that are used
+	refusesFast bool                         // a call to an app that does not exist fails within missingAppTimeout
+	unsound     map[fairlead.Facet]string    // why a component is not used
 }
 
 // component is a component of the sidecar.
 type component struct {
 	name string
-	kind string // as "state.redis"
+	kind string // its type, for example "state.redis"
 }
 
-// kinds are what the kinds of components start with, by facet.
+// kinds are the prefixes of the component types of each facet.
 var kinds = map[fairlead.Facet]string{fairlead.KV: "state.", fairlead.PubSub: "pubsub.", fairlead.Config: "configuration."}
 
-// parameters name the components in the URL.
+// parameters are the URL parameters that name the components.
 var parameters = map[fairlead.Facet]string{fairlead.KV: "state", fairlead.PubSub: "pubsub", fairlead.Config: "config"}
 
-// none, as the name of a component, leaves a facet out.
+// none, as the name of a component, leaves its facet out.
 const none = "-"
 
-// newState reads what the sidecar says of itself.
-func newState(m *runtimev1.GetMetadataResponse, wanted map[fairlead.Facet]string) (state, error) {
-	st := state{
+// newSidecarState evaluates the metadata of the sidecar.
+func newSidecarState(m *runtimev1.GetMetadataResponse, wanted map[fairlead.Facet]string) (sidecarState, error) {
+	st := sidecarState{
 		appID: m.GetId(), version: m.GetRuntimeVersion(), appPort: int(m.GetAppConnectionProperties().GetPort()),
 		components: map[fairlead.Facet]component{}, unsound: map[fairlead.Facet]string{},
 	}
@@ -45,9 +45,9 @@ func newState(m *runtimev1.GetMetadataResponse, wanted map[fairlead.Facet]string
 		if kinds[facet] == "" || wanted[facet] == none {
 			continue
 		}
-		c, ok, err := choose(m.GetRegisteredComponents(), facet, wanted[facet])
+		c, ok, err := chooseComponent(m.GetRegisteredComponents(), facet, wanted[facet])
 		if err != nil {
-			return state{}, err
+			return sidecarState{}, err
 		}
 		if ok {
 			st.components[facet] = c
@@ -56,9 +56,9 @@ func newState(m *runtimev1.GetMetadataResponse, wanted map[fairlead.Facet]string
 	return st, nil
 }
 
-// choose returns the component of that name, or the only one; and false if
-// there is none and none is wanted.
-func choose(registered []*runtimev1.RegisteredComponents, facet fairlead.Facet, name string) (component, bool, error) {
+// chooseComponent returns the component with a name, or the only one for an
+// empty name. It returns false if there is none and none was named.
+func chooseComponent(registered []*runtimev1.RegisteredComponents, facet fairlead.Facet, name string) (component, bool, error) {
 	var fit []component
 	var names []string
 	for _, r := range registered {
@@ -74,19 +74,19 @@ func choose(registered []*runtimev1.RegisteredComponents, facet fairlead.Facet, 
 	}
 	switch {
 	case name != "" && len(fit) == 0:
-		return component{}, false, invalid("parameter %q is %q, and the sidecar has no component %s*; see its --resources-path", parameters[facet], name, kinds[facet])
+		return component{}, false, invalid("parameter %q is %q, but the sidecar has no component of the type %s*; see its --resources-path", parameters[facet], name, kinds[facet])
 	case name != "":
-		return component{}, false, invalid("parameter %q is %q, and the sidecar has the components %s", parameters[facet], name, has)
+		return component{}, false, invalid("parameter %q is %q, but the sidecar has the components %s", parameters[facet], name, has)
 	case len(fit) > 1:
-		return component{}, false, invalid("the sidecar has the components %s; say which with the parameter %q, or %s for none", has, parameters[facet], none)
+		return component{}, false, invalid("the sidecar has the components %s; choose one with the parameter %q, or give %s for none", has, parameters[facet], none)
 	case len(fit) == 0:
 		return component{}, false, nil
 	}
 	return fit[0], true, nil
 }
 
-// notes are facts for the operator.
-func (st state) notes() []string {
+// notes returns the notes of the description.
+func (st sidecarState) notes() []string {
 	notes := []string{"app id " + st.appID}
 	for _, facet := range fairlead.Facets() {
 		if c, ok := st.components[facet]; ok {

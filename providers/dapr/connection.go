@@ -19,23 +19,23 @@ import (
 )
 
 const (
-	// pingAfter is how long a connection may be silent while somebody waits
-	// before it is tested. gRPC takes no less; a sidecar refuses more than one
-	// in eight seconds.
+	// pingAfter is how long a connection may be silent during a call before it
+	// is tested. gRPC accepts no shorter time; a sidecar accepts at most one
+	// ping in eight seconds.
 	pingAfter   = 10 * time.Second
 	pingTimeout = 2 * time.Second
-	// reconnectAfter is the longest pause before a connection is tried again.
+	// reconnectAfter is the longest pause before the next attempt to connect.
 	reconnectAfter = time.Second
 	dialTimeout    = 2 * time.Second
 
-	// What a stream and a connection may have under way. Without them gRPC lets
-	// each stream have as much as goes well, up to 16 MiB, and keeps small
+	// How many bytes a stream and a connection may have under way. Without these
+	// limits gRPC grows the window of each stream up to 16 MiB, and keeps small
 	// messages in buffers of four times their size.
 	streamWindow = driver.Window
 	connWindow   = 8 << 20
 )
 
-// connect makes the connection; it comes up when it is needed.
+// connect creates the connection. gRPC establishes it when it is first used.
 func (p *provider) connect() (err error) {
 	p.conn, err = grpc.NewClient("passthrough:///"+p.config.host, p.config.dialOptions(&p.prober.connHandler)...)
 	if err != nil {
@@ -70,22 +70,22 @@ func (c config) dialOptions(handler stats.Handler) []grpc.DialOption {
 	return options
 }
 
-// token is the sidecar's API token, which goes with every call.
+// token is the sidecar's API token, which is sent with every call.
 type token string
 
 func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	return map[string]string{"dapr-api-token": string(t)}, nil
 }
 
-// RequireTransportSecurity is false, as a sidecar serves plain gRPC to its
-// neighbour.
+// RequireTransportSecurity returns false: a sidecar serves plain gRPC to the
+// program beside it.
 func (token) RequireTransportSecurity() bool { return false }
 
-// sentKey is the context key of a call's flag.
+// sentKey is the context key of the flag that HandleRPC sets.
 type sentKey struct{}
 
-// connHandler counts connections, and raises the flag of a call as soon as gRPC
-// has taken its request for sending: until then the sidecar cannot have seen it.
+// connHandler counts connections. It sets the flag of a call when gRPC has taken
+// the request for sending. Before that the sidecar cannot have seen the request.
 type connHandler struct{ connections atomic.Int64 }
 
 // TagRPC implements [stats.Handler].
@@ -111,27 +111,28 @@ func (h *connHandler) HandleConn(_ context.Context, s stats.ConnStats) {
 	}
 }
 
-// do makes a call that changes nothing, and bounds it.
-func (p *provider) do(ctx context.Context, f func(context.Context) error) error {
+// callRead makes a call that changes nothing. The request-timeout bounds it.
+func (p *provider) callRead(ctx context.Context, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, p.config.requestTimeout)
 	defer cancel()
-	return p.ended(ctx, bounded, mapErr(f(bounded), false))
+	return p.explainEnd(ctx, bounded, convertError(f(bounded), false))
 }
 
-// change makes a call that writes, and bounds it: without an answer its outcome
-// is unknown, unless it was not sent.
-func (p *provider) change(ctx context.Context, f func(context.Context) error) error {
+// callWrite makes a call that writes. The request-timeout bounds it. If no
+// answer comes, the outcome is unknown, unless the request was not sent.
+func (p *provider) callWrite(ctx context.Context, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, p.config.requestTimeout)
 	defer cancel()
 	var sent atomic.Bool
 	err := f(context.WithValue(bounded, sentKey{}, &sent))
-	return p.ended(ctx, bounded, mapErr(err, sent.Load()))
+	return p.explainEnd(ctx, bounded, convertError(err, sent.Load()))
 }
 
-// ended says what an error means that came because somebody gave up: the
-// caller, whose context is ctx, or the provider itself. The sidecar knows the
-// deadline, and may be the first to say that it has passed.
-func (p *provider) ended(ctx, bounded context.Context, err error) error {
+// explainEnd returns the error of a call that ended early: because the caller's
+// context ctx ended, because the provider was closed, or because bounded, the
+// context of the call, timed out. The sidecar knows the deadline too, and may
+// report it first.
+func (p *provider) explainEnd(ctx, bounded context.Context, err error) error {
 	code := fairlead.CodeOf(err)
 	switch {
 	case code == fairlead.UnknownOutcome && p.life.Err() != nil:
@@ -141,7 +142,7 @@ func (p *provider) ended(ctx, bounded context.Context, err error) error {
 	case ctx.Err() != nil:
 		return fairlead.ContextError(ctx)
 	case p.life.Err() != nil:
-		return errClosed
+		return errProviderClosed
 	case code == fairlead.Unavailable:
 		return err
 	}

@@ -10,9 +10,9 @@ import (
 	"fairlead.dev"
 )
 
-// TestNotLinked shows that a consumer whose sidecar hangs is not told that it
+// TestSubscribeError shows that a consumer whose sidecar hangs is not told that it
 // canceled its own call.
-func TestNotLinked(t *testing.T) {
+func TestSubscribeError(t *testing.T) {
 	for err, want := range map[error]fairlead.Code{
 		context.Canceled:                         fairlead.Unavailable,
 		status.Error(codes.Canceled, "ended"):    fairlead.Unavailable,
@@ -20,7 +20,7 @@ func TestNotLinked(t *testing.T) {
 		status.Error(codes.Unavailable, "gone"):  fairlead.Unavailable,
 		status.Error(codes.Unauthenticated, "?"): fairlead.PermissionDenied,
 	} {
-		if got := notLinked(err); fairlead.CodeOf(got) != want {
+		if got := subscribeError(err); fairlead.CodeOf(got) != want {
 			t.Errorf("%v: %v, want %v", err, got, want)
 		}
 	}
