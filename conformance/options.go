@@ -52,7 +52,7 @@ func newOptions(opts []Option) options {
 // WithProfile sets the profile; Full by default.
 func WithProfile(p Profile) Option { return func(o *options) { o.profile = p } }
 
-// WithFacets runs the cases of these facets alone; of all by default.
+// WithFacets runs only the cases of these facets; by default, of all.
 func WithFacets(f ...fairlead.Facet) Option { return func(o *options) { o.facets = f } }
 
 // WithMatch runs only the cases whose names match.
@@ -63,7 +63,7 @@ func WithMatch(r *regexp.Regexp) Option { return func(o *options) { o.match = r 
 func WithCases(names ...string) Option { return func(o *options) { o.cases = names } }
 
 // WithParallel sets how many cases run at once; 4 by default. Cases that
-// control the backend always run alone.
+// control the backend always run one at a time.
 func WithParallel(n int) Option { return func(o *options) { o.parallel = max(n, 1) } }
 
 // DefaultPatience is how long a case waits for what must come, unless
@@ -71,7 +71,7 @@ func WithParallel(n int) Option { return func(o *options) { o.parallel = max(n, 
 const DefaultPatience = 20 * time.Second
 
 // WithPatience sets how long a case waits for something that must come before
-// it fails. A run that expects failures, as of a broken provider, is quicker
+// it fails. A run that expects failures, for example of a broken provider, is quicker
 // with less.
 func WithPatience(d time.Duration) Option { return func(o *options) { o.patience = d } }
 

@@ -31,7 +31,7 @@ type Result struct {
 	Rule     string           `json:"rule"`
 	Outcome  Outcome          `json:"outcome"`
 	Reason   string           `json:"reason,omitempty"`   // why not run, or why known to fail
-	Failures []string         `json:"failures,omitempty"` // what was asserted in vain
+	Failures []string         `json:"failures,omitempty"` // the assertions that failed
 	Logs     []string         `json:"logs,omitempty"`
 	Duration time.Duration    `json:"duration_ns"`
 }
@@ -44,18 +44,18 @@ func (r Result) Bad() bool {
 // Ran reports whether the case was run.
 func (r Result) Ran() bool { return r.Outcome != NotRun }
 
-// Verdict says what came of a claim.
+// Verdict says what a run shows about a claim.
 type Verdict string
 
 // The verdicts.
 const (
 	Proven     Verdict = "proven"      // claimed; cases that need it ran (for durability: with kills), and all passed
-	Refuted    Verdict = "refuted"     // claimed, and a case that needs it failed, be it known to fail
+	Refuted    Verdict = "refuted"     // claimed, and a case that needs it failed, even if it is known to fail
 	Unproven   Verdict = "unproven"    // claimed, and no case that could prove it ran
 	NotClaimed Verdict = "not claimed" // and see Reason and Remedy
 )
 
-// ClaimResult is what came of one claim of one facet.
+// ClaimResult is the verdict on one claim of one facet.
 type ClaimResult struct {
 	Facet   fairlead.Facet `json:"facet"`
 	Claim   fairlead.Claim `json:"claim"`
@@ -135,8 +135,7 @@ func Facets(d fairlead.Description) []fairlead.FacetDescription {
 	return facets
 }
 
-// judge derives the verdicts from the results, for the facets of which there
-// are any.
+// judge derives the verdicts from the results, for each facet that has results.
 func (r *Report) judge() {
 	for _, fd := range Facets(r.Description) {
 		if !slices.ContainsFunc(r.Results, func(res Result) bool { return res.Facet == fd.Facet }) {

@@ -74,7 +74,7 @@ var configClaimMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-cas-by-value", Breaks: "the version of a key is that of its value", CaughtBy: cases("config/cas-recreated"),
+		Name: "config-cas-by-value", Breaks: "a key's version depends only on its value", CaughtBy: cases("config/cas-recreated"),
 		Open: func() conformance.Opener {
 			versionOf := func(v config.Value) string { return fmt.Sprintf("%x-", v.Data) }
 			return withSource(func(s source) configdriver.Source {

@@ -25,7 +25,7 @@ var configNextMutants = []Mutant{
 		Open: withState(func(s *config.State) { s.Version = rand.Text() }),
 	},
 	{
-		Name: "config-next-from-now", Breaks: "Next waits for a change from now on, whatever version it is given",
+		Name: "config-next-from-now", Breaks: "Next waits for the next change, whatever version it is given",
 		CaughtBy: cases("config/next-initial", "config/next-foreign-version", "config/next-never-missed"),
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, _ string) (config.State, error) {
@@ -118,7 +118,7 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-next-deaf", Breaks: "Next goes on for seconds after its context has ended", CaughtBy: cases("config/next-cancel", "config/closed"),
+		Name: "config-next-deaf", Breaks: "Next waits for seconds after its context has ended", CaughtBy: cases("config/next-cancel", "config/closed"),
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, version string) (config.State, error) {
 				state, err := s.Source.Next(ctx, version)

@@ -75,7 +75,7 @@ var configValueMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-text-alone", Breaks: "bytes that are no text are replaced", CaughtBy: cases("config/binary"),
+		Name: "config-text-alone", Breaks: "bytes that are not text are replaced", CaughtBy: cases("config/binary"),
 		Open: withChanges(func(c *config.Change) { c.Data = bytes.ToValidUTF8(c.Data, []byte("?")) }),
 	},
 	{
@@ -126,7 +126,7 @@ var configValueMutants = []Mutant{
 		Open: withSource(keepsBytes),
 	},
 	{
-		Name: "config-shares-bytes", Breaks: "the bytes of a state are those of all others", CaughtBy: cases("config/alias-snapshot"),
+		Name: "config-shares-bytes", Breaks: "all states share their bytes", CaughtBy: cases("config/alias-snapshot"),
 		Open: withSource(func(s source) configdriver.Source {
 			var mu sync.Mutex
 			given := map[string][]byte{}

@@ -81,7 +81,7 @@ func withStore(wrap func(driver.Store) driver.Store) conformance.Opener {
 // store is a handle of a store with changes; a nil function changes nothing.
 type store struct {
 	driver.Store
-	in   func(*driver.Op)                 // on the way in, those of a Txn included
+	in   func(*driver.Op)                 // on the way in, including the writes of a Txn
 	out  func(driver.Op, *driver.Result)  // on the way out
 	each func(op driver.Op) driver.Result // does one operation
 	do   func(ctx context.Context, ops []driver.Op) []driver.Result
@@ -90,7 +90,7 @@ type store struct {
 	// watching changes what is asked of a watch.
 	watching func(*driver.WatchRequest)
 	watch    func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error)
-	// events changes what a watcher returns; it goes on when nothing is left.
+	// events changes what a watcher returns; the watcher waits on when nothing is left.
 	events func([]driver.Event) []driver.Event
 	close  func(ctx context.Context) error
 }

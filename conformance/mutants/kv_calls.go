@@ -25,7 +25,7 @@ func kvCallMutants() []Mutant {
 				},
 			}
 		}),
-		kvMutant("deadline-lies", "a write that was applied is said to have missed its deadline", cases("kv/deadline-honest"), func(s driver.Store) store {
+		kvMutant("deadline-lies", "a write that was applied reports that it missed its deadline", cases("kv/deadline-honest"), func(s driver.Store) store {
 			var calls atomic.Int64
 			return store{out: func(op driver.Op, r *driver.Result) {
 				if op.Kind.IsWrite() && calls.Add(1)%7 == 0 {
@@ -110,7 +110,7 @@ func batching(name, breaks string, caughtBy []string, spoil func([]driver.Result
 	})
 }
 
-// closesAllHandles makes handles of which each closes all the others.
+// closesAllHandles makes handles that each close all the others.
 func closesAllHandles() func(driver.Store) store {
 	var mu sync.Mutex
 	var handles []driver.Store

@@ -133,7 +133,7 @@ var kvTxnMutants = []Mutant{
 		t.Conditions = nil
 		return s.Txn(ctx, t)
 	}),
-	txnMutant("txn-first-condition", "a Txn looks at its first condition alone", cases("kv/txn-stale", "kv/txn-exists", "kv/txn-missing", "kv/txn-revisions"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
+	txnMutant("txn-first-condition", "a Txn looks at its first condition only", cases("kv/txn-stale", "kv/txn-exists", "kv/txn-missing", "kv/txn-revisions"), func(ctx context.Context, s driver.Store, t driver.Txn) (driver.Revision, error) {
 		t.Conditions = t.Conditions[:min(1, len(t.Conditions))]
 		return s.Txn(ctx, t)
 	}),

@@ -69,7 +69,7 @@ var kvClaimMutants = []Mutant{
 	kvMutantOf("delete-store-dropped", "DeleteStore does nothing", cases("kv/store-deleted", "kv/store-deleted-open"), kvProvider{
 		remove: func(context.Context, driver.Provider, string) error { return nil },
 	}),
-	kvMutantOf("delete-store-prefix", "DeleteStore deletes all stores whose names start with that of the one", cases("kv/store-deleted-alone"), kvProvider{
+	kvMutantOf("delete-store-prefix", "DeleteStore deletes all stores whose names start with the given name", cases("kv/store-deleted-alone"), kvProvider{
 		remove: func(ctx context.Context, p driver.Provider, prefix string) error {
 			names, err := p.Stores(ctx, prefix)
 			for _, name := range names {

@@ -14,7 +14,7 @@ import (
 // kvCoreMutants break what every store does with one key.
 func kvCoreMutants() []Mutant {
 	return append([]Mutant{
-		kvMutant("value-truncated", "a value is stored to its first zero byte alone", cases("kv/put-get", "kv/binary-value"), func(driver.Store) store {
+		kvMutant("value-truncated", "a value is stored only to its first zero byte", cases("kv/put-get", "kv/binary-value"), func(driver.Store) store {
 			return store{in: func(op *driver.Op) { op.Value, _, _ = bytes.Cut(op.Value, []byte{0}) }}
 		}),
 		kvMutant("value-64k", "a value is stored to its first 65,536 bytes", cases("kv/value-1000000", "kv/value-max", "kv/getmany-large", "kv/list-large", "kv/watch-large"), func(driver.Store) store {
@@ -153,7 +153,7 @@ type label struct {
 }
 
 // relabeled gives keys revisions of its own making: name is called for every
-// write. A label that was given anew means the newest state.
+// write. A label that was given again means the newest state.
 func relabeled(s driver.Store, name func(l *label, value []byte) string) store {
 	var mu sync.Mutex
 	labels := map[string]*label{}

@@ -49,7 +49,7 @@ func kvKeyMutants() []Mutant {
 	var mutants []Mutant
 	for _, name := range slices.Sorted(maps.Keys(keyChanges)) {
 		change := keyChanges[name]
-		mutants = append(mutants, kvMutant("key-"+name, "keys like that of the case are stored under another name", cases("kv/key-"+name), func(driver.Store) store {
+		mutants = append(mutants, kvMutant("key-"+name, "keys like the case's are stored under another name", cases("kv/key-"+name), func(driver.Store) store {
 			return store{in: func(op *driver.Op) { op.Key = change(op.Key) }}
 		}))
 	}

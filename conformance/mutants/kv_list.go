@@ -37,7 +37,7 @@ var kvListMutants = []Mutant{
 		}
 		return s.List(ctx, r)
 	}),
-	paging("list-range-end", "keys whose first character behind the prefix is the highest are left out", cases("kv/list-boundary"), func(r driver.ListRequest, page *driver.Page) {
+	paging("list-range-end", "keys whose first character after the prefix is the highest are left out", cases("kv/list-boundary"), func(r driver.ListRequest, page *driver.Page) {
 		page.Entries = slices.DeleteFunc(page.Entries, func(e driver.Entry) bool { return e.Key >= r.Prefix+"\U0010ffff" })
 	}),
 	listing("list-pattern", "a star or question mark in a prefix is a pattern", cases("kv/list-literal"), func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
@@ -55,7 +55,7 @@ var kvListMutants = []Mutant{
 	paging("list-capped", "there is no second page", cases("kv/list-sorted", "kv/list-pages", "kv/list-iterator", "kv/list-during-writes", "kv/snapshot-list"), func(_ driver.ListRequest, page *driver.Page) {
 		page.Token = ""
 	}),
-	listing("list-page-1000", "a page has 1,000 entries, whatever was asked for", cases("kv/list-pages"), func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
+	listing("list-page-1000", "a page has 1,000 entries, whatever limit was asked for", cases("kv/list-pages"), func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
 		r.Limit = 1000
 		return s.List(ctx, r)
 	}),
@@ -90,7 +90,7 @@ var kvListMutants = []Mutant{
 			return page, err
 		}}
 	}),
-	listing("list-any-token", "a token that is none begins anew", cases("kv/list-refused"), func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
+	listing("list-any-token", "an invalid token starts from the beginning", cases("kv/list-refused"), func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
 		page, err := s.List(ctx, r)
 		if fairlead.CodeOf(err) == fairlead.Invalid {
 			r.Token = ""
@@ -99,7 +99,7 @@ var kvListMutants = []Mutant{
 		return page, err
 	}),
 	listing("list-by-offset", "the next page begins at a number of entries", cases("kv/list-during-writes", "kv/snapshot-list"), byOffset),
-	listing("list-by-key", "the next page shows a later moment", cases("kv/snapshot-list", "kv/snapshot-concurrent"), byKey),
+	listing("list-by-key", "the next page shows a later state", cases("kv/snapshot-list", "kv/snapshot-concurrent"), byKey),
 	paging("list-4mb", "entries beyond 4 MiB in one page are left out", cases("kv/list-large"), func(_ driver.ListRequest, page *driver.Page) {
 		size := 0
 		page.Entries = slices.DeleteFunc(page.Entries, func(e driver.Entry) bool { size += len(e.Value); return size > 4<<20 })

@@ -109,7 +109,7 @@ var kvWatchMutants = []Mutant{
 	}),
 	kvMutant("watch-txn-split", "events come one at a time", cases("kv/watch-txn"), oneAtATime),
 	eventMutant("expiry-unseen", "the end of a time to live is not seen", cases("kv/watch-expiry", "kv/expiry-events"), without(func(e driver.Event) bool { return e.Kind == driver.ExpireEvent })),
-	eventMutant("expiry-as-delete", "the end of a time to live is told as a delete", cases("kv/expiry-events", "kv/watch-expiry"), eachEvent(func(e *driver.Event) {
+	eventMutant("expiry-as-delete", "the end of a time to live is reported as a delete", cases("kv/expiry-events", "kv/watch-expiry"), eachEvent(func(e *driver.Event) {
 		if e.Kind == driver.ExpireEvent {
 			e.Kind = driver.DeleteEvent
 		}
@@ -180,7 +180,7 @@ var kvNextMutants = []Mutant{
 			return deafWatcher{w}, err
 		}}
 	}),
-	kvMutant("watch-compacted-hidden", "a watcher whose history is gone goes on from now", cases("kv/watch-old"), func(s driver.Store) store {
+	kvMutant("watch-compacted-hidden", "a watcher whose history is gone continues from now", cases("kv/watch-old"), func(s driver.Store) store {
 		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 			w, err := s.Watch(ctx, r)
 			if fairlead.CodeOf(err) == fairlead.Compacted {
@@ -194,7 +194,7 @@ var kvNextMutants = []Mutant{
 	}),
 }
 
-// deafWatcher ends with its provider alone.
+// deafWatcher ends only with its provider.
 type deafWatcher struct{ driver.Watcher }
 
 func (w deafWatcher) Next(ctx context.Context) ([]driver.Event, error) {
@@ -203,7 +203,7 @@ func (w deafWatcher) Next(ctx context.Context) ([]driver.Event, error) {
 
 func (deafWatcher) Close(context.Context) error { return nil }
 
-// skipping returns a Next that begins anew where it should say Compacted.
+// skipping returns a Next that starts again where it should say Compacted.
 func skipping(s driver.Store, prefix string, w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 	return func(ctx context.Context) ([]driver.Event, error) {
 		events, err := w.Next(ctx)

@@ -119,7 +119,7 @@ var openDescribeMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "open-claims-anything", Breaks: "what is asked for is claimed, whatever it is", CaughtBy: cases("open/require-unknown"),
+		Name: "open-claims-anything", Breaks: "every claim that is asked for is claimed", CaughtBy: cases("open/require-unknown"),
 		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Claims = append(f.Claims, "made.Up") }),
 	},
 	{

@@ -83,7 +83,7 @@ var pubsubContentMutants = []Mutant{
 			spaces := strings.NewReplacer("\r\n", " ", "\n", " ")
 			return spaces.Replace(n), spaces.Replace(v), true
 		})},
-	{Name: "pubsub-meta-trim", Breaks: "metadata is trimmed of spaces, as by HTTP", CaughtBy: cases("pubsub/meta-odd", "pubsub/meta-exact"),
+	{Name: "pubsub-meta-trim", Breaks: "spaces around metadata are cut off, as HTTP does", CaughtBy: cases("pubsub/meta-odd", "pubsub/meta-exact"),
 		Open: renaming(func(n, v string) (string, string, bool) { return strings.TrimSpace(n), strings.TrimSpace(v), true })},
 	{Name: "pubsub-meta-fields", Breaks: "metadata that is named like a field of the backend is left out", CaughtBy: cases("pubsub/meta-fields"),
 		Open: renaming(func(n, v string) (string, string, bool) {
@@ -99,7 +99,7 @@ var pubsubContentMutants = []Mutant{
 				}
 			}
 		})},
-	{Name: "pubsub-meta-sticks", Breaks: "a message without metadata gets that of the one before", CaughtBy: cases("pubsub/meta-none"),
+	{Name: "pubsub-meta-sticks", Breaks: "a message without metadata gets the metadata of the message before it", CaughtBy: cases("pubsub/meta-none"),
 		Open: breaking(func() broker {
 			var mu sync.Mutex
 			last := map[string]map[string]string{}

@@ -47,7 +47,7 @@ var pubsubReceiveMutants = []Mutant{
 		CaughtBy: cases("pubsub/poison", "pubsub/waiting-many", "pubsub/group-compete-unsettled", "pubsub/handle-concurrency", "pubsub/key-one", "pubsub/key-many", "pubsub/ack-own", "pubsub/slow-group")},
 	{Name: "pubsub-no-lanes", Breaks: "messages with one key are delivered at once", Open: oneLane(false),
 		CaughtBy: cases("pubsub/key-one", "pubsub/key-nack", "pubsub/key-lease", "pubsub/key-delay", "pubsub/key-many", "pubsub/key-handlers", "pubsub/key-broadcast")},
-	{Name: "pubsub-close-behind", Breaks: "what a consumer holds when it closes comes again behind others with its key", CaughtBy: cases("pubsub/key-close"),
+	{Name: "pubsub-close-behind", Breaks: "the messages that a consumer holds when it closes come again after others with their key", CaughtBy: cases("pubsub/key-close"),
 		Open: oneLane(false, func(b *broker) { b.close = closeBehind })},
 	{Name: "pubsub-reversed", Breaks: "messages that are delivered together come in reverse order", CaughtBy: cases("pubsub/ordered", "pubsub/ordered-backlog", "pubsub/ordered-reopen", "pubsub/ordered-publishers"),
 		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
@@ -82,7 +82,7 @@ var pubsubReceiveMutants = []Mutant{
 			}
 			return p.DeleteGroup(ctx, c.Topic, c.Group)
 		}})},
-	{Name: "pubsub-time-behind", Breaks: "a time means the messages behind it, not those at it", CaughtBy: cases("pubsub/replay-time"),
+	{Name: "pubsub-time-behind", Breaks: "a time means the messages after it, not those at it", CaughtBy: cases("pubsub/replay-time"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) { c.Time = c.Time.Add(1) })},
 	{Name: "pubsub-time-hours", Breaks: "a time is cut to hours", CaughtBy: cases("pubsub/replay-time"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) { c.Time = c.Time.Truncate(time.Hour) })},

@@ -142,7 +142,7 @@ func (o *brokerOutage) receive(ctx context.Context, s *brokenSub, limit int) ([]
 	return ds, err
 }
 
-// restarting makes a mutant of which the backend can be killed.
+// restarting makes a mutant whose backend can be killed.
 func restarting(name, breaks string, caughtBy []string, b func(o *brokerOutage) broker) Mutant {
 	o := newBrokerOutage()
 	return Mutant{
@@ -179,7 +179,7 @@ func pubsubRestartMutants() []Mutant {
 				return true, nil
 			}}
 		}),
-		restarting("pubsub-group-forgotten", "a group is forgotten when the backend starts, and begins anew", durable("group"), func(o *brokerOutage) broker {
+		restarting("pubsub-group-forgotten", "a group is forgotten when the backend starts, and begins again", durable("group"), func(o *brokerOutage) broker {
 			return broker{subscription: o.forgetting}
 		}),
 		restarting("pubsub-keys-forgotten", "messages that are published after an outage have lost their keys, and do not wait for each other", durable("key"), func(o *brokerOutage) broker {
@@ -243,7 +243,7 @@ func pubsubRestartMutants() []Mutant {
 				return o.receive(ctx, s, limit)
 			}}
 		}),
-		restarting("pubsub-gives-up", "a subscription fails for good when the backend was killed", cases("pubsub/restart-receive", "pubsub/restart-broadcast", "pubsub/restart-handle"), func(o *brokerOutage) broker {
+		restarting("pubsub-gives-up", "a subscription never works again once the backend was killed", cases("pubsub/restart-receive", "pubsub/restart-broadcast", "pubsub/restart-handle"), func(o *brokerOutage) broker {
 			return broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 				if kills, _ := o.state(); kills > 0 {
 					return nil, fairlead.Errorf(fairlead.Internal, "the connection was lost")
@@ -295,7 +295,7 @@ func (s *swapped) Settle(ctx context.Context, all []psdriver.Settlement) []error
 
 func (s *swapped) Close(ctx context.Context) error { return s.get().Close(ctx) }
 
-// forgetting opens subscriptions whose group is deleted and made anew when
+// forgetting opens subscriptions whose group is deleted and created again when
 // the backend starts.
 func (o *brokerOutage) forgetting(ctx context.Context, p psdriver.Provider, c psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
 	first, err := p.OpenSubscription(ctx, c)

@@ -35,7 +35,7 @@ func counting(change func(s *brokenSub, d *psdriver.Delivery)) conformance.Opene
 
 var pubsubSettleMutants = []Mutant{
 	{
-		Name: "pubsub-acks-later", Breaks: "an acknowledgement is carried out behind the caller's back, and lost when the subscription is closed",
+		Name: "pubsub-acks-later", Breaks: "an acknowledgement is carried out after the call has returned, and lost when the subscription is closed",
 		CaughtBy: cases("pubsub/rolling"),
 		Open: brokenShared(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
 			if st.Kind != psdriver.Ack {
@@ -76,7 +76,7 @@ var pubsubSettleMutants = []Mutant{
 			}
 			return false, nil
 		})},
-	{Name: "pubsub-nack-copies", Breaks: "what is given back is published anew, behind the others", CaughtBy: cases("pubsub/redelivery-same", "pubsub/key-nack", "pubsub/key-handlers"),
+	{Name: "pubsub-nack-copies", Breaks: "a message that is given back is published again, after the others", CaughtBy: cases("pubsub/redelivery-same", "pubsub/key-nack", "pubsub/key-handlers"),
 		Open: settling(psdriver.Nack, republish)},
 	{Name: "pubsub-nack-silent", Breaks: "a consumer that waits is not told of what another gives back", CaughtBy: cases("pubsub/nack-any-consumer", "pubsub/close-inflight-waiting", "pubsub/waiting-wakes", "pubsub/waiting-many", "pubsub/key-wakes"),
 		Open: broken(broker{receive: sleepy})},

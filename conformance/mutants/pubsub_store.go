@@ -41,7 +41,7 @@ var pubsubStoreMutants = []Mutant{
 			first := firstOf()
 			return broker{keep: func(topic string, _ *psdriver.Message) bool { return !first(topic) }}
 		})},
-	{Name: "pubsub-batch-tail", Breaks: "of a batch, the messages behind the first 64 are acknowledged and not stored", CaughtBy: cases("pubsub/bulk-1000", "pubsub/batch-tail", "pubsub/ordered-batch"),
+	{Name: "pubsub-batch-tail", Breaks: "the messages of a batch after the first 64 are acknowledged and not stored", CaughtBy: cases("pubsub/bulk-1000", "pubsub/batch-tail", "pubsub/ordered-batch"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			results := next(ctx, msgs[:min(64, len(msgs))])
 			return append(results, make([]psdriver.SendResult, len(msgs)-len(results))...)
@@ -61,7 +61,7 @@ var pubsubStoreMutants = []Mutant{
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			return next(context.WithoutCancel(ctx), msgs)
 		}})},
-	{Name: "pubsub-publish-lies", Breaks: "a message is stored and said to be not", CaughtBy: cases("pubsub/publish-outcomes"),
+	{Name: "pubsub-publish-lies", Breaks: "a message is stored, and its publication fails", CaughtBy: cases("pubsub/publish-outcomes"),
 		Open: breaking(func() broker {
 			third := every(3)
 			return broker{result: func(_ string, _ psdriver.Message, r *psdriver.SendResult) {

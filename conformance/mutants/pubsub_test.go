@@ -10,7 +10,7 @@ import (
 
 // TestHealthyBroker runs the cases on the very wrappers that the mutants are
 // made of, with hooks that break nothing: what catches a mutant is its fault.
-// It also runs the cases that memory alone cannot show: those that kill the
+// It also runs the cases that the memory provider cannot show: those that kill the
 // backend.
 func TestHealthyBroker(t *testing.T) {
 	t.Parallel() // the cases mostly wait

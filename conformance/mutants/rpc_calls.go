@@ -13,7 +13,7 @@ import (
 // rpcCallMutants carry calls wrongly.
 var rpcCallMutants = []Mutant{
 	{
-		Name: "rpc-text-alone", Breaks: "bytes that are no text are replaced", CaughtBy: cases("rpc/unary"),
+		Name: "rpc-text-alone", Breaks: "bytes that are not text are replaced", CaughtBy: cases("rpc/unary"),
 		Open: withFrame(func(f *rpcdriver.Frame) bool {
 			f.Payload = bytes.ToValidUTF8(f.Payload, []byte("?"))
 			return true
@@ -66,7 +66,7 @@ var rpcCallMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-message-ascii", Breaks: "the message of a status is ASCII alone", CaughtBy: cases("rpc/codes"),
+		Name: "rpc-message-ascii", Breaks: "the message of a status is cut to ASCII", CaughtBy: cases("rpc/codes"),
 		Open: withStatus(func(s *rpcdriver.Status) {
 			s.Message = strings.Map(func(r rune) rune { return min(r, '~') }, s.Message)
 		}),
@@ -95,7 +95,7 @@ var rpcCallMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-metadata-text", Breaks: "metadata is text alone", CaughtBy: cases("rpc/metadata-in", "rpc/metadata-out"),
+		Name: "rpc-metadata-text", Breaks: "metadata is cut to text", CaughtBy: cases("rpc/metadata-in", "rpc/metadata-out"),
 		Open: withMetadata(func(all []rpcdriver.Field) []rpcdriver.Field {
 			for i := range all {
 				all[i].Value = bytes.ToValidUTF8(all[i].Value, []byte("?"))

@@ -113,7 +113,7 @@ type neverCloses struct{ rpcdriver.Stream }
 
 func (neverCloses) Close(context.Context) error { return nil }
 
-// blind is an end that goes on to wait when the other one has gone.
+// blind is an end that keeps waiting when the other one has gone.
 type blind struct{ rpcdriver.Stream }
 
 func (b blind) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
@@ -200,7 +200,7 @@ func (k *killing) Close(ctx context.Context) error {
 	return k.Listener.Close(ctx)
 }
 
-// late is an end that sends behind the sender's back.
+// late is an end that sends after the sender's call has returned.
 type late struct{ rpcdriver.Stream }
 
 func (l late) Send(ctx context.Context, frames []rpcdriver.Frame) error {

@@ -106,12 +106,12 @@ var configBasic = []suite.Case{
 	},
 	{
 		Name: "config/odd-keys", Needs: writable,
-		Rule: "keys are told apart whatever is in them (slashes, dots, other scripts, 512 bytes), and bad ones are refused with nothing of their Set made",
+		Rule: "keys are distinct whatever they contain (slashes, dots, other scripts, 512 bytes); a bad key is refused, and nothing of its Set is applied",
 		Run:  configOddKeys,
 	},
 	{
 		Name: "config/delete", Needs: writable,
-		Rule: "a deleted key is gone, deleting it again is no error, and it can be set anew",
+		Rule: "a deleted key is gone, deleting it again is no error, and it can be set again",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			put(t, s, "k", "v", "other", "o")
@@ -122,12 +122,12 @@ var configBasic = []suite.Case{
 				t.WantCode("Get", err, fairlead.NotFound)
 			}
 			put(t, s, "k", "again")
-			wantValues(t, "set anew", snapshot(t, s), "k", "again", "other", "o")
+			wantValues(t, "set again", snapshot(t, s), "k", "again", "other", "o")
 		},
 	},
 	{
 		Name: "config/delete-visible", Needs: needs(config.DeleteVisible),
-		Rule: "a deleted key is told from an empty one, in a snapshot and by whoever waits",
+		Rule: "a deleted key differs from an empty one, in a snapshot and in the result of Next",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			version := put(t, s, "gone", "v", "empty", "v")
@@ -136,7 +136,7 @@ var configBasic = []suite.Case{
 			wantValues(t, "Snapshot", snapshot(t, s), "empty", "")
 			state := answered(t, answers, "after a Set")
 			if state = settled(t, s, state); len(state.Values) != 1 {
-				t.Errorf("Next: %q, want the empty key alone", texts(state))
+				t.Errorf("Next: %q, want only the empty key", texts(state))
 			}
 		},
 	},
@@ -180,7 +180,7 @@ var configBasic = []suite.Case{
 	},
 	{
 		Name: "config/alias-snapshot", Needs: writable,
-		Rule: "whoever gets a state may change its map and its bytes, and nobody else sees that",
+		Rule: "a caller may change the map and the bytes of a state that it got, and no other caller sees the change",
 		Run:  configAliasSnapshot,
 	},
 }

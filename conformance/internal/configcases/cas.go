@@ -22,7 +22,7 @@ var configChecked = []suite.Case{
 	},
 	{
 		Name: "config/cas-recreated", Needs: needs(config.CompareAndSet),
-		Rule: "a key has no version twice: not with the same value, and not after it was deleted and set anew",
+		Rule: "a key never has a version twice: not with the same value, and not after it was deleted and set again",
 		Run:  configCASRecreated,
 	},
 	{
@@ -137,7 +137,7 @@ func configCASCounter(t *suite.T) {
 	wantValues(t, "afterwards", snapshot(t, s), "n", strconv.Itoa(writers*counts))
 }
 
-// addSetting adds one, and begins anew after a Conflict.
+// addSetting adds one, and tries again after a Conflict.
 func addSetting(ctx context.Context, s *config.Source) error {
 	for {
 		v, err := s.Get(ctx, "n")

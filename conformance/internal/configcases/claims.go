@@ -53,7 +53,7 @@ var configClaims = []suite.Case{
 	},
 	{
 		Name: "config/shared", Needs: needs(fairlead.Shared),
-		Rule: "what is set through one provider is read, and wakes who waits, through another one of the same URL",
+		Rule: "a Set through one provider is read through another provider of the same URL, and wakes its Next",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			mine, other := t.Source(name), t.SourceOf(t.Open(), name)
@@ -139,7 +139,7 @@ func configSnapshotMoment(t *suite.T) {
 	readers.Wait()
 }
 
-// wantOrder demands that of two counters the first is as high as the second
+// wantOrder demands that the first of two counters is as high as the second
 // or one higher.
 func wantOrder(t *suite.T, state config.State, first, second string) {
 	number := func(key string) int {

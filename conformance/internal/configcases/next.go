@@ -72,7 +72,7 @@ var configNext = []suite.Case{
 	},
 	{
 		Name: "config/next-delete", Needs: needs(config.DeleteVisible),
-		Rule: "a Next that waits returns after a key was deleted, and after it was set anew",
+		Rule: "a Next that waits returns after a key was deleted, and after it was set again",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			version := put(t, s, "a", "a", "k", "k")
@@ -100,7 +100,7 @@ var configNext = []suite.Case{
 	},
 	{
 		Name: "config/next-last", Needs: writable,
-		Rule: "whoever follows a hundred quick changes reaches the last state, and never sees a state after a later one",
+		Rule: "a reader that follows a hundred quick changes reaches the last state, and never sees an older state after a newer one",
 		Run:  configNextLast,
 	},
 	{
@@ -132,7 +132,7 @@ var configNext = []suite.Case{
 	},
 	{
 		Name: "config/next-cancel",
-		Rule: "a Next that waits ends within a second of its context, with Canceled or DeadlineExceeded, and others go on",
+		Rule: "a Next that waits ends within a second of its context, with Canceled or DeadlineExceeded, and other calls still work",
 		Run:  configNextCancel,
 	},
 	{

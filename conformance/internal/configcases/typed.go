@@ -86,7 +86,7 @@ var configTyped = []suite.Case{
 			set(t, s, config.Delete("name"))
 			gets(t, w, "the default after a deletion", func(v *typed) bool { return v.Name == "from the struct" })
 			put(t, s, "name", "3")
-			gets(t, w, "the key that was set anew", func(v *typed) bool { return v.Name == "3" })
+			gets(t, w, "the key that was set again", func(v *typed) bool { return v.Name == "3" })
 		},
 	},
 	{

@@ -28,7 +28,7 @@ var kvCalls = []suite.Case{
 	}),
 	kvCase("deadline-honest", "a write that its deadline ended is absent unless it said UnknownOutcome, and present if it was acknowledged", kvDeadlineHonest),
 	kvCase("neighbour-gives-up", "callers that give up disturb no concurrent caller", kvNeighbourGivesUp),
-	kvCase("close-store", "every call on a closed store fails with Closed, closing it again is no error, another handle goes on", kvCloseStore),
+	kvCase("close-store", "every call on a closed store fails with Closed, closing it again is no error, another handle still works", kvCloseStore),
 	kvCase("close-under-way", "calls under way while the store is closed end with their answer or with Closed, and what was acknowledged is there", kvCloseUnderWay),
 	kvCase("getmany", "GetMany answers each key in its place: order, missing keys and duplicates included", kvGetMany),
 	kvCase("getmany-batches", "GetMany takes more keys than one driver call, and each answer is its key's", func(t *suite.T) {

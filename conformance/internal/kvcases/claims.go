@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/kv"
 )
 
-// kvAbilities are calls that each claim allows; those of a claim without one
-// can be demanded alone.
+// kvAbilities are the calls that each claim allows. A claim without a call can
+// only be demanded.
 var kvAbilities = []struct {
 	claim fairlead.Claim
 	call  func(t *suite.T, s *kv.Store) error
@@ -67,7 +67,7 @@ func wantAbsent(t *suite.T, claim fairlead.Claim) {
 
 // kvManage is about stores as a whole.
 var kvManage = []suite.Case{
-	kvCase("stores-listed", "Stores has the names that start with the prefix, those of closed stores included, each once, in order", func(t *suite.T) {
+	kvCase("stores-listed", "Stores returns the names that start with the prefix, including closed stores, each once, in order", func(t *suite.T) {
 		name := t.Name()
 		want := []string{name, name + "-x", name + ".a", name + ".b"}
 		for _, n := range append([]string{name[:len(name)-1] + "9"}, want...) {
@@ -115,7 +115,7 @@ var kvManage = []suite.Case{
 			wantValue(t, t.StoreOf(t.Provider(), name), "l", "2") // acknowledged, so not lost
 		}
 	}, kv.Manage),
-	kvCase("store-deleted-alone", "DeleteStore touches no other store, also where one name begins with the other; of a missing store it is no error", func(t *suite.T) {
+	kvCase("store-deleted-alone", "DeleteStore leaves all other stores as they are, also where one name begins with the other; deleting a missing store is no error", func(t *suite.T) {
 		name := t.Name()
 		others := []string{name + ".x", name + "-x", name + "x", name + ".x.y"}
 		for _, n := range others {

@@ -82,7 +82,7 @@ var kvCore = []suite.Case{
 		}
 		wantEntry(t, s, "k", "same", second)
 	}),
-	kvCase("rev-stable", "a key that nobody writes keeps its revision, whatever is read and whatever happens to other keys", func(t *suite.T) {
+	kvCase("rev-stable", "a key that is not written keeps its revision, also when it is read and when other keys change", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
 		for i := range 5 {

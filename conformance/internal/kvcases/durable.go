@@ -22,7 +22,7 @@ func kvDurable() []suite.Case {
 	for _, claim := range durabilities {
 		name := map[fairlead.Claim]string{fairlead.DurableFsync: "fsync", fairlead.DurableQuorum: "quorum"}[claim]
 		cases = append(cases,
-			kvCase("durable-"+name, fmt.Sprintf("after acknowledged writes, the provider and a fresh Open, which probes anew, still claim %s, and a store that demands it goes on (a client cannot see stable storage itself)", claim), func(t *suite.T) { upheld(t, claim) }, claim),
+			kvCase("durable-"+name, fmt.Sprintf("after acknowledged writes, the provider and a new Open, which probes again, still claim %s, and a store that requires it still works (a client cannot see stable storage itself)", claim), func(t *suite.T) { upheld(t, claim) }, claim),
 			kvControl("kill-"+name, fmt.Sprintf("with the claim %s, a kill under 16 writers loses no acknowledged write, and applies none that failed", claim), func(t *suite.T) { killUnderWriters(t, true) }, claim))
 	}
 	return cases
@@ -53,11 +53,11 @@ func durable(t *suite.T) bool {
 
 // kvKill is what must hold when the backend is killed, durable or not.
 var kvKill = []suite.Case{
-	kvControl("kill-outcomes", "a write under way during a kill is acknowledged, or UnknownOutcome, or absent for good; afterwards the same handle works again", func(t *suite.T) { killUnderWriters(t, durable(t)) }),
+	kvControl("kill-outcomes", "a write in progress during a kill is acknowledged, or is UnknownOutcome, or is never applied; afterwards the same handle works again", func(t *suite.T) { killUnderWriters(t, durable(t)) }),
 	kvControl("kill-reads", "while the backend is down no read answers that a key does not exist, and every call returns within about a second of its deadline", kvKillReads),
 	kvControl("kill-revisions", "a key that survives a kill keeps its revision, and later writes have none that it had before", kvKillRevisions),
-	kvControl("kill-watch", "a watch across a kill goes on without loss or says Compacted; it never goes quiet", kvKillWatch, kv.Watch),
-	kvControl("kill-ttl", "a time to live goes on while the backend is down: it neither ends early nor begins anew", kvKillTTL, kv.TTL),
+	kvControl("kill-watch", "a watch across a kill continues without loss or fails with Compacted; it never falls silent", kvKillWatch, kv.Watch),
+	kvControl("kill-ttl", "a time to live keeps running while the backend is down: it neither ends early nor starts again", kvKillTTL, kv.TTL),
 }
 
 // writers write key after key, each key with itself as the value.

@@ -110,7 +110,7 @@ func listPagesWith(t *suite.T, s *kv.Store, prefix string, limit int, between fu
 			t.Errorf("a listing of the prefix %q has the key %s", prefix, brief(e.Key))
 		}
 		if i > 0 && all[i-1].Key >= e.Key {
-			t.Errorf("key %s comes behind %s", brief(e.Key), brief(all[i-1].Key))
+			t.Errorf("key %s comes after %s", brief(e.Key), brief(all[i-1].Key))
 		}
 	}
 	return all

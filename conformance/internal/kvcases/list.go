@@ -117,8 +117,8 @@ var kvList = []suite.Case{
 			t.Errorf("the next listing has the value %q", got)
 		}
 	}),
-	listCase("snapshot-list", "the later pages of a listing show the moment of the first: no later write, no later delete, old values and revisions", kvSnapshotList, kv.SnapshotList),
-	listCase("snapshot-concurrent", "a listing while two keys move together in transactions shows both at one moment", kvSnapshotConcurrent, kv.SnapshotList, kv.Txn),
+	listCase("snapshot-list", "all pages of a listing show the state at its first page: no later write, no later delete, the old values and revisions", kvSnapshotList, kv.SnapshotList),
+	listCase("snapshot-concurrent", "a listing while two keys change together in transactions shows both in one state", kvSnapshotConcurrent, kv.SnapshotList, kv.Txn),
 }
 
 // wantKeys compares the keys of a listing.
@@ -219,7 +219,7 @@ func kvSnapshotList(t *suite.T) {
 	}
 	for _, e := range all {
 		if string(e.Value) != e.Key || e.Revision != revs[e.Key] {
-			t.Errorf("%s is shown with the value %q and the revision %q, want those of the beginning", e.Key, e.Value, e.Revision)
+			t.Errorf("%s is shown with the value %q and the revision %q, want the first ones", e.Key, e.Value, e.Revision)
 		}
 	}
 	if _, err := s.Get(t.Context(), "k00031"); fairlead.CodeOf(err) != fairlead.NotFound {

@@ -33,7 +33,7 @@ func kvTTL() []suite.Case {
 		}),
 		ttlCase("ttl-rounded-up", "a time to live between two steps of the published resolution, and one of 1.5 s, are rounded up, never down", kvTTLRounded),
 		ttlCase("ttl-refused", "a time to live below the least, of zero, and a negative one are Invalid, and nothing is written", kvTTLRefused),
-		ttlCase("ttl-other-keys", "a time to live is its key's alone: one written before, after and with the same value stays", func(t *suite.T) {
+		ttlCase("ttl-other-keys", "a time to live applies only to its key: keys written before, after and with the same value stay", func(t *suite.T) {
 			s := t.Store()
 			ttl := ttlOf(t, 50*time.Millisecond)
 			put(t, s, "before", "v")
@@ -81,7 +81,7 @@ func kvTTL() []suite.Case {
 			ttl := ttlOf(t, 50*time.Millisecond)
 			fill(t, s, []string{"a", "c"})
 			put(t, s, "b", "b", kv.WithTTL(ttl))
-			t.Eventually(lastSeen(t, ttl), "GetMany finds a and c alone", func() bool {
+			t.Eventually(lastSeen(t, ttl), "GetMany finds only a and c", func() bool {
 				found, err := s.GetMany(t.Context(), "a", "b", "c")
 				return err == nil && !found[1].Found
 			})

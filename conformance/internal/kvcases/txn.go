@@ -73,7 +73,7 @@ var kvTxn = []suite.Case{
 		t.WantCode("Txn with a stale revision", err, fairlead.Conflict)
 		wantEntry(t, s, "a", "2", next)
 	}),
-	txnCase("txn-blind", "a Txn without conditions applies its writes; one of deletes alone deletes", func(t *suite.T) {
+	txnCase("txn-blind", "a Txn without conditions applies its writes; a Txn of deletes only deletes", func(t *suite.T) {
 		s := t.Store()
 		_, err := s.Txn(t.Context(), kv.ThenPut("a", nil), kv.ThenPut("b", []byte("x")))
 		t.Must(err)
@@ -87,11 +87,11 @@ var kvTxn = []suite.Case{
 	txnCase("txn-max", "a Txn of MaxTxnOps conditions and writes (of 500, where that is less) applies them all", kvTxnMax),
 	txnCase("txn-race", "of 32 concurrent Txn on one state one wins, and all its writes stand", kvTxnRace),
 	txnCase("txn-transfers", "16 clients that move amounts between 5 accounts by Txn keep the sum", kvTxnTransfers),
-	txnCase("txn-seen-whole", "no reader sees a part of a Txn: two values that a Txn confirms to be of one moment belong together", kvTxnSeenWhole),
-	txnCase("txn-read-in-turn", "a reader who sees one key of a Txn sees the other key, read next, at least as new", kvTxnReadInTurn, kv.LinearizableRead),
+	txnCase("txn-seen-whole", "no reader sees a part of a Txn: two values that a Txn confirms as present at once belong together", kvTxnSeenWhole),
+	txnCase("txn-read-in-turn", "a reader that has seen one key of a Txn then reads the other key at least as new", kvTxnReadInTurn, kv.LinearizableRead),
 }
 
-// txnConflicts runs transactions of which one condition does not hold.
+// txnConflicts runs transactions with one condition that does not hold.
 func txnConflicts(t *suite.T, failing func(s *kv.Store, stale kv.Revision) kv.TxnPart) {
 	s := t.Store()
 	a, stale := put(t, s, "a", "1"), put(t, s, "b", "1")
@@ -124,7 +124,7 @@ func kvTxnRefused(t *suite.T) {
 		parts []kv.TxnPart
 	}{
 		{"of nothing", fairlead.Invalid, nil},
-		{"of a condition alone", fairlead.Invalid, []kv.TxnPart{kv.IfRevision("k", rev)}},
+		{"of a condition only", fairlead.Invalid, []kv.TxnPart{kv.IfRevision("k", rev)}},
 		{"that writes a key twice", fairlead.Invalid, []kv.TxnPart{write, kv.ThenPut("l", nil), kv.ThenPut("k", []byte("3"))}},
 		{"that writes and deletes a key", fairlead.Invalid, []kv.TxnPart{write, kv.ThenDelete("k")}},
 		{"with two conditions of one key", fairlead.Invalid, []kv.TxnPart{kv.IfRevision("k", rev), kv.IfMissing("k"), write}},

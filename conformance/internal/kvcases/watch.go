@@ -76,7 +76,7 @@ var kvWatch = []suite.Case{
 		put(t, s, "k", "after")
 		wantEvents(t, nextEvents(t, w, 1), "put k=after")
 	}),
-	watchCase("watch-after-put", "a watch after the revision of a put, or of a read, sees what happened behind it, and not the put itself", func(t *suite.T) {
+	watchCase("watch-after-put", "a watch after the revision of a put, or of a read, sees what happened after it, and not the put itself", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "a", "1")
 		put(t, s, "b", "1")
@@ -89,7 +89,7 @@ var kvWatch = []suite.Case{
 		put(t, s, "d", "1")
 		wantEvents(t, nextEvents(t, w, 1), "put d=1")
 	}),
-	watchCase("watch-after-event", "a watch after the revision of an event, of a put or a delete, goes on just behind it", func(t *suite.T) {
+	watchCase("watch-after-event", "a watch after the revision of an event, of a put or a delete, continues right after it", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "z", "1")
 		w := watch(t, s, "")
@@ -128,7 +128,7 @@ var kvWatch = []suite.Case{
 		put(t, s, "k", "1")
 		wantEvents(t, nextEvents(t, watch(t, s, "", kv.After(page.Revision)), 1), "put k=1")
 	}, kv.List),
-	watchCase("watch-two", "two watchers are independent: each sees everything, whatever the other has read, and closing one leaves the other", func(t *suite.T) {
+	watchCase("watch-two", "two watchers are independent: each sees everything, whatever the other has read, and closing one does not affect the other", func(t *suite.T) {
 		s := t.Store()
 		one, two := watch(t, s, ""), watch(t, s, "")
 		put(t, s, "a", "1")
@@ -166,7 +166,7 @@ var kvWatch = []suite.Case{
 			}
 		})
 	}),
-	watchCase("watch-cancel", "a Next that waits ends within a second of its context, and the watcher goes on afterwards without loss", kvWatchCancel),
+	watchCase("watch-cancel", "a Next that waits ends within a second of its context, and the watcher then continues without loss", kvWatchCancel),
 	watchCase("watch-close", "Next fails with Closed after Close, also one that waits, whether the watcher, or its store is closed; events that were not read do not come", kvWatchClose),
 	watchCase("watch-order", "changes come in the order in which they were made, those of each key at the least", kvWatchOrder),
 	watchCase("watch-last", "of many quick changes of a key the last one always comes", func(t *suite.T) {

@@ -37,7 +37,7 @@ var kvWatchEvery = []suite.Case{
 		put(t, s, "end", "")
 		wantEvents(t, eventsToKey(t, w, "end"), append(want, "put end=")...)
 	}),
-	everyCase("every-quick", "1,000 writes of one key by 20 clients: each comes once, those of a client in their order", kvEveryQuick),
+	everyCase("every-quick", "1,000 writes of one key by 20 clients: each write comes once, and each client's writes in their order", kvEveryQuick),
 	everyCase("every-same-order", "two watchers, and one that starts again in the middle, see concurrent changes in one order", kvEverySameOrder),
 	everyCase("every-no-change", "what changes nothing gives no event: a failed condition, the delete of a missing key, a read", func(t *suite.T) {
 		s := t.Store()
@@ -62,7 +62,7 @@ var kvWatchEvery = []suite.Case{
 	}),
 	watchCase("txn-events", "a watch sees each write of a Txn, with the revision that the Txn returned, and nothing of one that failed", kvTxnEvents, kv.Txn),
 	watchCase("watch-txn", "the changes of one Txn come in one batch, with no other's between them", kvWatchTxn, kv.Txn, kv.WatchTxn),
-	watchCase("watch-txn-after", "a watch after the revision of a Txn, or of one of its events, goes on behind the whole Txn", func(t *suite.T) {
+	watchCase("watch-txn-after", "a watch after the revision of a Txn, or of one of its events, continues after the whole Txn", func(t *suite.T) {
 		s := t.Store()
 		w := watch(t, s, "")
 		rev, err := s.Txn(t.Context(), kv.ThenPut("a", nil), kv.ThenPut("b", nil), kv.ThenDelete("c"))
@@ -85,7 +85,7 @@ var kvWatchEvery = []suite.Case{
 		wantExpired(t, events[len(events)-1], began, ttl)
 		wantMissing(t, s, "k")
 	}, kv.TTL),
-	watchCase("expiry-events", "the end of a time to live is told from a delete, comes once, and its revision is a place in the history", kvExpiryEvents, kv.TTL, kv.ExpiryEvents),
+	watchCase("expiry-events", "an expiry comes once, differs from a delete, and has a revision that a watch can continue after", kvExpiryEvents, kv.TTL, kv.ExpiryEvents),
 }
 
 func wantExpired(t *suite.T, e kv.Event, began time.Time, ttl time.Duration) {
@@ -185,7 +185,7 @@ func kvTxnEvents(t *suite.T) {
 	}
 	slices.Sort(shown)
 	if got := strings.Join(shown, ", "); got != "delete gone, put a=1, put b=2, put end=" {
-		t.Errorf("events of the Txn and of a write behind it: %s", got)
+		t.Errorf("events of the Txn and of a write after it: %s", got)
 	}
 }
 
@@ -252,7 +252,7 @@ func kvExpiryEvents(t *suite.T) {
 // kvWatchGaps is about watchers that lag and histories that end.
 var kvWatchGaps = []suite.Case{
 	watchCase("list-watch", "a listing, and a watch after its page, give the present state at every later time, under concurrent writers", kvListWatch, kv.List),
-	watchCase("watch-slow", "a reader that falls 1,500 changes behind gets every key's last state, every change where that is claimed, or Compacted", func(t *suite.T) {
+	watchCase("watch-slow", "a reader that lags by 1,500 changes gets every key's last state (every change where WatchEvery is claimed) or Compacted", func(t *suite.T) {
 		s := t.Store()
 		w := watch(t, s, "k")
 		keys := numbered("k", 1500)
@@ -329,7 +329,7 @@ func kvListWatch(t *suite.T) {
 			}
 		}
 		if !maps.Equal(states[i], want) {
-			t.Errorf("listing %d and the events behind it give %v, the store holds %v", i, states[i], want)
+			t.Errorf("listing %d and the events after it give %v, the store holds %v", i, states[i], want)
 		}
 	}
 }

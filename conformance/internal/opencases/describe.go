@@ -39,12 +39,12 @@ var openDescribe = []suite.Case{
 	},
 	{
 		Name: "open/limits-kv",
-		Rule: "limits of kv: keys of 512 and values of 1,000,000 bytes at least; those of transactions and times to live exactly if these are claimed",
+		Rule: "the limits of kv allow keys of 512 bytes and values of 1,000,000 bytes; limits of transactions and of times to live are set exactly if Txn and TTL are claimed",
 		Run:  limitsKV,
 	},
 	{
 		Name: "open/limits-pubsub",
-		Rule: "limits of pubsub: bodies of 1,000 bytes and the usual deadline at least; those of delays and duplicates exactly if these are claimed",
+		Rule: "the limits of pubsub allow bodies of 1,000 bytes and the default deadline; limits of delays and of duplicates are set exactly if NackDelay and Dedupe are claimed",
 		Run:  limitsPubSub,
 	},
 	{
@@ -73,7 +73,7 @@ var openDescribe = []suite.Case{
 	},
 	{
 		Name: "open/describe-owned",
-		Rule: "whoever gets a description may change it, and nobody else sees that",
+		Rule: "a caller may change the description that it got, and no other caller sees the change",
 		Run:  describeOwned,
 	},
 	{
@@ -83,7 +83,7 @@ var openDescribe = []suite.Case{
 			text, err := json.Marshal(describe(t, t.Provider()))
 			t.Must(err)
 			if found := credentials.Find(text); found != nil {
-				t.Errorf("the description holds what looks like credentials: %d bytes with an @ behind a colon", len(found))
+				t.Errorf("the description holds what looks like credentials: %d bytes with an @ after a colon", len(found))
 			}
 		},
 	},
@@ -117,7 +117,7 @@ func describeNames(t *suite.T) {
 		}
 		seen[f.Facet] = true
 		if !slices.Contains(fairlead.Facets(), f.Facet) {
-			t.Errorf("there is no facet %q", f.Facet)
+			t.Errorf("%q is not a facet", f.Facet)
 		}
 	}
 }

@@ -97,17 +97,17 @@ var openLife = []suite.Case{
 	},
 	{
 		Name: "open/goroutines-handles", Timeout: 2 * time.Minute, // each facet writes a few times
-		Rule: "what is opened and closed 50 times leaves no goroutines behind",
+		Rule: "handles that are opened and closed 50 times leave no goroutines",
 		Run:  goroutinesOfHandles,
 	},
 	{
 		Name: "open/goroutines-providers",
-		Rule: "a provider that is closed leaves no goroutine behind",
+		Rule: "a provider that is closed leaves no goroutine",
 		Run:  goroutinesOfProviders,
 	},
 	{
 		Name: "open/as-foreign",
-		Rule: "As is false for a type that no vendor's client has, and leaves the target alone",
+		Rule: "As is false for a type that no vendor's client has, and does not change the target",
 		Run: func(t *suite.T) {
 			target := new(foreign)
 			if fairlead.As(t.Provider(), &target) || target == nil || target.touched {
@@ -157,7 +157,7 @@ func closedWakes(t *suite.T, u user) {
 	done := suite.RunInBackground(func() error { return o.block(t.Context()) })
 	select {
 	case err := <-done:
-		t.Fatalf("the call that ought to wait ended with %v", err)
+		t.Fatalf("the call that must wait ended with %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
 	t.Must(p.Close(t.Context()))

@@ -85,7 +85,7 @@ func open(t *suite.T, u user, name string) error {
 }
 
 // distinct opens names that are alike, writes to each its own name, and
-// demands to read back just that.
+// demands to read back the same name.
 func distinct[H interface {
 	Close(context.Context) error
 }](t *suite.T, open func(name string) (H, error), write func(H, string) error, read func(H) (string, error)) {

@@ -28,7 +28,7 @@ type opened struct {
 	close func(ctx context.Context) error
 }
 
-// users returns those of the facets that the provider offers.
+// users returns a user of each facet that the provider offers.
 func users(t *suite.T) []user {
 	var offered []user
 	for _, u := range allUsers {

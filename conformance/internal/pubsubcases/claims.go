@@ -20,8 +20,8 @@ var (
 )
 
 var claimCases = []suite.Case{
-	{Name: "pubsub/dedupe", Needs: dedupes, Rule: "a message with an id that was stored is not stored again, whatever its body; the receipt says Duplicate, and no position but that of the first", Run: inWindow(dedupe)},
-	{Name: "pubsub/dedupe-batch", Needs: dedupes, Rule: "of messages with one id in one batch the first alone is stored", Run: inWindow(dedupeBatch)},
+	{Name: "pubsub/dedupe", Needs: dedupes, Rule: "a message with an id that was stored is not stored again, whatever its body; the receipt says Duplicate, and has the first message's position or none", Run: inWindow(dedupe)},
+	{Name: "pubsub/dedupe-batch", Needs: dedupes, Rule: "of messages with one id in one batch only the first is stored", Run: inWindow(dedupeBatch)},
 	{Name: "pubsub/dedupe-concurrent", Needs: dedupes, Rule: "of sixteen concurrent publications with one id exactly one is stored", Run: inWindow(dedupeConcurrent)},
 	{Name: "pubsub/dedupe-topics", Needs: dedupes, Rule: "the same id on another topic, and another id on the same, are no duplicates", Run: piped(func(p *pipe) {
 		other := newPipe(p.T)
@@ -75,9 +75,9 @@ var claimCases = []suite.Case{
 		p.sub.takeTexts("after atomic batches that were refused", "after")
 		p.sub.quiet("nothing of them was stored")
 	})},
-	{Name: "pubsub/atomic-given-up", Needs: atomics, Rule: "of an atomic batch whose context ends meanwhile all messages are stored or none", Run: piped(atomicGivenUp)},
+	{Name: "pubsub/atomic-given-up", Needs: atomics, Rule: "if the context of an atomic batch ends meanwhile, all its messages are stored or none", Run: piped(atomicGivenUp)},
 	{Name: "pubsub/manage-topics", Needs: managing, Rule: "Topics returns the topics with the prefix that were opened or subscribed to, in order, and no deleted one", Run: manageTopics},
-	{Name: "pubsub/manage-delete-topic", Needs: managing, Rule: "a deleted topic is gone with its messages and groups: one of its name begins anew", Run: piped(func(p *pipe) {
+	{Name: "pubsub/manage-delete-topic", Needs: managing, Rule: "a deleted topic is gone with its messages and groups: a new topic of its name is empty", Run: piped(func(p *pipe) {
 		p.texts("old", "older")
 		p.sub.get(1)
 		p.sub.close()
@@ -88,7 +88,7 @@ var claimCases = []suite.Case{
 		p.sub.takeTexts("a topic that was deleted and opened again", "new")
 		p.sub.quiet("the old messages were deleted")
 	})},
-	{Name: "pubsub/manage-delete-group", Needs: managing, Rule: "nothing is kept for a deleted group: one of its name begins anew; the others keep what they have", Run: piped(func(p *pipe) {
+	{Name: "pubsub/manage-delete-group", Needs: managing, Rule: "nothing is kept for a deleted group: a new group of its name starts empty; the other groups keep what they have", Run: piped(func(p *pipe) {
 		other := p.other(p.T.Name())
 		p.texts("old", "older")
 		p.sub.get(1)
@@ -130,7 +130,7 @@ var claimCases = []suite.Case{
 		p.sub.takeTexts("published through two Opens", "here", "there")
 		far.takeTexts("published through its own Open", "there")
 	}},
-	{Name: "pubsub/shared-group", Needs: shared, Rule: "consumers of a group share its messages across Opens, and go on where others were", Run: func(t *suite.T) {
+	{Name: "pubsub/shared-group", Needs: shared, Rule: "consumers of a group share its messages across Opens, and continue where others stopped", Run: func(t *suite.T) {
 		p, second := newPipe(t), t.Open()
 		far := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(p.group)), t}
 		want := series("m", 10)
@@ -172,7 +172,7 @@ func dedupe(p *pipe) {
 			p.Errorf("a repeated id: Duplicate is %v and the id %q, want true and %q", r.Duplicate, r.ID, "id")
 		}
 		if r.Position != "" && r.Position != first.Position {
-			p.Errorf("the receipt of a duplicate has the position %q, that of the first %q", r.Position, first.Position)
+			p.Errorf("the receipt of a duplicate has the position %q, the first receipt has %q", r.Position, first.Position)
 		}
 	}
 	if first.Duplicate {

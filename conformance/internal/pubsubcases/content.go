@@ -156,7 +156,7 @@ var contents = []content{
 	}()...))},
 	{name: "meta-none", rule: "a message without metadata arrives without, also between others with it",
 		msgs: fixed(pubsub.Message{Body: []byte("1")}, withMetadata("a", "b"), pubsub.Message{Body: []byte("2")}, withMetadata("c", "d"), pubsub.Message{Body: []byte("3")})},
-	{name: "id-given", rule: "an id that the publisher gives arrives exactly, whatever UTF-8 it is",
+	{name: "id-given", rule: "an id that the publisher gives arrives exactly, whatever UTF-8 it contains",
 		msgs: fixed(pubsub.Message{ID: "plain"}, pubsub.Message{ID: "Plain"}, pubsub.Message{ID: "1"}, pubsub.Message{ID: "0-1"}, pubsub.Message{ID: " with spaces "},
 			pubsub.Message{ID: "line\r\nend:\x00"}, pubsub.Message{ID: "語/😀*>.#"}, pubsub.Message{ID: strings.Repeat("i", 1000)}, pubsub.Message{Body: []byte("none")})},
 	{name: "same-body", rule: "messages that are equal to the byte and have no id are each delivered",

@@ -125,7 +125,7 @@ func deadLetterCrash(t *suite.T) {
 	waiting := p.sub.later(t.Context())
 	graves.takeTexts("the dead letters", "m")
 	p.texts("next")
-	r := await(t, "the message behind a dead letter comes", waiting)
+	r := await(t, "the message after a dead letter comes", waiting)
 	t.Must(r.err)
 	if string(r.d.Body) != "next" {
 		t.Errorf("after two attempts %s came with attempt %d, want it with the dead letters", r.d.Body, r.d.Attempt)

@@ -89,7 +89,7 @@ var groupCases = []suite.Case{
 			sub.close()
 		}
 	})},
-	{Name: "pubsub/group-kept", Rule: "a group without consumers gets what is published meanwhile, once, and goes on where it was", Run: piped(func(p *pipe) {
+	{Name: "pubsub/group-kept", Rule: "a group without consumers gets each message that is published meanwhile once, and continues where it was", Run: piped(func(p *pipe) {
 		p.texts(series("before", 10)...)
 		p.sub.take(5)
 		p.sub.close()
@@ -142,8 +142,8 @@ var groupCases = []suite.Case{
 			p.Errorf("ReceiveMany(50) with one message there: %d messages, %v", len(ds), err)
 		}
 	})},
-	{Name: "pubsub/topic-isolation", Rule: "a message arrives on its own topic alone, however much the names of others resemble it", Run: topicIsolation},
-	{Name: "pubsub/group-isolation", Rule: "groups are apart, however much their names and those of their topics resemble each other", Run: groupIsolation},
+	{Name: "pubsub/topic-isolation", Rule: "a message arrives only on its own topic, however similar the names of other topics are", Run: topicIsolation},
+	{Name: "pubsub/group-isolation", Rule: "groups are separate, however similar their names and the names of their topics are", Run: groupIsolation},
 	{Name: "pubsub/handles-apart", Rule: "closing one handle of a topic or consumer of a group leaves the others as they are, with what they hold", Run: piped(handlesApart)},
 	{Name: "pubsub/resubscribe", Rule: "a group whose consumer closes and opens again and again gets every message once", Run: piped(func(p *pipe) {
 		for i := range 15 {
@@ -156,7 +156,7 @@ var groupCases = []suite.Case{
 	})},
 }
 
-// competingHandlers lets no handler go on before both consumers have one.
+// competingHandlers lets no handler continue before both consumers have one.
 func competingHandlers(p *pipe) {
 	var all tally
 	subs := []*consumer{p.sub, p.join()}

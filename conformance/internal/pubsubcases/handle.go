@@ -30,10 +30,10 @@ var handleCases = []suite.Case{
 	{Name: "pubsub/handler-error", Rule: "a message whose handler fails comes again until it succeeds, and not after that", Run: piped(func(p *pipe) {
 		handlerFails(p, func(string) error { return errPoison })
 	})},
-	{Name: "pubsub/handler-panic", Rule: "a message whose handler panics comes again, and Handle goes on with this and other messages", Run: piped(func(p *pipe) {
+	{Name: "pubsub/handler-panic", Rule: "a message whose handler panics comes again, and Handle continues with this and other messages", Run: piped(func(p *pipe) {
 		handlerFails(p, func(body string) error { panic("handling " + body) })
 	})},
-	{Name: "pubsub/handler-settles", Rule: "a message that the handler settled itself is left as it settled it, whatever the handler returns", Run: piped(handlerSettles)},
+	{Name: "pubsub/handler-settles", Rule: "a message that its handler settled stays settled so, whatever the handler returns", Run: piped(handlerSettles)},
 	{Name: "pubsub/handle-concurrency", Rule: "as many handlers run at once as Concurrency says, if there are messages, and never more", Run: piped(handleConcurrency)},
 	{Name: "pubsub/handle-waits", Rule: "when its context ends, Handle waits for the handlers that run; what they finish is acknowledged", Run: piped(handleWaits)},
 	{Name: "pubsub/handle-gives-back", Rule: "when its context ends, Handle gives back at once what no handler has begun", Run: piped(handleGivesBack)},

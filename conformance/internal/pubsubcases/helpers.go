@@ -175,7 +175,7 @@ func (c *consumer) quiet(what string) {
 	case err == nil:
 		c.t.Errorf("%s: yet a message came: %s", what, excerpt([]string{string(d.Body)}))
 	case !errors.Is(err, context.DeadlineExceeded):
-		c.t.Errorf("%s: waiting in vain should end with deadline exceeded, got %v", what, err)
+		c.t.Errorf("%s: a Receive without a message should end with deadline exceeded, got %v", what, err)
 	}
 }
 

@@ -19,7 +19,7 @@ var (
 )
 
 var leaseCases = []suite.Case{
-	{Name: "pubsub/confirmed-ack", Needs: confirmed, Rule: "an acknowledgement that returned nil holds although its consumer ends at that moment", Run: piped(func(p *pipe) {
+	{Name: "pubsub/confirmed-ack", Needs: confirmed, Rule: "an acknowledgement that returned nil holds although its consumer ends right then", Run: piped(func(p *pipe) {
 		for i := range 10 {
 			p.texts(fmt.Sprintf("m%d", i))
 			p.sub.ack(p.sub.get(1)[0])
@@ -28,7 +28,7 @@ var leaseCases = []suite.Case{
 		}
 		p.sub.quiet("all was acknowledged before its consumer closed")
 	})},
-	{Name: "pubsub/confirmed-ack-elsewhere", Needs: []fairlead.Claim{pubsub.ConfirmedAck, fairlead.Shared}, Rule: "an acknowledgement that returned nil is known to whoever opens the backend, although the one who gave it is gone", Run: func(t *suite.T) {
+	{Name: "pubsub/confirmed-ack-elsewhere", Needs: []fairlead.Claim{pubsub.ConfirmedAck, fairlead.Shared}, Rule: "an acknowledgement that returned nil holds for every Open of the backend, although its consumer is gone", Run: func(t *suite.T) {
 		p := newPipe(t, short(t))
 		second := t.Open()
 		doomed := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(p.group), short(t)), t}

@@ -33,7 +33,7 @@ var orderCases = []suite.Case{
 		p.texts(want[30:]...)
 		wantOrder(p.T, "one consumer that settles nothing", append(got, bodies(p.sub.get(50))...), want)
 	})},
-	{Name: "pubsub/ordered-reopen", Needs: ordered, Rule: "a consumer that goes on where another one closed gets the rest in order", Run: piped(func(p *pipe) {
+	{Name: "pubsub/ordered-reopen", Needs: ordered, Rule: "a consumer that continues where another one closed gets the rest in order", Run: piped(func(p *pipe) {
 		want := series("m", 100)
 		p.texts(want[:60]...)
 		got := p.inOrder(30)
@@ -114,7 +114,7 @@ var byKey = []fairlead.Claim{pubsub.OrderedByKey}
 
 var keyCases = []suite.Case{
 	{Name: "pubsub/key-one", Needs: byKey, Rule: "of the messages with one key the next comes only when the one before is acknowledged, to any consumer; other keys and messages without one do not wait", Run: piped(keyOne)},
-	{Name: "pubsub/key-nack", Needs: byKey, Rule: "a message that is given back comes again before those behind it with its key", Run: piped(func(p *pipe) {
+	{Name: "pubsub/key-nack", Needs: byKey, Rule: "a message that is given back comes again before the later messages of its key", Run: piped(func(p *pipe) {
 		other := p.join()
 		p.send(keyed("k", 3)...)
 		for i := range 3 {
@@ -125,7 +125,7 @@ var keyCases = []suite.Case{
 			p.sub.ack(p.head("k", p.sub, i))
 		}
 	})},
-	{Name: "pubsub/key-close", Needs: byKey, Rule: "a message whose consumer closed comes again before those behind it with its key", Run: piped(func(p *pipe) {
+	{Name: "pubsub/key-close", Needs: byKey, Rule: "a message whose consumer closed comes again before the later messages of its key", Run: piped(func(p *pipe) {
 		p.send(keyed("k", 3)...)
 		for i := range 3 {
 			p.head("k", p.sub, i)
@@ -133,7 +133,7 @@ var keyCases = []suite.Case{
 			p.sub.ack(p.head("k", p.sub, i))
 		}
 	})},
-	{Name: "pubsub/key-lease", Needs: byKey, Rule: "a message whose lease ended comes again before those behind it with its key, to any consumer", Run: func(t *suite.T) {
+	{Name: "pubsub/key-lease", Needs: byKey, Rule: "a message whose lease ended comes again before the later messages of its key, to any consumer", Run: func(t *suite.T) {
 		p := newPipe(t, short(t))
 		other := p.join(short(t))
 		p.send(keyed("k", 3)...)
@@ -143,7 +143,7 @@ var keyCases = []suite.Case{
 		p.head("k", other, 0)
 		p.head("k", p.sub, 0)
 	}},
-	{Name: "pubsub/key-delay", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.NackDelay}, Rule: "a message that is given back with a delay holds back those behind it with its key, and no others", Run: piped(func(p *pipe) {
+	{Name: "pubsub/key-delay", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.NackDelay}, Rule: "a message that is given back with a delay holds back the later messages of its key, and no others", Run: piped(func(p *pipe) {
 		p.send(append(keyed("k", 2), keyed("other", 1)...)...)
 		for _, d := range p.sub.get(2) {
 			if d.Key == "k" {
@@ -180,7 +180,7 @@ var keyCases = []suite.Case{
 		other.ack(r.d)
 	})},
 	{Name: "pubsub/key-broadcast", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.Broadcast}, Rule: "a broadcast subscription too gets the messages with one key in order and one at a time, also when one comes again and when it waits already", Run: piped(keyBroadcast)},
-	{Name: "pubsub/key-many", Needs: byKey, Rule: "messages with eighty different keys are all delivered while none is acknowledged, behind a long queue of one key too", Run: piped(func(p *pipe) {
+	{Name: "pubsub/key-many", Needs: byKey, Rule: "messages with eighty different keys are all delivered while none is acknowledged, also after a long queue of one key", Run: piped(func(p *pipe) {
 		p.send(keyed("long", 200)...)
 		for i := range 80 {
 			p.send(keyed(fmt.Sprintf("key%d-", i), 1)...)
@@ -193,7 +193,7 @@ var keyCases = []suite.Case{
 			keys[d.Key] = true
 		}
 	})},
-	{Name: "pubsub/key-reopen", Needs: byKey, Rule: "a consumer that goes on where another one closed gets the messages of each key in order", Run: piped(func(p *pipe) {
+	{Name: "pubsub/key-reopen", Needs: byKey, Rule: "a consumer that continues where another one closed gets the messages of each key in order", Run: piped(func(p *pipe) {
 		p.send(keyed("a", 20)...)
 		p.send(keyed("b", 20)...)
 		got := p.inOrder(15)

@@ -18,7 +18,7 @@ import (
 
 var publishCases = []suite.Case{
 	{Name: "pubsub/max-body", Rule: "a message as large as the limit (of 8 MiB if that is more) arrives to the byte", Run: piped(maxBody)},
-	{Name: "pubsub/over-max", Rule: "a message over the limit is TooLarge, the error says both numbers, nothing arrives, and the topic goes on", Run: piped(overMax)},
+	{Name: "pubsub/over-max", Rule: "a message over the limit is TooLarge, the error says both numbers, nothing arrives, and the topic still works", Run: piped(overMax)},
 	{Name: "pubsub/bulk-1000", Rule: "a thousand messages all arrive, each once", Run: piped(func(p *pipe) {
 		want := series("m", 1000)
 		p.texts(want...)
@@ -60,7 +60,7 @@ var publishCases = []suite.Case{
 		Run: piped(func(p *pipe) { concurrentPublishers(p, 500) })},
 	{Name: "pubsub/failures-apart", Rule: "of concurrent publications, one that fails or is given up does not make another fail", Run: piped(failuresApart)},
 	{Name: "pubsub/canceled-publish", Rule: "publishing with a context that has ended fails with its code and stores nothing", Run: piped(canceledPublish)},
-	{Name: "pubsub/publish-outcomes", Rule: "a publication whose context ends meanwhile is honest: nil means stored, and only UnknownOutcome leaves it open", Run: piped(publishOutcomes)},
+	{Name: "pubsub/publish-outcomes", Rule: "a publication whose context ends meanwhile reports its outcome truly: nil means stored, any error but UnknownOutcome means not stored", Run: piped(publishOutcomes)},
 }
 
 // overhead is the size of what the portable layer adds to a message, if the
@@ -161,7 +161,7 @@ func idUnique(p *pipe) {
 			r, err := []*pubsub.Topic{p.pub, second}[j%2].Publish(p.Context(), pubsub.Message{Body: []byte(body)})
 			mu.Lock()
 			if other, taken := ids[r.ID]; err != nil || r.ID == "" || taken {
-				p.Errorf("%s was published as %q, which is empty or that of %q too: %v", body, r.ID, other, err)
+				p.Errorf("%s was published as %q, which is empty or also the id of %q: %v", body, r.ID, other, err)
 			}
 			ids[r.ID] = body
 			mu.Unlock()
@@ -169,7 +169,7 @@ func idUnique(p *pipe) {
 	})
 	for _, d := range p.sub.take(80) {
 		if ids[d.ID] != string(d.Body) {
-			p.Errorf("%s arrives under the id %q, which is that of %q", d.Body, d.ID, ids[d.ID])
+			p.Errorf("%s arrives under the id %q, which %q has too", d.Body, d.ID, ids[d.ID])
 		}
 	}
 }

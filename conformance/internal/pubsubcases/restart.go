@@ -26,7 +26,7 @@ var restartCases = []suite.Case{
 		Rule: "a broadcast subscription survives a restart of the backend: it gets what is published after",
 		Run:  piped(func(p *pipe) { p.survives(p.with(pubsub.WithoutGroup())) })},
 	{Name: "pubsub/restart-handle", Control: true, Timeout: restartTimeout,
-		Rule: "Handle goes on by itself through a restart of the backend", Run: piped(restartHandle)},
+		Rule: "Handle continues by itself through a restart of the backend", Run: piped(restartHandle)},
 }
 
 // durableCases makes the cases of each claim of durability.
@@ -251,7 +251,7 @@ func durablePublish(p *pipe) {
 }
 
 // next receives one message and acknowledges it, through what an outage
-// leaves behind; a gap is no excuse.
+// leaves; a gap is no excuse.
 func (p *pipe) next(lost func() string) *pubsub.Delivery {
 	deadline := time.Now().Add(recovery(p.T))
 	for {
@@ -331,7 +331,7 @@ func durableAck(t *suite.T) {
 	})
 	t.Eventually(recovery(t), "messages are acknowledged before the outage", func() bool { return l.count() >= 30 })
 	p.outage()
-	t.Eventually(recovery(t), "all messages are acknowledged, those of an unknown outcome perhaps, after the outage", func() bool {
+	t.Eventually(recovery(t), "all messages are acknowledged after the outage, those with an unknown outcome perhaps too", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, body := range all {

@@ -20,7 +20,7 @@ var settleCases = []suite.Case{
 		p.sub.takeTexts("a consumer that joins after all was acknowledged", "new")
 		p.sub.quiet("all messages are acknowledged")
 	})},
-	{Name: "pubsub/ack-own", Rule: "an acknowledgement settles its own message alone: neither older nor newer ones", Run: piped(func(p *pipe) {
+	{Name: "pubsub/ack-own", Rule: "an acknowledgement settles only its own message: neither older nor newer ones", Run: piped(func(p *pipe) {
 		p.texts(series("m", 5)...)
 		ds := p.sub.get(5)
 		p.sub.ack(ds[1], ds[3])

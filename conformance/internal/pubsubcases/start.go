@@ -66,7 +66,7 @@ var startCases = []suite.Case{
 		sub.get(1)
 		sub.takeTexts("a message whose lease ended", "m")
 	}},
-	{Name: "pubsub/broadcast-ends", Needs: broadcasts, Rule: "a broadcast ends when it is closed: the next one gets nothing that it left, and others go on", Run: piped(func(p *pipe) {
+	{Name: "pubsub/broadcast-ends", Needs: broadcasts, Rule: "a broadcast ends when it is closed: the next one gets nothing that it left, and other broadcasts still receive", Run: piped(func(p *pipe) {
 		one, two := p.with(pubsub.WithoutGroup()), p.with(pubsub.WithoutGroup())
 		p.texts("a", "b")
 		one.get(1)
@@ -99,7 +99,7 @@ var startCases = []suite.Case{
 		late.quiet("each message came once")
 		keeper.takeTexts("the group that was there", want...)
 	})},
-	{Name: "pubsub/replay-existing", Needs: fromStart, Rule: "a group that exists goes on where it was, although a consumer asks for the start", Run: piped(func(p *pipe) {
+	{Name: "pubsub/replay-existing", Needs: fromStart, Rule: "a group that exists continues where it was, although a consumer asks for the start", Run: piped(func(p *pipe) {
 		keeper := p.other(p.T.Name())
 		p.texts("a", "b", "c")
 		p.sub.take(2)
@@ -119,11 +119,11 @@ var startCases = []suite.Case{
 		time.Sleep(60 * time.Millisecond)
 		late := p.other(p.T.Name(), pubsub.FromTime(newest.Add(30*time.Millisecond)))
 		p.texts("c")
-		late.takeTexts("from behind the newest message", "c")
+		late.takeTexts("from after the newest message", "c")
 		late.quiet("one message was stored after that time")
 		keeper.take(2)
 	})},
-	{Name: "pubsub/replay-position", Needs: fromPlace, Rule: "a new group behind a position gets what was stored after that message, and neither it nor older ones; receipts have positions too", Run: piped(replayPosition)},
+	{Name: "pubsub/replay-position", Needs: fromPlace, Rule: "a new group after a position gets what was stored after that message, and neither that message nor older ones; receipts have positions too", Run: piped(replayPosition)},
 	{Name: "pubsub/replay-bad-position", Needs: fromPlace, Rule: "a position that no delivery ever had is Invalid, and makes no group", Run: piped(func(p *pipe) {
 		p.texts("m")
 		group := p.T.Name()
@@ -187,8 +187,8 @@ func replayPosition(p *pipe) {
 	for _, i := range []int{0, 4, 8, 9} {
 		group := p.other(p.T.Name(), pubsub.FromPosition(place[want[i]]))
 		got := bodies(group.take(9 - i))
-		wantSame(p.T, fmt.Sprintf("behind the position of message %d of ten", i), got, want[i+1:])
-		group.quiet("nothing else is behind the position")
+		wantSame(p.T, fmt.Sprintf("after the position of message %d of ten", i), got, want[i+1:])
+		group.quiet("nothing else is after the position")
 		groups = append(groups, group)
 	}
 	p.texts("new")

@@ -32,7 +32,7 @@ var rpcCalls = []suite.Case{
 	},
 	{
 		Name: "rpc/large",
-		Rule: "messages of 1 MiB arrive whole, both ways, alone and in a stream",
+		Rule: "messages of 1 MiB arrive whole, both ways, in unary calls and in streams",
 		Run: func(t *suite.T) {
 			const size = 1 << 20
 			c := served(t, &service{})
@@ -67,7 +67,7 @@ var rpcCalls = []suite.Case{
 	},
 	{
 		Name: "rpc/server-ends-early",
-		Rule: "a server that ends a call while the client still sends is heard: Send fails with io.EOF, Recv has the status",
+		Rule: "a client that still sends sees that the server ended the call: Send fails with io.EOF, Recv returns the status",
 		Run:  rpcEndsEarly,
 	},
 	{
@@ -77,7 +77,7 @@ var rpcCalls = []suite.Case{
 	},
 	{
 		Name: "rpc/names",
-		Rule: "calls reach the server of the name that was dialled and no other, whatever is alike in the names",
+		Rule: "calls reach the server of the name that was dialled and no other, however similar the names are",
 		Run:  rpcNames,
 	},
 }

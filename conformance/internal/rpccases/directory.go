@@ -172,7 +172,7 @@ func directoryLease(t *suite.T) {
 	ctx := t.Within(min(30*time.Second, 10*t.Patience()))
 	now, err := w.Next(ctx)
 	if err != nil || len(now) != 1 || now[0].Address != "10.0.0.1:1" {
-		t.Errorf("an endpoint that nobody keeps: the next that is shown is %v, %v; want the other one alone", now, err)
+		t.Errorf("after an endpoint lost its lease, the watcher shows %v, %v; want only the other endpoint", now, err)
 	}
 	quietly, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

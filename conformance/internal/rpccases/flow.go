@@ -96,7 +96,7 @@ func flowUpload(t *suite.T) {
 }
 
 // stalls waits until a sender whose reader does not read is stopped, and
-// demands that this is before the bound, and that other calls go on.
+// demands that this is before the bound, and that other calls still work.
 func stalls(t *suite.T, c pb.TestServiceClient, sent *atomic.Int64) {
 	for before := int64(-1); before != sent.Load() || before == 0; {
 		if before = sent.Load(); before*flowSize > flowBound {

@@ -23,7 +23,7 @@ import (
 var rpcOptions = []suite.Case{
 	{
 		Name: "rpc/compression",
-		Rule: "calls with compressed messages carry them to the byte, both ways, alone and in streams",
+		Rule: "compressed messages arrive byte for byte, both ways, in unary calls and in streams",
 		Run:  rpcCompression,
 	},
 	{

@@ -35,7 +35,7 @@ var rpcServers = []suite.Case{
 	},
 	{
 		Name: "rpc/half-close", Needs: []fairlead.Claim{rpc.FullDuplex},
-		Rule: "the client can end its direction while the server goes on with the other, and the server hears of it",
+		Rule: "the client can end its direction while the server still sends, and the server sees that end",
 		Run:  rpcHalfClose,
 	},
 	{

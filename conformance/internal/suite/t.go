@@ -42,7 +42,7 @@ func (t *T) Within(d time.Duration) context.Context {
 // Patience is how long to wait for something that must come.
 func (t *T) Patience() time.Duration { return t.env.Patience }
 
-// Errorf records a failure; the case goes on.
+// Errorf records a failure; the case continues.
 func (t *T) Errorf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,7 +9,7 @@
 //   - every message whose publication was acknowledged is delivered, and none
 //     whose publication failed (one whose outcome is unknown may be);
 //   - the calls of each counter have an order in which each happened at one
-//     moment of its duration: with the reads where the provider claims
+//     point in its duration: with the reads where the provider claims
 //     LinearizableRead, else without them;
 //   - each counter has counted every increment that was acknowledged, and none
 //     that failed;

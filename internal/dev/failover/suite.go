@@ -20,7 +20,7 @@ var sample = regexp.MustCompile("^(kv/(cas|create|txn|list|getmany)|pubsub/(publ
 
 // Suite runs the conformance suite while kill kills leaders, every few seconds;
 // in each round, a few seconds more, since some cases take longer. A case has to
-// pass in one round: what a change of leaders breaks for good never does.
+// pass in one round: a case that a change of leaders breaks permanently never does.
 func Suite(t *testing.T, open conformance.Opener, every time.Duration, kill func(ctx context.Context) error) {
 	t.Helper()
 	var between atomic.Int64
