@@ -111,7 +111,7 @@ func tidyModule(ctx context.Context, dir string) error {
 	cmd.Dir = dir
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("all files are written, but \"go mod tidy\" failed in %s; correct what it reports and run it there again: %w\n%s", dir, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("all files are written, but \"go mod tidy\" failed in %s; correct what it reports, then run it in that folder: %w\n%s", dir, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // pkg is what "go list -json" says about a package.
 type pkg struct {
 	ImportPath string
-	Imports    []string // without those of test files
+	Imports    []string // without the imports of test files
 	Module     *struct{ Path string }
 }
 

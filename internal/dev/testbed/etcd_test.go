@@ -90,7 +90,7 @@ func TestEtcdAuthenticationAndTLS(t *testing.T) {
 	defer anonymous.Close()
 	// The client's certificate names no user.
 	if _, err := anonymous.Put(ctx, "k", "v"); err == nil {
-		t.Error("it serves those who are no user")
+		t.Error("it serves a client that names no user")
 	}
 }
 

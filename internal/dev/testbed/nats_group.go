@@ -14,8 +14,8 @@ type NATSGroup struct {
 }
 
 // natsElection is how long the servers of a cluster wait for a leader at least
-// before they choose another. The 4 seconds (to 9) of an unchanged server are
-// most of what tests of outages would take; etcd takes 1.
+// before they choose another. The 4 to 9 seconds of an unchanged server would be
+// most of the time of tests of outages; etcd takes 1 second.
 const natsElection = "1500ms"
 
 // StartNATSCluster starts a cluster of n servers and returns when all serve
@@ -91,7 +91,7 @@ func (g *NATSGroup) writeFiles(config *natsConfig) (err error) {
 	return nil
 }
 
-// start starts all servers. On failure nothing is left.
+// start starts all servers. If one fails, all are closed.
 func (g *NATSGroup) start(ctx context.Context) error {
 	if err := startAll(ctx, g.Nodes); err != nil {
 		return err

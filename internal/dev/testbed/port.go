@@ -10,8 +10,8 @@ import (
 )
 
 // Ports come from below the range that Linux and macOS use for outgoing
-// connections: else a stranger's connection could take the port of a server
-// while it is down.
+// connections. Otherwise the connection of another program could take the port of
+// a server while it is down.
 const (
 	firstPort    = 15000
 	portCount    = 17000

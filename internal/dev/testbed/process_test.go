@@ -183,7 +183,7 @@ func TestPortsAreHeldUntilReleased(t *testing.T) {
 	must(t, q.release())
 }
 
-// gone returns nil when no such process is left; one that nobody has waited
+// gone returns nil when no such process is left; a process that no parent has waited
 // for yet counts as gone.
 func gone(pid int) error {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

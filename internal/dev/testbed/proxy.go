@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// TCPProxy stands between clients and a server, and spoils their connections
-// on demand. All methods may be called from any goroutine.
+// TCPProxy forwards connections between clients and a server, and breaks them on
+// demand. All methods may be called from any goroutine.
 //
-// It is our own, and small, because the libraries for it treat the directions
-// of a connection apart, and Trap needs to see both.
+// It is not a library, because the libraries handle the directions of a
+// connection separately, and Trap needs both.
 type TCPProxy struct {
 	target  string
 	port    *reservedPort
@@ -176,12 +176,12 @@ func (t *Trap) Sprung() <-chan struct{} { return t.sprung }
 // reaches the server, the reply is thrown away, and the client's connection is
 // reset. The client cannot know the outcome of its request.
 //
-// The proxy knows no protocol: what the server sends next, on the connection
-// that carried match, is taken for the reply. So match should be something that
-// no greeting or heartbeat holds, such as a key or a value. Before the client is
-// cut off, the server is told that no more requests follow, and everything that
-// it still sends is awaited: a server that hangs up only after it has carried out
-// what it got, as Redis does, has done so by then for all that was forwarded.
+// The proxy knows no protocol: the server's next data on the connection
+// that carried match counts as the reply. So match should not occur in a greeting
+// or heartbeat; use a key or a value. Before the client is
+// cut off, the proxy closes its sending side to the server, and reads until the server
+// closes the connection. A server that closes only after it has executed all
+// requests, such as Redis, has then executed everything that was forwarded.
 //
 // A new trap replaces one that has not caught anything yet.
 func (p *TCPProxy) SwallowReply(match []byte) *Trap {

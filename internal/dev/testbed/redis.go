@@ -17,7 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// bindAttempts bounds the ports tried when strangers take them first.
+// bindAttempts bounds the number of ports tried when other programs take them.
 const bindAttempts = 5
 
 // RedisServer is a redis-server in a separate process. Unless options say
@@ -34,8 +34,8 @@ type RedisServer struct {
 	closed  error
 }
 
-// StartRedis starts a Redis server and returns when it answers. The caller has
-// to Close it.
+// StartRedis starts a Redis server and returns when it answers. The caller must
+// Close it.
 func StartRedis(ctx context.Context, opts ...RedisOption) (*RedisServer, error) {
 	config, err := newRedisConfig(opts)
 	if err != nil {
@@ -171,8 +171,7 @@ func (s *RedisServer) Do(ctx context.Context, f func(context.Context, *redis.Cli
 func (s *RedisServer) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	// The client logs each failure to connect: spare the reader those that are
-	// to be expected.
+	// The client logs each failure to connect. Expected failures are not printed.
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr())
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (g *RedisSentinel) start(ctx context.Context, password string, opts []Redis
 	}
 	g.Servers = append(g.Servers, replicas...)
 	// A sentinel asks the primary for its replicas at its own start, and then
-	// every ten seconds: those that follow late are found late.
+	// every ten seconds: a replica that follows late is found late.
 	if err := poll(ctx, g.followed); err != nil {
 		return err
 	}
