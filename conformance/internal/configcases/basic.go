@@ -16,7 +16,7 @@ var configBasic = []suite.Case{
 		Rule: "a name under which nothing was ever set is empty, not an error, and has a version",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			wantValues(t, "Snapshot", snapshot(t, s))
+			wantValues(t, "Snapshot", takeSnapshot(t, s))
 			state, err := s.Next(t.Within(t.Patience()), "")
 			t.Must(err)
 			wantValues(t, "Next", state)
@@ -36,13 +36,13 @@ var configBasic = []suite.Case{
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			for _, value := range []string{"first", "second", "first"} {
-				put(t, s, "k", value)
+				setTexts(t, s, "k", value)
 				v, err := s.Get(t.Context(), "k")
 				t.Must(err)
 				if string(v.Data) != value {
 					t.Errorf("Get: %q, want %q", v.Data, value)
 				}
-				wantValues(t, "Snapshot", snapshot(t, s), "k", value)
+				wantValues(t, "Snapshot", takeSnapshot(t, s), "k", value)
 			}
 		},
 	},
@@ -51,9 +51,9 @@ var configBasic = []suite.Case{
 		Rule: "one Set can set and delete many keys, and leaves all others as they were",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			put(t, s, "a", "1", "b", "2", "c", "3", "d", "4")
-			set(t, s, config.Put("b", []byte("two")), config.Delete("c"), config.Put("e", []byte("5")))
-			wantValues(t, "Snapshot", snapshot(t, s), "a", "1", "b", "two", "d", "4", "e", "5")
+			setTexts(t, s, "a", "1", "b", "2", "c", "3", "d", "4")
+			setChanges(t, s, config.Put("b", []byte("two")), config.Delete("c"), config.Put("e", []byte("5")))
+			wantValues(t, "Snapshot", takeSnapshot(t, s), "a", "1", "b", "two", "d", "4", "e", "5")
 		},
 	},
 	{
@@ -67,8 +67,8 @@ var configBasic = []suite.Case{
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			for _, value := range []string{suite.AllBytes(), "\x00", "line\r\n\r\n", "\xff\xfe", " ", "{}", "\"quoted\"", "null"} {
-				put(t, s, "k", value)
-				wantValues(t, "Snapshot", snapshot(t, s), "k", value)
+				setTexts(t, s, "k", value)
+				wantValues(t, "Snapshot", takeSnapshot(t, s), "k", value)
 			}
 		},
 	},
@@ -77,8 +77,8 @@ var configBasic = []suite.Case{
 		Rule: "an empty value is present",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			set(t, s, config.Put("nil", nil), config.Put("empty", []byte{}))
-			wantValues(t, "Snapshot", snapshot(t, s), "nil", "", "empty", "")
+			setChanges(t, s, config.Put("nil", nil), config.Put("empty", []byte{}))
+			wantValues(t, "Snapshot", takeSnapshot(t, s), "nil", "", "empty", "")
 			if _, err := s.Get(t.Context(), "nil"); err != nil {
 				t.Errorf("Get of an empty value: %v", err)
 			}
@@ -93,8 +93,8 @@ var configBasic = []suite.Case{
 			if limit := t.Facet().Limits.MaxValueBytes; limit > 0 && limit < len(value) {
 				value = value[:limit]
 			}
-			put(t, s, "k", value)
-			if got := texts(snapshot(t, s))["k"]; got != value {
+			setTexts(t, s, "k", value)
+			if got := textsOf(takeSnapshot(t, s))["k"]; got != value {
 				t.Errorf("%d bytes came back, or others; want the %d that were set", len(got), len(value))
 			}
 		},
@@ -114,29 +114,29 @@ var configBasic = []suite.Case{
 		Rule: "a deleted key is gone, deleting it again is no error, and it can be set again",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			put(t, s, "k", "v", "other", "o")
+			setTexts(t, s, "k", "v", "other", "o")
 			for range 2 {
-				set(t, s, config.Delete("k"))
-				wantValues(t, "after Delete", snapshot(t, s), "other", "o")
+				setChanges(t, s, config.Delete("k"))
+				wantValues(t, "after Delete", takeSnapshot(t, s), "other", "o")
 				_, err := s.Get(t.Context(), "k")
 				t.WantCode("Get", err, fairlead.NotFound)
 			}
-			put(t, s, "k", "again")
-			wantValues(t, "set again", snapshot(t, s), "k", "again", "other", "o")
+			setTexts(t, s, "k", "again")
+			wantValues(t, "set again", takeSnapshot(t, s), "k", "again", "other", "o")
 		},
 	},
 	{
-		Name: "config/delete-visible", Needs: needs(config.DeleteVisible),
+		Name: "config/delete-visible", Needs: withWrite(config.DeleteVisible),
 		Rule: "a deleted key differs from an empty one, in a snapshot and in the result of Next",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			version := put(t, s, "gone", "v", "empty", "v")
-			answers := waiting(t, s, version)
-			set(t, s, config.Delete("gone"), config.Put("empty", nil))
-			wantValues(t, "Snapshot", snapshot(t, s), "empty", "")
-			state := answered(t, answers, "after a Set")
-			if state = settled(t, s, state); len(state.Values) != 1 {
-				t.Errorf("Next: %q, want only the empty key", texts(state))
+			version := setTexts(t, s, "gone", "v", "empty", "v")
+			answers := startNext(t, s, version)
+			setChanges(t, s, config.Delete("gone"), config.Put("empty", nil))
+			wantValues(t, "Snapshot", takeSnapshot(t, s), "empty", "")
+			state := wantResult(t, answers, "after a Set")
+			if state = stateAfterPassing(t, s, state); len(state.Values) != 1 {
+				t.Errorf("Next: %q, want only the empty key", textsOf(state))
 			}
 		},
 	},
@@ -146,11 +146,11 @@ var configBasic = []suite.Case{
 		Run: func(t *suite.T) {
 			name := t.Name()
 			one, two := t.Source(name), t.Source(name+"-2")
-			put(t, one, "k", "one")
-			put(t, two, "k", "two", "x", "two")
-			set(t, one, config.Delete("k"))
-			wantValues(t, "the first name", snapshot(t, one))
-			wantValues(t, "the second name", snapshot(t, two), "k", "two", "x", "two")
+			setTexts(t, one, "k", "one")
+			setTexts(t, two, "k", "two", "x", "two")
+			setChanges(t, one, config.Delete("k"))
+			wantValues(t, "the first name", takeSnapshot(t, one))
+			wantValues(t, "the second name", takeSnapshot(t, two), "k", "two", "x", "two")
 		},
 	},
 	{
@@ -159,9 +159,9 @@ var configBasic = []suite.Case{
 		Run: func(t *suite.T) {
 			name := t.Name()
 			s := t.Source(name)
-			put(t, s, "k", "v")
+			setTexts(t, s, "k", "v")
 			t.Must(s.Close(t.Context()))
-			wantValues(t, "opened again", snapshot(t, t.Source(name)), "k", "v")
+			wantValues(t, "opened again", takeSnapshot(t, t.Source(name)), "k", "v")
 		},
 	},
 	{
@@ -170,10 +170,10 @@ var configBasic = []suite.Case{
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			data := []byte("value")
-			version := set(t, s, config.Put("k", data))
+			version := setChanges(t, s, config.Put("k", data))
 			copy(data, "xxxxx")
-			wantValues(t, "Snapshot", snapshot(t, s), "k", "value")
-			if now := snapshot(t, s).Version; now != version {
+			wantValues(t, "Snapshot", takeSnapshot(t, s), "k", "value")
+			if now := takeSnapshot(t, s).Version; now != version {
 				t.Errorf("the version is %q, and was %q; nothing changed", now, version)
 			}
 		},
@@ -185,10 +185,10 @@ var configBasic = []suite.Case{
 	},
 }
 
-// settled returns the state after one that may be a passing one.
-func settled(t *suite.T, s *config.Source, state config.State) config.State {
-	if now := snapshot(t, s); now.Version != state.Version {
-		return until(t, s, state.Version, "the present version", func(got config.State) bool { return got.Version == now.Version })
+// stateAfterPassing returns the state after one that may be a passing one.
+func stateAfterPassing(t *suite.T, s *config.Source, state config.State) config.State {
+	if now := takeSnapshot(t, s); now.Version != state.Version {
+		return followUntil(t, s, state.Version, "the present version", func(got config.State) bool { return got.Version == now.Version })
 	}
 	return state
 }
@@ -207,9 +207,9 @@ func configManyKeys(t *suite.T) {
 			want[key] = key
 			pairs = append(pairs, key, key)
 		}
-		put(t, s, pairs...)
+		setTexts(t, s, pairs...)
 	}
-	got := texts(snapshot(t, s))
+	got := textsOf(takeSnapshot(t, s))
 	for key, value := range want {
 		if got[key] != value {
 			t.Fatalf("%d keys were set and %d are there; the key %.40q is not", len(want), len(got), key)
@@ -223,10 +223,10 @@ func configOverMax(t *suite.T) {
 		return
 	}
 	s := t.Source(t.Name())
-	put(t, s, "k", "before")
+	setTexts(t, s, "k", "before")
 	_, err := s.Set(t.Context(), config.Put("other", nil), config.Put("k", make([]byte, limit+1)))
 	t.WantCode("Set beyond the limit", err, fairlead.TooLarge)
-	wantValues(t, "afterwards", snapshot(t, s), "k", "before")
+	wantValues(t, "afterwards", takeSnapshot(t, s), "k", "before")
 }
 
 func configOddKeys(t *suite.T) {
@@ -238,19 +238,19 @@ func configOddKeys(t *suite.T) {
 	}
 	var pairs []string
 	for _, key := range keys {
-		put(t, s, key, "value of "+key)
+		setTexts(t, s, key, "value of "+key)
 		pairs = append(pairs, key, "value of "+key)
 	}
-	wantValues(t, "Snapshot", snapshot(t, s), pairs...)
+	wantValues(t, "Snapshot", takeSnapshot(t, s), pairs...)
 	for _, key := range keys {
 		if v, err := s.Get(t.Context(), key); err != nil || string(v.Data) != "value of "+key {
 			t.Errorf("Get of the key %.40q: %.40q, %v", key, v.Data, err)
 		}
 	}
 	badKeys(t, s)
-	wantValues(t, "after Sets with bad keys", snapshot(t, s), pairs...)
-	set(t, s, config.Delete("a/b"))
-	if left := len(snapshot(t, s).Values); left != len(keys)-1 {
+	wantValues(t, "after Sets with bad keys", takeSnapshot(t, s), pairs...)
+	setChanges(t, s, config.Delete("a/b"))
+	if left := len(takeSnapshot(t, s).Values); left != len(keys)-1 {
 		t.Errorf("%d keys are left after the deletion of one of %d", left, len(keys))
 	}
 }
@@ -274,19 +274,19 @@ func badKeys(t *suite.T, s *config.Source) {
 
 func configAliasSnapshot(t *suite.T) {
 	s := t.Source(t.Name())
-	version := put(t, s, "k", "value")
+	version := setTexts(t, s, "k", "value")
 	spoil := func(state config.State) {
 		copy(state.Values["k"].Data, "xxxxx")
 		state.Values["other"] = config.Value{}
 		delete(state.Values, "k")
 	}
-	spoil(snapshot(t, s))
-	spoil(next(t, s, ""))
-	answers := waiting(t, s, version)
-	put(t, s, "more", "m")
-	after := answered(t, answers, "after a Set")
+	spoil(takeSnapshot(t, s))
+	spoil(nextState(t, s, ""))
+	answers := startNext(t, s, version)
+	setTexts(t, s, "more", "m")
+	after := wantResult(t, answers, "after a Set")
 	wantValues(t, "Next", after, "k", "value", "more", "m")
 	spoil(after)
-	wantValues(t, "Snapshot", snapshot(t, s), "k", "value", "more", "m")
-	wantValues(t, "Next from the beginning", next(t, s, ""), "k", "value", "more", "m")
+	wantValues(t, "Snapshot", takeSnapshot(t, s), "k", "value", "more", "m")
+	wantValues(t, "Next from the beginning", nextState(t, s, ""), "k", "value", "more", "m")
 }

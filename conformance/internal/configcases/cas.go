@@ -16,22 +16,22 @@ import (
 // configChecked is changes that depend on the present version of their key.
 var configChecked = []suite.Case{
 	{
-		Name: "config/cas", Needs: needs(config.CompareAndSet),
+		Name: "config/cas", Needs: withWrite(config.CompareAndSet),
 		Rule: "a checked change is made if the key has the version, or does not exist where the version is empty; otherwise it is a Conflict",
 		Run:  configCAS,
 	},
 	{
-		Name: "config/cas-recreated", Needs: needs(config.CompareAndSet),
+		Name: "config/cas-recreated", Needs: withWrite(config.CompareAndSet),
 		Rule: "a key never has a version twice: not with the same value, and not after it was deleted and set again",
 		Run:  configCASRecreated,
 	},
 	{
-		Name: "config/cas-race", Needs: needs(config.CompareAndSet),
+		Name: "config/cas-race", Needs: withWrite(config.CompareAndSet),
 		Rule: "of 16 checked changes of one version one is made, and the others are Conflicts",
 		Run:  configCASRace,
 	},
 	{
-		Name: "config/cas-counter", Needs: needs(config.CompareAndSet), Full: true,
+		Name: "config/cas-counter", Needs: withWrite(config.CompareAndSet), Full: true,
 		Rule: "eight writers that count up by checked changes, trying again after a Conflict, lose no count",
 		Run:  configCASCounter,
 	},
@@ -42,7 +42,7 @@ func configCAS(t *suite.T) {
 	try := func(what string, want fairlead.Code, value string, c config.Change) {
 		_, err := s.Set(t.Context(), c)
 		t.WantCode(what, err, want)
-		if got := texts(snapshot(t, s))["k"]; got != value {
+		if got := textsOf(takeSnapshot(t, s))["k"]; got != value {
 			t.Errorf("%s: the value is %q, want %q", what, got, value)
 		}
 	}
@@ -75,7 +75,7 @@ func configCASRecreated(t *suite.T) {
 	s := t.Source(t.Name())
 	seen := map[string]int{}
 	for i := range 4 {
-		put(t, s, "k", "same")
+		setTexts(t, s, "k", "same")
 		v, err := s.Get(t.Context(), "k")
 		t.Must(err)
 		for version, j := range seen {
@@ -84,7 +84,7 @@ func configCASRecreated(t *suite.T) {
 		}
 		seen[v.Version] = i
 		if i%2 == 1 {
-			set(t, s, config.Delete("k"))
+			setChanges(t, s, config.Delete("k"))
 		}
 	}
 	if len(seen) != 4 {
@@ -94,7 +94,7 @@ func configCASRecreated(t *suite.T) {
 
 func configCASRace(t *suite.T) {
 	s := t.Source(t.Name())
-	put(t, s, "k", "before")
+	setTexts(t, s, "k", "before")
 	before, err := s.Get(t.Context(), "k")
 	t.Must(err)
 	var winners atomic.Int64
@@ -116,13 +116,13 @@ func configCASRace(t *suite.T) {
 	if winners.Load() != 1 {
 		t.Fatalf("%d of 16 checked changes of one version were made, want 1", winners.Load())
 	}
-	wantValues(t, "afterwards", snapshot(t, s), "k", winner.Load().(string))
+	wantValues(t, "afterwards", takeSnapshot(t, s), "k", winner.Load().(string))
 }
 
 func configCASCounter(t *suite.T) {
 	const writers, counts = 8, 10
 	s := t.Source(t.Name())
-	put(t, s, "n", "0")
+	setTexts(t, s, "n", "0")
 	var all sync.WaitGroup
 	for range writers {
 		all.Go(func() {
@@ -134,7 +134,7 @@ func configCASCounter(t *suite.T) {
 		})
 	}
 	all.Wait()
-	wantValues(t, "afterwards", snapshot(t, s), "n", strconv.Itoa(writers*counts))
+	wantValues(t, "afterwards", takeSnapshot(t, s), "n", strconv.Itoa(writers*counts))
 }
 
 // addSetting adds one, and tries again after a Conflict.

@@ -17,33 +17,33 @@ import (
 // configClaims proves the claims of the facet.
 var configClaims = []suite.Case{
 	{
-		Name: "config/snapshot-moment", Timeout: 2 * time.Minute, Needs: needs(config.Snapshot),
+		Name: "config/snapshot-moment", Timeout: 2 * time.Minute, Needs: withWrite(config.Snapshot),
 		Rule: "a snapshot shows no change without the ones that were acknowledged before it",
 		Run:  configSnapshotMoment,
 	},
 	{
-		Name: "config/snapshot-whole", Needs: needs(config.Snapshot, config.AtomicSet),
+		Name: "config/snapshot-whole", Needs: withWrite(config.Snapshot, config.AtomicSet),
 		Rule: "no snapshot, and no state that Next returns, ever holds half of a Set, in 200 random ones",
 		Run:  configSnapshotWhole,
 	},
 	{
-		Name: "config/atomic-race", Needs: needs(config.AtomicSet),
+		Name: "config/atomic-race", Needs: withWrite(config.AtomicSet),
 		Rule: "of Sets of the same keys at the same time one wins in all keys",
 		Run:  configAtomicRace,
 	},
 	{
-		Name: "config/atomic-conflict", Needs: needs(config.AtomicSet, config.CompareAndSet),
+		Name: "config/atomic-conflict", Needs: withWrite(config.AtomicSet, config.CompareAndSet),
 		Rule: "a Set with one change whose condition does not hold makes none of its changes",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			version := put(t, s, "a", "1", "b", "1")
+			version := setTexts(t, s, "a", "1", "b", "1")
 			for _, checked := range []config.Change{
 				config.PutIf("b", []byte("2"), "stale"), config.PutIf("b", []byte("2"), ""),
 				config.PutIf("missing", []byte("2"), "some"), config.DeleteIf("b", "stale"),
 			} {
 				_, err := s.Set(t.Context(), config.Put("a", []byte("2")), checked, config.Put("c", []byte("2")))
 				t.WantCode("Set", err, fairlead.Conflict)
-				now := snapshot(t, s)
+				now := takeSnapshot(t, s)
 				wantValues(t, "after the Conflict", now, "a", "1", "b", "1")
 				if now.Version != version {
 					t.Errorf("the version is %q, and was %q; nothing changed", now.Version, version)
@@ -52,16 +52,16 @@ var configClaims = []suite.Case{
 		},
 	},
 	{
-		Name: "config/shared", Needs: needs(fairlead.Shared),
+		Name: "config/shared", Needs: withWrite(fairlead.Shared),
 		Rule: "a Set through one provider is read through another provider of the same URL, and wakes its Next",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			mine, other := t.Source(name), t.SourceOf(t.Open(), name)
-			version := put(t, mine, "k", "1")
-			wantValues(t, "through the other provider", snapshot(t, other), "k", "1")
-			answers := waiting(t, other, version)
-			put(t, mine, "k", "2")
-			wantValues(t, "Next through the other provider", answered(t, answers, "after a Set"), "k", "2")
+			version := setTexts(t, mine, "k", "1")
+			wantValues(t, "through the other provider", takeSnapshot(t, other), "k", "1")
+			answers := startNext(t, other, version)
+			setTexts(t, mine, "k", "2")
+			wantValues(t, "Next through the other provider", wantResult(t, answers, "after a Set"), "k", "2")
 		},
 	},
 }
@@ -82,15 +82,15 @@ func configAbsent() []suite.Case {
 				if err == nil {
 					t.Cleanup(s.Close)
 				}
-				lacksWrites(t, c)
+				wantWritesRefused(t, c)
 			},
 		})
 	}
 	return cases
 }
 
-// lacksWrites makes the writes that need a claim.
-func lacksWrites(t *suite.T, c fairlead.Claim) {
+// wantWritesRefused makes the writes that need a claim.
+func wantWritesRefused(t *suite.T, c fairlead.Claim) {
 	change, ok := map[fairlead.Claim]config.Change{
 		config.Write: config.Put("k", nil), config.CompareAndSet: config.PutIf("k", nil, ""),
 	}[c]
@@ -111,7 +111,7 @@ func configSnapshotMoment(t *suite.T) {
 		for j := range 10 {
 			more = append(more, fmt.Sprintf("m%d", 10*i+j), "")
 		}
-		put(t, s, more...)
+		setTexts(t, s, more...)
 	}
 	var done atomic.Bool
 	var readers sync.WaitGroup
@@ -132,7 +132,7 @@ func configSnapshotMoment(t *suite.T) {
 	began := time.Now()
 	for i := 0; i < 100 && (i < 10 || time.Since(began) < 5*time.Second); i++ {
 		for _, key := range []string{"a", "z", "y", "b"} {
-			put(t, s, key, strconv.Itoa(i))
+			setTexts(t, s, key, strconv.Itoa(i))
 		}
 	}
 	done.Store(true)
@@ -155,8 +155,8 @@ func wantOrder(t *suite.T, state config.State, first, second string) {
 	}
 }
 
-// pairs returns how many pairs of keys one Set can hold, 16 at most.
-func pairs(t *suite.T) int {
+// pairsPerSet returns how many pairs of keys one Set can hold, 16 at most.
+func pairsPerSet(t *suite.T) int {
 	if limit := t.Facet().Limits.MaxTxnOps; limit > 0 {
 		return max(1, min(16, limit/2))
 	}
@@ -166,9 +166,9 @@ func pairs(t *suite.T) int {
 // configSnapshotWhole sets random pairs of keys, both of a pair always to the
 // same value, and looks for a state in which they differ.
 func configSnapshotWhole(t *suite.T) {
-	name, pairs := t.Name(), pairs(t)
+	name, pairs := t.Name(), pairsPerSet(t)
 	s, other := t.Source(name), t.Source(name)
-	version := set(t, s, setPairs("0", pairs, pairs)...)
+	version := setChanges(t, s, setPairs("0", pairs, pairs)...)
 	var done atomic.Bool
 	var reads atomic.Int64
 	var readers sync.WaitGroup
@@ -195,10 +195,10 @@ func configSnapshotWhole(t *suite.T) {
 	})
 	// More than the 200 where they are over before the readers have begun.
 	for i := 0; i < 200 || reads.Load() < 60 && i < 20_000; i++ {
-		set(t, s, setPairs(strconv.Itoa(i), pairs, 1+rand.IntN(pairs))...)
+		setChanges(t, s, setPairs(strconv.Itoa(i), pairs, 1+rand.IntN(pairs))...)
 	}
 	done.Store(true)
-	put(t, s, "the end", "") // wakes the one that waits
+	setTexts(t, s, "the end", "") // wakes the one that waits
 	readers.Wait()
 }
 
@@ -215,7 +215,7 @@ func setPairs(value string, pairs, n int) []config.Change {
 }
 
 func wantPairs(t *suite.T, state config.State, pairs int) {
-	all := texts(state)
+	all := textsOf(state)
 	for i := range pairs {
 		if l, r := all["left/"+strconv.Itoa(i)], all["right/"+strconv.Itoa(i)]; l != r {
 			t.Errorf("a state has %q on the left and %q on the right of pair %d, which were set together", l, r, i)
@@ -224,7 +224,7 @@ func wantPairs(t *suite.T, state config.State, pairs int) {
 }
 
 func configAtomicRace(t *suite.T) {
-	s, pairs := t.Source(t.Name()), pairs(t)
+	s, pairs := t.Source(t.Name()), pairsPerSet(t)
 	for round := range 20 {
 		var writers sync.WaitGroup
 		for w := range 4 {
@@ -237,7 +237,7 @@ func configAtomicRace(t *suite.T) {
 		}
 		writers.Wait()
 		winners := map[string]int{}
-		for _, value := range texts(snapshot(t, s)) {
+		for _, value := range textsOf(takeSnapshot(t, s)) {
 			winners[value]++
 		}
 		if len(winners) != 1 {

@@ -14,33 +14,33 @@ import (
 // writable is what most of the cases of config need.
 var writable = []fairlead.Claim{config.Write}
 
-// needs returns config.Write and the given claims.
-func needs(claims ...fairlead.Claim) []fairlead.Claim { return append(claims, config.Write) }
+// withWrite returns config.Write and the given claims.
+func withWrite(claims ...fairlead.Claim) []fairlead.Claim { return append(claims, config.Write) }
 
-// set makes changes, and ends the case if that fails.
-func set(t *suite.T, s *config.Source, changes ...config.Change) string {
+// setChanges makes changes, and ends the case if that fails.
+func setChanges(t *suite.T, s *config.Source, changes ...config.Change) string {
 	version, err := s.Set(t.Context(), changes...)
 	t.Must(err)
 	return version
 }
 
-// put sets keys to values, given in turns.
-func put(t *suite.T, s *config.Source, keysAndValues ...string) string {
+// setTexts sets keys to values, given in turns.
+func setTexts(t *suite.T, s *config.Source, keysAndValues ...string) string {
 	var changes []config.Change
 	for pair := range slices.Chunk(keysAndValues, 2) {
 		changes = append(changes, config.Put(pair[0], []byte(pair[1])))
 	}
-	return set(t, s, changes...)
+	return setChanges(t, s, changes...)
 }
 
-func snapshot(t *suite.T, s *config.Source) config.State {
+func takeSnapshot(t *suite.T, s *config.Source) config.State {
 	state, err := s.Snapshot(t.Context())
 	t.Must(err)
 	return state
 }
 
-// texts returns the values of a state.
-func texts(s config.State) map[string]string {
+// textsOf returns the values of a state.
+func textsOf(s config.State) map[string]string {
 	all := make(map[string]string, len(s.Values))
 	for key, v := range s.Values {
 		all[key] = string(v.Data)
@@ -55,7 +55,7 @@ func wantValues(t *suite.T, what string, s config.State, keysAndValues ...string
 	for pair := range slices.Chunk(keysAndValues, 2) {
 		want[pair[0]] = pair[1]
 	}
-	if got := texts(s); !maps.Equal(got, want) {
+	if got := textsOf(s); !maps.Equal(got, want) {
 		t.Errorf("%s: got %.200s, want %.200s", what, fmt.Sprintf("%q", got), fmt.Sprintf("%q", want))
 	}
 	if s.Version == "" {
@@ -63,8 +63,8 @@ func wantValues(t *suite.T, what string, s config.State, keysAndValues ...string
 	}
 }
 
-// next returns the state after a version, which must come.
-func next(t *suite.T, s *config.Source, version string) config.State {
+// nextState returns the state after a version, which must come.
+func nextState(t *suite.T, s *config.Source, version string) config.State {
 	state, err := s.Next(t.Within(t.Patience()), version)
 	if err != nil {
 		t.Fatalf("Next after a change: %v", err)
@@ -75,8 +75,8 @@ func next(t *suite.T, s *config.Source, version string) config.State {
 	return state
 }
 
-// until follows a source until ok is true of a state, which it returns.
-func until(t *suite.T, s *config.Source, version, what string, ok func(config.State) bool) config.State {
+// followUntil follows a source until ok is true of a state, which it returns.
+func followUntil(t *suite.T, s *config.Source, version, what string, ok func(config.State) bool) config.State {
 	ctx := t.Within(t.Patience())
 	for {
 		state, err := s.Next(ctx, version)
@@ -96,29 +96,29 @@ type answer struct {
 	err   error
 }
 
-// waiting calls Next in the background, and demands that it waits.
-func waiting(t *suite.T, s *config.Source, version string) <-chan answer {
+// startNext calls Next in the background, and demands that it waits.
+func startNext(t *suite.T, s *config.Source, version string) <-chan answer {
 	answers := make(chan answer, 1)
 	ctx := t.Context()
 	go func() {
 		state, err := s.Next(ctx, version)
 		answers <- answer{state, err}
 	}()
-	nothing(t, answers, "nothing changed")
+	wantNoResult(t, answers, "nothing changed")
 	return answers
 }
 
-// nothing demands that no answer comes for a while.
-func nothing(t *suite.T, answers <-chan answer, why string) {
+// wantNoResult demands that no answer comes for a while.
+func wantNoResult(t *suite.T, answers <-chan answer, why string) {
 	select {
 	case a := <-answers:
-		t.Fatalf("Next did not wait although %s: version %q, %.200s, %v", why, a.state.Version, fmt.Sprintf("%q", texts(a.state)), a.err)
+		t.Fatalf("Next did not wait although %s: version %q, %.200s, %v", why, a.state.Version, fmt.Sprintf("%q", textsOf(a.state)), a.err)
 	case <-time.After(suite.Quiet):
 	}
 }
 
-// answered demands that an answer comes.
-func answered(t *suite.T, answers <-chan answer, what string) config.State {
+// wantResult demands that an answer comes.
+func wantResult(t *suite.T, answers <-chan answer, what string) config.State {
 	select {
 	case a := <-answers:
 		if a.err != nil {

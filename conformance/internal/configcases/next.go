@@ -24,11 +24,11 @@ var configNext = []suite.Case{
 		Rule: "Next returns the present state at once for the empty version, for an older one, and for one that it never gave",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			old := snapshot(t, s).Version
-			older := put(t, s, "k", "1")
-			put(t, s, "k", "2")
+			old := takeSnapshot(t, s).Version
+			older := setTexts(t, s, "k", "1")
+			setTexts(t, s, "k", "2")
 			for _, version := range []string{"", old, older, "never given"} {
-				wantValues(t, fmt.Sprintf("Next(%q)", version), next(t, s, version), "k", "2")
+				wantValues(t, fmt.Sprintf("Next(%q)", version), nextState(t, s, version), "k", "2")
 			}
 		},
 	},
@@ -38,9 +38,9 @@ var configNext = []suite.Case{
 		Run: func(t *suite.T) {
 			name := t.Name()
 			s := t.Source(name)
-			old := put(t, s, "k", "1")
-			put(t, s, "k", "2")
-			wantValues(t, "Next of another handle", next(t, t.Source(name), old), "k", "2")
+			old := setTexts(t, s, "k", "1")
+			setTexts(t, s, "k", "2")
+			wantValues(t, "Next of another handle", nextState(t, t.Source(name), old), "k", "2")
 		},
 	},
 	{
@@ -48,7 +48,7 @@ var configNext = []suite.Case{
 		Rule: "Next waits for as long as nothing changes",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			version := snapshot(t, s).Version
+			version := takeSnapshot(t, s).Version
 			for range 3 {
 				state, err := s.Next(t.Within(suite.Quiet), version)
 				t.WantCode(fmt.Sprintf("Next, which returned the version %q after %q", state.Version, version), err, fairlead.DeadlineExceeded)
@@ -60,29 +60,29 @@ var configNext = []suite.Case{
 		Rule: "a Next that waits returns after a Set, again and again, with the new state",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			version := put(t, s, "a", "a")
+			version := setTexts(t, s, "a", "a")
 			for i := range 5 {
-				answers := waiting(t, s, version)
-				put(t, s, "k", strconv.Itoa(i))
-				state := answered(t, answers, "after a Set")
+				answers := startNext(t, s, version)
+				setTexts(t, s, "k", strconv.Itoa(i))
+				state := wantResult(t, answers, "after a Set")
 				wantValues(t, "Next", state, "a", "a", "k", strconv.Itoa(i))
 				version = state.Version
 			}
 		},
 	},
 	{
-		Name: "config/next-delete", Needs: needs(config.DeleteVisible),
+		Name: "config/next-delete", Needs: withWrite(config.DeleteVisible),
 		Rule: "a Next that waits returns after a key was deleted, and after it was set again",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
-			version := put(t, s, "a", "a", "k", "k")
-			answers := waiting(t, s, version)
-			set(t, s, config.Delete("k"))
-			state := answered(t, answers, "after Delete")
+			version := setTexts(t, s, "a", "a", "k", "k")
+			answers := startNext(t, s, version)
+			setChanges(t, s, config.Delete("k"))
+			state := wantResult(t, answers, "after Delete")
 			wantValues(t, "Next", state, "a", "a")
-			answers = waiting(t, s, state.Version)
-			put(t, s, "k", "k")
-			wantValues(t, "Next", answered(t, answers, "after a Set"), "a", "a", "k", "k")
+			answers = startNext(t, s, state.Version)
+			setTexts(t, s, "k", "k")
+			wantValues(t, "Next", wantResult(t, answers, "after a Set"), "a", "a", "k", "k")
 		},
 	},
 	{
@@ -91,11 +91,11 @@ var configNext = []suite.Case{
 		Run: func(t *suite.T) {
 			name := t.Name()
 			s, other := t.Source(name), t.Source(name+"-other")
-			answers := waiting(t, s, put(t, s, "k", "v"))
+			answers := startNext(t, s, setTexts(t, s, "k", "v"))
 			for i := range 10 {
-				put(t, other, "k", strconv.Itoa(i))
+				setTexts(t, other, "k", strconv.Itoa(i))
 			}
-			nothing(t, answers, "only settings of another name changed")
+			wantNoResult(t, answers, "only settings of another name changed")
 		},
 	},
 	{
@@ -109,9 +109,9 @@ var configNext = []suite.Case{
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			for i := range 50 {
-				state := snapshot(t, s)
-				put(t, s, "k", strconv.Itoa(i))
-				wantValues(t, "Next", next(t, s, state.Version), "k", strconv.Itoa(i))
+				state := takeSnapshot(t, s)
+				setTexts(t, s, "k", strconv.Itoa(i))
+				wantValues(t, "Next", nextState(t, s, state.Version), "k", strconv.Itoa(i))
 			}
 		},
 	},
@@ -121,12 +121,12 @@ var configNext = []suite.Case{
 		Run: func(t *suite.T) {
 			name := t.Name()
 			one, two := t.Source(name), t.Source(name)
-			version := put(t, one, "k", "1")
-			state := until(t, two, "", "the value that was set", func(s config.State) bool { return len(s.Values) == 1 })
-			all := []<-chan answer{waiting(t, one, version), waiting(t, one, version), waiting(t, two, state.Version)}
-			put(t, one, "k", "2")
+			version := setTexts(t, one, "k", "1")
+			state := followUntil(t, two, "", "the value that was set", func(s config.State) bool { return len(s.Values) == 1 })
+			all := []<-chan answer{startNext(t, one, version), startNext(t, one, version), startNext(t, two, state.Version)}
+			setTexts(t, one, "k", "2")
 			for i, answers := range all {
-				wantValues(t, fmt.Sprintf("Next number %d", i+1), answered(t, answers, "after a Set"), "k", "2")
+				wantValues(t, fmt.Sprintf("Next number %d", i+1), wantResult(t, answers, "after a Set"), "k", "2")
 			}
 		},
 	},
@@ -146,12 +146,12 @@ var configNext = []suite.Case{
 		Run: func(t *suite.T) {
 			name := t.Name()
 			one, two := t.Source(name), t.Source(name)
-			put(t, one, "k", "1")
-			answers := waiting(t, two, snapshot(t, two).Version)
+			setTexts(t, one, "k", "1")
+			answers := startNext(t, two, takeSnapshot(t, two).Version)
 			t.Must(one.Close(t.Context()))
-			nothing(t, answers, "only another handle was closed")
-			put(t, two, "k", "2")
-			wantValues(t, "Next", answered(t, answers, "after a Set"), "k", "2")
+			wantNoResult(t, answers, "only another handle was closed")
+			setTexts(t, two, "k", "2")
+			wantValues(t, "Next", wantResult(t, answers, "after a Set"), "k", "2")
 		},
 	},
 	{
@@ -163,8 +163,8 @@ var configNext = []suite.Case{
 
 func configVersionChanges(t *suite.T) {
 	s := t.Source(t.Name())
-	first := snapshot(t, s).Version
-	if again := snapshot(t, s).Version; again != first {
+	first := takeSnapshot(t, s).Version
+	if again := takeSnapshot(t, s).Version; again != first {
 		t.Errorf("two snapshots of the same settings have the versions %q and %q", first, again)
 	}
 	seen := map[string]int{first: 0}
@@ -173,11 +173,11 @@ func configVersionChanges(t *suite.T) {
 		config.Put("k", nil), config.Delete("other"), config.Put("k", []byte("3")),
 	}
 	for i, c := range changes {
-		version := set(t, s, c)
+		version := setChanges(t, s, c)
 		if was, ok := seen[version]; ok {
 			t.Errorf("the version %q after change %d is that after change %d", version, i+1, was)
 		}
-		if now := snapshot(t, s).Version; now != version {
+		if now := takeSnapshot(t, s).Version; now != version {
 			t.Errorf("after change %d Set returned the version %q, a snapshot has %q", i+1, version, now)
 		}
 		seen[version] = i + 1
@@ -186,7 +186,7 @@ func configVersionChanges(t *suite.T) {
 
 func configNextLast(t *suite.T) {
 	s := t.Source(t.Name())
-	version := put(t, s, "n", "0")
+	version := setTexts(t, s, "n", "0")
 	answers := make(chan struct{}, 200)
 	writing := suite.RunInBackground(func() error {
 		for i := 1; i <= 100; i++ {
@@ -203,7 +203,7 @@ func configNextLast(t *suite.T) {
 		return nil
 	})
 	last := 0
-	until(t, s, version, "the last of 100 changes", func(state config.State) bool {
+	followUntil(t, s, version, "the last of 100 changes", func(state config.State) bool {
 		n, _ := strconv.Atoi(string(state.Values["n"].Data))
 		if n < last {
 			t.Errorf("change %d was seen after change %d", n, last)
@@ -220,20 +220,20 @@ func configNextLast(t *suite.T) {
 
 func configNextCancel(t *suite.T) {
 	s := t.Source(t.Name())
-	version := snapshot(t, s).Version
-	other := waiting(t, s, version)
+	version := takeSnapshot(t, s).Version
+	other := startNext(t, s, version)
 	t.WantCanceled("Next", func(ctx context.Context) error { _, err := s.Next(ctx, version); return err })
 	ctx := t.Within(suite.Quiet)
 	t.WantEnd("Next beyond its deadline", suite.RunInBackground(func() error {
 		_, err := s.Next(ctx, version)
 		return err
 	}), fairlead.DeadlineExceeded)
-	nothing(t, other, "only another one's context ended")
+	wantNoResult(t, other, "only another one's context ended")
 }
 
 func configClosed(t *suite.T) {
 	s := t.Source(t.Name())
-	answers := waiting(t, s, snapshot(t, s).Version)
+	answers := startNext(t, s, takeSnapshot(t, s).Version)
 	t.WantEnd("Close while a Next waits", suite.RunInBackground(func() error { return s.Close(t.Context()) }), 0)
 	select {
 	case a := <-answers:
@@ -259,7 +259,7 @@ func configClosed(t *suite.T) {
 func configWatchEnds(t *suite.T) {
 	name := t.Name()
 	s, writer := t.Source(name), t.Source(name)
-	put(t, writer, "n", "0")
+	setTexts(t, writer, "n", "0")
 	var mu sync.Mutex
 	var seen []string
 	ctx := t.Context()
@@ -267,7 +267,7 @@ func configWatchEnds(t *suite.T) {
 		var last error
 		for state, err := range s.Watch(ctx, "") {
 			mu.Lock()
-			seen, last = append(seen, texts(state)["n"]), err
+			seen, last = append(seen, textsOf(state)["n"]), err
 			mu.Unlock()
 		}
 		return last
@@ -280,10 +280,10 @@ func configWatchEnds(t *suite.T) {
 		}
 	}
 	t.Eventually(t.Patience(), "Watch yields the first state", saw("0"))
-	put(t, writer, "n", "1")
+	setTexts(t, writer, "n", "1")
 	t.Eventually(t.Patience(), "Watch yields the change", saw("1"))
 	t.Must(s.Close(ctx))
-	put(t, writer, "n", "2")
+	setTexts(t, writer, "n", "2")
 	t.WantEnd("Watch after Close", ended, fairlead.Closed)
 	mu.Lock()
 	defer mu.Unlock()

@@ -28,14 +28,14 @@ var configRestart = []suite.Case{
 
 func durableSettings(name string, claim fairlead.Claim) suite.Case {
 	return suite.Case{
-		Name: name, Needs: needs(claim), Control: true, Timeout: 2 * time.Minute,
+		Name: name, Needs: withWrite(claim), Control: true, Timeout: 2 * time.Minute,
 		Rule: "settings whose Set was acknowledged are there after the backend was killed",
 		Run:  configDurable,
 	}
 }
 
-// down kills the backend, and waits until calls fail.
-func down(t *suite.T, s *config.Source) {
+// killUntilDown kills the backend, and waits until calls fail.
+func killUntilDown(t *suite.T, s *config.Source) {
 	t.Must(t.Control().Kill(t.Context()))
 	t.Eventually(20*time.Second, "calls fail, which shows that the kill happened", func() bool {
 		_, err := s.Snapshot(t.Within(time.Second))
@@ -43,9 +43,9 @@ func down(t *suite.T, s *config.Source) {
 	})
 }
 
-// up starts the backend, and waits until a setting can be set. It returns the
+// startUntilUp starts the backend, and waits until a setting can be set. It returns the
 // version.
-func up(t *suite.T, s *config.Source, key, value string) string {
+func startUntilUp(t *suite.T, s *config.Source, key, value string) string {
 	t.Must(t.Control().Start(t.Context()))
 	version := ""
 	t.Eventually(20*time.Second, "a setting can be set after the start", func() bool {
@@ -59,28 +59,28 @@ func up(t *suite.T, s *config.Source, key, value string) string {
 func configRestartNext(t *suite.T) {
 	name := t.Name()
 	s, writer := t.Source(name), t.Source(name)
-	version := put(t, s, "k", "before")
-	answers := waiting(t, s, version)
-	down(t, writer)
+	version := setTexts(t, s, "k", "before")
+	answers := startNext(t, s, version)
+	killUntilDown(t, writer)
 	select {
 	case a := <-answers:
 		t.WantCode("Next while the backend is down", a.err, fairlead.Unavailable)
 	case <-time.After(t.Patience()):
 		t.Errorf("Next did not fail within %v while the backend was down", t.Patience())
 	}
-	up(t, writer, "k", "after")
+	startUntilUp(t, writer, "k", "after")
 	t.Eventually(t.Patience(), "Next reaches what was set after the restart", func() bool {
 		state, err := s.Next(t.Within(time.Second), version)
-		return err == nil && texts(state)["k"] == "after"
+		return err == nil && textsOf(state)["k"] == "after"
 	})
 }
 
 func configRestartWatch(t *suite.T) {
-	s, w, _ := watcher(t, "name", "before")
-	down(t, s)
+	s, w, _ := watchTyped(t, "name", "before")
+	killUntilDown(t, s)
 	t.Eventually(20*time.Second, "the watcher says that the backend is down", func() bool { return w.Err() != nil })
 	wantTyped(t, "while the backend is down", *w.Get(), "before", 1, "")
-	up(t, s, "name", "after")
+	startUntilUp(t, s, "name", "after")
 	t.Eventually(20*time.Second, "the watcher has what was set after the restart", func() bool { return w.Get().Name == "after" })
 	t.Eventually(20*time.Second, "the watcher says that nothing is wrong", func() bool { return w.Err() == nil })
 }
@@ -89,13 +89,13 @@ func configDurable(t *suite.T) {
 	name := t.Name()
 	s := t.Source(name)
 	for i := range 50 {
-		put(t, s, fmt.Sprintf("k%d", i), strconv.Itoa(i))
+		setTexts(t, s, fmt.Sprintf("k%d", i), strconv.Itoa(i))
 	}
-	set(t, s, config.Delete("k0"), config.Put("k1", nil))
-	down(t, s)
-	up(t, s, "after", "the start")
+	setChanges(t, s, config.Delete("k0"), config.Put("k1", nil))
+	killUntilDown(t, s)
+	startUntilUp(t, s, "after", "the start")
 	for _, handle := range []*config.Source{s, t.Source(name)} {
-		got := texts(snapshot(t, handle))
+		got := textsOf(takeSnapshot(t, handle))
 		for i := 2; i < 50; i++ {
 			if got[fmt.Sprintf("k%d", i)] != strconv.Itoa(i) {
 				t.Errorf("the setting k%d, which was acknowledged, is lost", i)

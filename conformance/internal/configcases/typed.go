@@ -35,7 +35,7 @@ var configTyped = []suite.Case{
 		Rule: "Load lets later layers win key by key, and takes what no layer has from the struct's defaults",
 		Run: func(t *suite.T) {
 			name := t.Name()
-			put(t, t.Source(name), "limit", "7", "nested/deep", "a,b")
+			setTexts(t, t.Source(name), "limit", "7", "nested/deep", "a,b")
 			below := config.Map(map[string]any{"name": "below", "limit": 2})
 			got, err := config.Load[typed](t.Context(), below, config.From(t.Provider(), name))
 			t.Must(err)
@@ -59,9 +59,9 @@ var configTyped = []suite.Case{
 				t.Must(err)
 				return got
 			}
-			put(t, s, "name", "")
+			setTexts(t, s, "name", "")
 			wantTyped(t, "with an empty value", load(), "", 1, "")
-			set(t, s, config.Delete("name"))
+			setChanges(t, s, config.Delete("name"))
 			wantTyped(t, "with the key deleted", load(), "from the struct", 1, "")
 		},
 	},
@@ -70,7 +70,7 @@ var configTyped = []suite.Case{
 		Rule: "Load fails with Invalid for what does not fit, naming layer and key and not the value",
 		Run: func(t *suite.T) {
 			name := t.Name()
-			put(t, t.Source(name), "limit", "s3cret")
+			setTexts(t, t.Source(name), "limit", "s3cret")
 			_, err := config.Load[typed](t.Context(), config.From(t.Provider(), name))
 			wantRejected(t, err, name)
 		},
@@ -79,14 +79,14 @@ var configTyped = []suite.Case{
 		Name: "config/watch-typed", Needs: writable,
 		Rule: "a Watcher follows every kind of change, a deletion back to the default included",
 		Run: func(t *suite.T) {
-			s, w, _ := watcher(t, "name", "1")
+			s, w, _ := watchTyped(t, "name", "1")
 			wantTyped(t, "at first", *w.Get(), "1", 1, "")
-			put(t, s, "name", "2", "nested.deep", "x")
-			gets(t, w, "a change and a new key", func(v *typed) bool { return v.Name == "2" && len(v.Nested.Deep) == 1 })
-			set(t, s, config.Delete("name"))
-			gets(t, w, "the default after a deletion", func(v *typed) bool { return v.Name == "from the struct" })
-			put(t, s, "name", "3")
-			gets(t, w, "the key that was set again", func(v *typed) bool { return v.Name == "3" })
+			setTexts(t, s, "name", "2", "nested.deep", "x")
+			waitForTyped(t, w, "a change and a new key", func(v *typed) bool { return v.Name == "2" && len(v.Nested.Deep) == 1 })
+			setChanges(t, s, config.Delete("name"))
+			waitForTyped(t, w, "the default after a deletion", func(v *typed) bool { return v.Name == "from the struct" })
+			setTexts(t, s, "name", "3")
+			waitForTyped(t, w, "the key that was set again", func(v *typed) bool { return v.Name == "3" })
 		},
 	},
 	{
@@ -119,12 +119,12 @@ func wantRejected(t *suite.T, err error, name string) {
 	}
 }
 
-// watcher sets settings under a new name, watches them, and keeps what the
-// watcher reports.
-func watcher(t *suite.T, keysAndValues ...string) (*config.Source, *config.Watcher[typed], *reports) {
+// watchTyped sets settings under a new name, watches them, and keeps what the
+// watchTyped reports.
+func watchTyped(t *suite.T, keysAndValues ...string) (*config.Source, *config.Watcher[typed], *reports) {
 	name := t.Name()
 	s := t.Source(name)
-	put(t, s, keysAndValues...)
+	setTexts(t, s, keysAndValues...)
 	r := &reports{name: name}
 	w, err := config.Watch[typed](t.Context(), config.From(t.Provider(), name), config.OnError(r.add))
 	t.Must(err)
@@ -132,8 +132,8 @@ func watcher(t *suite.T, keysAndValues ...string) (*config.Source, *config.Watch
 	return s, w, r
 }
 
-// gets waits until the settings of a watcher are as wanted.
-func gets(t *suite.T, w *config.Watcher[typed], what string, ok func(*typed) bool) {
+// waitForTyped waits until the settings of a watcher are as wanted.
+func waitForTyped(t *suite.T, w *config.Watcher[typed], what string, ok func(*typed) bool) {
 	t.Eventually(t.Patience(), "the watcher has "+what, func() bool { return ok(w.Get()) })
 }
 
@@ -157,16 +157,16 @@ func (r *reports) list() []error {
 }
 
 func configWatchRejects(t *suite.T) {
-	s, w, r := watcher(t, "name", "good", "limit", "5")
-	put(t, s, "limit", "s3cret")
+	s, w, r := watchTyped(t, "name", "good", "limit", "5")
+	setTexts(t, s, "limit", "s3cret")
 	t.Eventually(t.Patience(), "the bad update is reported", func() bool { return len(r.list()) > 0 && w.Err() != nil })
 	wantRejected(t, r.list()[0], r.name)
 	wantTyped(t, "after a bad update", *w.Get(), "good", 5, "")
-	put(t, s, "limit", "-5")
+	setTexts(t, s, "limit", "-5")
 	t.Eventually(t.Patience(), "the update that Validate refuses is reported", func() bool { return len(r.list()) > 1 })
 	wantTyped(t, "after an update that Validate refuses", *w.Get(), "good", 5, "")
-	put(t, s, "limit", "6")
-	gets(t, w, "the good update", func(v *typed) bool { return v.Limit == 6 })
+	setTexts(t, s, "limit", "6")
+	waitForTyped(t, w, "the good update", func(v *typed) bool { return v.Limit == 6 })
 	t.Eventually(t.Patience(), "nothing is wrong any more", func() bool { return w.Err() == nil })
 	if all := r.list(); len(all) != 2 {
 		t.Errorf("%d reports came for two bad updates: %v", len(all), all)
@@ -174,7 +174,7 @@ func configWatchRejects(t *suite.T) {
 }
 
 func configWatchCallbacks(t *suite.T) {
-	s, w, _ := watcher(t, "limit", "0")
+	s, w, _ := watchTyped(t, "limit", "0")
 	var mu sync.Mutex
 	var calls []string
 	last := 0
@@ -188,17 +188,17 @@ func configWatchCallbacks(t *suite.T) {
 		last = now.Limit
 	})
 	for i := range 20 {
-		put(t, s, "limit", fmt.Sprint(i+1))
+		setTexts(t, s, "limit", fmt.Sprint(i+1))
 		if i < 5 { // later ones may be merged
-			gets(t, w, "update number "+fmt.Sprint(i+1), func(v *typed) bool { return v.Limit == i+1 })
+			waitForTyped(t, w, "update number "+fmt.Sprint(i+1), func(v *typed) bool { return v.Limit == i+1 })
 		}
 	}
-	gets(t, w, "the last of 20 updates", func(v *typed) bool { return v.Limit == 20 })
+	waitForTyped(t, w, "the last of 20 updates", func(v *typed) bool { return v.Limit == 20 })
 	t.Must(w.Close(t.Context()))
 	mu.Lock()
 	before := len(calls)
 	mu.Unlock()
-	put(t, s, "limit", "21")
+	setTexts(t, s, "limit", "21")
 	time.Sleep(suite.Quiet)
 	mu.Lock()
 	defer mu.Unlock()

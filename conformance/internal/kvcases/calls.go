@@ -33,9 +33,9 @@ var kvCalls = []suite.Case{
 	kvCase("getmany", "GetMany answers each key in its place: order, missing keys and duplicates included", kvGetMany),
 	kvCase("getmany-batches", "GetMany takes more keys than one driver call, and each answer is its key's", func(t *suite.T) {
 		s := t.Store()
-		keys := numbered("k", max(t.Facet().Limits.MaxBatch, 1)+17)
+		keys := numberedKeys("k", max(t.Facet().Limits.MaxBatch, 1)+17)
 		written := slices.Concat(keys[:20], keys[len(keys)-20:])
-		fill(t, s, written)
+		putAll(t, s, written)
 		wantFound(t, s, keys, func(key string) bool { return slices.Contains(written, key) })
 	}),
 	kvCase("getmany-none", "GetMany of no key is no error and finds nothing; one bad key among good ones fails it", func(t *suite.T) {
@@ -52,8 +52,8 @@ var kvCalls = []suite.Case{
 	}),
 	kvFull("getmany-large", "GetMany of values that are large together, 12 MB, returns them all", func(t *suite.T) {
 		s, value := t.Store(), strings.Repeat("v", large)
-		keys := numbered("k", 12)
-		forEach(4, keys, func(key string) { putSame(t, s, key, key+value) })
+		keys := numberedKeys("k", 12)
+		forEachConcurrently(4, keys, func(key string) { putSame(t, s, key, key+value) })
 		found, err := s.GetMany(t.Context(), keys...)
 		t.Must(err)
 		for i, key := range keys {
@@ -86,7 +86,7 @@ var kvCalls = []suite.Case{
 func putSame(t *suite.T, s *kv.Store, key, value string) bool {
 	_, err := s.Put(t.Context(), key, []byte(value))
 	if err != nil {
-		t.Errorf("Put of %s: %v", brief(key), err)
+		t.Errorf("Put of %s: %v", quoteBriefly(key), err)
 	}
 	return err == nil
 }
@@ -128,7 +128,7 @@ func endedBefore(t *suite.T, ctx context.Context, want fairlead.Code) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
 	for _, c := range calls(t, rev) {
-		returns(t, c.name, t.Patience(), func() { t.WantCode(c.name, c.do(ctx, s), want) })
+		wantReturn(t, c.name, t.Patience(), func() { t.WantCode(c.name, c.do(ctx, s), want) })
 	}
 	wantEntry(t, s, "k", "1", rev)
 	wantMissing(t, s, "new")
@@ -137,7 +137,7 @@ func endedBefore(t *suite.T, ctx context.Context, want fairlead.Code) {
 // kvDeadlineHonest gives writes deadlines from none at all to plenty.
 func kvDeadlineHonest(t *suite.T) {
 	s := t.Store()
-	keys := numbered("k", 200)
+	keys := numberedKeys("k", 200)
 	outcome := make([]error, len(keys))
 	suite.RunConcurrently(20, func(worker int) {
 		for i := worker; i < len(keys); i += 20 {
@@ -157,7 +157,7 @@ func wantOutcomes(t *suite.T, s *kv.Store, keys []string, outcome []error) {
 		code := fairlead.CodeOf(outcome[i])
 		switch {
 		case found[i].Found && string(found[i].Value) != key:
-			t.Errorf("key %s has the value %s", key, brief(string(found[i].Value)))
+			t.Errorf("key %s has the value %s", key, quoteBriefly(string(found[i].Value)))
 		case code == 0 && !found[i].Found:
 			t.Errorf("the write of %s was acknowledged and is not there", key)
 		case code != 0 && code != fairlead.UnknownOutcome && found[i].Found:
@@ -190,7 +190,7 @@ func kvCloseStore(t *suite.T) {
 	rev := put(t, s, "k", "1")
 	t.Must(s.Close(t.Context()))
 	for _, c := range calls(t, rev) {
-		returns(t, c.name, t.Patience(), func() { t.WantCode(c.name, c.do(t.Context(), s), fairlead.Closed) })
+		wantReturn(t, c.name, t.Patience(), func() { t.WantCode(c.name, c.do(t.Context(), s), fairlead.Closed) })
 	}
 	t.Must(s.Close(t.Context()))
 	wantEntry(t, other, "k", "1", rev)
@@ -200,7 +200,7 @@ func kvCloseStore(t *suite.T) {
 func kvCloseUnderWay(t *suite.T) {
 	name := t.Name()
 	s, other := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
-	keys := numbered("k", 2000)
+	keys := numberedKeys("k", 2000)
 	outcome := make([]error, len(keys))
 	var started sync.WaitGroup
 	started.Add(16)
@@ -216,14 +216,14 @@ func kvCloseUnderWay(t *suite.T) {
 		})
 	}
 	started.Wait()
-	returns(t, "two concurrent Close", t.Patience(), func() {
+	wantReturn(t, "two concurrent Close", t.Patience(), func() {
 		suite.RunConcurrently(2, func(int) {
 			if err := s.Close(t.Context()); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 		})
 	})
-	returns(t, "the calls under way at Close", t.Patience(), writers.Wait)
+	wantReturn(t, "the calls under way at Close", t.Patience(), writers.Wait)
 	for i, err := range outcome {
 		if err != nil && !errors.Is(err, fairlead.Closed) {
 			t.Errorf("the write of %s, under way at Close: want no error or Closed, got %v", keys[i], err)
@@ -238,7 +238,7 @@ func kvCloseUnderWay(t *suite.T) {
 
 func kvGetMany(t *suite.T) {
 	s := t.Store()
-	fill(t, s, []string{"a", "b", "c"})
+	putAll(t, s, []string{"a", "b", "c"})
 	wantFound(t, s, []string{"c", "x", "a", "c", "b", "y", "x", "a"}, func(key string) bool { return key <= "c" })
 }
 

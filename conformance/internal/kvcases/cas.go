@@ -54,7 +54,7 @@ var kvCAS = []suite.Case{
 		wantEntry(t, s, "k", "2", second)
 	}),
 	casCase("create-race", "of 32 concurrent Creates of a key one wins, and its value stays", func(t *suite.T) {
-		race(t, func(s *kv.Store, key, value string, _ kv.Revision) error {
+		raceWriters(t, func(s *kv.Store, key, value string, _ kv.Revision) error {
 			_, err := s.Create(t.Context(), key, []byte(value))
 			return err
 		}, false)
@@ -117,7 +117,7 @@ var kvCAS = []suite.Case{
 	}),
 	casCase("cas-expired", "CAS and DeleteIf with the revision of an expired key are a Conflict, also after it was created again", kvCASExpired, kv.TTL),
 	casCase("cas-race", "of 32 concurrent CAS with one revision one wins, and its value stays", func(t *suite.T) {
-		race(t, func(s *kv.Store, key, value string, rev kv.Revision) error {
+		raceWriters(t, func(s *kv.Store, key, value string, rev kv.Revision) error {
 			_, err := s.CAS(t.Context(), key, []byte(value), rev)
 			return err
 		}, true)
@@ -169,9 +169,9 @@ func wantConflict(t *suite.T, s *kv.Store, key string, rev kv.Revision) {
 
 const raceRounds = 5
 
-// race makes 32 callers write one key through two handles, which it returns;
+// raceWriters makes 32 callers write one key through two handles, which it returns;
 // one must win.
-func race(t *suite.T, write func(s *kv.Store, key, value string, rev kv.Revision) error, exists bool) []*kv.Store {
+func raceWriters(t *suite.T, write func(s *kv.Store, key, value string, rev kv.Revision) error, exists bool) []*kv.Store {
 	name := t.Name()
 	handles := []*kv.Store{t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)}
 	for round := range raceRounds {
@@ -229,9 +229,9 @@ func wantRefused(t *suite.T, what string, err error) {
 
 func kvCASExpired(t *suite.T) {
 	s := t.Store()
-	ttl := ttlOf(t, 50*time.Millisecond)
+	ttl := exactTTL(t, 50*time.Millisecond)
 	rev := put(t, s, "k", "1", kv.WithTTL(ttl))
-	waitGone(t, s, "k", lastSeen(t, ttl))
+	waitGone(t, s, "k", latestExpiry(t, ttl))
 	wantConflict(t, s, "k", rev)
 	t.WantCode("DeleteIf of an expired key", s.DeleteIf(t.Context(), "k", rev), fairlead.Conflict)
 	wantMissing(t, s, "k")

@@ -22,7 +22,7 @@ var kvAbilities = []struct {
 	{kv.Txn, func(t *suite.T, s *kv.Store) error { _, err := s.Txn(t.Context(), kv.ThenPut("k", nil)); return err }},
 	{kv.List, func(t *suite.T, s *kv.Store) error { _, err := s.ListPage(t.Context(), "", "", 1); return err }},
 	{kv.TTL, func(t *suite.T, s *kv.Store) error {
-		_, err := s.Put(t.Context(), "k", nil, kv.WithTTL(ttlOf(t, 1<<40)))
+		_, err := s.Put(t.Context(), "k", nil, kv.WithTTL(exactTTL(t, 1<<40)))
 		return err
 	}},
 	{kv.Watch, func(t *suite.T, s *kv.Store) error { _, err := s.Watch(t.Context(), ""); return err }},
@@ -86,8 +86,8 @@ var kvManage = []suite.Case{
 	kvCase("store-deleted", "DeleteStore removes the store's name and all that it holds: opened again it is empty and works", func(t *suite.T) {
 		name := t.Name()
 		s := t.StoreOf(t.Provider(), name)
-		keys := numbered("k", 300)
-		fill(t, s, keys)
+		keys := numberedKeys("k", 300)
+		putAll(t, s, keys)
 		t.Must(s.Close(t.Context()))
 		t.Must(kv.DeleteStore(t.Context(), t.Provider(), name))
 		names, err := kv.Stores(t.Context(), t.Provider(), name)
@@ -160,12 +160,12 @@ var kvShared = []suite.Case{
 	}, fairlead.Shared, kv.CAS),
 	kvCase("shared-watch", "a watch of one Open sees what another writes, and a revision of one is a place for the other", func(t *suite.T) {
 		s, other := sharedStores(t)
-		w := watch(t, other, "")
+		w := openWatcher(t, other, "")
 		rev := put(t, s, "k", "1")
 		wantEventOf(t, w, "put k=1", rev)
-		again := watch(t, other, "", kv.After(rev))
+		again := openWatcher(t, other, "", kv.After(rev))
 		put(t, s, "l", "2")
-		wantEvents(t, nextEvents(t, again, 1), "put l=2")
+		wantEvents(t, readEvents(t, again, 1), "put l=2")
 	}, fairlead.Shared, kv.Watch),
 	kvCase("shared-survives", "a store lives on when one of its two Opens is closed", func(t *suite.T) {
 		name := t.Name()

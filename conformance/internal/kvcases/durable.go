@@ -16,23 +16,23 @@ import (
 var durabilities = []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum}
 
 // kvDurable is what can be shown of durability: the claim is upheld, and a
-// kill loses nothing.
+// killUntilDown loses nothing.
 func kvDurable() []suite.Case {
 	var cases []suite.Case
 	for _, claim := range durabilities {
 		name := map[fairlead.Claim]string{fairlead.DurableFsync: "fsync", fairlead.DurableQuorum: "quorum"}[claim]
 		cases = append(cases,
-			kvCase("durable-"+name, fmt.Sprintf("after acknowledged writes, the provider and a new Open, which probes again, still claim %s, and a store that requires it still works (a client cannot see stable storage itself)", claim), func(t *suite.T) { upheld(t, claim) }, claim),
+			kvCase("durable-"+name, fmt.Sprintf("after acknowledged writes, the provider and a new Open, which probes again, still claim %s, and a store that requires it still works (a client cannot see stable storage itself)", claim), func(t *suite.T) { wantStillClaimed(t, claim) }, claim),
 			kvControl("kill-"+name, fmt.Sprintf("with the claim %s, a kill under 16 writers loses no acknowledged write, and applies none that failed", claim), func(t *suite.T) { killUnderWriters(t, true) }, claim))
 	}
 	return cases
 }
 
-func upheld(t *suite.T, claim fairlead.Claim) {
+func wantStillClaimed(t *suite.T, claim fairlead.Claim) {
 	name := t.Name()
 	s := t.StoreOf(t.Provider(), name, kv.Require(claim))
-	keys := numbered("k", 20)
-	fill(t, s, keys)
+	keys := numberedKeys("k", 20)
+	putAll(t, s, keys)
 	for what, p := range map[string]fairlead.Provider{"the provider": t.Provider(), "a fresh Open": t.Open()} {
 		d, err := p.Describe(t.Context())
 		t.Must(err)
@@ -100,8 +100,8 @@ func (w *writers) write(key string) {
 	w.keys, w.outcome = append(w.keys, key), append(w.outcome, err)
 }
 
-// acks waits for n more acknowledged writes.
-func (w *writers) acks(n int64, when string) {
+// waitForAcks waits for n more acknowledged writes.
+func (w *writers) waitForAcks(n int64, when string) {
 	want := w.acked.Load() + n
 	w.t.Eventually(2*w.t.Patience(), fmt.Sprintf("%d writes are acknowledged %s the kill", n, when), func() bool { return w.acked.Load() >= want })
 }
@@ -118,11 +118,11 @@ func killUnderWriters(t *suite.T, durable bool) {
 	s := t.StoreOf(t.Provider(), name)
 	w := startWriters(t, s, 16)
 	defer w.stop()
-	w.acks(200, "before")
+	w.waitForAcks(200, "before")
 	t.Must(t.Control().Kill(t.Context()))
 	t.Eventually(2*t.Patience(), "writes fail, which shows that the kill happened", func() bool { return w.failed.Load() >= 16 })
 	t.Must(t.Control().Start(t.Context()))
-	w.acks(200, "after")
+	w.waitForAcks(200, "after")
 	w.stop()
 	outcome := slices.Clone(w.outcome)
 	for i, err := range outcome {
@@ -134,8 +134,8 @@ func killUnderWriters(t *suite.T, durable bool) {
 	wantOutcomes(t, t.StoreOf(t.Provider(), name), w.keys, outcome)
 }
 
-// kill kills the backend and waits until calls fail.
-func kill(t *suite.T, s *kv.Store) {
+// killUntilDown kills the backend and waits until calls fail.
+func killUntilDown(t *suite.T, s *kv.Store) {
 	t.Must(t.Control().Kill(t.Context()))
 	t.Eventually(2*t.Patience(), "calls fail, which shows that the kill happened", func() bool {
 		_, err := s.Get(t.Within(time.Second), "any")
@@ -143,8 +143,8 @@ func kill(t *suite.T, s *kv.Store) {
 	})
 }
 
-// start starts the backend and waits until the handle works again.
-func start(t *suite.T, s *kv.Store) {
+// startUntilUp starts the backend and waits until the handle works again.
+func startUntilUp(t *suite.T, s *kv.Store) {
 	t.Must(t.Control().Start(t.Context()))
 	t.Eventually(2*t.Patience(), "the handle works again after the start", func() bool {
 		_, err := s.Put(t.Within(2*time.Second), "after the start", nil)
@@ -155,10 +155,10 @@ func start(t *suite.T, s *kv.Store) {
 func kvKillReads(t *suite.T) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
-	kill(t, s)
+	killUntilDown(t, s)
 	for _, c := range calls(t, rev) {
 		ctx := t.Within(time.Second)
-		returns(t, c.name+" while the backend is down", 2*time.Second+2*spare, func() {
+		wantReturn(t, c.name+" while the backend is down", 2*time.Second+2*spare, func() {
 			switch code := fairlead.CodeOf(c.do(ctx, s)); code {
 			case fairlead.Unavailable, fairlead.DeadlineExceeded:
 			case fairlead.UnknownOutcome:
@@ -174,7 +174,7 @@ func kvKillReads(t *suite.T) {
 			}
 		})
 	}
-	start(t, s)
+	startUntilUp(t, s)
 	if _, err := s.Get(t.Context(), "k"); err != nil && durable(t) && fairlead.CodeOf(err) != fairlead.NotFound {
 		t.Errorf("Get after the start: %v", err)
 	}
@@ -188,8 +188,8 @@ func kvKillRevisions(t *suite.T) {
 		last = put(t, s, "k", "v")
 		seen[last] = true
 	}
-	kill(t, s)
-	start(t, s)
+	killUntilDown(t, s)
+	startUntilUp(t, s)
 	e, err := s.Get(t.Context(), "k")
 	if fairlead.CodeOf(err) == fairlead.NotFound && !durable(t) {
 		t.Logf("the key did not survive, and was not promised to")
@@ -210,33 +210,33 @@ func kvKillRevisions(t *suite.T) {
 
 func kvKillWatch(t *suite.T) {
 	s := t.Store()
-	w := watch(t, s, "k")
-	keys := numbered("k", 60)
+	w := openWatcher(t, s, "k")
+	keys := numberedKeys("k", 60)
 	for _, key := range keys[:20] {
 		put(t, s, key, key)
 	}
-	events := nextEvents(t, w, 10)
+	events := readEvents(t, w, 10)
 	ended := make(chan error, 1)
 	rest := make(chan []kv.Event, 1)
 	ctx := t.Within(3 * t.Patience())
 	go func() {
-		more, err := eventsAcross(ctx, w, "k-end")
+		more, err := readEventsThroughErrors(ctx, w, "k-end")
 		rest <- more
 		ended <- err
 	}()
-	kill(t, s)
-	start(t, s)
+	killUntilDown(t, s)
+	startUntilUp(t, s)
 	for _, key := range keys[20:] {
 		put(t, s, key, key)
 	}
 	put(t, s, "k-end", "")
-	returns(t, "reading events across a kill", 3*t.Patience()+2*time.Second, func() { events = append(events, <-rest...) })
+	wantReturn(t, "reading events across a kill", 3*t.Patience()+2*time.Second, func() { events = append(events, <-rest...) })
 	switch err := <-ended; fairlead.CodeOf(err) {
 	case fairlead.Compacted:
 		return
 	case 0:
 	default:
-		t.Fatalf("the watch across the kill: got %s, and then %v", showEvents(events), err)
+		t.Fatalf("the watch across the kill: got %s, and then %v", formatEvents(events), err)
 	}
 	for _, key := range keys {
 		if !hasKey(events, key) && (durable(t) || key >= keys[20]) {
@@ -248,8 +248,8 @@ func kvKillWatch(t *suite.T) {
 	}
 }
 
-// eventsAcross reads up to an event of a key, through passing errors.
-func eventsAcross(ctx context.Context, w *kv.Watcher, last string) (all []kv.Event, err error) {
+// readEventsThroughErrors reads up to an event of a key, through passing errors.
+func readEventsThroughErrors(ctx context.Context, w *kv.Watcher, last string) (all []kv.Event, err error) {
 	for e, err := range w.All(ctx) {
 		if err != nil {
 			return all, err
@@ -263,16 +263,16 @@ func eventsAcross(ctx context.Context, w *kv.Watcher, last string) (all []kv.Eve
 
 func kvKillTTL(t *suite.T) {
 	s := t.Store()
-	short := ttlOf(t, time.Second)
-	long := ttlOf(t, lastSeen(t, short)+3*time.Second)
+	short := exactTTL(t, time.Second)
+	long := exactTTL(t, latestExpiry(t, short)+3*time.Second)
 	began := time.Now()
 	put(t, s, "short", "1", kv.WithTTL(short))
 	put(t, s, "long", "1", kv.WithTTL(long))
-	put(t, s, "kept", "1", kv.WithTTL(ttlOf(t, time.Hour)))
+	put(t, s, "kept", "1", kv.WithTTL(exactTTL(t, time.Hour)))
 	written := time.Now()
-	kill(t, s)
-	t.Must(wait(t.Context(), time.Until(written.Add(lastSeen(t, short)))))
-	start(t, s)
+	killUntilDown(t, s)
+	t.Must(sleep(t.Context(), time.Until(written.Add(latestExpiry(t, short)))))
+	startUntilUp(t, s)
 	for key, ttl := range map[string]time.Duration{"short": short, "long": long} {
 		for gone := false; !gone; time.Sleep(20 * time.Millisecond) {
 			asked := time.Now()
@@ -281,7 +281,7 @@ func kvKillTTL(t *suite.T) {
 			if age := time.Since(began); gone && age < ttl && durable(t) {
 				t.Errorf("%s was gone after %v, its time to live is %v", key, age, ttl)
 			}
-			if age := asked.Sub(written); !gone && age > lastSeen(t, ttl) {
+			if age := asked.Sub(written); !gone && age > latestExpiry(t, ttl) {
 				t.Fatalf("%s is there after %v, its time to live is %v: %v", key, age, ttl, err)
 			}
 		}
@@ -291,8 +291,8 @@ func kvKillTTL(t *suite.T) {
 	}
 }
 
-// wait returns after d, or with the context's error when that ends first.
-func wait(ctx context.Context, d time.Duration) error {
+// sleep returns after d, or with the context's error when that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil

@@ -50,11 +50,11 @@ func wantValue(t *suite.T, s *kv.Store, key, value string) kv.Entry {
 	e, err := s.Get(t.Context(), key)
 	switch {
 	case err != nil:
-		t.Errorf("Get of %s: want the value %s, got %v", brief(key), brief(value), err)
+		t.Errorf("Get of %s: want the value %s, got %v", quoteBriefly(key), quoteBriefly(value), err)
 	case string(e.Value) != value || e.Key != key:
-		t.Errorf("Get of %s: want the value %s, got key %s with %s", brief(key), brief(value), brief(e.Key), brief(string(e.Value)))
+		t.Errorf("Get of %s: want the value %s, got key %s with %s", quoteBriefly(key), quoteBriefly(value), quoteBriefly(e.Key), quoteBriefly(string(e.Value)))
 	case e.Revision == "":
-		t.Errorf("Get of %s: the entry has no revision", brief(key))
+		t.Errorf("Get of %s: the entry has no revision", quoteBriefly(key))
 	}
 	return e
 }
@@ -62,7 +62,7 @@ func wantValue(t *suite.T, s *kv.Store, key, value string) kv.Entry {
 // wantEntry reads a key that must have a value and a revision.
 func wantEntry(t *suite.T, s *kv.Store, key, value string, rev kv.Revision) {
 	if e := wantValue(t, s, key, value); e.Revision != rev {
-		t.Errorf("Get of %s: want the revision %q, got %q", brief(key), rev, e.Revision)
+		t.Errorf("Get of %s: want the revision %q, got %q", quoteBriefly(key), rev, e.Revision)
 	}
 }
 
@@ -70,14 +70,14 @@ func wantEntry(t *suite.T, s *kv.Store, key, value string, rev kv.Revision) {
 func wantMissing(t *suite.T, s *kv.Store, key string) {
 	e, err := s.Get(t.Context(), key)
 	if err == nil {
-		t.Errorf("Get of %s: want not found, got the value %s", brief(key), brief(string(e.Value)))
+		t.Errorf("Get of %s: want not found, got the value %s", quoteBriefly(key), quoteBriefly(string(e.Value)))
 		return
 	}
-	t.WantCode("Get of "+brief(key), err, fairlead.NotFound)
+	t.WantCode("Get of "+quoteBriefly(key), err, fairlead.NotFound)
 }
 
-// brief quotes a string, a long one in part.
-func brief(s string) string {
+// quoteBriefly quotes a string, a long one in part.
+func quoteBriefly(s string) string {
 	if len(s) <= 60 {
 		return fmt.Sprintf("%q", s)
 	}
@@ -107,17 +107,17 @@ func listPagesWith(t *suite.T, s *kv.Store, prefix string, limit int, between fu
 	}
 	for i, e := range all {
 		if !strings.HasPrefix(e.Key, prefix) {
-			t.Errorf("a listing of the prefix %q has the key %s", prefix, brief(e.Key))
+			t.Errorf("a listing of the prefix %q has the key %s", prefix, quoteBriefly(e.Key))
 		}
 		if i > 0 && all[i-1].Key >= e.Key {
-			t.Errorf("key %s comes after %s", brief(e.Key), brief(all[i-1].Key))
+			t.Errorf("key %s comes after %s", quoteBriefly(e.Key), quoteBriefly(all[i-1].Key))
 		}
 	}
 	return all
 }
 
-// keysOf returns the keys of entries.
-func keysOf(entries []kv.Entry) []string {
+// keysOfEntries returns the keys of entries.
+func keysOfEntries(entries []kv.Entry) []string {
 	keys := make([]string, len(entries))
 	for i, e := range entries {
 		keys[i] = e.Key
@@ -125,8 +125,8 @@ func keysOf(entries []kv.Entry) []string {
 	return keys
 }
 
-// numbered returns n keys.
-func numbered(prefix string, n int) []string {
+// numberedKeys returns n keys.
+func numberedKeys(prefix string, n int) []string {
 	keys := make([]string, n)
 	for i := range keys {
 		keys[i] = fmt.Sprintf("%s%05d", prefix, i)
@@ -134,15 +134,15 @@ func numbered(prefix string, n int) []string {
 	return keys
 }
 
-// fill writes keys concurrently, each with itself as the value, and returns
+// putAll writes keys concurrently, each with itself as the value, and returns
 // their revisions.
-func fill(t *suite.T, s *kv.Store, keys []string, opts ...kv.WriteOption) map[string]kv.Revision {
+func putAll(t *suite.T, s *kv.Store, keys []string, opts ...kv.WriteOption) map[string]kv.Revision {
 	var mu sync.Mutex
 	revs := map[string]kv.Revision{}
-	forEach(32, keys, func(key string) {
+	forEachConcurrently(32, keys, func(key string) {
 		rev, err := s.Put(t.Context(), key, []byte(key), opts...)
 		if err != nil {
-			t.Errorf("Put of %s: %v", brief(key), err)
+			t.Errorf("Put of %s: %v", quoteBriefly(key), err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -154,8 +154,8 @@ func fill(t *suite.T, s *kv.Store, keys []string, opts ...kv.WriteOption) map[st
 	return revs
 }
 
-// forEach calls do for every element, n at a time.
-func forEach[E any](n int, all []E, do func(E)) {
+// forEachConcurrently calls do for every element, n at a time.
+func forEachConcurrently[E any](n int, all []E, do func(E)) {
 	work := make(chan E, len(all))
 	for _, e := range all {
 		work <- e
@@ -174,9 +174,9 @@ type concurrent struct {
 	writes atomic.Int64 // that were acknowledged
 }
 
-// whileWriting runs do while writers change the store, each in a loop with
+// runWhileWriting runs do while writers change the store, each in a loop with
 // its own number, and returns when all have ended.
-func whileWriting(t *suite.T, writers int, write func(writer, round int) error, do func(*concurrent)) {
+func runWhileWriting(t *suite.T, writers int, write func(writer, round int) error, do func(*concurrent)) {
 	c := &concurrent{t: t}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -201,9 +201,9 @@ func whileWriting(t *suite.T, writers int, write func(writer, round int) error, 
 	do(c)
 }
 
-// advance waits for n more writes, so that something happens between two
+// waitForWrites waits for n more writes, so that something happens between two
 // looks also where looking is quick.
-func (c *concurrent) advance(n int64) {
+func (c *concurrent) waitForWrites(n int64) {
 	want := c.writes.Load() + n
 	for deadline := time.Now().Add(c.t.Patience()); c.writes.Load() < want; time.Sleep(50 * time.Microsecond) {
 		if time.Now().After(deadline) {
@@ -212,9 +212,9 @@ func (c *concurrent) advance(n int64) {
 	}
 }
 
-// returns runs do in a goroutine of its own and ends the case if it is not
+// wantReturn runs do in a goroutine of its own and ends the case if it is not
 // back within d.
-func returns(t *suite.T, what string, d time.Duration, do func()) {
+func wantReturn(t *suite.T, what string, d time.Duration, do func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -227,25 +227,25 @@ func returns(t *suite.T, what string, d time.Duration, do func()) {
 	}
 }
 
-// watch opens a watcher, which is closed when the case has ended.
-func watch(t *suite.T, s *kv.Store, prefix string, opts ...kv.WatchOption) *kv.Watcher {
+// openWatcher opens a watcher, which is closed when the case has ended.
+func openWatcher(t *suite.T, s *kv.Store, prefix string, opts ...kv.WatchOption) *kv.Watcher {
 	w, err := s.Watch(t.Context(), prefix, opts...)
 	t.Must(err)
 	t.Cleanup(w.Close)
 	return w
 }
 
-// eventsUntil reads events until enough says so of those that came; it ends
+// readEventsUntil reads events until enough says so of those that came; it ends
 // the case if that takes too long.
-func eventsUntil(t *suite.T, w *kv.Watcher, what string, enough func([]kv.Event) bool) []kv.Event {
+func readEventsUntil(t *suite.T, w *kv.Watcher, what string, enough func([]kv.Event) bool) []kv.Event {
 	var all []kv.Event
 	ctx := t.Within(t.Patience())
 	for !enough(all) {
 		var events []kv.Event
 		var err error
-		returns(t, "Next, waiting for "+what, t.Patience()+2*time.Second, func() { events, err = w.Next(ctx) })
+		wantReturn(t, "Next, waiting for "+what, t.Patience()+2*time.Second, func() { events, err = w.Next(ctx) })
 		if err != nil {
-			t.Fatalf("waiting for %s: got %s, and then %v", what, showEvents(all), err)
+			t.Fatalf("waiting for %s: got %s, and then %v", what, formatEvents(all), err)
 		}
 		if len(events) == 0 {
 			t.Fatalf("waiting for %s: Next returned no event and no error", what)
@@ -255,9 +255,9 @@ func eventsUntil(t *suite.T, w *kv.Watcher, what string, enough func([]kv.Event)
 	return all
 }
 
-// eventsToKey reads events up to the first of a key.
-func eventsToKey(t *suite.T, w *kv.Watcher, key string) []kv.Event {
-	return eventsUntil(t, w, fmt.Sprintf("an event of the key %q", key), func(all []kv.Event) bool {
+// readEventsToKey reads events up to the first of a key.
+func readEventsToKey(t *suite.T, w *kv.Watcher, key string) []kv.Event {
+	return readEventsUntil(t, w, fmt.Sprintf("an event of the key %q", key), func(all []kv.Event) bool {
 		return len(all) > 0 && hasKey(all, key)
 	})
 }
@@ -271,13 +271,13 @@ func hasKey(all []kv.Event, key string) bool {
 	return false
 }
 
-// nextEvents reads at least n events.
-func nextEvents(t *suite.T, w *kv.Watcher, n int) []kv.Event {
-	return eventsUntil(t, w, fmt.Sprintf("%d events", n), func(all []kv.Event) bool { return len(all) >= n })
+// readEvents reads at least n events.
+func readEvents(t *suite.T, w *kv.Watcher, n int) []kv.Event {
+	return readEventsUntil(t, w, fmt.Sprintf("%d events", n), func(all []kv.Event) bool { return len(all) >= n })
 }
 
-// showEvent returns an event in short.
-func showEvent(e kv.Event) string {
+// formatEvent returns an event in short.
+func formatEvent(e kv.Event) string {
 	kind := map[any]string{kv.PutEvent: "put", kv.DeleteEvent: "delete", kv.ExpireEvent: "expire"}[e.Kind]
 	if e.Kind == kv.PutEvent {
 		return fmt.Sprintf("%s %s=%s", kind, e.Key, e.Value)
@@ -285,26 +285,26 @@ func showEvent(e kv.Event) string {
 	return fmt.Sprintf("%s %s", kind, e.Key)
 }
 
-func showEvents(all []kv.Event) string {
+func formatEvents(all []kv.Event) string {
 	shown := make([]string, 0, len(all))
 	for _, e := range all {
 		if len(shown) == 40 {
 			shown = append(shown, fmt.Sprintf("… (%d in all)", len(all)))
 			break
 		}
-		shown = append(shown, showEvent(e))
+		shown = append(shown, formatEvent(e))
 	}
 	return "[" + strings.Join(shown, ", ") + "]"
 }
 
 // wantEvents compares events with what [showEvent] says of those wanted.
 func wantEvents(t *suite.T, got []kv.Event, want ...string) {
-	if shown, wanted := showEvents(got), "["+strings.Join(want, ", ")+"]"; shown != wanted {
+	if shown, wanted := formatEvents(got), "["+strings.Join(want, ", ")+"]"; shown != wanted {
 		t.Errorf("events %s, want %s", shown, wanted)
 	}
 	for _, e := range got {
 		if e.Revision == "" {
-			t.Errorf("the event %s has no revision", showEvent(e))
+			t.Errorf("the event %s has no revision", formatEvent(e))
 		}
 	}
 }
@@ -313,8 +313,8 @@ func wantEvents(t *suite.T, got []kv.Event, want ...string) {
 // fails: for the machine that runs the suite.
 const spare = time.Second
 
-// ttlOf returns a time to live of at least d that the provider keeps exactly.
-func ttlOf(t *suite.T, d time.Duration) time.Duration {
+// exactTTL returns a time to live of at least d that the provider keeps exactly.
+func exactTTL(t *suite.T, d time.Duration) time.Duration {
 	l := t.Facet().Limits
 	return roundUp(max(d, l.MinTTL), l.TTLResolution)
 }
@@ -326,9 +326,9 @@ func roundUp(d, step time.Duration) time.Duration {
 	return (d + step - 1) / step * step
 }
 
-// lastSeen returns how long after a write with a time to live the key may
+// latestExpiry returns how long after a write with a time to live the key may
 // still be seen.
-func lastSeen(t *suite.T, ttl time.Duration) time.Duration {
+func latestExpiry(t *suite.T, ttl time.Duration) time.Duration {
 	step := t.Facet().Limits.TTLResolution
 	return roundUp(ttl, step) + step + time.Second + spare
 }

@@ -50,8 +50,8 @@ var oddKeys = []struct {
 func kvKeyCases() []suite.Case {
 	var cases []suite.Case
 	for _, odd := range oddKeys {
-		rule := fmt.Sprintf("the key %s is like any other: put, get, list, delete, and apart from keys that resemble it", brief(odd.key))
-		cases = append(cases, kvCase("key-"+odd.name, rule, func(t *suite.T) { oddKey(t, odd.key, odd.twins) }))
+		rule := fmt.Sprintf("the key %s is like any other: put, get, list, delete, and apart from keys that resemble it", quoteBriefly(odd.key))
+		cases = append(cases, kvCase("key-"+odd.name, rule, func(t *suite.T) { wantOddKeyDistinct(t, odd.key, odd.twins) }))
 	}
 	return append(cases, kvCase("key-max", "a key at the published limit, at least 512 bytes, is like any other", func(t *suite.T) {
 		limit := t.Facet().Limits.MaxKeyBytes
@@ -59,12 +59,12 @@ func kvKeyCases() []suite.Case {
 			t.Errorf("the published limit of keys is %d bytes; at least 512 are demanded", limit)
 		}
 		long := strings.Repeat("m", limit-1)
-		oddKey(t, long+"1", []string{long, long + "2"})
+		wantOddKeyDistinct(t, long+"1", []string{long, long + "2"})
 	}))
 }
 
-// oddKey does everything with a key beside keys that resemble it.
-func oddKey(t *suite.T, key string, twins []string) {
+// wantOddKeyDistinct does everything with a key beside keys that resemble it.
+func wantOddKeyDistinct(t *suite.T, key string, twins []string) {
 	s := t.Store()
 	keys := append([]string{key}, twins...)
 	revs := map[string]kv.Revision{}
@@ -77,7 +77,7 @@ func oddKey(t *suite.T, key string, twins []string) {
 	for i, k := range keys {
 		wantEntry(t, s, k, "value of "+k, revs[k])
 		if !found[i].Found || string(found[i].Value) != "value of "+k || found[i].Key != k {
-			t.Errorf("GetMany of %s: got %s %s", brief(k), brief(found[i].Key), brief(string(found[i].Value)))
+			t.Errorf("GetMany of %s: got %s %s", quoteBriefly(k), quoteBriefly(found[i].Key), quoteBriefly(string(found[i].Value)))
 		}
 	}
 	if t.Facet().Has(kv.List) {
@@ -94,29 +94,29 @@ func oddKey(t *suite.T, key string, twins []string) {
 func wantListed(t *suite.T, s *kv.Store, key string) {
 	entries := listPages(t, s, key, 10)
 	if len(entries) == 0 || entries[0].Key != key || string(entries[0].Value) != "value of "+key {
-		t.Errorf("the listing of %s has the keys %q", brief(key), keysOf(entries))
+		t.Errorf("the listing of %s has the keys %q", quoteBriefly(key), keysOfEntries(entries))
 	}
 }
 
 var kvKeyRefusals = []suite.Case{
 	kvCase("key-over-max", "a key over the published limit is TooLarge in every call, the message says both numbers, and the store works on", func(t *suite.T) {
 		limit := t.Facet().Limits.MaxKeyBytes
-		err := refuseKey(t, strings.Repeat("k", limit+1), fairlead.TooLarge)
+		err := wantKeyRefused(t, strings.Repeat("k", limit+1), fairlead.TooLarge)
 		if err != nil && !(strings.Contains(err.Error(), fmt.Sprint(limit)) && strings.Contains(err.Error(), fmt.Sprint(limit+1))) {
 			t.Errorf("the error does not say %d and %d: %v", limit, limit+1, err)
 		}
 	}),
 	kvCase("key-refused", "an empty key, and one that is not UTF-8, is Invalid in every call and changes nothing; a key of 512 bytes is not", func(t *suite.T) {
-		refuseKey(t, "", fairlead.Invalid)
-		refuseKey(t, "a\xff", fairlead.Invalid)
-		refuseKey(t, "\xc0\x80", fairlead.Invalid)
-		oddKey(t, strings.Repeat("x", 512), nil)
+		wantKeyRefused(t, "", fairlead.Invalid)
+		wantKeyRefused(t, "a\xff", fairlead.Invalid)
+		wantKeyRefused(t, "\xc0\x80", fairlead.Invalid)
+		wantOddKeyDistinct(t, strings.Repeat("x", 512), nil)
 	}),
 }
 
-// refuseKey demands that every call with the key fails with the code and that
+// wantKeyRefused demands that every call with the key fails with the code and that
 // the store works on. It returns the error of Put.
-func refuseKey(t *suite.T, key string, want fairlead.Code) error {
+func wantKeyRefused(t *suite.T, key string, want fairlead.Code) error {
 	s := t.Store()
 	_, err := s.Put(t.Context(), key, []byte("x"))
 	t.WantCode("Put", err, want)

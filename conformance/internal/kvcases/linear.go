@@ -231,14 +231,14 @@ var registers = porcupine.Model{
 	},
 	Init: func() any { return "" },
 	Step: func(state, input, output any) (bool, any) {
-		return register(state.(string), input.(step), output.(seen))
+		return stepRegister(state.(string), input.(step), output.(seen))
 	},
 }
 
-// register says whether a call may answer so in a state, and the state after.
+// stepRegister says whether a call may answer so in a state, and the state after.
 // That an unknown write never took effect is the same as that it does so when
 // nobody looks any more.
-func register(state string, in step, out seen) (bool, any) {
+func stepRegister(state string, in step, out seen) (bool, any) {
 	holds := state == in.expect
 	switch {
 	case in.kind == "read":

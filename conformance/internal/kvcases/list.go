@@ -19,13 +19,13 @@ func listCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) su
 var kvList = []suite.Case{
 	listCase("list-prefix", "a listing has the keys that start with the prefix, the key that is the prefix included, and no other", func(t *suite.T) {
 		s := t.Store()
-		fill(t, s, []string{"user/", "user/1", "user/2/x", "user", "users", "userx/1", "USER/1", "a/user/1"})
+		putAll(t, s, []string{"user/", "user/1", "user/2/x", "user", "users", "userx/1", "USER/1", "a/user/1"})
 		wantKeys(t, s, "user/", "user/", "user/1", "user/2/x")
 		wantKeys(t, s, "user", "user", "user/", "user/1", "user/2/x", "users", "userx/1")
 	}),
 	listCase("list-boundary", "the end of a prefix is found also where its last byte is followed by the highest, or the next, byte", func(t *suite.T) {
 		s := t.Store()
-		fill(t, s, []string{"a/", "a/\U0010ffff", "a/\U0010ffff\U0010ffff", "a/z", "a0", "a", "b", "a.", "\U0010ffff", "\U0010ffff\U0010ffff", "\u007f", "\u0080"})
+		putAll(t, s, []string{"a/", "a/\U0010ffff", "a/\U0010ffff\U0010ffff", "a/z", "a0", "a", "b", "a.", "\U0010ffff", "\U0010ffff\U0010ffff", "\u007f", "\u0080"})
 		wantKeys(t, s, "a/", "a/", "a/z", "a/\U0010ffff", "a/\U0010ffff\U0010ffff")
 		wantKeys(t, s, "\U0010ffff", "\U0010ffff", "\U0010ffff\U0010ffff")
 		wantKeys(t, s, "\u007f", "\u007f")
@@ -33,7 +33,7 @@ var kvList = []suite.Case{
 	}),
 	listCase("list-literal", "a prefix is taken as it stands: no character of it is a pattern", func(t *suite.T) {
 		s := t.Store()
-		fill(t, s, []string{"a*b", "axb", "a?b", "[a]b", "ab", "a.b", "a>b", "a%b", "a_b", "a\\b"})
+		putAll(t, s, []string{"a*b", "axb", "a?b", "[a]b", "ab", "a.b", "a>b", "a%b", "a_b", "a\\b"})
 		for _, prefix := range []string{"a*", "a?", "[a]", "a.", "a>", "a%", "a_", "a\\"} {
 			wantKeys(t, s, prefix, prefix+"b")
 		}
@@ -41,10 +41,10 @@ var kvList = []suite.Case{
 	listCase("list-sorted", "keys come in ascending order of their bytes, not of any language, and not of numbers", func(t *suite.T) {
 		s := t.Store()
 		sorted := []string{"\x00", "\x00\x00", "\x01", " ", "10", "2", "A", "B", "Z", "_", "a", "a\x00", "a\x00b", "a b", "a-b", "a/b", "aa", "b", "z", "\u007f", "é", "ｚ", "\ufffd", "😀", "\U0010ffff"}
-		fill(t, s, sorted)
+		putAll(t, s, sorted)
 		wantKeys(t, s, "", sorted...)
 		for _, limit := range []int{1, 2, 7} {
-			if got := keysOf(listPages(t, s, "", limit)); !slices.Equal(got, sorted) {
+			if got := keysOfEntries(listPages(t, s, "", limit)); !slices.Equal(got, sorted) {
 				t.Errorf("in pages of %d: %q, want %q", limit, got, sorted)
 			}
 		}
@@ -72,7 +72,7 @@ var kvList = []suite.Case{
 	}),
 	listCase("list-deleted", "a listing shows no deleted key, and shows one that was written again", func(t *suite.T) {
 		s := t.Store()
-		fill(t, s, []string{"a", "b", "c"})
+		putAll(t, s, []string{"a", "b", "c"})
 		t.Must(s.Delete(t.Context(), "b"))
 		wantKeys(t, s, "", "a", "c")
 		put(t, s, "b", "again")
@@ -81,7 +81,7 @@ var kvList = []suite.Case{
 	}),
 	listCase("list-refused", "a token that no page gave, and a limit below 1, are Invalid; a prefix that is not UTF-8 likewise", func(t *suite.T) {
 		s := t.Store()
-		fill(t, s, []string{"a", "b"})
+		putAll(t, s, []string{"a", "b"})
 		for _, token := range []string{"garbage", "0", " ", "\x00", "-1:a"} {
 			_, err := s.ListPage(t.Context(), "", token, 5)
 			t.WantCode(fmt.Sprintf("ListPage with the token %q", token), err, fairlead.Invalid)
@@ -96,11 +96,11 @@ var kvList = []suite.Case{
 	listCase("list-during-writes", "while keys come and go, a listing has no key twice, and all keys that stay", kvListDuringWrites),
 	kvFull("list-large", "a listing of values that are large together, 12 MB, returns them all", func(t *suite.T) {
 		s, value := t.Store(), strings.Repeat("v", large)
-		keys := numbered("k", 12)
-		forEach(4, keys, func(key string) { putSame(t, s, key, key+value) })
+		keys := numberedKeys("k", 12)
+		forEachConcurrently(4, keys, func(key string) { putSame(t, s, key, key+value) })
 		entries := listPages(t, s, "", 100)
-		if !slices.Equal(keysOf(entries), keys) {
-			t.Errorf("listed %q, want %q", keysOf(entries), keys)
+		if !slices.Equal(keysOfEntries(entries), keys) {
+			t.Errorf("listed %q, want %q", keysOfEntries(entries), keys)
 		}
 		for _, e := range entries {
 			if string(e.Value) != e.Key+value {
@@ -123,18 +123,18 @@ var kvList = []suite.Case{
 
 // wantKeys compares the keys of a listing.
 func wantKeys(t *suite.T, s *kv.Store, prefix string, want ...string) {
-	if got := keysOf(listPages(t, s, prefix, 100)); !slices.Equal(got, want) {
+	if got := keysOfEntries(listPages(t, s, prefix, 100)); !slices.Equal(got, want) {
 		t.Errorf("the listing of %q is %q, want %q", prefix, got, want)
 	}
 }
 
 func kvListPages(t *suite.T) {
 	s := t.Store()
-	keys := numbered("k", 1500)
-	revs := fill(t, s, keys)
+	keys := numberedKeys("k", 1500)
+	revs := putAll(t, s, keys)
 	for _, limit := range []int{97, 500, 1500, 1000, 5000} {
 		entries := listPages(t, s, "k", limit)
-		if !slices.Equal(keysOf(entries), keys) {
+		if !slices.Equal(keysOfEntries(entries), keys) {
 			t.Errorf("pages of %d list %d keys, want each of %d once", limit, len(entries), len(keys))
 		}
 		for _, e := range entries {
@@ -147,8 +147,8 @@ func kvListPages(t *suite.T) {
 
 func kvListIterator(t *suite.T) {
 	s := t.Store()
-	keys := numbered("k", 1203)
-	fill(t, s, keys)
+	keys := numberedKeys("k", 1203)
+	putAll(t, s, keys)
 	var got []string
 	for e, err := range s.List(t.Context(), "k") {
 		t.Must(err)
@@ -168,8 +168,8 @@ func kvListIterator(t *suite.T) {
 
 func kvListDuringWrites(t *suite.T) {
 	s := t.Store()
-	stable := numbered("s", 120)
-	fill(t, s, stable)
+	stable := numberedKeys("s", 120)
+	putAll(t, s, stable)
 	// The others come and go between the stable ones.
 	write := func(writer, round int) error {
 		key := fmt.Sprintf("s%05d-%d", (round*7)%120, writer)
@@ -179,10 +179,10 @@ func kvListDuringWrites(t *suite.T) {
 		_, err := s.Put(t.Context(), key, []byte(key))
 		return err
 	}
-	whileWriting(t, 6, write, func(c *concurrent) {
+	runWhileWriting(t, 6, write, func(c *concurrent) {
 		for round := range 4 {
 			seen := map[string]bool{}
-			for _, e := range listPagesWith(t, s, "s", 7+round, func() { c.advance(2) }) {
+			for _, e := range listPagesWith(t, s, "s", 7+round, func() { c.waitForWrites(2) }) {
 				seen[e.Key] = true
 				if string(e.Value) != e.Key {
 					t.Errorf("the entry of %s has the value %q", e.Key, e.Value)
@@ -199,8 +199,8 @@ func kvListDuringWrites(t *suite.T) {
 
 func kvSnapshotList(t *suite.T) {
 	s := t.Store()
-	keys := numbered("k", 40)
-	revs := fill(t, s, keys)
+	keys := numberedKeys("k", 40)
+	revs := putAll(t, s, keys)
 	page, err := s.ListPage(t.Context(), "k", "", 10)
 	t.Must(err)
 	put(t, s, "k00000-new", "x")
@@ -214,8 +214,8 @@ func kvSnapshotList(t *suite.T) {
 		t.Must(err)
 		all = append(all, page.Entries...)
 	}
-	if !slices.Equal(keysOf(all), keys) {
-		t.Errorf("the listing has the keys %q, want the %d of its beginning", keysOf(all), len(keys))
+	if !slices.Equal(keysOfEntries(all), keys) {
+		t.Errorf("the listing has the keys %q, want the %d of its beginning", keysOfEntries(all), len(keys))
 	}
 	for _, e := range all {
 		if string(e.Value) != e.Key || e.Revision != revs[e.Key] {
@@ -236,10 +236,10 @@ func kvSnapshotConcurrent(t *suite.T) {
 		return err
 	}
 	t.Must(both(-1))
-	fill(t, s, numbered("m", 30))
-	whileWriting(t, 1, func(_, round int) error { return both(round) }, func(c *concurrent) {
+	putAll(t, s, numberedKeys("m", 30))
+	runWhileWriting(t, 1, func(_, round int) error { return both(round) }, func(c *concurrent) {
 		for range 10 {
-			entries := listPagesWith(t, s, "", 8, func() { c.advance(1) })
+			entries := listPagesWith(t, s, "", 8, func() { c.waitForWrites(1) })
 			first, last := entries[0], entries[len(entries)-1]
 			if first.Key != "a" || last.Key != "z" || string(first.Value) != string(last.Value) || first.Revision != last.Revision {
 				t.Errorf("one listing shows %s=%s and %s=%s, which were always written together", first.Key, first.Value, last.Key, last.Value)

@@ -19,14 +19,14 @@ func kvTTL() []suite.Case {
 	return []suite.Case{
 		ttlCase("ttl-expires", "a key with a time to live is not gone before that, counted from the call, and gone soon after", func(t *suite.T) {
 			s := t.Store()
-			lives(t, s, ttlOf(t, 300*time.Millisecond), func(ttl time.Duration) error {
+			wantLifetime(t, s, exactTTL(t, 300*time.Millisecond), func(ttl time.Duration) error {
 				_, err := s.Put(t.Context(), "k", []byte("v"), kv.WithTTL(ttl))
 				return err
 			})
 		}),
 		ttlCase("ttl-least", "the shortest published time to live is accepted and does not end early", func(t *suite.T) {
 			s := t.Store()
-			lives(t, s, max(t.Facet().Limits.MinTTL, 1), func(ttl time.Duration) error {
+			wantLifetime(t, s, max(t.Facet().Limits.MinTTL, 1), func(ttl time.Duration) error {
 				_, err := s.Put(t.Context(), "k", []byte("v"), kv.WithTTL(ttl))
 				return err
 			})
@@ -35,17 +35,17 @@ func kvTTL() []suite.Case {
 		ttlCase("ttl-refused", "a time to live below the least, of zero, and a negative one are Invalid, and nothing is written", kvTTLRefused),
 		ttlCase("ttl-other-keys", "a time to live applies only to its key: keys written before, after and with the same value stay", func(t *suite.T) {
 			s := t.Store()
-			ttl := ttlOf(t, 50*time.Millisecond)
+			ttl := exactTTL(t, 50*time.Millisecond)
 			put(t, s, "before", "v")
 			put(t, s, "k", "v", kv.WithTTL(ttl))
 			put(t, s, "kk", "v")
-			waitGone(t, s, "k", lastSeen(t, ttl))
+			waitGone(t, s, "k", latestExpiry(t, ttl))
 			wantValue(t, s, "before", "v")
 			wantValue(t, s, "kk", "v")
 		}),
 		ttlCase("ttl-overwrite-clears", "a put without a time to live clears the earlier one", func(t *suite.T) {
 			s := t.Store()
-			ttl := ttlOf(t, 200*time.Millisecond)
+			ttl := exactTTL(t, 200*time.Millisecond)
 			put(t, s, "k", "1", kv.WithTTL(ttl))
 			rev := put(t, s, "k", "2")
 			passTTL(t, s, ttl)
@@ -54,7 +54,7 @@ func kvTTL() []suite.Case {
 		ttlCase("ttl-replaced", "a put with a time to live replaces the earlier one: a longer one by a shorter, and a shorter by a longer", kvTTLReplaced),
 		ttlCase("ttl-recreated", "the time to live of a deleted key does not end the key that was written after it", func(t *suite.T) {
 			s := t.Store()
-			ttl := ttlOf(t, 200*time.Millisecond)
+			ttl := exactTTL(t, 200*time.Millisecond)
 			put(t, s, "k", "1", kv.WithTTL(ttl))
 			t.Must(s.Delete(t.Context(), "k"))
 			rev := put(t, s, "k", "2")
@@ -63,8 +63,8 @@ func kvTTL() []suite.Case {
 		}),
 		ttlCase("ttl-create", "Create takes a time to live; when it has ended the key can be created again, and stays", func(t *suite.T) {
 			s := t.Store()
-			ttl := ttlOf(t, 200*time.Millisecond)
-			lives(t, s, ttl, func(ttl time.Duration) error {
+			ttl := exactTTL(t, 200*time.Millisecond)
+			wantLifetime(t, s, ttl, func(ttl time.Duration) error {
 				_, err := s.Create(t.Context(), "k", []byte("v"), kv.WithTTL(ttl))
 				return err
 			})
@@ -78,10 +78,10 @@ func kvTTL() []suite.Case {
 		ttlCase("ttl-txn", "a write of a Txn takes a time to live, and without one clears the earlier one", kvTTLTxn, kv.Txn),
 		ttlCase("ttl-getmany", "GetMany does not find an expired key, and finds its neighbours", func(t *suite.T) {
 			s := t.Store()
-			ttl := ttlOf(t, 50*time.Millisecond)
-			fill(t, s, []string{"a", "c"})
+			ttl := exactTTL(t, 50*time.Millisecond)
+			putAll(t, s, []string{"a", "c"})
 			put(t, s, "b", "b", kv.WithTTL(ttl))
-			t.Eventually(lastSeen(t, ttl), "GetMany finds only a and c", func() bool {
+			t.Eventually(latestExpiry(t, ttl), "GetMany finds only a and c", func() bool {
 				found, err := s.GetMany(t.Context(), "a", "b", "c")
 				return err == nil && !found[1].Found
 			})
@@ -89,20 +89,20 @@ func kvTTL() []suite.Case {
 		}),
 		ttlCase("ttl-list", "a listing does not show expired keys, and shows their neighbours", func(t *suite.T) {
 			s := t.Store()
-			ttl := ttlOf(t, 50*time.Millisecond)
-			fill(t, s, []string{"a", "c"})
-			fill(t, s, []string{"b", "d"}, kv.WithTTL(ttl))
-			t.Eventually(lastSeen(t, ttl), "the listing is a and c", func() bool {
-				return fmt.Sprint(keysOf(listPages(t, s, "", 10))) == "[a c]"
+			ttl := exactTTL(t, 50*time.Millisecond)
+			putAll(t, s, []string{"a", "c"})
+			putAll(t, s, []string{"b", "d"}, kv.WithTTL(ttl))
+			t.Eventually(latestExpiry(t, ttl), "the listing is a and c", func() bool {
+				return fmt.Sprint(keysOfEntries(listPages(t, s, "", 10))) == "[a c]"
 			})
 		}, kv.List),
 		ttlCase("ttl-many", "each of 200 keys with times to live of their own ends, and none early", kvTTLMany),
 	}
 }
 
-// lives writes the key "k" with a time to live and demands that it lives as
+// wantLifetime writes the key "k" with a time to live and demands that it lives as
 // long and not much longer.
-func lives(t *suite.T, s *kv.Store, ttl time.Duration, write func(time.Duration) error) {
+func wantLifetime(t *suite.T, s *kv.Store, ttl time.Duration, write func(time.Duration) error) {
 	began := time.Now()
 	t.Must(write(ttl))
 	written := time.Now()
@@ -110,7 +110,7 @@ func lives(t *suite.T, s *kv.Store, ttl time.Duration, write func(time.Duration)
 		asked := time.Now()
 		_, err := s.Get(t.Context(), "k")
 		if err == nil {
-			if late := asked.Sub(written); late > lastSeen(t, ttl) {
+			if late := asked.Sub(written); late > latestExpiry(t, ttl) {
 				t.Fatalf("the key is still there %v after a write with a time to live of %v", late, ttl)
 			}
 			time.Sleep(ttl / 50)
@@ -136,7 +136,7 @@ func waitGone(t *suite.T, s *kv.Store, key string, within time.Duration) {
 // as a key that is written now shows.
 func passTTL(t *suite.T, s *kv.Store, ttl time.Duration) {
 	put(t, s, "zz-clock", "x", kv.WithTTL(ttl))
-	waitGone(t, s, "zz-clock", lastSeen(t, ttl))
+	waitGone(t, s, "zz-clock", latestExpiry(t, ttl))
 }
 
 func kvTTLRounded(t *suite.T) {
@@ -147,7 +147,7 @@ func kvTTLRounded(t *suite.T) {
 		max(l.MinTTL, 1) + l.TTLResolution*19/10,
 		max(1500*time.Millisecond, l.MinTTL),
 	} {
-		lives(t, s, ttl, func(ttl time.Duration) error {
+		wantLifetime(t, s, ttl, func(ttl time.Duration) error {
 			_, err := s.Put(t.Context(), "k", []byte("v"), kv.WithTTL(ttl))
 			return err
 		})
@@ -169,12 +169,12 @@ func kvTTLRefused(t *suite.T) {
 
 func kvTTLReplaced(t *suite.T) {
 	s := t.Store()
-	short, long := ttlOf(t, 100*time.Millisecond), ttlOf(t, time.Hour)
+	short, long := exactTTL(t, 100*time.Millisecond), exactTTL(t, time.Hour)
 	put(t, s, "shortened", "1", kv.WithTTL(long))
 	put(t, s, "shortened", "2", kv.WithTTL(short))
 	put(t, s, "lengthened", "1", kv.WithTTL(short))
 	put(t, s, "lengthened", "2", kv.WithTTL(long))
-	waitGone(t, s, "shortened", lastSeen(t, short))
+	waitGone(t, s, "shortened", latestExpiry(t, short))
 	passTTL(t, s, short)
 	wantValue(t, s, "lengthened", "2")
 }
@@ -182,7 +182,7 @@ func kvTTLReplaced(t *suite.T) {
 func kvTTLCAS(t *suite.T) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
-	lives(t, s, ttlOf(t, 100*time.Millisecond), func(ttl time.Duration) error {
+	wantLifetime(t, s, exactTTL(t, 100*time.Millisecond), func(ttl time.Duration) error {
 		_, err := s.CAS(t.Context(), "k", []byte("v"), rev, kv.WithTTL(ttl))
 		return err
 	})
@@ -201,7 +201,7 @@ func kvTTLCAS(t *suite.T) {
 // beforeItEnds does something that must be done before a time to live ends,
 // anew with a longer one as long as it was too slow, and then checks.
 func beforeItEnds(t *suite.T, do func(key string, ttl time.Duration) error, check func(key string, ttl time.Duration)) {
-	for ttl := ttlOf(t, 200*time.Millisecond); ; ttl *= 4 {
+	for ttl := exactTTL(t, 200*time.Millisecond); ; ttl *= 4 {
 		key, began := fmt.Sprintf("lives-%v", ttl), time.Now()
 		err := do(key, ttl)
 		if err != nil && time.Since(began) >= ttl && ttl < 10*time.Second {
@@ -217,7 +217,7 @@ func kvTTLConflict(t *suite.T) {
 	s := t.Store()
 	stale := put(t, s, "plain", "0")
 	put(t, s, "plain", "1")
-	short := ttlOf(t, 50*time.Millisecond)
+	short := exactTTL(t, 50*time.Millisecond)
 	_, err := s.CAS(t.Context(), "plain", []byte("2"), stale, kv.WithTTL(short))
 	t.WantCode("CAS with a stale revision", err, fairlead.Conflict)
 	beforeItEnds(t, func(key string, ttl time.Duration) error {
@@ -226,16 +226,16 @@ func kvTTLConflict(t *suite.T) {
 			return fmt.Errorf("creating an existing key: %v", err)
 		}
 		return nil
-	}, func(key string, ttl time.Duration) { waitGone(t, s, key, lastSeen(t, ttl)) })
+	}, func(key string, ttl time.Duration) { waitGone(t, s, key, latestExpiry(t, ttl)) })
 	wantValue(t, s, "plain", "1")
 }
 
 func kvTTLTxn(t *suite.T) {
 	s := t.Store()
-	ttl := ttlOf(t, 200*time.Millisecond)
+	ttl := exactTTL(t, 200*time.Millisecond)
 	put(t, s, "cleared", "1", kv.WithTTL(ttl))
 	put(t, s, "k", "1")
-	lives(t, s, ttl, func(ttl time.Duration) error {
+	wantLifetime(t, s, ttl, func(ttl time.Duration) error {
 		_, err := s.Txn(t.Context(), kv.ThenPut("k", []byte("2"), kv.WithTTL(ttl)), kv.ThenPut("cleared", []byte("2")))
 		return err
 	})
@@ -245,13 +245,13 @@ func kvTTLTxn(t *suite.T) {
 
 func kvTTLMany(t *suite.T) {
 	s := t.Store()
-	keys := numbered("k", 200)
+	keys := numberedKeys("k", 200)
 	ttls := map[string]time.Duration{}
 	for i, key := range keys {
-		ttls[key] = ttlOf(t, time.Duration(200+i%7*50)*time.Millisecond)
+		ttls[key] = exactTTL(t, time.Duration(200+i%7*50)*time.Millisecond)
 	}
 	began := time.Now()
-	forEach(32, keys, func(key string) {
+	forEachConcurrently(32, keys, func(key string) {
 		if _, err := s.Put(t.Context(), key, []byte(key), kv.WithTTL(ttls[key])); err != nil {
 			t.Errorf("Put: %v", err)
 		}
@@ -267,7 +267,7 @@ func kvTTLMany(t *suite.T) {
 			if !f.Found && time.Since(began) < ttl {
 				t.Fatalf("%s was gone %v after the writes began, its time to live is %v", f.Key, time.Since(began), ttl)
 			}
-			if f.Found && asked.Sub(written) > lastSeen(t, ttl) {
+			if f.Found && asked.Sub(written) > latestExpiry(t, ttl) {
 				t.Fatalf("%s is still there %v after the writes, its time to live is %v", f.Key, asked.Sub(written), ttl)
 			}
 			left = left || f.Found

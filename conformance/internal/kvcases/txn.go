@@ -145,7 +145,7 @@ func kvTxnMax(t *suite.T) {
 	if n < 2 {
 		t.Fatalf("MaxTxnOps is %d: a transaction of a condition and a write is the least", n)
 	}
-	keys := numbered("k", n/2)
+	keys := numberedKeys("k", n/2)
 	parts := make([]kv.TxnPart, 0, n)
 	for _, key := range keys {
 		parts = append(parts, kv.IfMissing(key), kv.ThenPut(key, []byte(key)))
@@ -159,7 +159,7 @@ func kvTxnMax(t *suite.T) {
 }
 
 func kvTxnRace(t *suite.T) {
-	handles := race(t, func(s *kv.Store, key, value string, rev kv.Revision) error {
+	handles := raceWriters(t, func(s *kv.Store, key, value string, rev kv.Revision) error {
 		_, err := s.Txn(t.Context(), kv.IfRevision(key, rev), kv.IfMissing(key+"-twin"),
 			kv.ThenPut(key+"-twin", []byte(value)), kv.ThenPut(key, []byte(value)))
 		return err
@@ -176,7 +176,7 @@ func kvTxnRace(t *suite.T) {
 
 func kvTxnTransfers(t *suite.T) {
 	s := t.Store()
-	accounts := numbered("account", 5)
+	accounts := numberedKeys("account", 5)
 	for _, a := range accounts {
 		put(t, s, a, "100")
 	}
@@ -255,7 +255,7 @@ func kvTxnSeenWhole(t *suite.T) {
 	}
 	confirmed := map[kv.Revision]bool{}
 	began := time.Now()
-	whileWriting(t, 1, paused, func(*concurrent) {
+	runWhileWriting(t, 1, paused, func(*concurrent) {
 		for range 500 {
 			if len(confirmed) > 3 && time.Since(began) > t.Patience() {
 				return // a slow backend: what was seen has to do
@@ -286,10 +286,10 @@ func kvTxnReadInTurn(t *suite.T) {
 	s, reader := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
 	write := pairWriter(t, s)
 	t.Must(write(0, -1))
-	whileWriting(t, 1, write, func(c *concurrent) {
+	runWhileWriting(t, 1, write, func(c *concurrent) {
 		for i := range 100 {
 			if i%4 == 0 {
-				c.advance(1)
+				c.waitForWrites(1)
 			}
 			first, second := "a", "b"
 			if i%2 == 1 {

@@ -21,32 +21,32 @@ func watchCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) s
 var kvWatch = []suite.Case{
 	watchCase("watch-put", "a watch sees a put with its value, and with the revision that the put returned", func(t *suite.T) {
 		s := t.Store()
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		rev := put(t, s, "k", "v\x00\xff")
-		events := nextEvents(t, w, 1)
+		events := readEvents(t, w, 1)
 		wantEvents(t, events, "put k=v\x00\xff")
 		if events[0].Revision != rev {
 			t.Errorf("the event has the revision %q, the put returned %q", events[0].Revision, rev)
 		}
 		put(t, s, "k", "")
-		wantEvents(t, nextEvents(t, w, 1), "put k=")
+		wantEvents(t, readEvents(t, w, 1), "put k=")
 	}),
 	watchCase("watch-delete", "a watch sees a delete as one, without a value, and the put that follows", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		t.Must(s.Delete(t.Context(), "k"))
-		events := nextEvents(t, w, 1)
+		events := readEvents(t, w, 1)
 		wantEvents(t, events, "delete k")
 		if events[0].Revision == rev || len(events[0].Value) > 0 {
 			t.Errorf("the delete has the revision %q (the put before: %q) and the value %q", events[0].Revision, rev, events[0].Value)
 		}
 		put(t, s, "k", "2")
-		wantEvents(t, nextEvents(t, w, 1), "put k=2")
+		wantEvents(t, readEvents(t, w, 1), "put k=2")
 	}),
 	watchCase("watch-conditional", "a watch sees what Create, CAS and DeleteIf do, with their revisions", func(t *suite.T) {
 		s := t.Store()
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		rev, err := s.Create(t.Context(), "k", []byte("1"))
 		t.Must(err)
 		wantEventOf(t, w, "put k=1", rev)
@@ -54,16 +54,16 @@ var kvWatch = []suite.Case{
 		t.Must(err)
 		wantEventOf(t, w, "put k=2", rev)
 		t.Must(s.DeleteIf(t.Context(), "k", rev))
-		wantEvents(t, nextEvents(t, w, 1), "delete k")
+		wantEvents(t, readEvents(t, w, 1), "delete k")
 	}, kv.CAS),
 	watchCase("watch-prefix", "a watch of a prefix sees the keys that start with it, taken literally, and no other", func(t *suite.T) {
 		s := t.Store()
 		for _, prefix := range []string{"a/", "a*", "[a]", "a.", "é"} {
-			w := watch(t, s, prefix)
+			w := openWatcher(t, s, prefix)
 			for _, key := range []string{"a", "a0", "b", "ab", "b/" + prefix, strings.ToUpper(prefix) + "A", prefix, prefix + "x"} {
 				put(t, s, key, "1")
 			}
-			wantEvents(t, eventsToKey(t, w, prefix+"x"), "put "+prefix+"=1", "put "+prefix+"x=1")
+			wantEvents(t, readEventsToKey(t, w, prefix+"x"), "put "+prefix+"=1", "put "+prefix+"x=1")
 			t.Must(w.Close(t.Context()))
 		}
 	}),
@@ -72,9 +72,9 @@ var kvWatch = []suite.Case{
 		put(t, s, "k", "before")
 		put(t, s, "old", "before")
 		t.Must(s.Delete(t.Context(), "old"))
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		put(t, s, "k", "after")
-		wantEvents(t, nextEvents(t, w, 1), "put k=after")
+		wantEvents(t, readEvents(t, w, 1), "put k=after")
 	}),
 	watchCase("watch-after-put", "a watch after the revision of a put, or of a read, sees what happened after it, and not the put itself", func(t *suite.T) {
 		s := t.Store()
@@ -84,24 +84,24 @@ var kvWatch = []suite.Case{
 		put(t, s, "c", "1")
 		t.Must(s.Delete(t.Context(), "a"))
 		put(t, s, "b", "2")
-		w := watch(t, s, "", kv.After(rev))
-		wantEvents(t, eventsToKey(t, w, "b"), "put c=1", "delete a", "put b=2")
+		w := openWatcher(t, s, "", kv.After(rev))
+		wantEvents(t, readEventsToKey(t, w, "b"), "put c=1", "delete a", "put b=2")
 		put(t, s, "d", "1")
-		wantEvents(t, nextEvents(t, w, 1), "put d=1")
+		wantEvents(t, readEvents(t, w, 1), "put d=1")
 	}),
 	watchCase("watch-after-event", "a watch after the revision of an event, of a put or a delete, continues right after it", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "z", "1")
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		put(t, s, "a", "1")
 		put(t, s, "b", "1")
 		t.Must(s.Delete(t.Context(), "z"))
 		put(t, s, "c", "1")
 		put(t, s, "d", "1")
-		events := eventsToKey(t, w, "d")
+		events := readEventsToKey(t, w, "d")
 		for i, e := range events[:len(events)-1] {
-			again := watch(t, s, "", kv.After(e.Revision))
-			wantEvents(t, eventsToKey(t, again, "d"), strings.Split(strings.Trim(showEvents(events[i+1:]), "[]"), ", ")...)
+			again := openWatcher(t, s, "", kv.After(e.Revision))
+			wantEvents(t, readEventsToKey(t, again, "d"), strings.Split(strings.Trim(formatEvents(events[i+1:]), "[]"), ", ")...)
 			t.Must(again.Close(t.Context()))
 		}
 	}),
@@ -116,9 +116,9 @@ var kvWatch = []suite.Case{
 		}
 		put(t, s, "c", "1")
 		t.Must(s.Delete(t.Context(), "a"))
-		w := watch(t, s, "", kv.After(page.Revision))
+		w := openWatcher(t, s, "", kv.After(page.Revision))
 		put(t, s, "d", "1")
-		events := eventsToKey(t, w, "d")
+		events := readEventsToKey(t, w, "d")
 		wantEvents(t, events[max(0, len(events)-3):], "put c=1", "delete a", "put d=1")
 	}, kv.List),
 	watchCase("watch-empty-page", "the page of an empty store has a revision too, after which a watch sees the first write", func(t *suite.T) {
@@ -126,29 +126,29 @@ var kvWatch = []suite.Case{
 		page, err := s.ListPage(t.Context(), "", "", 10)
 		t.Must(err)
 		put(t, s, "k", "1")
-		wantEvents(t, nextEvents(t, watch(t, s, "", kv.After(page.Revision)), 1), "put k=1")
+		wantEvents(t, readEvents(t, openWatcher(t, s, "", kv.After(page.Revision)), 1), "put k=1")
 	}, kv.List),
 	watchCase("watch-two", "two watchers are independent: each sees everything, whatever the other has read, and closing one does not affect the other", func(t *suite.T) {
 		s := t.Store()
-		one, two := watch(t, s, ""), watch(t, s, "")
+		one, two := openWatcher(t, s, ""), openWatcher(t, s, "")
 		put(t, s, "a", "1")
-		wantEvents(t, nextEvents(t, one, 1), "put a=1")
+		wantEvents(t, readEvents(t, one, 1), "put a=1")
 		put(t, s, "b", "1")
 		t.Must(one.Close(t.Context()))
 		put(t, s, "c", "1")
-		wantEvents(t, eventsToKey(t, two, "c"), "put a=1", "put b=1", "put c=1")
+		wantEvents(t, readEventsToKey(t, two, "c"), "put a=1", "put b=1", "put c=1")
 	}),
 	watchCase("watch-wakes", "a Next that waits returns soon after a change, of whichever of 20 watchers", func(t *suite.T) {
 		s := t.Store()
 		waiting := make(chan struct{}, 20)
 		woken := make(chan error, 20)
 		for range 20 {
-			w := watch(t, s, "k")
+			w := openWatcher(t, s, "k")
 			go func() {
 				waiting <- struct{}{}
 				events, err := w.Next(t.Within(t.Patience()))
-				if err == nil && showEvents(events) != "[put k=1]" {
-					err = fmt.Errorf("got %s from Next", showEvents(events))
+				if err == nil && formatEvents(events) != "[put k=1]" {
+					err = fmt.Errorf("got %s from Next", formatEvents(events))
 				}
 				woken <- err
 			}()
@@ -158,7 +158,7 @@ var kvWatch = []suite.Case{
 		}
 		time.Sleep(20 * time.Millisecond) // so that most are blocked; it decides nothing
 		put(t, s, "k", "1")
-		returns(t, "20 Next that waited", t.Patience()+time.Second, func() {
+		wantReturn(t, "20 Next that waited", t.Patience()+time.Second, func() {
 			for range 20 {
 				if err := <-woken; err != nil {
 					t.Errorf("a Next that waited: %v", err)
@@ -171,14 +171,14 @@ var kvWatch = []suite.Case{
 	watchCase("watch-order", "changes come in the order in which they were made, those of each key at the least", kvWatchOrder),
 	watchCase("watch-last", "of many quick changes of a key the last one always comes", func(t *suite.T) {
 		s := t.Store()
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		suite.RunConcurrently(8, func(int) {
 			for n := range 25 {
 				putSame(t, s, "k", fmt.Sprint(n))
 			}
 		})
 		last := put(t, s, "k", "last")
-		events := eventsUntil(t, w, "the last change", func(all []kv.Event) bool {
+		events := readEventsUntil(t, w, "the last change", func(all []kv.Event) bool {
 			return len(all) > 0 && string(all[len(all)-1].Value) == "last"
 		})
 		if got := events[len(events)-1].Revision; got != last {
@@ -206,20 +206,20 @@ var kvWatch = []suite.Case{
 	watchCase("watch-stores", "a watch sees no change of another store, also where one name begins with the other", func(t *suite.T) {
 		name := t.Name()
 		s, other := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name+".k")
-		w, v := watch(t, s, ""), watch(t, other, "")
+		w, v := openWatcher(t, s, ""), openWatcher(t, other, "")
 		put(t, other, "k", "other")
 		put(t, s, "k", "1")
-		wantEvents(t, nextEvents(t, w, 1), "put k=1")
-		wantEvents(t, nextEvents(t, v, 1), "put k=other")
+		wantEvents(t, readEvents(t, w, 1), "put k=1")
+		wantEvents(t, readEvents(t, v, 1), "put k=other")
 	}),
 	kvFull("watch-large", "events of values that are large together, 8 MB, all come whole", func(t *suite.T) {
 		s, value := t.Store(), strings.Repeat("v", large)
-		w := watch(t, s, "")
-		keys := numbered("k", 8)
+		w := openWatcher(t, s, "")
+		keys := numberedKeys("k", 8)
 		for _, key := range keys {
 			putSame(t, s, key, key+value)
 		}
-		for i, e := range nextEvents(t, w, 8) {
+		for i, e := range readEvents(t, w, 8) {
 			if e.Key != keys[i] || string(e.Value) != e.Key+value {
 				t.Errorf("event %d is of %s with %d bytes", i, e.Key, len(e.Value))
 			}
@@ -228,17 +228,17 @@ var kvWatch = []suite.Case{
 	watchCase("alias-watch", "changing the value of an event changes nothing in the store, nor in what another watcher gets", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "z", "x")
-		one, two := watch(t, s, ""), watch(t, s, "")
+		one, two := openWatcher(t, s, ""), openWatcher(t, s, "")
 		put(t, s, "k", "before")
-		copy(nextEvents(t, one, 1)[0].Value, "spoilt")
+		copy(readEvents(t, one, 1)[0].Value, "spoilt")
 		wantValue(t, s, "k", "before")
-		wantEvents(t, nextEvents(t, two, 1), "put k=before")
-		wantEvents(t, nextEvents(t, watch(t, s, "", kv.After(rev)), 1), "put k=before")
+		wantEvents(t, readEvents(t, two, 1), "put k=before")
+		wantEvents(t, readEvents(t, openWatcher(t, s, "", kv.After(rev)), 1), "put k=before")
 	}),
 }
 
 func wantEventOf(t *suite.T, w *kv.Watcher, want string, rev kv.Revision) {
-	events := nextEvents(t, w, 1)
+	events := readEvents(t, w, 1)
 	wantEvents(t, events, want)
 	if events[0].Revision != rev {
 		t.Errorf("the event %s has the revision %q, the write returned %q", want, events[0].Revision, rev)
@@ -247,16 +247,16 @@ func wantEventOf(t *suite.T, w *kv.Watcher, want string, rev kv.Revision) {
 
 func kvWatchCancel(t *suite.T) {
 	s := t.Store()
-	w := watch(t, s, "")
+	w := openWatcher(t, s, "")
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	returns(t, "Next, one second after its context was canceled", 50*time.Millisecond+time.Second+2*spare, func() {
+	wantReturn(t, "Next, one second after its context was canceled", 50*time.Millisecond+time.Second+2*spare, func() {
 		_, err := w.Next(ctx)
 		t.WantCode("Next whose context was canceled", err, fairlead.Canceled)
 	})
 	short, end := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer end()
-	returns(t, "Next, one second after its deadline", 50*time.Millisecond+time.Second+2*spare, func() {
+	wantReturn(t, "Next, one second after its deadline", 50*time.Millisecond+time.Second+2*spare, func() {
 		_, err := w.Next(short)
 		t.WantCode("Next whose deadline passed", err, fairlead.DeadlineExceeded)
 	})
@@ -267,7 +267,7 @@ func kvWatchCancel(t *suite.T) {
 	}
 	put(t, s, "b", "1")
 	if !hasKey(events, "b") {
-		events = append(events, eventsToKey(t, w, "b")...)
+		events = append(events, readEventsToKey(t, w, "b")...)
 	}
 	wantEvents(t, events, "put a=1", "put b=1")
 }
@@ -292,20 +292,20 @@ func kvWatchClose(t *suite.T) {
 		_, err := w.Next(t.Context())
 		t.WantCode("Next after the "+what+" was closed", err, fairlead.Closed)
 	}
-	w := watch(t, s, "")
+	w := openWatcher(t, s, "")
 	closed("watcher", w, w.Close)
-	unread := watch(t, s, "")
+	unread := openWatcher(t, s, "")
 	put(t, s, "k", "1")
 	t.Must(unread.Close(t.Context()))
 	if events, err := unread.Next(t.Context()); fairlead.CodeOf(err) != fairlead.Closed {
-		t.Errorf("Next of a closed watcher with unread events: %s %v", showEvents(events), err)
+		t.Errorf("Next of a closed watcher with unread events: %s %v", formatEvents(events), err)
 	}
-	closed("store", watch(t, s, ""), s.Close)
+	closed("store", openWatcher(t, s, ""), s.Close)
 }
 
 func kvWatchOrder(t *suite.T) {
 	s := t.Store()
-	w := watch(t, s, "k")
+	w := openWatcher(t, s, "k")
 	const writers, writes = 8, 25
 	suite.RunConcurrently(writers, func(i int) {
 		for n := range writes {
@@ -314,7 +314,7 @@ func kvWatchOrder(t *suite.T) {
 	})
 	put(t, s, "k-last", "0")
 	last := map[string]int{}
-	for _, e := range eventsToKey(t, w, "k-last") {
+	for _, e := range readEventsToKey(t, w, "k-last") {
 		n := number(t, kv.Entry{Key: e.Key, Value: e.Value})
 		if n < last[e.Key] {
 			t.Errorf("of %s, %d came behind %d", e.Key, n, last[e.Key])

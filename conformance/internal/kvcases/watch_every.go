@@ -21,7 +21,7 @@ func everyCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) s
 var kvWatchEvery = []suite.Case{
 	everyCase("every-change", "every change comes once, in the order of the store, also a put of the same value", func(t *suite.T) {
 		s := t.Store()
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		var want []string
 		for i := range 30 {
 			key := fmt.Sprint("k", i%4)
@@ -35,7 +35,7 @@ var kvWatchEvery = []suite.Case{
 			want = append(want, "put "+key+"=same")
 		}
 		put(t, s, "end", "")
-		wantEvents(t, eventsToKey(t, w, "end"), append(want, "put end=")...)
+		wantEvents(t, readEventsToKey(t, w, "end"), append(want, "put end=")...)
 	}),
 	everyCase("every-quick", "1,000 writes of one key by 20 clients: each write comes once, and each client's writes in their order", kvEveryQuick),
 	everyCase("every-same-order", "two watchers, and one that starts again in the middle, see concurrent changes in one order", kvEverySameOrder),
@@ -43,7 +43,7 @@ var kvWatchEvery = []suite.Case{
 		s := t.Store()
 		stale := put(t, s, "k", "1")
 		put(t, s, "k", "2")
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		wantConflict(t, s, "k", stale)
 		_, err := s.Create(t.Context(), "k", nil)
 		t.WantCode("Create", err, fairlead.Conflict)
@@ -51,35 +51,35 @@ var kvWatchEvery = []suite.Case{
 		t.Must(s.Delete(t.Context(), "never"))
 		wantValue(t, s, "k", "2")
 		put(t, s, "end", "")
-		wantEvents(t, nextEvents(t, w, 1), "put end=")
+		wantEvents(t, readEvents(t, w, 1), "put end=")
 	}, kv.CAS),
 	everyCase("every-after-old", "a watch after the first of 500 changes gets all others", func(t *suite.T) {
 		s := t.Store()
 		first := put(t, s, "first", "x")
-		fill(t, s, numbered("k", 500))
-		events := nextEvents(t, watch(t, s, "", kv.After(first)), 500)
-		wantOnce(t, events, numbered("k", 500))
+		putAll(t, s, numberedKeys("k", 500))
+		events := readEvents(t, openWatcher(t, s, "", kv.After(first)), 500)
+		wantOnce(t, events, numberedKeys("k", 500))
 	}),
 	watchCase("txn-events", "a watch sees each write of a Txn, with the revision that the Txn returned, and nothing of one that failed", kvTxnEvents, kv.Txn),
 	watchCase("watch-txn", "the changes of one Txn come in one batch, with no other's between them", kvWatchTxn, kv.Txn, kv.WatchTxn),
 	watchCase("watch-txn-after", "a watch after the revision of a Txn, or of one of its events, continues after the whole Txn", func(t *suite.T) {
 		s := t.Store()
-		w := watch(t, s, "")
+		w := openWatcher(t, s, "")
 		rev, err := s.Txn(t.Context(), kv.ThenPut("a", nil), kv.ThenPut("b", nil), kv.ThenDelete("c"))
 		t.Must(err)
 		put(t, s, "end", "")
-		events := eventsToKey(t, w, "end")
+		events := readEventsToKey(t, w, "end")
 		for _, place := range []kv.Revision{rev, events[0].Revision, events[1].Revision} {
-			wantEvents(t, nextEvents(t, watch(t, s, "", kv.After(place)), 1), "put end=")
+			wantEvents(t, readEvents(t, openWatcher(t, s, "", kv.After(place)), 1), "put end=")
 		}
 	}, kv.Txn, kv.WatchTxn),
 	watchCase("watch-expiry", "a watch sees the end of a time to live, though nobody reads the key", func(t *suite.T) {
 		s := t.Store()
-		ttl := ttlOf(t, 400*time.Millisecond)
-		w := watch(t, s, "k")
+		ttl := exactTTL(t, 400*time.Millisecond)
+		w := openWatcher(t, s, "k")
 		began := time.Now()
 		put(t, s, "k", "1", kv.WithTTL(ttl))
-		events := eventsUntil(t, w, "the end of a time to live", func(all []kv.Event) bool {
+		events := readEventsUntil(t, w, "the end of a time to live", func(all []kv.Event) bool {
 			return len(all) > 0 && all[len(all)-1].Kind != kv.PutEvent
 		})
 		wantExpired(t, events[len(events)-1], began, ttl)
@@ -90,16 +90,16 @@ var kvWatchEvery = []suite.Case{
 
 func wantExpired(t *suite.T, e kv.Event, began time.Time, ttl time.Duration) {
 	if age := time.Since(began); age < ttl {
-		t.Errorf("the event %s came %v after a put with a time to live of %v", showEvent(e), age, ttl)
+		t.Errorf("the event %s came %v after a put with a time to live of %v", formatEvent(e), age, ttl)
 	}
 	if t.Facet().Has(kv.ExpiryEvents) && e.Kind != kv.ExpireEvent {
-		t.Errorf("the event %s is not one of an expiry", showEvent(e))
+		t.Errorf("the event %s is not one of an expiry", formatEvent(e))
 	}
 }
 
 func kvEveryQuick(t *suite.T) {
 	s := t.Store()
-	w := watch(t, s, "")
+	w := openWatcher(t, s, "")
 	const clients, writes = 20, 50
 	suite.RunConcurrently(clients, func(i int) {
 		for n := range writes {
@@ -108,10 +108,10 @@ func kvEveryQuick(t *suite.T) {
 	})
 	var next [clients]int
 	revs := map[kv.Revision]bool{}
-	for _, e := range nextEvents(t, w, clients*writes) {
+	for _, e := range readEvents(t, w, clients*writes) {
 		var i, n int
 		if _, err := fmt.Sscan(string(e.Value), &i, &n); err != nil || i >= clients {
-			t.Fatalf("an event that nobody caused: %s", showEvent(e))
+			t.Fatalf("an event that nobody caused: %s", formatEvent(e))
 		}
 		if n != next[i] || revs[e.Revision] {
 			t.Errorf("of client %d, write %d came where %d was due, under the revision %q", i, n, next[i], e.Revision)
@@ -122,17 +122,17 @@ func kvEveryQuick(t *suite.T) {
 
 func kvEverySameOrder(t *suite.T) {
 	s := t.Store()
-	one, two := watch(t, s, ""), watch(t, s, "")
+	one, two := openWatcher(t, s, ""), openWatcher(t, s, "")
 	suite.RunConcurrently(16, func(i int) {
 		for n := range 20 {
 			putSame(t, s, fmt.Sprint("k", (i+n)%5), fmt.Sprintf("%d.%d", i, n))
 		}
 	})
 	put(t, s, "end", "")
-	order := eventsToKey(t, one, "end")
-	other := eventsToKey(t, two, "end")
+	order := readEventsToKey(t, one, "end")
+	other := readEventsToKey(t, two, "end")
 	middle := len(order) / 2
-	rest := eventsToKey(t, watch(t, s, "", kv.After(order[middle].Revision)), "end")
+	rest := readEventsToKey(t, openWatcher(t, s, "", kv.After(order[middle].Revision)), "end")
 	if len(order) != 16*20+1 {
 		t.Errorf("%d events, want %d", len(order), 16*20+1)
 	}
@@ -140,13 +140,13 @@ func kvEverySameOrder(t *suite.T) {
 		t.Errorf("two watchers see different orders")
 	}
 	if !sameEvents(order[middle+1:], rest) {
-		t.Errorf("a watch after event %d sees %s, want %s", middle, showEvents(rest), showEvents(order[middle+1:]))
+		t.Errorf("a watch after event %d sees %s, want %s", middle, formatEvents(rest), formatEvents(order[middle+1:]))
 	}
 }
 
 func sameEvents(a, b []kv.Event) bool {
 	return slices.EqualFunc(a, b, func(x, y kv.Event) bool {
-		return x.Revision == y.Revision && showEvent(x) == showEvent(y)
+		return x.Revision == y.Revision && formatEvent(x) == formatEvent(y)
 	})
 }
 
@@ -169,18 +169,18 @@ func wantOnce(t *suite.T, events []kv.Event, keys []string) {
 func kvTxnEvents(t *suite.T) {
 	s := t.Store()
 	put(t, s, "gone", "1")
-	w := watch(t, s, "")
+	w := openWatcher(t, s, "")
 	_, err := s.Txn(t.Context(), kv.IfMissing("gone"), kv.ThenPut("a", []byte("never")), kv.ThenDelete("gone"))
 	t.WantCode("Txn whose condition does not hold", err, fairlead.Conflict)
 	rev, err := s.Txn(t.Context(), kv.ThenPut("a", []byte("1")), kv.ThenDelete("gone"), kv.ThenPut("b", []byte("2")))
 	t.Must(err)
 	put(t, s, "end", "")
-	events := eventsToKey(t, w, "end")
+	events := readEventsToKey(t, w, "end")
 	var shown []string
 	for _, e := range events {
-		shown = append(shown, showEvent(e))
+		shown = append(shown, formatEvent(e))
 		if e.Kind == kv.PutEvent && e.Key != "end" && e.Revision != rev {
-			t.Errorf("the event %s has the revision %q, the Txn returned %q", showEvent(e), e.Revision, rev)
+			t.Errorf("the event %s has the revision %q, the Txn returned %q", formatEvent(e), e.Revision, rev)
 		}
 	}
 	slices.Sort(shown)
@@ -191,27 +191,27 @@ func kvTxnEvents(t *suite.T) {
 
 func kvWatchTxn(t *suite.T) {
 	s := t.Store()
-	w := watch(t, s, "x")
+	w := openWatcher(t, s, "x")
 	txn := func(writer, round int) error {
 		time.Sleep(3 * time.Millisecond) // a reader may be slower than memory, and its history ends
 		v := []byte(fmt.Sprintf("%d.%d", writer, round))
 		_, err := s.Txn(t.Context(), kv.ThenPut("xa", v), kv.ThenPut("y", v), kv.ThenPut("xb", v), kv.ThenPut("xc", v))
 		return err
 	}
-	whileWriting(t, 3, txn, func(*concurrent) {
+	runWhileWriting(t, 3, txn, func(*concurrent) {
 		for transactions := 0; transactions < 60; {
 			var events []kv.Event
 			var err error
 			ctx := t.Within(t.Patience())
-			returns(t, "Next", t.Patience()+2*time.Second, func() { events, err = w.Next(ctx) })
+			wantReturn(t, "Next", t.Patience()+2*time.Second, func() { events, err = w.Next(ctx) })
 			t.Must(err)
 			if len(events)%3 != 0 {
-				t.Fatalf("a batch of %s, which is not whole transactions", showEvents(events))
+				t.Fatalf("a batch of %s, which is not whole transactions", formatEvents(events))
 			}
 			for part := range slices.Chunk(events, 3) {
 				keys := part[0].Key + part[1].Key + part[2].Key
 				if part[0].Revision != part[1].Revision || part[1].Revision != part[2].Revision || !strings.Contains("xaxbxc xaxcxb xbxaxc xbxcxa xcxaxb xcxbxa", keys) {
-					t.Fatalf("%s are not the changes of one transaction", showEvents(part))
+					t.Fatalf("%s are not the changes of one transaction", formatEvents(part))
 				}
 				transactions++
 			}
@@ -221,27 +221,27 @@ func kvWatchTxn(t *suite.T) {
 
 func kvExpiryEvents(t *suite.T) {
 	s := t.Store()
-	ttl := ttlOf(t, 150*time.Millisecond)
-	w := watch(t, s, "")
+	ttl := exactTTL(t, 150*time.Millisecond)
+	w := openWatcher(t, s, "")
 	began := time.Now()
-	put(t, s, "deleted", "1", kv.WithTTL(ttlOf(t, time.Hour)))
+	put(t, s, "deleted", "1", kv.WithTTL(exactTTL(t, time.Hour)))
 	t.Must(s.Delete(t.Context(), "deleted"))
 	put(t, s, "kept", "1", kv.WithTTL(ttl))
 	put(t, s, "kept", "2")
 	put(t, s, "k", "1", kv.WithTTL(ttl))
-	events := eventsUntil(t, w, "the expiry of k", func(all []kv.Event) bool {
+	events := readEventsUntil(t, w, "the expiry of k", func(all []kv.Event) bool {
 		return len(all) > 0 && all[len(all)-1].Key == "k" && all[len(all)-1].Kind != kv.PutEvent
 	})
 	last := events[len(events)-1]
 	wantExpired(t, last, began, ttl)
 	put(t, s, "end", "")
-	behind := eventsToKey(t, w, "end")
+	behind := readEventsToKey(t, w, "end")
 	wantEvents(t, behind, "put end=")
-	wantEvents(t, eventsToKey(t, watch(t, s, "", kv.After(last.Revision)), "end"), "put end=")
+	wantEvents(t, readEventsToKey(t, openWatcher(t, s, "", kv.After(last.Revision)), "end"), "put end=")
 	kinds := map[string]int{}
 	for _, e := range events {
 		if e.Kind != kv.PutEvent {
-			kinds[showEvent(e)]++
+			kinds[formatEvent(e)]++
 		}
 	}
 	if want := map[string]int{"delete deleted": 1, "expire k": 1}; !maps.Equal(kinds, want) {
@@ -254,17 +254,17 @@ var kvWatchGaps = []suite.Case{
 	watchCase("list-watch", "a listing, and a watch after its page, give the present state at every later time, under concurrent writers", kvListWatch, kv.List),
 	watchCase("watch-slow", "a reader that lags by 1,500 changes gets every key's last state (every change where WatchEvery is claimed) or Compacted", func(t *suite.T) {
 		s := t.Store()
-		w := watch(t, s, "k")
-		keys := numbered("k", 1500)
-		fill(t, s, keys)
+		w := openWatcher(t, s, "k")
+		keys := numberedKeys("k", 1500)
+		putAll(t, s, keys)
 		wantAllOrCompacted(t, w, keys)
 	}),
 	kvFull("watch-old", "a watch after a revision that lies 25,000 changes back gets them all or says Compacted", func(t *suite.T) {
 		s := t.Store()
 		first := put(t, s, "first", "x")
-		slow := watch(t, s, "k")
-		keys := numbered("k", 25_000)
-		forEach(64, keys, func(key string) { putSame(t, s, key, key) })
+		slow := openWatcher(t, s, "k")
+		keys := numberedKeys("k", 25_000)
+		forEachConcurrently(64, keys, func(key string) { putSame(t, s, key, key) })
 		wantAllOrCompacted(t, slow, keys)
 		w, err := s.Watch(t.Context(), "k", kv.After(first))
 		if fairlead.CodeOf(err) == fairlead.Compacted {
@@ -311,19 +311,19 @@ func kvListWatch(t *suite.T) {
 	}
 	var watchers []*kv.Watcher
 	var states []map[string]string
-	whileWriting(t, 4, write, func(c *concurrent) {
+	runWhileWriting(t, 4, write, func(c *concurrent) {
 		for i := range 5 {
 			state, rev := listState(t, s, 30+i, c)
-			c.advance(4)
-			watchers = append(watchers, watch(t, s, "k", kv.After(rev)))
+			c.waitForWrites(4)
+			watchers = append(watchers, openWatcher(t, s, "k", kv.After(rev)))
 			states = append(states, state)
-			c.advance(20)
+			c.waitForWrites(20)
 		}
 	})
 	put(t, s, "k-end", "")
 	want, _ := listState(t, s, 100, nil)
 	for i, w := range watchers {
-		for _, e := range eventsToKey(t, w, "k-end") {
+		for _, e := range readEventsToKey(t, w, "k-end") {
 			if delete(states[i], e.Key); e.Kind == kv.PutEvent {
 				states[i][e.Key] = string(e.Value)
 			}
@@ -349,7 +349,7 @@ func listState(t *suite.T, s *kv.Store, limit int, c *concurrent) (map[string]st
 			return state, first
 		}
 		if c != nil {
-			c.advance(1)
+			c.waitForWrites(1)
 		}
 		page, err = s.ListPage(t.Context(), "k", page.Token, limit)
 		t.Must(err)

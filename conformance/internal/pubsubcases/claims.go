@@ -23,35 +23,35 @@ var claimCases = []suite.Case{
 	{Name: "pubsub/dedupe", Needs: dedupes, Rule: "a message with an id that was stored is not stored again, whatever its body; the receipt says Duplicate, and has the first message's position or none", Run: inWindow(dedupe)},
 	{Name: "pubsub/dedupe-batch", Needs: dedupes, Rule: "of messages with one id in one batch only the first is stored", Run: inWindow(dedupeBatch)},
 	{Name: "pubsub/dedupe-concurrent", Needs: dedupes, Rule: "of sixteen concurrent publications with one id exactly one is stored", Run: inWindow(dedupeConcurrent)},
-	{Name: "pubsub/dedupe-topics", Needs: dedupes, Rule: "the same id on another topic, and another id on the same, are no duplicates", Run: piped(func(p *pipe) {
+	{Name: "pubsub/dedupe-topics", Needs: dedupes, Rule: "the same id on another topic, and another id on the same, are no duplicates", Run: withPipe(func(p *pipe) {
 		other := newPipe(p.T)
-		p.send(pubsub.Message{ID: "id", Body: []byte("a")}, pubsub.Message{ID: "ID", Body: []byte("b")}, pubsub.Message{ID: "id2", Body: []byte("c")})
-		other.send(pubsub.Message{ID: "id", Body: []byte("d")})
-		p.sub.takeTexts("different ids", "a", "b", "c")
-		other.sub.takeTexts("another topic", "d")
+		p.publish(pubsub.Message{ID: "id", Body: []byte("a")}, pubsub.Message{ID: "ID", Body: []byte("b")}, pubsub.Message{ID: "id2", Body: []byte("c")})
+		other.publish(pubsub.Message{ID: "id", Body: []byte("d")})
+		p.sub.wantTexts("different ids", "a", "b", "c")
+		other.sub.wantTexts("another topic", "d")
 	})},
-	{Name: "pubsub/dedupe-window", Needs: dedupes, Rule: "an id can be used again when the window has passed; shown where the window is at most 3 s", Run: piped(func(p *pipe) {
+	{Name: "pubsub/dedupe-window", Needs: dedupes, Rule: "an id can be used again when the window has passed; shown where the window is at most 3 s", Run: withPipe(func(p *pipe) {
 		window := p.Facet().Limits.DedupeWindow
-		p.send(pubsub.Message{ID: "id", Body: []byte("first")})
-		p.sub.takeTexts("an id", "first")
+		p.publish(pubsub.Message{ID: "id", Body: []byte("first")})
+		p.sub.wantTexts("an id", "first")
 		if window > 3*time.Second {
 			return
 		}
 		time.Sleep(window + window/2)
-		if r := p.send(pubsub.Message{ID: "id", Body: []byte("second")})[0]; r.Duplicate {
+		if r := p.publish(pubsub.Message{ID: "id", Body: []byte("second")})[0]; r.Duplicate {
 			p.Errorf("%v after an id was used it is a duplicate; the window is %v", window+window/2, window)
 		}
-		p.sub.takeTexts("an id whose window has passed", "second")
+		p.sub.wantTexts("an id whose window has passed", "second")
 	})},
-	{Name: "pubsub/atomic", Needs: atomics, Rule: "PublishAtomic stores all messages, in order where Ordered is claimed, and names their ids", Run: piped(func(p *pipe) {
-		want := series("m", min(50, p.Facet().Limits.MaxBatch))
-		receipts, err := p.pub.PublishAtomic(p.Context(), messages(want...)...)
+	{Name: "pubsub/atomic", Needs: atomics, Rule: "PublishAtomic stores all messages, in order where Ordered is claimed, and names their ids", Run: withPipe(func(p *pipe) {
+		want := numberedTexts("m", min(50, p.Facet().Limits.MaxBatch))
+		receipts, err := p.pub.PublishAtomic(p.Context(), textMessages(want...)...)
 		p.Must(err)
 		ids := map[string]bool{}
 		for _, r := range receipts {
 			ids[r.ID] = true
 		}
-		ds := p.sub.take(len(want))
+		ds := p.sub.receiveAndAck(len(want))
 		for _, d := range ds {
 			if !ids[d.ID] {
 				p.Errorf("%s arrived under the id %q, which no receipt has", d.Body, d.ID)
@@ -62,7 +62,7 @@ var claimCases = []suite.Case{
 			wantOrder(p.T, "an atomic batch", bodies(ds), want)
 		}
 	})},
-	{Name: "pubsub/atomic-refused", Needs: atomics, Rule: "of an atomic batch with a message that is too large or invalid, and of one that is too long, nothing is stored", Run: piped(func(p *pipe) {
+	{Name: "pubsub/atomic-refused", Needs: atomics, Rule: "of an atomic batch with a message that is too large or invalid, and of one that is too long, nothing is stored", Run: withPipe(func(p *pipe) {
 		limits := p.Facet().Limits
 		good := pubsub.Message{Body: []byte("good")}
 		_, err := p.pub.PublishAtomic(p.Context(), good, pubsub.Message{Body: make([]byte, limits.MaxMessageBytes+1)}, good)
@@ -71,35 +71,35 @@ var claimCases = []suite.Case{
 		p.WantCode("an atomic batch with an invalid message", err, fairlead.Invalid)
 		_, err = p.pub.PublishAtomic(p.Context(), make([]pubsub.Message, limits.MaxBatch+1)...)
 		p.WantCode("an atomic batch that is too long", err, fairlead.TooLarge)
-		p.texts("after")
-		p.sub.takeTexts("after atomic batches that were refused", "after")
-		p.sub.quiet("nothing of them was stored")
+		p.publishTexts("after")
+		p.sub.wantTexts("after atomic batches that were refused", "after")
+		p.sub.wantSilence("nothing of them was stored")
 	})},
-	{Name: "pubsub/atomic-given-up", Needs: atomics, Rule: "if the context of an atomic batch ends meanwhile, all its messages are stored or none", Run: piped(atomicGivenUp)},
+	{Name: "pubsub/atomic-given-up", Needs: atomics, Rule: "if the context of an atomic batch ends meanwhile, all its messages are stored or none", Run: withPipe(atomicGivenUp)},
 	{Name: "pubsub/manage-topics", Needs: managing, Rule: "Topics returns the topics with the prefix that were opened or subscribed to, in order, and no deleted one", Run: manageTopics},
-	{Name: "pubsub/manage-delete-topic", Needs: managing, Rule: "a deleted topic is gone with its messages and groups: a new topic of its name is empty", Run: piped(func(p *pipe) {
-		p.texts("old", "older")
-		p.sub.get(1)
+	{Name: "pubsub/manage-delete-topic", Needs: managing, Rule: "a deleted topic is gone with its messages and groups: a new topic of its name is empty", Run: withPipe(func(p *pipe) {
+		p.publishTexts("old", "older")
+		p.sub.receive(1)
 		p.sub.close()
 		p.Must(p.pub.Close(p.Context()))
 		p.Must(pubsub.DeleteTopic(p.Context(), p.Provider(), p.topic))
 		p.sub, p.pub = p.join(), p.T.Topic(p.topic)
-		p.texts("new")
-		p.sub.takeTexts("a topic that was deleted and opened again", "new")
-		p.sub.quiet("the old messages were deleted")
+		p.publishTexts("new")
+		p.sub.wantTexts("a topic that was deleted and opened again", "new")
+		p.sub.wantSilence("the old messages were deleted")
 	})},
-	{Name: "pubsub/manage-delete-group", Needs: managing, Rule: "nothing is kept for a deleted group: a new group of its name starts empty; the other groups keep what they have", Run: piped(func(p *pipe) {
-		other := p.other(p.T.Name())
-		p.texts("old", "older")
-		p.sub.get(1)
+	{Name: "pubsub/manage-delete-group", Needs: managing, Rule: "nothing is kept for a deleted group: a new group of its name starts empty; the other groups keep what they have", Run: withPipe(func(p *pipe) {
+		other := p.joinGroup(p.T.Name())
+		p.publishTexts("old", "older")
+		p.sub.receive(1)
 		p.sub.close()
 		p.Must(pubsub.DeleteGroup(p.Context(), p.Provider(), p.topic, p.group))
-		p.texts("between")
+		p.publishTexts("between")
 		p.sub = p.join()
-		p.texts("new")
-		p.sub.takeTexts("a group that was deleted and joined again", "new")
-		p.sub.quiet("nothing was kept for it")
-		other.takeTexts("another group of the topic", "old", "older", "between", "new")
+		p.publishTexts("new")
+		p.sub.wantTexts("a group that was deleted and joined again", "new")
+		p.sub.wantSilence("nothing was kept for it")
+		other.wantTexts("another group of the topic", "old", "older", "between", "new")
 	})},
 	{Name: "pubsub/manage-missing", Needs: managing, Rule: "deleting a topic or group that does not exist is no error and makes none; a bad name is Invalid", Run: func(t *suite.T) {
 		name := t.Name()
@@ -113,35 +113,35 @@ var claimCases = []suite.Case{
 		p := newPipe(t)
 		t.Must(pubsub.DeleteGroup(t.Context(), t.Provider(), p.topic, t.Name()))
 		p.pub = t.Topic(p.topic)
-		p.texts("m")
-		p.sub.takeTexts("after another group was deleted that did not exist", "m")
+		p.publishTexts("m")
+		p.sub.wantTexts("after another group was deleted that did not exist", "m")
 	}},
 	{Name: "pubsub/shared", Needs: shared, Rule: "what is published through one Open arrives through another, at groups and at a Receive that waits already", Run: func(t *suite.T) {
 		p, second := newPipe(t), t.Open()
 		group := t.Name()
 		far := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(group)), t}
-		waiting := far.later(t.Context())
-		p.texts("here")
-		r := await(t, "a Receive that waits gets what is published through another Open", waiting)
+		waiting := far.receiveInBackground(t.Context())
+		p.publishTexts("here")
+		r := receiveFrom(t, "a Receive that waits gets what is published through another Open", waiting)
 		t.Must(r.err)
-		far.ack(r.d)
+		far.ackAll(r.d)
 		_, err := t.TopicOf(second, p.topic).Publish(t.Context(), pubsub.Message{Body: []byte("there")})
 		t.Must(err)
-		p.sub.takeTexts("published through two Opens", "here", "there")
-		far.takeTexts("published through its own Open", "there")
+		p.sub.wantTexts("published through two Opens", "here", "there")
+		far.wantTexts("published through its own Open", "there")
 	}},
 	{Name: "pubsub/shared-group", Needs: shared, Rule: "consumers of a group share its messages across Opens, and continue where others stopped", Run: func(t *suite.T) {
 		p, second := newPipe(t), t.Open()
 		far := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(p.group)), t}
-		want := series("m", 10)
-		p.texts(want...)
+		want := numberedTexts("m", 10)
+		p.publishTexts(want...)
 		var got []string
 		for i := range want {
-			got = append(got, bodies([]*consumer{p.sub, far}[i%2].take(1))...)
+			got = append(got, bodies([]*consumer{p.sub, far}[i%2].receiveAndAck(1))...)
 		}
 		wantSame(t, "two consumers of a group, each on its own Open", got, want)
-		p.sub.quiet("every message went to one of the two")
-		far.quiet("every message went to one of the two")
+		p.sub.wantSilence("every message went to one of the two")
+		far.wantSilence("every message went to one of the two")
 	}},
 }
 
@@ -154,7 +154,7 @@ func inWindow(test func(p *pipe)) func(*suite.T) {
 			p, began := newPipe(t), time.Now()
 			test(p)
 			if time.Since(began) < window/2 {
-				p.sub.quiet("duplicates are not stored")
+				p.sub.wantSilence("duplicates are not stored")
 				return
 			}
 			t.ForgetFailures()
@@ -164,10 +164,10 @@ func inWindow(test func(p *pipe)) func(*suite.T) {
 }
 
 func dedupe(p *pipe) {
-	first := p.send(pubsub.Message{ID: "id", Body: []byte("first")})[0]
-	p.sub.takeTexts("a message with an id", "first")
+	first := p.publish(pubsub.Message{ID: "id", Body: []byte("first")})[0]
+	p.sub.wantTexts("a message with an id", "first")
 	for _, body := range []string{"first", "another body"} {
-		r := p.send(pubsub.Message{ID: "id", Body: []byte(body)})[0]
+		r := p.publish(pubsub.Message{ID: "id", Body: []byte(body)})[0]
 		if !r.Duplicate || r.ID != "id" {
 			p.Errorf("a repeated id: Duplicate is %v and the id %q, want true and %q", r.Duplicate, r.ID, "id")
 		}
@@ -178,19 +178,19 @@ func dedupe(p *pipe) {
 	if first.Duplicate {
 		p.Errorf("the first message with an id is said to be a duplicate")
 	}
-	p.texts("without", "an id")
-	p.sub.takeTexts("messages without an id", "without", "an id")
+	p.publishTexts("without", "an id")
+	p.sub.wantTexts("messages without an id", "without", "an id")
 }
 
 func dedupeBatch(p *pipe) {
-	msgs := messages("first", "second", "other", "third")
+	msgs := textMessages("first", "second", "other", "third")
 	msgs[0].ID, msgs[1].ID, msgs[2].ID, msgs[3].ID = "id", "id", "id'", "id"
-	for i, r := range p.send(msgs...) {
+	for i, r := range p.publish(msgs...) {
 		if want := i == 1 || i == 3; r.Duplicate != want {
 			p.Errorf("message %d of the batch: Duplicate is %v, want %v", i, r.Duplicate, want)
 		}
 	}
-	p.sub.takeTexts("a batch that repeats an id", "first", "other")
+	p.sub.wantTexts("a batch that repeats an id", "first", "other")
 }
 
 func dedupeConcurrent(p *pipe) {
@@ -206,7 +206,7 @@ func dedupeConcurrent(p *pipe) {
 	if n := stored.Load(); n != 1 {
 		p.Errorf("%d receipts say that the message was stored, want 1", n)
 	}
-	p.sub.take(1)
+	p.sub.receiveAndAck(1)
 }
 
 func atomicGivenUp(p *pipe) {
@@ -215,10 +215,10 @@ func atomicGivenUp(p *pipe) {
 	for i := range 60 {
 		name := fmt.Sprintf("batch%02d-", i)
 		ctx, cancel := context.WithTimeout(p.Context(), time.Duration(i)*50*time.Microsecond)
-		_, outcomes[name] = p.pub.PublishAtomic(ctx, messages(series(name, size)...)...)
+		_, outcomes[name] = p.pub.PublishAtomic(ctx, textMessages(numberedTexts(name, size)...)...)
 		cancel()
 	}
-	_, err := p.pub.PublishAtomic(p.Context(), messages("last")...)
+	_, err := p.pub.PublishAtomic(p.Context(), textMessages("last")...)
 	p.Must(err)
 	came := map[string]int{}
 	stored := 1
@@ -229,7 +229,7 @@ func atomicGivenUp(p *pipe) {
 	}
 	// Batches of unknown outcome come beside those that are known.
 	for got := 0; got < stored || came["last"] == 0; {
-		body := string(p.sub.take(1)[0].Body)
+		body := string(p.sub.receiveAndAck(1)[0].Body)
 		name := body
 		if body != "last" {
 			name = body[:len("batch00-")]
@@ -238,7 +238,7 @@ func atomicGivenUp(p *pipe) {
 			got++
 		}
 	}
-	p.drain(came, size)
+	p.countLeft(came, size)
 	for name, err := range outcomes {
 		switch n := came[name]; {
 		case n != 0 && n != size:
@@ -249,9 +249,9 @@ func atomicGivenUp(p *pipe) {
 	}
 }
 
-// drain counts what is still there, by the beginning of the bodies. For the
+// countLeft counts what is still there, by the beginning of the bodies. For the
 // rest of a batch it waits longer.
-func (p *pipe) drain(came map[string]int, size int) {
+func (p *pipe) countLeft(came map[string]int, size int) {
 	for {
 		wait := 400 * time.Millisecond
 		for name, n := range came {
@@ -265,7 +265,7 @@ func (p *pipe) drain(came map[string]int, size int) {
 		if err != nil {
 			return
 		}
-		p.sub.ack(ds...)
+		p.sub.ackAll(ds...)
 		for _, d := range ds {
 			came[string(d.Body[:min(len(d.Body), len("batch00-"))])]++
 		}

@@ -18,46 +18,46 @@ import (
 const prompt = 4 * time.Second
 
 var closeCases = []suite.Case{
-	{Name: "pubsub/close-inflight", Rule: "what a consumer holds when it closes comes to another one at once, not when the lease ends", Run: piped(func(p *pipe) {
-		want := series("m", 5)
-		p.texts(want...)
-		p.sub.get(3)
+	{Name: "pubsub/close-inflight", Rule: "what a consumer holds when it closes comes to another one at once, not when the lease ends", Run: withPipe(func(p *pipe) {
+		want := numberedTexts("m", 5)
+		p.publishTexts(want...)
+		p.sub.receive(3)
 		p.sub.close()
-		p.join().takeTexts("after a consumer with three messages closed", want...)
+		p.join().wantTexts("after a consumer with three messages closed", want...)
 	})},
-	{Name: "pubsub/close-inflight-waiting", Rule: "a consumer that waits already gets what another one held when it closed", Run: piped(func(p *pipe) {
-		p.texts("m")
-		p.sub.get(1)
+	{Name: "pubsub/close-inflight-waiting", Rule: "a consumer that waits already gets what another one held when it closed", Run: withPipe(func(p *pipe) {
+		p.publishTexts("m")
+		p.sub.receive(1)
 		other := p.join()
-		waiting := other.later(p.Context())
+		waiting := other.receiveInBackground(p.Context())
 		p.sub.close()
-		r := await(p.T, "a consumer that waits gets what a closed one held", waiting)
+		r := receiveFrom(p.T, "a consumer that waits gets what a closed one held", waiting)
 		p.Must(r.err)
-		other.ack(r.d)
+		other.ackAll(r.d)
 	})},
-	{Name: "pubsub/close-fetched", Rule: "what a provider fetched ahead for a consumer that closes comes to another one at once", Run: piped(func(p *pipe) {
-		want := series("m", 40)
-		p.texts(want...)
-		p.sub.get(1)
+	{Name: "pubsub/close-fetched", Rule: "what a provider fetched ahead for a consumer that closes comes to another one at once", Run: withPipe(func(p *pipe) {
+		want := numberedTexts("m", 40)
+		p.publishTexts(want...)
+		p.sub.receive(1)
 		p.sub.close()
-		p.join().takeTexts("after a consumer closed that received one of forty", want...)
+		p.join().wantTexts("after a consumer closed that received one of forty", want...)
 	})},
-	{Name: "pubsub/close-topic", Rule: "Publish, PublishMany fail with Closed after Close; the messages from before arrive", Run: piped(func(p *pipe) {
-		p.texts("before")
+	{Name: "pubsub/close-topic", Rule: "Publish, PublishMany fail with Closed after Close; the messages from before arrive", Run: withPipe(func(p *pipe) {
+		p.publishTexts("before")
 		p.Must(p.pub.Close(p.Context()))
 		_, err := p.pub.Publish(p.Context(), pubsub.Message{Body: []byte("after")})
 		p.WantCode("Publish on a closed topic", err, fairlead.Closed)
-		results, err := p.pub.PublishMany(p.Context(), messages("after")...)
+		results, err := p.pub.PublishMany(p.Context(), textMessages("after")...)
 		p.WantCode("PublishMany on a closed topic", err, fairlead.Closed)
 		if results != nil {
 			p.Errorf("PublishMany on a closed topic has the results %+v, want none", results)
 		}
-		p.sub.takeTexts("published before Close", "before")
-		p.sub.quiet("nothing was published after Close")
+		p.sub.wantTexts("published before Close", "before")
+		p.sub.wantSilence("nothing was published after Close")
 	})},
-	{Name: "pubsub/close-subscription", Rule: "Receive, Ack, Nack and Handle fail with Closed after Close, and settle nothing", Run: piped(func(p *pipe) {
-		p.texts("a", "b")
-		ds := p.sub.get(2)
+	{Name: "pubsub/close-subscription", Rule: "Receive, Ack, Nack and Handle fail with Closed after Close, and settle nothing", Run: withPipe(func(p *pipe) {
+		p.publishTexts("a", "b")
+		ds := p.sub.receive(2)
 		p.sub.close()
 		_, err := p.sub.Receive(p.Context())
 		p.WantCode("Receive on a closed subscription", err, fairlead.Closed)
@@ -67,33 +67,33 @@ var closeCases = []suite.Case{
 		go func() {
 			handled <- p.sub.Handle(p.Context(), func(context.Context, *pubsub.Delivery) error { return nil })
 		}()
-		p.WantCode("Handle on a closed subscription", await(p.T, "Handle on a closed subscription returns", handled), fairlead.Closed)
-		p.join().takeTexts("what was not settled", "a", "b")
+		p.WantCode("Handle on a closed subscription", receiveFrom(p.T, "Handle on a closed subscription returns", handled), fairlead.Closed)
+		p.join().wantTexts("what was not settled", "a", "b")
 	})},
-	{Name: "pubsub/close-twice", Rule: "closing twice is no error, and leaves the group and its messages", Run: piped(func(p *pipe) {
-		p.texts("m")
+	{Name: "pubsub/close-twice", Rule: "closing twice is no error, and leaves the group and its messages", Run: withPipe(func(p *pipe) {
+		p.publishTexts("m")
 		for range 3 {
 			p.Must(p.pub.Close(p.Context()))
 			p.sub.close()
 		}
-		p.join().takeTexts("published before all was closed", "m")
+		p.join().wantTexts("published before all was closed", "m")
 	})},
-	{Name: "pubsub/close-wakes", Rule: "a Receive and a Handle that wait return with Closed within about a second of Close", Run: piped(func(p *pipe) {
+	{Name: "pubsub/close-wakes", Rule: "a Receive and a Handle that wait return with Closed within about a second of Close", Run: withPipe(func(p *pipe) {
 		handled := make(chan error, 1)
 		go func() {
 			handled <- p.sub.Handle(p.Context(), func(context.Context, *pubsub.Delivery) error { return nil })
 		}()
-		waiting := p.sub.later(p.Context())
+		waiting := p.sub.receiveInBackground(p.Context())
 		began := time.Now()
 		p.sub.close()
-		r := await(p.T, "a Receive that waits ends when its subscription is closed", waiting)
+		r := receiveFrom(p.T, "a Receive that waits ends when its subscription is closed", waiting)
 		p.WantCode("the Receive that waited", r.err, fairlead.Closed)
-		p.WantCode("the Handle that waited", await(p.T, "a Handle that waits ends when its subscription is closed", handled), fairlead.Closed)
+		p.WantCode("the Handle that waited", receiveFrom(p.T, "a Handle that waits ends when its subscription is closed", handled), fairlead.Closed)
 		if took := time.Since(began); took > prompt {
 			p.Errorf("they returned %v after Close", took)
 		}
 	})},
-	{Name: "pubsub/cancel-wakes", Rule: "a Receive that waits returns within about a second of the end of its context, with that context's code", Run: piped(cancelWakes)},
+	{Name: "pubsub/cancel-wakes", Rule: "a Receive that waits returns within about a second of the end of its context, with that context's code", Run: withPipe(cancelWakes)},
 	{Name: "pubsub/cancel-loses-nothing", Timeout: 2 * time.Minute, Rule: "what a Receive had taken when its context ended comes again, at the latest when its lease ends", Run: cancelLosesNothing},
 	{Name: "pubsub/close-concurrent", Rule: "closing while others publish, receive, settle and close neither hangs nor panics, and what was acknowledged as published is there", Run: closeConcurrent},
 	{Name: "pubsub/close-provider", Needs: []fairlead.Claim{fairlead.Shared}, Rule: "closing a provider gives back at once what its consumers hold, and ends them with Closed", Run: closeProvider},
@@ -104,23 +104,23 @@ func cancelWakes(p *pipe) {
 	canceled, cancel := context.WithCancel(p.Context())
 	late, stop := context.WithTimeout(p.Context(), 60*time.Millisecond)
 	defer stop()
-	one, two := p.sub.later(canceled), p.sub.later(late)
+	one, two := p.sub.receiveInBackground(canceled), p.sub.receiveInBackground(late)
 	cancel()
 	for code, waiting := range map[fairlead.Code]<-chan received{fairlead.Canceled: one, fairlead.DeadlineExceeded: two} {
-		r := await(p.T, "a Receive that waits ends with its context", waiting)
+		r := receiveFrom(p.T, "a Receive that waits ends with its context", waiting)
 		p.WantCode("the Receive whose context ended", r.err, code)
 		if r.took > prompt {
 			p.Errorf("a Receive whose context ended within 100 ms returned after %v", r.took)
 		}
 	}
-	p.texts("after")
-	p.sub.takeTexts("after two calls of Receive were given up", "after")
+	p.publishTexts("after")
+	p.sub.wantTexts("after two calls of Receive were given up", "after")
 }
 
 // cancelLosesNothing gives up many calls of Receive just when messages come.
 func cancelLosesNothing(t *suite.T) {
-	p := newPipe(t, short(t))
-	want := series("m", 60)
+	p := newPipe(t, withShortLease(t))
+	want := numberedTexts("m", 60)
 	var publishing sync.WaitGroup
 	defer publishing.Wait()
 	publishing.Go(func() {
@@ -157,7 +157,7 @@ func cancelLosesNothing(t *suite.T) {
 func closeConcurrent(t *suite.T) {
 	for round := range 4 {
 		p := newPipe(t)
-		keeper := p.other(t.Name())
+		keeper := p.joinGroup(t.Name())
 		var mu sync.Mutex
 		stored := map[string]bool{}
 		publisher := func(i int) {
@@ -165,7 +165,7 @@ func closeConcurrent(t *suite.T) {
 				body := fmt.Sprintf("%d-%d-%d", round, i, j)
 				_, err := p.pub.Publish(t.Context(), pubsub.Message{Body: []byte(body)})
 				if err != nil {
-					closedOrNothing(t, "Publish", err)
+					wantClosedOrNothing(t, "Publish", err)
 					return
 				}
 				mu.Lock()
@@ -175,13 +175,13 @@ func closeConcurrent(t *suite.T) {
 		}
 		receiver := func() {
 			for {
-				ds, err := p.sub.batch(5)
+				ds, err := p.sub.receiveBatch(5)
 				if err != nil {
-					closedOrNothing(t, "Receive", err)
+					wantClosedOrNothing(t, "Receive", err)
 					return
 				}
 				for _, d := range ds {
-					closedOrNothing(t, "Ack", d.Ack(t.Context()))
+					wantClosedOrNothing(t, "Ack", d.Ack(t.Context()))
 				}
 			}
 		}
@@ -196,21 +196,21 @@ func closeConcurrent(t *suite.T) {
 					receiver()
 				default:
 					time.Sleep(10 * time.Millisecond)
-					closedOrNothing(t, "Close of the subscription", p.sub.Close(t.Context()))
-					closedOrNothing(t, "Close of the topic", p.pub.Close(t.Context()))
+					wantClosedOrNothing(t, "Close of the subscription", p.sub.Close(t.Context()))
+					wantClosedOrNothing(t, "Close of the topic", p.pub.Close(t.Context()))
 				}
 			})
 		}()
-		await(t, "closing while publishing and receiving ends", done)
+		receiveFrom(t, "closing while publishing and receiving ends", done)
 		for len(stored) > 0 {
-			delete(stored, string(keeper.take(1)[0].Body))
+			delete(stored, string(keeper.receiveAndAck(1)[0].Body))
 		}
 	}
 }
 
-// closedOrNothing accepts what a call may return beside a Close. A settlement
+// wantClosedOrNothing accepts what a call may return beside a Close. A settlement
 // may find its lease given back.
-func closedOrNothing(t *suite.T, what string, err error) {
+func wantClosedOrNothing(t *suite.T, what string, err error) {
 	switch fairlead.CodeOf(err) {
 	case 0, fairlead.Closed, fairlead.Conflict, fairlead.UnknownOutcome:
 	default:
@@ -223,27 +223,27 @@ func closeProvider(t *suite.T) {
 	second := t.Open()
 	other := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(p.group)), t}
 	idle := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(t.Name())), t}
-	waiting := idle.later(t.Context())
-	want := series("m", 3)
-	_, err := t.TopicOf(second, t.Name()).PublishMany(t.Context(), messages("elsewhere")...)
+	waiting := idle.receiveInBackground(t.Context())
+	want := numberedTexts("m", 3)
+	_, err := t.TopicOf(second, t.Name()).PublishMany(t.Context(), textMessages("elsewhere")...)
 	t.Must(err)
-	p.texts(want...)
-	other.get(2)
-	r := await(t, "the other group gets a message", waiting)
+	p.publishTexts(want...)
+	other.receive(2)
+	r := receiveFrom(t, "the other group gets a message", waiting)
 	t.Must(r.err)
-	idle.take(2)
-	waiting = idle.later(t.Context())
+	idle.receiveAndAck(2)
+	waiting = idle.receiveInBackground(t.Context())
 	t.Must(second.Close(t.Context()))
-	r = await(t, "a Receive that waits ends when its provider is closed", waiting)
+	r = receiveFrom(t, "a Receive that waits ends when its provider is closed", waiting)
 	t.WantCode("the Receive that waited", r.err, fairlead.Closed)
-	p.sub.takeTexts("after the provider of a consumer with two messages closed", want...)
+	p.sub.wantTexts("after the provider of a consumer with two messages closed", want...)
 }
 
 // pubsubRolling lets consumers, each with a provider of its own, take turns.
 func pubsubRolling(t *suite.T) {
 	var stored, handled tally
 	topic := t.Name()
-	works, leave := rollingConsumer(t, topic, &handled)
+	works, leave := startRollingConsumer(t, topic, &handled)
 	pub := t.Topic(topic)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -256,8 +256,8 @@ func pubsubRolling(t *suite.T) {
 					t.Errorf("publishing: %v", err)
 					return
 				}
-				stored.add(body)
-				for stored.len()-handled.len() > 100 && ctx.Err() == nil {
+				stored.count(body)
+				for stored.total()-handled.total() > 100 && ctx.Err() == nil {
 					time.Sleep(time.Millisecond)
 				}
 			}
@@ -265,26 +265,26 @@ func pubsubRolling(t *suite.T) {
 	}
 	works()
 	for range 8 {
-		works, next := rollingConsumer(t, topic, &handled)
+		works, next := startRollingConsumer(t, topic, &handled)
 		works()
 		leave()
 		leave = next
 	}
 	cancel()
 	load.Wait()
-	handled.reaches(t, stored.len())
+	handled.waitUntil(t, stored.total())
 	leave()
-	wantSame(t, "what consumers handled that came and went", handled.got(), stored.got())
+	wantSame(t, "what consumers handled that came and went", handled.texts(), stored.texts())
 }
 
-// rollingConsumer handles messages until it leaves; works waits until it has
+// startRollingConsumer handles messages until it leaves; works waits until it has
 // some.
-func rollingConsumer(t *suite.T, topic string, all *tally) (works, leave func()) {
+func startRollingConsumer(t *suite.T, topic string, all *tally) (works, leave func()) {
 	p := t.Open()
 	sub := &consumer{t.SubscribeOf(p, topic, pubsub.Group(topic)), t}
 	var own atomic.Int64
-	stop := sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
-		all.add(d.Body)
+	stop := sub.handleInBackground(func(_ context.Context, d *pubsub.Delivery) error {
+		all.count(d.Body)
 		own.Add(1)
 		return nil
 	})

@@ -16,58 +16,58 @@ import (
 )
 
 var handleCases = []suite.Case{
-	{Name: "pubsub/handle", Rule: "Handle deals with every message once, acknowledges it, and returns nil when its context ends", Run: piped(func(p *pipe) {
+	{Name: "pubsub/handle", Rule: "Handle deals with every message once, acknowledges it, and returns nil when its context ends", Run: withPipe(func(p *pipe) {
 		var all tally
-		stop := p.sub.handle(func(_ context.Context, d *pubsub.Delivery) error { all.add(d.Body); return nil })
-		want := series("m", 50)
-		p.texts(want...)
-		all.reaches(p.T, len(want))
+		stop := p.sub.handleInBackground(func(_ context.Context, d *pubsub.Delivery) error { all.count(d.Body); return nil })
+		want := numberedTexts("m", 50)
+		p.publishTexts(want...)
+		all.waitUntil(p.T, len(want))
 		p.Must(stop())
-		wantSame(p.T, "what the handler got", all.got(), want)
+		wantSame(p.T, "what the handler got", all.texts(), want)
 		p.reopen()
-		p.sub.quiet("the handler dealt with everything")
+		p.sub.wantSilence("the handler dealt with everything")
 	})},
-	{Name: "pubsub/handler-error", Rule: "a message whose handler fails comes again until it succeeds, and not after that", Run: piped(func(p *pipe) {
-		handlerFails(p, func(string) error { return errPoison })
+	{Name: "pubsub/handler-error", Rule: "a message whose handler fails comes again until it succeeds, and not after that", Run: withPipe(func(p *pipe) {
+		wantHandlerRetried(p, func(string) error { return errPoison })
 	})},
-	{Name: "pubsub/handler-panic", Rule: "a message whose handler panics comes again, and Handle continues with this and other messages", Run: piped(func(p *pipe) {
-		handlerFails(p, func(body string) error { panic("handling " + body) })
+	{Name: "pubsub/handler-panic", Rule: "a message whose handler panics comes again, and Handle continues with this and other messages", Run: withPipe(func(p *pipe) {
+		wantHandlerRetried(p, func(body string) error { panic("handling " + body) })
 	})},
-	{Name: "pubsub/handler-settles", Rule: "a message that its handler settled stays settled so, whatever the handler returns", Run: piped(handlerSettles)},
-	{Name: "pubsub/handle-concurrency", Rule: "as many handlers run at once as Concurrency says, if there are messages, and never more", Run: piped(handleConcurrency)},
-	{Name: "pubsub/handle-waits", Rule: "when its context ends, Handle waits for the handlers that run; what they finish is acknowledged", Run: piped(handleWaits)},
-	{Name: "pubsub/handle-gives-back", Rule: "when its context ends, Handle gives back at once what no handler has begun", Run: piped(handleGivesBack)},
-	{Name: "pubsub/handle-close", Rule: "a subscription that is closed under Handle ends it with Closed once its handlers have returned; what they held comes again", Run: piped(handleClose)},
-	{Name: "pubsub/trace", Rule: "the publisher's span is the parent of the handler's, and the publisher's own metadata arrives beside it", Run: piped(traceContext)},
+	{Name: "pubsub/handler-settles", Rule: "a message that its handler settled stays settled so, whatever the handler returns", Run: withPipe(handlerSettles)},
+	{Name: "pubsub/handle-concurrency", Rule: "as many handlers run at once as Concurrency says, if there are messages, and never more", Run: withPipe(handleConcurrency)},
+	{Name: "pubsub/handle-waits", Rule: "when its context ends, Handle waits for the handlers that run; what they finish is acknowledged", Run: withPipe(handleWaits)},
+	{Name: "pubsub/handle-gives-back", Rule: "when its context ends, Handle gives back at once what no handler has begun", Run: withPipe(handleGivesBack)},
+	{Name: "pubsub/handle-close", Rule: "a subscription that is closed under Handle ends it with Closed once its handlers have returned; what they held comes again", Run: withPipe(handleClose)},
+	{Name: "pubsub/trace", Rule: "the publisher's span is the parent of the handler's, and the publisher's own metadata arrives beside it", Run: withPipe(traceContext)},
 }
 
-// handlerFails lets a handler fail on three of the messages, twice on each.
-func handlerFails(p *pipe, fail func(body string) error) {
+// wantHandlerRetried lets a handler fail on three of the messages, twice on each.
+func wantHandlerRetried(p *pipe, fail func(body string) error) {
 	var all tally
 	done := make(chan struct{}, 100)
-	stop := p.sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
-		n := all.add(d.Body)
+	stop := p.sub.handleInBackground(func(_ context.Context, d *pubsub.Delivery) error {
+		n := all.count(d.Body)
 		if d.Body[0] == 'f' && n <= 2 {
 			return fail(string(d.Body))
 		}
 		done <- struct{}{}
 		return nil
 	}, atOnce)
-	good, bad := series("good", 5), series("fails", 3)
-	p.texts(append(bad, good...)...)
+	good, bad := numberedTexts("good", 5), numberedTexts("fails", 3)
+	p.publishTexts(append(bad, good...)...)
 	for range len(good) + len(bad) {
-		await(p.T, "every message is dealt with in the end", done)
+		receiveFrom(p.T, "every message is dealt with in the end", done)
 	}
 	p.Must(stop())
-	wantSame(p.T, "what the handler got", all.got(), append(append(append(good, bad...), bad...), bad...))
+	wantSame(p.T, "what the handler got", all.texts(), append(append(append(good, bad...), bad...), bad...))
 	p.reopen()
-	p.sub.quiet("the handler dealt with everything in the end")
+	p.sub.wantSilence("the handler dealt with everything in the end")
 }
 
 func handlerSettles(p *pipe) {
 	var all tally
-	stop := p.sub.handle(func(ctx context.Context, d *pubsub.Delivery) error {
-		switch n := all.add(d.Body); {
+	stop := p.sub.handleInBackground(func(ctx context.Context, d *pubsub.Delivery) error {
+		switch n := all.count(d.Body); {
 		case string(d.Body) == "acknowledged":
 			return errors.Join(d.Ack(ctx), errPoison)
 		case n == 1:
@@ -75,12 +75,12 @@ func handlerSettles(p *pipe) {
 		}
 		return nil
 	}, atOnce)
-	p.texts("acknowledged", "given back")
-	all.reaches(p.T, 3)
+	p.publishTexts("acknowledged", "given back")
+	all.waitUntil(p.T, 3)
 	p.Must(stop())
 	p.reopen()
-	p.sub.quiet("the handler settled everything")
-	wantSame(p.T, "what the handler got", all.got(), []string{"acknowledged", "given back", "given back"})
+	p.sub.wantSilence("the handler settled everything")
+	wantSame(p.T, "what the handler got", all.texts(), []string{"acknowledged", "given back", "given back"})
 }
 
 func handleConcurrency(p *pipe) {
@@ -89,7 +89,7 @@ func handleConcurrency(p *pipe) {
 	var all tally
 	full := make(chan struct{})
 	fill := sync.OnceFunc(func() { close(full) })
-	stop := p.sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
+	stop := p.sub.handleInBackground(func(_ context.Context, d *pubsub.Delivery) error {
 		n := running.Add(1)
 		defer running.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
@@ -104,30 +104,30 @@ func handleConcurrency(p *pipe) {
 			fill()
 		}
 		time.Sleep(time.Millisecond)
-		all.add(d.Body)
+		all.count(d.Body)
 		return nil
 	}, pubsub.Concurrency(limit))
-	want := series("m", 40)
-	p.texts(want...)
-	all.reaches(p.T, len(want))
+	want := numberedTexts("m", 40)
+	p.publishTexts(want...)
+	all.waitUntil(p.T, len(want))
 	p.Must(stop())
 	if most.Load() > limit {
 		p.Errorf("%d handlers ran at once, the limit is %d", most.Load(), limit)
 	}
-	wantSame(p.T, "what the handlers got", all.got(), want)
+	wantSame(p.T, "what the handlers got", all.texts(), want)
 }
 
 func handleWaits(p *pipe) {
 	began, ended := make(chan struct{}), make(chan struct{})
-	stop := p.sub.handle(func(ctx context.Context, _ *pubsub.Delivery) error {
+	stop := p.sub.handleInBackground(func(ctx context.Context, _ *pubsub.Delivery) error {
 		close(began)
 		<-ctx.Done()
 		time.Sleep(100 * time.Millisecond)
 		close(ended)
 		return nil
 	})
-	p.texts("m")
-	await(p.T, "the handler gets the message", began)
+	p.publishTexts("m")
+	receiveFrom(p.T, "the handler gets the message", began)
 	p.Must(stop())
 	select {
 	case <-ended:
@@ -135,37 +135,37 @@ func handleWaits(p *pipe) {
 		p.Errorf("Handle returned while a handler ran")
 	}
 	p.reopen()
-	p.sub.quiet("the handler dealt with the message after the end of Handle's context")
+	p.sub.wantSilence("the handler dealt with the message after the end of Handle's context")
 }
 
 func handleGivesBack(p *pipe) {
-	want := series("m", 12)
-	p.texts(want...)
+	want := numberedTexts("m", 12)
+	p.publishTexts(want...)
 	began, release := make(chan string, 20), make(chan struct{})
-	stop := p.sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
+	stop := p.sub.handleInBackground(func(_ context.Context, d *pubsub.Delivery) error {
 		began <- string(d.Body)
 		<-release
 		return nil
 	}, pubsub.Prefetch(8))
-	first := await(p.T, "the handler gets a message", began)
+	first := receiveFrom(p.T, "the handler gets a message", began)
 	other := p.join()
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
 	time.Sleep(50 * time.Millisecond) // so that its context has ended
 	close(release)
-	p.Must(await(p.T, "Handle returns", stopped))
+	p.Must(receiveFrom(p.T, "Handle returns", stopped))
 	close(began)
 	dealt := []string{first}
 	for body := range began {
 		dealt = append(dealt, body)
 	}
-	left := other.take(len(want) - len(dealt))
+	left := other.receiveAndAck(len(want) - len(dealt))
 	wantSame(p.T, "what the handler dealt with and what came to another consumer", append(dealt, bodies(left)...), want)
-	other.quiet("every message was dealt with once")
+	other.wantSilence("every message was dealt with once")
 }
 
 func handleClose(p *pipe) {
-	p.texts("m")
+	p.publishTexts("m")
 	began, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		ended <- p.sub.Handle(p.Context(), func(context.Context, *pubsub.Delivery) error {
@@ -176,11 +176,11 @@ func handleClose(p *pipe) {
 	}()
 	free := sync.OnceFunc(func() { close(release) })
 	defer free()
-	await(p.T, "the handler gets the message", began)
+	receiveFrom(p.T, "the handler gets the message", began)
 	p.sub.close()
-	p.join().takeTexts("what the handler held when its subscription was closed", "m")
+	p.join().wantTexts("what the handler held when its subscription was closed", "m")
 	free()
-	p.WantCode("Handle on a subscription that was closed", await(p.T, "Handle returns", ended), fairlead.Closed)
+	p.WantCode("Handle on a subscription that was closed", receiveFrom(p.T, "Handle returns", ended), fairlead.Closed)
 }
 
 func traceContext(p *pipe) {
@@ -192,14 +192,14 @@ func traceContext(p *pipe) {
 		metadata map[string]string
 	}
 	handled := make(chan seen, 10)
-	stop := p.sub.handle(func(ctx context.Context, d *pubsub.Delivery) error {
+	stop := p.sub.handleInBackground(func(ctx context.Context, d *pubsub.Delivery) error {
 		handled <- seen{trace.SpanContextFromContext(ctx), d.Metadata}
 		return nil
 	})
 	m := withMetadata("own", "value", "Tracestate", "is another name")
 	_, err := p.pub.Publish(trace.ContextWithSpanContext(p.Context(), span), m)
 	p.Must(err)
-	got := await(p.T, "the handler gets the message", handled)
+	got := receiveFrom(p.T, "the handler gets the message", handled)
 	if got.span.TraceID() != span.TraceID() || !got.span.IsSampled() {
 		p.Errorf("published in the trace %v, handled in %v (%v)", span.TraceID(), got.span.TraceID(), got.metadata)
 	}

@@ -30,19 +30,19 @@ func newPipe(t *suite.T, opts ...pubsub.SubscribeOption) *pipe {
 	return p
 }
 
-// piped makes the function of a case out of one that needs a pipe.
-func piped(run func(p *pipe)) func(*suite.T) { return func(t *suite.T) { run(newPipe(t)) } }
+// withPipe makes the function of a case out of one that needs a pipe.
+func withPipe(run func(p *pipe)) func(*suite.T) { return func(t *suite.T) { run(newPipe(t)) } }
 
 // join returns one more consumer of the pipe's group.
-func (p *pipe) join(opts ...pubsub.SubscribeOption) *consumer { return p.other(p.group, opts...) }
+func (p *pipe) join(opts ...pubsub.SubscribeOption) *consumer { return p.joinGroup(p.group, opts...) }
 
-// other returns a consumer of another group.
-func (p *pipe) other(group string, opts ...pubsub.SubscribeOption) *consumer {
-	return p.with(append(opts[:len(opts):len(opts)], pubsub.Group(group))...)
+// joinGroup returns a consumer of another group.
+func (p *pipe) joinGroup(group string, opts ...pubsub.SubscribeOption) *consumer {
+	return p.subscribe(append(opts[:len(opts):len(opts)], pubsub.Group(group))...)
 }
 
-// with returns a subscription to the pipe's topic.
-func (p *pipe) with(opts ...pubsub.SubscribeOption) *consumer {
+// subscribe returns a subscription to the pipe's topic.
+func (p *pipe) subscribe(opts ...pubsub.SubscribeOption) *consumer {
 	return &consumer{p.Subscribe(p.topic, opts...), p.T}
 }
 
@@ -52,8 +52,8 @@ func (p *pipe) reopen() {
 	p.sub = p.join()
 }
 
-// send publishes messages.
-func (p *pipe) send(msgs ...pubsub.Message) []pubsub.Receipt {
+// publish publishes messages.
+func (p *pipe) publish(msgs ...pubsub.Message) []pubsub.Receipt {
 	results, err := p.pub.PublishMany(p.Context(), msgs...)
 	p.Must(err)
 	receipts := make([]pubsub.Receipt, len(results))
@@ -63,10 +63,12 @@ func (p *pipe) send(msgs ...pubsub.Message) []pubsub.Receipt {
 	return receipts
 }
 
-// texts publishes a message for each of the bodies.
-func (p *pipe) texts(bodies ...string) []pubsub.Receipt { return p.send(messages(bodies...)...) }
+// publishTexts publishes a message for each of the bodies.
+func (p *pipe) publishTexts(bodies ...string) []pubsub.Receipt {
+	return p.publish(textMessages(bodies...)...)
+}
 
-func messages(bodies ...string) []pubsub.Message {
+func textMessages(bodies ...string) []pubsub.Message {
 	msgs := make([]pubsub.Message, len(bodies))
 	for i, b := range bodies {
 		msgs[i].Body = []byte(b)
@@ -74,18 +76,18 @@ func messages(bodies ...string) []pubsub.Message {
 	return msgs
 }
 
-// keyed returns messages with an ordering key, whose bodies are the key and a
+// keyedMessages returns messages with an ordering key, whose bodies are the key and a
 // number.
-func keyed(key string, n int) []pubsub.Message {
-	msgs := messages(series(key, n)...)
+func keyedMessages(key string, n int) []pubsub.Message {
+	msgs := textMessages(numberedTexts(key, n)...)
 	for i := range msgs {
 		msgs[i].Key = key
 	}
 	return msgs
 }
 
-// series returns prefix0000, prefix0001 and so on.
-func series(prefix string, n int) []string {
+// numberedTexts returns prefix0000, prefix0001 and so on.
+func numberedTexts(prefix string, n int) []string {
 	out := make([]string, n)
 	for i := range out {
 		out[i] = fmt.Sprintf("%s%04d", prefix, i)
@@ -99,11 +101,11 @@ type consumer struct {
 	t *suite.T
 }
 
-// some receives n messages, and returns fewer if one does not come in time.
-func (c *consumer) some(n int) ([]*pubsub.Delivery, error) {
+// receiveUpTo receives n messages, and returns fewer if one does not come in time.
+func (c *consumer) receiveUpTo(n int) ([]*pubsub.Delivery, error) {
 	var ds []*pubsub.Delivery
 	for len(ds) < n {
-		more, err := c.batch(n - len(ds))
+		more, err := c.receiveBatch(n - len(ds))
 		if err != nil {
 			return ds, err
 		}
@@ -112,39 +114,39 @@ func (c *consumer) some(n int) ([]*pubsub.Delivery, error) {
 	return ds, nil
 }
 
-// get receives n messages and does not settle them; few, because a backend
+// receive receives n messages and does not settle them; few, because a backend
 // may bound what is in flight.
-func (c *consumer) get(n int) []*pubsub.Delivery {
-	ds, err := c.some(n)
+func (c *consumer) receive(n int) []*pubsub.Delivery {
+	ds, err := c.receiveUpTo(n)
 	if len(ds) != n {
 		c.t.Fatalf("%d of %d messages came: %s; then: %v", len(ds), n, excerpt(bodies(ds)), err)
 	}
 	return ds
 }
 
-// take receives n messages and acknowledges them.
-func (c *consumer) take(n int) []*pubsub.Delivery {
+// receiveAndAck receives n messages and acknowledges them.
+func (c *consumer) receiveAndAck(n int) []*pubsub.Delivery {
 	var ds []*pubsub.Delivery
 	for len(ds) < n {
-		more, err := c.batch(min(n-len(ds), 50))
+		more, err := c.receiveBatch(min(n-len(ds), 50))
 		if err != nil {
 			c.t.Fatalf("%d of %d messages came: %s; then: %v", len(ds), n, excerpt(bodies(ds)), err)
 		}
-		c.ack(more...)
+		c.ackAll(more...)
 		ds = append(ds, more...)
 	}
 	return ds
 }
 
-// batch receives what is there, waiting for the first.
-func (c *consumer) batch(limit int) ([]*pubsub.Delivery, error) {
+// receiveBatch receives what is there, waiting for the first.
+func (c *consumer) receiveBatch(limit int) ([]*pubsub.Delivery, error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), c.t.Patience())
 	defer cancel()
 	return c.ReceiveMany(ctx, limit)
 }
 
-// ack acknowledges all at once.
-func (c *consumer) ack(ds ...*pubsub.Delivery) {
+// ackAll acknowledges all at once.
+func (c *consumer) ackAll(ds ...*pubsub.Delivery) {
 	suite.RunConcurrently(len(ds), func(i int) {
 		if err := ds[i].Ack(c.t.Context()); err != nil {
 			c.t.Errorf("acknowledging %s: %v", excerpt(bodies(ds[i:i+1])), err)
@@ -152,22 +154,22 @@ func (c *consumer) ack(ds ...*pubsub.Delivery) {
 	})
 }
 
-// nack gives a delivery back.
-func (c *consumer) nack(d *pubsub.Delivery, delay time.Duration) {
+// giveBack gives a delivery back.
+func (c *consumer) giveBack(d *pubsub.Delivery, delay time.Duration) {
 	c.t.Must(d.Nack(c.t.Context(), delay))
 }
 
-// takeTexts receives, acknowledges and compares, without regard to order.
-func (c *consumer) takeTexts(what string, want ...string) {
-	wantSame(c.t, what, bodies(c.take(len(want))), want)
+// wantTexts receives, acknowledges and compares, without regard to order.
+func (c *consumer) wantTexts(what string, want ...string) {
+	wantSame(c.t, what, bodies(c.receiveAndAck(len(want))), want)
 }
 
 // silence is how long to wait for what must not come. It can only miss a
 // fault, never make one up.
 const silence = 150 * time.Millisecond
 
-// quiet fails if a message comes.
-func (c *consumer) quiet(what string) {
+// wantSilence fails if a message comes.
+func (c *consumer) wantSilence(what string) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), silence)
 	defer cancel()
 	d, err := c.Receive(ctx)
@@ -189,8 +191,8 @@ type received struct {
 	took time.Duration
 }
 
-// later receives in the background, and returns when that most likely waits.
-func (c *consumer) later(ctx context.Context) <-chan received {
+// receiveInBackground receives in the background, and returns when that most likely waits.
+func (c *consumer) receiveInBackground(ctx context.Context) <-chan received {
 	answer := make(chan received, 1)
 	go func() {
 		began := time.Now()
@@ -201,8 +203,8 @@ func (c *consumer) later(ctx context.Context) <-chan received {
 	return answer
 }
 
-// await returns what comes from a channel, and ends the case if nothing does.
-func await[V any](t *suite.T, what string, from <-chan V) V {
+// receiveFrom returns what comes from a channel, and ends the case if nothing does.
+func receiveFrom[V any](t *suite.T, what string, from <-chan V) V {
 	select {
 	case v := <-from:
 		return v
@@ -212,16 +214,16 @@ func await[V any](t *suite.T, what string, from <-chan V) V {
 	panic("unreachable")
 }
 
-// handle runs Handle in the background. The function that it returns ends it
+// handleInBackground runs Handle in the background. The function that it returns ends it
 // and returns what Handle returned.
-func (c *consumer) handle(fn pubsub.Handler, opts ...pubsub.HandleOption) (stop func() error) {
+func (c *consumer) handleInBackground(fn pubsub.Handler, opts ...pubsub.HandleOption) (stop func() error) {
 	ctx, cancel := context.WithCancel(trace.ContextWithSpanContext(c.t.Context(), trace.SpanContext{}))
 	c.t.Cleanup(func(context.Context) error { cancel(); return nil })
 	ended := make(chan error, 1)
 	go func() { ended <- c.Handle(ctx, fn, opts...) }()
 	return sync.OnceValue(func() error {
 		cancel()
-		return await(c.t, "Handle returns when its context has ended", ended)
+		return receiveFrom(c.t, "Handle returns when its context has ended", ended)
 	})
 }
 
@@ -235,8 +237,8 @@ type tally struct {
 	times map[string]int
 }
 
-// add counts a body and returns how often it came, this time included.
-func (c *tally) add(body []byte) int {
+// count counts a body and returns how often it came, this time included.
+func (c *tally) count(body []byte) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.times == nil {
@@ -247,37 +249,37 @@ func (c *tally) add(body []byte) int {
 	return c.times[string(body)]
 }
 
-func (c *tally) len() int {
+func (c *tally) total() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.all)
 }
 
-func (c *tally) got() []string {
+func (c *tally) texts() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.all)
 }
 
-// reaches waits until n bodies were counted.
-func (c *tally) reaches(t *suite.T, n int) {
+// waitUntil waits until n bodies were counted.
+func (c *tally) waitUntil(t *suite.T, n int) {
 	for got, since := 0, time.Now(); got < n; time.Sleep(2 * time.Millisecond) {
-		switch now := c.len(); {
+		switch now := c.total(); {
 		case now > got:
 			got, since = now, time.Now()
 		case time.Since(since) > t.Patience():
-			t.Fatalf("%d of %d deliveries came: %s", now, n, excerpt(c.got()))
+			t.Fatalf("%d of %d deliveries came: %s", now, n, excerpt(c.texts()))
 		}
 	}
 }
 
-// lease returns a short AckDeadline.
-func lease(t *suite.T) time.Duration {
+// shortLease returns a short AckDeadline.
+func shortLease(t *suite.T) time.Duration {
 	return max(t.Facet().Limits.MinAckDeadline, 400*time.Millisecond)
 }
 
-// short is the option for it.
-func short(t *suite.T) pubsub.SubscribeOption { return pubsub.AckDeadline(lease(t)) }
+// withShortLease is the option for it.
+func withShortLease(t *suite.T) pubsub.SubscribeOption { return pubsub.AckDeadline(shortLease(t)) }
 
 func bodies(ds []*pubsub.Delivery) []string {
 	out := make([]string, len(ds))

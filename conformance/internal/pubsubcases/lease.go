@@ -19,120 +19,120 @@ var (
 )
 
 var leaseCases = []suite.Case{
-	{Name: "pubsub/confirmed-ack", Needs: confirmed, Rule: "an acknowledgement that returned nil holds although its consumer ends right then", Run: piped(func(p *pipe) {
+	{Name: "pubsub/confirmed-ack", Needs: confirmed, Rule: "an acknowledgement that returned nil holds although its consumer ends right then", Run: withPipe(func(p *pipe) {
 		for i := range 10 {
-			p.texts(fmt.Sprintf("m%d", i))
-			p.sub.ack(p.sub.get(1)[0])
+			p.publishTexts(fmt.Sprintf("m%d", i))
+			p.sub.ackAll(p.sub.receive(1)[0])
 			p.sub.close()
 			p.sub = p.join()
 		}
-		p.sub.quiet("all was acknowledged before its consumer closed")
+		p.sub.wantSilence("all was acknowledged before its consumer closed")
 	})},
 	{Name: "pubsub/confirmed-ack-elsewhere", Needs: []fairlead.Claim{pubsub.ConfirmedAck, fairlead.Shared}, Rule: "an acknowledgement that returned nil holds for every Open of the backend, although its consumer is gone", Run: func(t *suite.T) {
-		p := newPipe(t, short(t))
+		p := newPipe(t, withShortLease(t))
 		second := t.Open()
-		doomed := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(p.group), short(t)), t}
-		p.texts(series("m", 10)...)
-		ds := doomed.get(10)
+		doomed := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(p.group), withShortLease(t)), t}
+		p.publishTexts(numberedTexts("m", 10)...)
+		ds := doomed.receive(10)
 		began := time.Now()
 		for _, d := range ds {
-			if err := d.Ack(t.Context()); err != nil && time.Since(began) < lease(t)/2 {
+			if err := d.Ack(t.Context()); err != nil && time.Since(began) < shortLease(t)/2 {
 				t.Errorf("acknowledging: %v", err)
 			}
 		}
-		slow := time.Since(began) >= lease(t)/2
+		slow := time.Since(began) >= shortLease(t)/2
 		t.Must(second.Close(t.Context()))
-		time.Sleep(lease(t))
+		time.Sleep(shortLease(t))
 		if !slow { // else leases may have ended before their acknowledgement
-			p.sub.quiet("all was acknowledged by a consumer that is gone")
+			p.sub.wantSilence("all was acknowledged by a consumer that is gone")
 		}
 	}},
 	{Name: "pubsub/fenced-ack", Needs: fenced, Rule: "an acknowledgement after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *suite.T) {
-		stale(t, func(d *pubsub.Delivery) error { return d.Ack(t.Context()) })
+		settleAfterLeaseLost(t, func(d *pubsub.Delivery) error { return d.Ack(t.Context()) })
 	}},
 	{Name: "pubsub/fenced-nack", Needs: fenced, Rule: "giving back after the lease was lost fails with ErrLeaseLost, and does not take the message from its new owner", Run: func(t *suite.T) {
-		stale(t, func(d *pubsub.Delivery) error { return d.Nack(t.Context(), 0) })
+		settleAfterLeaseLost(t, func(d *pubsub.Delivery) error { return d.Nack(t.Context(), 0) })
 	}},
 	{Name: "pubsub/fenced-extend", Needs: []fairlead.Claim{pubsub.FencedAck, pubsub.Extend}, Rule: "extending after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *suite.T) {
-		stale(t, func(d *pubsub.Delivery) error { return d.Extend(t.Context()) })
+		settleAfterLeaseLost(t, func(d *pubsub.Delivery) error { return d.Extend(t.Context()) })
 	}},
 	{Name: "pubsub/fenced-self", Needs: fenced, Rule: "a consumer that gets a message again cannot settle it by the delivery from before", Run: func(t *suite.T) {
-		p := newPipe(t, short(t))
-		p.texts("m")
-		first := p.sub.get(1)[0]
-		second := p.sub.get(1)[0]
+		p := newPipe(t, withShortLease(t))
+		p.publishTexts("m")
+		first := p.sub.receive(1)[0]
+		second := p.sub.receive(1)[0]
 		t.WantCode("acknowledging the delivery from before", first.Ack(t.Context()), pubsub.ErrLeaseLost)
-		third := p.sub.get(1)[0] // comes only if the message is not settled
+		third := p.sub.receive(1)[0] // comes only if the message is not settled
 		if string(second.Body) != "m" || string(third.Body) != "m" {
 			t.Errorf("%q and %q came, want m twice", second.Body, third.Body)
 		}
 	}},
-	{Name: "pubsub/nack-delay", Needs: delaying, Rule: "a message given back with a delay comes again, not before, to any consumer, and holds back no other", Run: piped(nackDelay)},
-	{Name: "pubsub/nack-delay-limits", Needs: delaying, Rule: "the longest delay is accepted, a longer one is TooLarge and leaves the message with its consumer", Run: piped(func(p *pipe) {
+	{Name: "pubsub/nack-delay", Needs: delaying, Rule: "a message given back with a delay comes again, not before, to any consumer, and holds back no other", Run: withPipe(nackDelay)},
+	{Name: "pubsub/nack-delay-limits", Needs: delaying, Rule: "the longest delay is accepted, a longer one is TooLarge and leaves the message with its consumer", Run: withPipe(func(p *pipe) {
 		limit := p.Facet().Limits.MaxDelay
-		p.texts("a", "b")
-		ds := p.sub.get(2)
+		p.publishTexts("a", "b")
+		ds := p.sub.receive(2)
 		p.WantCode("a delay over the limit", ds[0].Nack(p.Context(), limit+1), fairlead.TooLarge)
-		p.sub.ack(ds[0])
-		p.sub.nack(ds[1], limit)
+		p.sub.ackAll(ds[0])
+		p.sub.giveBack(ds[1], limit)
 		if limit > time.Minute {
-			p.sub.quiet("it was given back for the longest time")
+			p.sub.wantSilence("it was given back for the longest time")
 		}
 	})},
-	{Name: "pubsub/nack-delay-order", Needs: delaying, Rule: "messages given back with different delays come again by these, not in the order of giving back", Run: piped(func(p *pipe) {
-		p.texts("a", "b")
+	{Name: "pubsub/nack-delay-order", Needs: delaying, Rule: "messages given back with different delays come again by these, not in the order of giving back", Run: withPipe(func(p *pipe) {
+		p.publishTexts("a", "b")
 		long, began := map[string]bool{}, time.Now()
-		for i, d := range p.sub.get(2) {
+		for i, d := range p.sub.receive(2) {
 			long[string(d.Body)] = i == 0
-			p.sub.nack(d, time.Duration(2-i)*700*time.Millisecond)
+			p.sub.giveBack(d, time.Duration(2-i)*700*time.Millisecond)
 		}
-		if first := p.sub.take(1)[0]; long[string(first.Body)] && time.Since(began) < 1300*time.Millisecond {
+		if first := p.sub.receiveAndAck(1)[0]; long[string(first.Body)] && time.Since(began) < 1300*time.Millisecond {
 			p.Errorf("the message that was given back for 1.4 s came before the one for 0.7 s")
 		}
-		p.sub.take(1)
+		p.sub.receiveAndAck(1)
 	})},
 	{Name: "pubsub/extend", Needs: extending, Timeout: 2 * time.Minute, Rule: "a lease that is extended in time does not end, and ends once it is no longer extended", Run: extendHolds},
-	{Name: "pubsub/extend-settled", Needs: extending, Rule: "extending a settled delivery fails with ErrLeaseLost, and it does not come again", Run: piped(func(p *pipe) {
-		p.texts("m")
-		d := p.sub.take(1)[0]
+	{Name: "pubsub/extend-settled", Needs: extending, Rule: "extending a settled delivery fails with ErrLeaseLost, and it does not come again", Run: withPipe(func(p *pipe) {
+		p.publishTexts("m")
+		d := p.sub.receiveAndAck(1)[0]
 		p.WantCode("extending what is settled", d.Extend(p.Context()), pubsub.ErrLeaseLost)
 		p.reopen()
-		p.sub.quiet("it was acknowledged")
+		p.sub.wantSilence("it was acknowledged")
 	})},
 	{Name: "pubsub/handle-extends", Needs: extending, Full: true, Timeout: 3 * time.Minute, Rule: "while a handler runs for longer than the lease, its message and those fetched ahead come to nobody else", Run: handleExtends},
 }
 
-// stale lets a lease end, and settles the old delivery when the message has a
+// settleAfterLeaseLost lets a lease end, and settles the old delivery when the message has a
 // new owner; the owner must still have it.
-func stale(t *suite.T, settle func(*pubsub.Delivery) error) {
-	p := newPipe(t, short(t))
+func settleAfterLeaseLost(t *suite.T, settle func(*pubsub.Delivery) error) {
+	p := newPipe(t, withShortLease(t))
 	owner := p.join()
 	third := p.join()
-	p.texts("m")
-	old := p.sub.get(1)[0]
-	d := owner.get(1)[0]
+	p.publishTexts("m")
+	old := p.sub.receive(1)[0]
+	d := owner.receive(1)[0]
 	t.WantCode("settling after the lease was lost", settle(old), pubsub.ErrLeaseLost)
-	third.quiet("the message has an owner")
-	owner.nack(d, 0)
-	third.takeTexts("what its owner gave back", "m")
+	third.wantSilence("the message has an owner")
+	owner.giveBack(d, 0)
+	third.wantTexts("what its owner gave back", "m")
 }
 
 func nackDelay(p *pipe) {
 	const delay = 900 * time.Millisecond
 	other := p.join()
-	p.texts("m")
-	d := p.sub.get(1)[0]
+	p.publishTexts("m")
+	d := p.sub.receive(1)[0]
 	before := time.Now()
-	p.sub.nack(d, delay)
-	waiting := other.later(p.Context())
-	p.texts("not delayed")
-	r := await(p.T, "another message comes", waiting)
+	p.sub.giveBack(d, delay)
+	waiting := other.receiveInBackground(p.Context())
+	p.publishTexts("not delayed")
+	r := receiveFrom(p.T, "another message comes", waiting)
 	p.Must(r.err)
 	if early := time.Since(before) < delay*9/10; early && string(r.d.Body) != "not delayed" {
 		p.Errorf("%s came %v after it was given back for %v", r.d.Body, time.Since(before), delay)
 	}
-	other.ack(r.d)
-	last := other.take(1)[0]
+	other.ackAll(r.d)
+	last := other.receiveAndAck(1)[0]
 	if held := time.Since(before); held < delay*9/10 {
 		p.Errorf("%s came %v after a message was given back for %v", last.Body, held, delay)
 	}
@@ -142,9 +142,9 @@ func nackDelay(p *pipe) {
 // extendHolds extends every quarter of a lease. A run in which the suite
 // itself was too slow for that proves nothing, and is repeated.
 func extendHolds(t *suite.T) {
-	deadline := max(lease(t), time.Second)
+	deadline := max(shortLease(t), time.Second)
 	for range 5 {
-		if extendOnce(t, deadline) {
+		if extendThroughLease(t, deadline) {
 			return
 		}
 		deadline *= 2
@@ -152,15 +152,15 @@ func extendHolds(t *suite.T) {
 	t.Errorf("this machine is too slow for the case: not once were four calls of Extend less than a lease apart")
 }
 
-func extendOnce(t *suite.T, deadline time.Duration) (inTime bool) {
+func extendThroughLease(t *suite.T, deadline time.Duration) (inTime bool) {
 	p := newPipe(t, pubsub.AckDeadline(deadline))
 	other := p.join(pubsub.AckDeadline(deadline))
-	p.texts("m")
+	p.publishTexts("m")
 	extended := time.Now() // the lease begins after this
-	d := p.sub.get(1)[0]
+	d := p.sub.receive(1)[0]
 	ctx, cancel := context.WithTimeout(t.Context(), t.Patience()+5*deadline)
 	defer cancel()
-	waiting := other.later(ctx)
+	waiting := other.receiveInBackground(ctx)
 	var err error
 	for range 8 {
 		time.Sleep(deadline / 4)
@@ -182,7 +182,7 @@ func extendOnce(t *suite.T, deadline time.Duration) (inTime bool) {
 		return true
 	default:
 	}
-	r := await(t, "the message comes again when its lease is no longer extended", waiting)
+	r := receiveFrom(t, "the message comes again when its lease is no longer extended", waiting)
 	t.Must(r.err)
 	if held := time.Since(extended); held < deadline*9/10 {
 		t.Errorf("the message came %v after its lease of %v was extended", held, deadline)
@@ -195,10 +195,10 @@ func extendOnce(t *suite.T, deadline time.Duration) (inTime bool) {
 // lease, as on a busy machine, the run proves nothing, and is repeated with a
 // longer one.
 func handleExtends(t *suite.T) {
-	deadline := max(lease(t), 1500*time.Millisecond)
+	deadline := max(shortLease(t), 1500*time.Millisecond)
 	for range 3 {
-		slowest := extendsEvery(t, deadline/3)
-		problems := handlesLong(t, deadline)
+		slowest := extendInBackground(t, deadline/3)
+		problems := handleLongerThanLease(t, deadline)
 		took := slowest()
 		if len(problems) == 0 || took < deadline/3 {
 			for _, problem := range problems {
@@ -211,12 +211,12 @@ func handleExtends(t *suite.T) {
 	t.Errorf("this machine is too slow for the case: a call of Extend takes up to a third of a lease of %v", deadline/2)
 }
 
-// extendsEvery extends a lease of a minute that nobody else knows. The function
+// extendInBackground extends a lease of a minute that nobody else knows. The function
 // that it returns ends that and returns how long a call took at most.
-func extendsEvery(t *suite.T, pause time.Duration) func() time.Duration {
+func extendInBackground(t *suite.T, pause time.Duration) func() time.Duration {
 	p := newPipe(t, pubsub.AckDeadline(time.Minute))
-	p.texts("mine")
-	d := p.sub.get(1)[0]
+	p.publishTexts("mine")
+	d := p.sub.receive(1)[0]
 	ctx, cancel := context.WithCancel(t.Context())
 	slowest := make(chan time.Duration, 1)
 	go func() {
@@ -237,19 +237,19 @@ func extendsEvery(t *suite.T, pause time.Duration) func() time.Duration {
 	}()
 	return func() time.Duration {
 		cancel()
-		return await(t, "Extend returns", slowest)
+		return receiveFrom(t, "Extend returns", slowest)
 	}
 }
 
-// handlesLong returns what went wrong.
-func handlesLong(t *suite.T, deadline time.Duration) (problems []string) {
+// handleLongerThanLease returns what went wrong.
+func handleLongerThanLease(t *suite.T, deadline time.Duration) (problems []string) {
 	p := newPipe(t, pubsub.AckDeadline(deadline))
 	other := p.join()
-	p.texts("a", "b", "c")
+	p.publishTexts("a", "b", "c")
 	var all tally
 	lost := make(chan error, 3)
-	stop := p.sub.handle(func(ctx context.Context, d *pubsub.Delivery) error {
-		if all.add(d.Body) > 1 || all.len() > 1 {
+	stop := p.sub.handleInBackground(func(ctx context.Context, d *pubsub.Delivery) error {
+		if all.count(d.Body) > 1 || all.total() > 1 {
 			return nil
 		}
 		select {
@@ -259,14 +259,14 @@ func handlesLong(t *suite.T, deadline time.Duration) (problems []string) {
 		}
 		return nil
 	}, pubsub.Prefetch(2))
-	all.reaches(t, 1)
+	all.waitUntil(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	waiting := other.later(ctx)
-	for end := time.Now().Add(3*deadline + t.Patience()); all.len() < 3 && time.Now().Before(end); {
+	waiting := other.receiveInBackground(ctx)
+	for end := time.Now().Add(3*deadline + t.Patience()); all.total() < 3 && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if got := all.got(); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"a", "b", "c"}) {
+	if got := all.texts(); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"a", "b", "c"}) {
 		problems = append(problems, fmt.Sprintf("the handler got %s, want three messages, each once", excerpt(got)))
 	}
 	select {

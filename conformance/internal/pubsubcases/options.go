@@ -14,8 +14,8 @@ import (
 var optionCases = []suite.Case{
 	{Name: "pubsub/bad-names", Rule: "a topic or group name that is not of the form is Invalid, and makes nothing", Run: refusedNames},
 	{Name: "pubsub/good-names", Rule: "names of 1 to 128 characters work, with every character that is allowed", Run: acceptedNames},
-	{Name: "pubsub/bad-subscriptions", Rule: "options of a subscription that contradict each other or are out of range are Invalid", Run: piped(badSubscriptions)},
-	{Name: "pubsub/bad-receive", Rule: "a limit below 1, a negative delay, and bad options of Handle are Invalid and take no message", Run: piped(badReceive)},
+	{Name: "pubsub/bad-subscriptions", Rule: "options of a subscription that contradict each other or are out of range are Invalid", Run: withPipe(badSubscriptions)},
+	{Name: "pubsub/bad-receive", Rule: "a limit below 1, a negative delay, and bad options of Handle are Invalid and take no message", Run: withPipe(badReceive)},
 	{Name: "pubsub/require", Rule: "opening with Require of all that is claimed works; of something that is not fails with Unsupported and names it", Run: requireClaims},
 	{Name: "pubsub/min-deadline", Rule: "the shortest AckDeadline of the limits is accepted; a shorter one is Invalid", Run: minDeadline},
 }
@@ -31,8 +31,8 @@ func refusedNames(t *suite.T) {
 		t.WantCode(fmt.Sprintf("joining the group %.20q", bad), err, fairlead.Invalid)
 	}
 	p := newPipe(t)
-	p.texts("m")
-	p.sub.takeTexts("after bad names", "m")
+	p.publishTexts("m")
+	p.sub.wantTexts("after bad names", "m")
 }
 
 func acceptedNames(t *suite.T) {
@@ -48,8 +48,8 @@ func acceptedNames(t *suite.T) {
 		t.Must(err)
 	}
 	for topic, sub := range subs {
-		sub.takeTexts(fmt.Sprintf("the topic %q", topic), topic)
-		sub.quiet("one message was published")
+		sub.wantTexts(fmt.Sprintf("the topic %q", topic), topic)
+		sub.wantSilence("one message was published")
 	}
 }
 
@@ -69,12 +69,12 @@ func badSubscriptions(p *pipe) {
 		_, err := pubsub.Subscribe(p.Context(), p.Provider(), p.topic, opts...)
 		p.WantCode(what, err, fairlead.Invalid)
 	}
-	p.texts("m")
-	p.sub.takeTexts("after bad subscriptions", "m")
+	p.publishTexts("m")
+	p.sub.wantTexts("after bad subscriptions", "m")
 }
 
 func badReceive(p *pipe) {
-	p.texts("m")
+	p.publishTexts("m")
 	for _, limit := range []int{0, -1} {
 		_, err := p.sub.ReceiveMany(p.Context(), limit)
 		p.WantCode(fmt.Sprintf("ReceiveMany(%d)", limit), err, fairlead.Invalid)
@@ -85,10 +85,10 @@ func badReceive(p *pipe) {
 		err := p.sub.Handle(p.Context(), func(context.Context, *pubsub.Delivery) error { return nil }, opt)
 		p.WantCode("Handle with "+what, err, fairlead.Invalid)
 	}
-	d := p.sub.get(1)[0]
+	d := p.sub.receive(1)[0]
 	p.WantCode("a negative delay", d.Nack(p.Context(), -time.Second), fairlead.Invalid)
-	p.sub.ack(d)
-	p.sub.quiet("it was acknowledged after bad calls")
+	p.sub.ackAll(d)
+	p.sub.wantSilence("it was acknowledged after bad calls")
 }
 
 func requireClaims(t *suite.T) {
@@ -105,7 +105,7 @@ func requireClaims(t *suite.T) {
 	t.Cleanup(topic.Close)
 	_, err = topic.Publish(t.Context(), pubsub.Message{Body: []byte("m")})
 	t.Must(err)
-	(&consumer{sub, t}).takeTexts("through handles that require all that is claimed", "m")
+	(&consumer{sub, t}).wantTexts("through handles that require all that is claimed", "m")
 	const none = fairlead.Claim("pubsub.NoSuchClaim")
 	_, err = pubsub.Open(t.Context(), t.Provider(), name, pubsub.Require(none))
 	t.WantCode("Open with a requirement that does not hold", err, fairlead.Unsupported)
@@ -123,6 +123,6 @@ func minDeadline(t *suite.T) {
 	// Whether a message arrives before such a lease ends depends on the way to
 	// the backend: that is shown with a longer one.
 	p := newPipe(t, pubsub.AckDeadline(max(least, 1)))
-	p.texts("m")
-	p.join(short(t)).takeTexts("beside a consumer with the shortest AckDeadline", "m")
+	p.publishTexts("m")
+	p.join(withShortLease(t)).wantTexts("beside a consumer with the shortest AckDeadline", "m")
 }

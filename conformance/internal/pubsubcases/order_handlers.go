@@ -44,7 +44,7 @@ func (l *keyLog) end(d *pubsub.Delivery, ok bool) {
 	delete(l.running, d.Key)
 	if ok {
 		l.done[string(d.Body)] = true
-		l.all.add(d.Body)
+		l.all.count(d.Body)
 	}
 }
 
@@ -53,7 +53,7 @@ func keyHandlers(p *pipe) {
 	log := &keyLog{t: p.T, running: map[string]string{}, begun: map[string][]string{}, done: map[string]bool{}}
 	var stops []func() error
 	for _, sub := range []*consumer{p.sub, p.join(), p.join()} {
-		stops = append(stops, sub.handle(func(_ context.Context, d *pubsub.Delivery) error {
+		stops = append(stops, sub.handleInBackground(func(_ context.Context, d *pubsub.Delivery) error {
 			fail := log.begin(d) && d.Body[len(d.Body)-1] == '7'
 			log.end(d, !fail)
 			if fail {
@@ -65,18 +65,18 @@ func keyHandlers(p *pipe) {
 	var msgs []pubsub.Message
 	for i := range each {
 		for k := range keys {
-			msgs = append(msgs, keyed(fmt.Sprintf("k%02d-", k), each)[i])
+			msgs = append(msgs, keyedMessages(fmt.Sprintf("k%02d-", k), each)[i])
 		}
 	}
-	p.send(msgs...)
-	log.all.reaches(p.T, len(msgs))
+	p.publish(msgs...)
+	log.all.waitUntil(p.T, len(msgs))
 	for _, stop := range stops {
 		p.Must(stop())
 	}
 	for k := range keys {
 		key := fmt.Sprintf("k%02d-", k)
 		var want []string
-		for _, body := range series(key, each) {
+		for _, body := range numberedTexts(key, each) {
 			want = append(want, body)
 			if body[len(body)-1] == '7' {
 				want = append(want, body)

@@ -17,58 +17,58 @@ import (
 )
 
 var publishCases = []suite.Case{
-	{Name: "pubsub/max-body", Rule: "a message as large as the limit (of 8 MiB if that is more) arrives to the byte", Run: piped(maxBody)},
-	{Name: "pubsub/over-max", Rule: "a message over the limit is TooLarge, the error says both numbers, nothing arrives, and the topic still works", Run: piped(overMax)},
-	{Name: "pubsub/bulk-1000", Rule: "a thousand messages all arrive, each once", Run: piped(func(p *pipe) {
-		want := series("m", 1000)
-		p.texts(want...)
-		p.sub.takeTexts("a thousand messages", want...)
-		p.sub.quiet("each message came once")
+	{Name: "pubsub/max-body", Rule: "a message as large as the limit (of 8 MiB if that is more) arrives to the byte", Run: withPipe(maxBody)},
+	{Name: "pubsub/over-max", Rule: "a message over the limit is TooLarge, the error says both numbers, nothing arrives, and the topic still works", Run: withPipe(overMax)},
+	{Name: "pubsub/bulk-1000", Rule: "a thousand messages all arrive, each once", Run: withPipe(func(p *pipe) {
+		want := numberedTexts("m", 1000)
+		p.publishTexts(want...)
+		p.sub.wantTexts("a thousand messages", want...)
+		p.sub.wantSilence("each message came once")
 	})},
-	{Name: "pubsub/large-many", Full: true, Rule: "a hundred messages of 64 KiB arrive to the byte", Run: piped(func(p *pipe) {
+	{Name: "pubsub/large-many", Full: true, Rule: "a hundred messages of 64 KiB arrive to the byte", Run: withPipe(func(p *pipe) {
 		var msgs []pubsub.Message
 		for i := range 100 {
-			msgs = append(msgs, pubsub.Message{Body: append([]byte(fmt.Sprintf("%04d", i)), noise(1<<16)...)})
+			msgs = append(msgs, pubsub.Message{Body: append([]byte(fmt.Sprintf("%04d", i)), distinctBytes(1<<16)...)})
 		}
-		p.exact(msgs)
+		p.wantExact(msgs)
 	})},
-	{Name: "pubsub/batch-tail", Rule: "of more messages than one driver call takes, the last arrive too", Run: piped(func(p *pipe) {
-		want := series("m", min(2*max(p.Facet().Limits.MaxBatch, 1)+1, 2001))
-		p.texts(want...)
-		p.sub.takeTexts("several batches", want...)
+	{Name: "pubsub/batch-tail", Rule: "of more messages than one driver call takes, the last arrive too", Run: withPipe(func(p *pipe) {
+		want := numberedTexts("m", min(2*max(p.Facet().Limits.MaxBatch, 1)+1, 2001))
+		p.publishTexts(want...)
+		p.sub.wantTexts("several batches", want...)
 	})},
-	{Name: "pubsub/batch-partial", Rule: "the bad messages of a batch are named, with their errors, and the others are stored", Run: piped(batchPartial)},
-	{Name: "pubsub/batch-receipts", Rule: "receipts stand in the order of the batch: each names the id under which that message arrives", Run: piped(batchReceipts)},
-	{Name: "pubsub/batch-empty", Rule: "a batch of no messages stores none, and is no error", Run: piped(func(p *pipe) {
+	{Name: "pubsub/batch-partial", Rule: "the bad messages of a batch are named, with their errors, and the others are stored", Run: withPipe(batchPartial)},
+	{Name: "pubsub/batch-receipts", Rule: "receipts stand in the order of the batch: each names the id under which that message arrives", Run: withPipe(batchReceipts)},
+	{Name: "pubsub/batch-empty", Rule: "a batch of no messages stores none, and is no error", Run: withPipe(func(p *pipe) {
 		results, err := p.pub.PublishMany(p.Context())
 		if len(results) != 0 || err != nil {
 			p.Errorf("PublishMany of nothing: %d results, %v", len(results), err)
 		}
-		p.texts("one")
-		p.sub.takeTexts("after an empty batch", "one")
-		p.sub.quiet("one message was published")
+		p.publishTexts("one")
+		p.sub.wantTexts("after an empty batch", "one")
+		p.sub.wantSilence("one message was published")
 	})},
-	{Name: "pubsub/invalid-message", Rule: "an id or metadata that is not UTF-8, and an empty metadata name, are Invalid; nothing arrives", Run: piped(invalidMessage)},
-	{Name: "pubsub/id-unique", Rule: "messages without an id get different ones, also from concurrent publishers and handles, and arrive under them", Run: piped(idUnique)},
-	{Name: "pubsub/position", Rule: "where messages have positions, these differ, and receipt and deliveries to every group agree on them", Run: piped(positions)},
-	{Name: "pubsub/time", Rule: "the time of a delivery, if there is one, is when it was stored, give or take a wrong clock", Run: piped(plausibleTime)},
-	{Name: "pubsub/alias-publish", Rule: "what the publisher does to body and metadata after Publish changes no message", Run: piped(aliasPublish)},
-	{Name: "pubsub/alias-groups", Rule: "what a receiver does to body and metadata changes no other delivery: not of another group, not a repeated one", Run: piped(aliasGroups)},
-	{Name: "pubsub/alias-deliveries", Rule: "the bodies of deliveries received together share no memory, spare capacity included", Run: piped(aliasDeliveries)},
-	{Name: "pubsub/concurrent-pub", Rule: "what 16 concurrent publishers publish arrives, each message once", Run: piped(func(p *pipe) { concurrentPublishers(p, 25) })},
+	{Name: "pubsub/invalid-message", Rule: "an id or metadata that is not UTF-8, and an empty metadata name, are Invalid; nothing arrives", Run: withPipe(invalidMessage)},
+	{Name: "pubsub/id-unique", Rule: "messages without an id get different ones, also from concurrent publishers and handles, and arrive under them", Run: withPipe(idUnique)},
+	{Name: "pubsub/position", Rule: "where messages have positions, these differ, and receipt and deliveries to every group agree on them", Run: withPipe(positions)},
+	{Name: "pubsub/time", Rule: "the time of a delivery, if there is one, is when it was stored, give or take a wrong clock", Run: withPipe(plausibleTime)},
+	{Name: "pubsub/alias-publish", Rule: "what the publisher does to body and metadata after Publish changes no message", Run: withPipe(aliasPublish)},
+	{Name: "pubsub/alias-groups", Rule: "what a receiver does to body and metadata changes no other delivery: not of another group, not a repeated one", Run: withPipe(aliasGroups)},
+	{Name: "pubsub/alias-deliveries", Rule: "the bodies of deliveries received together share no memory, spare capacity included", Run: withPipe(aliasDeliveries)},
+	{Name: "pubsub/concurrent-pub", Rule: "what 16 concurrent publishers publish arrives, each message once", Run: withPipe(func(p *pipe) { concurrentPublishers(p, 25) })},
 	{Name: "pubsub/concurrent-pub-many", Full: true, Timeout: 3 * time.Minute, Rule: "what 16 concurrent publishers publish, 500 messages each, arrives, each message once",
-		Run: piped(func(p *pipe) { concurrentPublishers(p, 500) })},
-	{Name: "pubsub/failures-apart", Rule: "of concurrent publications, one that fails or is given up does not make another fail", Run: piped(failuresApart)},
-	{Name: "pubsub/canceled-publish", Rule: "publishing with a context that has ended fails with its code and stores nothing", Run: piped(canceledPublish)},
-	{Name: "pubsub/publish-outcomes", Rule: "a publication whose context ends meanwhile reports its outcome truly: nil means stored, any error but UnknownOutcome means not stored", Run: piped(publishOutcomes)},
+		Run: withPipe(func(p *pipe) { concurrentPublishers(p, 500) })},
+	{Name: "pubsub/failures-apart", Rule: "of concurrent publications, one that fails or is given up does not make another fail", Run: withPipe(failuresApart)},
+	{Name: "pubsub/canceled-publish", Rule: "publishing with a context that has ended fails with its code and stores nothing", Run: withPipe(canceledPublish)},
+	{Name: "pubsub/publish-outcomes", Rule: "a publication whose context ends meanwhile reports its outcome truly: nil means stored, any error but UnknownOutcome means not stored", Run: withPipe(publishOutcomes)},
 }
 
 // overhead is the size of what the portable layer adds to a message, if the
 // program that runs the suite is traced.
 func (p *pipe) overhead() int {
-	p.texts("probe")
+	p.publishTexts("probe")
 	n := 0
-	for name, value := range p.sub.take(1)[0].Metadata {
+	for name, value := range p.sub.receiveAndAck(1)[0].Metadata {
 		n += len(name) + len(value)
 	}
 	return n
@@ -76,10 +76,10 @@ func (p *pipe) overhead() int {
 
 func maxBody(p *pipe) {
 	limit := p.Facet().Limits.MaxMessageBytes - p.overhead()
-	m := pubsub.Message{Body: noise(min(limit, 8<<20))}
+	m := pubsub.Message{Body: distinctBytes(min(limit, 8<<20))}
 	m.Body[0], m.Body[len(m.Body)-1] = 0xff, 0xfe
-	p.send(m)
-	wantMessage(p.T, "the largest message", p.sub.take(1)[0], m)
+	p.publish(m)
+	wantMessage(p.T, "the largest message", p.sub.receiveAndAck(1)[0], m)
 }
 
 func overMax(p *pipe) {
@@ -92,9 +92,9 @@ func overMax(p *pipe) {
 	}
 	_, err = p.pub.Publish(p.Context(), pubsub.Message{Body: big[:limit-3], Metadata: map[string]string{"ab": "cd"}})
 	p.WantCode("one byte too many in the metadata", err, fairlead.TooLarge)
-	p.texts("after")
-	p.sub.takeTexts("after messages that were too large", "after")
-	p.sub.quiet("what was too large was not stored")
+	p.publishTexts("after")
+	p.sub.wantTexts("after messages that were too large", "after")
+	p.sub.wantSilence("what was too large was not stored")
 }
 
 func batchPartial(p *pipe) {
@@ -111,25 +111,25 @@ func batchPartial(p *pipe) {
 	p.WantCode("the message that is too large", results[1].Err, fairlead.TooLarge)
 	p.WantCode("the message with a bad name", results[3].Err, fairlead.Invalid)
 	p.Must(errors.Join(results[0].Err, results[2].Err, results[4].Err))
-	p.sub.takeTexts("the good messages of the batch", "0", "2", "4")
-	p.sub.quiet("the bad messages were not stored")
+	p.sub.wantTexts("the good messages of the batch", "0", "2", "4")
+	p.sub.wantSilence("the bad messages were not stored")
 }
 
 func batchReceipts(p *pipe) {
-	msgs := messages(series("m", 60)...)
+	msgs := textMessages(numberedTexts("m", 60)...)
 	for i := range msgs {
 		if i%3 == 0 {
 			msgs[i].ID = fmt.Sprintf("id-%d", i)
 		}
 	}
 	names := map[string]string{}
-	for i, r := range p.send(msgs...) {
+	for i, r := range p.publish(msgs...) {
 		if msgs[i].ID != "" && r.ID != msgs[i].ID {
 			p.Errorf("message %d was published as %q, its receipt says %q", i, msgs[i].ID, r.ID)
 		}
 		names[string(msgs[i].Body)] = r.ID
 	}
-	for _, d := range p.sub.take(len(msgs)) {
+	for _, d := range p.sub.receiveAndAck(len(msgs)) {
 		if names[string(d.Body)] != d.ID {
 			p.Errorf("message %s arrives under the id %q, its receipt says %q", d.Body, d.ID, names[string(d.Body)])
 		}
@@ -147,9 +147,9 @@ func invalidMessage(p *pipe) {
 		_, err := p.pub.Publish(p.Context(), m)
 		p.WantCode(what, err, fairlead.Invalid)
 	}
-	p.texts("good")
-	p.sub.takeTexts("after invalid messages", "good")
-	p.sub.quiet("invalid messages were not stored")
+	p.publishTexts("good")
+	p.sub.wantTexts("after invalid messages", "good")
+	p.sub.wantSilence("invalid messages were not stored")
 }
 
 func idUnique(p *pipe) {
@@ -157,7 +157,7 @@ func idUnique(p *pipe) {
 	var mu sync.Mutex
 	ids := map[string]string{}
 	suite.RunConcurrently(8, func(i int) {
-		for j, body := range series(fmt.Sprintf("p%d-", i), 10) {
+		for j, body := range numberedTexts(fmt.Sprintf("p%d-", i), 10) {
 			r, err := []*pubsub.Topic{p.pub, second}[j%2].Publish(p.Context(), pubsub.Message{Body: []byte(body)})
 			mu.Lock()
 			if other, taken := ids[r.ID]; err != nil || r.ID == "" || taken {
@@ -167,7 +167,7 @@ func idUnique(p *pipe) {
 			mu.Unlock()
 		}
 	})
-	for _, d := range p.sub.take(80) {
+	for _, d := range p.sub.receiveAndAck(80) {
 		if ids[d.ID] != string(d.Body) {
 			p.Errorf("%s arrives under the id %q, which %q has too", d.Body, d.ID, ids[d.ID])
 		}
@@ -175,9 +175,9 @@ func idUnique(p *pipe) {
 }
 
 func positions(p *pipe) {
-	other := p.other(p.T.Name())
+	other := p.joinGroup(p.T.Name())
 	want := map[string]string{}
-	for i, r := range append(p.texts(series("a", 20)...), p.texts(series("b", 20)...)...) {
+	for i, r := range append(p.publishTexts(numberedTexts("a", 20)...), p.publishTexts(numberedTexts("b", 20)...)...) {
 		if before, taken := want[r.ID]; taken {
 			p.Errorf("message %d has the id %q of the one at %q", i, r.ID, before)
 		}
@@ -185,7 +185,7 @@ func positions(p *pipe) {
 	}
 	for _, sub := range []*consumer{p.sub, other} {
 		seen := map[string]bool{}
-		for _, d := range sub.take(40) {
+		for _, d := range sub.receiveAndAck(40) {
 			if d.Position != want[d.ID] {
 				p.Errorf("a delivery has the position %q, its receipt %q", d.Position, want[d.ID])
 			}
@@ -200,16 +200,16 @@ func positions(p *pipe) {
 func plausibleTime(p *pipe) {
 	const clocks = 10 * time.Minute
 	before := time.Now()
-	p.texts("m")
+	p.publishTexts("m")
 	after := time.Now()
-	d := p.sub.take(1)[0]
+	d := p.sub.receiveAndAck(1)[0]
 	if !d.Time.IsZero() && (d.Time.Before(before.Add(-clocks)) || d.Time.After(after.Add(clocks))) {
 		p.Errorf("published between %v and %v, stored at %v", before, after, d.Time)
 	}
 }
 
-// spoil overwrites a body to the end of its memory, and metadata.
-func spoil(body []byte, metadata map[string]string) {
+// overwrite overwrites a body to the end of its memory, and metadata.
+func overwrite(body []byte, metadata map[string]string) {
 	for i := range body[:cap(body)] {
 		body[:cap(body)][i] = '!'
 	}
@@ -221,13 +221,13 @@ func spoil(body []byte, metadata map[string]string) {
 	}
 }
 
-func sample(i int) pubsub.Message {
+func sampleMessage(i int) pubsub.Message {
 	m := withMetadata("name", fmt.Sprintf("value %d", i), "other", "value")
 	m.Body = []byte(fmt.Sprintf("body of message %04d", i))
 	return m
 }
 
-func copied(m pubsub.Message) pubsub.Message {
+func copyMessage(m pubsub.Message) pubsub.Message {
 	m.Body, m.Metadata = bytes.Clone(m.Body), maps.Clone(m.Metadata)
 	return m
 }
@@ -235,57 +235,57 @@ func copied(m pubsub.Message) pubsub.Message {
 func aliasPublish(p *pipe) {
 	var ids []string
 	for i := range 2 {
-		m := sample(i)
+		m := sampleMessage(i)
 		r, err := p.pub.Publish(p.Context(), m)
 		p.Must(err)
 		ids = append(ids, r.ID)
-		spoil(m.Body, m.Metadata)
+		overwrite(m.Body, m.Metadata)
 	}
-	many := []pubsub.Message{sample(2), sample(3)}
-	for i, r := range p.send(many...) {
+	many := []pubsub.Message{sampleMessage(2), sampleMessage(3)}
+	for i, r := range p.publish(many...) {
 		ids = append(ids, r.ID)
-		spoil(many[i].Body, many[i].Metadata)
+		overwrite(many[i].Body, many[i].Metadata)
 	}
 	came := map[string]*pubsub.Delivery{}
-	for _, d := range p.sub.take(len(ids)) {
+	for _, d := range p.sub.receiveAndAck(len(ids)) {
 		came[d.ID] = d
 	}
 	for i, id := range ids {
 		if came[id] == nil {
 			p.Fatalf("message %d did not arrive under its id %q", i, id)
 		}
-		wantMessage(p.T, fmt.Sprintf("message %d", i), came[id], sample(i))
+		wantMessage(p.T, fmt.Sprintf("message %d", i), came[id], sampleMessage(i))
 	}
 }
 
 func aliasGroups(p *pipe) {
-	other := p.other(p.T.Name())
-	m := sample(0)
-	p.send(copied(m))
-	first := p.sub.get(1)[0]
+	other := p.joinGroup(p.T.Name())
+	m := sampleMessage(0)
+	p.publish(copyMessage(m))
+	first := p.sub.receive(1)[0]
 	wantMessage(p.T, "the first delivery", first, m)
-	spoil(first.Body, first.Metadata)
-	wantMessage(p.T, "the delivery to another group", other.take(1)[0], m)
-	p.sub.nack(first, 0)
-	wantMessage(p.T, "the repeated delivery", p.sub.take(1)[0], m)
+	overwrite(first.Body, first.Metadata)
+	wantMessage(p.T, "the delivery to another group", other.receiveAndAck(1)[0], m)
+	p.sub.giveBack(first, 0)
+	wantMessage(p.T, "the repeated delivery", p.sub.receiveAndAck(1)[0], m)
 }
 
 func aliasDeliveries(p *pipe) {
 	var msgs []pubsub.Message
 	for i := range 30 {
-		msgs = append(msgs, sample(i))
+		msgs = append(msgs, sampleMessage(i))
 	}
-	p.send(msgs...)
+	p.publish(msgs...)
 	left := map[string]bool{}
 	for _, m := range msgs {
 		left[string(m.Body)] = true
 	}
-	for _, d := range p.sub.get(len(msgs)) {
+	for _, d := range p.sub.receive(len(msgs)) {
 		if !left[string(d.Body)] || d.Metadata["other"] != "value" {
 			p.Fatalf("after the bodies of other deliveries were overwritten, one is %q with %q", d.Body, d.Metadata)
 		}
 		delete(left, string(d.Body))
-		spoil(d.Body, d.Metadata)
+		overwrite(d.Body, d.Metadata)
 	}
 }
 
@@ -293,7 +293,7 @@ func concurrentPublishers(p *pipe, each int) {
 	const publishers = 16
 	var want []string
 	for i := range publishers {
-		want = append(want, series(fmt.Sprintf("p%02d-", i), each)...)
+		want = append(want, numberedTexts(fmt.Sprintf("p%02d-", i), each)...)
 	}
 	var publishing sync.WaitGroup
 	defer publishing.Wait()
@@ -307,8 +307,8 @@ func concurrentPublishers(p *pipe, each int) {
 			}
 		})
 	})
-	p.sub.takeTexts("what concurrent publishers published", want...)
-	p.sub.quiet("each message came once")
+	p.sub.wantTexts("what concurrent publishers published", want...)
+	p.sub.wantSilence("each message came once")
 }
 
 func failuresApart(p *pipe) {
@@ -330,8 +330,8 @@ func failuresApart(p *pipe) {
 			}
 		}
 	})
-	p.sub.take(56)
-	p.sub.quiet("what failed was not stored")
+	p.sub.receiveAndAck(56)
+	p.sub.wantSilence("what failed was not stored")
 }
 
 func canceledPublish(p *pipe) {
@@ -342,15 +342,15 @@ func canceledPublish(p *pipe) {
 	for code, ctx := range map[fairlead.Code]context.Context{fairlead.Canceled: canceled, fairlead.DeadlineExceeded: late} {
 		_, err := p.pub.Publish(ctx, pubsub.Message{Body: []byte("one")})
 		p.WantCode("Publish", err, code)
-		results, err := p.pub.PublishMany(ctx, messages("two", "three")...)
+		results, err := p.pub.PublishMany(ctx, textMessages("two", "three")...)
 		p.WantCode("PublishMany", err, code)
 		for _, r := range results {
 			p.WantCode("a message of PublishMany", r.Err, code)
 		}
 	}
-	p.texts("good")
-	p.sub.takeTexts("after publications that were given up", "good")
-	p.sub.quiet("what was given up was not stored")
+	p.publishTexts("good")
+	p.sub.wantTexts("after publications that were given up", "good")
+	p.sub.wantSilence("what was given up was not stored")
 }
 
 // publishOutcomes gives publications between no time and some milliseconds.
@@ -374,9 +374,9 @@ func publishOutcomes(p *pipe) {
 			p.Errorf("publishing %s under a short deadline: %v", body, err)
 		}
 	})
-	p.texts("last")
+	p.publishTexts("last")
 	for last := false; len(stored) > 0 || !last; {
-		for _, d := range p.sub.take(1) {
+		for _, d := range p.sub.receiveAndAck(1) {
 			body := string(d.Body)
 			last = last || body == "last"
 			if body != "last" && !stored[body] && !open[body] {

@@ -21,12 +21,12 @@ const restartTimeout = 3 * time.Minute
 var restartCases = []suite.Case{
 	{Name: "pubsub/restart-receive", Control: true, Timeout: restartTimeout,
 		Rule: "a Receive that waits while the backend is killed and started, or is called again, gets what is published after, or first says that there is a gap",
-		Run:  piped(func(p *pipe) { p.survives(p.sub) })},
+		Run:  withPipe(func(p *pipe) { p.wantSurvival(p.sub) })},
 	{Name: "pubsub/restart-broadcast", Needs: broadcasts, Control: true, Timeout: restartTimeout,
 		Rule: "a broadcast subscription survives a restart of the backend: it gets what is published after",
-		Run:  piped(func(p *pipe) { p.survives(p.with(pubsub.WithoutGroup())) })},
+		Run:  withPipe(func(p *pipe) { p.wantSurvival(p.subscribe(pubsub.WithoutGroup())) })},
 	{Name: "pubsub/restart-handle", Control: true, Timeout: restartTimeout,
-		Rule: "Handle continues by itself through a restart of the backend", Run: piped(restartHandle)},
+		Rule: "Handle continues by itself through a restart of the backend", Run: withPipe(restartHandle)},
 }
 
 // durableCases makes the cases of each claim of durability.
@@ -40,21 +40,21 @@ func durableCases() []suite.Case {
 				Control: name != "durable-declared", Timeout: restartTimeout,
 			})
 		}
-		add("durable-declared", "the claim still holds after messages were published, in every Open's description", func(t *suite.T) { declared(t, claim) })
-		add("durable-publish", "of what is published while the backend is killed and started, all that was acknowledged arrives, and of the rest only what is of unknown outcome", piped(durablePublish))
+		add("durable-declared", "the claim still holds after messages were published, in every Open's description", func(t *suite.T) { wantStillClaimed(t, claim) })
+		add("durable-publish", "of what is published while the backend is killed and started, all that was acknowledged arrives, and of the rest only what is of unknown outcome", withPipe(durablePublish))
 		add("durable-group", "a group and its place survive a kill of the backend: what it had not acknowledged comes, at the latest when leases end", durableGroup)
 		add("durable-ack", "an acknowledgement that was confirmed holds after a kill of the backend", durableAck, pubsub.ConfirmedAck)
 		add("durable-key", "through a kill of the backend, too, a message with a key comes only when those before it with its key were acknowledged", durableKey, pubsub.OrderedByKey)
-		add("durable-atomic", "of an atomic batch that is published while the backend is killed all messages are stored or none", piped(durableAtomic), pubsub.AtomicBatch)
+		add("durable-atomic", "of an atomic batch that is published while the backend is killed all messages are stored or none", withPipe(durableAtomic), pubsub.AtomicBatch)
 	}
 	return cases
 }
 
-// recovery is how long everything may take to work again.
-func recovery(t *suite.T) time.Duration { return 3 * t.Patience() }
+// recoveryTime is how long everything may take to work again.
+func recoveryTime(t *suite.T) time.Duration { return 3 * t.Patience() }
 
-// outage kills the backend, demands that publishing fails, and starts it.
-func (p *pipe) outage() {
+// killAndStart kills the backend, demands that publishing fails, and starts it.
+func (p *pipe) killAndStart() {
 	p.Must(p.Control().Kill(p.Context()))
 	started := false
 	p.Cleanup(func(ctx context.Context) error {
@@ -64,7 +64,7 @@ func (p *pipe) outage() {
 		return p.Control().Start(ctx)
 	})
 	p.Eventually(p.Patience(), "publishing fails while the backend is down", func() bool {
-		_, err := p.try("during")
+		_, err := p.publishOne("during")
 		return err != nil
 	})
 	time.Sleep(silence) // so that others have calls under way that fail, too
@@ -72,15 +72,15 @@ func (p *pipe) outage() {
 	p.Must(p.Control().Start(p.Context()))
 }
 
-// try publishes one message.
-func (p *pipe) try(body string) (pubsub.Receipt, error) {
+// publishOne publishes one message.
+func (p *pipe) publishOne(body string) (pubsub.Receipt, error) {
 	ctx, cancel := context.WithTimeout(p.Context(), 3*time.Second)
 	defer cancel()
 	return p.pub.Publish(ctx, pubsub.Message{Body: []byte(body)})
 }
 
-// excused is an error that a call may return because of an outage.
-func excused(err error) bool {
+// isOutageError is an error that a call may return because of an outage.
+func isOutageError(err error) bool {
 	switch fairlead.CodeOf(err) {
 	case fairlead.Unavailable, fairlead.UnknownOutcome, fairlead.DeadlineExceeded, fairlead.Compacted:
 		return true
@@ -88,9 +88,9 @@ func excused(err error) bool {
 	return false
 }
 
-// receiving receives in the background until the end of the case, calling
+// receiveThroughOutage receives in the background until the end of the case, calling
 // again after errors that an outage excuses.
-func (p *pipe) receiving(sub *consumer, got func(*pubsub.Delivery)) {
+func (p *pipe) receiveThroughOutage(sub *consumer, got func(*pubsub.Delivery)) {
 	ctx, cancel := context.WithCancel(p.Context())
 	var running sync.WaitGroup
 	p.Cleanup(func(context.Context) error { cancel(); running.Wait(); return nil })
@@ -100,7 +100,7 @@ func (p *pipe) receiving(sub *consumer, got func(*pubsub.Delivery)) {
 			switch {
 			case err == nil:
 				got(d)
-			case ctx.Err() == nil && !excused(err):
+			case ctx.Err() == nil && !isOutageError(err):
 				p.Errorf("receiving through an outage: %v", err)
 				return
 			default:
@@ -110,26 +110,26 @@ func (p *pipe) receiving(sub *consumer, got func(*pubsub.Delivery)) {
 	})
 }
 
-// survives demands that a subscription which waits through an outage gets
+// wantSurvival demands that a subscription which waits through an outage gets
 // what is published after it. A backend that forgets everything may forget a
 // few messages, until the provider has noticed and made the group again.
-func (p *pipe) survives(sub *consumer) {
+func (p *pipe) wantSurvival(sub *consumer) {
 	var all tally
-	p.receiving(sub, func(d *pubsub.Delivery) { all.add(d.Body); _ = d.Ack(p.Context()) })
-	p.texts("before")
-	all.reaches(p.T, 1)
-	p.outage()
-	p.untilHeard(&all)
+	p.receiveThroughOutage(sub, func(d *pubsub.Delivery) { all.count(d.Body); _ = d.Ack(p.Context()) })
+	p.publishTexts("before")
+	all.waitUntil(p.T, 1)
+	p.killAndStart()
+	p.publishUntilReceived(&all)
 }
 
-// untilHeard publishes until a message arrives.
-func (p *pipe) untilHeard(all *tally) {
+// publishUntilReceived publishes until a message arrives.
+func (p *pipe) publishUntilReceived(all *tally) {
 	i := 0
-	p.Eventually(recovery(p.T), "a subscription that waited through an outage gets what is published after it", func() bool {
+	p.Eventually(recoveryTime(p.T), "a subscription that waited through an outage gets what is published after it", func() bool {
 		i++
-		_, _ = p.try(fmt.Sprintf("after%04d", i))
+		_, _ = p.publishOne(fmt.Sprintf("after%04d", i))
 		time.Sleep(50 * time.Millisecond)
-		return len(only("after", all.got())) > 0
+		return len(keepPrefix("after", all.texts())) > 0
 	})
 }
 
@@ -139,29 +139,29 @@ func restartHandle(p *pipe) {
 	ctx, cancel := context.WithCancel(p.Context())
 	defer cancel()
 	go func() {
-		ended <- p.sub.Handle(ctx, func(_ context.Context, d *pubsub.Delivery) error { all.add(d.Body); return nil },
+		ended <- p.sub.Handle(ctx, func(_ context.Context, d *pubsub.Delivery) error { all.count(d.Body); return nil },
 			pubsub.Concurrency(2), pubsub.OnGap(func(err error) { p.Logf("a gap: %v", err) }))
 	}()
-	p.texts("before")
-	all.reaches(p.T, 1)
-	p.outage()
-	p.untilHeard(&all)
+	p.publishTexts("before")
+	all.waitUntil(p.T, 1)
+	p.killAndStart()
+	p.publishUntilReceived(&all)
 	cancel()
-	if err := await(p.T, "Handle returns", ended); err != nil {
+	if err := receiveFrom(p.T, "Handle returns", ended); err != nil {
 		p.Errorf("Handle ended through an outage with %v", err)
 	}
 }
 
-func declared(t *suite.T, claim fairlead.Claim) {
+func wantStillClaimed(t *suite.T, claim fairlead.Claim) {
 	p := newPipe(t)
 	topic, err := pubsub.Open(t.Context(), t.Provider(), p.topic, pubsub.Require(claim))
 	t.Must(err)
 	t.Cleanup(topic.Close)
-	for _, body := range series("m", 20) {
+	for _, body := range numberedTexts("m", 20) {
 		_, err := topic.Publish(t.Context(), pubsub.Message{Body: []byte(body)})
 		t.Must(err)
 	}
-	p.sub.take(20)
+	p.sub.receiveAndAck(20)
 	for what, provider := range map[string]fairlead.Provider{"the provider": t.Provider(), "another Open": t.Open()} {
 		d, err := provider.Describe(t.Context())
 		t.Must(err)
@@ -181,7 +181,7 @@ func newLedger() *ledger {
 	return &ledger{stored: map[string]bool{}, open: map[string]bool{}, failed: map[string]bool{}}
 }
 
-func (l *ledger) note(body string, err error) {
+func (l *ledger) record(body string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch fairlead.CodeOf(err) {
@@ -200,9 +200,9 @@ func (l *ledger) count() int {
 	return len(l.stored)
 }
 
-// throughOutage runs publish in several goroutines before, during and after
+// publishThroughOutage runs publish in several goroutines before, during and after
 // an outage, and demands successes before and after.
-func (p *pipe) throughOutage(l *ledger, publish func(name string)) {
+func (p *pipe) publishThroughOutage(l *ledger, publish func(name string)) {
 	stop := make(chan struct{})
 	var publishing sync.WaitGroup
 	end := sync.OnceFunc(func() { close(stop); publishing.Wait() })
@@ -222,26 +222,26 @@ func (p *pipe) throughOutage(l *ledger, publish func(name string)) {
 	}
 	enough := func(what string, more int) {
 		before := l.count()
-		p.Eventually(recovery(p.T), what, func() bool { return l.count() >= before+more })
+		p.Eventually(recoveryTime(p.T), what, func() bool { return l.count() >= before+more })
 	}
 	enough("publications succeed before the outage", 20)
-	p.outage()
+	p.killAndStart()
 	enough("publications succeed after the outage", 20)
 	end()
 }
 
 func durablePublish(p *pipe) {
 	l := newLedger()
-	p.throughOutage(l, func(name string) {
-		_, err := p.try(name)
-		l.note(name, err)
+	p.publishThroughOutage(l, func(name string) {
+		_, err := p.publishOne(name)
+		l.record(name, err)
 	})
 	lost := map[string]bool{}
 	for body := range l.stored {
 		lost[body] = true
 	}
 	for len(lost) > 0 {
-		d := p.next(func() string { return fmt.Sprintf("%d of %d acknowledged messages are lost", len(lost), len(l.stored)) })
+		d := p.receiveAfterOutage(func() string { return fmt.Sprintf("%d of %d acknowledged messages are lost", len(lost), len(l.stored)) })
 		body := string(d.Body)
 		if l.failed[body] {
 			p.Errorf("%s arrived, though its publication failed and was not of unknown outcome", body)
@@ -250,43 +250,43 @@ func durablePublish(p *pipe) {
 	}
 }
 
-// next receives one message and acknowledges it, through what an outage
+// receiveAfterOutage receives one message and acknowledges it, through what an outage
 // leaves; a gap is no excuse.
-func (p *pipe) next(lost func() string) *pubsub.Delivery {
-	deadline := time.Now().Add(recovery(p.T))
+func (p *pipe) receiveAfterOutage(lost func() string) *pubsub.Delivery {
+	deadline := time.Now().Add(recoveryTime(p.T))
 	for {
 		ctx, cancel := context.WithDeadline(p.Context(), deadline)
 		d, err := p.sub.Receive(ctx)
 		cancel()
 		switch {
 		case err == nil:
-			if err := d.Ack(p.Context()); err != nil && !excused(err) && !errors.Is(err, pubsub.ErrLeaseLost) {
+			if err := d.Ack(p.Context()); err != nil && !isOutageError(err) && !errors.Is(err, pubsub.ErrLeaseLost) {
 				p.Errorf("acknowledging after an outage: %v", err)
 			}
 			return d
-		case !excused(err) || errors.Is(err, pubsub.ErrGap) || time.Now().After(deadline):
+		case !isOutageError(err) || errors.Is(err, pubsub.ErrGap) || time.Now().After(deadline):
 			p.Fatalf("%s: %v", lost(), err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// outageLease is an AckDeadline that a slow run does not miss, and that ends
+// leaseForOutage is an AckDeadline that a slow run does not miss, and that ends
 // within a case's patience.
-func outageLease(t *suite.T) time.Duration {
+func leaseForOutage(t *suite.T) time.Duration {
 	return max(t.Facet().Limits.MinAckDeadline, min(4*time.Second, t.Patience()))
 }
 
 func durableGroup(t *suite.T) {
-	p := newPipe(t, pubsub.AckDeadline(outageLease(t)))
-	all := series("m", 30)
-	p.texts(all[:20]...)
-	done := bodies(p.sub.take(8))
-	p.sub.get(3) // in flight
-	p.outage()
+	p := newPipe(t, pubsub.AckDeadline(leaseForOutage(t)))
+	all := numberedTexts("m", 30)
+	p.publishTexts(all[:20]...)
+	done := bodies(p.sub.receiveAndAck(8))
+	p.sub.receive(3) // in flight
+	p.killAndStart()
 	for _, body := range all[20:] {
-		p.Eventually(recovery(t), "publishing succeeds after the outage", func() bool {
-			_, err := p.try(body)
+		p.Eventually(recoveryTime(t), "publishing succeeds after the outage", func() bool {
+			_, err := p.publishOne(body)
 			return err == nil
 		})
 	}
@@ -297,7 +297,7 @@ func durableGroup(t *suite.T) {
 		}
 	}
 	for len(left) > 0 {
-		d := p.next(func() string {
+		d := p.receiveAfterOutage(func() string {
 			return fmt.Sprintf("%d messages of the group are lost: %v", len(left), slices.Sorted(maps.Keys(left)))
 		})
 		body := string(d.Body)
@@ -309,11 +309,11 @@ func durableGroup(t *suite.T) {
 }
 
 func durableAck(t *suite.T) {
-	p := newPipe(t, pubsub.AckDeadline(outageLease(t)))
-	all := series("m", 150)
-	p.texts(all...)
+	p := newPipe(t, pubsub.AckDeadline(leaseForOutage(t)))
+	all := numberedTexts("m", 150)
+	p.publishTexts(all...)
 	l := newLedger()
-	p.receiving(p.sub, func(d *pubsub.Delivery) {
+	p.receiveThroughOutage(p.sub, func(d *pubsub.Delivery) {
 		body := string(d.Body)
 		l.mu.Lock()
 		again := l.stored[body]
@@ -325,13 +325,13 @@ func durableAck(t *suite.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		if err := d.Ack(ctx); body != "during" {
-			l.note(body, err)
+			l.record(body, err)
 		}
 		time.Sleep(3 * time.Millisecond) // so that the outage comes in between
 	})
-	t.Eventually(recovery(t), "messages are acknowledged before the outage", func() bool { return l.count() >= 30 })
-	p.outage()
-	t.Eventually(recovery(t), "all messages are acknowledged after the outage, those with an unknown outcome perhaps too", func() bool {
+	t.Eventually(recoveryTime(t), "messages are acknowledged before the outage", func() bool { return l.count() >= 30 })
+	p.killAndStart()
+	t.Eventually(recoveryTime(t), "all messages are acknowledged after the outage, those with an unknown outcome perhaps too", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, body := range all {
@@ -341,7 +341,7 @@ func durableAck(t *suite.T) {
 		}
 		return true
 	})
-	time.Sleep(outageLease(t) + 2*silence) // for those that come again
+	time.Sleep(leaseForOutage(t) + 2*silence) // for those that come again
 }
 
 // keyTurns is how far the messages of each key were acknowledged.
@@ -351,28 +351,28 @@ type keyTurns struct {
 	acked map[string]int
 }
 
-// deal acknowledges a message, after it has demanded that all before it were
+// ackInTurn acknowledges a message, after it has demanded that all before it were
 // acknowledged. The next one may come before the acknowledgement returns.
-func (k *keyTurns) deal(d *pubsub.Delivery) {
+func (k *keyTurns) ackInTurn(d *pubsub.Delivery) {
 	key, n := d.Key, 0
 	if _, err := fmt.Sscanf(strings.TrimPrefix(string(d.Body), key), "%d", &n); key == "" || err != nil {
 		_ = d.Ack(k.t.Context())
 		return
 	}
-	if done := k.raise(key, 0); n > done {
+	if done := k.raiseTo(key, 0); n > done {
 		k.t.Errorf("message %d with the key %s came while only those before %d were acknowledged", n, key, done)
 	}
 	time.Sleep(4 * time.Millisecond) // for those that come too early
-	before := k.raise(key, n+1)
+	before := k.raiseTo(key, n+1)
 	switch err := d.Ack(k.t.Context()); fairlead.CodeOf(err) {
 	case 0, fairlead.UnknownOutcome, fairlead.DeadlineExceeded:
 	default:
-		k.lower(key, n+1, before)
+		k.lowerTo(key, n+1, before)
 	}
 }
 
-// raise returns how many were acknowledged before.
-func (k *keyTurns) raise(key string, to int) int {
+// raiseTo returns how many were acknowledged before.
+func (k *keyTurns) raiseTo(key string, to int) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	before := k.acked[key]
@@ -380,8 +380,8 @@ func (k *keyTurns) raise(key string, to int) int {
 	return before
 }
 
-// lower is for an acknowledgement that failed, unless another did not.
-func (k *keyTurns) lower(key string, from, to int) {
+// lowerTo is for an acknowledgement that failed, unless another did not.
+func (k *keyTurns) lowerTo(key string, from, to int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.acked[key] == from {
@@ -400,13 +400,13 @@ func (k *keyTurns) total() (n int) {
 
 func durableKey(t *suite.T) {
 	const keys, each = 6, 20
-	p := newPipe(t, pubsub.AckDeadline(outageLease(t)))
+	p := newPipe(t, pubsub.AckDeadline(leaseForOutage(t)))
 	turns := &keyTurns{t: t, acked: map[string]int{}}
 	send := func(from, to int) {
 		for n := from; n < to; n++ {
 			for k := range keys {
 				key := fmt.Sprintf("k%d-", k)
-				t.Eventually(recovery(t), "publishing succeeds but for an outage", func() bool {
+				t.Eventually(recoveryTime(t), "publishing succeeds but for an outage", func() bool {
 					_, err := p.pub.Publish(t.Context(), pubsub.Message{Key: key, Body: fmt.Appendf(nil, "%s%d", key, n)})
 					return err == nil
 				})
@@ -414,23 +414,23 @@ func durableKey(t *suite.T) {
 		}
 	}
 	send(0, each/2)
-	for _, sub := range []*consumer{p.sub, p.join(pubsub.AckDeadline(outageLease(t)))} {
-		p.receiving(sub, turns.deal)
+	for _, sub := range []*consumer{p.sub, p.join(pubsub.AckDeadline(leaseForOutage(t)))} {
+		p.receiveThroughOutage(sub, turns.ackInTurn)
 	}
-	t.Eventually(recovery(t), "messages are acknowledged before the outage", func() bool { return turns.total() >= keys })
-	p.outage()
+	t.Eventually(recoveryTime(t), "messages are acknowledged before the outage", func() bool { return turns.total() >= keys })
+	p.killAndStart()
 	send(each/2, each)
-	t.Eventually(recovery(t), "all messages come and are acknowledged after the outage", func() bool { return turns.total() == keys*each })
+	t.Eventually(recoveryTime(t), "all messages come and are acknowledged after the outage", func() bool { return turns.total() == keys*each })
 }
 
 func durableAtomic(p *pipe) {
 	const size = 6
 	l := newLedger()
-	p.throughOutage(l, func(name string) {
+	p.publishThroughOutage(l, func(name string) {
 		ctx, cancel := context.WithTimeout(p.Context(), 3*time.Second)
 		defer cancel()
-		_, err := p.pub.PublishAtomic(ctx, messages(series(name, size)...)...)
-		l.note(name, err)
+		_, err := p.pub.PublishAtomic(ctx, textMessages(numberedTexts(name, size)...)...)
+		l.record(name, err)
 	})
 	came := map[string]map[string]bool{}
 	whole := func() bool {
@@ -447,7 +447,7 @@ func durableAtomic(p *pipe) {
 		return true
 	}
 	for !whole() {
-		d := p.next(func() string { return "an acknowledged batch, or the rest of a batch, is lost" })
+		d := p.receiveAfterOutage(func() string { return "an acknowledged batch, or the rest of a batch, is lost" })
 		if body := string(d.Body); body != "during" {
 			name := body[:len(body)-4]
 			if came[name] == nil {

@@ -19,9 +19,9 @@ var rpcCalls = []suite.Case{
 		Name: "rpc/unary",
 		Rule: "a unary call carries its request and its reply to the byte",
 		Run: func(t *suite.T) {
-			c := served(t, &service{})
+			c := dialNewService(t, &service{})
 			for _, text := range []string{"text", suite.AllBytes(), "\x00", "\xff\xfe", strings.Repeat("x", 10_000)} {
-				echo(t, t.PatientContext(), c, text)
+				wantEcho(t, t.PatientContext(), c, text)
 			}
 		},
 	},
@@ -35,21 +35,21 @@ var rpcCalls = []suite.Case{
 		Rule: "messages of 1 MiB arrive whole, both ways, in unary calls and in streams",
 		Run: func(t *suite.T) {
 			const size = 1 << 20
-			c := served(t, &service{})
-			echo(t, t.PatientContext(), c, strings.Repeat("0123456789abcdef", size/16))
-			download(t, c, 4, size)
-			upload(t, c, 4, size)
+			c := dialNewService(t, &service{})
+			wantEcho(t, t.PatientContext(), c, strings.Repeat("0123456789abcdef", size/16))
+			wantDownload(t, c, 4, size)
+			wantUpload(t, c, 4, size)
 		},
 	},
 	{
 		Name: "rpc/server-stream",
 		Rule: "the messages of a server arrive once, in order, and then its status",
-		Run:  func(t *suite.T) { download(t, served(t, &service{}), 100, 100) },
+		Run:  func(t *suite.T) { wantDownload(t, dialNewService(t, &service{}), 100, 100) },
 	},
 	{
 		Name: "rpc/client-stream",
 		Rule: "the messages of a client arrive once, in order, and then their end",
-		Run:  func(t *suite.T) { upload(t, served(t, &service{}), 100, 100) },
+		Run:  func(t *suite.T) { wantUpload(t, dialNewService(t, &service{}), 100, 100) },
 	},
 	{
 		Name: "rpc/both-streams",
@@ -60,9 +60,9 @@ var rpcCalls = []suite.Case{
 		Name: "rpc/long-stream", Full: true, Timeout: 2 * time.Minute,
 		Rule: "5,000 messages of a stream arrive once and in order, each way",
 		Run: func(t *suite.T) {
-			c := served(t, &service{})
-			download(t, c, 5000, 1000)
-			upload(t, c, 5000, 1000)
+			c := dialNewService(t, &service{})
+			wantDownload(t, c, 5000, 1000)
+			wantUpload(t, c, 5000, 1000)
 		},
 	},
 	{
@@ -73,7 +73,7 @@ var rpcCalls = []suite.Case{
 	{
 		Name: "rpc/concurrent",
 		Rule: "200 calls at once each get their own answer",
-		Run:  func(t *suite.T) { concurrently(t, served(t, &service{}), 200) },
+		Run:  func(t *suite.T) { callConcurrently(t, dialNewService(t, &service{}), 200) },
 	},
 	{
 		Name: "rpc/names",
@@ -82,8 +82,8 @@ var rpcCalls = []suite.Case{
 	},
 }
 
-// download asks for n messages, and demands them in order.
-func download(t *suite.T, c pb.TestServiceClient, n, size int) {
+// wantDownload asks for n messages, and demands them in order.
+func wantDownload(t *suite.T, c pb.TestServiceClient, n, size int) {
 	ask := &pb.StreamingOutputCallRequest{}
 	for range n {
 		ask.ResponseParameters = append(ask.ResponseParameters, &pb.ResponseParameters{Size: int32(size)})
@@ -104,12 +104,12 @@ func download(t *suite.T, c pb.TestServiceClient, n, size int) {
 	}
 }
 
-// upload sends n messages, and demands that the server got them in order.
-func upload(t *suite.T, c pb.TestServiceClient, n, size int) {
+// wantUpload sends n messages, and demands that the server got them in order.
+func wantUpload(t *suite.T, c pb.TestServiceClient, n, size int) {
 	out, err := c.StreamingInputCall(t.Context())
 	t.Must(err)
 	for i := range n {
-		if err := out.Send(&pb.StreamingInputCallRequest{Payload: nth(i, size)}); err != nil {
+		if err := out.Send(&pb.StreamingInputCallRequest{Payload: numberedPayload(i, size)}); err != nil {
 			_, err = out.CloseAndRecv()
 			t.Fatalf("sending message %d of %d: %v", i, n, err)
 		}
@@ -121,7 +121,7 @@ func upload(t *suite.T, c pb.TestServiceClient, n, size int) {
 }
 
 func rpcEmpty(t *suite.T) {
-	c := served(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+	c := dialNewService(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
 		n := int32(0)
 		for {
 			_, err := in.Recv()
@@ -164,12 +164,12 @@ func rpcEmpty(t *suite.T) {
 
 func rpcBothStreams(t *suite.T) {
 	const n = 200
-	c := served(t, &service{})
+	c := dialNewService(t, &service{})
 	both, err := c.FullDuplexCall(t.PatientContext())
 	t.Must(err)
 	sending := suite.RunInBackground(func() error {
 		for i := range n {
-			if err := both.Send(&pb.StreamingOutputCallRequest{Payload: nth(i, 500)}); err != nil {
+			if err := both.Send(&pb.StreamingOutputCallRequest{Payload: numberedPayload(i, 500)}); err != nil {
 				return err
 			}
 		}
@@ -191,7 +191,7 @@ func rpcBothStreams(t *suite.T) {
 }
 
 func rpcEndsEarly(t *suite.T) {
-	c := served(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+	c := dialNewService(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
 		if _, err := in.Recv(); err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func rpcEndsEarly(t *suite.T) {
 	}})
 	up, err := c.StreamingInputCall(t.PatientContext())
 	t.Must(err)
-	t.Must(up.Send(&pb.StreamingInputCallRequest{Payload: payload("the only one")}))
+	t.Must(up.Send(&pb.StreamingInputCallRequest{Payload: textPayload("the only one")}))
 	out := &pb.StreamingInputCallResponse{}
 	if err := up.RecvMsg(out); err != nil || out.AggregatedPayloadSize != 1 {
 		t.Fatalf("the reply of a server that ended early: %v, %v", out, err)
@@ -209,13 +209,13 @@ func rpcEndsEarly(t *suite.T) {
 	}
 }
 
-// concurrently makes n calls at once.
-func concurrently(t *suite.T, c pb.TestServiceClient, n int) {
+// callConcurrently makes n calls at once.
+func callConcurrently(t *suite.T, c pb.TestServiceClient, n int) {
 	ctx := t.PatientContext()
 	calls := make([]<-chan error, n)
 	for i := range calls {
 		calls[i] = suite.RunInBackground(func() error {
-			echo(t, ctx, c, fmt.Sprintf("call %d", i))
+			wantEcho(t, ctx, c, fmt.Sprintf("call %d", i))
 			return nil
 		})
 	}
@@ -228,11 +228,11 @@ func rpcNames(t *suite.T) {
 	base := t.Name()
 	names := []string{base, base + "A", base + "a", base + ".", base + "_", base + "-1", suite.LongName(base)}
 	for _, name := range names {
-		serve(t, t.Provider(), name, named(name))
+		serve(t, t.Provider(), name, serviceThatTells(name))
 	}
 	for _, name := range names {
 		for range 3 {
-			if got, err := askName(t.PatientContext(), client(t, t.Provider(), name)); err != nil || got != name {
+			if got, err := askName(t.PatientContext(), dial(t, t.Provider(), name)); err != nil || got != name {
 				t.Errorf("a call of %q reached %q, %v", name, got, err)
 			}
 		}

@@ -40,7 +40,7 @@ var rpcDirectory = []suite.Case{
 	},
 }
 
-func directory(t *suite.T) driver.Directory {
+func directoryOf(t *suite.T) driver.Directory {
 	d, ok := t.Provider().(driver.Directory)
 	if !ok {
 		t.Fatalf("the provider claims %s and does not implement it", rpc.Directory)
@@ -51,7 +51,7 @@ func directory(t *suite.T) driver.Directory {
 func directoryPlain(t *suite.T) {
 	name := t.Name()
 	serve(t, t.Provider(), name, &service{})
-	w := endpoints(t, name)
+	w := watchEndpoints(t, name)
 	found, err := w.Next(t.PatientContext())
 	t.Must(err)
 	if len(found) != 1 {
@@ -60,20 +60,20 @@ func directoryPlain(t *suite.T) {
 	conn, err := grpc.NewClient("passthrough:///"+found[0].Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	t.Must(err)
 	t.Cleanup(func(context.Context) error { return conn.Close() })
-	echo(t, t.PatientContext(), pb.NewTestServiceClient(conn), "straight")
+	wantEcho(t, t.PatientContext(), pb.NewTestServiceClient(conn), "straight")
 }
 
-// endpoints watches a service.
-func endpoints(t *suite.T, name string) driver.EndpointWatcher {
-	w, err := directory(t).WatchEndpoints(t.Context(), driver.WatchConfig{Service: name})
+// watchEndpoints watches a service.
+func watchEndpoints(t *suite.T, name string) driver.EndpointWatcher {
+	w, err := directoryOf(t).WatchEndpoints(t.Context(), driver.WatchConfig{Service: name})
 	t.Must(err)
 	t.Cleanup(w.Close)
 	return w
 }
 
-// enlist registers an address, and keeps it until it is closed.
-func enlist(t *suite.T, name, address string) driver.Registration {
-	r, err := directory(t).Register(t.Context(), driver.RegisterConfig{Service: name, Endpoint: driver.Endpoint{Address: address}})
+// registerAndKeep registers an address, and keeps it until it is closed.
+func registerAndKeep(t *suite.T, name, address string) driver.Registration {
+	r, err := directoryOf(t).Register(t.Context(), driver.RegisterConfig{Service: name, Endpoint: driver.Endpoint{Address: address}})
 	t.Must(err)
 	ctx, cancel := context.WithCancel(t.Context())
 	kept := suite.RunInBackground(func() error { return r.Keep(ctx) })
@@ -85,8 +85,8 @@ func enlist(t *suite.T, name, address string) driver.Registration {
 	return r
 }
 
-// shows demands that a watcher comes to show the addresses.
-func shows(t *suite.T, w driver.EndpointWatcher, want ...string) {
+// waitForEndpoints demands that a watcher comes to show the addresses.
+func waitForEndpoints(t *suite.T, w driver.EndpointWatcher, want ...string) {
 	var got []string
 	ctx := t.PatientContext()
 	for {
@@ -104,8 +104,8 @@ func shows(t *suite.T, w driver.EndpointWatcher, want ...string) {
 	}
 }
 
-// sees demands that the next look shows the addresses.
-func sees(t *suite.T, w driver.EndpointWatcher, want ...string) {
+// wantEndpoints demands that the next look shows the addresses.
+func wantEndpoints(t *suite.T, w driver.EndpointWatcher, want ...string) {
 	now, err := w.Next(t.PatientContext())
 	t.Must(err)
 	var got []string
@@ -119,28 +119,28 @@ func sees(t *suite.T, w driver.EndpointWatcher, want ...string) {
 
 func directoryWatch(t *suite.T) {
 	name := t.Name()
-	enlist(t, name+"x", "10.0.0.9:9")
-	sees(t, endpoints(t, name))
-	second := enlist(t, name, "10.0.0.2:1")
-	enlist(t, name, "10.0.0.1:1")
-	again := enlist(t, name, "10.0.0.2:1")
-	w := endpoints(t, name)
-	sees(t, w, "10.0.0.1:1", "10.0.0.2:1")
-	enlist(t, name, "unix:/run/a b;ü.sock")
-	shows(t, w, "10.0.0.1:1", "10.0.0.2:1", "unix:/run/a b;ü.sock")
+	registerAndKeep(t, name+"x", "10.0.0.9:9")
+	wantEndpoints(t, watchEndpoints(t, name))
+	second := registerAndKeep(t, name, "10.0.0.2:1")
+	registerAndKeep(t, name, "10.0.0.1:1")
+	again := registerAndKeep(t, name, "10.0.0.2:1")
+	w := watchEndpoints(t, name)
+	wantEndpoints(t, w, "10.0.0.1:1", "10.0.0.2:1")
+	registerAndKeep(t, name, "unix:/run/a b;ü.sock")
+	waitForEndpoints(t, w, "10.0.0.1:1", "10.0.0.2:1", "unix:/run/a b;ü.sock")
 	t.Must(second.Close(t.Context()))
 	t.Must(second.Close(t.Context()))
-	sees(t, endpoints(t, name), "10.0.0.1:1", "10.0.0.2:1", "unix:/run/a b;ü.sock")
+	wantEndpoints(t, watchEndpoints(t, name), "10.0.0.1:1", "10.0.0.2:1", "unix:/run/a b;ü.sock")
 	t.Must(again.Close(t.Context()))
-	shows(t, w, "10.0.0.1:1", "unix:/run/a b;ü.sock")
+	waitForEndpoints(t, w, "10.0.0.1:1", "unix:/run/a b;ü.sock")
 }
 
 func directoryWatchers(t *suite.T) {
 	name := t.Name()
 	var watchers []driver.EndpointWatcher
 	for range 10 {
-		w := endpoints(t, name)
-		sees(t, w)
+		w := watchEndpoints(t, name)
+		wantEndpoints(t, w)
 		watchers = append(watchers, w)
 	}
 	quietly, cancel := context.WithTimeout(t.Context(), suite.Quiet)
@@ -150,9 +150,9 @@ func directoryWatchers(t *suite.T) {
 	var want []string
 	for i := range 3 {
 		want = append(want, fmt.Sprintf("10.0.0.%d:1", i))
-		enlist(t, name, want[i])
+		registerAndKeep(t, name, want[i])
 		for _, w := range watchers {
-			shows(t, w, want...)
+			waitForEndpoints(t, w, want...)
 		}
 	}
 	waiting := suite.RunInBackground(func() error { _, err := watchers[0].Next(t.Context()); return err })
@@ -162,13 +162,13 @@ func directoryWatchers(t *suite.T) {
 
 func directoryLease(t *suite.T) {
 	name := t.Name()
-	enlist(t, name, "10.0.0.1:1")
-	w := endpoints(t, name)
-	sees(t, w, "10.0.0.1:1")
-	lost, err := directory(t).Register(t.Context(), driver.RegisterConfig{Service: name, Endpoint: driver.Endpoint{Address: "10.0.0.2:1"}})
+	registerAndKeep(t, name, "10.0.0.1:1")
+	w := watchEndpoints(t, name)
+	wantEndpoints(t, w, "10.0.0.1:1")
+	lost, err := directoryOf(t).Register(t.Context(), driver.RegisterConfig{Service: name, Endpoint: driver.Endpoint{Address: "10.0.0.2:1"}})
 	t.Must(err)
 	t.Cleanup(lost.Close)
-	shows(t, w, "10.0.0.1:1", "10.0.0.2:1")
+	waitForEndpoints(t, w, "10.0.0.1:1", "10.0.0.2:1")
 	ctx := t.Within(min(30*time.Second, 10*t.Patience()))
 	now, err := w.Next(ctx)
 	if err != nil || len(now) != 1 || now[0].Address != "10.0.0.1:1" {

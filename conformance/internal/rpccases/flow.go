@@ -38,9 +38,9 @@ var rpcFlow = []suite.Case{
 
 func flowDownload(t *suite.T) {
 	var sent atomic.Int64
-	c := served(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+	c := dialNewService(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
 		for i := range flowMessages {
-			if err := out.Send(&pb.StreamingOutputCallResponse{Payload: nth(i, flowSize)}); err != nil {
+			if err := out.Send(&pb.StreamingOutputCallResponse{Payload: numberedPayload(i, flowSize)}); err != nil {
 				return err
 			}
 			sent.Add(1)
@@ -49,7 +49,7 @@ func flowDownload(t *suite.T) {
 	}})
 	down, err := c.StreamingOutputCall(t.Context(), &pb.StreamingOutputCallRequest{})
 	t.Must(err)
-	stalls(t, c, &sent)
+	wantStalled(t, c, &sent)
 	for i := range flowMessages {
 		m, err := down.Recv()
 		if err == nil {
@@ -66,7 +66,7 @@ func flowDownload(t *suite.T) {
 
 func flowUpload(t *suite.T) {
 	read := make(chan struct{})
-	c := served(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+	c := dialNewService(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
 		select {
 		case <-read:
 		case <-in.Context().Done():
@@ -79,14 +79,14 @@ func flowUpload(t *suite.T) {
 	var sent atomic.Int64
 	sending := suite.RunInBackground(func() error {
 		for i := range flowMessages {
-			if err := up.Send(&pb.StreamingInputCallRequest{Payload: nth(i, flowSize)}); err != nil {
+			if err := up.Send(&pb.StreamingInputCallRequest{Payload: numberedPayload(i, flowSize)}); err != nil {
 				return fmt.Errorf("message %d: %w", i, err)
 			}
 			sent.Add(1)
 		}
 		return nil
 	})
-	stalls(t, c, &sent)
+	wantStalled(t, c, &sent)
 	close(read)
 	t.Must(<-sending)
 	got, err := up.CloseAndRecv()
@@ -95,9 +95,9 @@ func flowUpload(t *suite.T) {
 	}
 }
 
-// stalls waits until a sender whose reader does not read is stopped, and
+// wantStalled waits until a sender whose reader does not read is stopped, and
 // demands that this is before the bound, and that other calls still work.
-func stalls(t *suite.T, c pb.TestServiceClient, sent *atomic.Int64) {
+func wantStalled(t *suite.T, c pb.TestServiceClient, sent *atomic.Int64) {
 	for before := int64(-1); before != sent.Load() || before == 0; {
 		if before = sent.Load(); before*flowSize > flowBound {
 			t.Fatalf("%d bytes were sent, and nobody has read any; want to be stopped before %d", before*flowSize, flowBound)
@@ -107,5 +107,5 @@ func stalls(t *suite.T, c pb.TestServiceClient, sent *atomic.Int64) {
 		}
 		time.Sleep(suite.Quiet)
 	}
-	concurrently(t, c, 20)
+	callConcurrently(t, c, 20)
 }

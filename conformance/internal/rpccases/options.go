@@ -59,23 +59,23 @@ var rpcOptions = []suite.Case{
 }
 
 func rpcCompression(t *suite.T) {
-	c := served(t, &service{})
+	c := dialNewService(t, &service{})
 	for _, text := range []string{"", suite.AllBytes(), strings.Repeat("x", 500_000)} {
-		out, err := c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{Payload: payload(text)}, grpc.UseCompressor(gzip.Name))
+		out, err := c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{Payload: textPayload(text)}, grpc.UseCompressor(gzip.Name))
 		if err != nil || string(out.GetPayload().GetBody()) != text {
 			t.Errorf("a compressed call with %d bytes gave %.30q, %v", len(text), out.GetPayload().GetBody(), err)
 		}
 	}
 	both, err := c.FullDuplexCall(t.PatientContext(), grpc.UseCompressor(gzip.Name))
 	t.Must(err)
-	t.Must(exchange(t, both, 20, 5000))
+	t.Must(exchangeMessages(t, both, 20, 5000))
 }
 
-// exchange sends n messages, each after the answer to the one before, and
+// exchangeMessages sends n messages, each after the answer to the one before, and
 // wants each back; then it ends the call.
-func exchange(t *suite.T, both grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], n, size int) error {
+func exchangeMessages(t *suite.T, both grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], n, size int) error {
 	for i := range n {
-		if err := both.Send(&pb.StreamingOutputCallRequest{Payload: nth(i, size)}); err != nil {
+		if err := both.Send(&pb.StreamingOutputCallRequest{Payload: numberedPayload(i, size)}); err != nil {
 			_, err = both.Recv()
 			return fmt.Errorf("sending message %d: %w", i, err)
 		}
@@ -111,7 +111,7 @@ func rpcJSON(t *suite.T) {
 		}
 		return in, nil
 	})
-	running(t, srv)
+	serveUntilEnd(t, srv)
 	conn, err := rpc.Dial(t.Context(), t.Provider(), name)
 	t.Must(err)
 	t.Cleanup(func(context.Context) error { return conn.Close() })
@@ -126,10 +126,10 @@ func rpcJSON(t *suite.T) {
 
 func rpcOverLimit(t *suite.T) {
 	const limit = 4 << 20
-	c := served(t, &service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-		return &pb.SimpleResponse{Payload: nth(0, int(in.ResponseSize))}, nil
+	c := dialNewService(t, &service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		return &pb.SimpleResponse{Payload: numberedPayload(0, int(in.ResponseSize))}, nil
 	}})
-	_, err := c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{Payload: nth(0, limit+1)})
+	_, err := c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{Payload: numberedPayload(0, limit+1)})
 	wantStatus(t, "a request above the limit", err, codes.ResourceExhausted)
 	_, err = c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{ResponseSize: limit + 1})
 	wantStatus(t, "a reply above the limit", err, codes.ResourceExhausted)
@@ -143,7 +143,7 @@ func rpcOverLimit(t *suite.T) {
 
 func rpcWaitForReady(t *suite.T) {
 	name := t.Name()
-	c := client(t, t.Provider(), name)
+	c := dial(t, t.Provider(), name)
 	_, err := c.EmptyCall(t.Within(suite.Quiet), &pb.Empty{}, grpc.WaitForReady(true))
 	wantStatus(t, "a call that nobody comes to serve", err, codes.DeadlineExceeded)
 	ctx := t.PatientContext()
@@ -161,7 +161,7 @@ func rpcWaitForReady(t *suite.T) {
 func rpcDetailsStream(t *suite.T) {
 	s, err := status.New(codes.FailedPrecondition, "after messages").WithDetails(&pb.EchoStatus{Code: 7, Message: "detail"})
 	t.Must(err)
-	c := served(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+	c := dialNewService(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
 		return errors.Join(out.Send(&pb.StreamingOutputCallResponse{}), out.Send(&pb.StreamingOutputCallResponse{}), s.Err())
 	}})
 	down, err := c.StreamingOutputCall(t.PatientContext(), &pb.StreamingOutputCallRequest{})
@@ -180,10 +180,10 @@ func rpcDetailsStream(t *suite.T) {
 
 func rpcCancelBlocked(t *suite.T) {
 	freed := make(chan struct{})
-	c := served(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+	c := dialNewService(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
 		defer close(freed)
 		for i := 0; ; i++ {
-			if err := out.Send(&pb.StreamingOutputCallResponse{Payload: nth(i, flowSize)}); err != nil {
+			if err := out.Send(&pb.StreamingOutputCallResponse{Payload: numberedPayload(i, flowSize)}); err != nil {
 				return err
 			}
 		}
@@ -201,7 +201,7 @@ func rpcCancelBlocked(t *suite.T) {
 
 func rpcManyStreams(t *suite.T) {
 	const streams, messages = 64, 100
-	c := served(t, &service{})
+	c := dialNewService(t, &service{})
 	var done []<-chan error
 	for i := range streams {
 		size := 100 + i*37
@@ -209,14 +209,14 @@ func rpcManyStreams(t *suite.T) {
 		t.Must(err)
 		sending := suite.RunInBackground(func() error {
 			for n := range messages {
-				if err := both.Send(&pb.StreamingOutputCallRequest{Payload: nth(i*messages+n, size)}); err != nil {
+				if err := both.Send(&pb.StreamingOutputCallRequest{Payload: numberedPayload(i*messages+n, size)}); err != nil {
 					return fmt.Errorf("sending: %w", err)
 				}
 			}
 			return both.CloseSend()
 		})
 		done = append(done, suite.RunInBackground(func() error {
-			return errors.Join(inOrder(t, both, i*messages, messages, i == 0), <-sending)
+			return errors.Join(readInOrder(t, both, i*messages, messages, i == 0), <-sending)
 		}))
 	}
 	for i, d := range done {
@@ -226,8 +226,8 @@ func rpcManyStreams(t *suite.T) {
 	}
 }
 
-// inOrder reads messages with n numbers from the first one on, and the end.
-func inOrder(t *suite.T, both grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], first, n int, slow bool) error {
+// readInOrder reads messages with n numbers from the first one on, and the end.
+func readInOrder(t *suite.T, both grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], first, n int, slow bool) error {
 	for i := range n {
 		if slow {
 			time.Sleep(time.Millisecond)

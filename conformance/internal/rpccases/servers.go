@@ -48,7 +48,7 @@ var rpcServers = []suite.Case{
 		Rule: "the calls under way on a server that is stopped fail with Unavailable, soon",
 		Run: func(t *suite.T) {
 			name := t.Name()
-			breaks(t, client(t, t.Provider(), name), func(s *service) func() {
+			wantCallBroken(t, dial(t, t.Provider(), name), func(s *service) func() {
 				return serve(t, t.Provider(), name, s).Stop
 			})
 		},
@@ -58,7 +58,7 @@ var rpcServers = []suite.Case{
 		Rule: "the calls under way on a server whose provider is closed fail with Unavailable, soon",
 		Run: func(t *suite.T) {
 			name := t.Name()
-			breaks(t, client(t, t.Provider(), name), func(s *service) func() {
+			wantCallBroken(t, dial(t, t.Provider(), name), func(s *service) func() {
 				p := t.Open()
 				serve(t, p, name, s)
 				return func() { t.Must(p.Close(t.Context())) }
@@ -71,9 +71,9 @@ var rpcServers = []suite.Case{
 		Run: func(t *suite.T) {
 			begun, ended := make(chan struct{}), make(chan struct{})
 			name := t.Name()
-			serve(t, t.Provider(), name, &service{duplex: waits(t, begun, ended)})
+			serve(t, t.Provider(), name, &service{duplex: waitForCancel(t, begun, ended)})
 			p := t.Open()
-			both, err := client(t, p, name).FullDuplexCall(t.Context())
+			both, err := dial(t, p, name).FullDuplexCall(t.Context())
 			t.Must(err)
 			t.Must(both.Send(&pb.StreamingOutputCallRequest{}))
 			wantBegun(t, begun)
@@ -87,7 +87,7 @@ var rpcServers = []suite.Case{
 		Run: func(t *suite.T) {
 			name := t.Name()
 			serve(t, t.Open(), name, &service{})
-			concurrently(t, client(t, t.Open(), name), 20)
+			callConcurrently(t, dial(t, t.Open(), name), 20)
 		},
 	},
 	{
@@ -132,8 +132,8 @@ func rpcAbsent() []suite.Case {
 // duplexHandler handles calls in both directions.
 type duplexHandler = func(grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error
 
-// waits returns a handler that waits for the end of its context, and tells.
-func waits(t *suite.T, begun, ended chan struct{}) duplexHandler {
+// waitForCancel returns a handler that waits for the end of its context, and tells.
+func waitForCancel(t *suite.T, begun, ended chan struct{}) duplexHandler {
 	ctx := t.Context()
 	return func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
 		close(begun)
@@ -155,8 +155,8 @@ func wantBegun(t *suite.T, begun <-chan struct{}) {
 	}
 }
 
-// named returns a service that tells a name.
-func named(name string) *service {
+// serviceThatTells returns a service that tells a name.
+func serviceThatTells(name string) *service {
 	return &service{unary: func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		return &pb.SimpleResponse{ServerId: name}, nil
 	}}
@@ -169,7 +169,7 @@ func askName(ctx context.Context, c pb.TestServiceClient) (string, error) {
 
 func rpcNoServer(t *suite.T) {
 	name := t.Name()
-	c := client(t, t.Provider(), name)
+	c := dial(t, t.Provider(), name)
 	call := func(when string) {
 		ctx := t.Within(25 * time.Second)
 		select {
@@ -181,8 +181,8 @@ func rpcNoServer(t *suite.T) {
 	}
 	call("before there was a server")
 	srv := serve(t, t.Provider(), name, &service{})
-	isServed(t, c)
-	echo(t, t.PatientContext(), c, "there is one")
+	waitUntilServed(t, c)
+	wantEcho(t, t.PatientContext(), c, "there is one")
 	t.Must(srv.GracefulStop(t.Context()))
 	call("after the server stopped")
 }
@@ -192,18 +192,18 @@ func rpcLoadBalance(t *suite.T) {
 	servers := map[string]*rpc.Server{}
 	for i := range 3 {
 		id := fmt.Sprintf("server %d", i)
-		servers[id] = serve(t, t.Provider(), name, named(id))
+		servers[id] = serve(t, t.Provider(), name, serviceThatTells(id))
 	}
-	c := client(t, t.Provider(), name)
-	t.Eventually(t.Patience(), "60 calls reach all 3 servers", func() bool { return len(reached(t, c)) == 3 })
+	c := dial(t, t.Provider(), name)
+	t.Eventually(t.Patience(), "60 calls reach all 3 servers", func() bool { return len(countReached(t, c)) == 3 })
 	t.Must(servers["server 0"].GracefulStop(t.Context()))
-	if got := reached(t, c); len(got) != 2 || got["server 0"] > 0 {
+	if got := countReached(t, c); len(got) != 2 || got["server 0"] > 0 {
 		t.Errorf("60 calls after server 0 has stopped reached %v; want the 2 others", got)
 	}
 }
 
-// reached returns how many of sixty calls reached which server.
-func reached(t *suite.T, c pb.TestServiceClient) map[string]int {
+// countReached returns how many of sixty calls reached which server.
+func countReached(t *suite.T, c pb.TestServiceClient) map[string]int {
 	ctx := t.PatientContext()
 	reached := map[string]int{}
 	for range 60 {
@@ -216,8 +216,8 @@ func reached(t *suite.T, c pb.TestServiceClient) map[string]int {
 	return reached
 }
 
-// isServed waits until the servers that were just started are seen.
-func isServed(t *suite.T, c pb.TestServiceClient) {
+// waitUntilServed waits until the servers that were just started are seen.
+func waitUntilServed(t *suite.T, c pb.TestServiceClient) {
 	t.Eventually(t.Patience(), "a server that was started is reached", func() bool {
 		_, err := c.EmptyCall(t.Within(min(3*time.Second, t.Patience())), &pb.Empty{})
 		return err == nil
@@ -225,10 +225,10 @@ func isServed(t *suite.T, c pb.TestServiceClient) {
 }
 
 func rpcPingPong(t *suite.T) {
-	both, err := served(t, &service{}).FullDuplexCall(t.PatientContext())
+	both, err := dialNewService(t, &service{}).FullDuplexCall(t.PatientContext())
 	t.Must(err)
 	for i := range 100 {
-		t.Must(both.Send(&pb.StreamingOutputCallRequest{Payload: nth(i, 100)}))
+		t.Must(both.Send(&pb.StreamingOutputCallRequest{Payload: numberedPayload(i, 100)}))
 		m, err := both.Recv()
 		if err == nil {
 			err = checkNumber(i, m.Payload)
@@ -244,15 +244,15 @@ func rpcPingPong(t *suite.T) {
 }
 
 func rpcHalfClose(t *suite.T) {
-	c := served(t, &service{duplex: func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
-		if err := both.Send(&pb.StreamingOutputCallResponse{Payload: nth(0, 50)}); err != nil {
+	c := dialNewService(t, &service{duplex: func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
+		if err := both.Send(&pb.StreamingOutputCallResponse{Payload: numberedPayload(0, 50)}); err != nil {
 			return err
 		}
 		if _, err := both.Recv(); err != io.EOF {
 			return fmt.Errorf("want the end of the client's messages, got %w", err)
 		}
 		for i := 1; i < 20; i++ {
-			if err := both.Send(&pb.StreamingOutputCallResponse{Payload: nth(i, 50)}); err != nil {
+			if err := both.Send(&pb.StreamingOutputCallResponse{Payload: numberedPayload(i, 50)}); err != nil {
 				return err
 			}
 		}
@@ -287,9 +287,9 @@ func rpcGraceful(t *suite.T) {
 		case <-both.Context().Done():
 			return both.Context().Err()
 		}
-		return both.Send(&pb.StreamingOutputCallResponse{Payload: payload("the last word")})
+		return both.Send(&pb.StreamingOutputCallResponse{Payload: textPayload("the last word")})
 	}})
-	c := client(t, t.Provider(), name)
+	c := dial(t, t.Provider(), name)
 	both, err := c.FullDuplexCall(t.PatientContext())
 	t.Must(err)
 	t.Must(both.Send(&pb.StreamingOutputCallRequest{}))
@@ -317,12 +317,12 @@ func rpcGraceful(t *suite.T) {
 
 func rpcRolling(t *suite.T) {
 	name := t.Name()
-	c := client(t, t.Provider(), name)
+	c := dial(t, t.Provider(), name)
 	join := func(id string) (leave func()) {
 		p := t.Open()
-		srv := serve(t, p, name, named(id))
-		isServed(t, c)
-		t.Eventually(t.Patience(), "the server that joined is reached", func() bool { return reached(t, c)[id] > 0 })
+		srv := serve(t, p, name, serviceThatTells(id))
+		waitUntilServed(t, c)
+		t.Eventually(t.Patience(), "the server that joined is reached", func() bool { return countReached(t, c)[id] > 0 })
 		return func() {
 			t.Must(srv.GracefulStop(t.Context()))
 			t.Must(p.Close(t.Context()))
@@ -356,9 +356,9 @@ func callUntil(ctx context.Context, stop <-chan struct{}, c pb.TestServiceClient
 			return nil
 		default:
 		}
-		call := unary
+		call := callUnary
 		if i%4 == 3 {
-			call = pingPong
+			call = callPingPong
 		}
 		if err := call(ctx, c); err != nil {
 			return fmt.Errorf("call %d: %w", i, err)
@@ -367,18 +367,18 @@ func callUntil(ctx context.Context, stop <-chan struct{}, c pb.TestServiceClient
 	}
 }
 
-func unary(ctx context.Context, c pb.TestServiceClient) error {
+func callUnary(ctx context.Context, c pb.TestServiceClient) error {
 	_, err := c.EmptyCall(ctx, &pb.Empty{})
 	return err
 }
 
-// pingPong asks in a stream, and ends it when it has the answer.
-func pingPong(ctx context.Context, c pb.TestServiceClient) error {
+// callPingPong asks in a stream, and ends it when it has the answer.
+func callPingPong(ctx context.Context, c pb.TestServiceClient) error {
 	both, err := c.FullDuplexCall(ctx)
 	if err != nil {
 		return err
 	}
-	err = both.Send(&pb.StreamingOutputCallRequest{Payload: payload("ping")})
+	err = both.Send(&pb.StreamingOutputCallRequest{Payload: textPayload("ping")})
 	if err == nil || err == io.EOF { // then Recv says why
 		_, err = both.Recv()
 	}
@@ -394,12 +394,12 @@ func pingPong(ctx context.Context, c pb.TestServiceClient) error {
 	return nil
 }
 
-// breaks starts a server and a call on it, ends the server with what start
+// wantCallBroken starts a server and a call on it, ends the server with what start
 // returned, and demands that the call fails.
-func breaks(t *suite.T, c pb.TestServiceClient, start func(*service) func()) {
+func wantCallBroken(t *suite.T, c pb.TestServiceClient, start func(*service) func()) {
 	begun, ended := make(chan struct{}), make(chan struct{})
-	stop := start(&service{duplex: waits(t, begun, ended)})
-	isServed(t, c)
+	stop := start(&service{duplex: waitForCancel(t, begun, ended)})
+	waitUntilServed(t, c)
 	both, err := c.FullDuplexCall(t.Context())
 	t.Must(err)
 	t.Must(both.Send(&pb.StreamingOutputCallRequest{}))
@@ -417,8 +417,8 @@ func breaks(t *suite.T, c pb.TestServiceClient, start func(*service) func()) {
 func rpcRestart(t *suite.T) {
 	name := t.Name()
 	serve(t, t.Provider(), name, &service{})
-	c := client(t, t.Provider(), name)
-	echo(t, t.PatientContext(), c, "before")
+	c := dial(t, t.Provider(), name)
+	wantEcho(t, t.PatientContext(), c, "before")
 	t.Must(t.Control().Kill(t.Context()))
 	t.Must(t.Control().Start(t.Context()))
 	var failed atomic.Int64
@@ -430,5 +430,5 @@ func rpcRestart(t *suite.T) {
 		return err == nil
 	})
 	t.Logf("%d calls failed after the start", failed.Load())
-	concurrently(t, c, 20)
+	callConcurrently(t, c, 20)
 }

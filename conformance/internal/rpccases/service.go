@@ -44,7 +44,7 @@ func (s *service) StreamingOutputCall(in *pb.StreamingOutputCallRequest, out grp
 		return s.download(in, out)
 	}
 	for i, p := range in.ResponseParameters {
-		if err := out.Send(&pb.StreamingOutputCallResponse{Payload: nth(i, int(p.Size))}); err != nil {
+		if err := out.Send(&pb.StreamingOutputCallResponse{Payload: numberedPayload(i, int(p.Size))}); err != nil {
 			return err
 		}
 	}
@@ -89,8 +89,8 @@ func (s *service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 	}
 }
 
-// nth returns a payload that says its number and its size.
-func nth(i, size int) *pb.Payload {
+// numberedPayload returns a payload that says its number and its size.
+func numberedPayload(i, size int) *pb.Payload {
 	body := fmt.Appendf(nil, "%d of %d bytes;", i, size)
 	if size == 0 {
 		return nil
@@ -104,25 +104,25 @@ func checkNumber(i int, p *pb.Payload) error {
 	if _, err := fmt.Sscanf(string(p.GetBody()[:min(40, len(p.GetBody()))]), "%d of %d bytes;", &number, &size); err != nil {
 		return status.Errorf(codes.DataLoss, "message %d cannot be read: %.40q", i, p.GetBody())
 	}
-	if want := nth(i, size); number != i || len(p.Body) != len(want.Body) {
+	if want := numberedPayload(i, size); number != i || len(p.Body) != len(want.Body) {
 		return status.Errorf(codes.DataLoss, "message %d has the number %d and %d bytes, want %d bytes", i, number, len(p.Body), len(want.Body))
 	}
 	return nil
 }
 
-func payload(text string) *pb.Payload { return &pb.Payload{Body: []byte(text)} }
+func textPayload(text string) *pb.Payload { return &pb.Payload{Body: []byte(text)} }
 
 // serve serves a service under a name until the case has ended.
 func serve(t *suite.T, p fairlead.Provider, name string, s *service) *rpc.Server {
 	srv, err := rpc.NewServer(t.Context(), p, name)
 	t.Must(err)
 	pb.RegisterTestServiceServer(srv, s)
-	running(t, srv)
+	serveUntilEnd(t, srv)
 	return srv
 }
 
-// running lets a server serve until the case has ended.
-func running(t *suite.T, srv *rpc.Server) {
+// serveUntilEnd lets a server serve until the case has ended.
+func serveUntilEnd(t *suite.T, srv *rpc.Server) {
 	t.Must(srv.Listen(t.Context()))
 	ended := suite.RunInBackground(func() error { return srv.Serve(t.Context()) })
 	t.Cleanup(func(ctx context.Context) error {
@@ -136,19 +136,19 @@ func running(t *suite.T, srv *rpc.Server) {
 	})
 }
 
-// client returns a client of a name.
-func client(t *suite.T, p fairlead.Provider, name string) pb.TestServiceClient {
+// dial returns a client of a name.
+func dial(t *suite.T, p fairlead.Provider, name string) pb.TestServiceClient {
 	conn, err := rpc.Dial(t.Context(), p, name)
 	t.Must(err)
 	t.Cleanup(func(context.Context) error { return conn.Close() })
 	return pb.NewTestServiceClient(conn)
 }
 
-// served serves a service under a new name, and returns a client of it.
-func served(t *suite.T, s *service) pb.TestServiceClient {
+// dialNewService serves a service under a new name, and returns a client of it.
+func dialNewService(t *suite.T, s *service) pb.TestServiceClient {
 	name := t.Name()
 	serve(t, t.Provider(), name, s)
-	return client(t, t.Provider(), name)
+	return dial(t, t.Provider(), name)
 }
 
 // wantStatus records a failure unless err has the gRPC code.
@@ -161,9 +161,9 @@ func wantStatus(t *suite.T, what string, err error, want ...codes.Code) {
 	t.Errorf("%s: want %v, got %v", what, want, err)
 }
 
-// echo calls with a payload and demands it back.
-func echo(t *suite.T, ctx context.Context, c pb.TestServiceClient, text string) {
-	out, err := c.UnaryCall(ctx, &pb.SimpleRequest{Payload: payload(text)})
+// wantEcho calls with a payload and demands it back.
+func wantEcho(t *suite.T, ctx context.Context, c pb.TestServiceClient, text string) {
+	out, err := c.UnaryCall(ctx, &pb.SimpleRequest{Payload: textPayload(text)})
 	if err != nil || string(out.GetPayload().GetBody()) != text {
 		t.Errorf("a call with %d bytes (%.30q) gave %.30q, %v", len(text), text, out.GetPayload().GetBody(), err)
 	}

@@ -55,7 +55,7 @@ var rpcStatus = []suite.Case{
 		Run: func(t *suite.T) {
 			name := t.Name()
 			serve(t, t.Provider(), name, &service{})
-			c := client(t, t.Provider(), name)
+			c := dial(t, t.Provider(), name)
 			_, err := c.UnimplementedCall(t.PatientContext(), &pb.Empty{})
 			wantStatus(t, "a method without an implementation", err, codes.Unimplemented)
 			conn, err := rpc.Dial(t.Context(), t.Provider(), name)
@@ -65,14 +65,14 @@ var rpcStatus = []suite.Case{
 				err = conn.Invoke(t.PatientContext(), method, &pb.Empty{}, &pb.Empty{})
 				wantStatus(t, method, err, codes.Unimplemented)
 			}
-			echo(t, t.PatientContext(), c, "still there")
+			wantEcho(t, t.PatientContext(), c, "still there")
 		},
 	},
 	{
 		Name: "rpc/panic",
 		Rule: "a handler that panics is Internal to its caller, and the server lives",
 		Run: func(t *suite.T) {
-			c := served(t, &service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			c := dialNewService(t, &service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 				if in.Payload == nil {
 					panic("a handler of a conformance case panics on purpose")
 				}
@@ -81,7 +81,7 @@ var rpcStatus = []suite.Case{
 			for range 3 {
 				_, err := c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{})
 				wantStatus(t, "a call whose handler panics", err, codes.Internal)
-				echo(t, t.PatientContext(), c, "still there")
+				wantEcho(t, t.PatientContext(), c, "still there")
 			}
 		},
 	},
@@ -89,7 +89,7 @@ var rpcStatus = []suite.Case{
 
 func rpcCodes(t *suite.T) {
 	fail := func(s *pb.EchoStatus) error { return status.Error(codes.Code(s.GetCode()), s.GetMessage()) }
-	c := served(t, &service{
+	c := dialNewService(t, &service{
 		unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			return nil, fail(in.ResponseStatus)
 		},
@@ -129,7 +129,7 @@ func rpcDetails(t *suite.T) {
 		s, err = s.WithDetails(d)
 		t.Must(err)
 	}
-	c := served(t, &service{unary: func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) { return nil, s.Err() }})
+	c := dialNewService(t, &service{unary: func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) { return nil, s.Err() }})
 	_, err := c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{})
 	wantFailure(t, "the call", err, codes.FailedPrecondition, "with details")
 	got := status.Convert(err).Details()
@@ -143,8 +143,8 @@ func rpcDetails(t *suite.T) {
 	}
 }
 
-// fields is metadata of every kind.
-func fields(from string) metadata.MD {
+// metadataOfEveryKind is metadata of every kind.
+func metadataOfEveryKind(from string) metadata.MD {
 	return metadata.Pairs(
 		"repeated", from+" 1", "single", "x", "repeated", from+" 2", "repeated", "", "repeated", from+" 1",
 		"bytes-bin", suite.AllBytes(), "bytes-bin", "\x00", "bytes-bin", "", "with.dot_and-dash", "~ !\"#$%&'()*+,;=",
@@ -152,7 +152,7 @@ func fields(from string) metadata.MD {
 }
 
 func wantFields(t *suite.T, what string, got metadata.MD, from string) {
-	for name, want := range fields(from) {
+	for name, want := range metadataOfEveryKind(from) {
 		if !slices.Equal(got.Get(name), want) {
 			t.Errorf("%s: %q has the values %.100q, want %.100q", what, name, got.Get(name), want)
 		}
@@ -164,7 +164,7 @@ func rpcMetadataIn(t *suite.T) {
 		md, _ := metadata.FromIncomingContext(ctx)
 		wantFields(t, "at the handler", md, "client")
 	}
-	c := served(t, &service{
+	c := dialNewService(t, &service{
 		unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			check(ctx)
 			return &pb.SimpleResponse{}, nil
@@ -174,7 +174,7 @@ func rpcMetadataIn(t *suite.T) {
 			return nil
 		},
 	})
-	ctx := metadata.NewOutgoingContext(t.PatientContext(), fields("client"))
+	ctx := metadata.NewOutgoingContext(t.PatientContext(), metadataOfEveryKind("client"))
 	_, err := c.UnaryCall(ctx, &pb.SimpleRequest{})
 	t.Must(err)
 	down, err := c.StreamingOutputCall(ctx, &pb.StreamingOutputCallRequest{})
@@ -183,16 +183,16 @@ func rpcMetadataIn(t *suite.T) {
 }
 
 func rpcMetadataOut(t *suite.T) {
-	c := served(t, &service{
+	c := dialNewService(t, &service{
 		unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-			if err := suite.FirstError(grpc.SetHeader(ctx, fields("header")), grpc.SetTrailer(ctx, fields("trailer"))); err != nil {
+			if err := suite.FirstError(grpc.SetHeader(ctx, metadataOfEveryKind("header")), grpc.SetTrailer(ctx, metadataOfEveryKind("trailer"))); err != nil {
 				return nil, err
 			}
 			return nil, status.Error(codes.Aborted, "on purpose")
 		},
 		download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
-			out.SetTrailer(fields("trailer"))
-			if err := out.SendHeader(fields("header")); err != nil {
+			out.SetTrailer(metadataOfEveryKind("trailer"))
+			if err := out.SendHeader(metadataOfEveryKind("header")); err != nil {
 				return err
 			}
 			return out.Send(&pb.StreamingOutputCallResponse{})
@@ -217,7 +217,7 @@ func rpcMetadataOut(t *suite.T) {
 func rpcDeadline(t *suite.T) {
 	left := make(chan time.Duration, 1)
 	ended := make(chan struct{})
-	c := served(t, &service{
+	c := dialNewService(t, &service{
 		unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			deadline, ok := ctx.Deadline()
 			if !ok {
@@ -250,7 +250,7 @@ func rpcDeadline(t *suite.T) {
 
 func rpcCancel(t *suite.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
-	c := served(t, &service{duplex: waits(t, begun, ended)})
+	c := dialNewService(t, &service{duplex: waitForCancel(t, begun, ended)})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	both, err := c.FullDuplexCall(ctx)
