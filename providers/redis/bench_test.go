@@ -13,9 +13,9 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// BenchmarkKVAgainstGoRedis compares the driver with go-redis as people use
-// it, on one server with appendonly yes and appendfsync always. The put does
-// more than a SET: revision, index and change log.
+// BenchmarkKVAgainstGoRedis compares the driver with plain go-redis, on one server
+// with appendonly yes and appendfsync always. A put does more than a SET: it also
+// writes a revision, the index and the log of changes.
 func BenchmarkKVAgainstGoRedis(b *testing.B) {
 	server := testbed.Redis(b)
 	p := open(b, server.URL())

@@ -17,8 +17,8 @@ func opener(url string) conformance.Opener {
 	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
-// TestConformance runs the whole suite on a server that is killed and started
-// on the way, and demands that every claim is proven.
+// TestConformance runs the whole suite on a server that the suite kills and
+// starts, and requires that every claim is proven.
 func TestConformance(t *testing.T) {
 	server := testbed.Redis(t)
 	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server))
@@ -30,8 +30,8 @@ func TestConformance(t *testing.T) {
 	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
 }
 
-// TestConformanceEverysec shows that a server which fsyncs late conforms too,
-// since it claims less.
+// TestConformanceEverysec shows that a provider on a server that calls fsync late
+// conforms too, because it claims less.
 func TestConformanceEverysec(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"))
 	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick),
@@ -39,8 +39,8 @@ func TestConformanceEverysec(t *testing.T) {
 	wantClaim(t, report, fairlead.DurableFsync, conformance.NotClaimed)
 }
 
-// TestConformanceSentinel, as the one of a cluster, is about servers that work:
-// nobody is to take one for dead that a busy machine keeps waiting for a second.
+// TestConformanceSentinel and TestConformanceCluster are about servers without
+// failures. Long timeouts prevent a failover on a busy machine.
 func TestConformanceSentinel(t *testing.T) {
 	group := testbed.Sentinel(t)
 	for _, sentinel := range group.Sentinels {

@@ -64,27 +64,27 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-func TestDatabasesAndPrefixesAreApart(t *testing.T) {
+func TestDatabasesAndPrefixesAreSeparate(t *testing.T) {
 	server := testbed.Redis(t)
 	for i, u := range []string{server.URL(), server.URL() + "/1", server.URL() + "?prefix=other"} {
 		s := openStore(t, open(t, u), "same")
-		wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
+		wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 		mustPut(t, s, "k", fmt.Sprint(i), 0)
 	}
 }
 
-// putUntil puts until it succeeds, and checks that every failure is one that
-// the contract allows.
-func putUntil(t *testing.T, s driver.Store, value string) {
+// putUntilAcknowledged retries a put until it succeeds. It checks that the
+// contract allows each failure.
+func putUntilAcknowledged(t *testing.T, s driver.Store, value string) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		r := one(t, s, driver.Op{Kind: driver.OpPut, Key: "k", Value: []byte(value)})
+		r := doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k", Value: []byte(value)})
 		switch code := fairlead.CodeOf(r.Err); {
 		case r.Err == nil:
 			return
 		case code != fairlead.Unavailable && code != fairlead.UnknownOutcome:
-			t.Fatalf("while servers change: %v", r.Err)
+			t.Fatalf("put during a failover: %v", r.Err)
 		case time.Now().After(deadline):
 			t.Fatalf("no success after 30 s: %v", r.Err)
 		}
@@ -92,8 +92,8 @@ func putUntil(t *testing.T, s driver.Store, value string) {
 	}
 }
 
-// watchUntil reads events until one has the value, or the watcher says that
-// there is a gap; both are sound.
+// watchUntil reads events until one has the value, or until the watcher reports a
+// gap. The contract allows both.
 func watchUntil(t *testing.T, w driver.Watcher, value string) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -113,17 +113,17 @@ func watchUntil(t *testing.T, w driver.Watcher, value string) {
 			}
 		}
 	}
-	t.Fatalf("%q was not seen", value)
+	t.Fatalf("no event with the value %q within 30 s", value)
 }
 
 func TestSentinel(t *testing.T) {
 	group := testbed.Sentinel(t)
 	u := "redis://" + strings.Join(group.Addrs(), ",") + "?probe-interval=100ms&master-name=" + testbed.SentinelMasterName
 	p := open(t, u)
-	if got := lacking(t, p, driver.ClaimLinearizableRead); !strings.Contains(got, "sentinel") {
+	if got := lackOf(t, p, driver.ClaimLinearizableRead); !strings.Contains(got, "sentinel") {
 		t.Errorf("got %q", got)
 	}
-	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
+	if got := lackOf(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 	d, err := p.Describe(t.Context())
@@ -136,19 +136,19 @@ func TestSentinel(t *testing.T) {
 	if _, _, err := group.Failover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	putUntil(t, s, "after")
+	putUntilAcknowledged(t, s, "after")
 	wantValue(t, s, "k", "after")
 	watchUntil(t, w, "after")
 	_, err = fairlead.Open(t.Context(), "redis://"+group.Addrs()[0])
-	wantCode(t, err, fairlead.Invalid) // a Sentinel is not a server of data
+	wantCode(t, err, fairlead.Invalid) // a Sentinel holds no data
 	_, err = fairlead.Open(t.Context(), "redis://"+strings.Join(group.Addrs(), ",")+"?master-name=nobody")
 	wantCode(t, err, fairlead.Unavailable)
 }
 
 func TestCluster(t *testing.T) {
 	nodes := testbed.Cluster(t, true)
-	p := open(t, "redis://"+nodes.Addrs()[0]+"?probe-interval=100ms") // found out to be a cluster
-	if got := lacking(t, p, driver.ClaimLinearizableRead); !strings.Contains(got, "cluster") {
+	p := open(t, "redis://"+nodes.Addrs()[0]+"?probe-interval=100ms") // the provider finds the cluster
+	if got := lackOf(t, p, driver.ClaimLinearizableRead); !strings.Contains(got, "cluster") {
 		t.Errorf("got %q", got)
 	}
 	var last driver.Store
@@ -170,18 +170,18 @@ func TestCluster(t *testing.T) {
 	if _, _, err := nodes.Failover(t.Context(), "{store11}"); err != nil {
 		t.Fatal(err)
 	}
-	putUntil(t, last, "after")
+	putUntilAcknowledged(t, last, "after")
 	wantValue(t, last, "k", "after")
 	watchUntil(t, w, "after")
 }
 
-// One node that is not durable spoils the claim of the cluster.
+// One node that is not durable prevents the claim of the whole cluster.
 func TestClusterIsAsDurableAsItsWorstNode(t *testing.T) {
 	nodes := testbed.Cluster(t, false)
 	bad := nodes.Nodes[1]
 	configSet(t, testbed.RedisClient(t, bad), "appendfsync", "everysec")
 	p := open(t, "redis://"+strings.Join(nodes.Addrs(), ","))
-	got := lacking(t, p, fairlead.DurableFsync)
+	got := lackOf(t, p, fairlead.DurableFsync)
 	if !strings.Contains(got, bad.Addr()+": appendfsync is everysec") || strings.Contains(got, "also") {
 		t.Errorf("got %q", got)
 	}

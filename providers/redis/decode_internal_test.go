@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What a server sends, or somebody else wrote, never makes a decoder panic or
-// lie about what it read.
+// No reply of a server, and no data of another program, makes a decoder panic or
+// return something else than it read.
 
 func FuzzParseKept(f *testing.F) {
 	for _, s := range []string{"", "1-1.", "1-1!v", "abc", "1760000000000-0.a.b!c"} {

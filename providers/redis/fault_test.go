@@ -22,7 +22,7 @@ func proxied(t *testing.T, opts ...testbed.RedisOption) (*testbed.RedisServer, *
 	return server, proxy, "redis://" + proxy.Addr()
 }
 
-func TestLostAnswerOfAWriteIsFound(t *testing.T) {
+func TestLostReplyOfAWriteIsFound(t *testing.T) {
 	_, proxy, u := proxied(t)
 	s := openStore(t, open(t, u), "lost")
 	first := mustPut(t, s, "cas", "1", 0)
@@ -33,20 +33,20 @@ func TestLostAnswerOfAWriteIsFound(t *testing.T) {
 	} {
 		op.Value = fmt.Append(nil, "swallow ", op.Kind)
 		trap := proxy.SwallowReply(op.Value)
-		r := one(t, s, op)
+		r := doOne(t, s, op)
 		<-trap.Sprung()
 		if r.Err != nil || r.Revision == "" {
 			t.Errorf("%s: %+v", op.Key, r)
 			continue
 		}
-		got := one(t, s, driver.Op{Kind: driver.OpGet, Key: op.Key})
+		got := doOne(t, s, driver.Op{Kind: driver.OpGet, Key: op.Key})
 		if got.Revision != r.Revision || string(got.Value) != string(op.Value) {
 			t.Errorf("%s: the store holds %q %s; the write returned %s", op.Key, got.Value, got.Revision, r.Revision)
 		}
 	}
 }
 
-func TestLostAnswerOfABatchIsFoundForEachOperation(t *testing.T) {
+func TestLostReplyOfABatchIsFoundForEachOperation(t *testing.T) {
 	_, proxy, u := proxied(t)
 	s := openStore(t, open(t, u), "lost")
 	mustPut(t, s, "there", "1", 0)
@@ -64,12 +64,12 @@ func TestLostAnswerOfABatchIsFoundForEachOperation(t *testing.T) {
 			t.Errorf("operation %d: %v; want %v", i, r[i].Err, code)
 		}
 	}
-	if got := one(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}); got.Revision != r[0].Revision {
+	if got := doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}); got.Revision != r[0].Revision {
 		t.Errorf("the store holds %+v; the write returned %+v", got, r[0])
 	}
 }
 
-func TestLostAnswerOfATxnIsFound(t *testing.T) {
+func TestLostReplyOfATxnIsFound(t *testing.T) {
 	_, proxy, u := proxied(t)
 	s := openStore(t, open(t, u), "lost")
 	if _, err := s.Txn(t.Context(), driver.Txn{}); err != nil { // the server knows the script now
@@ -79,25 +79,25 @@ func TestLostAnswerOfATxnIsFound(t *testing.T) {
 	rev, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "k"}},
 		Writes: []driver.Op{{Kind: driver.OpPut, Key: "k", Value: []byte("swallow")}}})
 	<-trap.Sprung()
-	if got := one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}); err != nil || got.Revision != rev {
+	if got := doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}); err != nil || got.Revision != rev {
 		t.Errorf("the store holds %+v; the transaction returned %q, %v", got, rev, err)
 	}
 }
 
-// A loser of a race whose answer was lost must not be told of a success, nor
-// of a conflict with itself.
-func TestLostAnswerOfAConflictIsNotApplied(t *testing.T) {
+// If a write lost a race and its reply was lost, the caller must get neither a
+// success nor a conflict with its own write.
+func TestLostReplyOfAConflictIsNotApplied(t *testing.T) {
 	_, proxy, u := proxied(t)
 	s := openStore(t, open(t, u), "lost")
 	mustPut(t, s, "k", "1", 0)
 	trap := proxy.SwallowReply([]byte("swallow"))
-	r := one(t, s, driver.Op{Kind: driver.OpCreate, Key: "k", Value: []byte("swallow")})
+	r := doOne(t, s, driver.Op{Kind: driver.OpCreate, Key: "k", Value: []byte("swallow")})
 	<-trap.Sprung()
 	wantCode(t, r.Err, fairlead.Unavailable)
 	wantValue(t, s, "k", "1")
 }
 
-func TestNothingIsSentToAServerThatIsNotThere(t *testing.T) {
+func TestWritesToAnUnreachableServerAreUnavailable(t *testing.T) {
 	_, proxy, u := proxied(t)
 	s := openStore(t, open(t, u), "down")
 	if err := proxy.Refuse(); err != nil {
@@ -105,9 +105,9 @@ func TestNothingIsSentToAServerThatIsNotThere(t *testing.T) {
 	}
 	proxy.Cut()
 	var r driver.Result
-	eventually(t, "the client to notice", func() bool {
+	eventually(t, "an Unavailable error", func() bool {
 		start := time.Now()
-		r = one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"})
+		r = doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"})
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("took %v", took)
 		}
@@ -122,9 +122,9 @@ func TestNothingIsSentToAServerThatIsNotThere(t *testing.T) {
 	mustPut(t, s, "k", "1", 0)
 }
 
-// fill makes the pool hold several connections, so that a call need not make
-// one first.
-func fill(t *testing.T, s driver.Store) {
+// fillPool makes the pool hold several connections, so that a call need not
+// connect first.
+func fillPool(t *testing.T, s driver.Store) {
 	t.Helper()
 	var calls sync.WaitGroup
 	for range 16 {
@@ -142,7 +142,7 @@ func TestEveryCallEndsWithItsContextWhileTheServerHangs(t *testing.T) {
 	p := open(t, server.URL()+"?read-timeout=1m&write-timeout=1m")
 	s := openStore(t, p, "hang")
 	w := watch(t, s, driver.WatchRequest{})
-	fill(t, s)
+	fillPool(t, s)
 	do := func(kind driver.OpKind) func(context.Context) error {
 		return func(ctx context.Context) error {
 			return s.Do(ctx, []driver.Op{{Kind: kind, Key: "k"}})[0].Err
@@ -199,7 +199,7 @@ func TestEveryCallEndsWithItsContextWhileTheServerHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantCode(t, do(driver.OpPut)(ctx), fairlead.Canceled) // nothing was handed over
+	wantCode(t, do(driver.OpPut)(ctx), fairlead.Canceled) // the write was not sent
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -209,17 +209,17 @@ func TestEveryCallEndsWithItsContextWhileTheServerHangs(t *testing.T) {
 func TestAWriteThatTimesOutIsUnknown(t *testing.T) {
 	server := testbed.Redis(t)
 	s := openStore(t, open(t, server.URL()+"?read-timeout=100ms"), "hang")
-	fill(t, s)
+	fillPool(t, s)
 	if err := server.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.UnknownOutcome)
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Unavailable)
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.UnknownOutcome)
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Unavailable)
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the server to answer again", func() bool {
-		return one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
+	eventually(t, "a successful write", func() bool {
+		return doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
 	})
 }
 
@@ -271,7 +271,7 @@ func TestOpenErrors(t *testing.T) {
 			wantCode(t, err, c.code)
 			for _, word := range c.says {
 				if !strings.Contains(fmt.Sprint(err), word) {
-					t.Errorf("%v does not say %q", err, word)
+					t.Errorf("the error %v does not contain %q", err, word)
 				}
 			}
 			if strings.Contains(fmt.Sprint(err), "wr0ng") {
@@ -284,24 +284,24 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// TestSentinelPasswordIsLookedUp where the program says, as that of the servers
-// is: in a plugin, the environment is not the program's.
+// The Sentinels' password is looked up with the program's function, like the
+// servers' password: a plugin does not have the environment of the program.
 func TestSentinelPasswordIsLookedUp(t *testing.T) {
 	const url = "redis://127.0.0.1:1?master-name=m&sentinel-password-env=FAIRLEAD_TEST_ELSEWHERE"
 	_, err := fairlead.Open(t.Context(), url, fairlead.WithLookupEnv(func(name string) (string, bool) {
 		return "secret", name == "FAIRLEAD_TEST_ELSEWHERE"
 	}))
-	wantCode(t, err, fairlead.Unavailable) // nobody listens there
+	wantCode(t, err, fairlead.Unavailable) // no server listens on that address
 }
 
-func TestServersThatDoNotFit(t *testing.T) {
+func TestUnsuitableServers(t *testing.T) {
 	primary := testbed.Redis(t)
 	replica := testbed.Redis(t, testbed.RedisConf("replicaof "+strings.ReplaceAll(primary.Addr(), ":", " ")))
 	_, err := fairlead.Open(t.Context(), replica.URL())
 	wantCode(t, err, fairlead.Unavailable)
 	_, err = fairlead.Open(t.Context(), primary.URL()+"?mode=cluster")
 	if err == nil {
-		t.Error("a standalone server was taken for a cluster")
+		t.Error("opened a standalone server as a cluster")
 	}
 	t.Log(err)
 	u, _ := url.Parse(primary.URL())

@@ -22,16 +22,15 @@ const (
 	kills        = 5
 )
 
-// outcome is what a writer was told about one write.
+// outcome is the result that a writer got for one write.
 type outcome struct {
 	name string
 	err  error
 }
 
 // TestKilledServerLosesNothingAcknowledged kills the server with SIGKILL five
-// times during 20,000 puts and publications. Afterwards everything that was
-// acknowledged is there, and what is there and was not acknowledged had been
-// reported as unknown.
+// times during 20,000 puts and publications. Afterwards every acknowledged write
+// is stored, and every other stored write had the result UnknownOutcome.
 func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
 	server := testbed.Redis(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -69,8 +68,7 @@ func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
 	verify(t, "publication", sends, receiveAll(ctx, t, group, sends))
 }
 
-// load runs the writers while the server is killed, and returns what they
-// were told.
+// load runs the writers while the server is killed, and returns their results.
 func load(ctx context.Context, t *testing.T, server *testbed.RedisServer, store *kv.Store, topic *pubsub.Topic) (puts, sends []outcome) {
 	var mu sync.Mutex
 	var done atomic.Int64
@@ -90,7 +88,7 @@ func load(ctx context.Context, t *testing.T, server *testbed.RedisServer, store 
 				_, err = topic.Publish(ctx, pubsub.Message{ID: name, Body: []byte(name)})
 				note(&sends, name, err)
 				if err != nil {
-					time.Sleep(time.Millisecond) // a refused connection must not use up the load
+					time.Sleep(time.Millisecond) // so that refused connections do not use up the load
 				}
 			}
 		})
@@ -114,8 +112,8 @@ func waitFor(ctx context.Context, t *testing.T, ok func() bool) {
 	}
 }
 
-// receiveAll acknowledges messages until every publication that was
-// acknowledged has come, and then what else there is.
+// receiveAll receives and acknowledges messages until every acknowledged
+// publication was delivered, and then the remaining messages.
 func receiveAll(ctx context.Context, t *testing.T, s *pubsub.Subscription, sends []outcome) map[string]bool {
 	missing := 0
 	for _, o := range sends {
@@ -131,7 +129,7 @@ func receiveAll(ctx context.Context, t *testing.T, s *pubsub.Subscription, sends
 	for {
 		limit := 30 * time.Second
 		if missing == 0 {
-			limit = 300 * time.Millisecond // for what was not acknowledged
+			limit = 300 * time.Millisecond // for publications that were not acknowledged
 		}
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		ds, err := s.ReceiveMany(ctx, 200)
@@ -154,29 +152,29 @@ func receiveAll(ctx context.Context, t *testing.T, s *pubsub.Subscription, sends
 	}
 }
 
-// verify compares what the writers were told with what is there.
-func verify(t *testing.T, what string, told []outcome, there map[string]bool) {
+// verify compares the results of the writers with what is stored.
+func verify(t *testing.T, what string, results []outcome, stored map[string]bool) {
 	count := map[string]int{}
-	for _, o := range told {
+	for _, o := range results {
 		verdict := fairlead.CodeOf(o.err).String()
 		switch code := fairlead.CodeOf(o.err); {
-		case o.err == nil && !there[o.name]:
+		case o.err == nil && !stored[o.name]:
 			t.Errorf("%s %s was acknowledged and is lost", what, o.name)
 		case o.err == nil:
 			verdict = "acknowledged"
-		case code == fairlead.UnknownOutcome && there[o.name]:
+		case code == fairlead.UnknownOutcome && stored[o.name]:
 			verdict = "unknown, applied"
 		case code == fairlead.UnknownOutcome:
 			verdict = "unknown, not applied"
-		case there[o.name]:
-			t.Errorf("%s %s is there, and its writer was told %v", what, o.name, o.err)
+		case stored[o.name]:
+			t.Errorf("%s %s is stored, and its writer got %v", what, o.name, o.err)
 		case code != fairlead.Unavailable:
 			t.Errorf("%s %s: %v; want unavailable or unknown outcome", what, o.name, o.err)
 		}
 		count[verdict]++
 	}
-	t.Logf("%ss: %d, of which %v", what, len(told), count)
-	if count["acknowledged"] == 0 || count["acknowledged"] == len(told) {
-		t.Errorf("%ss: the kills were not felt, or nothing was acknowledged: %v", what, count)
+	t.Logf("%ss: %d, of which %v", what, len(results), count)
+	if count["acknowledged"] == 0 || count["acknowledged"] == len(results) {
+		t.Errorf("%ss: no kill had an effect, or nothing was acknowledged: %v", what, count)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// A write that was found not to have been carried out must not be carried out
-// afterwards, however late it comes.
-func TestALateWriteIsKeptOut(t *testing.T) {
+// A write that was found not to have been applied must not be applied later, even
+// if it arrives late.
+func TestLateWriteIsFenced(t *testing.T) {
 	server := testbed.Redis(t)
 	p, err := fairlead.Open(t.Context(), server.URL())
 	if err != nil {
@@ -33,11 +33,11 @@ func TestALateWriteIsKeptOut(t *testing.T) {
 	}
 	r := s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}})
 	if fairlead.CodeOf(r[0].Err) != fairlead.NotFound {
-		t.Errorf("it was carried out: %+v", r[0])
+		t.Errorf("the fenced write was applied: %+v", r[0])
 	}
 }
 
-// When the log does not reach back to before the call, nothing is certain.
+// If the log does not reach back to before the call, the outcome stays unknown.
 func TestWithoutHistoryTheOutcomeStaysUnknown(t *testing.T) {
 	server := testbed.Redis(t)
 	p, err := fairlead.Open(t.Context(), server.URL())
@@ -64,10 +64,10 @@ func TestWithoutHistoryTheOutcomeStaysUnknown(t *testing.T) {
 	}
 }
 
-func TestMarkThatWasRevokedIsNotSent(t *testing.T) {
+func TestRevokedMarkIsNotSent(t *testing.T) {
 	var m mark
 	if !m.revoke() || m.sent() {
-		t.Fatal("a fresh mark can be revoked")
+		t.Fatal("a new mark could not be revoked, or counts as sent")
 	}
 	if _, err := m.MarshalBinary(); err == nil {
 		t.Error("a revoked mark was sent")

@@ -26,15 +26,15 @@ func openStore(t testing.TB, p fairlead.Provider, name string) driver.Store {
 	return s
 }
 
-// one carries out one operation.
-func one(t testing.TB, s driver.Store, op driver.Op) driver.Result {
+// doOne executes one operation.
+func doOne(t testing.TB, s driver.Store, op driver.Op) driver.Result {
 	t.Helper()
 	return s.Do(t.Context(), []driver.Op{op})[0]
 }
 
 func mustPut(t testing.TB, s driver.Store, key, value string, ttl time.Duration) driver.Revision {
 	t.Helper()
-	r := one(t, s, driver.Op{Kind: driver.OpPut, Key: key, Value: []byte(value), TTL: ttl})
+	r := doOne(t, s, driver.Op{Kind: driver.OpPut, Key: key, Value: []byte(value), TTL: ttl})
 	if r.Err != nil || r.Revision == "" {
 		t.Fatalf("put %q: revision %q, %v", key, r.Revision, r.Err)
 	}
@@ -43,7 +43,7 @@ func mustPut(t testing.TB, s driver.Store, key, value string, ttl time.Duration)
 
 func wantValue(t testing.TB, s driver.Store, key, value string) {
 	t.Helper()
-	r := one(t, s, driver.Op{Kind: driver.OpGet, Key: key})
+	r := doOne(t, s, driver.Op{Kind: driver.OpGet, Key: key})
 	if r.Err != nil || string(r.Value) != value {
 		t.Errorf("get %q: %q, %v; want %q", key, r.Value, r.Err, value)
 	}
@@ -62,14 +62,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	deadline := time.Now().Add(10 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 10 s", what)
+			t.Fatalf("%s did not happen within 10 s", what)
 		}
-		time.Sleep(5 * time.Millisecond) // between two looks
+		time.Sleep(5 * time.Millisecond) // between two checks
 	}
 }
 
-// next returns the next n events.
-func next(t testing.TB, w driver.Watcher, n int) (events []driver.Event) {
+// nextEvents returns the next n events.
+func nextEvents(t testing.TB, w driver.Watcher, n int) (events []driver.Event) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -93,7 +93,7 @@ func watch(t testing.TB, s driver.Store, r driver.WatchRequest) driver.Watcher {
 	return w
 }
 
-func show(events []driver.Event) string {
+func formatEvents(events []driver.Event) string {
 	var b strings.Builder
 	for _, e := range events {
 		fmt.Fprintf(&b, "%c%s=%s ", " PDX"[e.Kind], e.Key, e.Value)
@@ -101,7 +101,7 @@ func show(events []driver.Event) string {
 	return strings.TrimSpace(b.String())
 }
 
-func TestKeysOfAnyBytesAreApart(t *testing.T) {
+func TestKeysOfAnyBytesAreDistinct(t *testing.T) {
 	s := openStore(t, open(t, testbed.Redis(t).URL()), "keys")
 	keys := []string{"a", "{a}", "a\x00b", "*", "a:b", " ", "é", "\n", ".", "!", "log", "1-1.", strings.Repeat("x", 4096)}
 	for _, k := range keys {
@@ -132,7 +132,7 @@ func TestBinaryValuesUpToTheLimit(t *testing.T) {
 	}
 	for _, v := range []string{"", string(all), strings.Repeat(string(all), 16<<20/256)} {
 		mustPut(t, s, "k", v, 0)
-		r := one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"})
+		r := doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"})
 		if r.Err != nil || string(r.Value) != v {
 			t.Errorf("%d bytes: got %d, %v", len(v), len(r.Value), r.Err)
 		}
@@ -142,7 +142,7 @@ func TestBinaryValuesUpToTheLimit(t *testing.T) {
 func TestConditions(t *testing.T) {
 	s := openStore(t, open(t, testbed.Redis(t).URL()), "cas")
 	op := func(k driver.OpKind, rev driver.Revision) driver.Result {
-		return one(t, s, driver.Op{Kind: k, Key: "k", Value: []byte("v"), Revision: rev})
+		return doOne(t, s, driver.Op{Kind: k, Key: "k", Value: []byte("v"), Revision: rev})
 	}
 	wantCode(t, op(driver.OpCAS, "1-1").Err, fairlead.Conflict)
 	wantCode(t, op(driver.OpDeleteIf, "1-1").Err, fairlead.Conflict)
@@ -165,7 +165,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-func TestBatchAnswersEachOperation(t *testing.T) {
+func TestBatchReturnsAResultForEachOperation(t *testing.T) {
 	s := openStore(t, open(t, testbed.Redis(t).URL()), "batch")
 	mustPut(t, s, "there", "1", 0)
 	r := s.Do(t.Context(), []driver.Op{
@@ -195,13 +195,13 @@ func TestTimesToLive(t *testing.T) {
 	mustPut(t, s, "cleared", "3", 0)
 	wantValue(t, s, "short", "1")
 	eventually(t, "the end of the key", func() bool {
-		return errors.Is(one(t, s, driver.Op{Kind: driver.OpGet, Key: "short"}).Err, fairlead.NotFound)
+		return errors.Is(doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "short"}).Err, fairlead.NotFound)
 	})
 	if took := time.Since(start); took < ttl {
 		t.Errorf("expired after %v, before its time to live of %v", took, ttl)
 	}
 	wantValue(t, s, "cleared", "3")
-	if got, want := show(next(t, w, 4)), "Pshort=1 Pcleared=2 Pcleared=3 Xshort="; got != want {
+	if got, want := formatEvents(nextEvents(t, w, 4)), "Pshort=1 Pcleared=2 Pcleared=3 Xshort="; got != want {
 		t.Errorf("events %q; want %q", got, want)
 	}
 	page, err := s.List(t.Context(), driver.ListRequest{Limit: 10})
@@ -217,34 +217,34 @@ func TestTimesToLive(t *testing.T) {
 	}
 }
 
-func TestExpiryIsToldOnceBeforeTheNextWrite(t *testing.T) {
+func TestExpiryEventComesOnceBeforeTheNextWrite(t *testing.T) {
 	server := testbed.Redis(t)
 	s := openStore(t, open(t, server.URL()+"?probe-interval=1m"), "ttl")
 	rev := mustPut(t, s, "k", "1", 50*time.Millisecond)
 	eventually(t, "the end of the key", func() bool {
-		return errors.Is(one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
+		return errors.Is(doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 	})
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpCAS, Key: "k", Revision: rev}).Err, fairlead.Conflict)
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpCAS, Key: "k", Revision: rev}).Err, fairlead.Conflict)
 	mustPut(t, s, "k", "2", 0)
 	w := watch(t, s, driver.WatchRequest{After: rev})
-	if got, want := show(next(t, w, 2)), "Xk= Pk=2"; got != want {
+	if got, want := formatEvents(nextEvents(t, w, 2)), "Xk= Pk=2"; got != want {
 		t.Errorf("events %q; want %q", got, want)
 	}
 }
 
-func TestTimeToLiveGoesOnWhileTheServerIsDown(t *testing.T) {
+func TestTimeToLiveContinuesWhileTheServerIsDown(t *testing.T) {
 	server := testbed.Redis(t)
 	s := openStore(t, open(t, server.URL()), "ttl")
 	rev := mustPut(t, s, "k", "1", 100*time.Millisecond)
 	if err := server.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(150 * time.Millisecond) // the time to live ends meanwhile
+	time.Sleep(150 * time.Millisecond) // until the time to live has ended
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
-	if got := show(next(t, watch(t, s, driver.WatchRequest{After: rev}), 1)); got != "Xk=" {
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
+	if got := formatEvents(nextEvents(t, watch(t, s, driver.WatchRequest{After: rev}), 1)); got != "Xk=" {
 		t.Errorf("events %q", got)
 	}
 }
@@ -264,18 +264,18 @@ func TestTxnIsAllOrNothing(t *testing.T) {
 		t.Errorf("the error does not name the key: %v", err)
 	}
 	wantValue(t, s, "a", "1")
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}).Err, fairlead.NotFound)
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}).Err, fairlead.NotFound)
 
 	got, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "a", Revision: rev}, {Key: "b"}}, Writes: writes})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := one(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}); r.Revision != got {
+	if r := doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}); r.Revision != got {
 		t.Errorf("b has the revision %q; the transaction returned %q", r.Revision, got)
 	}
 	events, err := w.Next(t.Context())
-	if err != nil || show(events) != "Pb=2 Da=" {
-		t.Errorf("events %q, %v", show(events), err)
+	if err != nil || formatEvents(events) != "Pb=2 Da=" {
+		t.Errorf("events %q, %v", formatEvents(events), err)
 	}
 	if again, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "a"}}}); err != nil || again != got {
 		t.Errorf("a transaction that changes nothing: %q, %v; want %q", again, err, got)
@@ -333,7 +333,7 @@ func TestListPages(t *testing.T) {
 	wantCode(t, err, fairlead.Invalid)
 }
 
-func TestListRevisionIsWhereAWatchGoesOn(t *testing.T) {
+func TestWatchContinuesFromTheRevisionOfAList(t *testing.T) {
 	s := openStore(t, open(t, testbed.Redis(t).URL()), "list")
 	empty, err := s.List(t.Context(), driver.ListRequest{Limit: 1})
 	if err != nil || empty.Revision == "" {
@@ -345,10 +345,10 @@ func TestListRevisionIsWhereAWatchGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, s, "b", "2", 0)
-	if got := show(next(t, watch(t, s, driver.WatchRequest{After: empty.Revision}), 2)); got != "Pa=1 Pb=2" {
+	if got := formatEvents(nextEvents(t, watch(t, s, driver.WatchRequest{After: empty.Revision}), 2)); got != "Pa=1 Pb=2" {
 		t.Errorf("events %q", got)
 	}
-	if got := show(next(t, watch(t, s, driver.WatchRequest{After: page.Revision}), 1)); got != "Pb=2" {
+	if got := formatEvents(nextEvents(t, watch(t, s, driver.WatchRequest{After: page.Revision}), 1)); got != "Pb=2" {
 		t.Errorf("events %q", got)
 	}
 }
@@ -380,8 +380,8 @@ func TestManyStores(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
-	wantCode(t, one(t, big, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
-	mustPut(t, big, "k", "again", 0) // the open handle creates it anew
+	wantCode(t, doOne(t, big, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
+	mustPut(t, big, "k", "again", 0) // the open handle creates the store again
 	wantValue(t, openStore(t, p, "run-a"), "k", "again")
 }
 
@@ -405,11 +405,11 @@ func TestOutOfMemory(t *testing.T) {
 	}
 	_, err := s.Txn(t.Context(), driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "new"}, {Kind: driver.OpDelete, Key: "old"}}})
 	wantCode(t, err, fairlead.Unavailable)
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}).Err, fairlead.NotFound)
-	if r := one(t, s, driver.Op{Kind: driver.OpDelete, Key: "old"}); r.Err != nil {
-		t.Errorf("a delete must go through, it makes room: %v", r.Err)
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}).Err, fairlead.NotFound)
+	if r := doOne(t, s, driver.Op{Kind: driver.OpDelete, Key: "old"}); r.Err != nil {
+		t.Errorf("a delete, which frees memory, failed: %v", r.Err)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "old"}).Err, fairlead.NotFound)
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "old"}).Err, fairlead.NotFound)
 }
 
 func TestForeignValueIsAnError(t *testing.T) {
@@ -418,16 +418,16 @@ func TestForeignValueIsAnError(t *testing.T) {
 	if err := testbed.RedisClient(t, server).Set(t.Context(), "fairlead:kv:{foreign}:k:k", "abc", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Internal)
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Internal)
 }
 
-func TestAsGivesTheClient(t *testing.T) {
+func TestAsReturnsTheClient(t *testing.T) {
 	p := open(t, testbed.Redis(t).URL())
 	var c *goredis.Client
 	var u goredis.UniversalClient
 	var cc *goredis.ClusterClient
 	if !fairlead.As(p, &c) || !fairlead.As(p, &u) || fairlead.As(p, &cc) {
-		t.Fatal("As does not know its types")
+		t.Fatal("As returned false for a documented type, or true for the client of a cluster")
 	}
 	if err := errors.Join(c.Ping(t.Context()).Err(), u.Ping(t.Context()).Err()); err != nil {
 		t.Error(err)

@@ -14,15 +14,16 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// ended returns the error with which a watcher ends, and checks that it stays.
-func ended(t *testing.T, w driver.Watcher) error {
+// finalError returns the error with which a watcher ends. It checks that the next
+// call returns the same error.
+func finalError(t *testing.T, w driver.Watcher) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for {
 		events, err := w.Next(ctx)
 		if err == nil || fairlead.CodeOf(err) == fairlead.Unavailable {
-			t.Logf("passing: %s %v", show(events), err)
+			t.Logf("before the end: %s %v", formatEvents(events), err)
 			continue
 		}
 		if _, again := w.Next(ctx); again != err {
@@ -49,14 +50,14 @@ func TestWatchResumesWithoutGap(t *testing.T) {
 	}
 	counts := map[string]int{}
 	for range each * writing {
-		e := next(t, w, 1)
+		e := nextEvents(t, w, 1)
 		for _, e := range e {
 			if string(e.Value) != fmt.Sprint(counts[e.Key]) {
 				t.Fatalf("%s: got %s after %d", e.Key, e.Value, counts[e.Key])
 			}
 			counts[e.Key]++
 		}
-		// Every time, a new watcher goes on behind the last event.
+		// A new watcher continues after the last event, every time.
 		w = watch(t, s, driver.WatchRequest{Prefix: "a", After: e[len(e)-1].Revision})
 		if total := counts["a0"] + counts["a1"] + counts["a2"] + counts["a3"]; total == each*writing {
 			break
@@ -76,7 +77,7 @@ func TestWatchReportsATrimmedHistory(t *testing.T) {
 	for i := range 500 {
 		mustPut(t, s, "k", fmt.Sprint(i), 0)
 	}
-	wantCode(t, ended(t, slow), fairlead.Compacted)
+	wantCode(t, finalError(t, slow), fairlead.Compacted)
 	_, err := s.Watch(t.Context(), driver.WatchRequest{After: first})
 	wantCode(t, err, fairlead.Compacted)
 	for _, rev := range []driver.Revision{"x", "1", "1-2-3", "0-1 "} {
@@ -105,11 +106,11 @@ func TestWatchReportsALostStore(t *testing.T) {
 			s := openStore(t, p, "watch")
 			w := watch(t, s, driver.WatchRequest{})
 			mustPut(t, s, "k", "1", 0)
-			next(t, w, 1)
+			nextEvents(t, w, 1)
 			if err := lose(t, server, p.(driver.Provider)); err != nil {
 				t.Fatal(err)
 			}
-			wantCode(t, ended(t, w), fairlead.Compacted)
+			wantCode(t, finalError(t, w), fairlead.Compacted)
 			if names, err := p.(driver.Provider).Stores(t.Context(), ""); err != nil || len(names) > 1 {
 				t.Errorf("stores %q, %v", names, err)
 			}
@@ -127,7 +128,7 @@ func TestWatchReportsWritesThatARestartLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, s, "k", "lost", 0)
-	next(t, w, 2)
+	nextEvents(t, w, 2)
 	if err := server.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -135,9 +136,9 @@ func TestWatchReportsWritesThatARestartLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "a write after the restart", func() bool {
-		return one(t, s, driver.Op{Kind: driver.OpPut, Key: "k", Value: []byte("after")}).Err == nil
+		return doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k", Value: []byte("after")}).Err == nil
 	})
-	wantCode(t, ended(t, w), fairlead.Compacted)
+	wantCode(t, finalError(t, w), fairlead.Compacted)
 }
 
 func TestWatchSurvivesRestart(t *testing.T) {
@@ -145,7 +146,7 @@ func TestWatchSurvivesRestart(t *testing.T) {
 	s := openStore(t, open(t, server.URL()), "watch")
 	w := watch(t, s, driver.WatchRequest{})
 	mustPut(t, s, "k", "1", 0)
-	next(t, w, 1)
+	nextEvents(t, w, 1)
 	if err := server.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -160,8 +161,8 @@ func TestWatchSurvivesRestart(t *testing.T) {
 		if fairlead.CodeOf(err) == fairlead.Unavailable {
 			continue
 		}
-		if err != nil || show(events) != "Pk=2" {
-			t.Errorf("events %q, %v", show(events), err)
+		if err != nil || formatEvents(events) != "Pk=2" {
+			t.Errorf("events %q, %v", formatEvents(events), err)
 		}
 		return
 	}
@@ -188,7 +189,7 @@ func TestCloseEndsAWaitingWatcher(t *testing.T) {
 				_, err := w.Next(context.Background())
 				result <- err
 			}()
-			time.Sleep(50 * time.Millisecond) // let it wait; either way the outcome is the same
+			time.Sleep(50 * time.Millisecond) // lets it wait; the result is the same if it does not
 			start := time.Now()
 			if err := end(w, s, p); err != nil {
 				t.Fatal(err)
@@ -224,7 +225,7 @@ func TestKVLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCode(t, <-ended, fairlead.Closed)
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Closed)
+	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Closed)
 	goleak.VerifyNone(t, before)
 	_, err = p.Describe(t.Context())
 	wantCode(t, err, fairlead.Closed)

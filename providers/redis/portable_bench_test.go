@@ -15,9 +15,9 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// BenchmarkPortableAgainstGoRedis compares what programs call with go-redis as
-// people use it: one goroutine, and 64 with one call at a time each. The
-// portable layer gathers the 64 into pipelines.
+// BenchmarkPortableAgainstGoRedis compares the portable types with plain go-redis:
+// with one goroutine, and with 64 that make one call at a time each. The portable
+// types group the calls of the 64 into pipelines.
 func BenchmarkPortableAgainstGoRedis(b *testing.B) {
 	server := testbed.Redis(b)
 	ctx, cancel := context.WithCancel(b.Context())

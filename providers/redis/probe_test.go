@@ -32,8 +32,8 @@ func kvFacet(t testing.TB, p fairlead.Provider) fairlead.FacetDescription {
 	return f
 }
 
-// lacking returns why the claim does not hold, as printed, or "".
-func lacking(t testing.TB, p fairlead.Provider, c fairlead.Claim) string {
+// lackOf returns why the claim does not hold, as printed, or "".
+func lackOf(t testing.TB, p fairlead.Provider, c fairlead.Claim) string {
 	t.Helper()
 	m, missing := c.Check(kvFacet(t, p))
 	if !missing {
@@ -42,7 +42,7 @@ func lacking(t testing.TB, p fairlead.Provider, c fairlead.Claim) string {
 	return m.String()
 }
 
-func TestEachThingThatSpoilsDurabilityIsNamed(t *testing.T) {
+func TestMissingNamesEachLackOfDurability(t *testing.T) {
 	for _, c := range []struct{ conf, reason, remedy string }{
 		{"appendfsync everysec", "appendfsync is everysec", "CONFIG SET appendfsync always"},
 		{"appendfsync no", "appendfsync is no", "CONFIG SET appendfsync always"},
@@ -51,27 +51,27 @@ func TestEachThingThatSpoilsDurabilityIsNamed(t *testing.T) {
 	} {
 		t.Run(c.conf, func(t *testing.T) {
 			p := open(t, testbed.Redis(t, testbed.RedisConf(c.conf)).URL())
-			got := lacking(t, p, fairlead.DurableFsync)
+			got := lackOf(t, p, fairlead.DurableFsync)
 			if !strings.Contains(got, c.reason) || !strings.Contains(got, c.remedy) {
 				t.Errorf("got %q; want %q and %q", got, c.reason, c.remedy)
 			}
 			if strings.Count(got, "also") > 0 {
-				t.Errorf("names more than one thing: %q", got)
+				t.Errorf("names more than one lack: %q", got)
 			}
 		})
 	}
 }
 
-func TestEvictionSpoilsDurabilityAndTimesToLive(t *testing.T) {
+func TestEvictionPreventsDurabilityAndTimesToLive(t *testing.T) {
 	p := open(t, testbed.Redis(t, testbed.RedisConf("maxmemory 100mb", "maxmemory-policy volatile-lru")).URL())
 	for _, c := range []fairlead.Claim{fairlead.DurableFsync, driver.ClaimTTL} {
-		if got := lacking(t, p, c); !strings.Contains(got, "maxmemory-policy is volatile-lru") {
+		if got := lackOf(t, p, c); !strings.Contains(got, "maxmemory-policy is volatile-lru") {
 			t.Errorf("%s: %q", c, got)
 		}
 	}
 	// Without a limit, nothing is evicted.
 	p = open(t, testbed.Redis(t, testbed.RedisConf("maxmemory-policy allkeys-lru")).URL())
-	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
+	if got := lackOf(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 }
@@ -80,21 +80,21 @@ func TestDeniedConfigIsUnverified(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisUser("app", "pw", "~* &* +@all -config"))
 	u := server.URLFor("app", "pw")
 	p := open(t, u)
-	if got := lacking(t, p, fairlead.DurableFsync); !strings.Contains(got, "unverified") || !strings.Contains(got, "assert-durable") {
+	if got := lackOf(t, p, fairlead.DurableFsync); !strings.Contains(got, "unverified") || !strings.Contains(got, "assert-durable") {
 		t.Errorf("got %q", got)
 	}
 	p = open(t, u+"?assert-durable=true")
-	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
+	if got := lackOf(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 	d, err := p.Describe(t.Context())
 	if err != nil || !strings.Contains(fmt.Sprint(d.Notes), "asserted") {
 		t.Errorf("the notes do not say that it is asserted: %q, %v", d.Notes, err)
 	}
-	// What INFO shows is not a matter of assertion.
+	// assert-durable does not cover what INFO shows.
 	off := testbed.Redis(t, testbed.RedisConf("appendonly no"), testbed.RedisUser("app", "pw", "~* &* +@all -config"))
 	p = open(t, off.URLFor("app", "pw")+"?assert-durable=true")
-	if got := lacking(t, p, fairlead.DurableFsync); !strings.Contains(got, "appendonly is no") {
+	if got := lackOf(t, p, fairlead.DurableFsync); !strings.Contains(got, "appendonly is no") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -128,13 +128,13 @@ func startForLeastUser(t *testing.T, facets ...string) *testbed.RedisServer {
 func TestLeastPermissions(t *testing.T) {
 	server := startForLeastUser(t, "every facet", "kv, config")
 	p := open(t, server.URLFor("least", "pw"))
-	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
+	if got := lackOf(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 	s := openStore(t, p, "acl")
 	w := watch(t, s, driver.WatchRequest{})
 	mustPut(t, s, "k", "1", time.Millisecond)
-	if got := show(next(t, w, 2)); got != "Pk=1 Xk=" {
+	if got := formatEvents(nextEvents(t, w, 2)); got != "Pk=1 Xk=" {
 		t.Errorf("events %q", got)
 	}
 	rev := mustPut(t, s, "k", "2", time.Hour)
@@ -152,28 +152,28 @@ func TestLeastPermissions(t *testing.T) {
 	wantCode(t, err, fairlead.PermissionDenied)
 }
 
-// records is a log that tests read.
-type records struct {
+// logBuffer is a log that tests read.
+type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-func (r *records) Write(b []byte) (int, error) {
+func (r *logBuffer) Write(b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.buf.Write(b)
 }
 
-func (r *records) count(s string) int {
+func (r *logBuffer) count(s string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return strings.Count(r.buf.String(), s)
 }
 
-func TestDowngradeAtRunTimeIsNoticedAndLoggedOnce(t *testing.T) {
+func TestLossOfDurabilityAtRunTimeIsLoggedOnce(t *testing.T) {
 	server := testbed.Redis(t)
 	c := testbed.RedisClient(t, server)
-	var log records
+	var log logBuffer
 	p := open(t, server.URL()+"?probe-interval=50ms", fairlead.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	d, err := p.Describe(t.Context())
 	if err != nil {
@@ -191,14 +191,14 @@ func TestDowngradeAtRunTimeIsNoticedAndLoggedOnce(t *testing.T) {
 	if d, err = p.Await(ctx, d.Generation); err != nil {
 		t.Fatal(err)
 	}
-	if got := lacking(t, p, fairlead.DurableFsync); !strings.Contains(got, "appendfsync is everysec") {
+	if got := lackOf(t, p, fairlead.DurableFsync); !strings.Contains(got, "appendfsync is everysec") {
 		t.Errorf("got %q", got)
 	}
 	set("always")
 	if _, err = p.Await(ctx, d.Generation); err != nil {
 		t.Fatal(err)
 	}
-	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
+	if got := lackOf(t, p, fairlead.DurableFsync); got != "" {
 		t.Error(got)
 	}
 	if log.count("level=WARN") != 1 || log.count("appendfsync is everysec") != 1 {
@@ -206,7 +206,7 @@ func TestDowngradeAtRunTimeIsNoticedAndLoggedOnce(t *testing.T) {
 	}
 }
 
-// config sets settings of a server, in pairs.
+// configSet changes settings of a server: names and values in turn.
 func configSet(t *testing.T, c *goredis.Client, pairs ...string) {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
@@ -216,7 +216,8 @@ func configSet(t *testing.T, c *goredis.Client, pairs ...string) {
 	}
 }
 
-func info(t *testing.T, c *goredis.Client, line string) bool {
+// infoHas reports whether INFO persistence has the line.
+func infoHas(t *testing.T, c *goredis.Client, line string) bool {
 	t.Helper()
 	text, err := c.Info(t.Context(), "persistence").Result()
 	if err != nil {
@@ -225,8 +226,8 @@ func info(t *testing.T, c *goredis.Client, line string) bool {
 	return strings.Contains(text, line)
 }
 
-// Turned on at run time, the append-only file is not in use before its first
-// rewrite has ended, although the server says that it is on.
+// If the append-only file is turned on at run time, it is not in use until its
+// first rewrite has ended, although the server reports that it is on.
 func TestFirstRewriteOfTheAppendOnlyFileIsAwaited(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("appendonly no"))
 	c := testbed.RedisClient(t, server)
@@ -238,22 +239,22 @@ func TestFirstRewriteOfTheAppendOnlyFileIsAwaited(t *testing.T) {
 	}
 	configSet(t, c, "rdb-key-save-delay", "300000", "appendonly", "yes")
 	eventually(t, "the reason to change", func() bool {
-		return strings.Contains(lacking(t, p, fairlead.DurableFsync), "may be the first one")
+		return strings.Contains(lackOf(t, p, fairlead.DurableFsync), "may be the first one")
 	})
-	if !info(t, c, "aof_enabled:1") || !info(t, c, "aof_rewrite_in_progress:1") {
-		t.Fatal("the server has ended its rewrite already: the test shows nothing")
+	if !infoHas(t, c, "aof_enabled:1") || !infoHas(t, c, "aof_rewrite_in_progress:1") {
+		t.Fatal("the server has ended its rewrite too early: the test shows nothing")
 	}
 	late := open(t, server.URL())
-	if got := lacking(t, late, fairlead.DurableFsync); !strings.Contains(got, "may be the first one") {
+	if got := lackOf(t, late, fairlead.DurableFsync); !strings.Contains(got, "may be the first one") {
 		t.Errorf("a provider that opens now: %q", got)
 	}
-	eventually(t, "the claim", func() bool { return lacking(t, p, fairlead.DurableFsync) == "" })
-	if !info(t, c, "aof_rewrite_in_progress:0") {
+	eventually(t, "the claim", func() bool { return lackOf(t, p, fairlead.DurableFsync) == "" })
+	if !infoHas(t, c, "aof_rewrite_in_progress:0") {
 		t.Error("claimed before the rewrite had ended")
 	}
 }
 
-func TestRoutineRewriteDoesNotShakeTheClaim(t *testing.T) {
+func TestRoutineRewriteKeepsTheClaim(t *testing.T) {
 	server := testbed.Redis(t)
 	c := testbed.RedisClient(t, server)
 	for i := range 4 {
@@ -270,8 +271,8 @@ func TestRoutineRewriteDoesNotShakeTheClaim(t *testing.T) {
 	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:1") })
-	eventually(t, "the end of the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:0") })
+	eventually(t, "the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:1") })
+	eventually(t, "the end of the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:0") })
 	after, err := p.Describe(t.Context())
 	if err != nil || after.Generation != before.Generation {
 		t.Errorf("the description changed: %+v, %v", after, err)
@@ -279,13 +280,13 @@ func TestRoutineRewriteDoesNotShakeTheClaim(t *testing.T) {
 	// Off and on again: the rewrite that runs then is the first one.
 	configSet(t, c, "appendonly", "no", "appendonly", "yes")
 	eventually(t, "the loss to be noticed", func() bool {
-		return strings.Contains(lacking(t, p, fairlead.DurableFsync), "may be the first one")
+		return strings.Contains(lackOf(t, p, fairlead.DurableFsync), "may be the first one")
 	})
-	eventually(t, "the claim", func() bool { return lacking(t, p, fairlead.DurableFsync) == "" })
+	eventually(t, "the claim", func() bool { return lackOf(t, p, fairlead.DurableFsync) == "" })
 }
 
-// A rewrite that runs while a program starts is no reason to refuse it, if the
-// server has had its file from the start.
+// A rewrite that runs while a provider opens does not prevent the claim if the
+// server has had its file from its start.
 func TestOpenDuringARoutineRewrite(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("rdb-key-save-delay 300000"))
 	c := testbed.RedisClient(t, server)
@@ -297,9 +298,9 @@ func TestOpenDuringARoutineRewrite(t *testing.T) {
 	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:1") })
+	eventually(t, "the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:1") })
 	p := open(t, server.URL())
-	if got := lacking(t, p, fairlead.DurableFsync); got != "" {
+	if got := lackOf(t, p, fairlead.DurableFsync); got != "" {
 		t.Errorf("a provider that opens now: %q", got)
 	}
 	store := openStore(t, p, "k")
@@ -307,20 +308,20 @@ func TestOpenDuringARoutineRewrite(t *testing.T) {
 	if err := c.ConfigResetStat(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if got := lacking(t, open(t, server.URL()), fairlead.DurableFsync); !strings.Contains(got, "may be the first one") {
+	if got := lackOf(t, open(t, server.URL()), fairlead.DurableFsync); !strings.Contains(got, "may be the first one") {
 		t.Errorf("without the statistics: %q", got)
 	}
-	if !info(t, c, "aof_rewrite_in_progress:1") {
-		t.Fatal("the server has ended its rewrite already: the test shows nothing")
+	if !infoHas(t, c, "aof_rewrite_in_progress:1") {
+		t.Fatal("the server has ended its rewrite too early: the test shows nothing")
 	}
-	if err := server.Kill(t.Context()); err != nil { // the claim is true: what was written is there again
+	if err := server.Kill(t.Context()); err != nil { // the claim is true: the value survives
 		t.Fatal(err)
 	}
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the value from during the rewrite", func() bool {
-		r := one(t, store, driver.Op{Kind: driver.OpGet, Key: "k"})
+	eventually(t, "the value that was written during the rewrite", func() bool {
+		r := doOne(t, store, driver.Op{Kind: driver.OpGet, Key: "k"})
 		return r.Err == nil && string(r.Value) == "kept"
 	})
 }
@@ -329,21 +330,21 @@ func TestRestartIsProbedAgain(t *testing.T) {
 	server := testbed.Redis(t)
 	p := open(t, server.URL()+"?probe-interval=1m")
 	s := openStore(t, p, "k")
-	// What was changed without redis.conf is as it was after a restart.
+	// A restart undoes a change that is not in redis.conf.
 	configSet(t, testbed.RedisClient(t, server), "appendfsync", "everysec")
 	p2 := open(t, server.URL()+"?probe-interval=1m")
-	if got := lacking(t, p2, fairlead.DurableFsync); got == "" {
-		t.Fatal("everysec was not seen")
+	if got := lackOf(t, p2, fairlead.DurableFsync); got == "" {
+		t.Fatal("the provider claims DurableFsync with appendfsync everysec")
 	}
 	s2 := openStore(t, p2, "k")
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "a new connection", func() bool {
-		return one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil &&
-			one(t, s2, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
+		return doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil &&
+			doOne(t, s2, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
 	})
-	eventually(t, "the probe", func() bool { return lacking(t, p2, fairlead.DurableFsync) == "" })
+	eventually(t, "the probe", func() bool { return lackOf(t, p2, fairlead.DurableFsync) == "" })
 }
 
 func TestReplicasAreNoted(t *testing.T) {
@@ -360,31 +361,31 @@ func TestReplicasAreNoted(t *testing.T) {
 	}
 }
 
-// A server that loads its data says that it has no append-only file. That is
-// no downgrade: it serves nobody meanwhile.
-func TestLoadingServerIsNoDowngrade(t *testing.T) {
+// A server that loads its data reports that it has no append-only file. The claim
+// is kept: until the data is loaded, the server serves no client.
+func TestLoadingServerKeepsTheClaim(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("key-load-delay 50000", "loading-process-events-interval-bytes 1024"))
-	var log records
+	var log logBuffer
 	p := open(t, server.URL()+"?probe-interval=50ms", fairlead.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	s := openStore(t, p, "loading")
 	for i := range 20 {
-		value := make([]byte, 4096) // of which none is like another: they are compressed
+		value := make([]byte, 4096) // all different, because the server compresses them
 		_, _ = rand.Read(value)     // never fails
 		mustPut(t, s, fmt.Sprint(i), string(value), 0)
 	}
-	// The server looks at its connections while it loads a rewritten file.
+	// While it loads a rewritten file, the server serves its connections.
 	c := testbed.RedisClient(t, server)
 	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the end of the rewrite", func() bool { return info(t, c, "aof_rewrite_in_progress:0") })
+	eventually(t, "the end of the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:0") })
 	if err := server.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	started := make(chan error, 1)
 	go func() { started <- server.Start(context.Background()) }() // returns when the data is loaded
 	eventually(t, "the server to load", func() bool {
-		err := one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err
+		err := doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err
 		return err != nil && strings.Contains(err.Error(), "loading its data")
 	})
 	_, err := fairlead.Open(t.Context(), server.URL())
@@ -396,7 +397,7 @@ func TestLoadingServerIsNoDowngrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, s, "k", "after", 0)
-	if log.count("level=WARN") != 0 || lacking(t, p, fairlead.DurableFsync) != "" {
+	if log.count("level=WARN") != 0 || lackOf(t, p, fairlead.DurableFsync) != "" {
 		t.Errorf("log: %s", log.buf.String())
 	}
 }

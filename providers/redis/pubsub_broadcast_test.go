@@ -21,7 +21,7 @@ func TestBroadcast(t *testing.T) {
 	tt.sendBodies(tt.topic(), bodies...)
 	tt.ack(a, tt.receiveBodies(a, bodies...)...)
 	tt.ack(b, tt.receiveBodies(b, bodies...)...)
-	tt.nothing(a)
+	tt.wantNoDelivery(a)
 }
 
 func TestBroadcastRedelivery(t *testing.T) {
@@ -29,42 +29,42 @@ func TestBroadcastRedelivery(t *testing.T) {
 	s := tt.subscribe(driver.SubscriptionConfig{AckDeadline: 100 * time.Millisecond})
 	tt.sendBodies(tt.topic(), "a")
 	d := tt.receiveBodies(s, "a")[0]
-	d.Body[0] = 'x' // it is the receiver's
+	d.Body[0] = 'x' // the caller owns the body
 	expired := tt.receiveBodies(s, "a")[0]
-	tt.refused(s, driver.Ack, d)
+	tt.wantConflict(s, driver.Ack, d)
 	tt.settle(s, driver.Extend, longLease, expired)
-	tt.nothing(s)
+	tt.wantNoDelivery(s)
 	began := time.Now()
 	tt.settle(s, driver.Nack, 300*time.Millisecond, expired)
-	tt.refused(s, driver.Ack, expired)
+	tt.wantConflict(s, driver.Ack, expired)
 	again := tt.receiveBodies(s, "a")[0]
 	if time.Since(began) < 300*time.Millisecond || again.Attempt != 3 {
 		t.Fatalf("attempt %d after %v", again.Attempt, time.Since(began))
 	}
 	tt.ack(s, again)
-	tt.nothing(s)
+	tt.wantNoDelivery(s)
 }
 
 func TestBroadcastLanes(t *testing.T) {
 	tt := newTopicTest(t, testbed.Redis(t))
 	s := tt.subscribe(everything)
-	tt.send(tt.topic(), append(keyed("x", 3), keyed("y", 1)...)...)
+	tt.send(tt.topic(), append(messagesOfKey("x", 3), messagesOfKey("y", 1)...)...)
 	first := tt.receiveBodies(s, "x0", "y0")
-	tt.nothing(s)
+	tt.wantNoDelivery(s)
 	tt.settle(s, driver.Nack, 0, first[0])
 	tt.ack(s, tt.receiveBodies(s, "x0")...)
 	tt.ack(s, tt.receiveBodies(s, "x1")...)
 	tt.ack(s, tt.receiveBodies(s, "x2")...)
-	tt.nothing(s)
+	tt.wantNoDelivery(s)
 }
 
-// gap fails the test unless the next call of Receive reports a gap.
-func (t topicTest) gap(s driver.Subscription) {
+// wantGap fails the test unless the next call of Receive reports a gap.
+func (t topicTest) wantGap(s driver.Subscription) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err := s.Receive(ctx, 1)
-	wants(t, err, fairlead.Compacted)
+	wantCode(t, err, fairlead.Compacted)
 }
 
 func TestBroadcastGap(t *testing.T) {
@@ -80,7 +80,7 @@ func TestBroadcastGap(t *testing.T) {
 		"what was read": {func(topicTest, []driver.SendResult) error { return trim(3) }, false, []string{"2", "3", "4"}},
 		"one unread":    {func(topicTest, []driver.SendResult) error { return trim(2) }, true, []string{"3", "4"}},
 		"all":           {func(topicTest, []driver.SendResult) error { return trim(0) }, true, nil},
-		"one in the midst": {func(_ topicTest, sent []driver.SendResult) error {
+		"one in the middle": {func(_ topicTest, sent []driver.SendResult) error {
 			return c.XDel(t.Context(), ordersStream, sent[3].Position).Err()
 		}, true, []string{"2", "4"}},
 		"the last one read": {func(_ topicTest, sent []driver.SendResult) error {
@@ -101,25 +101,25 @@ func TestBroadcastGap(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tc.gap {
-				tt.gap(s)
+				tt.wantGap(s)
 			}
 			tt.ack(s, tt.receiveBodies(s, tc.want...)...)
 			tt.sendBodies(topic, "5")
 			tt.ack(s, tt.receiveBodies(s, "5")...)
-			tt.nothing(s)
+			tt.wantNoDelivery(s)
 		})
 	}
 }
 
-// A broadcast that has read everything misses nothing, however much is
-// trimmed then.
+// A broadcast that has read every message misses none, even if all are trimmed
+// afterwards.
 func TestBroadcastIdleWhileTrimmed(t *testing.T) {
 	server := testbed.Redis(t)
 	tt := newTopicTest(t, server)
 	topic, s := tt.topic(), tt.subscribe(everything)
 	tt.sendBodies(topic, "0")
 	tt.receiveBodies(s, "0")
-	tt.nothing(s)
+	tt.wantNoDelivery(s)
 	if err := testbed.RedisClient(t, server).XTrimMaxLen(t.Context(), ordersStream, 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +127,8 @@ func TestBroadcastIdleWhileTrimmed(t *testing.T) {
 	tt.receiveBodies(s, "1")
 }
 
-// The server comes back with an older state than the one that was read.
-func TestBroadcastOfAServerSetBack(t *testing.T) {
+// The server restarts with an older state than the broadcast has read.
+func TestBroadcastOfARestoredServer(t *testing.T) {
 	server := testbed.Redis(t)
 	c := testbed.RedisClient(t, server)
 	for name, later := range map[string][]string{
@@ -148,14 +148,14 @@ func TestBroadcastOfAServerSetBack(t *testing.T) {
 			if err := c.RestoreReplace(t.Context(), ordersStream, 0, old).Err(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(2 * time.Millisecond) // no server comes back within the millisecond that makes an id
+			time.Sleep(2 * time.Millisecond) // no server restarts within the millisecond of an ID
 			if later != nil {
 				tt.sendBodies(topic, later...)
 			}
-			tt.gap(s)
+			tt.wantGap(s)
 			tt.sendBodies(topic, "last")
 			tt.ack(s, tt.receiveBodies(s, append(later, "last")...)...)
-			tt.nothing(s)
+			tt.wantNoDelivery(s)
 		})
 	}
 }

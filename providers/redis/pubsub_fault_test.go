@@ -15,9 +15,9 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// prompt is the most that a call may go on after its context has ended, with
-// room for a busy machine.
-const prompt = time.Second
+// maxOverrun is how long a call may continue after its context has ended. It
+// leaves room for a busy machine.
+const maxOverrun = time.Second
 
 func TestPubsubOfAServerThatHangs(t *testing.T) {
 	server := testbed.Redis(t)
@@ -25,7 +25,7 @@ func TestPubsubOfAServerThatHangs(t *testing.T) {
 	topic, idle, busy := tt.topic(), tt.subscribe(group), tt.subscribe(everything)
 	tt.sendBodies(topic, "a")
 	held := tt.receive(idle, 1)[0]
-	tt.nothing(idle)
+	tt.wantNoDelivery(idle)
 	if err := server.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +43,8 @@ func TestPubsubOfAServerThatHangs(t *testing.T) {
 		time.AfterFunc(50*time.Millisecond, cancel)
 		began := time.Now()
 		err := call(ctx)
-		if took := time.Since(began); took > prompt {
-			t.Errorf("%s went on for %v", name, took)
+		if took := time.Since(began); took > maxOverrun {
+			t.Errorf("%s continued for %v", name, took)
 		}
 		// A write is canceled if it still waited for a connection.
 		if !errors.Is(err, fairlead.Canceled) && !(writes[name] && errors.Is(err, fairlead.UnknownOutcome)) {
@@ -60,32 +60,32 @@ func TestPubsubOfAServerThatHangs(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	if err := idle.Close(ctx); err == nil {
-		t.Error("Close of a subscription says that it gave back what it could not")
+		t.Error("Close succeeded although the server could not answer")
 	}
-	wants(t, <-ends, fairlead.Closed)
-	if took := time.Since(began); took > prompt {
-		t.Errorf("Close went on for %v", took)
+	wantCode(t, <-ends, fairlead.Closed)
+	if took := time.Since(began); took > maxOverrun {
+		t.Errorf("Close continued for %v", took)
 	}
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// The server leases a message for a Receive that has given up: the next one
-// gets it, though the lease is long.
-func TestGroupReceiveThatGaveUpLosesNothing(t *testing.T) {
+// The server leases a message for a Receive that was abandoned. The next Receive
+// returns it, although the lease is long.
+func TestAbandonedGroupReceiveLosesNothing(t *testing.T) {
 	server := testbed.Redis(t)
 	tt := newTopicTest(t, server)
 	s := tt.subscribe(group)
 	tt.sendBodies(tt.topic(), "a", "b")
-	tt.ack(s, tt.receiveBodies(s, "a")...) // the connection and the script are there
+	tt.ack(s, tt.receiveBodies(s, "a")...) // there is a connection, and the server knows the script
 	if err := server.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := s.Receive(ctx, 1)
-	wants(t, err, fairlead.DeadlineExceeded)
+	wantCode(t, err, fairlead.DeadlineExceeded)
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -113,13 +113,13 @@ func TestTrimKeepsWhatIsPending(t *testing.T) {
 	tt.receiveBodies(a, "tick")
 	start := driver.SubscriptionConfig{Start: driver.StartPosition, Position: gotA[0].Position}
 	_, err := tt.trySubscribe(start)
-	wants(t, err, fairlead.Compacted)
-	start.Position = gotA[49].Position // trimmed itself, but nothing behind it
+	wantCode(t, err, fairlead.Compacted)
+	start.Position = gotA[49].Position // trimmed, but no message after it was
 	tt.receiveBodies(tt.subscribe(start), "m50")
 }
 
-// awaitLength publishes until trimming has left n messages, those of its own
-// not counted.
+// awaitLength publishes until trimming has left n messages, without the messages
+// that it has published itself.
 func awaitLength(t *testing.T, tt topicTest, server *testbed.RedisServer, topic driver.Topic, n int64) {
 	t.Helper()
 	c := testbed.RedisClient(t, server)
@@ -155,14 +155,14 @@ func TestTrimOvertakesABroadcast(t *testing.T) {
 		tt.sendBodies(topic, "tick")
 		time.Sleep(20 * time.Millisecond)
 	}
-	tt.gap(s)
+	tt.wantGap(s)
 	tt.sendBodies(topic, "tick")
 	tt.receiveBodies(s, "tick")
 }
 
-// publisherLoad publishes bodies "0", "1"… until told to stop, whatever
-// happens to the server, and notes which ones were acknowledged.
-func publisherLoad(ctx context.Context, topic driver.Topic, stop <-chan struct{}) (acknowledged []string, err error) {
+// publishUntilStopped publishes bodies "0", "1"… until stop is closed, even while
+// the server is down. It returns those that were acknowledged.
+func publishUntilStopped(ctx context.Context, topic driver.Topic, stop <-chan struct{}) (acknowledged []string, err error) {
 	for n := 0; ; n++ {
 		select {
 		case <-stop:
@@ -181,8 +181,7 @@ func publisherLoad(ctx context.Context, topic driver.Topic, stop <-chan struct{}
 	}
 }
 
-// collector receives and acknowledges until every body it is told to await
-// has come.
+// collector receives and acknowledges messages, and records their bodies.
 type collector struct {
 	mu    sync.Mutex
 	seen  map[string]bool
@@ -200,7 +199,7 @@ func (c *collector) run(ctx context.Context, s driver.Subscription) {
 		for _, d := range got {
 			c.add(d)
 		}
-		_ = settle(ctx, s, driver.Ack, 0, got...) // or it comes again
+		_ = settle(ctx, s, driver.Ack, 0, got...) // else it is delivered again
 	}
 }
 
@@ -217,7 +216,7 @@ func (c *collector) add(d driver.Delivery) {
 	defer c.mu.Unlock()
 	n, _ := strconv.Atoi(string(d.Body))
 	if last, ok := c.order[d.Key]; ok && n < last {
-		c.bad = errors.Join(c.bad, fmt.Errorf("key %s: %d comes after %d", d.Key, n, last))
+		c.bad = errors.Join(c.bad, fmt.Errorf("key %s: %d was delivered after %d", d.Key, n, last))
 	}
 	c.order[d.Key] = n
 	c.seen[string(d.Body)] = true
@@ -235,7 +234,7 @@ func (c *collector) await(t *testing.T, want []string) {
 	deadline := time.Now().Add(patience)
 	for c.missing(want) > 0 {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d acknowledged messages never came; %v", c.missing(want), len(want), c.bad)
+			t.Fatalf("%d of %d acknowledged messages were not delivered; %v", c.missing(want), len(want), c.bad)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -244,9 +243,9 @@ func (c *collector) await(t *testing.T, want []string) {
 	}
 }
 
-// underLoad publishes and receives with several consumers while disturb does
-// its worst, and fails the test if an acknowledged message is lost or if one
-// overtakes another of its key.
+// underLoad publishes and receives with several consumers while disturb runs. It
+// fails the test if an acknowledged message is lost, or is delivered before an
+// earlier one of its key.
 func underLoad(t *testing.T, tt topicTest, disturb func()) {
 	t.Helper()
 	lease := driver.SubscriptionConfig{Group: "billing", AckDeadline: 2 * time.Second}
@@ -262,7 +261,7 @@ func underLoad(t *testing.T, tt topicTest, disturb func()) {
 	var acknowledged []string
 	var err error
 	var publisher sync.WaitGroup
-	publisher.Go(func() { acknowledged, err = publisherLoad(ctx, topic, stop) })
+	publisher.Go(func() { acknowledged, err = publishUntilStopped(ctx, topic, stop) })
 	disturb()
 	close(stop)
 	publisher.Wait()
@@ -299,33 +298,33 @@ func TestPubsubSurvivesCutConnections(t *testing.T) {
 	})
 }
 
-func TestSendWithALostAnswerIsUnknown(t *testing.T) {
+func TestSendWithALostReplyIsUnknown(t *testing.T) {
 	for name, msgs := range map[string][]driver.Message{
 		"one": {{Body: []byte("swallow")}}, "several": {{Body: []byte("swallow")}, {Body: []byte("b")}},
 		"with id": {{ID: "one", Body: []byte("swallow")}},
 	} {
-		t.Run(name, func(t *testing.T) { sendLosesItsAnswer(t, msgs) })
+		t.Run(name, func(t *testing.T) { sendWithLostReply(t, msgs) })
 	}
 }
 
-func sendLosesItsAnswer(t *testing.T, msgs []driver.Message) {
+func sendWithLostReply(t *testing.T, msgs []driver.Message) {
 	server := testbed.Redis(t)
 	proxy := testbed.Proxy(t, server.Addr())
 	tt := topicTest{t, openPubsub(t, "redis://"+proxy.Addr()), "orders"}
 	topic, s := tt.topic(), tt.subscribe(group)
-	tt.send(topic, driver.Message{ID: "first", Body: []byte("a")}) // now the server knows the script
+	tt.send(topic, driver.Message{ID: "first", Body: []byte("a")}) // the server then knows the script
 	tt.ack(s, tt.receiveBodies(s, "a")...)
 	proxy.SwallowReply([]byte("swallow"))
 	for _, r := range topic.Send(t.Context(), msgs) {
-		wants(t, r.Err, fairlead.UnknownOutcome)
+		wantCode(t, r.Err, fairlead.UnknownOutcome)
 	}
 	if msgs[0].ID != "" {
 		if again := tt.send(topic, msgs...)[0]; !again.Duplicate {
-			t.Fatal("the message was stored, and was not found again by its id")
+			t.Fatal("the second Send of the same ID is not a duplicate")
 		}
 	}
 	for _, m := range msgs {
 		tt.ack(s, tt.receiveBodies(s, string(m.Body))...)
 	}
-	tt.nothing(s)
+	tt.wantNoDelivery(s)
 }

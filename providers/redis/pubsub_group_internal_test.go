@@ -7,8 +7,8 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// A message that was leased for a Receive which had given up is handed to the
-// next one, unless it comes again by itself.
+// A message that was leased for an abandoned Receive is returned by the next one,
+// unless its lease has ended: the server then delivers it again.
 func TestGroupTakesNoExpiredLease(t *testing.T) {
 	now := time.Now()
 	s := &groupSubscription{leased: []leasedDelivery{

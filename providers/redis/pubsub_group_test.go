@@ -28,12 +28,12 @@ func TestGroupFencing(t *testing.T) {
 		t.Fatalf("attempts %d and %d, want 1 and 2", old.Attempt, again.Attempt)
 	}
 	for _, kind := range []driver.SettleKind{driver.Ack, driver.Nack, driver.Extend} {
-		tt.refused(slow, kind, old)
+		tt.wantConflict(slow, kind, old)
 	}
-	tt.refused(slow, driver.Ack, again) // the new token, in the old consumer's hands
+	tt.wantConflict(slow, driver.Ack, again) // the new token, used by the old consumer
 	tt.ack(fast, again)
-	tt.refused(fast, driver.Ack, again)
-	tt.nothing(slow)
+	tt.wantConflict(fast, driver.Ack, again)
+	tt.wantNoDelivery(slow)
 }
 
 func TestGroupSettleTwiceInOneCall(t *testing.T) {
@@ -50,10 +50,10 @@ func TestGroupSettleTwiceInOneCall(t *testing.T) {
 	if errs[0] != nil {
 		t.Fatal(errs[0])
 	}
-	wants(t, errs[1], fairlead.Conflict)
-	wants(t, errs[2], fairlead.Invalid)
-	wants(t, errs[3], fairlead.Invalid)
-	tt.nothing(s)
+	wantCode(t, errs[1], fairlead.Conflict)
+	wantCode(t, errs[2], fairlead.Invalid)
+	wantCode(t, errs[3], fairlead.Invalid)
+	tt.wantNoDelivery(s)
 }
 
 func TestGroupNackDelay(t *testing.T) {
@@ -64,10 +64,10 @@ func TestGroupNackDelay(t *testing.T) {
 	const delay = 400 * time.Millisecond
 	began := time.Now()
 	tt.settle(a, driver.Nack, delay, d)
-	tt.refused(a, driver.Ack, d)
+	tt.wantConflict(a, driver.Ack, d)
 	again := tt.receiveBodies(b, "a")[0]
 	if early := delay - time.Since(began); early > 0 {
-		t.Fatalf("the message came %v before the end of its delay", early)
+		t.Fatalf("the message was delivered %v before the end of its delay", early)
 	}
 	if again.Attempt != 2 {
 		t.Fatalf("attempt %d, want 2", again.Attempt)
@@ -79,12 +79,12 @@ func TestGroupNackWakesTheOthers(t *testing.T) {
 	a, b := tt.subscribe(group), tt.subscribe(group)
 	tt.sendBodies(tt.topic(), "a")
 	d := tt.receive(a, 1)[0]
-	tt.nothing(b) // b has begun to wait on the server
+	tt.wantNoDelivery(b) // b has begun to wait on the server
 	began := time.Now()
 	tt.settle(a, driver.Nack, 0, d)
 	tt.receiveBodies(b, "a")
 	if took := time.Since(began); took > time.Second {
-		t.Fatalf("it took %v", took)
+		t.Fatalf("the other consumer got the message after %v", took)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestGroupExtend(t *testing.T) {
 	tt.sendBodies(tt.topic(), "a")
 	d := tt.receive(s, 1)[0]
 	tt.settle(s, driver.Extend, longLease, d)
-	tt.nothing(s) // for longer than the first lease
+	tt.wantNoDelivery(s) // for longer than the first lease
 	tt.ack(s, d)
 	tt.sendBodies(tt.topic(), "b")
 	d = tt.receive(s, 1)[0]
@@ -106,7 +106,7 @@ func TestGroupCloseGivesBack(t *testing.T) {
 	server := testbed.Redis(t)
 	tt := newTopicTest(t, server)
 	a, b := tt.subscribe(group), tt.subscribe(group)
-	bodies := numbered("m%d", 600) // more than one call gives back
+	bodies := numbered("m%d", 600) // more than one call can give back
 	for c := range slices.Chunk(bodies, 200) {
 		tt.sendBodies(tt.topic(), c...)
 	}
@@ -118,13 +118,13 @@ func TestGroupCloseGivesBack(t *testing.T) {
 		}
 	}
 	_, err := a.Receive(t.Context(), 1)
-	wants(t, err, fairlead.Closed)
+	wantCode(t, err, fairlead.Closed)
 	c := testbed.RedisClient(t, server)
 	consumers, err := c.XInfoConsumers(t.Context(), "fairlead:ps:{orders}:stream", "billing").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, consumer := range consumers { // one that waits, one that holds
+	for _, consumer := range consumers { // "waiting", and the one of b
 		if consumer.Name == "waiting" && consumer.Pending != 0 || consumer.Name != "waiting" && consumer.Pending != 600 {
 			t.Fatalf("consumer %q has %d pending", consumer.Name, consumer.Pending)
 		}
@@ -148,7 +148,7 @@ func TestGroupReceiveCanceled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		_, err := s.Receive(ctx, 1)
 		cancel()
-		wants(t, err, fairlead.DeadlineExceeded)
+		wantCode(t, err, fairlead.DeadlineExceeded)
 	}
 	tt.sendBodies(tt.topic(), "a")
 	if d := tt.receiveBodies(s, "a")[0]; d.Attempt != 1 {
@@ -156,8 +156,8 @@ func TestGroupReceiveCanceled(t *testing.T) {
 	}
 }
 
-// keyed makes messages "KEY0", "KEY1"… of one key.
-func keyed(key string, n int) []driver.Message {
+// messagesOfKey returns messages "KEY0", "KEY1"… of one ordering key.
+func messagesOfKey(key string, n int) []driver.Message {
 	msgs := make([]driver.Message, n)
 	for i, body := range numbered(key+"%d", n) {
 		msgs[i] = driver.Message{Key: key, Body: []byte(body)}
@@ -168,15 +168,15 @@ func keyed(key string, n int) []driver.Message {
 func TestGroupLanes(t *testing.T) {
 	tt := newTopicTest(t, testbed.Redis(t))
 	a, b := tt.subscribe(group), tt.subscribe(group)
-	tt.send(tt.topic(), append(keyed("x", 3), keyed("y", 1)...)...)
+	tt.send(tt.topic(), append(messagesOfKey("x", 3), messagesOfKey("y", 1)...)...)
 	first := tt.receiveBodies(a, "x0", "y0")
-	tt.nothing(b)
+	tt.wantNoDelivery(b)
 	tt.settle(a, driver.Nack, 0, first[0])
 	again := tt.receiveBodies(b, "x0")[0]
 	if again.Attempt != 2 || again.Key != "x" {
 		t.Fatalf("%+v", again)
 	}
-	tt.nothing(a)
+	tt.wantNoDelivery(a)
 	tt.ack(b, again)
 	second := tt.receiveBodies(a, "x1")[0]
 	if second.Attempt != 1 {
@@ -185,13 +185,13 @@ func TestGroupLanes(t *testing.T) {
 	tt.close(a)
 	tt.ack(b, tt.receiveBodies(b, "y0", "x1")...) // in the order of the leases
 	tt.ack(b, tt.receiveBodies(b, "x2")...)
-	tt.nothing(b)
+	tt.wantNoDelivery(b)
 }
 
 func TestGroupLaneSurvivesExpiry(t *testing.T) {
 	tt := newTopicTest(t, testbed.Redis(t))
 	s := tt.subscribe(shortLease)
-	tt.send(tt.topic(), keyed("x", 2)...)
+	tt.send(tt.topic(), messagesOfKey("x", 2)...)
 	tt.receiveBodies(s, "x0")
 	tt.ack(s, tt.receiveBodies(s, "x0")...)
 	tt.receiveBodies(s, "x1")
@@ -200,14 +200,14 @@ func TestGroupLaneSurvivesExpiry(t *testing.T) {
 func TestGroupThatWasDeleted(t *testing.T) {
 	tt := newTopicTest(t, testbed.Redis(t))
 	s := tt.subscribe(group)
-	tt.send(tt.topic(), keyed("x", 3)...)
+	tt.send(tt.topic(), messagesOfKey("x", 3)...)
 	held := tt.receive(s, 1)[0]
 	if err := tt.p.DeleteGroup(t.Context(), tt.name, group.Group); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.Receive(t.Context(), 1)
-	wants(t, err, fairlead.NotFound)
-	tt.refused(s, driver.Ack, held)
+	wantCode(t, err, fairlead.NotFound)
+	tt.wantConflict(s, driver.Ack, held)
 	tt.receiveBodies(tt.subscribe(group), "x0") // the lanes are gone as well
 	if err := tt.p.DeleteGroup(t.Context(), "never", "was"); err != nil {
 		t.Fatal(err)
@@ -221,19 +221,19 @@ func TestGroupAfterDataLoss(t *testing.T) {
 	tt.sendBodies(topic, "a", "b")
 	held := tt.receive(s, 1)[0]
 	flush(t, server)
-	tt.gap(s)
+	tt.wantGap(s)
 	tt.sendBodies(topic, "c")
 	tt.receiveBodies(s, "c")
-	tt.refused(s, driver.Ack, held)
+	tt.wantConflict(s, driver.Ack, held)
 }
 
 func TestGroupThatWaitsNoticesDataLoss(t *testing.T) {
 	server := testbed.Redis(t)
 	tt := newTopicTest(t, server)
 	s := tt.subscribe(group)
-	tt.nothing(s)
+	tt.wantNoDelivery(s)
 	flush(t, server)
-	tt.gap(s)
+	tt.wantGap(s)
 }
 
 func flush(t testing.TB, server *testbed.RedisServer) {
@@ -247,15 +247,15 @@ func TestGroupMessageThatWasDeleted(t *testing.T) {
 	server := testbed.Redis(t)
 	tt := newTopicTest(t, server)
 	s := tt.subscribe(group)
-	tt.send(tt.topic(), keyed("x", 2)...)
+	tt.send(tt.topic(), messagesOfKey("x", 2)...)
 	held := tt.receiveBodies(s, "x0")[0]
 	c := testbed.RedisClient(t, server)
 	if err := c.XDel(t.Context(), "fairlead:ps:{orders}:stream", held.Position).Err(); err != nil {
 		t.Fatal(err)
 	}
 	tt.settle(s, driver.Nack, 0, held)
-	tt.gap(s)
-	tt.receiveBodies(s, "x1") // its lane goes on
+	tt.wantGap(s)
+	tt.receiveBodies(s, "x1") // the other messages of the key are delivered
 }
 
 func TestGroupForeignEntry(t *testing.T) {

@@ -15,14 +15,15 @@ import (
 
 const longLease = time.Minute
 
-// topicTest is a topic on a server, and how to reach it.
+// topicTest is a topic, and the provider through which a test reaches it.
 type topicTest struct {
 	testing.TB
 	p    driver.Provider
 	name string
 }
 
-// newTopicTest opens a provider on the server. query holds settings.
+// newTopicTest opens a provider on the server. query holds names and values of
+// parameters.
 func newTopicTest(t testing.TB, s *testbed.RedisServer, query ...string) topicTest {
 	t.Helper()
 	return topicTest{t, openPubsub(t, s.URL(), query...), "orders"}
@@ -87,7 +88,7 @@ func (t topicTest) sendBodies(topic driver.Topic, bodies ...string) []driver.Sen
 	return t.send(topic, msgs...)
 }
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for an event that must happen.
 const patience = 20 * time.Second
 
 // receive returns the next n deliveries.
@@ -106,7 +107,7 @@ func (t topicTest) receive(s driver.Subscription, n int) []driver.Delivery {
 	return out
 }
 
-// receiveBodies fails the test unless these bodies come next.
+// receiveBodies fails the test unless the next deliveries have these bodies.
 func (t topicTest) receiveBodies(s driver.Subscription, want ...string) []driver.Delivery {
 	t.Helper()
 	out := t.receive(s, len(want))
@@ -118,8 +119,8 @@ func (t topicTest) receiveBodies(s driver.Subscription, want ...string) []driver
 	return out
 }
 
-// nothing fails the test if a message comes within a short time.
-func (t topicTest) nothing(s driver.Subscription) {
+// wantNoDelivery fails the test if a message is delivered within a short time.
+func (t topicTest) wantNoDelivery(s driver.Subscription) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -149,8 +150,8 @@ func (t topicTest) ack(s driver.Subscription, ds ...driver.Delivery) {
 	t.settle(s, driver.Ack, 0, ds...)
 }
 
-// refused fails the test unless the settlement is a conflict.
-func (t topicTest) refused(s driver.Subscription, kind driver.SettleKind, d driver.Delivery) {
+// wantConflict fails the test unless the settlement is a conflict.
+func (t topicTest) wantConflict(s driver.Subscription, kind driver.SettleKind, d driver.Delivery) {
 	t.Helper()
 	if err := settle(t.Context(), s, kind, 0, d)[0]; !errors.Is(err, fairlead.Conflict) {
 		t.Fatalf("settling with a lost lease: %v, want a conflict", err)
@@ -161,14 +162,6 @@ func (t topicTest) close(s driver.Subscription) {
 	t.Helper()
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatalf("Close: %v", err)
-	}
-}
-
-// wants fails the test unless err has the code.
-func wants(t testing.TB, err error, code fairlead.Code) {
-	t.Helper()
-	if !errors.Is(err, code) {
-		t.Fatalf("got %v, want %v", err, code)
 	}
 }
 

@@ -44,22 +44,22 @@ func TestSendRoundTrip(t *testing.T) {
 	tt.ack(s, got...)
 }
 
-func TestSendLeavesOutWhatIsTooLate(t *testing.T) {
+func TestSendOmitsExpiredMessages(t *testing.T) {
 	tt := newTopicTest(t, testbed.Redis(t))
 	s := tt.subscribe(group)
 	results := tt.topic().Send(t.Context(), []driver.Message{
 		{Body: []byte("late"), Deadline: time.Now().Add(-time.Second)},
 		{Body: []byte("in time"), Deadline: time.Now().Add(time.Minute)},
 	})
-	wants(t, results[0].Err, fairlead.DeadlineExceeded)
+	wantCode(t, results[0].Err, fairlead.DeadlineExceeded)
 	if results[1].Err != nil {
 		t.Fatal(results[1].Err)
 	}
 	tt.receiveBodies(s, "in time")
 }
 
-// A topic that is deleted under a publisher is there again, whatever way the
-// messages take to the server.
+// If a topic is deleted while a publisher has it open, every kind of Send creates
+// it again.
 func TestSendAfterTheTopicWasDeleted(t *testing.T) {
 	for name, msgs := range map[string][]driver.Message{
 		"one": {{}}, "several": {{}, {}}, "with ids": {{ID: "a"}, {}},
@@ -73,13 +73,13 @@ func TestSendAfterTheTopicWasDeleted(t *testing.T) {
 			tt.send(topic, msgs...)
 			s := tt.subscribe(group)
 			tt.ack(s, tt.receive(s, len(msgs))...)
-			tt.nothing(s)
+			tt.wantNoDelivery(s)
 		})
 	}
 }
 
-// Without the permission for transactions, messages take another way, and are
-// stored all or none as well.
+// Without the permission for transactions, a script stores the messages, all or
+// none.
 func TestSendWithoutTransactions(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisUser("app", "pw", "~* &* +@all -multi"))
 	tt := topicTest{t, openPubsub(t, server.URLFor("app", "pw")), "orders"}
@@ -104,8 +104,8 @@ func TestLeastPermissionsOfPubsub(t *testing.T) {
 	}
 }
 
-// What the server refuses is told by the code that the refusal has, and nothing
-// of it is stored.
+// If the server refuses messages, the error has the code of the refusal, and none
+// of them is stored.
 func TestSendThatIsRefused(t *testing.T) {
 	server := testbed.Redis(t)
 	tt := newTopicTest(t, server)
@@ -114,7 +114,7 @@ func TestSendThatIsRefused(t *testing.T) {
 		t.Helper()
 		for _, n := range []int{1, 3} {
 			for _, r := range topic.Send(t.Context(), make([]driver.Message, n)) {
-				wants(t, r.Err, code)
+				wantCode(t, r.Err, code)
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func TestSendThatIsRefused(t *testing.T) {
 	must(c.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
 	refused(fairlead.Unavailable)
 	must(c.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err())
-	tt.nothing(s)
+	tt.wantNoDelivery(s)
 	tt.sendBodies(topic, "a", "b")
 	tt.receiveBodies(s, "a", "b")
 }
@@ -157,7 +157,7 @@ func TestDedupe(t *testing.T) {
 	deadline := time.Now().Add(patience)
 	for tt.send(topic, m)[0].Duplicate {
 		if time.Now().After(deadline) {
-			t.Fatal("the id is never forgotten")
+			t.Fatal("the ID is still remembered")
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -182,7 +182,7 @@ func TestDedupeEndsWithTheTopic(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tt.send(topic, m)[0].Duplicate {
-			t.Fatalf("%s: an id of a topic that is gone is remembered", name)
+			t.Fatalf("%s: the ID of a message of the deleted topic is still remembered", name)
 		}
 	}
 }
@@ -219,9 +219,9 @@ func TestTopics(t *testing.T) {
 		}
 	}
 	topics("orders", "orders.eu")
-	tt.send(tt.topic(), keyed("x", 3)...)
+	tt.send(tt.topic(), messagesOfKey("x", 3)...)
 	tt.receive(tt.subscribe(group), 1)
-	tt.nothing(tt.subscribe(group))
+	tt.wantNoDelivery(tt.subscribe(group))
 	for range 2 {
 		if err := tt.p.DeleteTopic(t.Context(), "orders"); err != nil {
 			t.Fatal(err)
@@ -251,17 +251,17 @@ func TestStart(t *testing.T) {
 		tt.receiveBodies(tt.subscribe(start), "c")
 	}
 	for _, name := range []string{"", "new"} {
-		tt.nothing(tt.subscribe(driver.SubscriptionConfig{Group: name, Start: driver.StartNew}))
+		tt.wantNoDelivery(tt.subscribe(driver.SubscriptionConfig{Group: name, Start: driver.StartNew}))
 		last := driver.SubscriptionConfig{Group: name, Start: driver.StartPosition, Position: c.Position}
-		tt.nothing(tt.subscribe(last))
+		tt.wantNoDelivery(tt.subscribe(last))
 	}
 	for _, position := range []string{"", "x", "1-", "01-1", "99999999999999-0"} {
 		_, err := tt.trySubscribe(driver.SubscriptionConfig{Group: "bad", Start: driver.StartPosition, Position: position})
-		wants(t, err, fairlead.Invalid)
+		wantCode(t, err, fairlead.Invalid)
 	}
 	if err := tt.p.DeleteTopic(t.Context(), tt.name); err != nil {
 		t.Fatal(err)
 	}
 	_, err := tt.trySubscribe(driver.SubscriptionConfig{Start: driver.StartPosition, Position: c.Position})
-	wants(t, err, fairlead.Compacted)
+	wantCode(t, err, fairlead.Compacted)
 }

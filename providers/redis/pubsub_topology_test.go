@@ -23,7 +23,7 @@ func TestPubsubOnACluster(t *testing.T) {
 	for i := range 6 { // on several nodes
 		tt.name = fmt.Sprint("topic", i)
 		a, b := tt.subscribe(group), tt.subscribe(everything)
-		tt.send(tt.topic(), keyed("x", 3)...)
+		tt.send(tt.topic(), messagesOfKey("x", 3)...)
 		for _, s := range []driver.Subscription{a, b} {
 			tt.settle(s, driver.Nack, 0, tt.receiveBodies(s, "x0")...)
 			tt.ack(s, tt.receiveBodies(s, "x0")...)
@@ -45,9 +45,9 @@ func TestPubsubOnACluster(t *testing.T) {
 	}
 }
 
-// resumes fails the test unless a group and a broadcast go on after a
-// failover, as far as the servers kept what there was.
-func resumes(tt topicTest, failover func() error) {
+// testFailover fails the test unless a group and a broadcast continue after a
+// failover with the messages that the servers have kept.
+func testFailover(tt topicTest, failover func() error) {
 	topic, a, b := tt.topic(), tt.subscribe(group), tt.subscribe(everything)
 	tt.sendBodies(topic, "before")
 	tt.ack(a, tt.receiveBodies(a, "before")...)
@@ -59,7 +59,7 @@ func resumes(tt topicTest, failover func() error) {
 	for _, msgs := range [][]driver.Message{{{}, {}}, {{ID: "after", Body: []byte("after")}}} {
 		for topic.Send(tt.Context(), msgs)[0].Err != nil {
 			if time.Now().After(deadline) {
-				tt.Fatal("Send does not recover")
+				tt.Fatal("Send still fails after the failover")
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -70,12 +70,12 @@ func resumes(tt topicTest, failover func() error) {
 			if err == nil && string(got[0].Body) == "after" {
 				break
 			}
-			// What the new primary had not yet got may come again, or be gone.
+			// What the new primary did not have may be delivered again, or be lost.
 			if err != nil && !errors.Is(err, fairlead.Unavailable) && !errors.Is(err, fairlead.Compacted) {
 				tt.Fatal(err)
 			}
 			if time.Now().After(deadline) {
-				tt.Fatalf("Receive does not recover: %v", err)
+				tt.Fatalf("Receive still fails after the failover: %v", err)
 			}
 		}
 	}
@@ -84,7 +84,7 @@ func resumes(tt topicTest, failover func() error) {
 func TestPubsubAfterASentinelFailover(t *testing.T) {
 	g := testbed.Sentinel(t)
 	tt := topicTest{t, openPubsub(t, "redis://"+strings.Join(g.Addrs(), ","), "master-name", testbed.SentinelMasterName), "orders"}
-	resumes(tt, func() error {
+	testFailover(tt, func() error {
 		_, _, err := g.Failover(t.Context())
 		return err
 	})
@@ -93,14 +93,14 @@ func TestPubsubAfterASentinelFailover(t *testing.T) {
 func TestPubsubAfterAClusterFailover(t *testing.T) {
 	c := testbed.Cluster(t, true)
 	tt := topicTest{t, openPubsub(t, "redis://"+strings.Join(c.Addrs(), ",")), "orders"}
-	resumes(tt, func() error {
+	testFailover(tt, func() error {
 		_, _, err := c.Failover(t.Context(), ordersStream)
 		return err
 	})
 }
 
-// The lanes hold while several consumers acknowledge, give back, let leases
-// end, and close.
+// Messages of one ordering key are delivered in order while several consumers
+// acknowledge, give back, let leases end, and close.
 func TestGroupLanesUnderStress(t *testing.T) {
 	tt := newTopicTest(t, testbed.Redis(t))
 	const keys, each = 5, 40
@@ -138,7 +138,7 @@ func (l *laneCheck) open(total int) bool {
 	return l.acked < total && l.bad == nil
 }
 
-// consume is one life of a consumer.
+// consume opens a subscription, receives a few times and closes it.
 func (l *laneCheck) consume(tt topicTest, rng *rand.Rand) {
 	const lease = 200 * time.Millisecond
 	s, err := tt.trySubscribe(driver.SubscriptionConfig{Group: "billing", AckDeadline: lease})
@@ -171,13 +171,13 @@ func (l *laneCheck) fail(err error) {
 	l.bad = errors.Join(l.bad, err)
 }
 
-// handle acknowledges in half of the cases, else gives back or forgets.
+// handle acknowledges in half of the cases. Else it gives back, or does nothing.
 func (l *laneCheck) handle(tt topicTest, s driver.Subscription, d driver.Delivery, chance int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if got, want := string(d.Body), fmt.Sprint(l.next[d.Key]); got != want {
 		if err := settle(tt.Context(), s, driver.Ack, 0, d)[0]; !errors.Is(err, fairlead.Conflict) { // else its lease has ended
-			l.bad = errors.Join(l.bad, fmt.Errorf("key %s: %s comes, %s is next; settling it: %w", d.Key, got, want, err))
+			l.bad = errors.Join(l.bad, fmt.Errorf("key %s: got %s, want %s; settling it: %w", d.Key, got, want, err))
 		}
 		return
 	}
@@ -205,9 +205,9 @@ func TestPubsubLeavesNothingBehind(t *testing.T) {
 	tt.sendBodies(tt.topic(), "a", "b")
 	tt.receive(a, 1)
 	tt.receive(b, 2)
-	tt.nothing(b)
+	tt.wantNoDelivery(b)
 	tt.receive(a, 1)
-	tt.nothing(a)
+	tt.wantNoDelivery(a)
 	ended := make(chan error)
 	go func() {
 		_, err := b.Receive(t.Context(), 1)
@@ -217,7 +217,7 @@ func TestPubsubLeavesNothingBehind(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wants(t, <-ended, fairlead.Closed)
+	wantCode(t, <-ended, fairlead.Closed)
 	goleak.VerifyNone(t, before)
 }
 

@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// Consumers that hold nothing go when they were not heard of; one that holds
-// a message stays, or the message would be lost with it.
+// Idle consumers that hold nothing are removed. One that holds a message is kept,
+// because the message would be lost with it.
 func TestTrimRemovesIdleConsumers(t *testing.T) {
 	server := testbed.Redis(t)
 	opened, err := fairlead.Open(t.Context(), server.URL())

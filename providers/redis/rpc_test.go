@@ -41,12 +41,12 @@ func TestLeastPermissionsOfRPC(t *testing.T) {
 		t.Fatal(err)
 	}
 	nextEndpoints(t, w, 0)
-	wants(t, r.Keep(t.Context()), fairlead.Closed)
+	wantCode(t, r.Keep(t.Context()), fairlead.Closed)
 	if err := w.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, err = w.Next(t.Context())
-	wants(t, err, fairlead.Closed)
+	wantCode(t, err, fairlead.Closed)
 }
 
 // While the server is away, Next and Keep report it after some retries, and can
@@ -67,8 +67,8 @@ func TestRPCWhileTheServerIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = w.Next(t.Context())
-	wants(t, err, fairlead.Unavailable)
-	wants(t, r.Keep(t.Context()), fairlead.Unavailable)
+	wantCode(t, err, fairlead.Unavailable)
+	wantCode(t, r.Keep(t.Context()), fairlead.Unavailable)
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
