@@ -7,12 +7,12 @@ import "os"
 // the host does (TZ, LANG, LC_ALL), and to know the authorities that the host
 // trusts (SSL_CERT_FILE, SSL_CERT_DIR). PATH is not among them: a plugin that
 // runs other programs names it in its manifest.
-var basics = []string{"HOME", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+var commonVariables = []string{"HOME", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 // environment returns the basics and the variables that a manifest allows.
-func environment(allowed []string) []string {
+func pluginEnvironment(allowed []string) []string {
 	var env []string
-	for _, names := range [][]string{basics, allowed} {
+	for _, names := range [][]string{commonVariables, allowed} {
 		for _, n := range names {
 			if v, ok := os.LookupEnv(n); ok {
 				env = append(env, n+"="+v)

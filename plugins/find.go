@@ -64,7 +64,7 @@ func Find(folders []string) ([]Installed, error) {
 			return nil, err
 		}
 		for _, file := range manifests {
-			p := load(dir, file)
+			p := loadManifest(dir, file)
 			if other, hidden := hiding[p.Name]; hidden && other != dir {
 				p.Problem = fairlead.Errorf(fairlead.Invalid, "the plugin %s in %s hides it", p.Name, other)
 			} else {
@@ -93,7 +93,7 @@ func manifestsIn(dir string) ([]string, error) {
 	return files, nil
 }
 
-func load(dir, file string) Installed {
+func loadManifest(dir, file string) Installed {
 	path := filepath.Join(dir, file)
 	name := strings.TrimSuffix(strings.TrimPrefix(file, prefix), manifestExt)
 	m, err := readManifest(path)
@@ -109,13 +109,13 @@ func load(dir, file string) Installed {
 	p := Installed{Manifest: m, Dir: dir, Path: filepath.Join(dir, m.Command)}
 	if err != nil {
 		p.Name = name
-		p.Problem = invalid(path, err)
+		p.Problem = nameFile(path, err)
 	}
 	return p
 }
 
 // invalid names the file, if the error does not.
-func invalid(path string, err error) error {
+func nameFile(path string, err error) error {
 	var e *fairlead.Error
 	if errors.As(err, &e) {
 		return err

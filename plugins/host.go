@@ -28,14 +28,14 @@ type Host struct {
 	mu      sync.Mutex
 	closed  bool
 	plugins map[string]*supervisor
-	open    map[*provider]bool
+	opened    map[*provider]bool
 }
 
 // NewHost returns a host. It starts nothing before a plugin is needed.
 func NewHost(opts ...Option) (*Host, error) {
 	h := &Host{
-		options: defaults(), metrics: newMetrics(),
-		plugins: map[string]*supervisor{}, open: map[*provider]bool{},
+		options: defaultOptions(), metrics: newMetrics(),
+		plugins: map[string]*supervisor{}, opened: map[*provider]bool{},
 	}
 	for _, o := range opts {
 		if err := o(&h.options); err != nil {
@@ -61,9 +61,9 @@ func NewHost(opts ...Option) (*Host, error) {
 // holds the last lines that it wrote.
 func (h *Host) Open(ctx context.Context, rawURL string, opts ...fairlead.Option) (fairlead.Provider, error) {
 	name, _, _ := strings.Cut(rawURL, "://")
-	s, found, err := h.scheme(strings.ToLower(name))
+	s, found, err := h.findScheme(strings.ToLower(name))
 	if err == nil && !found {
-		err = notFound(h.folders(), name)
+		err = notFound(h.pluginFolders(), name)
 	}
 	if err != nil {
 		return nil, fairlead.Annotate(err, "plugins.Open", "")
@@ -75,29 +75,29 @@ func (h *Host) Open(ctx context.Context, rawURL string, opts ...fairlead.Option)
 // Resolver lets [fairlead.Open] find plugins: see [providers.RegisterResolver].
 func (h *Host) Resolver() providers.Resolver {
 	return func(_ context.Context, name string) (providers.Scheme, bool, error) {
-		s, found, err := h.scheme(name)
+		s, found, err := h.findScheme(name)
 		if err == nil && !found && strings.HasPrefix(name, schemePrefix) {
-			err = notFound(h.folders(), name)
+			err = notFound(h.pluginFolders(), name)
 		}
 		return s, found, err
 	}
 }
 
 // scheme returns the scheme of a plugin, with an Open that uses this host.
-func (h *Host) scheme(name string) (providers.Scheme, bool, error) {
+func (h *Host) findScheme(name string) (providers.Scheme, bool, error) {
 	bare := strings.TrimPrefix(name, schemePrefix)
-	found, ok, err := findScheme(h.folders(), bare)
+	found, ok, err := findScheme(h.pluginFolders(), bare)
 	if err != nil || !ok {
 		return providers.Scheme{}, false, err
 	}
 	s, _ := found.Scheme(bare)
 	s.Open = func(ctx context.Context, settings providers.Settings) (fairlead.Provider, error) {
-		return h.openIn(ctx, found.Name, settings)
+		return h.openProvider(ctx, found.Name, settings)
 	}
 	return s, true, nil
 }
 
-func (h *Host) folders() []string {
+func (h *Host) pluginFolders() []string {
 	if h.options.folders != nil {
 		return h.options.folders
 	}
@@ -106,21 +106,21 @@ func (h *Host) folders() []string {
 
 // openIn opens a backend in a plugin, or in the process that a debugger runs in
 // its place.
-func (h *Host) openIn(ctx context.Context, plugin string, s providers.Settings) (fairlead.Provider, error) {
+func (h *Host) openProvider(ctx context.Context, plugin string, s providers.Settings) (fairlead.Provider, error) {
 	debugged, err := reattach(plugin)
 	if err != nil {
 		return nil, err
 	}
 	var p *provider
 	if debugged != nil {
-		p, err = debugged.open(ctx, func() *pluginpb.OpenRequest { return request(s) }, s.Logger)
+		p, err = debugged.connect(ctx, func() *pluginpb.OpenRequest { return openRequest(s) }, s.Logger)
 	} else {
 		p, err = h.openSupervised(ctx, plugin, s)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := h.keep(p); err != nil {
+	if err := h.trackProvider(p); err != nil {
 		_ = p.Close(ctx)
 		return nil, err
 	}
@@ -128,23 +128,23 @@ func (h *Host) openIn(ctx context.Context, plugin string, s providers.Settings) 
 }
 
 func (h *Host) openSupervised(ctx context.Context, plugin string, s providers.Settings) (*provider, error) {
-	sup, err := h.use(plugin)
+	sup, err := h.acquireSupervisor(plugin)
 	if err != nil {
 		return nil, err
 	}
 	again := false
 	open := func(ctx context.Context) (*remote.Session, error) {
-		session, err := sup.session(ctx, again, func(p *process.Process) (*remote.Session, error) {
-			return remote.Dial(ctx, p.Conn(), request(s), h.options.transport == Frames)
+		session, err := sup.openSession(ctx, again, func(p *process.Process) (*remote.Session, error) {
+			return remote.Dial(ctx, p.Conn(), openRequest(s), h.options.transport == Frames)
 		})
 		again = again || err == nil
 		return session, err
 	}
-	return newProvider(ctx, open, s.Logger.With("plugin", plugin), sup.unuse)
+	return newProvider(ctx, open, s.Logger.With("plugin", plugin), sup.releaseUse)
 }
 
 // use returns the supervisor of a plugin, in use.
-func (h *Host) use(name string) (*supervisor, error) {
+func (h *Host) acquireSupervisor(name string) (*supervisor, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -157,29 +157,29 @@ func (h *Host) use(name string) (*supervisor, error) {
 		})
 		h.plugins[name] = s
 	}
-	s.use()
+	s.acquire()
 	return s, nil
 }
 
 // keep remembers an open provider, until it is closed.
-func (h *Host) keep(p *provider) error {
+func (h *Host) trackProvider(p *provider) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return errClosed
 	}
-	h.open[p] = true
-	p.forget = func() {
+	h.opened[p] = true
+	p.untrack = func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		delete(h.open, p)
+		delete(h.opened, p)
 	}
 	return nil
 }
 
 // launch looks the plugin up again: it may have been replaced.
 func (h *Host) launch(ctx context.Context, name string) (*process.Process, error) {
-	p, err := findName(h.folders(), name)
+	p, err := findName(h.pluginFolders(), name)
 	if err == nil {
 		err = p.Verify()
 	}
@@ -187,14 +187,14 @@ func (h *Host) launch(ctx context.Context, name string) (*process.Process, error
 		return nil, err
 	}
 	return process.Launch(ctx, process.Spec{
-		Name: name, Path: p.Path, Env: environment(p.Env), SocketDir: h.options.socketDir,
+		Name: name, Path: p.Path, Env: pluginEnvironment(p.Env), SocketDir: h.options.socketDir,
 		Dial: remote.DialOptions(), Log: h.options.log.With("plugin", name),
 	})
 }
 
 // request says what to open. The variables that the URL's settings name are
 // looked up each time: a secret may have been replaced.
-func request(s providers.Settings) *pluginpb.OpenRequest {
+func openRequest(s providers.Settings) *pluginpb.OpenRequest {
 	req := &pluginpb.OpenRequest{Url: s.RawURL(), Environment: map[string]string{}}
 	if len(req.Url) > len(schemePrefix) && strings.EqualFold(req.Url[:len(schemePrefix)], schemePrefix) {
 		req.Url = req.Url[len(schemePrefix):]
@@ -216,7 +216,7 @@ func (h *Host) Status() []Status {
 	defer h.mu.Unlock()
 	all := make([]Status, 0, len(h.plugins))
 	for _, s := range h.plugins {
-		all = append(all, s.report())
+		all = append(all, s.currentStatus())
 	}
 	slices.SortFunc(all, func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
 	return all
@@ -228,7 +228,7 @@ func (h *Host) Status() []Status {
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
-	open := slices.Collect(maps.Keys(h.open))
+	open := slices.Collect(maps.Keys(h.opened))
 	running := slices.Collect(maps.Values(h.plugins))
 	h.mu.Unlock()
 
@@ -239,7 +239,7 @@ func (h *Host) Close(ctx context.Context) error {
 	}
 	wg.Wait()
 	for _, s := range running {
-		wg.Go(func() { s.stop(ctx, true) }) // also under an Open that is under way
+		wg.Go(func() { s.stopRun(ctx, true) }) // also under an Open that is under way
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -19,7 +19,7 @@ import (
 )
 
 // askTimeout is how long a binary may take to print its manifest.
-const askTimeout = 30 * time.Second
+const manifestTimeout = 30 * time.Second
 
 // Install copies a binary into a plugin folder, which it makes if need be, and
 // writes the manifest that "BINARY --manifest" prints, with the checksum. It
@@ -38,7 +38,7 @@ func Install(ctx context.Context, binary, dir string) (Installed, error) {
 		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "writing to the plugin folder: %w", err)
 	}
 	defer os.RemoveAll(temp)
-	p, err := install(ctx, binary, dir, temp)
+	p, err := stageAndMove(ctx, binary, dir, temp)
 	if err != nil {
 		return Installed{}, fairlead.Annotate(err, "plugins.Install", "")
 	}
@@ -46,13 +46,13 @@ func Install(ctx context.Context, binary, dir string) (Installed, error) {
 }
 
 // install prepares both files in the folder temp, and moves them to dir.
-func install(ctx context.Context, binary, dir, temp string) (Installed, error) {
+func stageAndMove(ctx context.Context, binary, dir, temp string) (Installed, error) {
 	staged := filepath.Join(temp, filepath.Base(binary))
 	sum, err := copyBinary(binary, staged)
 	if err != nil {
 		return Installed{}, fairlead.Errorf(fairlead.Invalid, "copying the binary: %w", err)
 	}
-	m, err := askManifest(ctx, staged)
+	m, err := requestManifest(ctx, staged)
 	if err != nil {
 		return Installed{}, err
 	}
@@ -99,8 +99,8 @@ func writeFile(path string, mode os.FileMode, from io.Reader) error {
 }
 
 // askManifest runs a binary to print its manifest.
-func askManifest(ctx context.Context, binary string) (Manifest, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func requestManifest(ctx context.Context, binary string) (Manifest, error) {
+	ctx, cancel := context.WithTimeout(ctx, manifestTimeout)
 	defer cancel()
 	out, err := runManifest(ctx, binary)
 	// A process that was just forked elsewhere in this program may hold the
@@ -117,7 +117,7 @@ func askManifest(ctx context.Context, binary string) (Manifest, error) {
 func runManifest(ctx context.Context, binary string) ([]byte, error) {
 	var out, errs limitedBuffer
 	cmd := exec.CommandContext(ctx, binary, "--manifest")
-	cmd.Env = environment([]string{"PATH"})
+	cmd.Env = pluginEnvironment([]string{"PATH"})
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {

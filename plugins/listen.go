@@ -81,7 +81,7 @@ func (a *sidecarArguments) validateTCP(u *url.URL) error {
 		}
 	}
 	switch {
-	case given == 0 && loopbackHost(u.Hostname()):
+	case given == 0 && isLoopback(u.Hostname()):
 		return nil
 	case given < 3:
 		return errors.New("--tls-cert, --tls-key and --tls-client-ca have to be given together, and are needed for an address that is no loopback address")
@@ -173,7 +173,7 @@ func serveSidecar(name string, a sidecarArguments) error {
 	if err != nil {
 		return err
 	}
-	listener, frames, err := listen(a.listen)
+	listener, frames, err := listenAt(a.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
@@ -198,7 +198,7 @@ func newSidecarServer(creds credentials.TransportCredentials, s *service.Service
 	onSignal([]os.Signal{syscall.SIGTERM, os.Interrupt}, func() {
 		log.Info("the plugin is ending")
 		status.Shutdown()
-		shutdown(s, log)
+		closeSessions(s, log)
 		server.Stop()
 	})
 	return server
@@ -207,7 +207,7 @@ func newSidecarServer(creds credentials.TransportCredentials, s *service.Service
 // open opens the backend that the sidecar serves, or, if it was started without
 // one, that which the host asks for.
 func (a *sidecarArguments) open(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
-	open := openWith(log)
+	open := newOpener(log)
 	return func(ctx context.Context, asked string, env map[string]string) (fairlead.Provider, error) {
 		switch {
 		case a.url == "" && asked == "":
@@ -223,7 +223,7 @@ func (a *sidecarArguments) open(log *slog.Logger) func(context.Context, string, 
 
 // listen returns a listener, and the path for the frame socket, if there is to
 // be one.
-func listen(address string) (l net.Listener, frames string, err error) {
+func listenAt(address string) (l net.Listener, frames string, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, "", err

@@ -26,21 +26,21 @@ func Loopback(ctx context.Context, p fairlead.Provider, over Transport) (fairlea
 		Open: func(context.Context, string, map[string]string) (fairlead.Provider, error) { return p, nil },
 		Log:  slog.Default(),
 	})}
-	err := l.start(over)
+	err := l.startServer(over)
 	if err == nil {
 		l.Provider, err = remote.New(ctx, func(ctx context.Context) (*remote.Session, error) {
 			return remote.Dial(ctx, l.control, &pluginpb.OpenRequest{}, over == Frames)
 		}, slog.Default())
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.stop(ctx), p.Close(ctx))
+		return nil, errors.Join(err, l.stopServer(ctx), p.Close(ctx))
 	}
 	return l, nil
 }
 
 // Close implements [fairlead.Provider].
 func (l *loopback) Close(ctx context.Context) error {
-	l.closing.Do(func() { l.closeErr = errors.Join(l.Provider.Close(ctx), l.stop(ctx)) })
+	l.closing.Do(func() { l.closeErr = errors.Join(l.Provider.Close(ctx), l.stopServer(ctx)) })
 	return l.closeErr
 }
 
@@ -56,7 +56,7 @@ type loopback struct {
 	closeErr error
 }
 
-func (l *loopback) start(over Transport) (err error) {
+func (l *loopback) startServer(over Transport) (err error) {
 	if over == Frames {
 		if l.dir, err = process.NewSocketDir(""); err != nil {
 			return err
@@ -75,7 +75,7 @@ func (l *loopback) start(over Transport) (err error) {
 	return err
 }
 
-func (l *loopback) stop(ctx context.Context) error {
+func (l *loopback) stopServer(ctx context.Context) error {
 	err := l.service.Shutdown(ctx)
 	if l.control != nil {
 		err = errors.Join(err, l.control.Close())

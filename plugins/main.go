@@ -57,7 +57,7 @@ const URLEnv = "FAIRLEAD_URL"
 // host and ends with it. Started with --listen, it is a sidecar: see the flags
 // with --help. Main does not return.
 func Main(name string) {
-	os.Exit(run(name, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(runPlugin(name, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // arguments are what a plugin can be started with.
@@ -67,7 +67,7 @@ type arguments struct {
 	sidecarArguments
 }
 
-func run(name string, args []string, stdout, stderr io.Writer) int {
+func runPlugin(name string, args []string, stdout, stderr io.Writer) int {
 	var a arguments
 	flags := a.flags(name)
 	err := flags.Parse(args)
@@ -79,32 +79,32 @@ func run(name string, args []string, stdout, stderr io.Writer) int {
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if err != nil {
-		return report(stderr, name, exitUsage, fmt.Errorf("%w; see --help", err))
+		return reportError(stderr, name, exitUsage, fmt.Errorf("%w; see --help", err))
 	}
-	return a.run(name, stdout, stderr)
+	return a.runMode(name, stdout, stderr)
 }
 
-func (a *arguments) run(name string, stdout, stderr io.Writer) int {
+func (a *arguments) runMode(name string, stdout, stderr io.Writer) int {
 	defer runtime.KeepAlive(ballast())
 	switch {
 	case a.manifest:
-		_, _ = stdout.Write(describeSelf(name).encode())
+		_, _ = stdout.Write(ownManifest(name).encode())
 		return exitOK
 	case a.version:
 		fmt.Fprintln(stdout, version(name))
 		return exitOK
 	case a.check != "":
-		return report(stderr, name, exitFailure, checkSidecar(a.check))
+		return reportError(stderr, name, exitFailure, checkSidecar(a.check))
 	case a.listen != "":
 		if err := a.validate(); err != nil {
-			return report(stderr, name, exitUsage, err)
+			return reportError(stderr, name, exitUsage, err)
 		}
-		return report(stderr, name, exitFailure, serveSidecar(name, a.sidecarArguments))
+		return reportError(stderr, name, exitFailure, serveSidecar(name, a.sidecarArguments))
 	case process.Launched():
 		serveHost(name)
 		return exitOK
 	default:
-		return report(stderr, name, exitUsage, errors.New(
+		return reportError(stderr, name, exitUsage, errors.New(
 			"this is a plugin, which programs start by themselves; to run it by hand, for many programs, give it --listen (see --help)"))
 	}
 }
@@ -114,7 +114,7 @@ func (a *arguments) run(name string, stdout, stderr io.Writer) int {
 // most plugins have would be collected a hundred times a second.
 func ballast() []byte { return make([]byte, 16<<20) }
 
-func report(stderr io.Writer, name string, code int, err error) int {
+func reportError(stderr io.Writer, name string, code int, err error) int {
 	if err == nil {
 		return exitOK
 	}
@@ -140,13 +140,13 @@ func (a *arguments) flags(name string) *flag.FlagSet {
 func usage(name string, f *flag.FlagSet) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s is a plugin of Fairlead. It offers:\n\n", prefix, name)
-	for _, s := range describeSelf(name).Schemes {
+	for _, s := range ownManifest(name).Schemes {
 		fmt.Fprintf(&b, "  %s://  %s\n", s.Name, s.Help)
 	}
 	fmt.Fprintf(&b, `
 Programs start it by themselves, with "plugin+%s://…" as a URL. Flags:
 
-`, describeSelf(name).firstScheme())
+`, ownManifest(name).firstScheme())
 	f.VisitAll(func(f *flag.Flag) {
 		value, help := flag.UnquoteUsage(f)
 		fmt.Fprintf(&b, "  --%s %s\n\t%s\n", f.Name, value, help)
@@ -191,16 +191,16 @@ func serveHost(name string) {
 	drain := sync.OnceFunc(func() {
 		go func() {
 			defer end()
-			shutdown(s, log)
+			closeSessions(s, log)
 		}()
 	})
-	s = service.New(service.Config{Open: openWith(log), Log: log, HostLost: drain})
+	s = service.New(service.Config{Open: newOpener(log), Log: log, HostLost: drain})
 	onSignal([]os.Signal{syscall.SIGTERM}, drain)
 	// Ctrl-C is meant for the host. When that is gone, so is who reads what this
 	// process logs; it has to close its sessions still.
 	signal.Ignore(os.Interrupt, syscall.SIGPIPE)
 	if dir := os.Getenv(process.SocketDirEnv); dir != "" {
-		if err := s.ListenFrames(filepath.Join(dir, "frames-"+random()+".sock")); err != nil {
+		if err := s.ListenFrames(filepath.Join(dir, "frames-"+randomSuffix()+".sock")); err != nil {
 			log.Warn("the frame socket is not offered", "error", err)
 		}
 	}
@@ -214,8 +214,8 @@ func serveHost(name string) {
 }
 
 // shutdown closes all sessions.
-func shutdown(s *service.Service, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+func closeSessions(s *service.Service, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		log.Warn("closing the sessions", "error", err)
@@ -239,7 +239,7 @@ func newLog(name string) *slog.Logger {
 }
 
 // openWith opens backends. A variable that the host has sent comes first.
-func openWith(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
+func newOpener(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
 	return func(ctx context.Context, url string, env map[string]string) (fairlead.Provider, error) {
 		lookup := func(name string) (string, bool) {
 			if v, ok := env[name]; ok {
@@ -251,7 +251,7 @@ func openWith(log *slog.Logger) func(context.Context, string, map[string]string)
 	}
 }
 
-func random() string {
+func randomSuffix() string {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])

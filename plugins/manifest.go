@@ -72,7 +72,7 @@ var (
 
 // describeSelf is the manifest of a plugin that offers what is registered in
 // this process.
-func describeSelf(name string) Manifest {
+func ownManifest(name string) Manifest {
 	m := Manifest{Name: name, Command: prefix + name, Protocols: []int{process.Version}}
 	for _, s := range providers.Schemes() {
 		if strings.HasPrefix(s.Name, sidecarPrefix) {

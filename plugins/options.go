@@ -37,12 +37,12 @@ type options struct {
 	socketDir string
 	transport Transport
 	restart   RestartPolicy
-	every     time.Duration // between health checks
-	timeout   time.Duration // of a health check
-	idle      time.Duration
+	healthInterval     time.Duration // between health checks
+	healthTimeout   time.Duration // of a health check
+	idleTime      time.Duration
 }
 
-func defaults() options {
+func defaultOptions() options {
 	return options{
 		log:       slog.Default(),
 		transport: Frames,
@@ -50,8 +50,8 @@ func defaults() options {
 			MinPause: 50 * time.Millisecond, MaxPause: 10 * time.Second,
 			MaxStarts: 5, Window: 30 * time.Second, Cooldown: 30 * time.Second,
 		},
-		every:   2 * time.Second,
-		timeout: 5 * time.Second,
+		healthInterval:   2 * time.Second,
+		healthTimeout: 5 * time.Second,
 	}
 }
 
@@ -127,7 +127,7 @@ func WithHealthCheck(every, timeout time.Duration) Option {
 		if every <= 0 || timeout <= 0 {
 			return invalidOption("WithHealthCheck: every is %v and timeout %v; they have to be positive", every, timeout)
 		}
-		o.every, o.timeout = every, timeout
+		o.healthInterval, o.healthTimeout = every, timeout
 		return nil
 	}
 }
@@ -139,7 +139,7 @@ func WithIdle(d time.Duration) Option {
 		if d < 0 {
 			return invalidOption("WithIdle: %v is negative; 0 ends a plugin at once", d)
 		}
-		o.idle = d
+		o.idleTime = d
 		return nil
 	}
 }

@@ -10,4 +10,4 @@ func checkOwner(string, fs.FileInfo) error { return nil }
 
 func checkMode(string, fs.FileInfo) error { return nil }
 
-func executable(fs.FileInfo) bool { return true }
+func isExecutable(fs.FileInfo) bool { return true }

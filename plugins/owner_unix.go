@@ -24,4 +24,4 @@ func checkMode(path string, info fs.FileInfo) error {
 	return nil
 }
 
-func executable(info fs.FileInfo) bool { return info.Mode().Perm()&0o111 != 0 }
+func isExecutable(info fs.FileInfo) bool { return info.Mode().Perm()&0o111 != 0 }

@@ -11,8 +11,8 @@ import (
 // provider is a provider in another process.
 type provider struct {
 	remote.Provider
-	release func(context.Context) // what the provider alone holds
-	forget  func()                // may be nil
+	releaseHeld func(context.Context) // what the provider alone holds
+	untrack  func()                // may be nil
 	closing sync.Once
 }
 
@@ -23,16 +23,16 @@ func newProvider(ctx context.Context, open func(context.Context) (*remote.Sessio
 		release(ctx)
 		return nil, err
 	}
-	return &provider{Provider: p, release: release}, nil
+	return &provider{Provider: p, releaseHeld: release}, nil
 }
 
 // Close implements [fairlead.Provider].
 func (p *provider) Close(ctx context.Context) (err error) {
 	p.closing.Do(func() {
 		err = p.Provider.Close(ctx)
-		p.release(ctx)
-		if p.forget != nil {
-			p.forget()
+		p.releaseHeld(ctx)
+		if p.untrack != nil {
+			p.untrack()
 		}
 	})
 	return err

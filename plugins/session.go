@@ -13,9 +13,9 @@ import (
 // session opens a session in the running process, and in the next one if that
 // ends meanwhile. To what is opened again, a plugin that cannot be started is
 // away for now, whatever the reason: it may be mended.
-func (s *supervisor) session(ctx context.Context, again bool, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
+func (s *supervisor) openSession(ctx context.Context, again bool, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
 	for {
-		p, err := s.process(ctx)
+		p, err := s.awaitProcess(ctx)
 		if err != nil && again && fairlead.CodeOf(err) != fairlead.Closed {
 			err = fairlead.Errorf(fairlead.Unavailable, "%w", err)
 		}
@@ -23,7 +23,7 @@ func (s *supervisor) session(ctx context.Context, again bool, dial func(*process
 			return nil, err
 		}
 		session, err := dial(p)
-		if err == nil || ctx.Err() != nil || !lost(p) {
+		if err == nil || ctx.Err() != nil || !hasEnded(p) {
 			return session, err
 		}
 	}
@@ -31,42 +31,42 @@ func (s *supervisor) session(ctx context.Context, again bool, dial func(*process
 
 // lost reports whether a process that was just called has ended. One that is
 // connected has answered, whatever it is.
-func lost(p *process.Process) bool {
+func hasEnded(p *process.Process) bool {
 	if p.Connected() {
 		return false
 	}
 	select {
 	case <-p.Exited():
 		return true
-	case <-time.After(lastWords):
+	case <-time.After(lastWordsTimeout):
 		return false
 	}
 }
 
 // process waits for the running process. It fails when the plugin is in a
 // crash loop, cannot be started, or is stopped.
-func (s *supervisor) process(ctx context.Context) (*process.Process, error) {
+func (s *supervisor) awaitProcess(ctx context.Context) (*process.Process, error) {
 	for {
 		s.mu.Lock()
 		p, status, changed := s.running, s.status, s.changed
 		s.mu.Unlock()
 		switch {
-		case p != nil && !exited(p):
+		case p != nil && !hasExited(p):
 			return p, nil
 		case status.State == Failed:
-			return nil, failure(s.name, status.LastError)
+			return nil, failedError(s.name, status.LastError)
 		case status.State == Stopped:
 			return nil, fairlead.Errorf(fairlead.Closed, "the plugin %s is closed", s.name)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, gaveUp(ctx, s.name, status)
+			return nil, waitError(ctx, s.name, status)
 		}
 	}
 }
 
-func exited(p *process.Process) bool {
+func hasExited(p *process.Process) bool {
 	select {
 	case <-p.Exited():
 		return true
@@ -75,14 +75,14 @@ func exited(p *process.Process) bool {
 	}
 }
 
-func failure(name string, err error) error {
-	if !mayPass(err) {
+func failedError(name string, err error) error {
+	if !isTransient(err) {
 		return err
 	}
 	return fairlead.Errorf(fairlead.Unavailable, "the plugin %s does not stay alive: %w", name, err)
 }
 
-func gaveUp(ctx context.Context, name string, status Status) error {
+func waitError(ctx context.Context, name string, status Status) error {
 	err := ctx.Err()
 	if status.LastError != nil {
 		err = fmt.Errorf("%w; before, %w", err, status.LastError)

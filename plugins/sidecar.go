@@ -36,7 +36,7 @@ const sidecarPrefix = "sidecar+"
 const ReattachEnv = "FAIRLEAD_REATTACH"
 
 // lateAfter is when waiting for a sidecar is worth a line in the log.
-const lateAfter = 5 * time.Second
+const warnAfter = 5 * time.Second
 
 func init() {
 	providers.Register(providers.Scheme{
@@ -62,7 +62,7 @@ func init() {
 }
 
 // sidecar is where a plugin listens that somebody else has started.
-type sidecar struct {
+type sidecarTarget struct {
 	target  string // of gRPC
 	tls     *tls.Config
 	sockets bool
@@ -73,7 +73,7 @@ func openUnixSidecar(ctx context.Context, s providers.Settings) (fairlead.Provid
 	if err != nil {
 		return nil, err
 	}
-	at := &sidecar{target: target, sockets: Transport(s.String("transport")) == Frames}
+	at := &sidecarTarget{target: target, sockets: Transport(s.String("transport")) == Frames}
 	return at.openProvider(ctx, s)
 }
 
@@ -86,13 +86,13 @@ func openTCPSidecar(ctx context.Context, s providers.Settings) (fairlead.Provide
 	if err != nil {
 		return nil, err
 	}
-	at := &sidecar{target: target, tls: conf}
+	at := &sidecarTarget{target: target, tls: conf}
 	return at.openProvider(ctx, s)
 }
 
 // openProvider opens the backend that the plugin was started for.
-func (at *sidecar) openProvider(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
-	p, err := at.open(ctx, func() *pluginpb.OpenRequest { return &pluginpb.OpenRequest{} }, s.Logger)
+func (at *sidecarTarget) openProvider(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
+	p, err := at.connect(ctx, func() *pluginpb.OpenRequest { return &pluginpb.OpenRequest{} }, s.Logger)
 	if err != nil {
 		return nil, err // p is nil, but not as a Provider
 	}
@@ -120,7 +120,7 @@ func clientTLS(s providers.Settings) (*tls.Config, error) {
 	switch {
 	case s.Given("cert-file") != s.Given("key-file"):
 		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" go together")
-	case !given && !s.Given("cert-file") && loopbackHost(s.URL.Hostname()):
+	case !given && !s.Given("cert-file") && isLoopback(s.URL.Hostname()):
 		return nil, nil
 	case !s.Given("cert-file"):
 		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" are missing: over TCP, host and plugin show each other certificates, unless the plugin is at a loopback address")
@@ -157,13 +157,13 @@ func readPool(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func loopbackHost(host string) bool {
+func isLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // open opens a backend. It waits for the plugin until the context ends; once
 // open, the provider looks for a plugin that is gone until it is closed.
-func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, log *slog.Logger) (*provider, error) {
+func (at *sidecarTarget) connect(ctx context.Context, req func() *pluginpb.OpenRequest, log *slog.Logger) (*provider, error) {
 	creds := insecure.NewCredentials()
 	if at.tls != nil {
 		creds = credentials.NewTLS(at.tls)
@@ -180,10 +180,10 @@ func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, l
 	}
 	address := strings.TrimPrefix(strings.TrimPrefix(at.target, "dns:///"), "unix://")
 	open := func(ctx context.Context) (*remote.Session, error) {
-		late := time.AfterFunc(lateAfter, func() { log.Warn("still waiting for a plugin that is not there", "address", address) })
+		late := time.AfterFunc(warnAfter, func() { log.Warn("still waiting for a plugin that is not there", "address", address) })
 		defer late.Stop()
 		for {
-			s, err := remote.Dial(ctx, patient{conn, address}, req(), at.sockets)
+			s, err := remote.Dial(ctx, waitingConn{conn, address}, req(), at.sockets)
 			// A connection that broke under way says nothing of the backend.
 			if err == nil || fairlead.CodeOf(err) != fairlead.Unavailable || conn.GetState() == connectivity.Ready || ctx.Err() != nil {
 				return s, err
@@ -194,13 +194,13 @@ func (at *sidecar) open(ctx context.Context, req func() *pluginpb.OpenRequest, l
 }
 
 // patient is a connection on which Open waits until the plugin is there.
-type patient struct {
+type waitingConn struct {
 	*grpc.ClientConn
 	address string
 }
 
 // Invoke implements [grpc.ClientConnInterface].
-func (c patient) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+func (c waitingConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if method != pluginpb.PluginService_Open_FullMethodName {
 		return c.ClientConn.Invoke(ctx, method, args, reply, opts...)
 	}
@@ -214,7 +214,7 @@ func (c patient) Invoke(ctx context.Context, method string, args, reply any, opt
 
 // reattach returns where a plugin runs that a debugger has started; nil if the
 // host is to start it itself.
-func reattach(plugin string) (*sidecar, error) {
+func reattach(plugin string) (*sidecarTarget, error) {
 	text := os.Getenv(ReattachEnv)
 	if text == "" {
 		return nil, nil
@@ -234,17 +234,17 @@ func reattach(plugin string) (*sidecar, error) {
 	return at, nil
 }
 
-func parseReattach(addr string) (*sidecar, error) {
+func parseReattach(addr string) (*sidecarTarget, error) {
 	u, err := url.Parse(addr)
 	if err != nil {
 		return nil, err
 	}
-	at := &sidecar{}
+	at := &sidecarTarget{}
 	switch {
 	case u.Scheme == "unix":
 		at.sockets = true
 		at.target, err = unixTarget(u)
-	case u.Scheme == "tcp" && loopbackHost(u.Hostname()):
+	case u.Scheme == "tcp" && isLoopback(u.Hostname()):
 		at.target, err = tcpTarget(u)
 	default:
 		err = fmt.Errorf("accepted: unix:///path, tcp://127.0.0.1:port")

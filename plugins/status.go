@@ -36,7 +36,7 @@ type Status struct {
 // metrics tells OpenTelemetry how the plugins are.
 type metrics struct {
 	restarts metric.Int64Counter
-	alive    metric.Int64Gauge
+	upGauge    metric.Int64Gauge
 }
 
 func newMetrics() *metrics {
@@ -51,19 +51,19 @@ func newMetrics() *metrics {
 	if err != nil {
 		otel.Handle(err)
 	}
-	return &metrics{restarts: restarts, alive: alive}
+	return &metrics{restarts: restarts, upGauge: alive}
 }
 
-func ofPlugin(name string) metric.MeasurementOption {
+func pluginAttribute(name string) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attribute.String("fairlead.plugin.name", name)))
 }
 
-func (m *metrics) up(name string, again bool) {
+func (m *metrics) recordUp(name string, again bool) {
 	ctx := context.Background()
-	m.alive.Record(ctx, 1, ofPlugin(name))
+	m.upGauge.Record(ctx, 1, pluginAttribute(name))
 	if again {
-		m.restarts.Add(ctx, 1, ofPlugin(name))
+		m.restarts.Add(ctx, 1, pluginAttribute(name))
 	}
 }
 
-func (m *metrics) down(name string) { m.alive.Record(context.Background(), 0, ofPlugin(name)) }
+func (m *metrics) recordDown(name string) { m.upGauge.Record(context.Background(), 0, pluginAttribute(name)) }

@@ -14,10 +14,10 @@ import (
 
 const (
 	// drainTimeout is how long a plugin may take to end.
-	drainTimeout = 10 * time.Second
+	stopTimeout = 10 * time.Second
 	// lastWords is how long a plugin that does not answer may take to end by
 	// itself, and to say why.
-	lastWords = time.Second
+	lastWordsTimeout = time.Second
 )
 
 // supervisor keeps one plugin running as long as somebody uses it.
@@ -29,9 +29,9 @@ type supervisor struct {
 
 	mu      sync.Mutex
 	users   int
-	idling  *time.Timer        // ends the plugin that nobody uses
-	end     context.CancelFunc // ends the run; nil if there is none
-	hurry   context.CancelFunc // cuts the end of the last run short
+	idleTimer  *time.Timer        // ends the plugin that nobody uses
+	endRun     context.CancelFunc // ends the run; nil if there is none
+	killNow   context.CancelFunc // cuts the end of the last run short
 	done    chan struct{}      // closed at the end of the last run
 	status  Status
 	running *process.Process
@@ -49,18 +49,18 @@ func newSupervisor(name string, o *options, m *metrics, launch func(context.Cont
 }
 
 // use starts the plugin if it does not run. Every use needs an unuse.
-func (s *supervisor) use() {
+func (s *supervisor) acquire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users++
-	if s.idling != nil {
-		s.idling.Stop()
+	if s.idleTimer != nil {
+		s.idleTimer.Stop()
 	}
 	switch {
-	case s.end == nil:
-		s.begin()
+	case s.endRun == nil:
+		s.startRun()
 	case s.status.State == Failed:
-		s.set(Starting, nil)
+		s.setStateLocked(Starting, nil)
 		select {
 		case s.retry <- struct{}{}:
 		default: // somebody did already
@@ -70,53 +70,53 @@ func (s *supervisor) use() {
 
 // begin starts a run, which begins when the last one has ended: there is one
 // process at a time.
-func (s *supervisor) begin() {
+func (s *supervisor) startRun() {
 	ctx, end := context.WithCancel(context.Background())
 	patience, hurry := context.WithCancel(context.Background())
 	last, done := s.done, make(chan struct{})
-	s.end, s.hurry, s.done = end, hurry, done
-	s.set(Starting, nil)
+	s.endRun, s.killNow, s.done = end, hurry, done
+	s.setStateLocked(Starting, nil)
 	go func() {
 		defer close(done)
 		defer hurry()
 		if last != nil {
 			<-last
 		}
-		s.run(ctx, patience)
+		s.restartUntilDone(ctx, patience)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.done == done { // else the next run waits
-			s.set(Stopped, nil)
+			s.setStateLocked(Stopped, nil)
 		}
 	}()
 }
 
 // unuse ends the plugin if nobody uses it any more.
-func (s *supervisor) unuse(ctx context.Context) {
+func (s *supervisor) releaseUse(ctx context.Context) {
 	s.mu.Lock()
 	s.users--
 	last := s.users == 0
-	if last && s.idle > 0 {
-		s.idling = time.AfterFunc(s.idle, func() { s.stop(context.Background(), false) })
+	if last && s.idleTime > 0 {
+		s.idleTimer = time.AfterFunc(s.idleTime, func() { s.stopRun(context.Background(), false) })
 		last = false
 	}
 	s.mu.Unlock()
 	if last {
-		s.stop(ctx, false)
+		s.stopRun(ctx, false)
 	}
 }
 
 // stop ends the run, and waits until it has ended; unless somebody uses the
 // plugin and nobody forces it. When the context ends first, the plugin is
 // killed.
-func (s *supervisor) stop(ctx context.Context, force bool) {
+func (s *supervisor) stopRun(ctx context.Context, force bool) {
 	s.mu.Lock()
 	if s.users > 0 && !force {
 		s.mu.Unlock()
 		return
 	}
-	end, hurry, done := s.end, s.hurry, s.done
-	s.end = nil
+	end, hurry, done := s.endRun, s.killNow, s.done
+	s.endRun = nil
 	s.mu.Unlock()
 	if end != nil {
 		end()
@@ -134,31 +134,31 @@ func (s *supervisor) stop(ctx context.Context, force bool) {
 
 // run starts the plugin again and again until the context ends. It then waits
 // for the plugin's end as long as patience does.
-func (s *supervisor) run(ctx, patience context.Context) {
+func (s *supervisor) restartUntilDone(ctx, patience context.Context) {
 	var starts []time.Time
 	for ctx.Err() == nil {
-		starts = append(since(starts, s.restart.Window), time.Now())
-		err := s.live(ctx, patience)
+		starts = append(withinWindow(starts, s.restart.Window), time.Now())
+		err := s.runProcess(ctx, patience)
 		if ctx.Err() != nil {
 			return
 		}
-		if len(starts) < s.restart.MaxStarts && mayPass(err) {
-			s.pause(ctx, len(starts), err)
+		if len(starts) < s.restart.MaxStarts && isTransient(err) {
+			s.awaitRestart(ctx, len(starts), err)
 			continue
 		}
 		starts = nil
-		s.cool(ctx, err)
+		s.awaitCooldown(ctx, err)
 	}
 }
 
 // mayPass reports whether another start may succeed.
-func mayPass(err error) bool {
+func isTransient(err error) bool {
 	var e *fairlead.Error
 	return !errors.As(err, &e) || e.Code == fairlead.Unavailable
 }
 
 // since returns those of the times that are within the window.
-func since(times []time.Time, window time.Duration) []time.Time {
+func withinWindow(times []time.Time, window time.Duration) []time.Time {
 	for len(times) > 0 && time.Since(times[0]) > window {
 		times = times[1:]
 	}
@@ -177,9 +177,9 @@ func (p RestartPolicy) pauseAfter(n int, random func(time.Duration) time.Duratio
 }
 
 // pause waits before the next start. n counts the starts within the window.
-func (s *supervisor) pause(ctx context.Context, n int, err error) {
+func (s *supervisor) awaitRestart(ctx context.Context, n int, err error) {
 	pause := s.restart.pauseAfter(n, rand.N[time.Duration])
-	s.update(Restarting, err)
+	s.setState(Restarting, err)
 	s.log.Warn("a plugin has ended and is started anew", "plugin", s.name, "pause", pause, "error", err)
 	select {
 	case <-time.After(pause):
@@ -188,8 +188,8 @@ func (s *supervisor) pause(ctx context.Context, n int, err error) {
 }
 
 // cool waits until it is worth while to try a plugin again that does not start.
-func (s *supervisor) cool(ctx context.Context, err error) {
-	s.update(Failed, err)
+func (s *supervisor) awaitCooldown(ctx context.Context, err error) {
+	s.setState(Failed, err)
 	s.log.Error("a plugin fails", "plugin", s.name, "again in", s.restart.Cooldown, "error", err)
 	select {
 	case <-time.After(s.restart.Cooldown):
@@ -199,17 +199,17 @@ func (s *supervisor) cool(ctx context.Context, err error) {
 }
 
 // live is one life of the plugin. It returns why it ended.
-func (s *supervisor) live(ctx, patience context.Context) error {
-	s.update(Starting, nil)
+func (s *supervisor) runProcess(ctx, patience context.Context) error {
+	s.setState(Starting, nil)
 	p, err := s.launch(ctx)
 	if err != nil {
 		return err
 	}
-	s.born(p)
-	err = s.watch(ctx, p)
-	s.gone()
+	s.markRunning(p)
+	err = s.watchProcess(ctx, p)
+	s.markGone()
 	if err == nil {
-		patience, cancel := context.WithTimeout(patience, drainTimeout)
+		patience, cancel := context.WithTimeout(patience, stopTimeout)
 		defer cancel()
 		if err = p.Stop(patience); p.State() != "exit status 0" {
 			s.log.Warn("a plugin did not end well", "plugin", s.name, "state", p.State())
@@ -224,7 +224,7 @@ func (s *supervisor) live(ctx, patience context.Context) error {
 }
 
 // born makes the process the running one.
-func (s *supervisor) born(p *process.Process) {
+func (s *supervisor) markRunning(p *process.Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running = p
@@ -232,65 +232,65 @@ func (s *supervisor) born(p *process.Process) {
 	if s.status.Generation > 1 {
 		s.status.Restarts++
 	}
-	s.set(Running, nil)
-	s.metrics.up(s.name, s.status.Generation > 1)
+	s.setStateLocked(Running, nil)
+	s.metrics.recordUp(s.name, s.status.Generation > 1)
 	s.log.Info("a plugin runs", "plugin", s.name, "pid", p.PID(), "generation", s.status.Generation)
 }
 
 // gone says that there is no running process.
-func (s *supervisor) gone() {
+func (s *supervisor) markGone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running = nil
-	s.metrics.down(s.name)
+	s.metrics.recordDown(s.name)
 }
 
 // watch returns nil when the context ends, and why the plugin is of no use any
 // more when it is not.
-func (s *supervisor) watch(ctx context.Context, p *process.Process) error {
-	ticker := time.NewTicker(s.every)
+func (s *supervisor) watchProcess(ctx context.Context, p *process.Process) error {
+	ticker := time.NewTicker(s.healthInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-p.Exited():
-			return ended(p)
+			return exitError(p)
 		case <-p.Lost():
-			return s.whyLost(p, errors.New("its Lifetime stream has ended"))
+			return s.lossReason(p, errors.New("its Lifetime stream has ended"))
 		case <-ticker.C:
-			check, cancel := context.WithTimeout(ctx, s.timeout)
+			check, cancel := context.WithTimeout(ctx, s.healthTimeout)
 			err := p.Check(check)
 			cancel()
 			if err != nil && ctx.Err() == nil {
-				return s.whyLost(p, fmt.Errorf("it does not answer as a healthy one: %w", err))
+				return s.lossReason(p, fmt.Errorf("it does not answer as a healthy one: %w", err))
 			}
 		}
 	}
 }
 
 // whyLost prefers what the process itself says.
-func (s *supervisor) whyLost(p *process.Process, err error) error {
+func (s *supervisor) lossReason(p *process.Process, err error) error {
 	select {
 	case <-p.Exited():
-		return ended(p)
-	case <-time.After(lastWords):
+		return exitError(p)
+	case <-time.After(lastWordsTimeout):
 		return fmt.Errorf("%w%s", err, process.LastLines(p.Stderr()))
 	}
 }
 
-func ended(p *process.Process) error {
+func exitError(p *process.Process) error {
 	return fmt.Errorf("it ended (%s)%s", p.State(), process.LastLines(p.Stderr()))
 }
 
-func (s *supervisor) update(state State, err error) {
+func (s *supervisor) setState(state State, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set(state, err)
+	s.setStateLocked(state, err)
 }
 
 // set changes the status. An error stays until the next one.
-func (s *supervisor) set(state State, err error) {
+func (s *supervisor) setStateLocked(state State, err error) {
 	if s.status.State != state {
 		s.status.State, s.status.Since = state, time.Now()
 	}
@@ -305,7 +305,7 @@ func (s *supervisor) set(state State, err error) {
 	s.changed = make(chan struct{})
 }
 
-func (s *supervisor) report() Status {
+func (s *supervisor) currentStatus() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status

@@ -39,14 +39,14 @@ func (i Installed) verify() error {
 	if err := checkFolder(dir); err != nil {
 		return err
 	}
-	if _, err := inside(dir, filepath.Join(i.Dir, prefix+i.Name+manifestExt)); err != nil {
+	if _, err := resolveInside(dir, filepath.Join(i.Dir, prefix+i.Name+manifestExt)); err != nil {
 		return err
 	}
-	binary, err := inside(dir, i.Path)
+	binary, err := resolveInside(dir, i.Path)
 	if err != nil {
 		return err
 	}
-	return checkSum(binary, i.SHA256)
+	return checkBinary(binary, i.SHA256)
 }
 
 // checkFolder checks a folder and those above it.
@@ -79,7 +79,7 @@ func checkFolder(dir string) error {
 }
 
 // inside resolves the links of a file in the folder dir, and checks the file.
-func inside(dir, path string) (string, error) {
+func resolveInside(dir, path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", err
@@ -97,13 +97,13 @@ func inside(dir, path string) (string, error) {
 	return real, checkOwner(real, info)
 }
 
-func checkSum(path, want string) error {
+func checkBinary(path, want string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !executable(info) {
+	if info, err := f.Stat(); err != nil || !isExecutable(info) {
 		return fmt.Errorf("%s is not executable; chmod 755 it", path)
 	}
 	sum := sha256.New()

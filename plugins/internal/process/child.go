@@ -33,15 +33,15 @@ type child struct {
 	dir       string
 	tail      *tail
 	handshake *io.PipeReader
-	announce  *io.PipeWriter
-	silent    chan struct{} // closed when its standard output has ended
+	handshakeWriter  *io.PipeWriter
+	stdoutClosed    chan struct{} // closed when its standard output has ended
 	exited    chan struct{}
 	reading   sync.WaitGroup
 
 	mu      sync.Mutex
 	started bool
 	killed  bool
-	ended   string // how; empty as long as it runs
+	exitState   string // how; empty as long as it runs
 }
 
 func newChild(spec Spec, dir string) *child {
@@ -50,11 +50,11 @@ func newChild(spec Spec, dir string) *child {
 		log:    spec.Log,
 		dir:    dir,
 		tail:   &tail{},
-		silent: make(chan struct{}),
+		stdoutClosed: make(chan struct{}),
 		exited: make(chan struct{}),
 	}
-	c.handshake, c.announce = io.Pipe()
-	c.cmd.Env = append(append([]string{}, spec.Env...), SocketDirEnv+"="+dir, logLevelEnv+"="+level(spec.Log))
+	c.handshake, c.handshakeWriter = io.Pipe()
+	c.cmd.Env = append(append([]string{}, spec.Env...), SocketDirEnv+"="+dir, logLevelEnv+"="+leastLevel(spec.Log))
 	return c
 }
 
@@ -73,17 +73,17 @@ func (c *child) Start(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.killed {
-		c.abandon("killed before it started")
+		c.markUnstarted("killed before it started")
 		return errors.New("killed before it started")
 	}
 	pipes, err := c.pipes()
 	if err != nil {
-		c.abandon(err.Error())
+		c.markUnstarted(err.Error())
 		return err
 	}
 	if err := c.fork(pipes); err != nil {
 		pipes.close()
-		c.abandon(err.Error())
+		c.markUnstarted(err.Error())
 		return err
 	}
 	c.started = true
@@ -91,9 +91,9 @@ func (c *child) Start(context.Context) error {
 }
 
 // abandon marks a process that never was.
-func (c *child) abandon(why string) {
-	c.ended = why
-	_ = c.announce.Close()
+func (c *child) markUnstarted(why string) {
+	c.exitState = why
+	_ = c.handshakeWriter.Close()
 	close(c.exited)
 }
 
@@ -133,7 +133,7 @@ func (p pipes) closeChild() {
 // So the goroutine that forks keeps its thread until the child is gone; it is
 // the one that waits for the child.
 func (c *child) fork(p pipes) error {
-	c.cmd.SysProcAttr = attributes()
+	c.cmd.SysProcAttr = processAttributes()
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -141,7 +141,7 @@ func (c *child) fork(p pipes) error {
 		err := c.cmd.Start()
 		started <- err
 		if err == nil {
-			c.wait(p)
+			c.awaitEnd(p)
 		}
 	}()
 	if err := <-started; err != nil {
@@ -149,16 +149,16 @@ func (c *child) fork(p pipes) error {
 	}
 	p.closeChild()
 	c.reading.Go(func() { c.readStdout(p.out) })
-	c.reading.Go(func() { readLines(p.err, newLogger(c.log, c.tail).line) })
+	c.reading.Go(func() { readLines(p.err, newLogger(c.log, c.tail).logLine) })
 	return nil
 }
 
 // wait runs until the process has ended and its output was read.
-func (c *child) wait(p pipes) {
+func (c *child) awaitEnd(p pipes) {
 	_ = c.cmd.Wait() // how it ended is in ProcessState
 	c.mu.Lock()
-	killGroup(c.cmd.Process)
-	c.ended = c.cmd.ProcessState.String()
+	killProcessGroup(c.cmd.Process)
+	c.exitState = c.cmd.ProcessState.String()
 	c.mu.Unlock()
 	cut := time.AfterFunc(pipeTimeout, func() { _, _ = p.out.Close(), p.err.Close() })
 	c.reading.Wait()
@@ -177,37 +177,37 @@ func (c *child) readStdout(r io.Reader) {
 	readLines(r, func(line []byte, _ int) {
 		if !found && handshakeLine.Match(bytes.TrimSpace(line)) {
 			found = true
-			_, _ = c.announce.Write(append(bytes.TrimSpace(line), '\n'))
-			_ = c.announce.Close()
+			_, _ = c.handshakeWriter.Write(append(bytes.TrimSpace(line), '\n'))
+			_ = c.handshakeWriter.Close()
 			return
 		}
 		if text := printable(line); text != "" {
 			c.log.Info(text, "stream", "stdout")
 		}
 	})
-	close(c.silent) // before go-plugin knows
-	_ = c.announce.Close()
+	close(c.stdoutClosed) // before go-plugin knows
+	_ = c.handshakeWriter.Close()
 }
 
 // kill ends the process and its group, or keeps it from starting.
-func (c *child) kill() {
+func (c *child) killGroup() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended != "" {
+	if c.exitState != "" {
 		return
 	}
 	c.killed = true
 	if c.started {
-		killGroup(c.cmd.Process)
+		killProcessGroup(c.cmd.Process)
 	}
 }
 
 // neverStarted ends a child that go-plugin did not come to start, and will not.
-func (c *child) neverStarted() {
+func (c *child) endUnstarted() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.started && c.ended == "" {
-		c.abandon("not started")
+	if !c.started && c.exitState == "" {
+		c.markUnstarted("not started")
 	}
 }
 
@@ -223,14 +223,14 @@ func (c *child) pid() int {
 func (c *child) state() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ended
+	return c.exitState
 }
 
 // settle gives a process that has closed its output a moment to end by itself,
 // so that its exit status tells why.
-func (c *child) settle() {
+func (c *child) awaitExit() {
 	select {
-	case <-c.silent:
+	case <-c.stdoutClosed:
 	default:
 		return
 	}
@@ -241,10 +241,10 @@ func (c *child) settle() {
 }
 
 // endedByItself reports whether the process has ended without being killed.
-func (c *child) endedByItself() bool {
+func (c *child) exitedUnkilled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.started && c.ended != "" && !c.killed
+	return c.started && c.exitState != "" && !c.killed
 }
 
 // Wait implements runner.Runner.

@@ -20,7 +20,7 @@ type logger struct {
 
 func newLogger(log *slog.Logger, t *tail) *logger { return &logger{log: log, tail: t} }
 
-func (l *logger) line(line []byte, cut int) {
+func (l *logger) logLine(line []byte, cut int) {
 	text := printable(line)
 	if strings.TrimSpace(text) == "" {
 		return
@@ -32,14 +32,14 @@ func (l *logger) line(line []byte, cut int) {
 	case cut > 0:
 		r = record{level: slog.LevelInfo, message: text, attrs: []slog.Attr{slog.Int("bytes cut", cut)}}
 	default:
-		r = record{level: l.levelOf(text), message: text}
+		r = record{level: l.guessLevel(text), message: text}
 	}
 	l.tail.add(text, cut)
 	l.log.LogAttrs(context.Background(), r.level, r.message, r.attrs...)
 }
 
 // levelOf guesses the level of a line that is no record.
-func (l *logger) levelOf(text string) slog.Level {
+func (l *logger) guessLevel(text string) slog.Level {
 	if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
 		l.panicked = true
 	}
@@ -81,8 +81,8 @@ func parseRecord(line []byte) (record, bool) {
 	if d.Decode(&fields) != nil || d.More() {
 		return record{}, false
 	}
-	message, hasMessage := take(fields, "msg", "@message")
-	name, hasLevel := take(fields, "level", "@level")
+	message, hasMessage := takeString(fields, "msg", "@message")
+	name, hasLevel := takeString(fields, "level", "@level")
 	lvl, known := parseLevel(name)
 	if !hasMessage || !hasLevel || !known {
 		return record{}, false
@@ -93,7 +93,7 @@ func parseRecord(line []byte) (record, bool) {
 }
 
 // take removes the first of the fields that is there and is a string.
-func take(fields map[string]any, names ...string) (string, bool) {
+func takeString(fields map[string]any, names ...string) (string, bool) {
 	for _, n := range names {
 		if s, ok := fields[n].(string); ok {
 			delete(fields, n)
@@ -140,7 +140,7 @@ func parseLevel(name string) (slog.Level, bool) {
 }
 
 // level is the least level that a logger takes, as the plugin reads it.
-func level(log *slog.Logger) string {
+func leastLevel(log *slog.Logger) string {
 	for _, l := range []slog.Level{levelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
 		if log.Enabled(context.Background(), l) {
 			return l.String()

@@ -20,7 +20,7 @@ func FuzzLogger(f *testing.F) {
 		read := 0
 		readLines(io.MultiReader(bytes.NewReader(written), strings.NewReader("\n")), func(line []byte, cut int) {
 			read += len(line) + cut
-			l.line(line, cut)
+			l.logLine(line, cut)
 		})
 		if lost := len(written) + 1 - read; lost < 0 || lost > bytes.Count(written, []byte("\n"))+bytes.Count(written, []byte("\r"))+1 {
 			t.Errorf("%d of %d bytes were read", read, len(written))
@@ -65,7 +65,7 @@ func TestLevels(t *testing.T) {
 				return a
 			},
 		})
-		newLogger(slog.New(h), &tail{}).line([]byte(line), 0)
+		newLogger(slog.New(h), &tail{}).logLine([]byte(line), 0)
 		if got != want {
 			t.Errorf("%s: got %v, want %v", line, got, want)
 		}
@@ -77,7 +77,7 @@ func TestPanicLines(t *testing.T) {
 	var log bytes.Buffer
 	l := newLogger(slog.New(slog.NewTextHandler(&log, nil)), &tail{})
 	for _, line := range []string{"before", "panic: p", "goroutine 1 [running]:"} {
-		l.line([]byte(line), 0)
+		l.logLine([]byte(line), 0)
 	}
 	if n := strings.Count(log.String(), "level=ERROR"); n != 2 {
 		t.Errorf("%d errors, want 2:\n%s", n, log.String())

@@ -6,6 +6,6 @@ import "syscall"
 
 // attributes put a child in a process group of its own, away from the
 // terminal's Ctrl-C.
-func attributes() *syscall.SysProcAttr {
+func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

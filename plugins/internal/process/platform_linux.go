@@ -9,7 +9,7 @@ import (
 
 // attributes put a child in a process group of its own, away from the
 // terminal's Ctrl-C. When the host is gone, the kernel kills the child.
-func attributes() *syscall.SysProcAttr {
+func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 

@@ -10,12 +10,12 @@ import (
 
 // killGroup kills a child and all that it has started and that is still in its
 // group.
-func killGroup(p *os.Process) { _ = syscall.Kill(-p.Pid, syscall.SIGKILL) }
+func killProcessGroup(p *os.Process) { _ = syscall.Kill(-p.Pid, syscall.SIGKILL) }
 
 // endOthers ends the other processes of this process's group, if the group is
 // its own: what the plugin has started does not outlive it. A host that lives
 // kills the group itself.
-func endOthers(hostGone bool) {
+func endProcessGroup(hostGone bool) {
 	if syscall.Getpgrp() != os.Getpid() {
 		return
 	}
@@ -26,7 +26,7 @@ func endOthers(hostGone bool) {
 	}
 }
 
-func writable(dir string) bool { return syscall.Access(dir, 2) == nil }
+func isWritable(dir string) bool { return syscall.Access(dir, 2) == nil }
 
 // lockDir locks a folder until the file is closed or this process ends. It
 // fails if another process has locked it, or it is another user's.

@@ -59,7 +59,7 @@ type Process struct {
 	conn     *grpc.ClientConn
 	dir      *SocketDir
 	lifetime pluginpb.PluginService_LifetimeClient
-	end      context.CancelFunc // of the lifetime stream
+	endLifetime      context.CancelFunc // of the lifetime stream
 	lost     chan struct{}
 	cleanup  sync.Once
 }
@@ -75,17 +75,17 @@ func Launch(ctx context.Context, spec Spec) (*Process, error) {
 	p := &Process{child: newChild(spec, dir.Path), dir: dir, lost: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	stop := context.AfterFunc(ctx, p.child.kill)
+	stop := context.AfterFunc(ctx, p.child.killGroup)
 	defer stop()
-	if err := p.connect(spec); err != nil {
-		p.child.settle()
+	if err := p.connectToPlugin(spec); err != nil {
+		p.child.awaitExit()
 		err = errors.Join(err, p.Kill())
-		return nil, p.explain(ctx, spec, err)
+		return nil, p.launchError(ctx, spec, err)
 	}
 	return p, nil
 }
 
-func (p *Process) connect(spec Spec) error {
+func (p *Process) connectToPlugin(spec Spec) error {
 	c := p.clientConfig()
 	addr, err := goplugin.NewClient(c).Start()
 	if err != nil {
@@ -100,8 +100,8 @@ func (p *Process) connect(spec Spec) error {
 // clientConfig is made afresh for each launch.
 func (p *Process) clientConfig() *goplugin.ClientConfig {
 	return &goplugin.ClientConfig{
-		HandshakeConfig:  handshake(),
-		VersionedPlugins: map[int]goplugin.PluginSet{Version: {pluginName: service{}}},
+		HandshakeConfig:  handshakeConfig(),
+		VersionedPlugins: map[int]goplugin.PluginSet{Version: {pluginName: grpcPlugin{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
@@ -134,7 +134,7 @@ func dial(addr net.Addr, conf *tls.Config, opts []grpc.DialOption) (*grpc.Client
 // until the plugin is ready.
 func (p *Process) holdLifetime() error {
 	ctx, cancel := context.WithCancel(context.Background())
-	p.end = cancel
+	p.endLifetime = cancel
 	stream, err := pluginpb.NewPluginServiceClient(p.conn).Lifetime(ctx)
 	if err == nil {
 		_, err = stream.Recv()
@@ -156,12 +156,12 @@ func (p *Process) holdLifetime() error {
 }
 
 // explain puts together why a launch failed. The process has ended.
-func (p *Process) explain(ctx context.Context, spec Spec, err error) error {
+func (p *Process) launchError(ctx context.Context, spec Spec, err error) error {
 	what := err.Error()
 	switch state := p.child.state(); {
 	case ctx.Err() != nil:
 		err, what = ctx.Err(), "it was not ready in time: "+ctx.Err().Error()
-	case p.child.endedByItself():
+	case p.child.exitedUnkilled():
 		what = "it ended before it was ready (" + state + ")"
 	case strings.HasPrefix(what, "incompatible API version"):
 		what = fmt.Sprintf("it does not speak version %d of the protocol; build it with a version of fairlead.dev that does", Version)
@@ -247,9 +247,9 @@ func (p *Process) Stop(ctx context.Context) error {
 // Kill ends the process and its whole group at once, and returns when it is
 // gone and nothing of it is left. It may be called again, and after Stop.
 func (p *Process) Kill() error {
-	p.child.kill()
-	p.child.neverStarted()
-	defer p.cleanup.Do(p.release)
+	p.child.killGroup()
+	p.child.endUnstarted()
+	defer p.cleanup.Do(p.releaseResources)
 	select {
 	case <-p.Exited():
 		return nil
@@ -258,9 +258,9 @@ func (p *Process) Kill() error {
 	}
 }
 
-func (p *Process) release() {
-	if p.end != nil {
-		p.end()
+func (p *Process) releaseResources() {
+	if p.endLifetime != nil {
+		p.endLifetime()
 	}
 	if p.lifetime != nil {
 		<-p.lost

@@ -23,25 +23,25 @@ const (
 	pluginName             = "provider"
 )
 
-func handshake() goplugin.HandshakeConfig {
+func handshakeConfig() goplugin.HandshakeConfig {
 	return goplugin.HandshakeConfig{MagicCookieKey: cookieKey, MagicCookieValue: cookieValue}
 }
 
 // service is the one plugin of go-plugin's set. The host makes its own
 // connection.
-type service struct {
+type grpcPlugin struct {
 	goplugin.NetRPCUnsupportedPlugin
 	register func(grpc.ServiceRegistrar)
 }
 
 // GRPCServer implements goplugin.GRPCPlugin.
-func (s service) GRPCServer(_ *goplugin.GRPCBroker, g *grpc.Server) error {
+func (s grpcPlugin) GRPCServer(_ *goplugin.GRPCBroker, g *grpc.Server) error {
 	s.register(g)
 	return nil
 }
 
 // GRPCClient implements goplugin.GRPCPlugin.
-func (s service) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+func (s grpcPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
 	return nil, errors.New("go-plugin's client is not used")
 }
 
@@ -61,23 +61,23 @@ func LogLevel() slog.Level {
 // os.Stderr.
 func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostGone func(), opts ...grpc.ServerOption) {
 	var gone atomic.Bool
-	go awaitEnd(os.Stdin, func() {
+	go awaitHostEnd(os.Stdin, func() {
 		gone.Store(true)
 		hostGone()
 	})
 	defer func() {
 		_ = os.Remove(os.Getenv(SocketDirEnv)) // the host does it, if it can
-		endOthers(gone.Load())
+		endProcessGroup(gone.Load())
 	}()
 	stderr := os.Stderr
 	var once sync.Once
 	restore := func() { once.Do(func() { os.Stdout, os.Stderr = stderr, stderr }) }
 	goplugin.Serve(&goplugin.ServeConfig{
-		HandshakeConfig:  handshake(),
-		VersionedPlugins: map[int]goplugin.PluginSet{Version: {pluginName: service{register: register}}},
+		HandshakeConfig:  handshakeConfig(),
+		VersionedPlugins: map[int]goplugin.PluginSet{Version: {pluginName: grpcPlugin{register: register}}},
 		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: stderr, JSONFormat: true}),
 		GRPCServer: func(tls []grpc.ServerOption) *grpc.Server {
-			s := grpc.NewServer(append(append(tls, beforeCalls(restore)...), opts...)...)
+			s := grpc.NewServer(append(append(tls, interceptCalls(restore)...), opts...)...)
 			context.AfterFunc(ctx, s.Stop)
 			return s
 		},
@@ -87,7 +87,7 @@ func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostGone f
 // beforeCalls makes a server call f before each of its calls. go-plugin puts
 // pipes in place of os.Stdout and os.Stderr before it takes the first one; a
 // host that does not read them would block whoever prints.
-func beforeCalls(f func()) []grpc.ServerOption {
+func interceptCalls(f func()) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 			f()
@@ -102,7 +102,7 @@ func beforeCalls(f func()) []grpc.ServerOption {
 
 // awaitEnd calls f when the pipe ends that the host holds open. A standard
 // input that is no pipe is not the host's.
-func awaitEnd(stdin *os.File, f func()) {
+func awaitHostEnd(stdin *os.File, f func()) {
 	if info, err := stdin.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
 		return
 	}

@@ -16,7 +16,7 @@ const (
 	socketDirPrefix = "fairlead."
 	// staleAfter is the least age of a socket folder that nobody holds before
 	// it is removed.
-	staleAfter = time.Minute
+	staleAge = time.Minute
 )
 
 // SocketDir is a folder that nobody else can enter. It is locked as long as its
@@ -60,7 +60,7 @@ func removeStale(base string) {
 	dirs, _ := filepath.Glob(filepath.Join(base, socketDirPrefix+"[0-9]*")) // the pattern is valid
 	for _, dir := range dirs {
 		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < staleAfter {
+		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < staleAge {
 			continue
 		}
 		if lock, err := lockDir(dir); err == nil {
@@ -83,7 +83,7 @@ func removeSockets(dir string) {
 
 func defaultSocketDir() string {
 	run := os.Getenv("XDG_RUNTIME_DIR")
-	if info, err := os.Stat(run); err == nil && info.IsDir() && CheckSocketDir(run) == nil && writable(run) {
+	if info, err := os.Stat(run); err == nil && info.IsDir() && CheckSocketDir(run) == nil && isWritable(run) {
 		return run
 	}
 	if info, err := os.Stat("/tmp"); err == nil && info.IsDir() {
