@@ -2,14 +2,15 @@ package plugins
 
 import "os"
 
-// basics are the variables of the host's environment that every plugin gets:
-// what a program needs to find its own files (HOME), to say times and texts as
-// the host does (TZ, LANG, LC_ALL), and to know the authorities that the host
-// trusts (SSL_CERT_FILE, SSL_CERT_DIR). PATH is not among them: a plugin that
-// runs other programs names it in its manifest.
+// commonVariables are the variables of the host's environment that every plugin
+// gets. A program needs them to find its own files (HOME), to format times and
+// texts as the host does (TZ, LANG, LC_ALL), and to find the certificate
+// authorities that the host trusts (SSL_CERT_FILE, SSL_CERT_DIR). PATH is not
+// among them: a plugin that runs other programs names it in its manifest.
 var commonVariables = []string{"HOME", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
-// environment returns the basics and the variables that a manifest allows.
+// pluginEnvironment returns the common variables and those that a manifest
+// allows.
 func pluginEnvironment(allowed []string) []string {
 	var env []string
 	for _, names := range [][]string{commonVariables, allowed} {

@@ -14,13 +14,14 @@ import (
 	"fairlead.dev/plugins/internal/process"
 )
 
-// PathEnv names the plugin folders, in the form of PATH.
+// PathEnv is the environment variable that lists the plugin folders, in the form
+// of PATH.
 const PathEnv = "FAIRLEAD_PLUGIN_PATH"
 
-// Folders returns the plugin folders, the first the most important: those of
-// the environment variable FAIRLEAD_PLUGIN_PATH, or else fairlead/plugins below
-// XDG_DATA_HOME (by default ~/.local/share) and
-// /usr/local/lib/fairlead/plugins. They need not exist.
+// Folders returns the plugin folders, the most important first. They are the
+// folders in the environment variable FAIRLEAD_PLUGIN_PATH. Without it, they are
+// fairlead/plugins below XDG_DATA_HOME (by default ~/.local/share), and
+// /usr/local/lib/fairlead/plugins. The folders need not exist.
 func Folders() []string {
 	if list := os.Getenv(PathEnv); list != "" {
 		return slices.DeleteFunc(filepath.SplitList(list), func(d string) bool { return d == "" })
@@ -42,20 +43,20 @@ type Installed struct {
 	Manifest
 	Dir  string // the plugin folder, absolute
 	Path string // of the binary, absolute
-	// Problem says why the plugin cannot be used, as far as the manifest
-	// tells; see Verify.
+	// Problem says why the plugin cannot be used, as far as the manifest shows.
+	// See Verify for the other checks.
 	Problem error
 }
 
-// Find lists the plugins in folders. Those with an invalid manifest are listed
-// with a Problem, and under the name that the manifest's file has; so are those
-// that a plugin of the same name in an earlier folder hides. A folder that does
-// not exist is skipped; one that cannot be read is an error.
+// Find lists the plugins in the folders. A plugin with an invalid manifest is
+// listed with a Problem, under the name in the manifest's file name. A plugin that
+// is hidden by one of the same name in an earlier folder also has a Problem. A
+// folder that does not exist is skipped. A folder that cannot be read is an error.
 func Find(folders []string) ([]Installed, error) {
 	var found []Installed
 	hiding := map[string]string{}
 	for _, dir := range folders {
-		dir, err := filepath.Abs(dir) // a bare name is looked up in PATH
+		dir, err := filepath.Abs(dir) // exec would look up a bare file name in PATH
 		if err != nil {
 			return nil, fairlead.Errorf(fairlead.Invalid, "the plugin folder: %w", err)
 		}
@@ -100,11 +101,11 @@ func loadManifest(dir, file string) Installed {
 	switch {
 	case err != nil:
 	case m.Name != name:
-		err = fmt.Errorf("field \"name\" is %q; by the file's name it has to be %q", m.Name, name)
+		err = fmt.Errorf("field \"name\" is %q; according to the file name it must be %q", m.Name, name)
 	case m.SHA256 == "":
-		err = errors.New("field \"sha256\" is missing; install the plugin with \"fairlead plugin install\", or enter what sha256sum prints")
+		err = errors.New("field \"sha256\" is missing; install the plugin with \"fairlead plugin install\", or enter the output of sha256sum")
 	case !slices.Contains(m.Protocols, process.Version):
-		err = fmt.Errorf("field \"protocols\" is %v; this host speaks version %d: use a newer or older plugin", m.Protocols, process.Version)
+		err = fmt.Errorf("field \"protocols\" is %v; this host speaks version %d: use another version of the plugin", m.Protocols, process.Version)
 	}
 	p := Installed{Manifest: m, Dir: dir, Path: filepath.Join(dir, m.Command)}
 	if err != nil {
@@ -114,7 +115,7 @@ func loadManifest(dir, file string) Installed {
 	return p
 }
 
-// invalid names the file, if the error does not.
+// nameFile adds the file's name to an error that does not have it.
 func nameFile(path string, err error) error {
 	var e *fairlead.Error
 	if errors.As(err, &e) {
@@ -134,13 +135,13 @@ func readManifest(path string) (Manifest, error) {
 		return Manifest{}, err
 	}
 	if len(data) > maxManifest {
-		return Manifest{}, fmt.Errorf("it is longer than %d bytes", maxManifest)
+		return Manifest{}, fmt.Errorf("the manifest is longer than %d bytes", maxManifest)
 	}
 	return ParseManifest(path, data)
 }
 
-// findScheme returns the plugin for a scheme: the one of that name, or else the
-// first that offers it.
+// findScheme returns the plugin for a scheme: the plugin of that name if it offers
+// the scheme, and otherwise the first one that does.
 func findScheme(folders []string, scheme string) (Installed, bool, error) {
 	all, err := Find(folders)
 	if err != nil {
@@ -160,7 +161,7 @@ func findScheme(folders []string, scheme string) (Installed, bool, error) {
 	return Installed{}, false, nil
 }
 
-// findName returns the plugin of a name.
+// findName returns the plugin with a name.
 func findName(folders []string, name string) (Installed, error) {
 	all, err := Find(folders)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"fairlead.dev/providers"
 )
 
-// schemePrefix makes a URL one of a plugin, even where the scheme is linked in.
+// schemePrefix begins URLs that are opened in a plugin even where their scheme is
+// linked in.
 const schemePrefix = "plugin+"
 
 // Host finds plugins, runs them and opens providers in them. Its methods may
@@ -28,10 +29,11 @@ type Host struct {
 	mu      sync.Mutex
 	closed  bool
 	plugins map[string]*supervisor
-	opened    map[*provider]bool
+	opened  map[*provider]bool
 }
 
-// NewHost returns a host. It starts nothing before a plugin is needed.
+// NewHost returns a host. The host starts no process until a plugin is needed. The
+// error is Invalid if an option is.
 func NewHost(opts ...Option) (*Host, error) {
 	h := &Host{
 		options: defaultOptions(), metrics: newMetrics(),
@@ -45,20 +47,20 @@ func NewHost(opts ...Option) (*Host, error) {
 	return h, nil
 }
 
-// Open opens a backend in a plugin. The URL's scheme is one that a plugin
-// offers, with or without "plugin+" before it; a provider that is linked in is
-// not looked at. The URL's settings are checked before the plugin is started.
-// One process of each plugin serves all providers that a host opens.
+// Open opens a backend in a plugin. The URL's scheme is one that a plugin offers,
+// with or without "plugin+" before it. A provider that is linked in is ignored.
+// The URL's settings are checked before the plugin is started. One process of each
+// plugin serves all providers that a host opens.
 //
-// The provider survives the end of the process: a new one is started, in which
-// the backend is opened again. Meanwhile calls fail with Unavailable, and
-// writes under way with UnknownOutcome. When the provider is closed, and it is
-// the last one, the process ends; see [WithIdle].
+// The provider survives the end of the process: the host starts a new process and
+// opens the backend in it. Until then calls fail with Unavailable, and writes that
+// were in flight with UnknownOutcome. The process ends when the last provider in
+// it is closed; see [WithIdle].
 //
-// Errors are those of [fairlead.Open]; and Invalid if there is no such plugin
-// or its manifest is wrong, PermissionDenied if its binary is refused (see
-// [Installed.Verify]), Unavailable if it does not stay alive: then the error
-// holds the last lines that it wrote.
+// The errors are those of [fairlead.Open] and these: Invalid if no plugin offers
+// the scheme or its manifest is wrong, PermissionDenied if the plugin's binary is
+// refused (see [Installed.Verify]), and Unavailable if the plugin does not stay
+// alive. In the last case the error holds the last lines that the plugin wrote.
 func (h *Host) Open(ctx context.Context, rawURL string, opts ...fairlead.Option) (fairlead.Provider, error) {
 	name, _, _ := strings.Cut(rawURL, "://")
 	s, found, err := h.findScheme(strings.ToLower(name))
@@ -72,7 +74,8 @@ func (h *Host) Open(ctx context.Context, rawURL string, opts ...fairlead.Option)
 	return p, fairlead.Annotate(err, "plugins.Open", s.Name)
 }
 
-// Resolver lets [fairlead.Open] find plugins: see [providers.RegisterResolver].
+// Resolver returns a resolver with which [fairlead.Open] opens plugins of this
+// host. See [providers.RegisterResolver].
 func (h *Host) Resolver() providers.Resolver {
 	return func(_ context.Context, name string) (providers.Scheme, bool, error) {
 		s, found, err := h.findScheme(name)
@@ -83,7 +86,7 @@ func (h *Host) Resolver() providers.Resolver {
 	}
 }
 
-// scheme returns the scheme of a plugin, with an Open that uses this host.
+// findScheme returns the scheme of a plugin. Its Open uses this host.
 func (h *Host) findScheme(name string) (providers.Scheme, bool, error) {
 	bare := strings.TrimPrefix(name, schemePrefix)
 	found, ok, err := findScheme(h.pluginFolders(), bare)
@@ -104,8 +107,8 @@ func (h *Host) pluginFolders() []string {
 	return Folders()
 }
 
-// openIn opens a backend in a plugin, or in the process that a debugger runs in
-// its place.
+// openProvider opens a backend in a plugin, or in the process that runs in a
+// debugger instead; see [ReattachEnv].
 func (h *Host) openProvider(ctx context.Context, plugin string, s providers.Settings) (fairlead.Provider, error) {
 	debugged, err := reattach(plugin)
 	if err != nil {
@@ -132,18 +135,18 @@ func (h *Host) openSupervised(ctx context.Context, plugin string, s providers.Se
 	if err != nil {
 		return nil, err
 	}
-	again := false
+	reopening := false
 	open := func(ctx context.Context) (*remote.Session, error) {
-		session, err := sup.openSession(ctx, again, func(p *process.Process) (*remote.Session, error) {
+		session, err := sup.openSession(ctx, reopening, func(p *process.Process) (*remote.Session, error) {
 			return remote.Dial(ctx, p.Conn(), openRequest(s), h.options.transport == Frames)
 		})
-		again = again || err == nil
+		reopening = reopening || err == nil
 		return session, err
 	}
 	return newProvider(ctx, open, s.Logger.With("plugin", plugin), sup.releaseUse)
 }
 
-// use returns the supervisor of a plugin, in use.
+// acquireSupervisor returns the supervisor of a plugin, and counts a use of it.
 func (h *Host) acquireSupervisor(name string) (*supervisor, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -161,7 +164,7 @@ func (h *Host) acquireSupervisor(name string) (*supervisor, error) {
 	return s, nil
 }
 
-// keep remembers an open provider, until it is closed.
+// trackProvider adds a provider to the host's open ones until it is closed.
 func (h *Host) trackProvider(p *provider) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -177,7 +180,8 @@ func (h *Host) trackProvider(p *provider) error {
 	return nil
 }
 
-// launch looks the plugin up again: it may have been replaced.
+// launch starts a plugin. It looks the plugin up each time: the files may have been
+// replaced.
 func (h *Host) launch(ctx context.Context, name string) (*process.Process, error) {
 	p, err := findName(h.pluginFolders(), name)
 	if err == nil {
@@ -192,8 +196,9 @@ func (h *Host) launch(ctx context.Context, name string) (*process.Process, error
 	})
 }
 
-// request says what to open. The variables that the URL's settings name are
-// looked up each time: a secret may have been replaced.
+// openRequest returns the request that opens a backend. The environment variables
+// that the URL's settings name are looked up each time: a secret may have been
+// replaced.
 func openRequest(s providers.Settings) *pluginpb.OpenRequest {
 	req := &pluginpb.OpenRequest{Url: s.RawURL(), Environment: map[string]string{}}
 	if len(req.Url) > len(schemePrefix) && strings.EqualFold(req.Url[:len(schemePrefix)], schemePrefix) {
@@ -210,7 +215,7 @@ func openRequest(s providers.Settings) *pluginpb.OpenRequest {
 	return req
 }
 
-// Status returns how the plugins are that the host has opened, by name.
+// Status returns the status of each plugin that the host has used, sorted by name.
 func (h *Host) Status() []Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -222,9 +227,9 @@ func (h *Host) Status() []Status {
 	return all
 }
 
-// Close closes the providers that are still open, and ends all plugins. When it
-// returns, no process of the host is left: those that have not ended by
-// themselves when the context ends are killed. Calls after the first return nil.
+// Close closes the providers that are still open, and ends all plugins. Plugins
+// that have not ended when the context ends are killed: when Close returns, no
+// process of the host is left. Later calls return nil.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
@@ -239,10 +244,10 @@ func (h *Host) Close(ctx context.Context) error {
 	}
 	wg.Wait()
 	for _, s := range running {
-		wg.Go(func() { s.stopRun(ctx, true) }) // also under an Open that is under way
+		wg.Go(func() { s.stopRun(ctx, true) }) // also during an Open
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-var errClosed = fairlead.Errorf(fairlead.Closed, "the host of plugins is closed")
+var errClosed = fairlead.Errorf(fairlead.Closed, "the plugin host is closed")

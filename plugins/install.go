@@ -18,20 +18,21 @@ import (
 	"fairlead.dev"
 )
 
-// askTimeout is how long a binary may take to print its manifest.
+// manifestTimeout is how long a binary may take to print its manifest.
 const manifestTimeout = 30 * time.Second
 
-// Install copies a binary into a plugin folder, which it makes if need be, and
-// writes the manifest that "BINARY --manifest" prints, with the checksum. It
-// runs the binary: install what you trust. A plugin of the same name is
-// replaced; its processes go on until they are started anew.
+// Install copies a binary into a plugin folder and writes its manifest: the output
+// of "BINARY --manifest" with the checksum added. It creates the folder if
+// necessary. It runs the binary, so install only binaries that you trust. A plugin
+// of the same name is replaced; its running processes continue until they are
+// restarted.
 func Install(ctx context.Context, binary, dir string) (Installed, error) {
 	dir, err := filepath.Abs(dir)
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)
 	}
 	if err != nil {
-		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "making the plugin folder: %w", err)
+		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "creating the plugin folder: %w", err)
 	}
 	temp, err := os.MkdirTemp(dir, ".install-")
 	if err != nil {
@@ -45,7 +46,7 @@ func Install(ctx context.Context, binary, dir string) (Installed, error) {
 	return p, p.Verify()
 }
 
-// install prepares both files in the folder temp, and moves them to dir.
+// stageAndMove prepares both files in the folder temp, and moves them to dir.
 func stageAndMove(ctx context.Context, binary, dir, temp string) (Installed, error) {
 	staged := filepath.Join(temp, filepath.Base(binary))
 	sum, err := copyBinary(binary, staged)
@@ -66,7 +67,7 @@ func stageAndMove(ctx context.Context, binary, dir, temp string) (Installed, err
 		os.Rename(staged, p.Path),
 		os.Rename(manifest, filepath.Join(dir, prefix+m.Name+manifestExt)))
 	if err != nil {
-		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "moving the files to their place: %w", err)
+		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "moving the files into the plugin folder: %w", err)
 	}
 	return p, nil
 }
@@ -98,18 +99,18 @@ func writeFile(path string, mode os.FileMode, from io.Reader) error {
 	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 }
 
-// askManifest runs a binary to print its manifest.
+// requestManifest runs a binary that prints its manifest.
 func requestManifest(ctx context.Context, binary string) (Manifest, error) {
 	ctx, cancel := context.WithTimeout(ctx, manifestTimeout)
 	defer cancel()
 	out, err := runManifest(ctx, binary)
-	// A process that was just forked elsewhere in this program may hold the
-	// file open for writing until it executes its own.
+	// A process that this program has just forked may hold the file open for
+	// writing until it calls exec.
 	for ; errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil; out, err = runManifest(ctx, binary) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err != nil {
-		return Manifest{}, fairlead.Errorf(fairlead.Invalid, "%s --manifest: %w; is it a plugin of fairlead?", filepath.Base(binary), err)
+		return Manifest{}, fairlead.Errorf(fairlead.Invalid, "%s --manifest: %w; is it a Fairlead plugin?", filepath.Base(binary), err)
 	}
 	return ParseManifest(filepath.Base(binary)+" --manifest", out)
 }
@@ -126,13 +127,13 @@ func runManifest(ctx context.Context, binary string) ([]byte, error) {
 	return out.kept.Bytes(), nil
 }
 
-// limitedBuffer takes no more than a manifest may have.
+// limitedBuffer takes at most as many bytes as a manifest may have.
 type limitedBuffer struct{ kept bytes.Buffer }
 
 // Write implements io.Writer.
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	if b.kept.Len()+len(p) > maxManifest {
-		return 0, fmt.Errorf("it writes more than %d bytes", maxManifest)
+		return 0, fmt.Errorf("the output is longer than %d bytes", maxManifest)
 	}
 	return b.kept.Write(p)
 }

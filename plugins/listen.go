@@ -29,17 +29,18 @@ import (
 )
 
 const (
-	// A host asks for a sign of life after keepaliveTime of silence, and gives
-	// the sidecar up after keepaliveTimeout.
+	// A host sends a keep-alive ping after keepaliveTime of silence. It considers
+	// the connection broken after keepaliveTimeout without an acknowledgement.
 	keepaliveTime    = 10 * time.Second
 	keepaliveTimeout = 5 * time.Second
 	// checkTimeout bounds --check.
 	checkTimeout = 4 * time.Second
-	// framesExt is added to the path of a sidecar's socket for that of frames.
+	// framesExt is added to the path of a sidecar's socket to get the path of its
+	// frame socket.
 	framesExt = ".frames"
 )
 
-// sidecarArguments are what a sidecar is started with.
+// sidecarArguments are the arguments of a sidecar.
 type sidecarArguments struct {
 	listen, url, urlFile string
 	cert, key, clientCA  string
@@ -52,12 +53,12 @@ func (a *sidecarArguments) validate() error {
 	}
 	u, err := url.Parse(a.listen)
 	if err != nil {
-		return errors.New("--listen: the address cannot be read; accepted: unix:///path, tcp://host:port")
+		return errors.New("--listen: the address is not a URL; accepted: unix:///path, tcp://host:port")
 	}
 	switch u.Scheme {
 	case "unix":
 		if a.cert != "" || a.key != "" || a.clientCA != "" {
-			return errors.New("--tls-cert, --tls-key and --tls-client-ca are for tcp://; who may use a Unix socket is for the file's mode to say")
+			return errors.New("--tls-cert, --tls-key and --tls-client-ca require a tcp:// address; the file mode controls access to a Unix socket")
 		}
 		_, err = unixTarget(u)
 	case "tcp":
@@ -84,20 +85,20 @@ func (a *sidecarArguments) validateTCP(u *url.URL) error {
 	case given == 0 && isLoopback(u.Hostname()):
 		return nil
 	case given < 3:
-		return errors.New("--tls-cert, --tls-key and --tls-client-ca have to be given together, and are needed for an address that is no loopback address")
+		return errors.New("--tls-cert, --tls-key and --tls-client-ca must be given together; they are required unless the address is a loopback address")
 	case a.url == "":
-		return fmt.Errorf("a URL is missing: over TCP a sidecar serves one backend; give --url-file, --url or the variable %s", URLEnv)
+		return fmt.Errorf("the backend's URL is missing: over TCP a sidecar serves one backend; set --url-file, --url or the environment variable %s", URLEnv)
 	}
 	_, err := a.serverTLS()
 	return err
 }
 
-// findURL takes the URL from where it is given.
+// findURL takes the URL from the flags or the environment, and checks it.
 func (a *sidecarArguments) findURL() error {
 	fromEnv := os.Getenv(URLEnv)
 	switch {
 	case a.url != "" && a.urlFile != "":
-		return errors.New("--url and --url-file: give one of them")
+		return errors.New("--url and --url-file exclude each other; use one of them")
 	case a.urlFile != "":
 		b, err := os.ReadFile(a.urlFile)
 		if err != nil {
@@ -115,7 +116,7 @@ func (a *sidecarArguments) findURL() error {
 	return checkURL(a.url)
 }
 
-// checkURL finds mistakes before a host does.
+// checkURL reports mistakes in the URL at the start, before a host opens it.
 func checkURL(rawURL string) error {
 	name, _, _ := strings.Cut(rawURL, "://")
 	var names []string
@@ -128,11 +129,11 @@ func checkURL(rawURL string) error {
 			names = append(names, s.Name)
 		}
 	}
-	return fmt.Errorf("the URL has a scheme that this plugin does not offer; offered: %s", strings.Join(names, ", "))
+	return fmt.Errorf("this plugin does not offer the URL's scheme; offered: %s", strings.Join(names, ", "))
 }
 
-// serverTLS reads the files, so that mistakes are found. They are read again
-// for each connection: certificates are renewed.
+// serverTLS reads the certificate files, so that mistakes are found at the start.
+// The files are read again for each connection: certificates are renewed.
 func (a *sidecarArguments) serverTLS() (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(a.cert, a.key)
 	if err != nil {
@@ -154,7 +155,7 @@ func (a *sidecarArguments) serverTLS() (*tls.Config, error) {
 	}, nil
 }
 
-// credentials returns those of the server.
+// credentials returns the credentials of the server.
 func (a *sidecarArguments) credentials() (credentials.TransportCredentials, error) {
 	if a.cert == "" {
 		return insecure.NewCredentials(), nil
@@ -166,7 +167,7 @@ func (a *sidecarArguments) credentials() (credentials.TransportCredentials, erro
 	return credentials.NewTLS(conf), nil
 }
 
-// serveSidecar serves until the process is asked to end.
+// serveSidecar serves until the process gets a signal to end.
 func serveSidecar(name string, a sidecarArguments) error {
 	log := newLog(name)
 	creds, err := a.credentials()
@@ -180,7 +181,7 @@ func serveSidecar(name string, a sidecarArguments) error {
 	s := service.New(service.Config{Open: a.open(log), Log: log})
 	if frames != "" {
 		if err := s.ListenFrames(frames); err != nil {
-			log.Warn("the frame socket is not offered", "error", err)
+			log.Warn("cannot listen on the frame socket; calls use the gRPC stream", "error", err)
 		}
 	}
 	server := newSidecarServer(creds, s, log)
@@ -188,7 +189,7 @@ func serveSidecar(name string, a sidecarArguments) error {
 	return server.Serve(listener)
 }
 
-// newSidecarServer returns a server that ends with a signal.
+// newSidecarServer returns a server that stops on SIGTERM or an interrupt.
 func newSidecarServer(creds credentials.TransportCredentials, s *service.Service, log *slog.Logger) *grpc.Server {
 	server := grpc.NewServer(append(service.ServerOptions(), grpc.Creds(creds),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}))...)
@@ -204,25 +205,25 @@ func newSidecarServer(creds credentials.TransportCredentials, s *service.Service
 	return server
 }
 
-// open opens the backend that the sidecar serves, or, if it was started without
-// one, that which the host asks for.
+// open returns a function that opens the backend that the sidecar serves. A sidecar
+// that was started without a URL opens the URLs that hosts send.
 func (a *sidecarArguments) open(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
 	open := newOpener(log)
 	return func(ctx context.Context, asked string, env map[string]string) (fairlead.Provider, error) {
 		switch {
 		case a.url == "" && asked == "":
-			return nil, fairlead.Errorf(fairlead.Invalid, "the sidecar was started without a URL; start it with --url-file, --url or the variable %s", URLEnv)
+			return nil, fairlead.Errorf(fairlead.Invalid, "the sidecar was started without a URL; start it with --url-file, --url or the environment variable %s", URLEnv)
 		case a.url == "":
 			return open(ctx, asked, env)
 		case asked != "" && asked != a.url:
-			return nil, fairlead.Errorf(fairlead.PermissionDenied, "the sidecar serves the one backend that it was started for")
+			return nil, fairlead.Errorf(fairlead.PermissionDenied, "the sidecar serves only the backend that it was started for")
 		}
 		return open(ctx, a.url, nil)
 	}
 }
 
-// listen returns a listener, and the path for the frame socket, if there is to
-// be one.
+// listenAt returns a listener, and the path for the frame socket. The path is empty
+// if there is no frame socket.
 func listenAt(address string) (l net.Listener, frames string, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -242,7 +243,7 @@ func listenAt(address string) (l net.Listener, frames string, err error) {
 	return l, frames, err
 }
 
-// removeStale removes a socket that a process which was killed has left.
+// removeStale removes a socket that was left by a killed process.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -252,16 +253,16 @@ func removeStale(path string) error {
 		return err
 	}
 	if info.Mode()&fs.ModeSocket == 0 {
-		return fmt.Errorf("%s exists and is no socket", path)
+		return fmt.Errorf("%s exists and is not a socket; choose another path, or remove the file", path)
 	}
 	if conn, err := net.Dial("unix", path); err == nil {
 		conn.Close()
-		return fmt.Errorf("another process listens at %s", path)
+		return fmt.Errorf("another process is listening on %s; choose another path, or stop that process", path)
 	}
 	return os.Remove(path)
 }
 
-// checkSidecar asks a sidecar whether it is well.
+// checkSidecar makes a health check of a sidecar.
 func checkSidecar(address string) error {
 	at, err := parseReattach(address)
 	if err != nil {
@@ -276,7 +277,7 @@ func checkSidecar(address string) error {
 	defer cancel()
 	r, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 	if err == nil && r.Status != grpc_health_v1.HealthCheckResponse_SERVING {
-		err = errors.New("it is " + r.Status.String())
+		err = errors.New("the sidecar is " + r.Status.String())
 	}
 	return err
 }

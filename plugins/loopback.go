@@ -19,14 +19,19 @@ import (
 	"fairlead.dev/plugins/internal/service"
 )
 
-// Loopback returns a provider that reaches p as if p were in a plugin: with all
-// marshalling, but within this process. It is for tests. The provider closes p.
+// Loopback returns a provider that calls p as if p were in a plugin: all calls are
+// marshalled and cross a transport, but within this process. It is for tests. The
+// returned provider closes p, and Loopback closes p if it fails. The error is
+// Invalid for an unknown transport.
 func Loopback(ctx context.Context, p fairlead.Provider, over Transport) (fairlead.Provider, error) {
 	l := &loopback{service: service.New(service.Config{
 		Open: func(context.Context, string, map[string]string) (fairlead.Provider, error) { return p, nil },
 		Log:  slog.Default(),
 	})}
-	err := l.startServer(over)
+	err := over.check()
+	if err == nil {
+		err = l.startServer(over)
+	}
 	if err == nil {
 		l.Provider, err = remote.New(ctx, func(ctx context.Context) (*remote.Session, error) {
 			return remote.Dial(ctx, l.control, &pluginpb.OpenRequest{}, over == Frames)
@@ -44,13 +49,13 @@ func (l *loopback) Close(ctx context.Context) error {
 	return l.closeErr
 }
 
-// loopback is a plugin within this process.
+// loopback is a plugin in this process.
 type loopback struct {
 	remote.Provider
 	service *service.Service
 	server  *grpc.Server
 	control *grpc.ClientConn
-	dir     *process.SocketDir // nil if there is no socket
+	dir     *process.SocketDir // nil without a frame socket
 
 	closing  sync.Once
 	closeErr error

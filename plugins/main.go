@@ -34,11 +34,11 @@ const (
 	exitUsage   = 2
 )
 
-// orphanTimeout is how long a plugin whose host is gone may take to end.
+// orphanTimeout is how long a plugin may take to end after its host has gone.
 const orphanTimeout = 1500 * time.Millisecond
 
-// URLEnv holds the URL of the backend of a plugin that was started with
-// --listen, unless --url or --url-file gives it.
+// URLEnv is the environment variable with the backend's URL for a plugin that is
+// started with --listen. The flags --url and --url-file take precedence.
 const URLEnv = "FAIRLEAD_URL"
 
 // Main is the body of a plugin's main function. The plugin offers the schemes
@@ -53,14 +53,14 @@ const URLEnv = "FAIRLEAD_URL"
 //
 //	func main() { plugins.Main("redis") }
 //
-// The binary is to be called fairlead-NAME. Started by a host, it serves that
-// host and ends with it. Started with --listen, it is a sidecar: see the flags
-// with --help. Main does not return.
+// The binary must be named fairlead-NAME. Started by a host, it serves that host
+// and ends with it. Started with --listen, it is a sidecar; --help shows the flags.
+// Main does not return.
 func Main(name string) {
 	os.Exit(runPlugin(name, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// arguments are what a plugin can be started with.
+// arguments are the command-line arguments of a plugin.
 type arguments struct {
 	manifest, version bool
 	check             string
@@ -105,13 +105,13 @@ func (a *arguments) runMode(name string, stdout, stderr io.Writer) int {
 		return exitOK
 	default:
 		return reportError(stderr, name, exitUsage, errors.New(
-			"this is a plugin, which programs start by themselves; to run it by hand, for many programs, give it --listen (see --help)"))
+			"this is a plugin, which programs start themselves; to run it as a sidecar for many programs, start it with --listen (see --help)"))
 	}
 }
 
-// ballast is counted by the collector and never touched: it takes no memory
-// itself, and lets as much garbage gather. Without it, the few megabytes that
-// most plugins have would be collected a hundred times a second.
+// ballast is counted by the garbage collector and never touched. It takes no memory
+// itself, and allows as much garbage to accumulate. Without it, the few megabytes
+// that most plugins use would be collected a hundred times a second.
 func ballast() []byte { return make([]byte, 16<<20) }
 
 func reportError(stderr io.Writer, name string, code int, err error) int {
@@ -127,13 +127,13 @@ func (a *arguments) flags(name string) *flag.FlagSet {
 	f.SetOutput(io.Discard)
 	f.BoolVar(&a.manifest, "manifest", false, "print the manifest, without the checksum")
 	f.BoolVar(&a.version, "version", false, "print the version")
-	f.StringVar(&a.check, "check", "", "ask the sidecar at `address` whether it is well; exit with 0 if so")
+	f.StringVar(&a.check, "check", "", "check the health of the sidecar at `address`; exit with 0 if it serves")
 	f.StringVar(&a.listen, "listen", "", "serve as a sidecar at `address`: unix:///path or tcp://host:port")
-	f.StringVar(&a.url, "url", "", "`URL` of the backend that the sidecar serves; visible to other users: prefer --url-file or the variable "+URLEnv)
-	f.StringVar(&a.urlFile, "url-file", "", "`file` that holds the URL")
-	f.StringVar(&a.cert, "tls-cert", "", "PEM `file` of the certificate that hosts are shown")
-	f.StringVar(&a.key, "tls-key", "", "PEM `file` of the certificate's key")
-	f.StringVar(&a.clientCA, "tls-client-ca", "", "PEM `file` of the authorities of hosts' certificates")
+	f.StringVar(&a.url, "url", "", "`URL` of the backend that the sidecar serves; other users can see it: prefer --url-file or the environment variable "+URLEnv)
+	f.StringVar(&a.urlFile, "url-file", "", "`file` with the URL")
+	f.StringVar(&a.cert, "tls-cert", "", "PEM `file` with the sidecar's certificate")
+	f.StringVar(&a.key, "tls-key", "", "PEM `file` with the certificate's key")
+	f.StringVar(&a.clientCA, "tls-client-ca", "", "PEM `file` with the authorities of the hosts' certificates")
 	return f
 }
 
@@ -144,7 +144,7 @@ func usage(name string, f *flag.FlagSet) string {
 		fmt.Fprintf(&b, "  %s://  %s\n", s.Name, s.Help)
 	}
 	fmt.Fprintf(&b, `
-Programs start it by themselves, with "plugin+%s://…" as a URL. Flags:
+Programs start it themselves when they open a URL such as "plugin+%s://…". Flags:
 
 `, ownManifest(name).firstScheme())
 	f.VisitAll(func(f *flag.Flag) {
@@ -153,11 +153,11 @@ Programs start it by themselves, with "plugin+%s://…" as a URL. Flags:
 	})
 	fmt.Fprintf(&b, `
 A sidecar serves any number of hosts, until SIGTERM. Hosts open it with the URL
-sidecar+unix:///path or sidecar+tcp://host:port. Without a URL it opens those
-that hosts ask for, as a host with %s does. Over TCP, hosts and sidecar
-show each other certificates, unless the address is a loopback address. The
-variable FAIRLEAD_LOG_LEVEL sets the least level of the log: debug, info, warn,
-error.
+sidecar+unix:///path or sidecar+tcp://host:port. A sidecar without a URL opens
+the URLs that hosts send; only a host with %s sends them. Over TCP, hosts
+and sidecar authenticate each other with certificates, unless the address is a
+loopback address. The environment variable FAIRLEAD_LOG_LEVEL sets the lowest
+level that is logged: debug, info, warn, error.
 `, ReattachEnv)
 	return b.String()
 }
@@ -182,7 +182,7 @@ func version(name string) string {
 	return fmt.Sprintf("%s%s %s, protocol %d", prefix, name, v, process.Version)
 }
 
-// serveHost serves the host that has launched this process, until that ends.
+// serveHost serves the host that has launched this process until the host ends.
 func serveHost(name string) {
 	log := newLog(name)
 	ctx, end := context.WithCancel(context.Background())
@@ -196,12 +196,12 @@ func serveHost(name string) {
 	})
 	s = service.New(service.Config{Open: newOpener(log), Log: log, HostLost: drain})
 	onSignal([]os.Signal{syscall.SIGTERM}, drain)
-	// Ctrl-C is meant for the host. When that is gone, so is who reads what this
-	// process logs; it has to close its sessions still.
+	// Ctrl-C is meant for the host. When the host is gone, no process reads this
+	// process's log, but it still has to close its sessions: SIGPIPE must not end it.
 	signal.Ignore(os.Interrupt, syscall.SIGPIPE)
 	if dir := os.Getenv(process.SocketDirEnv); dir != "" {
 		if err := s.ListenFrames(filepath.Join(dir, "frames-"+randomSuffix()+".sock")); err != nil {
-			log.Warn("the frame socket is not offered", "error", err)
+			log.Warn("cannot listen on the frame socket; calls use the gRPC stream", "error", err)
 		}
 	}
 	process.Serve(ctx,
@@ -213,12 +213,12 @@ func serveHost(name string) {
 		service.ServerOptions()...)
 }
 
-// shutdown closes all sessions.
+// closeSessions closes all sessions.
 func closeSessions(s *service.Service, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
-		log.Warn("closing the sessions", "error", err)
+		log.Warn("closing the sessions failed", "error", err)
 	}
 }
 
@@ -231,14 +231,15 @@ func onSignal(signals []os.Signal, f func()) {
 	})
 }
 
-// newLog writes what the host reads.
+// newLog returns a logger that writes records for the host to standard error.
 func newLog(name string) *slog.Logger {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: process.LogLevel()}))
 	slog.SetDefault(log)
 	return log
 }
 
-// openWith opens backends. A variable that the host has sent comes first.
+// newOpener returns a function that opens backends. An environment variable that
+// the host has sent takes precedence over one of this process.
 func newOpener(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
 	return func(ctx context.Context, url string, env map[string]string) (fairlead.Provider, error) {
 		lookup := func(name string) (string, bool) {

@@ -17,10 +17,11 @@ import (
 	"fairlead.dev/providers"
 )
 
-// Manifest says what a plugin is and offers, so that nobody has to start it to
-// know. It is the JSON file fairlead-NAME.json beside the plugin's binary.
+// Manifest describes a plugin and what it offers, so that a host knows this without
+// starting the plugin. It is the JSON file fairlead-NAME.json beside the plugin's
+// binary.
 type Manifest struct {
-	// Name is the plugin's: lower-case letters, digits and dashes.
+	// Name is the plugin's name: lower-case letters, digits and dashes.
 	Name string `json:"name"`
 	// Command is the file name of the binary, which is in the manifest's folder.
 	Command string `json:"command"`
@@ -28,8 +29,8 @@ type Manifest struct {
 	SHA256 string `json:"sha256,omitempty"`
 	// Protocols are the versions of the protocol that the plugin speaks.
 	Protocols []int `json:"protocols"`
-	// Env names the variables of the host's environment that the plugin gets,
-	// apart from those that every plugin gets.
+	// Env names the variables of the host's environment that the plugin gets, in
+	// addition to those that every plugin gets.
 	Env     []string `json:"env,omitempty"`
 	Schemes []Scheme `json:"schemes"`
 }
@@ -70,13 +71,13 @@ var (
 	}
 )
 
-// describeSelf is the manifest of a plugin that offers what is registered in
-// this process.
+// ownManifest returns the manifest of a plugin that offers the schemes which are
+// registered in this process.
 func ownManifest(name string) Manifest {
 	m := Manifest{Name: name, Command: prefix + name, Protocols: []int{process.Version}}
 	for _, s := range providers.Schemes() {
 		if strings.HasPrefix(s.Name, sidecarPrefix) {
-			continue // this package's own
+			continue // this package registers it
 		}
 		offered := Scheme{Name: s.Name, Help: s.Help}
 		for _, set := range s.Settings {
@@ -87,15 +88,15 @@ func ownManifest(name string) Manifest {
 	return m
 }
 
-// ParseManifest decodes and checks a manifest. Unknown fields are refused. The
-// file is named in errors, which are Invalid.
+// ParseManifest decodes and checks a manifest. Unknown fields are refused. Errors
+// are Invalid and have the file's name.
 func ParseManifest(file string, data []byte) (Manifest, error) {
 	var m Manifest
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	err := d.Decode(&m)
 	if err == nil && !errors.Is(d.Decode(&struct{}{}), io.EOF) {
-		err = errors.New("something follows the manifest; one file holds one JSON object")
+		err = errors.New("the manifest is followed by more data; a file must have one JSON object")
 	}
 	if err != nil {
 		err = explainJSON(err, data)
@@ -114,14 +115,14 @@ func explainJSON(err error, data []byte) error {
 	switch {
 	case errors.As(err, &syntax):
 		line := 1 + bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n"))
-		return fmt.Errorf("line %d is no JSON: %w", line, err)
+		return fmt.Errorf("line %d is not valid JSON: %w", line, err)
 	case errors.As(err, &kind):
-		return fmt.Errorf("field %q is a JSON %s; it has to be of the kind %s", kind.Field, kind.Value, kind.Type)
+		return fmt.Errorf("field %q is a JSON %s; it must be of the type %s", kind.Field, kind.Value, kind.Type)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the file ends before the JSON object does")
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return fmt.Errorf("the field %s is unknown; remove it, or use a host that knows it", name)
+		return fmt.Errorf("the field %s is unknown; remove it, or use a newer host", name)
 	}
 	return err
 }
@@ -129,19 +130,19 @@ func explainJSON(err error, data []byte) error {
 func (m Manifest) check() error {
 	switch {
 	case !nameForm.MatchString(m.Name):
-		return fmt.Errorf("field \"name\" is %q; it has to be of lower-case letters, digits and dashes, the first a letter", m.Name)
+		return fmt.Errorf("field \"name\" is %q; it must consist of lower-case letters, digits and dashes, and begin with a letter", m.Name)
 	case m.Command == "" || m.Command != filepath.Base(m.Command) || m.Command == "." || m.Command == "..":
-		return fmt.Errorf("field \"command\" is %q; it has to be the name of a file in the manifest's folder", m.Command)
+		return fmt.Errorf("field \"command\" is %q; it must be the name of a file in the manifest's folder", m.Command)
 	case m.SHA256 != "" && !sumForm.MatchString(m.SHA256):
-		return fmt.Errorf("field \"sha256\" is %q; it has to be of 64 hexadecimal digits in lower case, as sha256sum prints them", m.SHA256)
+		return fmt.Errorf("field \"sha256\" is %q; it must be 64 lower-case hexadecimal digits, as sha256sum prints them", m.SHA256)
 	case len(m.Protocols) == 0:
-		return fmt.Errorf("field \"protocols\" is empty; it has to list the protocol's versions that the plugin speaks, as [%d]", process.Version)
+		return fmt.Errorf("field \"protocols\" is empty; it must list the versions of the protocol that the plugin speaks, for example [%d]", process.Version)
 	case len(m.Schemes) == 0:
-		return errors.New("field \"schemes\" is empty; a plugin offers at least one")
+		return errors.New("field \"schemes\" is empty; a plugin must offer at least one")
 	}
 	for _, e := range m.Env {
 		if !envForm.MatchString(e) {
-			return fmt.Errorf("field \"env\" has %q, which is not the name of an environment variable", e)
+			return fmt.Errorf("field \"env\" has %q, which is not a valid name of an environment variable", e)
 		}
 	}
 	for i, s := range m.Schemes {
@@ -157,7 +158,7 @@ func (m Manifest) check() error {
 
 func (s Scheme) check() error {
 	if !schemeForm.MatchString(s.Name) {
-		return fmt.Errorf("field \"schemes.name\" is %q; it has to be the scheme of a URL in lower case", s.Name)
+		return fmt.Errorf("field \"schemes.name\" is %q; it must be the scheme of a URL in lower case", s.Name)
 	}
 	for i, set := range s.Settings {
 		if err := set.check(); err != nil {
@@ -177,7 +178,7 @@ func (s Setting) check() error {
 	case !slices.Contains(kinds, s.Kind):
 		return fmt.Errorf("setting %q: field \"kind\" is %q; accepted: %v", s.Name, s.Kind, kinds)
 	case s.Kind == providers.Enum && len(s.Values) == 0:
-		return fmt.Errorf("setting %q: field \"values\" is empty; an enum lists what is accepted", s.Name)
+		return fmt.Errorf("setting %q: field \"values\" is empty; for an enum it must list the accepted values", s.Name)
 	case s.Max != 0 && s.Max < s.Min:
 		return fmt.Errorf("setting %q: field \"max\" is %d, which is less than min, %d", s.Name, s.Max, s.Min)
 	case s.Default == "" || s.Kind == providers.File:
@@ -190,8 +191,8 @@ func (s Setting) check() error {
 	return nil
 }
 
-// Scheme returns a scheme that the plugin offers, without its Open: it can
-// parse URLs. It returns false if the plugin does not offer it.
+// Scheme returns a scheme that the plugin offers. The scheme has no Open, but can
+// parse URLs. Scheme returns false if the plugin does not offer it.
 func (m Manifest) Scheme(name string) (providers.Scheme, bool) {
 	for _, s := range m.Schemes {
 		if s.Name != name {
@@ -206,11 +207,11 @@ func (m Manifest) Scheme(name string) (providers.Scheme, bool) {
 	return providers.Scheme{}, false
 }
 
-// encode is how manifests are written.
+// encode returns the manifest as it is written to a file.
 func (m Manifest) encode() []byte {
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
-		panic(err) // a manifest holds nothing that JSON does not
+		panic(err) // JSON can represent every manifest
 	}
 	return append(b, '\n')
 }

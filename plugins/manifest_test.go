@@ -58,9 +58,9 @@ func TestParseManifest(t *testing.T) {
 		`"default":"3"`:        {`"default":"0"`, `setting "n": field "default"`},
 		`"max":9`:              {`"max":-1`, `field "max" is -1, which is less than min, 1`},
 		`{"name":"n"`:          {`{"name":""`, `field "settings.name" is empty`},
-		`"max":9}]}]}`:         {`"max":9}]}]}{}`, `something follows the manifest`},
+		`"max":9}]}]}`:         {`"max":9}]}]}{}`, `followed by more data`},
 		`"min":1,"max":9}]}]}`: {`"min":1`, `the file ends before`},
-		`"name":"n",`:          {"\n\"name\" \"n\",", `line 2 is no JSON`},
+		`"name":"n",`:          {"\n\"name\" \"n\",", `line 2 is not valid JSON`},
 	} {
 		_, err := plugins.ParseManifest("f.json", []byte(strings.Replace(ok, old, c.new, 1)))
 		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "f.json: ") || !strings.Contains(err.Error(), c.want) {
@@ -157,7 +157,7 @@ func TestFind(t *testing.T) {
 	if !slices.EqualFunc(got, want, func(g, w string) bool { return strings.HasPrefix(g, w) && (g == w || strings.HasSuffix(w, ": ")) }) {
 		t.Errorf("found %q, want %q", got, want)
 	}
-	for i, w := range map[int]string{1: "this host speaks version 1", 4: `field "sha256" is missing`, 5: `it has to be "other"`, 6: "hides it"} {
+	for i, w := range map[int]string{1: "this host speaks version 1", 4: `field "sha256" is missing`, 5: `it must be "other"`, 6: "hides it"} {
 		if !strings.Contains(got[i], w) {
 			t.Errorf("got %q, want it to say %q", got[i], w)
 		}
@@ -200,15 +200,15 @@ func TestVerify(t *testing.T) {
 		"a manifest that is a link to outside": {func(_, _, m string) error {
 			return errors.Join(os.Rename(m, outside+".json"), os.Symlink(outside+".json", m))
 		}, "outside of the plugin folder"},
-		"a binary that everybody may write":   {func(_, b, _ string) error { return os.Chmod(b, 0o757) }, "everybody may write"},
-		"a manifest that everybody may write": {func(_, _, m string) error { return os.Chmod(m, 0o646) }, "everybody may write"},
-		"a folder that everybody may write":   {func(d, _, _ string) error { return os.Chmod(d, 0o757) }, "everybody may write"},
-		"a sticky folder":                     {func(d, _, _ string) error { return os.Chmod(d, 0o777|os.ModeSticky) }, "everybody may write"},
-		"a folder above":                      {func(d, _, _ string) error { return os.Chmod(filepath.Dir(d), 0o777) }, "everybody may write"},
-		"somebody else's":                     {func(_, b, _ string) error { return os.Chown(b, 1234, -1) }, "belongs to the user 1234"},
-		"not executable":                      {func(_, b, _ string) error { return os.Chmod(b, 0o644) }, "not executable"},
-		"no file":                             {func(_, b, _ string) error { return os.Remove(b) }, "no such file"},
-		"a folder":                            {func(_, b, _ string) error { return errors.Join(os.Remove(b), os.Mkdir(b, 0o755)) }, "not a regular file"},
+		"a binary that every user may write":   {func(_, b, _ string) error { return os.Chmod(b, 0o757) }, "every user may write"},
+		"a manifest that every user may write": {func(_, _, m string) error { return os.Chmod(m, 0o646) }, "every user may write"},
+		"a folder that every user may write":   {func(d, _, _ string) error { return os.Chmod(d, 0o757) }, "every user may write"},
+		"a sticky folder":                      {func(d, _, _ string) error { return os.Chmod(d, 0o777|os.ModeSticky) }, "every user may write"},
+		"a folder above":                       {func(d, _, _ string) error { return os.Chmod(filepath.Dir(d), 0o777) }, "every user may write"},
+		"somebody else's":                      {func(_, b, _ string) error { return os.Chown(b, 1234, -1) }, "belongs to the user 1234"},
+		"not executable":                       {func(_, b, _ string) error { return os.Chmod(b, 0o644) }, "not executable"},
+		"no file":                              {func(_, b, _ string) error { return os.Remove(b) }, "no such file"},
+		"a folder":                             {func(_, b, _ string) error { return errors.Join(os.Remove(b), os.Mkdir(b, 0o755)) }, "not a regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "somebody else's" && os.Geteuid() != 0 {

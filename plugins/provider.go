@@ -11,19 +11,19 @@ import (
 // provider is a provider in another process.
 type provider struct {
 	remote.Provider
-	releaseHeld func(context.Context) // what the provider alone holds
-	untrack  func()                // may be nil
-	closing sync.Once
+	releaseHeld func(context.Context) // releases the connection or the supervisor
+	untrack     func()                // removes it from its host; may be nil
+	closing     sync.Once
 }
 
-// newProvider opens the first session. It releases when that fails.
-func newProvider(ctx context.Context, open func(context.Context) (*remote.Session, error), log *slog.Logger, release func(context.Context)) (*provider, error) {
+// newProvider opens the first session. It calls releaseHeld if that fails.
+func newProvider(ctx context.Context, open func(context.Context) (*remote.Session, error), log *slog.Logger, releaseHeld func(context.Context)) (*provider, error) {
 	p, err := remote.New(ctx, open, log)
 	if err != nil {
-		release(ctx)
+		releaseHeld(ctx)
 		return nil, err
 	}
-	return &provider{Provider: p, releaseHeld: release}, nil
+	return &provider{Provider: p, releaseHeld: releaseHeld}, nil
 }
 
 // Close implements [fairlead.Provider].

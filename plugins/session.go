@@ -10,13 +10,14 @@ import (
 	"fairlead.dev/plugins/internal/remote"
 )
 
-// session opens a session in the running process, and in the next one if that
-// ends meanwhile. To what is opened again, a plugin that cannot be started is
-// away for now, whatever the reason: it may be mended.
-func (s *supervisor) openSession(ctx context.Context, again bool, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
+// openSession opens a session in the running process, or in the next one if that
+// process ends meanwhile. If the session is opened again for a provider, a plugin
+// that cannot be started is Unavailable, whatever the cause: the cause may be
+// removed.
+func (s *supervisor) openSession(ctx context.Context, reopening bool, dial func(*process.Process) (*remote.Session, error)) (*remote.Session, error) {
 	for {
 		p, err := s.awaitProcess(ctx)
-		if err != nil && again && fairlead.CodeOf(err) != fairlead.Closed {
+		if err != nil && reopening && fairlead.CodeOf(err) != fairlead.Closed {
 			err = fairlead.Errorf(fairlead.Unavailable, "%w", err)
 		}
 		if err != nil {
@@ -29,8 +30,8 @@ func (s *supervisor) openSession(ctx context.Context, again bool, dial func(*pro
 	}
 }
 
-// lost reports whether a process that was just called has ended. One that is
-// connected has answered, whatever it is.
+// hasEnded reports whether a process to which a call just failed has ended. If it is
+// still connected, it has replied.
 func hasEnded(p *process.Process) bool {
 	if p.Connected() {
 		return false
@@ -43,7 +44,7 @@ func hasEnded(p *process.Process) bool {
 	}
 }
 
-// process waits for the running process. It fails when the plugin is in a
+// awaitProcess waits for the running process. It fails when the plugin is in a
 // crash loop, cannot be started, or is stopped.
 func (s *supervisor) awaitProcess(ctx context.Context) (*process.Process, error) {
 	for {
@@ -85,7 +86,7 @@ func failedError(name string, err error) error {
 func waitError(ctx context.Context, name string, status Status) error {
 	err := ctx.Err()
 	if status.LastError != nil {
-		err = fmt.Errorf("%w; before, %w", err, status.LastError)
+		err = fmt.Errorf("%w; the last error was: %w", err, status.LastError)
 	}
 	return fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "waiting for the plugin %s: %w", name, err)
 }

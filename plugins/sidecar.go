@@ -28,14 +28,16 @@ import (
 	"fairlead.dev/providers"
 )
 
-// sidecarPrefix begins the schemes of plugins that somebody else has started.
+// sidecarPrefix begins the schemes of sidecars: plugins that the host does not
+// start.
 const sidecarPrefix = "sidecar+"
 
-// ReattachEnv holds a JSON object of the names of plugins, and where each one
-// runs already, as {"redis":"unix:///tmp/redis.sock"}.
+// ReattachEnv is the environment variable with the addresses of plugins that run
+// in a debugger: a JSON object of plugin names and addresses, for example
+// {"redis":"unix:///tmp/redis.sock"}.
 const ReattachEnv = "FAIRLEAD_REATTACH"
 
-// lateAfter is when waiting for a sidecar is worth a line in the log.
+// warnAfter is how long a provider waits for a sidecar before it logs a warning.
 const warnAfter = 5 * time.Second
 
 func init() {
@@ -44,7 +46,7 @@ func init() {
 		Help: "a plugin that listens on a Unix socket: sidecar+unix:///run/fairlead/redis.sock",
 		Settings: []providers.Setting{{
 			Name: "transport", Kind: providers.Enum, Default: string(Frames), Values: []string{string(Frames), string(Stream)},
-			Help: "how calls travel: over a Unix socket of their own, or over a gRPC stream",
+			Help: "transport for calls: frames on a Unix socket of their own, or a gRPC stream",
 		}},
 		Open: openUnixSidecar,
 	})
@@ -52,16 +54,16 @@ func init() {
 		Name: sidecarPrefix + "tcp",
 		Help: "a plugin that listens on a TCP port: sidecar+tcp://host:port?ca-file=FILE&cert-file=FILE&key-file=FILE",
 		Settings: []providers.Setting{
-			{Name: "ca-file", Kind: providers.File, Help: "PEM file of the authorities of the plugin's certificate; without it, the system's"},
-			{Name: "cert-file", Kind: providers.File, Help: "PEM file of this host's certificate"},
-			{Name: "key-file", Kind: providers.File, Help: "PEM file of the certificate's key"},
-			{Name: "server-name", Kind: providers.String, Help: "name in the plugin's certificate; by default that in the URL"},
+			{Name: "ca-file", Kind: providers.File, Help: "PEM file with the authorities of the plugin's certificate; by default the system's"},
+			{Name: "cert-file", Kind: providers.File, Help: "PEM file with this host's certificate"},
+			{Name: "key-file", Kind: providers.File, Help: "PEM file with the certificate's key"},
+			{Name: "server-name", Kind: providers.String, Help: "name in the plugin's certificate; by default the host in the URL"},
 		},
 		Open: openTCPSidecar,
 	})
 }
 
-// sidecar is where a plugin listens that somebody else has started.
+// sidecarTarget says how to reach a plugin that the host has not started.
 type sidecarTarget struct {
 	target  string // of gRPC
 	tls     *tls.Config
@@ -90,47 +92,47 @@ func openTCPSidecar(ctx context.Context, s providers.Settings) (fairlead.Provide
 	return at.openProvider(ctx, s)
 }
 
-// openProvider opens the backend that the plugin was started for.
+// openProvider opens the backend that the sidecar was started for.
 func (at *sidecarTarget) openProvider(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
 	p, err := at.connect(ctx, func() *pluginpb.OpenRequest { return &pluginpb.OpenRequest{} }, s.Logger)
 	if err != nil {
-		return nil, err // p is nil, but not as a Provider
+		return nil, err // not p: a nil *provider is not a nil Provider
 	}
 	return p, nil
 }
 
 func unixTarget(u *url.URL) (string, error) {
 	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/" || u.User != nil {
-		return "", fairlead.Errorf(fairlead.Invalid, "the URL has to name a socket by its absolute path, with three slashes: unix:///run/fairlead/redis.sock")
+		return "", fairlead.Errorf(fairlead.Invalid, "the URL must have the absolute path of a socket, after three slashes: unix:///run/fairlead/redis.sock")
 	}
 	return "unix://" + u.Path, nil
 }
 
 func tcpTarget(u *url.URL) (string, error) {
 	if u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") || u.User != nil {
-		return "", fairlead.Errorf(fairlead.Invalid, "the URL has to name a host and a port, and nothing else: tcp://host:port")
+		return "", fairlead.Errorf(fairlead.Invalid, "the URL must have a host and a port, and nothing else: tcp://host:port")
 	}
 	return "dns:///" + u.Host, nil
 }
 
-// clientTLS returns nil for a connection without TLS, which only a loopback
-// address may have.
+// clientTLS returns the TLS configuration of a host. It is nil for a connection
+// without TLS, which is only possible to a loopback address.
 func clientTLS(s providers.Settings) (*tls.Config, error) {
 	given := s.Given("ca-file") || s.Given("server-name")
 	switch {
 	case s.Given("cert-file") != s.Given("key-file"):
-		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" go together")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" must be given together")
 	case !given && !s.Given("cert-file") && isLoopback(s.URL.Hostname()):
 		return nil, nil
 	case !s.Given("cert-file"):
-		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" are missing: over TCP, host and plugin show each other certificates, unless the plugin is at a loopback address")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" are missing: over TCP, host and plugin authenticate each other with certificates, unless the plugin has a loopback address")
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: s.String("server-name")}
 	cert, key := s.String("cert-file"), s.String("key-file")
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
 		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\": %w", err)
 	}
-	// Read again for each connection: certificates are renewed.
+	// The files are read again for each connection: certificates are renewed.
 	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		return &pair, err
@@ -152,7 +154,7 @@ func readPool(file string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+		return nil, fmt.Errorf("%s has no certificate in PEM format", file)
 	}
 	return pool, nil
 }
@@ -161,8 +163,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// open opens a backend. It waits for the plugin until the context ends; once
-// open, the provider looks for a plugin that is gone until it is closed.
+// connect opens a backend. It waits for the plugin until the context ends. Once
+// open, the provider reconnects to a plugin that is gone until it is closed.
 func (at *sidecarTarget) connect(ctx context.Context, req func() *pluginpb.OpenRequest, log *slog.Logger) (*provider, error) {
 	creds := insecure.NewCredentials()
 	if at.tls != nil {
@@ -180,11 +182,12 @@ func (at *sidecarTarget) connect(ctx context.Context, req func() *pluginpb.OpenR
 	}
 	address := strings.TrimPrefix(strings.TrimPrefix(at.target, "dns:///"), "unix://")
 	open := func(ctx context.Context) (*remote.Session, error) {
-		late := time.AfterFunc(warnAfter, func() { log.Warn("still waiting for a plugin that is not there", "address", address) })
+		late := time.AfterFunc(warnAfter, func() { log.Warn("still waiting for a plugin", "address", address) })
 		defer late.Stop()
 		for {
 			s, err := remote.Dial(ctx, waitingConn{conn, address}, req(), at.sockets)
-			// A connection that broke under way says nothing of the backend.
+			// If the connection broke during the call, the error does not come
+			// from the backend.
 			if err == nil || fairlead.CodeOf(err) != fairlead.Unavailable || conn.GetState() == connectivity.Ready || ctx.Err() != nil {
 				return s, err
 			}
@@ -193,7 +196,7 @@ func (at *sidecarTarget) connect(ctx context.Context, req func() *pluginpb.OpenR
 	return newProvider(ctx, open, log, func(context.Context) { _ = conn.Close() })
 }
 
-// patient is a connection on which Open waits until the plugin is there.
+// waitingConn is a connection on which Open waits until the plugin can be reached.
 type waitingConn struct {
 	*grpc.ClientConn
 	address string
@@ -208,12 +211,12 @@ func (c waitingConn) Invoke(ctx context.Context, method string, args, reply any,
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	// gRPC's message has why there is no connection.
+	// gRPC's message says why there is no connection.
 	return service.StatusError(fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "waiting for the plugin at %s: %s", c.address, status.Convert(err).Message()))
 }
 
-// reattach returns where a plugin runs that a debugger has started; nil if the
-// host is to start it itself.
+// reattach returns how to reach a plugin that runs in a debugger. It returns nil if
+// the host has to start the plugin itself.
 func reattach(plugin string) (*sidecarTarget, error) {
 	text := os.Getenv(ReattachEnv)
 	if text == "" {
@@ -221,7 +224,7 @@ func reattach(plugin string) (*sidecarTarget, error) {
 	}
 	var all map[string]string
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
-		return nil, fairlead.Errorf(fairlead.Invalid, "the environment variable %s is no JSON object of names and addresses, as {\"redis\":\"unix:///tmp/redis.sock\"}: %w", ReattachEnv, err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the environment variable %s is not a JSON object of plugin names and addresses, for example {\"redis\":\"unix:///tmp/redis.sock\"}: %w", ReattachEnv, err)
 	}
 	addr, ok := all[plugin]
 	if !ok {

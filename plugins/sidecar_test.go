@@ -176,14 +176,14 @@ func TestSidecarOfRedis(t *testing.T) {
 	}
 }
 
-// Two processes cannot have one socket; a file that is no socket stays.
+// Two processes cannot have one socket; a file that is not a socket stays.
 func TestSidecarSocketIsTaken(t *testing.T) {
 	path := socketPath(t)
 	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
 	p := openURL(t, "sidecar+unix://"+path)
 	second := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
 	<-second.ended
-	if !strings.Contains(second.output.String(), "another process listens at "+path) || second.cmd.ProcessState.ExitCode() != 1 {
+	if !strings.Contains(second.output.String(), "another process is listening on "+path) || second.cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("the second one: %s, %s", second.cmd.ProcessState, second.output.String())
 	}
 	works(t, p)
@@ -193,7 +193,7 @@ func TestSidecarSocketIsTaken(t *testing.T) {
 	}
 	third := startSidecar(t, "memory", nil, "--listen", "unix://"+file, "--url", "mem://")
 	<-third.ended
-	if !strings.Contains(third.output.String(), "is no socket") {
+	if !strings.Contains(third.output.String(), "is not a socket") {
 		t.Errorf("the third one: %s", third.output.String())
 	}
 }
@@ -263,7 +263,7 @@ func TestSidecarURLs(t *testing.T) {
 		"sidecar+tcp://example.com":                                                 "a host and a port",
 		"sidecar+tcp://example.com:1":                                               `"cert-file" and "key-file" are missing`,
 		"sidecar+tcp://example.com:1?ca-file=" + certs.CA:                           `"cert-file" and "key-file" are missing`,
-		"sidecar+tcp://example.com:1?cert-file=" + certs.ClientCert:                 "go together",
+		"sidecar+tcp://example.com:1?cert-file=" + certs.ClientCert:                 "must be given together",
 		"sidecar+tcp://a:1?cert-file=" + certs.CA + "&key-file=" + certs.ServerCert: `"cert-file" and "key-file"`,
 	} {
 		if _, err := fairlead.Open(t.Context(), url); !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), want) {

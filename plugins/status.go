@@ -9,34 +9,34 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// State is what a plugin is at.
+// State is the state of a plugin.
 type State string
 
 // The states.
 const (
-	Stopped    State = "stopped"    // nobody uses it
+	Stopped    State = "stopped"    // not used by any provider
 	Starting   State = "starting"   // its process is being started
 	Running    State = "running"    // its process serves
-	Restarting State = "restarting" // its process has ended, and is started after a pause
+	Restarting State = "restarting" // its process has ended and will be started after a pause
 	Failed     State = "failed"     // it cannot be started, or is in a crash loop
 )
 
-// Status says how a plugin of a [Host] is.
+// Status is the status of a plugin of a [Host].
 type Status struct {
 	Name string
-	PID  int // of the process; 0 if there is none
-	// Generation counts the processes that were started. A restart is a start
-	// that is not the first.
+	PID  int // the process id; 0 if no process runs
+	// Generation counts the processes that were started. Restarts counts those
+	// after the first.
 	Generation, Restarts uint64
 	State                State
 	Since                time.Time // when the state began
-	LastError            error     // why the last process ended or did not start; may be long past
+	LastError            error     // why a process last ended or did not start; kept after a restart
 }
 
-// metrics tells OpenTelemetry how the plugins are.
+// metrics are the OpenTelemetry instruments of a host.
 type metrics struct {
 	restarts metric.Int64Counter
-	upGauge    metric.Int64Gauge
+	upGauge  metric.Int64Gauge
 }
 
 func newMetrics() *metrics {
@@ -58,12 +58,14 @@ func pluginAttribute(name string) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attribute.String("fairlead.plugin.name", name)))
 }
 
-func (m *metrics) recordUp(name string, again bool) {
+func (m *metrics) recordUp(name string, restarted bool) {
 	ctx := context.Background()
 	m.upGauge.Record(ctx, 1, pluginAttribute(name))
-	if again {
+	if restarted {
 		m.restarts.Add(ctx, 1, pluginAttribute(name))
 	}
 }
 
-func (m *metrics) recordDown(name string) { m.upGauge.Record(context.Background(), 0, pluginAttribute(name)) }
+func (m *metrics) recordDown(name string) {
+	m.upGauge.Record(context.Background(), 0, pluginAttribute(name))
+}

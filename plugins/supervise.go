@@ -13,30 +13,30 @@ import (
 )
 
 const (
-	// drainTimeout is how long a plugin may take to end.
+	// stopTimeout is how long a plugin may take to end.
 	stopTimeout = 10 * time.Second
-	// lastWords is how long a plugin that does not answer may take to end by
-	// itself, and to say why.
+	// lastWordsTimeout is how long a plugin that does not answer has to end by
+	// itself and to write why.
 	lastWordsTimeout = time.Second
 )
 
-// supervisor keeps one plugin running as long as somebody uses it.
+// supervisor keeps one plugin running while providers use it.
 type supervisor struct {
 	*options
 	name    string
 	launch  func(context.Context) (*process.Process, error)
 	metrics *metrics
 
-	mu      sync.Mutex
-	users   int
-	idleTimer  *time.Timer        // ends the plugin that nobody uses
-	endRun     context.CancelFunc // ends the run; nil if there is none
+	mu        sync.Mutex
+	users     int
+	idleTimer *time.Timer        // ends the plugin when it is not used
+	endRun    context.CancelFunc // ends the run; nil if there is none
 	killNow   context.CancelFunc // cuts the end of the last run short
-	done    chan struct{}      // closed at the end of the last run
-	status  Status
-	running *process.Process
-	changed chan struct{} // closed and replaced when the status changes
-	retry   chan struct{} // wakes a run that waits in a crash loop
+	done      chan struct{}      // closed at the end of the last run
+	status    Status
+	running   *process.Process
+	changed   chan struct{} // closed and replaced when the status changes
+	retry     chan struct{} // wakes a run that waits in a crash loop
 }
 
 func newSupervisor(name string, o *options, m *metrics, launch func(context.Context) (*process.Process, error)) *supervisor {
@@ -48,7 +48,8 @@ func newSupervisor(name string, o *options, m *metrics, launch func(context.Cont
 	}
 }
 
-// use starts the plugin if it does not run. Every use needs an unuse.
+// acquire counts a use of the plugin, and starts the plugin unless it runs. Each
+// call needs a call of releaseUse.
 func (s *supervisor) acquire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,35 +64,35 @@ func (s *supervisor) acquire() {
 		s.setStateLocked(Starting, nil)
 		select {
 		case s.retry <- struct{}{}:
-		default: // somebody did already
+		default: // the run was woken already
 		}
 	}
 }
 
-// begin starts a run, which begins when the last one has ended: there is one
-// process at a time.
+// startRun starts a run. The run begins when the previous one has ended: there is
+// one process at a time.
 func (s *supervisor) startRun() {
 	ctx, end := context.WithCancel(context.Background())
-	patience, hurry := context.WithCancel(context.Background())
+	stopping, killNow := context.WithCancel(context.Background())
 	last, done := s.done, make(chan struct{})
-	s.endRun, s.killNow, s.done = end, hurry, done
+	s.endRun, s.killNow, s.done = end, killNow, done
 	s.setStateLocked(Starting, nil)
 	go func() {
 		defer close(done)
-		defer hurry()
+		defer killNow()
 		if last != nil {
 			<-last
 		}
-		s.restartUntilDone(ctx, patience)
+		s.restartUntilDone(ctx, stopping)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.done == done { // else the next run waits
+		if s.done == done { // otherwise the next run is waiting
 			s.setStateLocked(Stopped, nil)
 		}
 	}()
 }
 
-// unuse ends the plugin if nobody uses it any more.
+// releaseUse takes back a use of the plugin. The plugin ends after the last one.
 func (s *supervisor) releaseUse(ctx context.Context) {
 	s.mu.Lock()
 	s.users--
@@ -106,8 +107,8 @@ func (s *supervisor) releaseUse(ctx context.Context) {
 	}
 }
 
-// stop ends the run, and waits until it has ended; unless somebody uses the
-// plugin and nobody forces it. When the context ends first, the plugin is
+// stopRun ends the run and waits until it has ended. It does nothing if the plugin
+// is in use, unless force is set. When the context ends first, the plugin is
 // killed.
 func (s *supervisor) stopRun(ctx context.Context, force bool) {
 	s.mu.Lock()
@@ -115,7 +116,7 @@ func (s *supervisor) stopRun(ctx context.Context, force bool) {
 		s.mu.Unlock()
 		return
 	}
-	end, hurry, done := s.endRun, s.killNow, s.done
+	end, killNow, done := s.endRun, s.killNow, s.done
 	s.endRun = nil
 	s.mu.Unlock()
 	if end != nil {
@@ -127,18 +128,19 @@ func (s *supervisor) stopRun(ctx context.Context, force bool) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		hurry()
+		killNow()
 		<-done
 	}
 }
 
-// run starts the plugin again and again until the context ends. It then waits
-// for the plugin's end as long as patience does.
-func (s *supervisor) restartUntilDone(ctx, patience context.Context) {
+// restartUntilDone runs the plugin, and restarts it when it has ended, until the
+// context ends. It then waits for the plugin's end, at most until the stopping
+// context ends.
+func (s *supervisor) restartUntilDone(ctx, stopping context.Context) {
 	var starts []time.Time
 	for ctx.Err() == nil {
 		starts = append(withinWindow(starts, s.restart.Window), time.Now())
-		err := s.runProcess(ctx, patience)
+		err := s.runProcess(ctx, stopping)
 		if ctx.Err() != nil {
 			return
 		}
@@ -151,13 +153,13 @@ func (s *supervisor) restartUntilDone(ctx, patience context.Context) {
 	}
 }
 
-// mayPass reports whether another start may succeed.
+// isTransient reports whether another start may succeed without any change.
 func isTransient(err error) bool {
 	var e *fairlead.Error
 	return !errors.As(err, &e) || e.Code == fairlead.Unavailable
 }
 
-// since returns those of the times that are within the window.
+// withinWindow returns the times that are within the window before now.
 func withinWindow(times []time.Time, window time.Duration) []time.Time {
 	for len(times) > 0 && time.Since(times[0]) > window {
 		times = times[1:]
@@ -166,8 +168,8 @@ func withinWindow(times []time.Time, window time.Duration) []time.Time {
 }
 
 // pauseAfter returns the pause before the next start. n counts the starts within
-// the window. Half of the pause is random's, which returns a time below its
-// argument.
+// the window. random returns a duration below its argument, and determines half of
+// the pause.
 func (p RestartPolicy) pauseAfter(n int, random func(time.Duration) time.Duration) time.Duration {
 	pause := p.MinPause
 	for ; n > 1 && pause < p.MaxPause; n-- {
@@ -176,21 +178,22 @@ func (p RestartPolicy) pauseAfter(n int, random func(time.Duration) time.Duratio
 	return pause/2 + random(pause/2+1)
 }
 
-// pause waits before the next start. n counts the starts within the window.
+// awaitRestart waits before the next start. n counts the starts within the window.
 func (s *supervisor) awaitRestart(ctx context.Context, n int, err error) {
 	pause := s.restart.pauseAfter(n, rand.N[time.Duration])
 	s.setState(Restarting, err)
-	s.log.Warn("a plugin has ended and is started anew", "plugin", s.name, "pause", pause, "error", err)
+	s.log.Warn("a plugin has ended; restarting", "plugin", s.name, "pause", pause, "error", err)
 	select {
 	case <-time.After(pause):
 	case <-ctx.Done():
 	}
 }
 
-// cool waits until it is worth while to try a plugin again that does not start.
+// awaitCooldown waits until a plugin that does not start or stay alive may be tried
+// again: for the cooldown, or until the next Open.
 func (s *supervisor) awaitCooldown(ctx context.Context, err error) {
 	s.setState(Failed, err)
-	s.log.Error("a plugin fails", "plugin", s.name, "again in", s.restart.Cooldown, "error", err)
+	s.log.Error("a plugin has failed", "plugin", s.name, "retry in", s.restart.Cooldown, "error", err)
 	select {
 	case <-time.After(s.restart.Cooldown):
 	case <-s.retry:
@@ -198,8 +201,9 @@ func (s *supervisor) awaitCooldown(ctx context.Context, err error) {
 	}
 }
 
-// live is one life of the plugin. It returns why it ended.
-func (s *supervisor) runProcess(ctx, patience context.Context) error {
+// runProcess launches the plugin and watches it until its end. It returns why the
+// process ended.
+func (s *supervisor) runProcess(ctx, stopping context.Context) error {
 	s.setState(Starting, nil)
 	p, err := s.launch(ctx)
 	if err != nil {
@@ -209,10 +213,10 @@ func (s *supervisor) runProcess(ctx, patience context.Context) error {
 	err = s.watchProcess(ctx, p)
 	s.markGone()
 	if err == nil {
-		patience, cancel := context.WithTimeout(patience, stopTimeout)
+		stopCtx, cancel := context.WithTimeout(stopping, stopTimeout)
 		defer cancel()
-		if err = p.Stop(patience); p.State() != "exit status 0" {
-			s.log.Warn("a plugin did not end well", "plugin", s.name, "state", p.State())
+		if err = p.Stop(stopCtx); p.State() != "exit status 0" {
+			s.log.Warn("a plugin was stopped and did not exit with status 0", "plugin", s.name, "state", p.State())
 		}
 	} else {
 		err = errors.Join(err, p.Kill())
@@ -223,7 +227,7 @@ func (s *supervisor) runProcess(ctx, patience context.Context) error {
 	return nil
 }
 
-// born makes the process the running one.
+// markRunning makes the process the running one.
 func (s *supervisor) markRunning(p *process.Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,10 +238,10 @@ func (s *supervisor) markRunning(p *process.Process) {
 	}
 	s.setStateLocked(Running, nil)
 	s.metrics.recordUp(s.name, s.status.Generation > 1)
-	s.log.Info("a plugin runs", "plugin", s.name, "pid", p.PID(), "generation", s.status.Generation)
+	s.log.Info("a plugin is running", "plugin", s.name, "pid", p.PID(), "generation", s.status.Generation)
 }
 
-// gone says that there is no running process.
+// markGone records that no process is running.
 func (s *supervisor) markGone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,8 +249,8 @@ func (s *supervisor) markGone() {
 	s.metrics.recordDown(s.name)
 }
 
-// watch returns nil when the context ends, and why the plugin is of no use any
-// more when it is not.
+// watchProcess waits until the process has ended or is unhealthy, and returns why.
+// It returns nil when the context ends.
 func (s *supervisor) watchProcess(ctx context.Context, p *process.Process) error {
 	ticker := time.NewTicker(s.healthInterval)
 	defer ticker.Stop()
@@ -263,13 +267,13 @@ func (s *supervisor) watchProcess(ctx context.Context, p *process.Process) error
 			err := p.Check(check)
 			cancel()
 			if err != nil && ctx.Err() == nil {
-				return s.lossReason(p, fmt.Errorf("it does not answer as a healthy one: %w", err))
+				return s.lossReason(p, fmt.Errorf("it failed a health check: %w", err))
 			}
 		}
 	}
 }
 
-// whyLost prefers what the process itself says.
+// lossReason returns how the process ended if it ends soon, and otherwise err.
 func (s *supervisor) lossReason(p *process.Process, err error) error {
 	select {
 	case <-p.Exited():
@@ -289,7 +293,8 @@ func (s *supervisor) setState(state State, err error) {
 	s.setStateLocked(state, err)
 }
 
-// set changes the status. An error stays until the next one.
+// setStateLocked changes the status. An error stays in the status until the next
+// one.
 func (s *supervisor) setStateLocked(state State, err error) {
 	if s.status.State != state {
 		s.status.State, s.status.Since = state, time.Now()

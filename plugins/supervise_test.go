@@ -177,8 +177,8 @@ func TestCrashLoop(t *testing.T) {
 		t.Fatalf("got %v, want Unavailable with the exit status and the last line", err)
 	}
 	_ = h.Close(t.Context())
-	if n := strings.Count(log.String(), "started anew"); n != 2 {
-		t.Errorf("it was started anew %d times, want 2\n%s", n, log.String())
+	if n := strings.Count(log.String(), "restarting"); n != 2 {
+		t.Errorf("the plugin was restarted %d times, want 2\n%s", n, log.String())
 	}
 	if !strings.Contains(log.String(), `msg="out of luck"`) || !strings.Contains(log.String(), "level=ERROR msg=\"a plugin fails\"") {
 		t.Errorf("the log is\n%s", log.String())

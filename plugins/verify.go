@@ -12,15 +12,18 @@ import (
 	"fairlead.dev"
 )
 
-// Verify says whether the plugin may be started: its manifest is valid; its
-// binary is an executable file whose checksum is the manifest's and which is,
-// after symbolic links, in the plugin folder; and nobody but its owner, who is
-// this user or root, and their group may change the binary, the manifest or
-// what is in the folder. A host verifies before each start. The error is
-// Invalid for a manifest and PermissionDenied else.
+// Verify returns an error unless the plugin may be started. It requires that
+//   - the manifest is valid;
+//   - the binary is an executable file whose checksum is the one in the manifest;
+//   - the binary is in the plugin folder after symbolic links are resolved;
+//   - the binary, the manifest and the folder belong to this user or to root, and
+//     only the owner and the owner's group may write to them.
 //
-// Between the check and the start only the owner and their group could
-// exchange the binary.
+// A host verifies a plugin before each start. The error is Invalid for a manifest,
+// and otherwise PermissionDenied.
+//
+// Between the check and the start, only the owner and the owner's group could
+// replace the binary.
 func (i Installed) Verify() error {
 	if i.Problem != nil {
 		return i.Problem
@@ -49,7 +52,7 @@ func (i Installed) verify() error {
 	return checkBinary(binary, i.SHA256)
 }
 
-// checkFolder checks a folder and those above it.
+// checkFolder checks a folder and its parents.
 func checkFolder(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -78,14 +81,15 @@ func checkFolder(dir string) error {
 	}
 }
 
-// inside resolves the links of a file in the folder dir, and checks the file.
+// resolveInside resolves the symbolic links of a file, and checks that the file is
+// in the folder dir and who may write to it.
 func resolveInside(dir, path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", err
 	}
 	if rel, err := filepath.Rel(dir, real); err != nil || !filepath.IsLocal(rel) {
-		return "", fmt.Errorf("%s is a symbolic link to %s, which is outside of the plugin folder; copy the file into the folder", path, real)
+		return "", fmt.Errorf("%s is a symbolic link to %s, which is outside the plugin folder; copy the file into the folder", path, real)
 	}
 	info, err := os.Stat(real)
 	if err != nil {
@@ -104,14 +108,14 @@ func checkBinary(path, want string) error {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !isExecutable(info) {
-		return fmt.Errorf("%s is not executable; chmod 755 it", path)
+		return fmt.Errorf("%s is not executable; run chmod 755 on it", path)
 	}
 	sum := sha256.New()
 	if _, err := io.Copy(sum, f); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
-		return fmt.Errorf("the checksum of %s is %s, and the manifest says %s; install it again if you trust it", path, got, want)
+		return fmt.Errorf("the checksum of %s is %s, but the manifest says %s; install the plugin again if you trust the file", path, got, want)
 	}
 	return nil
 }

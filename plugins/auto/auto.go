@@ -2,10 +2,10 @@
 //
 //	import _ "fairlead.dev/plugins/auto"
 //
-// Then a URL whose scheme begins with "plugin+", and one whose scheme no linked
-// package offers, is opened in a plugin, by a host with the defaults of
-// [plugins.NewHost]. A plugin ends when the last of its providers is closed,
-// and with this process in any case.
+// fairlead.Open then opens a URL in a plugin if its scheme begins with "plugin+",
+// or if no linked package offers its scheme. It uses a host with the defaults of
+// [plugins.NewHost]. A plugin ends when the last of its providers is closed, and
+// in any case with this process.
 package auto
 
 import (
@@ -23,6 +23,5 @@ var host = func() *plugins.Host {
 
 func init() { providers.RegisterResolver(host.Resolver()) }
 
-// Host returns the host that fairlead.Open uses, to look at its Status or to
-// Close it.
+// Host returns the host that fairlead.Open uses: for its Status, or to Close it.
 func Host() *plugins.Host { return host }

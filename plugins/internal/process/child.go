@@ -21,37 +21,37 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 )
 
-// pipeTimeout is how long the output of a process that has ended is read: a
-// grandchild that left the process group may hold the pipe open for ever.
+// pipeTimeout is how long the output of a process is read after the process has
+// ended: a grandchild outside the process group may hold the pipe open forever.
 const pipeTimeout = 500 * time.Millisecond
 
-// child is the process. It implements go-plugin's runner.Runner, to which it
-// shows the handshake and nothing else that the process writes.
+// child is the plugin's process. It implements go-plugin's runner.Runner. Of the
+// process's output, go-plugin only gets the handshake.
 type child struct {
-	cmd       *exec.Cmd
-	log       *slog.Logger
-	dir       string
-	tail      *tail
-	handshake *io.PipeReader
-	handshakeWriter  *io.PipeWriter
+	cmd             *exec.Cmd
+	log             *slog.Logger
+	dir             string
+	tail            *tail
+	handshake       *io.PipeReader
+	handshakeWriter *io.PipeWriter
 	stdoutClosed    chan struct{} // closed when its standard output has ended
-	exited    chan struct{}
-	reading   sync.WaitGroup
+	exited          chan struct{}
+	reading         sync.WaitGroup
 
-	mu      sync.Mutex
-	started bool
-	killed  bool
-	exitState   string // how; empty as long as it runs
+	mu        sync.Mutex
+	started   bool
+	killed    bool
+	exitState string // how; empty as long as it runs
 }
 
 func newChild(spec Spec, dir string) *child {
 	c := &child{
-		cmd:    exec.Command(spec.Path),
-		log:    spec.Log,
-		dir:    dir,
-		tail:   &tail{},
+		cmd:          exec.Command(spec.Path),
+		log:          spec.Log,
+		dir:          dir,
+		tail:         &tail{},
 		stdoutClosed: make(chan struct{}),
-		exited: make(chan struct{}),
+		exited:       make(chan struct{}),
 	}
 	c.handshake, c.handshakeWriter = io.Pipe()
 	c.cmd.Env = append(append([]string{}, spec.Env...), SocketDirEnv+"="+dir, logLevelEnv+"="+leastLevel(spec.Log))
@@ -90,16 +90,16 @@ func (c *child) Start(context.Context) error {
 	return nil
 }
 
-// abandon marks a process that never was.
+// markUnstarted records that the process will not be started.
 func (c *child) markUnstarted(why string) {
 	c.exitState = why
 	_ = c.handshakeWriter.Close()
 	close(c.exited)
 }
 
-// pipes are the host's ends and the child's.
+// pipes are the three standard streams of the child.
 type pipes struct {
-	out, err, in       *os.File // the host's
+	out, err, in       *os.File // the host's ends
 	childOut, childErr *os.File
 	childIn            *os.File
 }
@@ -126,12 +126,12 @@ func (p pipes) closeChild() {
 	_, _, _ = p.childOut.Close(), p.childErr.Close(), p.childIn.Close()
 }
 
-// fork starts the program, and the goroutines that read what it writes and
-// wait for its end.
+// fork starts the program, and the goroutines that read its output and wait for its
+// end.
 //
-// The kernel sends the parent-death signal when the thread that forked ends.
-// So the goroutine that forks keeps its thread until the child is gone; it is
-// the one that waits for the child.
+// The kernel sends the parent-death signal when the thread that forked ends. The
+// goroutine that forks therefore stays locked to its thread until the child has
+// ended: it waits for the child.
 func (c *child) fork(p pipes) error {
 	c.cmd.SysProcAttr = processAttributes()
 	started := make(chan error)
@@ -153,9 +153,9 @@ func (c *child) fork(p pipes) error {
 	return nil
 }
 
-// wait runs until the process has ended and its output was read.
+// awaitEnd returns when the process has ended and its output has been read.
 func (c *child) awaitEnd(p pipes) {
-	_ = c.cmd.Wait() // how it ended is in ProcessState
+	_ = c.cmd.Wait() // ProcessState says how it ended
 	c.mu.Lock()
 	killProcessGroup(c.cmd.Process)
 	c.exitState = c.cmd.ProcessState.String()
@@ -167,11 +167,11 @@ func (c *child) awaitEnd(p pipes) {
 	close(c.exited)
 }
 
-// handshakeLine is go-plugin's: core version, protocol version, network,
-// address, protocol, certificate.
+// handshakeLine matches go-plugin's handshake: core version, protocol version,
+// network, address, protocol, certificate.
 var handshakeLine = regexp.MustCompile(`^[0-9]+\|[0-9]+\|[a-z]+\|[^|]+\|`)
 
-// readStdout hands on the handshake, and logs all other lines.
+// readStdout passes the handshake to go-plugin, and logs all other lines.
 func (c *child) readStdout(r io.Reader) {
 	found := false
 	readLines(r, func(line []byte, _ int) {
@@ -185,11 +185,11 @@ func (c *child) readStdout(r io.Reader) {
 			c.log.Info(text, "stream", "stdout")
 		}
 	})
-	close(c.stdoutClosed) // before go-plugin knows
+	close(c.stdoutClosed) // before go-plugin sees the end
 	_ = c.handshakeWriter.Close()
 }
 
-// kill ends the process and its group, or keeps it from starting.
+// killGroup kills the process and its group, or keeps the process from starting.
 func (c *child) killGroup() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,7 +202,8 @@ func (c *child) killGroup() {
 	}
 }
 
-// neverStarted ends a child that go-plugin did not come to start, and will not.
+// endUnstarted ends a child that go-plugin has not started. It does nothing if the
+// child was started.
 func (c *child) endUnstarted() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,8 +227,8 @@ func (c *child) state() string {
 	return c.exitState
 }
 
-// settle gives a process that has closed its output a moment to end by itself,
-// so that its exit status tells why.
+// awaitExit gives a process that has closed its output a short time to end by
+// itself, so that its exit status says why.
 func (c *child) awaitExit() {
 	select {
 	case <-c.stdoutClosed:
@@ -240,7 +241,7 @@ func (c *child) awaitExit() {
 	}
 }
 
-// endedByItself reports whether the process has ended without being killed.
+// exitedUnkilled reports whether the process has ended without being killed.
 func (c *child) exitedUnkilled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,14 +254,15 @@ func (c *child) Wait(context.Context) error {
 	return nil
 }
 
-// Kill implements runner.Runner. go-plugin calls it when the handshake fails;
-// whoever called go-plugin then kills the process, and looks first why it ended.
+// Kill implements runner.Runner. It does nothing: go-plugin calls it when the
+// handshake fails, and the caller of go-plugin then kills the process itself, after
+// it has looked why the process ended.
 func (c *child) Kill(context.Context) error { return nil }
 
-// Stdout implements runner.Runner: the handshake and nothing else.
+// Stdout implements runner.Runner. It has the handshake and nothing else.
 func (c *child) Stdout() io.ReadCloser { return c.handshake }
 
-// Stderr implements runner.Runner: nothing.
+// Stderr implements runner.Runner. It is empty.
 func (c *child) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
 // Diagnose implements runner.Runner.
@@ -284,7 +286,7 @@ func (c *child) PluginToHost(network, addr string) (string, string, error) {
 	case network == "unix" && filepath.Dir(addr) == c.dir:
 	case network == "tcp" && net.ParseIP(host).IsLoopback():
 	default:
-		return "", "", fmt.Errorf("it listens at %s %q, which is neither a socket in %s (the value of %s) nor a loopback address", network, addr, c.dir, SocketDirEnv)
+		return "", "", fmt.Errorf("it listens on %s %q, which is neither a socket in %s (the value of %s) nor a loopback address", network, addr, c.dir, SocketDirEnv)
 	}
 	return network, addr, nil
 }

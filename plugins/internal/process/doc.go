@@ -1,26 +1,26 @@
-// Package process runs one plugin: it launches the binary through
-// hashicorp/go-plugin's handshake, holds the connection to it, and ends it. It
-// is the only package that knows go-plugin, and it takes no more of it than
-// the handshake: the choice of a protocol version and the one-time
-// certificates. What go-plugin gets wrong stays outside:
+// Package process runs one plugin. It launches the binary with the handshake of
+// hashicorp/go-plugin, holds the connection to the process, and ends the process.
+// It is the only package that uses go-plugin, and only for the handshake: the
+// choice of a protocol version and the one-time certificates. It avoids the rest
+// of go-plugin for these reasons:
 //
-//   - It never sees a line that the plugin wrote, except the handshake: an
-//     unusual log line panics its host, noise on stdout breaks the handshake,
-//     and a long line there blocks the plugin. See [Spec.Log].
-//   - A launch uses nothing that an earlier one used: after a crash, go-plugin
-//     fails on a configuration that it knows already.
+//   - go-plugin gets no line that the plugin wrote, except the handshake: an
+//     unusual log line panics go-plugin's host, other output on stdout breaks the
+//     handshake, and a long line there blocks the plugin. See [Spec.Log].
+//   - Launches share no configuration: after a crash, go-plugin fails on a
+//     configuration that was used before.
 //   - The gRPC connection is made here, with the limits of [Spec.Dial].
-//   - [Process.Stop] lets the plugin finish what it does. go-plugin cuts it off.
+//   - [Process.Stop] lets the plugin finish its calls. go-plugin cuts them off.
 //   - [Process.Check] has a deadline.
 //
 // # A plugin's surroundings
 //
-// The plugin gets the environment [Spec.Env] and the variables of the
-// handshake, and nothing else. It has a process group of its own, which is
-// killed as a whole when the plugin has ended, and a socket folder of its own
-// (mode 0700, a short path whatever TMPDIR says), which is removed. Its
-// standard input is a pipe that nothing is written to and that ends with the
+// The plugin's environment is [Spec.Env] and the variables of the handshake,
+// nothing else. The plugin has a process group of its own, which is killed as a
+// whole after the plugin has ended. It has a socket folder of its own, with mode
+// 0700 and a path that is short whatever TMPDIR is; the folder is removed. Its
+// standard input is a pipe to which nothing is written. The pipe ends with the
 // host, even if the host is killed before it has opened the Lifetime stream. On
-// Linux the kernel kills a plugin whose host is gone, unless the plugin has
-// changed its parent-death signal, as those made with [Serve] do.
+// Linux the kernel kills a plugin whose host is gone, unless the plugin has changed
+// its parent-death signal, as plugins that use [Serve] do.
 package process

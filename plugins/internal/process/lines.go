@@ -16,9 +16,10 @@ const (
 	maxTailBytes = 1 << 10 // of one line of the tail
 )
 
-// readLines calls f with each line, without its end, until there are no more.
-// Of a longer line than maxLine it keeps the beginning, and says how many bytes
-// were cut. It never stops reading before the end: the writer would block.
+// readLines calls f with each line, without its line ending, until the end of the
+// stream. Of a line longer than maxLine it passes the beginning, and the number of
+// bytes that were cut. It never stops reading before the end: the writer would
+// block.
 func readLines(r io.Reader, f func(line []byte, cut int)) {
 	b := bufio.NewReaderSize(r, maxLine)
 	for {
@@ -54,7 +55,7 @@ func trimEnd(line []byte) []byte {
 	return line
 }
 
-// printable is text that does no harm to a terminal or a log.
+// printable replaces the characters that could harm a terminal or a log.
 func printable(line []byte) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || unicode.IsPrint(r) {

@@ -10,11 +10,12 @@ import (
 	"strings"
 )
 
-// logger passes on what a plugin writes to its standard error.
+// logger logs the lines that a plugin writes to its standard error.
 type logger struct {
 	log  *slog.Logger
 	tail *tail
-	// panicked: the plugin prints why it ends; all that follows is an error.
+	// panicked means that the plugin has begun to print a panic: all further lines
+	// are errors.
 	panicked bool
 }
 
@@ -38,7 +39,7 @@ func (l *logger) logLine(line []byte, cut int) {
 	l.log.LogAttrs(context.Background(), r.level, r.message, r.attrs...)
 }
 
-// levelOf guesses the level of a line that is no record.
+// guessLevel guesses the level of a line that is not a record.
 func (l *logger) guessLevel(text string) slog.Level {
 	if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
 		l.panicked = true
@@ -53,14 +54,14 @@ func (l *logger) guessLevel(text string) slog.Level {
 	return slog.LevelInfo
 }
 
-// record is a line that a structured logger wrote.
+// record is a line that was written by a structured logger.
 type record struct {
 	level   slog.Level
 	message string
 	attrs   []slog.Attr
 }
 
-// String is for people.
+// String returns the record as text for people.
 func (r record) String() string {
 	text := r.level.String() + " " + r.message
 	for _, a := range r.attrs {
@@ -69,8 +70,8 @@ func (r record) String() string {
 	return text
 }
 
-// parseRecord reads what slog's JSON handler or hclog writes. Anything else,
-// as a message that is no string, is no record.
+// parseRecord parses a record of slog's JSON handler or of hclog. It returns false
+// for anything else, for example if the message is not a string.
 func parseRecord(line []byte) (record, bool) {
 	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
 		return record{}, false
@@ -92,7 +93,7 @@ func parseRecord(line []byte) (record, bool) {
 	return record{level: lvl, message: printable([]byte(message)), attrs: attrs(fields)}, true
 }
 
-// take removes the first of the fields that is there and is a string.
+// takeString removes the first of the named fields that is a string.
 func takeString(fields map[string]any, names ...string) (string, bool) {
 	for _, n := range names {
 		if s, ok := fields[n].(string); ok {
@@ -123,10 +124,10 @@ func attr(name string, value any) slog.Attr {
 	}
 }
 
-// levelTrace is hclog's, below Debug.
+// levelTrace is hclog's level below Debug.
 const levelTrace = slog.LevelDebug - 4
 
-// parseLevel reads the levels of slog, as INFO or WARN+1, and of hclog.
+// parseLevel parses a level of slog, for example INFO or WARN+1, or of hclog.
 func parseLevel(name string) (slog.Level, bool) {
 	if strings.EqualFold(name, "trace") {
 		return levelTrace, true
@@ -139,7 +140,8 @@ func parseLevel(name string) (slog.Level, bool) {
 	return l, err == nil
 }
 
-// level is the least level that a logger takes, as the plugin reads it.
+// leastLevel returns the lowest level that a logger takes, in the form that the
+// plugin parses.
 func leastLevel(log *slog.Logger) string {
 	for _, l := range []slog.Level{levelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
 		if log.Enabled(context.Background(), l) {

@@ -4,8 +4,8 @@ package process
 
 import "syscall"
 
-// attributes put a child in a process group of its own, away from the
-// terminal's Ctrl-C.
+// processAttributes puts a child in a process group of its own, so that it does
+// not get the terminal's Ctrl-C.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

@@ -11,7 +11,7 @@ func processAttributes() *syscall.SysProcAttr { return nil }
 
 func killProcessGroup(p *os.Process) { _ = p.Kill() }
 
-// endOthers does nothing: there are no process groups.
+// endProcessGroup does nothing: there are no process groups.
 func endProcessGroup(bool) {}
 
 func isWritable(string) bool { return true }

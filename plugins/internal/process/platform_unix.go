@@ -8,13 +8,12 @@ import (
 	"syscall"
 )
 
-// killGroup kills a child and all that it has started and that is still in its
-// group.
+// killProcessGroup kills a child and all processes in its group.
 func killProcessGroup(p *os.Process) { _ = syscall.Kill(-p.Pid, syscall.SIGKILL) }
 
-// endOthers ends the other processes of this process's group, if the group is
-// its own: what the plugin has started does not outlive it. A host that lives
-// kills the group itself.
+// endProcessGroup ends the other processes of this process's group, if the group is
+// its own: processes that the plugin has started do not outlive it. A host that
+// still runs kills the group itself.
 func endProcessGroup(hostGone bool) {
 	if syscall.Getpgrp() != os.Getpid() {
 		return
@@ -28,8 +27,8 @@ func endProcessGroup(hostGone bool) {
 
 func isWritable(dir string) bool { return syscall.Access(dir, 2) == nil }
 
-// lockDir locks a folder until the file is closed or this process ends. It
-// fails if another process has locked it, or it is another user's.
+// lockDir locks a folder until the file is closed or this process ends. It fails if
+// another process has locked the folder, or if it belongs to another user.
 func lockDir(path string) (*os.File, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -42,31 +42,31 @@ type Spec struct {
 	Name string // of the plugin, for errors
 	Path string // of the binary
 	Env  []string
-	// SocketDir is where the folder for the plugin's sockets is made; empty
-	// for a default.
+	// SocketDir is the directory in which the folder for the plugin's sockets is
+	// created; empty for the default.
 	SocketDir string
 	Dial      []grpc.DialOption
-	// Log gets what the plugin writes: records of slog's or hclog's JSON
-	// handler with their levels, other lines of stderr at the level that their
-	// first word says or else as Info, and stdout as Info.
+	// Log gets the plugin's output: records of slog's or hclog's JSON handler with
+	// their levels; other lines of stderr at the level that their first word names,
+	// or else as Info; and lines of stdout as Info.
 	Log *slog.Logger
 }
 
 // Process is a plugin that was launched. Its methods may be called
 // concurrently.
 type Process struct {
-	child    *child
-	conn     *grpc.ClientConn
-	dir      *SocketDir
-	lifetime pluginpb.PluginService_LifetimeClient
-	endLifetime      context.CancelFunc // of the lifetime stream
-	lost     chan struct{}
-	cleanup  sync.Once
+	child       *child
+	conn        *grpc.ClientConn
+	dir         *SocketDir
+	lifetime    pluginpb.PluginService_LifetimeClient
+	endLifetime context.CancelFunc // of the lifetime stream
+	lost        chan struct{}
+	cleanup     sync.Once
 }
 
-// Launch starts a plugin and returns when it is ready: it serves the protocol,
-// and holds the Lifetime stream. When Launch fails no process is left, and the
-// error holds the last lines that the plugin wrote.
+// Launch starts a plugin and returns when the plugin is ready: it serves the
+// protocol and holds the Lifetime stream. If Launch fails, no process is left, and
+// the error has the last lines that the plugin wrote.
 func Launch(ctx context.Context, spec Spec) (*Process, error) {
 	dir, err := NewSocketDir(spec.SocketDir)
 	if err != nil {
@@ -97,7 +97,7 @@ func (p *Process) connectToPlugin(spec Spec) error {
 	return p.holdLifetime()
 }
 
-// clientConfig is made afresh for each launch.
+// clientConfig returns a new configuration for each launch.
 func (p *Process) clientConfig() *goplugin.ClientConfig {
 	return &goplugin.ClientConfig{
 		HandshakeConfig:  handshakeConfig(),
@@ -110,7 +110,7 @@ func (p *Process) clientConfig() *goplugin.ClientConfig {
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir.Path},
 		RunnerFunc: func(_ hclog.Logger, handshake *exec.Cmd, dir string) (runner.Runner, error) {
 			p.child.addEnv(handshake.Env)
-			return p.child, os.Remove(dir) // the child has one already
+			return p.child, os.Remove(dir) // the child has a folder already
 		},
 	}
 }
@@ -130,7 +130,7 @@ func dial(addr net.Addr, conf *tls.Config, opts []grpc.DialOption) (*grpc.Client
 	return grpc.NewClient(target, opts...)
 }
 
-// holdLifetime opens the stream with which the plugin's life ends, and waits
+// holdLifetime opens the Lifetime stream, whose end makes the plugin end, and waits
 // until the plugin is ready.
 func (p *Process) holdLifetime() error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -155,7 +155,7 @@ func (p *Process) holdLifetime() error {
 	return nil
 }
 
-// explain puts together why a launch failed. The process has ended.
+// launchError returns the error of a failed launch. The process has ended.
 func (p *Process) launchError(ctx context.Context, spec Spec, err error) error {
 	what := err.Error()
 	switch state := p.child.state(); {
@@ -190,35 +190,35 @@ func LastLines(lines []string) string {
 	if len(lines) == 0 {
 		return ""
 	}
-	return "; the last that it wrote:\n  " + strings.Join(lines, "\n  ")
+	return "; its last output:\n  " + strings.Join(lines, "\n  ")
 }
 
-// Conn is the connection for the protocol's control plane. It belongs to the
-// process: it is closed by Stop and Kill.
+// Conn returns the connection for the protocol's control plane. Stop and Kill close
+// it.
 func (p *Process) Conn() *grpc.ClientConn { return p.conn }
 
-// Connected reports whether the connection was there when it was used last.
+// Connected reports whether the connection was up when it was last used.
 func (p *Process) Connected() bool { return p.conn.GetState() == connectivity.Ready }
 
-// PID is the plugin's process id.
+// PID returns the plugin's process id.
 func (p *Process) PID() int { return p.child.pid() }
 
-// Exited is closed when the process has ended, all that it wrote was read, and
+// Exited is closed when the process has ended, all of its output has been read, and
 // its process group was killed.
 func (p *Process) Exited() <-chan struct{} { return p.child.exited }
 
-// Lost is closed when the Lifetime stream has ended: the plugin is about to
-// end, or does not answer for it.
+// Lost is closed when the Lifetime stream has ended: the plugin is ending, or does
+// not serve the stream any more.
 func (p *Process) Lost() <-chan struct{} { return p.lost }
 
-// State says how the process ended, as "exit status 1" or "signal: killed".
+// State says how the process ended, for example "exit status 1" or "signal: killed".
 func (p *Process) State() string { return p.child.state() }
 
 // Stderr returns the last lines that the plugin wrote to its standard error.
 func (p *Process) Stderr() []string { return p.child.tail.lines() }
 
-// Check asks the plugin whether it is well. It returns when the plugin answers
-// or the context ends.
+// Check makes a health check of the plugin. It returns when the plugin replies or
+// the context ends.
 func (p *Process) Check(ctx context.Context) error {
 	r, err := grpc_health_v1.NewHealthClient(p.conn).Check(ctx,
 		&grpc_health_v1.HealthCheckRequest{Service: goplugin.GRPCServiceName})
@@ -228,13 +228,13 @@ func (p *Process) Check(ctx context.Context) error {
 	case err != nil:
 		return err
 	case r.Status != grpc_health_v1.HealthCheckResponse_SERVING:
-		return errors.New("its health is " + r.Status.String())
+		return errors.New("its health status is " + r.Status.String())
 	}
 	return nil
 }
 
-// Stop lets the plugin finish what it does and end. When the context ends
-// first, the plugin is killed. It returns when the process is gone.
+// Stop lets the plugin finish its calls and end. When the context ends first, the
+// plugin is killed. Stop returns when the process has ended.
 func (p *Process) Stop(ctx context.Context) error {
 	_ = p.lifetime.CloseSend()
 	select {
@@ -244,8 +244,8 @@ func (p *Process) Stop(ctx context.Context) error {
 	return p.Kill()
 }
 
-// Kill ends the process and its whole group at once, and returns when it is
-// gone and nothing of it is left. It may be called again, and after Stop.
+// Kill kills the process and its whole group. It returns when the process has ended
+// and its resources are released. It may be called again, and after Stop.
 func (p *Process) Kill() error {
 	p.child.killGroup()
 	p.child.endUnstarted()
@@ -254,7 +254,7 @@ func (p *Process) Kill() error {
 	case <-p.Exited():
 		return nil
 	case <-time.After(killTimeout):
-		return fmt.Errorf("process %d was killed and is still there after %v", p.PID(), killTimeout)
+		return fmt.Errorf("process %d was killed and still exists after %v", p.PID(), killTimeout)
 	}
 }
 

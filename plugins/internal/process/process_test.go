@@ -262,7 +262,7 @@ func TestStaleSocketFolders(t *testing.T) {
 
 func TestFailedLaunches(t *testing.T) {
 	for _, c := range []struct{ role, want string }{
-		{"dies", "it ended before it was ready (exit status 3); the last that it wrote:\n  no such library"},
+		{"dies", "it ended before it was ready (exit status 3); its last output:\n  no such library"},
 		{"closes", "Unrecognized remote plugin message"},
 		{"outside", "neither a socket in"},
 		{"version 2", "it does not speak version 1 of the protocol"},

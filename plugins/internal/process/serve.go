@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// SocketDirEnv names the folder in which a plugin makes its sockets.
+	// SocketDirEnv is the environment variable with the folder in which a plugin
+	// creates its sockets.
 	SocketDirEnv = "FAIRLEAD_SOCKET_DIR"
 
 	cookieKey, cookieValue = "FAIRLEAD_PLUGIN", "provider"
@@ -27,7 +28,7 @@ func handshakeConfig() goplugin.HandshakeConfig {
 	return goplugin.HandshakeConfig{MagicCookieKey: cookieKey, MagicCookieValue: cookieValue}
 }
 
-// service is the one plugin of go-plugin's set. The host makes its own
+// grpcPlugin is the only plugin in go-plugin's set. The host makes its own
 // connection.
 type grpcPlugin struct {
 	goplugin.NetRPCUnsupportedPlugin
@@ -48,17 +49,18 @@ func (s grpcPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Clie
 // Launched reports whether a host has launched this process.
 func Launched() bool { return os.Getenv(cookieKey) == cookieValue }
 
-// LogLevel is the least level that the host wants; Info if it does not say.
+// LogLevel returns the lowest level that the host logs, and Info if the host does
+// not say.
 func LogLevel() slog.Level {
 	l, _ := parseLevel(os.Getenv(logLevelEnv))
 	return l
 }
 
-// Serve is the plugin's side of a launch: it serves until the context ends, and
-// then cuts off what still runs, and ends what the plugin has started and what
-// is in its process group. hostGone is called when the host has ended, which
-// the Lifetime stream tells as well. From the first call on, os.Stdout is
-// os.Stderr.
+// Serve is the plugin's side of a launch. It serves until the context ends. It then
+// cuts off the calls that still run, and ends the other processes of the plugin's
+// process group. hostGone is called when standard input shows that the host has
+// ended; the end of the Lifetime stream shows it as well. From the first call on,
+// os.Stdout is os.Stderr.
 func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostGone func(), opts ...grpc.ServerOption) {
 	var gone atomic.Bool
 	go awaitHostEnd(os.Stdin, func() {
@@ -66,7 +68,7 @@ func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostGone f
 		hostGone()
 	})
 	defer func() {
-		_ = os.Remove(os.Getenv(SocketDirEnv)) // the host does it, if it can
+		_ = os.Remove(os.Getenv(SocketDirEnv)) // in case the host cannot
 		endProcessGroup(gone.Load())
 	}()
 	stderr := os.Stderr
@@ -84,9 +86,9 @@ func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostGone f
 	})
 }
 
-// beforeCalls makes a server call f before each of its calls. go-plugin puts
-// pipes in place of os.Stdout and os.Stderr before it takes the first one; a
-// host that does not read them would block whoever prints.
+// interceptCalls makes a server call f before each of its calls. Before the first
+// call, go-plugin replaces os.Stdout and os.Stderr by pipes. If the host does not
+// read them, a goroutine that prints would block.
 func interceptCalls(f func()) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
@@ -100,8 +102,9 @@ func interceptCalls(f func()) []grpc.ServerOption {
 	}
 }
 
-// awaitEnd calls f when the pipe ends that the host holds open. A standard
-// input that is no pipe is not the host's.
+// awaitHostEnd calls f when the pipe on standard input ends: the host holds it open.
+// It returns at once if standard input is not a pipe, since it is then not the
+// host's.
 func awaitHostEnd(stdin *os.File, f func()) {
 	if info, err := stdin.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
 		return

@@ -9,25 +9,26 @@ import (
 )
 
 const (
-	// maxSocketDir is the longest path of a folder for socket folders: a
-	// socket's path may have 103 bytes on some systems, and names are added.
+	// maxSocketDir is the maximum length of the path of the directory for socket
+	// folders. On some systems the path of a socket may have only 103 bytes, and
+	// names are added.
 	maxSocketDir = 60
 	// socketDirPrefix begins the names of socket folders.
 	socketDirPrefix = "fairlead."
-	// staleAfter is the least age of a socket folder that nobody holds before
-	// it is removed.
+	// staleAge is the least age at which a socket folder that no process has locked
+	// is removed.
 	staleAge = time.Minute
 )
 
-// SocketDir is a folder that nobody else can enter. It is locked as long as its
-// host lives.
+// SocketDir is a folder that only this user can enter. It is locked while its host
+// runs.
 type SocketDir struct {
 	Path string
 	lock *os.File
 }
 
-// NewSocketDir makes a folder below base. By default that is not TMPDIR, which
-// may be too long for the path of a socket.
+// NewSocketDir creates a folder below base. If base is empty, it uses a default,
+// which is not TMPDIR: that may be too long for the path of a socket.
 func NewSocketDir(base string) (*SocketDir, error) {
 	if base == "" {
 		base = defaultSocketDir()
@@ -38,7 +39,7 @@ func NewSocketDir(base string) (*SocketDir, error) {
 	removeStale(base)
 	path, err := os.MkdirTemp(base, socketDirPrefix)
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for the plugin's sockets: %w", err)
+		return nil, fmt.Errorf("creating a folder for the plugin's sockets: %w", err)
 	}
 	lock, err := lockDir(path)
 	if err != nil {
@@ -48,14 +49,14 @@ func NewSocketDir(base string) (*SocketDir, error) {
 	return &SocketDir{path, lock}, nil
 }
 
-// Remove removes the folder, and what is in it.
+// Remove removes the folder and its contents.
 func (d *SocketDir) Remove() {
 	_ = os.RemoveAll(d.Path)
 	_ = d.lock.Close()
 }
 
-// removeStale removes folders whose host and plugin were killed together, so
-// that neither could.
+// removeStale removes folders that neither host nor plugin could remove, because
+// they were killed together.
 func removeStale(base string) {
 	dirs, _ := filepath.Glob(filepath.Join(base, socketDirPrefix+"[0-9]*")) // the pattern is valid
 	for _, dir := range dirs {
@@ -70,7 +71,7 @@ func removeStale(base string) {
 	}
 }
 
-// removeSockets removes a folder if there is nothing but sockets in it.
+// removeSockets removes a folder if it contains only sockets.
 func removeSockets(dir string) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
@@ -78,7 +79,7 @@ func removeSockets(dir string) {
 			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
-	_ = os.Remove(dir) // fails if anything is left
+	_ = os.Remove(dir) // fails if anything else is in it
 }
 
 func defaultSocketDir() string {
@@ -92,13 +93,13 @@ func defaultSocketDir() string {
 	return os.TempDir()
 }
 
-// CheckSocketDir says whether sockets can be made in folders below dir.
+// CheckSocketDir returns an error if sockets cannot be created in folders below dir.
 func CheckSocketDir(dir string) error {
 	switch {
 	case !filepath.IsAbs(dir):
 		return fmt.Errorf("the socket folder %q is not an absolute path", dir)
 	case len(dir) > maxSocketDir:
-		return fmt.Errorf("the path of the socket folder %q has %d bytes; sockets need one of at most %d", dir, len(dir), maxSocketDir)
+		return fmt.Errorf("the path of the socket folder %q has %d bytes; at most %d are possible", dir, len(dir), maxSocketDir)
 	}
 	return nil
 }
