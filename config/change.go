@@ -1,44 +1,46 @@
 package config
 
 import (
-	"regexp"
 	"unicode/utf8"
 
 	"fairlead.dev"
 	"fairlead.dev/config/driver"
 )
 
-// Change sets or deletes one key. Make one with [Put], [PutIf], [Delete] or
-// [DeleteIf].
-type Change = driver.Change
+// Change sets or deletes one key. [Put], [Create], [PutIf], [Delete] and
+// [DeleteIf] make one.
+type Change struct {
+	driver     driver.Change
+	hasVersion bool // the change was given a version to check
+}
 
 // Put sets a key, whatever its state. Empty and nil data are the same: an
-// empty value, which is present.
-func Put(key string, data []byte) Change { return Change{Key: key, Data: data} }
+// empty value, which is present. Set does not keep data.
+func Put(key string, data []byte) Change {
+	return Change{driver: driver.Change{Key: key, Data: data}}
+}
 
-// PutIf sets a key whose [Value] has that version; an empty version demands
-// that the key does not exist. Claimed as [CompareAndSet].
+// Create sets a key that must not exist. It requires the claim
+// [CompareAndSet].
+func Create(key string, data []byte) Change {
+	return Change{driver: driver.Change{Key: key, Data: data, Checked: true}}
+}
+
+// PutIf sets a key whose [Value] must have that version. It requires the claim
+// [CompareAndSet].
 func PutIf(key string, data []byte, version string) Change {
-	return Change{Key: key, Data: data, Checked: true, Version: version}
+	return Change{driver.Change{Key: key, Data: data, Checked: true, Version: version}, true}
 }
 
-// Delete removes a key; a missing one is no error.
-func Delete(key string) Change { return Change{Key: key, Delete: true} }
+// Delete removes a key. A key that does not exist is no error.
+func Delete(key string) Change {
+	return Change{driver: driver.Change{Key: key, Delete: true}}
+}
 
-// DeleteIf removes a key whose [Value] has that version, which may not be
-// empty. Claimed as [CompareAndSet].
+// DeleteIf removes a key whose [Value] must have that version. It requires the
+// claim [CompareAndSet].
 func DeleteIf(key, version string) Change {
-	return Change{Key: key, Delete: true, Checked: true, Version: version}
-}
-
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-func checkName(name string) error {
-	if nameForm.MatchString(name) {
-		return nil
-	}
-	return fairlead.Errorf(fairlead.Invalid,
-		"the name %q is not 1 to 128 of the characters A-Z a-z 0-9 . _ - that start with a letter or digit", name)
+	return Change{driver.Change{Key: key, Delete: true, Checked: true, Version: version}, true}
 }
 
 func checkKey(key string) error {
@@ -53,25 +55,32 @@ func checkKey(key string) error {
 	return nil
 }
 
-// checkChanges validates what Set is given against what the facet claims and
-// takes.
-func checkChanges(d fairlead.FacetDescription, changes []Change) error {
+// driverChanges validates the changes of a Set against the description of its
+// facet, and returns them in the driver's form.
+func driverChanges(d fairlead.FacetDescription, changes []Change) ([]driver.Change, error) {
 	if len(changes) == 0 {
-		return fairlead.Errorf(fairlead.Invalid, "Set got no change; pass at least one")
+		return nil, fairlead.Errorf(fairlead.Invalid, "Set got no change; pass at least one")
 	}
 	if err := fairlead.CheckAll(d, []fairlead.Requirement{Write}); err != nil {
-		return err
+		return nil, err
 	}
-	ops, seen := 0, make(map[string]bool, len(changes))
+	all, seen := make([]driver.Change, len(changes)), make(map[string]bool, len(changes))
+	for i, c := range changes {
+		if all[i] = c.driver; seen[all[i].Key] {
+			return nil, fairlead.Errorf(fairlead.Invalid, "the key %q is changed twice in one Set; change it once", all[i].Key)
+		}
+		seen[all[i].Key] = true
+		if err := c.check(d); err != nil {
+			return nil, err
+		}
+	}
+	return all, checkOperations(d, all)
+}
+
+// checkOperations compares the size of an atomic Set with the limit.
+func checkOperations(d fairlead.FacetDescription, changes []driver.Change) error {
+	ops := len(changes)
 	for _, c := range changes {
-		if seen[c.Key] {
-			return fairlead.Errorf(fairlead.Invalid, "the key %q is changed twice in one Set; change it once", c.Key)
-		}
-		seen[c.Key] = true
-		if err := checkChange(d, c); err != nil {
-			return err
-		}
-		ops++
 		if c.Checked {
 			ops++
 		}
@@ -82,17 +91,17 @@ func checkChanges(d fairlead.FacetDescription, changes []Change) error {
 	return nil
 }
 
-func checkChange(d fairlead.FacetDescription, c Change) error {
-	if err := checkKey(c.Key); err != nil {
+func (c Change) check(d fairlead.FacetDescription) error {
+	key, size, limit := c.driver.Key, len(c.driver.Data), d.Limits.MaxValueBytes
+	if err := checkKey(key); err != nil {
 		return err
 	}
-	limit := d.Limits.MaxValueBytes
 	switch {
-	case limit > 0 && len(c.Data) > limit:
-		return fairlead.Errorf(fairlead.TooLarge, "the value of key %q has %d bytes, the limit is %d", c.Key, len(c.Data), limit)
-	case c.Delete && c.Checked && c.Version == "":
-		return fairlead.Errorf(fairlead.Invalid, "a checked deletion of key %q needs the version of its value", c.Key)
-	case c.Checked:
+	case limit > 0 && size > limit:
+		return fairlead.Errorf(fairlead.TooLarge, "the value of key %q has %d bytes, the limit is %d", key, size, limit)
+	case c.hasVersion && c.driver.Version == "":
+		return fairlead.Errorf(fairlead.Invalid, "the change of key %q has an empty version to check; pass the version of its value, or use Create for a key that must not exist", key)
+	case c.driver.Checked:
 		return fairlead.CheckAll(d, []fairlead.Requirement{CompareAndSet})
 	}
 	return nil

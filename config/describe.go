@@ -67,8 +67,8 @@ func derive(store fairlead.FacetDescription) fairlead.FacetDescription {
 	return d
 }
 
-// notOffered says why a provider has no configuration.
-func notOffered(d fairlead.Description) error {
+// errNotOffered says why a provider has no configuration.
+func errNotOffered(d fairlead.Description) error {
 	store, ok := d.Facet(fairlead.KV)
 	if !ok {
 		return fairlead.Errorf(fairlead.Unsupported, "the provider describes neither a config nor a kv facet")

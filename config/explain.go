@@ -25,13 +25,18 @@ type Explanation struct {
 // Origin is what one layer says about a key.
 type Origin struct {
 	Layer string // as in [LayerHealth]
-	Index int    // of the layer among those that were given; -1 for the struct's default tags
-	Value string // as text; lists and groups as JSON; [Redacted] for a secret
-	Wins  bool   // whether this is the value that holds
+	Index int    // of the layer among the given ones, from 0; 0 if Default
+	// Default is true if the value comes from the struct's default tags, which
+	// lie below all layers.
+	Default bool
+	Value   string // as text; lists and groups as JSON; [Redacted] for a secret
+	Wins    bool   // whether this is the value that holds
 	// Rejected: the layer's present content says so, and is not applied. The
 	// layer may be there a second time, with what it said before.
 	Rejected bool
 }
+
+func (o Origin) sameLayer(p Origin) bool { return o.Index == p.Index && o.Default == p.Default }
 
 // String returns a line: the value, whose it is, and who is below.
 func (e Explanation) String() string {
@@ -108,17 +113,18 @@ type origins struct {
 
 type layerContent struct {
 	index    int
+	isTags   bool // the struct's default tags
 	layer    string
 	values   map[string]any
 	rejected bool
 }
 
 func (s *stack) origins() *origins {
-	o := &origins{schema: s.schema, contents: []layerContent{{-1, tagsLayer, s.defaults, false}}}
+	o := &origins{schema: s.schema, contents: []layerContent{{isTags: true, layer: tagsLayer, values: s.defaults}}}
 	for i, l := range s.layers {
-		o.contents = append(o.contents, layerContent{i, l.feed.name(), l.good, false})
+		o.contents = append(o.contents, layerContent{index: i, layer: l.feed.name(), values: l.good})
 		if l.pending != nil {
-			o.contents = append(o.contents, layerContent{i, l.feed.name(), l.pending, true})
+			o.contents = append(o.contents, layerContent{index: i, layer: l.feed.name(), values: l.pending, rejected: true})
 		}
 	}
 	return o
@@ -211,7 +217,7 @@ func (o *origins) leaves(c layerContent, path []string, v any, n *node, found ma
 	case !f.Secret:
 		text = textOf(n.mask(v))
 	}
-	f.add(Origin{Layer: c.layer, Index: c.index, Value: text, Rejected: c.rejected}, v)
+	f.add(Origin{Layer: c.layer, Index: c.index, Default: c.isTags, Value: text, Rejected: c.rejected}, v)
 }
 
 // finding is an explanation in the making.
@@ -223,7 +229,7 @@ type finding struct {
 // add adds an origin, unless it is rejected content that says the same as what
 // is applied of the same layer.
 func (f *finding) add(o Origin, v any) {
-	if n := len(f.Origins); o.Rejected && n > 0 && f.Origins[n-1].Index == o.Index && reflect.DeepEqual(f.last, v) {
+	if n := len(f.Origins); o.Rejected && n > 0 && f.Origins[n-1].sameLayer(o) && reflect.DeepEqual(f.last, v) {
 		return
 	}
 	f.Origins, f.last = append(f.Origins, o), v

@@ -10,7 +10,6 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 
 	"fairlead.dev"
-	"fairlead.dev/config/driver"
 )
 
 // Layer is one origin of settings. It is used once or several times; what it
@@ -142,8 +141,8 @@ func (f sourceFeed) next(ctx context.Context, version string) (content, error) {
 	return content{version: state.Version, values: nest(flat, splitKey)}, nil
 }
 
-func (f sourceFeed) read(ctx context.Context, version string) (driver.Snapshot, error) {
-	if version == "" && f.source.quiet == 0 {
+func (f sourceFeed) read(ctx context.Context, version string) (State, error) {
+	if version == "" && !f.source.quiet.isSet() {
 		return f.source.Snapshot(ctx)
 	}
 	return f.source.Next(ctx, version)

@@ -8,16 +8,11 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/config/driver"
+	"fairlead.dev/internal/await"
+	"fairlead.dev/internal/handle"
 )
 
-// State is all that a [Source] holds at one time. Its Version is opaque and
-// never the same for different values. Whoever receives one owns it.
-type State = driver.Snapshot
-
-// Value is one setting of a [State].
-type Value = driver.Value
-
-// Source is the settings of one name on one provider, as keys with bytes. All
+// Source is the settings of one name on one provider: keys with bytes. All
 // methods may be called concurrently. Slices that are passed in are not kept.
 //
 // Errors are [*fairlead.Error] values: Unavailable, PermissionDenied,
@@ -27,36 +22,14 @@ type Source struct {
 	provider string
 	name     string
 	facet    fairlead.FacetDescription
-	quiet    time.Duration // 0 if it is of no use
+	quiet    quietPeriod
 	calls    *calls
-}
-
-// SourceOption changes how [Open] and [From] open a source.
-type SourceOption func(*sourceSettings) error
-
-type sourceSettings struct {
-	required []fairlead.Requirement
-	quiet    time.Duration
-}
-
-// Require makes the opening fail with Unsupported, naming what is missing,
-// unless the source meets all requirements. [Describe] tells beforehand.
-func Require(r ...fairlead.Requirement) SourceOption {
-	return func(s *sourceSettings) error {
-		for _, one := range r {
-			if one == nil {
-				return fairlead.Errorf(fairlead.Invalid, "Require got a nil requirement; leave it out")
-			}
-		}
-		s.required = append(s.required, r...)
-		return nil
-	}
 }
 
 // Open returns the settings of that name: 1–128 of the characters A–Z a–z 0–9
 // . _ -, the first of them a letter or digit. A name under which nothing was
-// ever set is an empty source. The context bounds the opening alone. The
-// source does not own the provider; close it before the provider.
+// ever set is an empty source. The context bounds only the opening. The source
+// does not own the provider; close the source before the provider.
 //
 // Errors also: Invalid for the name or an option; Unsupported if the provider
 // has no configuration, or lacks what is required.
@@ -74,20 +47,18 @@ func Open(ctx context.Context, p fairlead.Provider, name string, opts ...SourceO
 }
 
 func openSource(ctx context.Context, p fairlead.Provider, d fairlead.Description, name string, opts []SourceOption) (*Source, error) {
-	var settings sourceSettings
-	for _, o := range opts {
-		if err := o(&settings); err != nil {
-			return nil, err
-		}
+	o, err := readSourceOptions(opts)
+	if err != nil {
+		return nil, err
 	}
-	if err := checkName(name); err != nil {
+	if err := handle.CheckName("source", name); err != nil {
 		return nil, err
 	}
 	facet, ok := Describe(d)
 	if !ok {
-		return nil, notOffered(d)
+		return nil, errNotOffered(d)
 	}
-	if err := fairlead.CheckAll(facet, settings.required); err != nil {
+	if err := fairlead.CheckAll(facet, o.require); err != nil {
 		return nil, err
 	}
 	src, err := openDriver(ctx, p, d, name)
@@ -95,11 +66,12 @@ func openSource(ctx context.Context, p fairlead.Provider, d fairlead.Description
 		return nil, err
 	}
 	if facet.Has(Snapshot) {
-		settings.quiet = 0
+		o.quiet = quietPeriod{}
 	}
-	return &Source{driver: src, provider: d.Provider, name: name, facet: facet, quiet: settings.quiet, calls: newCalls()}, nil
+	return &Source{driver: src, provider: d.Provider, name: name, facet: facet, quiet: o.quiet, calls: newCalls()}, nil
 }
 
+// openDriver opens the provider's own source, or a source over its kv facet.
 func openDriver(ctx context.Context, p fairlead.Provider, d fairlead.Description, name string) (driver.Source, error) {
 	if _, own := d.Facet(fairlead.Config); !own {
 		store, _ := d.Facet(fairlead.KV)
@@ -115,46 +87,44 @@ func openDriver(ctx context.Context, p fairlead.Provider, d fairlead.Description
 // Name returns the name that the source was opened with.
 func (s *Source) Name() string { return s.name }
 
-// Describe returns what held for the source when it was opened.
+// Describe returns the description that held when the source was opened.
 func (s *Source) Describe() fairlead.FacetDescription { return s.facet }
 
-// Snapshot returns the present state. Where [Snapshot] is claimed, all values
-// belong to one moment.
+// Snapshot returns the present state. Where the claim [Snapshot] holds, all
+// values belong to one moment.
 func (s *Source) Snapshot(ctx context.Context) (State, error) {
-	return s.read(ctx, "config.Snapshot", s.driver.Snapshot)
+	return s.readState(ctx, "config.Snapshot", s.driver.Snapshot)
 }
 
 // Next blocks until the version differs from the one given, and returns the
-// state then; with an empty version it returns the present one. States may be
-// passed over, the last one is always reached. While the backend is away it
-// fails with Unavailable within seconds; call it again with the same version.
+// state then; with an empty version it returns the present state. States may be
+// skipped, but the last one is always reached. While the backend cannot be
+// reached, Next fails with Unavailable within seconds; call it again with the
+// same version.
 func (s *Source) Next(ctx context.Context, version string) (State, error) {
-	return s.read(ctx, "config.Next", func(ctx context.Context) (State, error) {
+	return s.readState(ctx, "config.Next", func(ctx context.Context) (driver.Snapshot, error) {
 		for {
 			state, err := s.driver.Next(ctx, version)
 			if err == nil {
-				state, err = s.rest(ctx, state)
+				state, err = s.quiet.awaitQuiet(ctx, s.driver, state)
 			}
-			if err != nil || state.Version != version { // a change may be taken back
+			if err != nil || state.Version != version { // a change may be reverted
 				return state, err
 			}
 		}
 	})
 }
 
-func (s *Source) read(ctx context.Context, op string, f func(context.Context) (State, error)) (State, error) {
-	var state State
+func (s *Source) readState(ctx context.Context, op string, read func(context.Context) (driver.Snapshot, error)) (State, error) {
+	var state driver.Snapshot
 	err := s.calls.run(ctx, func(ctx context.Context) (err error) {
-		state, err = f(ctx)
+		state, err = read(ctx)
 		return err
 	})
 	if err != nil {
 		return State{}, fairlead.Annotate(err, op, s.provider)
 	}
-	if state.Values == nil {
-		state.Values = map[string]Value{}
-	}
-	return state, nil
+	return newState(state), nil
 }
 
 // Get returns one setting, or a NotFound error. An empty value is found. To
@@ -164,7 +134,7 @@ func (s *Source) Get(ctx context.Context, key string) (Value, error) {
 	if err := checkKey(key); err != nil {
 		return Value{}, fairlead.Annotate(err, op, s.provider)
 	}
-	state, err := s.read(ctx, op, s.driver.Snapshot)
+	state, err := s.readState(ctx, op, s.driver.Snapshot)
 	if err != nil {
 		return Value{}, err
 	}
@@ -175,36 +145,37 @@ func (s *Source) Get(ctx context.Context, key string) (Value, error) {
 	return v, nil
 }
 
-// Set makes changes and returns the version of a state that holds them (and,
-// it may be, what others changed meanwhile).
+// Set makes changes and returns the version of a state that includes them. The
+// state may also include changes of others.
 //
 // Where [AtomicSet] is claimed, all changes are made or none, and a failure
 // other than UnknownOutcome means none. Elsewhere they are made one by one up
 // to the first that fails; if some were made by then, the error is
 // UnknownOutcome.
 //
-// Errors also: Conflict if a checked change met another version;
-// UnknownOutcome; Unsupported if [Write] or, for a checked change,
-// [CompareAndSet] is not claimed; Invalid for a bad or repeated key or no
-// change at all; TooLarge.
+// Errors also: Conflict if the key of a [Create] exists, or a checked change met
+// another version; UnknownOutcome; Unsupported if [Write] or, for a Create or a
+// checked change, [CompareAndSet] is not claimed; Invalid for a bad or repeated
+// key, an empty version, or no change at all; TooLarge.
 func (s *Source) Set(ctx context.Context, changes ...Change) (version string, err error) {
 	const op = "config.Set"
-	if err := checkChanges(s.facet, changes); err != nil {
+	all, err := driverChanges(s.facet, changes)
+	if err != nil {
 		return "", fairlead.Annotate(err, op, s.provider)
 	}
 	err = s.calls.run(ctx, func(ctx context.Context) (err error) {
-		version, err = s.driver.Set(ctx, changes)
+		version, err = s.driver.Set(ctx, all)
 		return err
 	})
 	return version, fairlead.Annotate(err, op, s.provider)
 }
 
 // Watch returns an iterator over the states that differ from the version
-// given: with an empty version it begins with the present one. A passing
-// failure, as of a backend that is away, is yielded as an error, once for each
-// attempt; the iteration goes on after it, with growing pauses of at most two
-// seconds. It ends when the context ends or the source is closed, which is
-// yielded last.
+// given; with an empty version it begins with the present state. A temporary
+// failure, for example while the backend cannot be reached, is yielded as an
+// error, once for each attempt. The iteration continues after it, with pauses
+// that grow up to two seconds. It ends when the context ends or the source is
+// closed; that error is yielded last.
 func (s *Source) Watch(ctx context.Context, version string) iter.Seq2[State, error] {
 	return func(yield func(State, error) bool) {
 		var pause backoff
@@ -239,14 +210,9 @@ const (
 	maxPause   = 2 * time.Second
 )
 
-// wait pauses, up to a fifth shorter than planned so that many watchers do not
-// come back at once, or until the context ends.
+// wait pauses, or returns when the context ends. The pause is up to a fifth
+// shorter than planned, so that many watchers do not come back at once.
 func (b *backoff) wait(ctx context.Context) {
 	b.last = min(max(2*b.last, firstPause), maxPause)
-	timer := time.NewTimer(b.last - rand.N(b.last/5))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	await.Pause(ctx, b.last-rand.N(b.last/5))
 }

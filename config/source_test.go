@@ -31,14 +31,14 @@ func TestSourceSetGetDelete(t *testing.T) {
 
 func TestSourceCompareAndSet(t *testing.T) {
 	s := openSource(t, open(t, "mem://"))
-	set(t, s, config.PutIf("a", []byte("1"), ""))
+	set(t, s, config.Create("a", []byte("1")))
 	first, err := s.Get(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
 	set(t, s, put("a", "2"))
 	for name, change := range map[string]config.Change{
-		"create of an existing key": config.PutIf("a", []byte("x"), ""),
+		"create of an existing key": config.Create("a", []byte("x")),
 		"put of an old version":     config.PutIf("a", []byte("x"), first.Version),
 		"delete of an old version":  config.DeleteIf("a", first.Version),
 	} {

@@ -103,7 +103,7 @@ func TestSourceOnPlainStore(t *testing.T) {
 	if err != nil || values(state) != "map[a:1 b:2]" {
 		t.Errorf("got %s, %v", values(state), err)
 	}
-	_, err = s.Set(t.Context(), config.PutIf("a", nil, ""))
+	_, err = s.Set(t.Context(), config.Create("a", nil))
 	wantCode(t, err, fairlead.Unsupported)
 	_, err = config.Open(t.Context(), p, "app", config.Require(config.Snapshot, config.AtomicSet))
 	wantCode(t, err, fairlead.Unsupported)
@@ -118,10 +118,10 @@ func TestSourceOnPlainStore(t *testing.T) {
 func TestSourceSetOneByOne(t *testing.T) {
 	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []fairlead.Claim{kvdriver.ClaimTxn}}
 	s := openSource(t, p, config.Require(config.CompareAndSet))
-	set(t, s, config.PutIf("a", []byte("1"), ""))
-	_, err := s.Set(t.Context(), config.PutIf("a", nil, ""), put("b", "1"))
+	set(t, s, config.Create("a", []byte("1")))
+	_, err := s.Set(t.Context(), config.Create("a", nil), put("b", "1"))
 	wantCode(t, err, fairlead.Conflict)
-	_, err = s.Set(t.Context(), put("b", "1"), config.PutIf("a", nil, ""), put("c", "1"))
+	_, err = s.Set(t.Context(), put("b", "1"), config.Create("a", nil), put("c", "1"))
 	wantCode(t, err, fairlead.UnknownOutcome)
 	state, err := s.Snapshot(t.Context())
 	if err != nil || values(state) != "map[a:1 b:1]" {

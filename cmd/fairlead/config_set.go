@@ -72,14 +72,40 @@ func (f setFlags) run(cmd *cobra.Command, url string, pairs []string) error {
 	})
 }
 
+// change is a change of one key that the arguments demand.
+type change struct {
+	key    string
+	data   []byte
+	delete bool
+}
+
+func (c change) unconditional() config.Change {
+	if c.delete {
+		return config.Delete(c.key)
+	}
+	return config.Put(c.key, c.data)
+}
+
+// ifVersion returns the change with the condition that its key has a version;
+// "" means that the key must not exist.
+func (c change) ifVersion(version string) config.Change {
+	switch {
+	case c.delete:
+		return config.DeleteIf(c.key, version)
+	case version == "":
+		return config.Create(c.key, c.data)
+	}
+	return config.PutIf(c.key, c.data, version)
+}
+
 // changes returns the changes that the arguments name, without conditions.
-func (f setFlags) changes(stdin io.Reader, pairs []string) (all []config.Change, err error) {
+func (f setFlags) changes(stdin io.Reader, pairs []string) (all []change, err error) {
 	for _, pair := range pairs {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
 			return nil, fmt.Errorf("the argument %q has no =; give KEY=VALUE, KEY= for an empty value, or --delete KEY to delete a key", pair)
 		}
-		all = append(all, config.Put(key, []byte(value)))
+		all = append(all, change{key: key, data: []byte(value)})
 	}
 	for _, pair := range f.files {
 		key, path, ok := strings.Cut(pair, "=")
@@ -90,10 +116,10 @@ func (f setFlags) changes(stdin io.Reader, pairs []string) (all []config.Change,
 		if err != nil {
 			return nil, &operationError{err}
 		}
-		all = append(all, config.Put(key, data))
+		all = append(all, change{key: key, data: data})
 	}
 	for _, key := range f.deletes {
-		all = append(all, config.Delete(key))
+		all = append(all, change{key: key, delete: true})
 	}
 	if len(all) == 0 {
 		return nil, errors.New("there is nothing to change; give KEY=VALUE, --file or --delete")
@@ -110,7 +136,7 @@ func readInput(stdin io.Reader, path string) ([]byte, error) {
 
 // conditions returns the versions that keys must have; "" means that the key must
 // not exist.
-func (f setFlags) conditions(changes []config.Change) (map[string]string, error) {
+func (f setFlags) conditions(changes []change) (map[string]string, error) {
 	versions := map[string]string{}
 	for _, pair := range f.versions {
 		key, text, _ := strings.Cut(pair, "=")
@@ -124,7 +150,7 @@ func (f setFlags) conditions(changes []config.Change) (map[string]string, error)
 		versions[key] = ""
 	}
 	for key := range versions {
-		if !slices.ContainsFunc(changes, func(c config.Change) bool { return c.Key == key }) {
+		if !slices.ContainsFunc(changes, func(c change) bool { return c.key == key }) {
 			return nil, fmt.Errorf("--if or --if-absent names the key %q, which is not changed; name a changed key", key)
 		}
 	}
@@ -132,7 +158,7 @@ func (f setFlags) conditions(changes []config.Change) (map[string]string, error)
 }
 
 // applyChanges makes the changes and prints them.
-func (f setFlags) applyChanges(ctx context.Context, out io.Writer, s *config.Source, changes []config.Change, conditions map[string]string) error {
+func (f setFlags) applyChanges(ctx context.Context, out io.Writer, s *config.Source, changes []change, conditions map[string]string) error {
 	facet := s.Describe()
 	if len(changes) > 1 && !f.notAtomic && !facet.Has(config.AtomicSet) {
 		return fairlead.Errorf(fairlead.Invalid, "this backend cannot change several keys at once (it does not claim %s); change one key, or give --not-atomic", config.AtomicSet)
@@ -156,29 +182,28 @@ func (f setFlags) applyChanges(ctx context.Context, out io.Writer, s *config.Sou
 
 // withCondition makes a change depend on the version that the flags demand, or
 // else on the version before the change.
-func (f setFlags) withCondition(c config.Change, before config.State, conditions map[string]string, facet fairlead.FacetDescription) config.Change {
-	version, demanded := conditions[c.Key]
-	now, exists := before.Values[c.Key]
+func (f setFlags) withCondition(c change, before config.State, conditions map[string]string, facet fairlead.FacetDescription) config.Change {
+	version, demanded := conditions[c.key]
+	now, exists := before.Values[c.key]
 	switch {
 	case demanded:
-	case f.force, !facet.Has(config.CompareAndSet), c.Delete && !exists:
-		return c
+	case f.force, !facet.Has(config.CompareAndSet), c.delete && !exists:
+		return c.unconditional()
 	default:
 		version = now.Version
 	}
-	c.Checked, c.Version = true, version
-	return c
+	return c.ifVersion(version)
 }
 
 // printChanges prints the values of the keys before and after.
-func (f setFlags) printChanges(ctx context.Context, out io.Writer, s *config.Source, before config.State, changes []config.Change) error {
+func (f setFlags) printChanges(ctx context.Context, out io.Writer, s *config.Source, before config.State, changes []change) error {
 	after, err := s.Snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("the settings were changed, but cannot be read back: %w", err)
 	}
 	all := []setting{}
 	for _, c := range changes {
-		all = append(all, f.settingIn(c.Key, after))
+		all = append(all, f.settingIn(c.key, after))
 	}
 	if f.json {
 		return printJSON(out, all)

@@ -114,19 +114,19 @@ func TestConfigSetDependsOnWhatWasRead(t *testing.T) {
 	cas := fairlead.FacetDescription{Claims: []fairlead.Claim{config.CompareAndSet}}
 	for name, c := range map[string]struct {
 		flags    setFlags
-		change   config.Change
+		change   change
 		demanded map[string]string
 		facet    fairlead.FacetDescription
 		want     config.Change
 	}{
-		"existing":                   {change: config.Put("k", nil), facet: cas, want: config.PutIf("k", nil, "v1")},
-		"missing":                    {change: config.Put("m", nil), facet: cas, want: config.PutIf("m", nil, "")},
-		"deleted":                    {change: config.Delete("k"), facet: cas, want: config.DeleteIf("k", "v1")},
-		"deleted, and missing":       {change: config.Delete("m"), facet: cas, want: config.Delete("m")},
-		"demanded":                   {change: config.Put("k", nil), demanded: map[string]string{"k": "v0"}, facet: cas, want: config.PutIf("k", nil, "v0")},
-		"demanded without the claim": {change: config.Put("k", nil), demanded: map[string]string{"k": "v0"}, want: config.PutIf("k", nil, "v0")},
-		"forced":                     {flags: setFlags{force: true}, change: config.Put("k", nil), facet: cas, want: config.Put("k", nil)},
-		"not claimed":                {change: config.Put("k", nil), want: config.Put("k", nil)},
+		"existing":                   {change: change{key: "k"}, facet: cas, want: config.PutIf("k", nil, "v1")},
+		"missing":                    {change: change{key: "m"}, facet: cas, want: config.Create("m", nil)},
+		"deleted":                    {change: change{key: "k", delete: true}, facet: cas, want: config.DeleteIf("k", "v1")},
+		"deleted, and missing":       {change: change{key: "m", delete: true}, facet: cas, want: config.Delete("m")},
+		"demanded":                   {change: change{key: "k"}, demanded: map[string]string{"k": "v0"}, facet: cas, want: config.PutIf("k", nil, "v0")},
+		"demanded without the claim": {change: change{key: "k"}, demanded: map[string]string{"k": "v0"}, want: config.PutIf("k", nil, "v0")},
+		"forced":                     {flags: setFlags{force: true}, change: change{key: "k"}, facet: cas, want: config.Put("k", nil)},
+		"not claimed":                {change: change{key: "k"}, want: config.Put("k", nil)},
 	} {
 		if got := c.flags.withCondition(c.change, before, c.demanded, c.facet); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
@@ -194,7 +194,7 @@ func TestConfigUsage(t *testing.T) {
 		"config":                                          "one of diff, explain, get, set, watch",
 		"config get --name x":                             "takes a URL; for example: ",
 		"config get mem://":                               `required flag(s) "name" not set`,
-		"config get mem:// --name a/b":                    "A-Z a-z 0-9",
+		"config get mem:// --name a/b":                    "A–Z a–z 0–9",
 		"config get file:app.yaml --name x":               "the URL has no scheme",
 		"config set mem:// --name x":                      "there is nothing to change",
 		"config set mem:// --name x a":                    `"a" has no =`,
@@ -206,7 +206,7 @@ func TestConfigUsage(t *testing.T) {
 		"config set mem:// --name x a=1 --if a=1 --force": "force if",
 		"config diff mem://":                              "accepts 2 arg(s)",
 		"config diff mem:// file:app.ini -n x":            "accepted: .yaml",
-		"config explain mem://":                           `the name ""`,
+		"config explain mem://":                           `the source name ""`,
 		"config explain app.yaml":                         "file:app.yaml",
 	} {
 		want(t, exitUsage, args, says)

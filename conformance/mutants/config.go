@@ -58,70 +58,70 @@ func (p *configProvider) OpenSource(ctx context.Context, c configdriver.SourceCo
 // source makes a driver of a portable source. The hooks change what goes in
 // and comes out; a nil one changes nothing.
 type source struct {
-	*config.Source
+	portable
 	name  string
 	open  func(ctx context.Context, name string) (source, error) // of the same provider
-	state func(*config.State)
-	set   func(ctx context.Context, changes []config.Change) (string, error)
-	next  func(ctx context.Context, version string) (config.State, error)
+	state func(*configdriver.Snapshot)
+	set   func(ctx context.Context, changes []configdriver.Change) (string, error)
+	next  func(ctx context.Context, version string) (configdriver.Snapshot, error)
 }
 
 func openSource(ctx context.Context, p fairlead.Provider, name string) (source, error) {
 	s, err := config.Open(ctx, p, name)
-	return source{Source: s, name: name, open: func(ctx context.Context, name string) (source, error) {
+	return source{portable: portable{s}, name: name, open: func(ctx context.Context, name string) (source, error) {
 		return openSource(ctx, p, name)
 	}}, err
 }
 
-func (s source) Snapshot(ctx context.Context) (config.State, error) {
-	state, err := s.Source.Snapshot(ctx)
+func (s source) Snapshot(ctx context.Context) (configdriver.Snapshot, error) {
+	state, err := s.portable.Snapshot(ctx)
 	if err == nil && s.state != nil {
 		s.state(&state)
 	}
 	return state, err
 }
 
-func (s source) Next(ctx context.Context, version string) (config.State, error) {
+func (s source) Next(ctx context.Context, version string) (configdriver.Snapshot, error) {
 	if s.next != nil {
 		return s.next(ctx, version)
 	}
-	state, err := s.Source.Next(ctx, version)
+	state, err := s.portable.Next(ctx, version)
 	if err == nil && s.state != nil {
 		s.state(&state)
 	}
 	return state, err
 }
 
-func (s source) Set(ctx context.Context, changes []config.Change) (string, error) {
+func (s source) Set(ctx context.Context, changes []configdriver.Change) (string, error) {
 	if s.set != nil {
 		return s.set(ctx, changes)
 	}
-	return s.Source.Set(ctx, changes...)
+	return s.portable.Set(ctx, changes...)
 }
 
 // withState opens memory providers whose settings are changed on their way
 // out.
-func withState(change func(*config.State)) conformance.Opener {
+func withState(change func(*configdriver.Snapshot)) conformance.Opener {
 	return withSource(func(s source) configdriver.Source { s.state = change; return s })
 }
 
 // withChanges opens memory providers whose changes are changed on their way
 // in.
-func withChanges(change func(*config.Change)) conformance.Opener {
+func withChanges(change func(*configdriver.Change)) conformance.Opener {
 	return withSource(func(s source) configdriver.Source {
-		s.set = func(ctx context.Context, changes []config.Change) (string, error) {
-			own := append([]config.Change(nil), changes...)
+		s.set = func(ctx context.Context, changes []configdriver.Change) (string, error) {
+			own := append([]configdriver.Change(nil), changes...)
 			for i := range own {
 				change(&own[i])
 			}
-			return s.Source.Set(ctx, own...)
+			return s.portable.Set(ctx, own...)
 		}
 		return s
 	})
 }
 
 // withNext opens memory providers whose Next is another.
-func withNext(next func(s source) func(ctx context.Context, version string) (config.State, error)) conformance.Opener {
+func withNext(next func(s source) func(ctx context.Context, version string) (configdriver.Snapshot, error)) conformance.Opener {
 	return withSource(func(s source) configdriver.Source { s.next = next(s); return s })
 }
 

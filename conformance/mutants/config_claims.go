@@ -19,9 +19,9 @@ var configClaimMutants = []Mutant{
 		Name: "config-snapshot-torn", Breaks: "the two halves of a snapshot are of different moments",
 		CaughtBy: cases("config/snapshot-moment", "config/snapshot-whole"),
 		Open: withSource(func(s source) configdriver.Source {
-			s.state = func(state *config.State) {
+			s.state = func(state *configdriver.Snapshot) {
 				time.Sleep(time.Millisecond)
-				later, err := s.Source.Snapshot(context.Background())
+				later, err := s.portable.Snapshot(context.Background())
 				if err != nil {
 					return // the source is being closed
 				}
@@ -38,10 +38,10 @@ var configClaimMutants = []Mutant{
 		Name: "config-set-one-by-one", Breaks: "the changes of a Set are made one by one",
 		CaughtBy: cases("config/snapshot-whole", "config/atomic-race", "config/atomic-conflict"),
 		Open: withSource(func(s source) configdriver.Source {
-			s.set = func(ctx context.Context, changes []config.Change) (version string, err error) {
+			s.set = func(ctx context.Context, changes []configdriver.Change) (version string, err error) {
 				for _, c := range changes {
 					time.Sleep(10 * time.Microsecond)
-					if version, err = s.Source.Set(ctx, c); err != nil {
+					if version, err = s.portable.Set(ctx, c); err != nil {
 						return "", err
 					}
 				}
@@ -53,11 +53,11 @@ var configClaimMutants = []Mutant{
 	{
 		Name: "config-cas-ignored", Breaks: "conditions are not looked at",
 		CaughtBy: cases("config/cas", "config/cas-race", "config/cas-recreated", "config/atomic-conflict"),
-		Open:     withChanges(func(c *config.Change) { c.Checked = false }),
+		Open:     withChanges(func(c *configdriver.Change) { c.Checked = false }),
 	},
 	{
 		Name: "config-cas-missing-ok", Breaks: "a missing key has every version", CaughtBy: cases("config/cas"),
-		Open: checking(func(c *config.Change, now config.Value, exists bool) {
+		Open: checking(func(c *configdriver.Change, now configdriver.Value, exists bool) {
 			if !exists {
 				c.Version = ""
 			}
@@ -66,7 +66,7 @@ var configClaimMutants = []Mutant{
 	{
 		Name: "config-cas-not-atomic", Breaks: "a condition is looked at some time before the change is made",
 		CaughtBy: cases("config/cas-race", "config/cas-counter"),
-		Open: checking(func(c *config.Change, now config.Value, exists bool) {
+		Open: checking(func(c *configdriver.Change, now configdriver.Value, exists bool) {
 			if exists && now.Version == c.Version {
 				time.Sleep(20 * time.Millisecond)
 				c.Checked = false
@@ -76,16 +76,16 @@ var configClaimMutants = []Mutant{
 	{
 		Name: "config-cas-by-value", Breaks: "a key's version depends only on its value", CaughtBy: cases("config/cas-recreated"),
 		Open: func() conformance.Opener {
-			versionOf := func(v config.Value) string { return fmt.Sprintf("%x-", v.Data) }
+			versionOf := func(v configdriver.Value) string { return fmt.Sprintf("%x-", v.Data) }
 			return withSource(func(s source) configdriver.Source {
 				inner := s
-				s.state = func(state *config.State) {
+				s.state = func(state *configdriver.Snapshot) {
 					for key, v := range state.Values {
 						v.Version = versionOf(v)
 						state.Values[key] = v
 					}
 				}
-				s.set = checkedBy(inner, func(c *config.Change, now config.Value, exists bool) {
+				s.set = checkedBy(inner, func(c *configdriver.Change, now configdriver.Value, exists bool) {
 					if exists && versionOf(now) == c.Version {
 						c.Version = now.Version
 					}
@@ -107,16 +107,16 @@ var configClaimMutants = []Mutant{
 
 // checking opens memory providers that change checked changes, knowing the
 // present value of the key.
-func checking(change func(c *config.Change, now config.Value, exists bool)) conformance.Opener {
+func checking(change func(c *configdriver.Change, now configdriver.Value, exists bool)) conformance.Opener {
 	return withSource(func(s source) configdriver.Source {
 		s.set = checkedBy(s, change)
 		return s
 	})
 }
 
-func checkedBy(s source, change func(c *config.Change, now config.Value, exists bool)) func(context.Context, []config.Change) (string, error) {
-	return func(ctx context.Context, changes []config.Change) (string, error) {
-		state, err := s.Source.Snapshot(ctx)
+func checkedBy(s source, change func(c *configdriver.Change, now configdriver.Value, exists bool)) func(context.Context, []configdriver.Change) (string, error) {
+	return func(ctx context.Context, changes []configdriver.Change) (string, error) {
+		state, err := s.portable.Snapshot(ctx)
 		if err != nil {
 			return "", err
 		}
@@ -126,7 +126,7 @@ func checkedBy(s source, change func(c *config.Change, now config.Value, exists 
 				change(&own[i], now, exists)
 			}
 		}
-		return s.Source.Set(ctx, own...)
+		return s.portable.Set(ctx, own...)
 	}
 }
 

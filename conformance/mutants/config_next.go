@@ -8,61 +8,60 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/config"
 	configdriver "fairlead.dev/config/driver"
 )
 
-type nexting = func(ctx context.Context, version string) (config.State, error)
+type nexting = func(ctx context.Context, version string) (configdriver.Snapshot, error)
 
 // configNextMutants wait for changes wrongly.
 var configNextMutants = []Mutant{
 	{
 		Name: "config-version-counts-keys", Breaks: "the version is the number of keys", CaughtBy: cases("config/version-changes"),
-		Open: withState(func(s *config.State) { s.Version = fmt.Sprint(len(s.Values)) }),
+		Open: withState(func(s *configdriver.Snapshot) { s.Version = fmt.Sprint(len(s.Values)) }),
 	},
 	{
 		Name: "config-version-random", Breaks: "every look gives another version", CaughtBy: cases("config/version-changes", "config/next-waits"),
-		Open: withState(func(s *config.State) { s.Version = rand.Text() }),
+		Open: withState(func(s *configdriver.Snapshot) { s.Version = rand.Text() }),
 	},
 	{
 		Name: "config-next-from-now", Breaks: "Next waits for the next change, whatever version it is given",
 		CaughtBy: cases("config/next-initial", "config/next-foreign-version", "config/next-never-missed"),
 		Open: withNext(func(s source) nexting {
-			return func(ctx context.Context, _ string) (config.State, error) {
-				now, err := s.Source.Snapshot(ctx)
+			return func(ctx context.Context, _ string) (configdriver.Snapshot, error) {
+				now, err := s.portable.Snapshot(ctx)
 				if err != nil {
 					return now, err
 				}
-				return s.Source.Next(ctx, now.Version)
+				return s.portable.Next(ctx, now.Version)
 			}
 		}),
 	},
 	{
 		Name: "config-versions-own", Breaks: "Next waits if it is given a version of another handle", CaughtBy: cases("config/next-foreign-version"),
 		Open: withNext(func(s source) nexting {
-			return func(ctx context.Context, version string) (config.State, error) {
-				now, err := s.Source.Snapshot(ctx)
+			return func(ctx context.Context, version string) (configdriver.Snapshot, error) {
+				now, err := s.portable.Snapshot(ctx)
 				if err == nil && version != "" {
 					version = now.Version
 				}
 				if err != nil {
 					return now, err
 				}
-				return s.Source.Next(ctx, version)
+				return s.portable.Next(ctx, version)
 			}
 		}),
 	},
 	{
 		Name: "config-next-polls", Breaks: "Next returns now and then, with a new version, although nothing changed", CaughtBy: cases("config/next-waits", "config/next-cancel"),
 		Open: withNext(func(s source) nexting {
-			return func(ctx context.Context, version string) (config.State, error) {
+			return func(ctx context.Context, version string) (configdriver.Snapshot, error) {
 				short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 				defer cancel()
-				state, err := s.Source.Next(short, version)
+				state, err := s.portable.Next(short, version)
 				if err == nil || ctx.Err() != nil {
 					return state, err
 				}
-				state, err = s.Source.Snapshot(ctx)
+				state, err = s.portable.Snapshot(ctx)
 				state.Version += "+" // the same one again would not leave package config
 				return state, err
 			}
@@ -79,13 +78,13 @@ var configNextMutants = []Mutant{
 	{
 		Name: "config-delete-unnoticed", Breaks: "Next is not woken by a deletion", CaughtBy: cases("config/next-delete"),
 		Open: withNext(func(s source) nexting {
-			return func(ctx context.Context, version string) (config.State, error) {
-				before, err := s.Source.Snapshot(ctx)
+			return func(ctx context.Context, version string) (configdriver.Snapshot, error) {
+				before, err := s.portable.Snapshot(ctx)
 				if err != nil {
 					return before, err
 				}
 				for {
-					state, err := s.Source.Next(ctx, version)
+					state, err := s.portable.Next(ctx, version)
 					if err != nil || len(state.Values) >= len(before.Values) {
 						return state, err
 					}
@@ -108,20 +107,20 @@ var configNextMutants = []Mutant{
 		Name: "config-one-waits", Breaks: "of two that wait on one handle one is woken", CaughtBy: cases("config/next-two"),
 		Open: withNext(func(s source) nexting {
 			var waiting atomic.Int64
-			return func(ctx context.Context, version string) (config.State, error) {
+			return func(ctx context.Context, version string) (configdriver.Snapshot, error) {
 				defer waiting.Add(-1)
 				if waiting.Add(1) > 1 {
 					<-ctx.Done()
 				}
-				return s.Source.Next(ctx, version)
+				return s.portable.Next(ctx, version)
 			}
 		}),
 	},
 	{
 		Name: "config-next-deaf", Breaks: "Next waits for seconds after its context has ended", CaughtBy: cases("config/next-cancel", "config/closed"),
 		Open: withNext(func(s source) nexting {
-			return func(ctx context.Context, version string) (config.State, error) {
-				state, err := s.Source.Next(ctx, version)
+			return func(ctx context.Context, version string) (configdriver.Snapshot, error) {
+				state, err := s.portable.Next(ctx, version)
 				if err != nil {
 					time.Sleep(2500 * time.Millisecond)
 				}
@@ -136,11 +135,11 @@ var configNextMutants = []Mutant{
 }
 
 var neverWakes = withNext(func(s source) nexting {
-	return func(ctx context.Context, version string) (config.State, error) {
+	return func(ctx context.Context, version string) (configdriver.Snapshot, error) {
 		if version != "" {
 			<-ctx.Done()
 		}
-		return s.Source.Next(ctx, version)
+		return s.portable.Next(ctx, version)
 	}
 })
 
@@ -149,10 +148,10 @@ var neverWakes = withNext(func(s source) nexting {
 // each call for which moves is true the one of that call.
 func olderStates(s source, older, moves func(call int) bool) nexting {
 	var mu sync.Mutex
-	last, _ := s.Source.Snapshot(context.Background()) // memory does not fail here
+	last, _ := s.portable.Snapshot(context.Background()) // memory does not fail here
 	calls := 0
-	return func(ctx context.Context, version string) (config.State, error) {
-		state, err := s.Source.Next(ctx, version)
+	return func(ctx context.Context, version string) (configdriver.Snapshot, error) {
+		state, err := s.portable.Next(ctx, version)
 		if err != nil {
 			return state, err
 		}
@@ -184,7 +183,7 @@ func closesAll() func(source) configdriver.Source {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, one := range byName[s.name] {
-				_ = one.Source.Close(ctx)
+				_ = one.portable.Close(ctx)
 			}
 			return nil
 		}}

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"fairlead.dev"
-	"fairlead.dev/config"
 	configdriver "fairlead.dev/config/driver"
 	"fairlead.dev/conformance"
 )
@@ -14,7 +13,7 @@ import (
 var configRestartMutants = []Mutant{
 	outageMutant(Mutant{
 		Name: "config-restart-quiet", Breaks: "Next waits for ever once the backend was down", CaughtBy: cases("config/restart-next", "config/restart-watch"),
-	}, &outage{next: func(ctx context.Context, o *outage, s source, version string) (config.State, error) {
+	}, &outage{next: func(ctx context.Context, o *outage, s source, version string) (configdriver.Snapshot, error) {
 		state, err := o.healthyNext(ctx, s, version)
 		if o.killed() {
 			<-ctx.Done()
@@ -23,8 +22,8 @@ var configRestartMutants = []Mutant{
 	}}),
 	outageMutant(Mutant{
 		Name: "config-restart-misses", Breaks: "Next waits for a change from now on once the backend was down", CaughtBy: cases("config/restart-next"),
-	}, &outage{next: func(ctx context.Context, o *outage, s source, version string) (config.State, error) {
-		if now, err := s.Source.Snapshot(ctx); err == nil && o.restarted() {
+	}, &outage{next: func(ctx context.Context, o *outage, s source, version string) (configdriver.Snapshot, error) {
+		if now, err := s.portable.Snapshot(ctx); err == nil && o.restarted() {
 			version = now.Version
 		}
 		return o.healthyNext(ctx, s, version)
@@ -32,13 +31,13 @@ var configRestartMutants = []Mutant{
 	outageMutant(Mutant{
 		Name: "config-restart-loses", Breaks: "what was set is lost when the backend is killed, though durability is claimed",
 		CaughtBy: cases("config/durable-fsync", "config/durable-quorum"),
-	}, &outage{state: func(s *config.State) { delete(s.Values, "k7") }}),
+	}, &outage{state: func(s *configdriver.Snapshot) { delete(s.Values, "k7") }}),
 }
 
 // outage is the backend of a mutant, which can be down. It is its control.
 type outage struct {
-	next  func(ctx context.Context, o *outage, s source, version string) (config.State, error)
-	state func(*config.State) // after a restart
+	next  func(ctx context.Context, o *outage, s source, version string) (configdriver.Snapshot, error)
+	state func(*configdriver.Snapshot) // after a restart
 
 	mu    sync.Mutex
 	down  chan struct{} // closed while the backend is down
@@ -103,20 +102,20 @@ func (o *outage) ends() <-chan struct{} {
 
 func (o *outage) wrap(s source) configdriver.Source {
 	inner := s
-	s.set = func(ctx context.Context, changes []config.Change) (string, error) {
+	s.set = func(ctx context.Context, changes []configdriver.Change) (string, error) {
 		if err := o.ready(); err != nil {
 			return "", err
 		}
-		return inner.Source.Set(ctx, changes...)
+		return inner.portable.Set(ctx, changes...)
 	}
-	s.next = func(ctx context.Context, version string) (config.State, error) {
+	s.next = func(ctx context.Context, version string) (configdriver.Snapshot, error) {
 		if o.next != nil {
 			return o.next(ctx, o, inner, version)
 		}
 		return o.healthyNext(ctx, inner, version)
 	}
 	if o.state != nil {
-		s.state = func(state *config.State) {
+		s.state = func(state *configdriver.Snapshot) {
 			if o.restarted() {
 				o.state(state)
 			}
@@ -126,9 +125,9 @@ func (o *outage) wrap(s source) configdriver.Source {
 }
 
 // healthyNext is Next as it must be.
-func (o *outage) healthyNext(ctx context.Context, s source, version string) (config.State, error) {
+func (o *outage) healthyNext(ctx context.Context, s source, version string) (configdriver.Snapshot, error) {
 	if err := o.ready(); err != nil {
-		return config.State{}, err
+		return configdriver.Snapshot{}, err
 	}
 	ends := o.ends()
 	up, cancel := context.WithCancel(ctx)
@@ -140,7 +139,7 @@ func (o *outage) healthyNext(ctx context.Context, s source, version string) (con
 		case <-up.Done():
 		}
 	}()
-	state, err := s.Source.Next(up, version)
+	state, err := s.portable.Next(up, version)
 	if err != nil && ctx.Err() == nil && o.ready() != nil {
 		return state, o.ready()
 	}
@@ -152,9 +151,9 @@ type outageSource struct {
 	*outage
 }
 
-func (s outageSource) Snapshot(ctx context.Context) (config.State, error) {
+func (s outageSource) Snapshot(ctx context.Context) (configdriver.Snapshot, error) {
 	if err := s.ready(); err != nil {
-		return config.State{}, err
+		return configdriver.Snapshot{}, err
 	}
 	return s.source.Snapshot(ctx)
 }

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"fairlead.dev"
-	"fairlead.dev/config"
 	configdriver "fairlead.dev/config/driver"
 	"fairlead.dev/conformance"
 )
@@ -20,7 +19,7 @@ import (
 var configValueMutants = []Mutant{
 	{
 		Name: "config-no-version", Breaks: "an empty source has no version", CaughtBy: cases("config/new-name"),
-		Open: withState(func(s *config.State) {
+		Open: withState(func(s *configdriver.Snapshot) {
 			if len(s.Values) == 0 {
 				s.Version = ""
 			}
@@ -28,15 +27,15 @@ var configValueMutants = []Mutant{
 	},
 	{
 		Name: "config-phantom", Breaks: "there is a setting that nobody set", CaughtBy: cases("config/new-name", "config/get-missing"),
-		Open: withState(func(s *config.State) { s.Values["missing"] = config.Value{} }),
+		Open: withState(func(s *configdriver.Snapshot) { s.Values["missing"] = configdriver.Value{} }),
 	},
 	{
 		Name: "config-frozen", Breaks: "a handle reads what was there when it read first", CaughtBy: cases("config/set-get", "config/delete"),
 		Open: withSource(func(s source) configdriver.Source {
-			var first atomic.Pointer[config.State]
-			s.state = func(state *config.State) {
-				first.CompareAndSwap(nil, &config.State{Version: state.Version, Values: maps.Clone(state.Values)})
-				*state = config.State{Version: first.Load().Version, Values: maps.Clone(first.Load().Values)}
+			var first atomic.Pointer[configdriver.Snapshot]
+			s.state = func(state *configdriver.Snapshot) {
+				first.CompareAndSwap(nil, &configdriver.Snapshot{Version: state.Version, Values: maps.Clone(state.Values)})
+				*state = configdriver.Snapshot{Version: first.Load().Version, Values: maps.Clone(first.Load().Values)}
 			}
 			return s
 		}),
@@ -49,24 +48,24 @@ var configValueMutants = []Mutant{
 	{
 		Name: "config-set-replaces", Breaks: "a Set deletes the keys that it does not name", CaughtBy: cases("config/set-many"),
 		Open: withSource(func(s source) configdriver.Source {
-			s.set = func(ctx context.Context, changes []config.Change) (string, error) {
-				state, err := s.Source.Snapshot(ctx)
+			s.set = func(ctx context.Context, changes []configdriver.Change) (string, error) {
+				state, err := s.portable.Snapshot(ctx)
 				if err != nil {
 					return "", err
 				}
 				for key := range state.Values {
-					if !slices.ContainsFunc(changes, func(c config.Change) bool { return c.Key == key }) {
-						changes = append(changes, config.Delete(key))
+					if !slices.ContainsFunc(changes, func(c configdriver.Change) bool { return c.Key == key }) {
+						changes = append(changes, configdriver.Change{Key: key, Delete: true})
 					}
 				}
-				return s.Source.Set(ctx, changes...)
+				return s.portable.Set(ctx, changes...)
 			}
 			return s
 		}),
 	},
 	{
 		Name: "config-thousand", Breaks: "a snapshot has a thousand keys at most", CaughtBy: cases("config/many-keys"),
-		Open: withState(func(s *config.State) {
+		Open: withState(func(s *configdriver.Snapshot) {
 			if keys := slices.Sorted(maps.Keys(s.Values)); len(keys) > 1000 {
 				for _, key := range keys[1000:] {
 					delete(s.Values, key)
@@ -76,27 +75,27 @@ var configValueMutants = []Mutant{
 	},
 	{
 		Name: "config-text-alone", Breaks: "bytes that are not text are replaced", CaughtBy: cases("config/binary"),
-		Open: withChanges(func(c *config.Change) { c.Data = bytes.ToValidUTF8(c.Data, []byte("?")) }),
+		Open: withChanges(func(c *configdriver.Change) { c.Data = bytes.ToValidUTF8(c.Data, []byte("?")) }),
 	},
 	{
 		Name: "config-trimmed", Breaks: "white space around a value is cut off", CaughtBy: cases("config/binary"),
-		Open: withChanges(func(c *config.Change) { c.Data = bytes.TrimSpace(c.Data) }),
+		Open: withChanges(func(c *configdriver.Change) { c.Data = bytes.TrimSpace(c.Data) }),
 	},
 	{
 		Name: "config-empty-deletes", Breaks: "an empty value deletes the key", CaughtBy: cases("config/empty-value", "config/delete-visible", "config/load-empty"),
-		Open: withChanges(func(c *config.Change) { c.Delete = c.Delete || len(c.Data) == 0 }),
+		Open: withChanges(func(c *configdriver.Change) { c.Delete = c.Delete || len(c.Data) == 0 }),
 	},
 	{
 		Name: "config-deletes-to-empty", Breaks: "a deleted key becomes an empty one", CaughtBy: cases("config/delete", "config/delete-visible", "config/next-delete", "config/watch-typed"),
-		Open: withChanges(func(c *config.Change) {
+		Open: withChanges(func(c *configdriver.Change) {
 			if c.Delete {
-				*c = config.Put(c.Key, nil)
+				*c = configdriver.Change{Key: c.Key}
 			}
 		}),
 	},
 	{
 		Name: "config-truncated", Breaks: "values are cut off at 64 KiB", CaughtBy: cases("config/large-value"),
-		Open: withChanges(func(c *config.Change) { c.Data = c.Data[:min(len(c.Data), 64<<10)] }),
+		Open: withChanges(func(c *configdriver.Change) { c.Data = c.Data[:min(len(c.Data), 64<<10)] }),
 	},
 	{
 		Name: "config-no-limit", Breaks: "a value beyond the limit is taken", CaughtBy: cases("config/over-max"),
@@ -104,11 +103,11 @@ var configValueMutants = []Mutant{
 	},
 	{
 		Name: "config-slash-folded", Breaks: "a slash in a key becomes a bar", CaughtBy: cases("config/odd-keys", "config/load-layers"),
-		Open: withChanges(func(c *config.Change) { c.Key = strings.ReplaceAll(c.Key, "/", "|") }),
+		Open: withChanges(func(c *configdriver.Change) { c.Key = strings.ReplaceAll(c.Key, "/", "|") }),
 	},
 	{
 		Name: "config-keys-folded", Breaks: "keys are composed to a normal form", CaughtBy: cases("config/odd-keys"),
-		Open: withChanges(func(c *config.Change) { c.Key = strings.ReplaceAll(c.Key, "e\u0301", "é") }),
+		Open: withChanges(func(c *configdriver.Change) { c.Key = strings.ReplaceAll(c.Key, "e\u0301", "é") }),
 	},
 	{
 		Name: "config-names-one", Breaks: "all names are one", CaughtBy: cases("config/names-isolated", "config/next-other-name"),
@@ -130,7 +129,7 @@ var configValueMutants = []Mutant{
 		Open: withSource(func(s source) configdriver.Source {
 			var mu sync.Mutex
 			given := map[string][]byte{}
-			s.state = func(state *config.State) {
+			s.state = func(state *configdriver.Snapshot) {
 				mu.Lock()
 				defer mu.Unlock()
 				for key, v := range state.Values {
@@ -161,26 +160,26 @@ func renamed(name func(string) string) conformance.Opener {
 // Set, but for the handle that made it.
 func behind() conformance.Opener {
 	var mu sync.Mutex
-	before := map[string]config.State{}
+	before := map[string]configdriver.Snapshot{}
 	return withSource(func(s source) configdriver.Source {
 		wrote := false
 		inner := s
-		s.state = func(state *config.State) {
+		s.state = func(state *configdriver.Snapshot) {
 			mu.Lock()
 			defer mu.Unlock()
 			if old, ok := before[s.name]; ok && !wrote {
 				*state = old
 			}
 		}
-		s.set = func(ctx context.Context, changes []config.Change) (string, error) {
-			state, err := inner.Source.Snapshot(ctx)
+		s.set = func(ctx context.Context, changes []configdriver.Change) (string, error) {
+			state, err := inner.portable.Snapshot(ctx)
 			if err != nil {
 				return "", err
 			}
 			mu.Lock()
 			before[s.name], wrote = state, true
 			mu.Unlock()
-			return inner.Source.Set(ctx, changes...)
+			return inner.portable.Set(ctx, changes...)
 		}
 		return s
 	})
@@ -189,15 +188,15 @@ func behind() conformance.Opener {
 func keepsBytes(s source) configdriver.Source {
 	var mu sync.Mutex
 	kept := map[string][]byte{}
-	s.set = func(ctx context.Context, changes []config.Change) (string, error) {
+	s.set = func(ctx context.Context, changes []configdriver.Change) (string, error) {
 		mu.Lock()
 		for _, c := range changes {
 			kept[c.Key] = c.Data
 		}
 		mu.Unlock()
-		return s.Source.Set(ctx, changes...)
+		return s.portable.Set(ctx, changes...)
 	}
-	s.state = func(state *config.State) {
+	s.state = func(state *configdriver.Snapshot) {
 		mu.Lock()
 		defer mu.Unlock()
 		for key, v := range state.Values {

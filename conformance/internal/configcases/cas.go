@@ -56,8 +56,8 @@ func configCAS(t *suite.T) {
 	}
 	try("a missing key must have a version", fairlead.Conflict, "", config.PutIf("k", []byte("x"), "some"))
 	try("a missing key is to be deleted", fairlead.Conflict, "", config.DeleteIf("k", "some"))
-	try("a missing key must be missing", 0, "1", config.PutIf("k", []byte("1"), ""))
-	try("an existing key must be missing", fairlead.Conflict, "1", config.PutIf("k", []byte("x"), ""))
+	try("a missing key must be missing", 0, "1", config.Create("k", []byte("1")))
+	try("an existing key must be missing", fairlead.Conflict, "1", config.Create("k", []byte("x")))
 	first := version()
 	try("the version is the present one", 0, "2", config.PutIf("k", []byte("2"), first))
 	try("the version is an old one", fairlead.Conflict, "2", config.PutIf("k", []byte("x"), first))

@@ -38,7 +38,7 @@ var configClaims = []suite.Case{
 			s := t.Source(t.Name())
 			version := setTexts(t, s, "a", "1", "b", "1")
 			for _, checked := range []config.Change{
-				config.PutIf("b", []byte("2"), "stale"), config.PutIf("b", []byte("2"), ""),
+				config.PutIf("b", []byte("2"), "stale"), config.Create("b", []byte("2")),
 				config.PutIf("missing", []byte("2"), "some"), config.DeleteIf("b", "stale"),
 			} {
 				_, err := s.Set(t.Context(), config.Put("a", []byte("2")), checked, config.Put("c", []byte("2")))
@@ -92,7 +92,7 @@ func configAbsent() []suite.Case {
 // wantWritesRefused makes the writes that need a claim.
 func wantWritesRefused(t *suite.T, c fairlead.Claim) {
 	change, ok := map[fairlead.Claim]config.Change{
-		config.Write: config.Put("k", nil), config.CompareAndSet: config.PutIf("k", nil, ""),
+		config.Write: config.Put("k", nil), config.CompareAndSet: config.Create("k", nil),
 	}[c]
 	if !ok {
 		return
