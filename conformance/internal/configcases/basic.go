@@ -9,11 +9,11 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// configBasic is reading and writing settings.
-var configBasic = []suite.Case{
+// basicCases is reading and writing settings.
+var basicCases = []suite.Case{
 	{
 		Name: "config/new-name",
-		Rule: "a name under which nothing was ever set is empty, not an error, and has a version",
+		Rule: "the snapshot of a name that was never set is empty, is no error, and has a version",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			wantValues(t, "Snapshot", takeSnapshot(t, s))
@@ -32,7 +32,7 @@ var configBasic = []suite.Case{
 	},
 	{
 		Name: "config/set-get", Needs: writable,
-		Rule: "what was set is read back at once, by key and in a snapshot, and set again it is the new value",
+		Rule: "a value that was set is read at once, by key and in a snapshot; after another Set, the new value is read",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			for _, value := range []string{"first", "second", "first"} {
@@ -59,11 +59,11 @@ var configBasic = []suite.Case{
 	{
 		Name: "config/many-keys", Needs: writable, Full: true,
 		Rule: "a snapshot holds all of 1,500 keys",
-		Run:  configManyKeys,
+		Run:  testManyKeys,
 	},
 	{
 		Name: "config/binary", Needs: writable,
-		Rule: "values are kept to the byte",
+		Rule: "values are stored unchanged",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			for _, value := range []string{suite.AllBytes(), "\x00", "line\r\n\r\n", "\xff\xfe", " ", "{}", "\"quoted\"", "null"} {
@@ -74,7 +74,7 @@ var configBasic = []suite.Case{
 	},
 	{
 		Name: "config/empty-value", Needs: writable,
-		Rule: "an empty value is present",
+		Rule: "a key with an empty value exists",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			setChanges(t, s, config.Put("nil", nil), config.Put("empty", []byte{}))
@@ -86,7 +86,7 @@ var configBasic = []suite.Case{
 	},
 	{
 		Name: "config/large-value", Needs: writable,
-		Rule: "a value of a million bytes, or of the limit if that is less, is kept",
+		Rule: "a value of a million bytes, or of the limit if that is less, is stored",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			value := strings.Repeat("0123456789", 100_000)
@@ -95,19 +95,19 @@ var configBasic = []suite.Case{
 			}
 			setTexts(t, s, "k", value)
 			if got := textsOf(takeSnapshot(t, s))["k"]; got != value {
-				t.Errorf("%d bytes came back, or others; want the %d that were set", len(got), len(value))
+				t.Errorf("the value read has %d bytes and differs; want the %d bytes that were set", len(got), len(value))
 			}
 		},
 	},
 	{
 		Name: "config/over-max", Needs: writable,
-		Rule: "a value beyond the limit is TooLarge, and nothing of its Set is made",
-		Run:  configOverMax,
+		Rule: "a value above the limit is TooLarge, and nothing of its Set is applied",
+		Run:  testOverMax,
 	},
 	{
 		Name: "config/odd-keys", Needs: writable,
 		Rule: "keys are distinct whatever they contain (slashes, dots, other scripts, 512 bytes); a bad key is refused, and nothing of its Set is applied",
-		Run:  configOddKeys,
+		Run:  testOddKeys,
 	},
 	{
 		Name: "config/delete", Needs: writable,
@@ -142,7 +142,7 @@ var configBasic = []suite.Case{
 	},
 	{
 		Name: "config/names-isolated", Needs: writable,
-		Rule: "settings of one name do not show under another, also not their deletion",
+		Rule: "settings of one name, and their deletion, do not show under another name",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			one, two := t.Source(name), t.Source(name+"-2")
@@ -181,7 +181,7 @@ var configBasic = []suite.Case{
 	{
 		Name: "config/alias-snapshot", Needs: writable,
 		Rule: "a caller may change the map and the bytes of a state that it got, and no other caller sees the change",
-		Run:  configAliasSnapshot,
+		Run:  testAliasSnapshot,
 	},
 }
 
@@ -193,7 +193,7 @@ func stateAfterPassing(t *suite.T, s *config.Source, state config.State) config.
 	return state
 }
 
-func configManyKeys(t *suite.T) {
+func testManyKeys(t *suite.T) {
 	s := t.Source(t.Name())
 	batch := 100
 	if limit := t.Facet().Limits.MaxTxnOps; limit > 0 {
@@ -217,7 +217,7 @@ func configManyKeys(t *suite.T) {
 	}
 }
 
-func configOverMax(t *suite.T) {
+func testOverMax(t *suite.T) {
 	limit := t.Facet().Limits.MaxValueBytes
 	if limit == 0 {
 		return
@@ -229,7 +229,7 @@ func configOverMax(t *suite.T) {
 	wantValues(t, "afterwards", takeSnapshot(t, s), "k", "before")
 }
 
-func configOddKeys(t *suite.T) {
+func testOddKeys(t *suite.T) {
 	s := t.Source(t.Name())
 	keys := []string{
 		"a", "A", "a/b", "a/", "/a", "a//b", "a.b", ".a", "a.", "..", "a b", "a\tb", "a\nb", "a\x00b", "a:b", "a|b", "a||b",
@@ -255,7 +255,7 @@ func configOddKeys(t *suite.T) {
 	}
 }
 
-// badKeys tries keys that are not accepted, beside a good one.
+// badKeys tries keys that are not accepted, each together with a good one.
 func badKeys(t *suite.T, s *config.Source) {
 	good := config.Put("a", []byte("new"))
 	for key, want := range map[string]fairlead.Code{
@@ -272,7 +272,7 @@ func badKeys(t *suite.T, s *config.Source) {
 	t.WantCode("Set of nothing", err, fairlead.Invalid)
 }
 
-func configAliasSnapshot(t *suite.T) {
+func testAliasSnapshot(t *suite.T) {
 	s := t.Source(t.Name())
 	version := setTexts(t, s, "k", "value")
 	spoil := func(state config.State) {

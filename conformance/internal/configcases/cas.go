@@ -13,31 +13,31 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// configChecked is changes that depend on the present version of their key.
-var configChecked = []suite.Case{
+// checkedCases is changes that depend on the present version of their key.
+var checkedCases = []suite.Case{
 	{
 		Name: "config/cas", Needs: withWrite(config.CompareAndSet),
-		Rule: "a checked change is made if the key has the version, or does not exist where the version is empty; otherwise it is a Conflict",
-		Run:  configCAS,
+		Rule: "a checked change is applied if the key has the version, or is missing where the version is empty; otherwise it is a Conflict",
+		Run:  testCAS,
 	},
 	{
 		Name: "config/cas-recreated", Needs: withWrite(config.CompareAndSet),
 		Rule: "a key never has a version twice: not with the same value, and not after it was deleted and set again",
-		Run:  configCASRecreated,
+		Run:  testCASRecreated,
 	},
 	{
 		Name: "config/cas-race", Needs: withWrite(config.CompareAndSet),
-		Rule: "of 16 checked changes of one version one is made, and the others are Conflicts",
-		Run:  configCASRace,
+		Rule: "of 16 checked changes of one version exactly one is applied, and the others are Conflicts",
+		Run:  testCASRace,
 	},
 	{
 		Name: "config/cas-counter", Needs: withWrite(config.CompareAndSet), Full: true,
-		Rule: "eight writers that count up by checked changes, trying again after a Conflict, lose no count",
-		Run:  configCASCounter,
+		Rule: "eight writers that increment a counter by checked changes, and try again after a Conflict, lose no increment",
+		Run:  testCASCounter,
 	},
 }
 
-func configCAS(t *suite.T) {
+func testCAS(t *suite.T) {
 	s := t.Source(t.Name())
 	try := func(what string, want fairlead.Code, value string, c config.Change) {
 		_, err := s.Set(t.Context(), c)
@@ -71,7 +71,7 @@ func configCAS(t *suite.T) {
 	t.WantCode("a checked deletion without a version", err, fairlead.Invalid)
 }
 
-func configCASRecreated(t *suite.T) {
+func testCASRecreated(t *suite.T) {
 	s := t.Source(t.Name())
 	seen := map[string]int{}
 	for i := range 4 {
@@ -92,7 +92,7 @@ func configCASRecreated(t *suite.T) {
 	}
 }
 
-func configCASRace(t *suite.T) {
+func testCASRace(t *suite.T) {
 	s := t.Source(t.Name())
 	setTexts(t, s, "k", "before")
 	before, err := s.Get(t.Context(), "k")
@@ -119,7 +119,7 @@ func configCASRace(t *suite.T) {
 	wantValues(t, "afterwards", takeSnapshot(t, s), "k", winner.Load().(string))
 }
 
-func configCASCounter(t *suite.T) {
+func testCASCounter(t *suite.T) {
 	const writers, counts = 8, 10
 	s := t.Source(t.Name())
 	setTexts(t, s, "n", "0")

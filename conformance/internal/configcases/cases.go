@@ -10,12 +10,12 @@ import (
 // Cases returns the cases in the order in which they run.
 func Cases() []suite.Case {
 	return slices.Concat(
-		configBasic,
-		configChecked,
-		configClaims,
-		configAbsent(),
-		configNext,
-		configRestart,
-		configTyped,
+		basicCases,
+		checkedCases,
+		claimCases,
+		absentCases(),
+		nextCases,
+		restartCases,
+		typedCases,
 	)
 }

@@ -14,26 +14,26 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// configClaims proves the claims of the facet.
-var configClaims = []suite.Case{
+// claimCases proves the claims of the facet.
+var claimCases = []suite.Case{
 	{
 		Name: "config/snapshot-moment", Timeout: 2 * time.Minute, Needs: withWrite(config.Snapshot),
 		Rule: "a snapshot shows no change without the ones that were acknowledged before it",
-		Run:  configSnapshotMoment,
+		Run:  testSnapshotMoment,
 	},
 	{
 		Name: "config/snapshot-whole", Needs: withWrite(config.Snapshot, config.AtomicSet),
-		Rule: "no snapshot, and no state that Next returns, ever holds half of a Set, in 200 random ones",
-		Run:  configSnapshotWhole,
+		Rule: "during 200 random Sets, no snapshot and no state that Next returns ever holds a part of a Set",
+		Run:  testSnapshotWhole,
 	},
 	{
 		Name: "config/atomic-race", Needs: withWrite(config.AtomicSet),
-		Rule: "of Sets of the same keys at the same time one wins in all keys",
-		Run:  configAtomicRace,
+		Rule: "of concurrent Sets of the same keys, one Set determines the values of all keys",
+		Run:  testAtomicRace,
 	},
 	{
 		Name: "config/atomic-conflict", Needs: withWrite(config.AtomicSet, config.CompareAndSet),
-		Rule: "a Set with one change whose condition does not hold makes none of its changes",
+		Rule: "a Set with one change whose condition does not hold applies none of its changes",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			version := setTexts(t, s, "a", "1", "b", "1")
@@ -66,8 +66,8 @@ var configClaims = []suite.Case{
 	},
 }
 
-// configAbsent returns a case for each claim of the facet that may be absent.
-func configAbsent() []suite.Case {
+// absentCases returns a case for each claim of the facet that may be absent.
+func absentCases() []suite.Case {
 	var cases []suite.Case
 	for name, c := range map[string]fairlead.Claim{
 		"write": config.Write, "cas": config.CompareAndSet, "snapshot": config.Snapshot,
@@ -75,7 +75,7 @@ func configAbsent() []suite.Case {
 	} {
 		cases = append(cases, suite.Case{
 			Name: "config/absent-" + name, Lacks: c,
-			Rule: fmt.Sprintf("without the claim %s, settings cannot be opened with it required, and what needs it answers Unsupported", c),
+			Rule: fmt.Sprintf("without the claim %s, opening settings that require it fails, and the calls that need it return Unsupported", c),
 			Run: func(t *suite.T) {
 				s, err := config.Open(t.Context(), t.Provider(), t.Name(), config.Require(c))
 				t.WantCode("Open with "+string(c)+" required", err, fairlead.Unsupported)
@@ -101,10 +101,10 @@ func wantWritesRefused(t *suite.T, c fairlead.Claim) {
 	t.WantCode("Set", err, fairlead.Unsupported)
 }
 
-// configSnapshotMoment sets two pairs of keys in turns, the first of a pair
+// testSnapshotMoment sets two pairs of keys in turns, the first of a pair
 // before the second one. One pair is in the order of its keys and one is not,
 // since a listing that is no snapshot reads in some order.
-func configSnapshotMoment(t *suite.T) {
+func testSnapshotMoment(t *suite.T) {
 	s := t.Source(t.Name())
 	for i := range 20 { // so that a listing takes some time
 		var more []string
@@ -151,7 +151,7 @@ func wantOrder(t *suite.T, state config.State, first, second string) {
 		return n
 	}
 	if ahead := number(first) - number(second); ahead < 0 || ahead > 1 {
-		t.Errorf("a snapshot has %s=%d and %s=%d, which never were there together", first, number(first), second, number(second))
+		t.Errorf("a snapshot has %s=%d and %s=%d, which were never present together", first, number(first), second, number(second))
 	}
 }
 
@@ -163,9 +163,9 @@ func pairsPerSet(t *suite.T) int {
 	return 16
 }
 
-// configSnapshotWhole sets random pairs of keys, both of a pair always to the
+// testSnapshotWhole sets random pairs of keys, both of a pair always to the
 // same value, and looks for a state in which they differ.
-func configSnapshotWhole(t *suite.T) {
+func testSnapshotWhole(t *suite.T) {
 	name, pairs := t.Name(), pairsPerSet(t)
 	s, other := t.Source(name), t.Source(name)
 	version := setChanges(t, s, setPairs("0", pairs, pairs)...)
@@ -193,16 +193,16 @@ func configSnapshotWhole(t *suite.T) {
 		version = state.Version
 		return state, err
 	})
-	// More than the 200 where they are over before the readers have begun.
+	// More than 200, if those end before the readers have begun.
 	for i := 0; i < 200 || reads.Load() < 60 && i < 20_000; i++ {
 		setChanges(t, s, setPairs(strconv.Itoa(i), pairs, 1+rand.IntN(pairs))...)
 	}
 	done.Store(true)
-	setTexts(t, s, "the end", "") // wakes the one that waits
+	setTexts(t, s, "the end", "") // wakes the reader that waits
 	readers.Wait()
 }
 
-// setPairs returns changes of n random ones of the pairs, in a random order.
+// setPairs returns changes of n random pairs, in a random order.
 func setPairs(value string, pairs, n int) []config.Change {
 	var changes []config.Change
 	for _, i := range rand.Perm(pairs)[:n] {
@@ -223,7 +223,7 @@ func wantPairs(t *suite.T, state config.State, pairs int) {
 	}
 }
 
-func configAtomicRace(t *suite.T) {
+func testAtomicRace(t *suite.T) {
 	s, pairs := t.Source(t.Name()), pairsPerSet(t)
 	for round := range 20 {
 		var writers sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// writable is what most of the cases of config need.
+// writable is the claim that most cases of config need.
 var writable = []fairlead.Claim{config.Write}
 
 // withWrite returns config.Write and the given claims.
@@ -48,8 +48,8 @@ func textsOf(s config.State) map[string]string {
 	return all
 }
 
-// wantValues demands that a state holds just these keys and values, given in
-// turns, under a version.
+// wantValues demands that a state has a version and exactly these keys and
+// values, given in turn.
 func wantValues(t *suite.T, what string, s config.State, keysAndValues ...string) {
 	want := map[string]string{}
 	for pair := range slices.Chunk(keysAndValues, 2) {
@@ -90,7 +90,7 @@ func followUntil(t *suite.T, s *config.Source, version, what string, ok func(con
 	}
 }
 
-// answer is what a Next returned.
+// answer is the result of a Next.
 type answer struct {
 	state config.State
 	err   error

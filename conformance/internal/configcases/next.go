@@ -12,12 +12,12 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// configNext is waiting for changes.
-var configNext = []suite.Case{
+// nextCases is waiting for changes.
+var nextCases = []suite.Case{
 	{
 		Name: "config/version-changes", Needs: writable,
-		Rule: "every change of values gives a version that was not there before, and nothing else does",
-		Run:  configVersionChanges,
+		Rule: "every change of values gives a new version, and nothing else does",
+		Run:  testVersionChanges,
 	},
 	{
 		Name: "config/next-initial", Needs: writable,
@@ -57,7 +57,7 @@ var configNext = []suite.Case{
 	},
 	{
 		Name: "config/next-wakes", Needs: writable,
-		Rule: "a Next that waits returns after a Set, again and again, with the new state",
+		Rule: "a Next that waits returns the new state after each Set",
 		Run: func(t *suite.T) {
 			s := t.Source(t.Name())
 			version := setTexts(t, s, "a", "a")
@@ -101,7 +101,7 @@ var configNext = []suite.Case{
 	{
 		Name: "config/next-last", Needs: writable,
 		Rule: "a reader that follows a hundred quick changes reaches the last state, and never sees an older state after a newer one",
-		Run:  configNextLast,
+		Run:  testNextLast,
 	},
 	{
 		Name: "config/next-never-missed", Needs: writable,
@@ -117,7 +117,7 @@ var configNext = []suite.Case{
 	},
 	{
 		Name: "config/next-two", Needs: writable,
-		Rule: "two that wait, on one handle or on two, are both woken",
+		Rule: "two concurrent Nexts, on one handle or on two, are both woken",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			one, two := t.Source(name), t.Source(name)
@@ -133,16 +133,16 @@ var configNext = []suite.Case{
 	{
 		Name: "config/next-cancel",
 		Rule: "a Next that waits ends within a second of its context, with Canceled or DeadlineExceeded, and other calls still work",
-		Run:  configNextCancel,
+		Run:  testNextCancel,
 	},
 	{
 		Name: "config/closed",
-		Rule: "after Close everything fails with Closed, a Next that waits too, and Close again returns nil",
-		Run:  configClosed,
+		Rule: "after Close every call fails with Closed, also a Next that waits; a second Close returns nil",
+		Run:  testClosed,
 	},
 	{
 		Name: "config/close-one", Needs: writable,
-		Rule: "the Close of one handle leaves another one of the same name as it was, also while it waits",
+		Rule: "Close of one handle does not affect another handle of the same name, also while that one waits",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			one, two := t.Source(name), t.Source(name)
@@ -156,12 +156,12 @@ var configNext = []suite.Case{
 	},
 	{
 		Name: "config/watch-ends", Needs: writable,
-		Rule: "Watch yields the present state, then changes, and nothing after Close but its end",
-		Run:  configWatchEnds,
+		Rule: "Watch yields the present state and then each change; after Close it yields only its end",
+		Run:  testWatchEnds,
 	},
 }
 
-func configVersionChanges(t *suite.T) {
+func testVersionChanges(t *suite.T) {
 	s := t.Source(t.Name())
 	first := takeSnapshot(t, s).Version
 	if again := takeSnapshot(t, s).Version; again != first {
@@ -175,7 +175,7 @@ func configVersionChanges(t *suite.T) {
 	for i, c := range changes {
 		version := setChanges(t, s, c)
 		if was, ok := seen[version]; ok {
-			t.Errorf("the version %q after change %d is that after change %d", version, i+1, was)
+			t.Errorf("the version %q after change %d was also the version after change %d", version, i+1, was)
 		}
 		if now := takeSnapshot(t, s).Version; now != version {
 			t.Errorf("after change %d Set returned the version %q, a snapshot has %q", i+1, version, now)
@@ -184,13 +184,13 @@ func configVersionChanges(t *suite.T) {
 	}
 }
 
-func configNextLast(t *suite.T) {
+func testNextLast(t *suite.T) {
 	s := t.Source(t.Name())
 	version := setTexts(t, s, "n", "0")
 	answers := make(chan struct{}, 200)
 	writing := suite.RunInBackground(func() error {
 		for i := 1; i <= 100; i++ {
-			if i > 1 && i < 10 { // so that there are some on the way to the last
+			if i > 1 && i < 10 { // so that there are states before the last one
 				select {
 				case <-answers:
 				case <-time.After(t.Patience()):
@@ -218,7 +218,7 @@ func configNextLast(t *suite.T) {
 	t.Must(<-writing)
 }
 
-func configNextCancel(t *suite.T) {
+func testNextCancel(t *suite.T) {
 	s := t.Source(t.Name())
 	version := takeSnapshot(t, s).Version
 	other := startNext(t, s, version)
@@ -231,7 +231,7 @@ func configNextCancel(t *suite.T) {
 	wantNoResult(t, other, "only another one's context ended")
 }
 
-func configClosed(t *suite.T) {
+func testClosed(t *suite.T) {
 	s := t.Source(t.Name())
 	answers := startNext(t, s, takeSnapshot(t, s).Version)
 	t.WantEnd("Close while a Next waits", suite.RunInBackground(func() error { return s.Close(t.Context()) }), 0)
@@ -239,7 +239,7 @@ func configClosed(t *suite.T) {
 	case a := <-answers:
 		t.WantCode("the Next that waits", a.err, fairlead.Closed)
 	case <-time.After(t.Soon()):
-		t.Fatalf("the Next that waits was not woken by Close")
+		t.Fatalf("Close did not wake the Next that waits")
 	}
 	_, err := s.Snapshot(t.Context())
 	t.WantCode("Snapshot", err, fairlead.Closed)
@@ -256,7 +256,7 @@ func configClosed(t *suite.T) {
 	}
 }
 
-func configWatchEnds(t *suite.T) {
+func testWatchEnds(t *suite.T) {
 	name := t.Name()
 	s, writer := t.Source(name), t.Source(name)
 	setTexts(t, writer, "n", "0")

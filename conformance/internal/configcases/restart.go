@@ -10,17 +10,17 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// configRestart kills the backend.
-var configRestart = []suite.Case{
+// restartCases kills the backend.
+var restartCases = []suite.Case{
 	{
 		Name: "config/restart-next", Needs: writable, Control: true, Timeout: 2 * time.Minute,
-		Rule: "while the backend is down Next fails with Unavailable within seconds; called again with the same version it reaches what is set afterwards",
-		Run:  configRestartNext,
+		Rule: "while the backend is down, Next fails with Unavailable within seconds; called again with the same version, it returns the settings that are set afterwards",
+		Run:  testRestartNext,
 	},
 	{
 		Name: "config/restart-watch", Needs: writable, Control: true, Timeout: 2 * time.Minute,
-		Rule: "a Watcher keeps its settings while the backend is down, says so within seconds, and catches up",
-		Run:  configRestartWatch,
+		Rule: "a Watcher keeps its settings while the backend is down, reports the outage within seconds, and catches up",
+		Run:  testRestartWatch,
 	},
 	durableSettings("config/durable-fsync", fairlead.DurableFsync),
 	durableSettings("config/durable-quorum", fairlead.DurableQuorum),
@@ -29,8 +29,8 @@ var configRestart = []suite.Case{
 func durableSettings(name string, claim fairlead.Claim) suite.Case {
 	return suite.Case{
 		Name: name, Needs: withWrite(claim), Control: true, Timeout: 2 * time.Minute,
-		Rule: "settings whose Set was acknowledged are there after the backend was killed",
-		Run:  configDurable,
+		Rule: "settings whose Set was acknowledged survive a kill of the backend",
+		Run:  testDurable,
 	}
 }
 
@@ -56,7 +56,7 @@ func startUntilUp(t *suite.T, s *config.Source, key, value string) string {
 	return version
 }
 
-func configRestartNext(t *suite.T) {
+func testRestartNext(t *suite.T) {
 	name := t.Name()
 	s, writer := t.Source(name), t.Source(name)
 	version := setTexts(t, s, "k", "before")
@@ -75,7 +75,7 @@ func configRestartNext(t *suite.T) {
 	})
 }
 
-func configRestartWatch(t *suite.T) {
+func testRestartWatch(t *suite.T) {
 	s, w, _ := watchTyped(t, "name", "before")
 	killUntilDown(t, s)
 	t.Eventually(20*time.Second, "the watcher says that the backend is down", func() bool { return w.Err() != nil })
@@ -85,7 +85,7 @@ func configRestartWatch(t *suite.T) {
 	t.Eventually(20*time.Second, "the watcher says that nothing is wrong", func() bool { return w.Err() == nil })
 }
 
-func configDurable(t *suite.T) {
+func testDurable(t *suite.T) {
 	name := t.Name()
 	s := t.Source(name)
 	for i := range 50 {

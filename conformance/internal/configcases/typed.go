@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// typed is what the cases load into.
+// typed is the struct into which the cases load.
 type typed struct {
 	Name    string        `default:"from the struct"`
 	Limit   int           `default:"1"`
@@ -28,11 +28,11 @@ func (s *typed) Validate() error {
 	return nil
 }
 
-// configTyped is settings as the structs of a program.
-var configTyped = []suite.Case{
+// typedCases is settings as the structs of a program.
+var typedCases = []suite.Case{
 	{
 		Name: "config/load-layers", Needs: writable,
-		Rule: "Load lets later layers win key by key, and takes what no layer has from the struct's defaults",
+		Rule: "Load takes each key from the last layer that has it, or else from the struct's defaults",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			setTexts(t, t.Source(name), "limit", "7", "nested/deep", "a,b")
@@ -50,7 +50,7 @@ var configTyped = []suite.Case{
 	},
 	{
 		Name: "config/load-empty", Needs: writable,
-		Rule: "an empty value hides the layers below, and a deleted key lets them show",
+		Rule: "an empty value hides the key in lower layers; after a deletion, the lower layer's value applies",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			s := t.Source(name)
@@ -67,7 +67,7 @@ var configTyped = []suite.Case{
 	},
 	{
 		Name: "config/load-bad", Needs: writable,
-		Rule: "Load fails with Invalid for what does not fit, naming layer and key and not the value",
+		Rule: "Load fails with Invalid for a value that does not fit; the error names layer and key, and not the value",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			setTexts(t, t.Source(name), "limit", "s3cret")
@@ -91,19 +91,19 @@ var configTyped = []suite.Case{
 	},
 	{
 		Name: "config/watch-rejects", Needs: writable,
-		Rule: "a bad update is reported, once, and the last good settings stay; the next good one is taken",
-		Run:  configWatchRejects,
+		Rule: "a bad update is reported once, and the last good settings stay; the next good update is applied",
+		Run:  testWatchRejects,
 	},
 	{
 		Name: "config/watch-callbacks", Needs: writable,
-		Rule: "OnChange is called with the settings before and after, without gaps, and not after Close",
-		Run:  configWatchCallbacks,
+		Rule: "OnChange is called with the settings before and after each change, without gaps, and not after Close",
+		Run:  testWatchCallbacks,
 	},
 }
 
 func wantTyped(t *suite.T, what string, got typed, name string, limit int, deep string) {
 	if got.Name != name || got.Limit != limit || strings.Join(got.Nested.Deep, " ") != deep {
-		t.Errorf("%s: got %+v, want the name %q, the limit %d and %q deep inside", what, got, name, limit, deep)
+		t.Errorf("%s: got %+v, want the name %q, the limit %d and the nested value %q", what, got, name, limit, deep)
 	}
 }
 
@@ -120,7 +120,7 @@ func wantRejected(t *suite.T, err error, name string) {
 }
 
 // watchTyped sets settings under a new name, watches them, and keeps what the
-// watchTyped reports.
+// watcher reports.
 func watchTyped(t *suite.T, keysAndValues ...string) (*config.Source, *config.Watcher[typed], *reports) {
 	name := t.Name()
 	s := t.Source(name)
@@ -156,7 +156,7 @@ func (r *reports) list() []error {
 	return append([]error(nil), r.all...)
 }
 
-func configWatchRejects(t *suite.T) {
+func testWatchRejects(t *suite.T) {
 	s, w, r := watchTyped(t, "name", "good", "limit", "5")
 	setTexts(t, s, "limit", "s3cret")
 	t.Eventually(t.Patience(), "the bad update is reported", func() bool { return len(r.list()) > 0 && w.Err() != nil })
@@ -173,7 +173,7 @@ func configWatchRejects(t *suite.T) {
 	}
 }
 
-func configWatchCallbacks(t *suite.T) {
+func testWatchCallbacks(t *suite.T) {
 	s, w, _ := watchTyped(t, "limit", "0")
 	var mu sync.Mutex
 	var calls []string

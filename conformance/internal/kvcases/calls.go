@@ -14,31 +14,31 @@ import (
 	"fairlead.dev/kv"
 )
 
-// kvCalls is about contexts, closing, calls of many keys and concurrent calls.
-var kvCalls = []suite.Case{
-	kvCase("canceled-before", "a call whose context was canceled before fails with Canceled and applies nothing", func(t *suite.T) {
+// callCases is about contexts, closing, calls of many keys and concurrent calls.
+var callCases = []suite.Case{
+	newCase("canceled-before", "a call whose context was canceled before fails with Canceled and applies nothing", func(t *suite.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		endedBefore(t, ctx, fairlead.Canceled)
 	}),
-	kvCase("deadline-before", "a call whose deadline has passed before fails with DeadlineExceeded and applies nothing", func(t *suite.T) {
+	newCase("deadline-before", "a call whose deadline has passed before fails with DeadlineExceeded and applies nothing", func(t *suite.T) {
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		defer cancel()
 		endedBefore(t, ctx, fairlead.DeadlineExceeded)
 	}),
-	kvCase("deadline-honest", "a write that its deadline ended is absent unless it said UnknownOutcome, and present if it was acknowledged", kvDeadlineHonest),
-	kvCase("neighbour-gives-up", "callers that give up disturb no concurrent caller", kvNeighbourGivesUp),
-	kvCase("close-store", "every call on a closed store fails with Closed, closing it again is no error, another handle still works", kvCloseStore),
-	kvCase("close-under-way", "calls under way while the store is closed end with their answer or with Closed, and what was acknowledged is there", kvCloseUnderWay),
-	kvCase("getmany", "GetMany answers each key in its place: order, missing keys and duplicates included", kvGetMany),
-	kvCase("getmany-batches", "GetMany takes more keys than one driver call, and each answer is its key's", func(t *suite.T) {
+	newCase("deadline-honest", "a write that failed with its deadline is absent unless the error is UnknownOutcome; an acknowledged write is present", testDeadlineHonest),
+	newCase("neighbour-gives-up", "callers that give up do not affect concurrent callers", testNeighbourGivesUp),
+	newCase("close-store", "every call on a closed store fails with Closed, closing it again is no error, another handle still works", testCloseStore),
+	newCase("close-under-way", "calls in progress while the store is closed return their result or Closed, and acknowledged writes are there", testCloseUnderWay),
+	newCase("getmany", "GetMany returns one result for each key, in the order of the keys, also for missing and duplicate keys", testGetMany),
+	newCase("getmany-batches", "GetMany takes more keys than one driver call holds, and each result belongs to its key", func(t *suite.T) {
 		s := t.Store()
 		keys := numberedKeys("k", max(t.Facet().Limits.MaxBatch, 1)+17)
 		written := slices.Concat(keys[:20], keys[len(keys)-20:])
 		putAll(t, s, written)
 		wantFound(t, s, keys, func(key string) bool { return slices.Contains(written, key) })
 	}),
-	kvCase("getmany-none", "GetMany of no key is no error and finds nothing; one bad key among good ones fails it", func(t *suite.T) {
+	newCase("getmany-none", "GetMany of no key returns nothing and no error; one bad key among good ones makes it fail", func(t *suite.T) {
 		s := t.Store()
 		found, err := s.GetMany(t.Context())
 		t.Must(err)
@@ -50,7 +50,7 @@ var kvCalls = []suite.Case{
 		t.WantCode("GetMany with an empty key", err, fairlead.Invalid)
 		wantFound(t, s, []string{"none"}, func(string) bool { return false })
 	}),
-	kvFull("getmany-large", "GetMany of values that are large together, 12 MB, returns them all", func(t *suite.T) {
+	newFullCase("getmany-large", "GetMany of values of 12 MB in total returns them all", func(t *suite.T) {
 		s, value := t.Store(), strings.Repeat("v", large)
 		keys := numberedKeys("k", 12)
 		forEachConcurrently(4, keys, func(key string) { putSame(t, s, key, key+value) })
@@ -62,7 +62,7 @@ var kvCalls = []suite.Case{
 			}
 		}
 	}),
-	kvCase("read-own-write", "a write that was acknowledged is seen by every later read through the handle, by 16 callers at once", func(t *suite.T) {
+	newCase("read-own-write", "each of 16 concurrent callers reads its acknowledged writes through the handle", func(t *suite.T) {
 		s := t.Store()
 		suite.RunConcurrently(16, func(i int) {
 			key := fmt.Sprint("k", i)
@@ -78,11 +78,12 @@ var kvCalls = []suite.Case{
 			wantMissing(t, s, key)
 		})
 	}),
-	kvCase("no-crosstalk", "64 callers at once, with all kinds of calls and sizes, each get the answers of their own keys", kvNoCrosstalk),
-	kvCase("failures-apart", "calls that fail among concurrent ones fail alone", kvFailuresApart),
+	newCase("no-crosstalk", "64 concurrent callers, with all kinds of calls and sizes, each get the results of their own keys", testNoCrosstalk),
+	newCase("failures-apart", "calls that fail do not make concurrent calls fail", testFailuresApart),
 }
 
-// putSame writes from any goroutine, and reports whether that succeeded.
+// putSame writes a key with itself as the value, and reports whether that
+// succeeded. Any goroutine may call it.
 func putSame(t *suite.T, s *kv.Store, key, value string) bool {
 	_, err := s.Put(t.Context(), key, []byte(value))
 	if err != nil {
@@ -97,8 +98,8 @@ type call struct {
 	do   func(ctx context.Context, s *kv.Store) error
 }
 
-// calls returns one call of each kind that the provider claims. The writes
-// are of the key "new" and of the key "k", whose revision is given.
+// calls returns one call of each kind that the provider claims. They write the
+// key "new" and the key "k", whose revision is given.
 func calls(t *suite.T, rev kv.Revision) []call {
 	list := []call{
 		{"Get", func(ctx context.Context, s *kv.Store) error { _, err := s.Get(ctx, "k"); return err }},
@@ -134,8 +135,8 @@ func endedBefore(t *suite.T, ctx context.Context, want fairlead.Code) {
 	wantMissing(t, s, "new")
 }
 
-// kvDeadlineHonest gives writes deadlines from none at all to plenty.
-func kvDeadlineHonest(t *suite.T) {
+// testDeadlineHonest gives writes deadlines from zero to long enough.
+func testDeadlineHonest(t *suite.T) {
 	s := t.Store()
 	keys := numberedKeys("k", 200)
 	outcome := make([]error, len(keys))
@@ -149,7 +150,7 @@ func kvDeadlineHonest(t *suite.T) {
 	wantOutcomes(t, s, keys, outcome)
 }
 
-// wantOutcomes compares what writes said with what is there.
+// wantOutcomes compares the results of writes with the stored values.
 func wantOutcomes(t *suite.T, s *kv.Store, keys []string, outcome []error) {
 	found, err := s.GetMany(t.Context(), keys...)
 	t.Must(err)
@@ -159,7 +160,7 @@ func wantOutcomes(t *suite.T, s *kv.Store, keys []string, outcome []error) {
 		case found[i].Found && string(found[i].Value) != key:
 			t.Errorf("key %s has the value %s", key, quoteBriefly(string(found[i].Value)))
 		case code == 0 && !found[i].Found:
-			t.Errorf("the write of %s was acknowledged and is not there", key)
+			t.Errorf("the write of %s was acknowledged, and the key is missing", key)
 		case code != 0 && code != fairlead.UnknownOutcome && found[i].Found:
 			t.Errorf("the write of %s failed with %v and was applied", key, outcome[i])
 		case code != 0 && code.Retry() == fairlead.RetryNever:
@@ -168,7 +169,7 @@ func wantOutcomes(t *suite.T, s *kv.Store, keys []string, outcome []error) {
 	}
 }
 
-func kvNeighbourGivesUp(t *suite.T) {
+func testNeighbourGivesUp(t *suite.T) {
 	s := t.Store()
 	suite.RunConcurrently(32, func(i int) {
 		for n := range 16 {
@@ -184,7 +185,7 @@ func kvNeighbourGivesUp(t *suite.T) {
 	})
 }
 
-func kvCloseStore(t *suite.T) {
+func testCloseStore(t *suite.T) {
 	name := t.Name()
 	s, other := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
 	rev := put(t, s, "k", "1")
@@ -197,7 +198,7 @@ func kvCloseStore(t *suite.T) {
 	wantMissing(t, other, "new")
 }
 
-func kvCloseUnderWay(t *suite.T) {
+func testCloseUnderWay(t *suite.T) {
 	name := t.Name()
 	s, other := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
 	keys := numberedKeys("k", 2000)
@@ -223,10 +224,10 @@ func kvCloseUnderWay(t *suite.T) {
 			}
 		})
 	})
-	wantReturn(t, "the calls under way at Close", t.Patience(), writers.Wait)
+	wantReturn(t, "the calls in progress at Close", t.Patience(), writers.Wait)
 	for i, err := range outcome {
 		if err != nil && !errors.Is(err, fairlead.Closed) {
-			t.Errorf("the write of %s, under way at Close: want no error or Closed, got %v", keys[i], err)
+			t.Errorf("the write of %s, in progress at Close: want no error or Closed, got %v", keys[i], err)
 		}
 		if errors.Is(err, fairlead.Closed) {
 			outcome[i] = nil
@@ -236,7 +237,7 @@ func kvCloseUnderWay(t *suite.T) {
 	wantOutcomes(t, other, keys, outcome)
 }
 
-func kvGetMany(t *suite.T) {
+func testGetMany(t *suite.T) {
 	s := t.Store()
 	putAll(t, s, []string{"a", "b", "c"})
 	wantFound(t, s, []string{"c", "x", "a", "c", "b", "y", "x", "a"}, func(key string) bool { return key <= "c" })
@@ -261,7 +262,7 @@ func wantFound(t *suite.T, s *kv.Store, keys []string, exists func(string) bool)
 	}
 }
 
-func kvNoCrosstalk(t *suite.T) {
+func testNoCrosstalk(t *suite.T) {
 	s := t.Store()
 	suite.RunConcurrently(64, func(i int) {
 		key := fmt.Sprint("k", i)
@@ -291,7 +292,7 @@ type badCall struct {
 	call func() error
 }
 
-func kvFailuresApart(t *suite.T) {
+func testFailuresApart(t *suite.T) {
 	s := t.Store()
 	put(t, s, "exists", "1")
 	bad := []badCall{

@@ -12,11 +12,11 @@ import (
 
 // casCase is a case that needs the claim CAS.
 func casCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
-	return kvCase(name, rule, run, append(needs, kv.CAS)...)
+	return newCase(name, rule, run, append(needs, kv.CAS)...)
 }
 
-// kvCAS is about writes with a condition.
-var kvCAS = []suite.Case{
+// casCases is about writes with a condition.
+var casCases = []suite.Case{
 	casCase("create-new", "Create writes a key that does not exist, also one that was deleted", func(t *suite.T) {
 		s := t.Store()
 		rev, err := s.Create(t.Context(), "k", []byte("1"))
@@ -30,7 +30,7 @@ var kvCAS = []suite.Case{
 			t.Errorf("the key was created twice under the revision %q", rev)
 		}
 	}),
-	casCase("create-exists", "Create of a key that was created, of one that was put blindly, and of one with an empty value, is a Conflict and changes nothing", func(t *suite.T) {
+	casCase("create-exists", "Create of a key that exists (created, put, or with an empty value) is a Conflict and changes nothing", func(t *suite.T) {
 		s := t.Store()
 		created, err := s.Create(t.Context(), "created", []byte("1"))
 		t.Must(err)
@@ -45,7 +45,7 @@ var kvCAS = []suite.Case{
 			}
 		}
 	}),
-	casCase("create-put-over", "a blind Put over a created key writes, and stales its revision", func(t *suite.T) {
+	casCase("create-put-over", "a Put over a created key writes, and makes its revision stale", func(t *suite.T) {
 		s := t.Store()
 		rev, err := s.Create(t.Context(), "k", []byte("1"))
 		t.Must(err)
@@ -53,13 +53,13 @@ var kvCAS = []suite.Case{
 		wantConflict(t, s, "k", rev)
 		wantEntry(t, s, "k", "2", second)
 	}),
-	casCase("create-race", "of 32 concurrent Creates of a key one wins, and its value stays", func(t *suite.T) {
+	casCase("create-race", "of 32 concurrent Creates of a key exactly one succeeds, and its value stays", func(t *suite.T) {
 		raceWriters(t, func(s *kv.Store, key, value string, _ kv.Revision) error {
 			_, err := s.Create(t.Context(), key, []byte(value))
 			return err
 		}, false)
 	}),
-	casCase("cas-ok", "CAS with the revision of a put, of a read, of a CAS and of a Create writes, and returns the new revision", func(t *suite.T) {
+	casCase("cas-ok", "CAS with the revision of a Put, a Get, a CAS or a Create writes, and returns the new revision", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "0")
 		for i := range 3 {
@@ -77,7 +77,7 @@ var kvCAS = []suite.Case{
 		t.Must(err)
 		wantValue(t, s, "c", "x")
 	}),
-	casCase("cas-stale", "CAS with the revision of a former state is a Conflict and changes nothing", func(t *suite.T) {
+	casCase("cas-stale", "CAS with an older revision of the key is a Conflict and changes nothing", func(t *suite.T) {
 		s := t.Store()
 		stale := put(t, s, "k", "1")
 		rev := put(t, s, "k", "2")
@@ -90,7 +90,7 @@ var kvCAS = []suite.Case{
 		wantConflict(t, s, "k", rev)
 		wantMissing(t, s, "k")
 	}),
-	casCase("cas-garbage", "CAS and DeleteIf with a revision that no write ever returned are a Conflict or Invalid, and change nothing", kvCASGarbage),
+	casCase("cas-garbage", "CAS and DeleteIf with a revision that no write ever returned are a Conflict or Invalid, and change nothing", testCASGarbage),
 	casCase("cas-deleted", "CAS with the last revision of a deleted key is a Conflict and does not bring it back", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
@@ -98,7 +98,7 @@ var kvCAS = []suite.Case{
 		wantConflict(t, s, "k", rev)
 		wantMissing(t, s, "k")
 	}),
-	casCase("cas-recreated", "CAS with a revision from before a delete is a Conflict after the key was created again, with the same value too", func(t *suite.T) {
+	casCase("cas-recreated", "CAS with a revision from before a delete is a Conflict after the key was created again, even with the same value", func(t *suite.T) {
 		s := t.Store()
 		stale := put(t, s, "k", "same")
 		t.Must(s.Delete(t.Context(), "k"))
@@ -115,35 +115,35 @@ var kvCAS = []suite.Case{
 		wantConflict(t, s, "k", stale)
 		wantEntry(t, s, "k", "A", rev)
 	}),
-	casCase("cas-expired", "CAS and DeleteIf with the revision of an expired key are a Conflict, also after it was created again", kvCASExpired, kv.TTL),
-	casCase("cas-race", "of 32 concurrent CAS with one revision one wins, and its value stays", func(t *suite.T) {
+	casCase("cas-expired", "CAS and DeleteIf with the revision of an expired key are a Conflict, also after it was created again", testCASExpired, kv.TTL),
+	casCase("cas-race", "of 32 concurrent CAS with one revision exactly one succeeds, and its value stays", func(t *suite.T) {
 		raceWriters(t, func(s *kv.Store, key, value string, rev kv.Revision) error {
 			_, err := s.CAS(t.Context(), key, []byte(value), rev)
 			return err
 		}, true)
 	}),
-	casCase("cas-counter", "16 clients that count up one key by CAS lose no step", kvCASCounter),
+	casCase("cas-counter", "16 clients that increment one key by CAS lose no increment", testCASCounter),
 	casCase("delete-if-ok", "DeleteIf with the present revision deletes", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
 		t.Must(s.DeleteIf(t.Context(), "k", rev))
 		wantMissing(t, s, "k")
 	}),
-	casCase("delete-if-stale", "DeleteIf with the revision of a former state is a Conflict and the key stays", func(t *suite.T) {
+	casCase("delete-if-stale", "DeleteIf with an older revision of the key is a Conflict, and the key stays", func(t *suite.T) {
 		s := t.Store()
 		stale := put(t, s, "k", "1")
 		rev := put(t, s, "k", "2")
 		t.WantCode("DeleteIf", s.DeleteIf(t.Context(), "k", stale), fairlead.Conflict)
 		wantEntry(t, s, "k", "2", rev)
 	}),
-	casCase("delete-if-missing", "DeleteIf of a key that does not exist, or no longer, is a Conflict", func(t *suite.T) {
+	casCase("delete-if-missing", "DeleteIf of a key that never existed, or was deleted, is a Conflict", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
 		t.WantCode("DeleteIf of a key that never was", s.DeleteIf(t.Context(), "never", rev), fairlead.Conflict)
 		t.Must(s.DeleteIf(t.Context(), "k", rev))
 		t.WantCode("DeleteIf of a deleted key", s.DeleteIf(t.Context(), "k", rev), fairlead.Conflict)
 	}),
-	casCase("delete-if-race", "of 32 concurrent DeleteIf with one revision one wins", func(t *suite.T) {
+	casCase("delete-if-race", "of 32 concurrent DeleteIf with one revision exactly one succeeds", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
 		var won atomic.Int64
@@ -169,8 +169,8 @@ func wantConflict(t *suite.T, s *kv.Store, key string, rev kv.Revision) {
 
 const raceRounds = 5
 
-// raceWriters makes 32 callers write one key through two handles, which it returns;
-// one must win.
+// raceWriters makes 32 callers write one key through two handles, which it
+// returns; exactly one must succeed.
 func raceWriters(t *suite.T, write func(s *kv.Store, key, value string, rev kv.Revision) error, exists bool) []*kv.Store {
 	name := t.Name()
 	handles := []*kv.Store{t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)}
@@ -202,7 +202,7 @@ func raceWriters(t *suite.T, write func(s *kv.Store, key, value string, rev kv.R
 	return handles
 }
 
-func kvCASGarbage(t *suite.T) {
+func testCASGarbage(t *suite.T) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
 	garbage := []kv.Revision{"0", "garbage", "-1", "18446744073709551615", "99999999999999999999999", "*", " ", "\x00", rev + "0", "0" + rev, rev + " "}
@@ -227,7 +227,7 @@ func wantRefused(t *suite.T, what string, err error) {
 	}
 }
 
-func kvCASExpired(t *suite.T) {
+func testCASExpired(t *suite.T) {
 	s := t.Store()
 	ttl := exactTTL(t, 50*time.Millisecond)
 	rev := put(t, s, "k", "1", kv.WithTTL(ttl))
@@ -241,7 +241,7 @@ func kvCASExpired(t *suite.T) {
 	wantEntry(t, s, "k", "1", second)
 }
 
-func kvCASCounter(t *suite.T) {
+func testCASCounter(t *suite.T) {
 	name := t.Name()
 	handles := []*kv.Store{t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)}
 	put(t, handles[0], "n", "0")
@@ -257,7 +257,7 @@ func kvCASCounter(t *suite.T) {
 	wantValue(t, handles[0], "n", fmt.Sprint(clients*steps))
 }
 
-// countUp adds one to the key "n" by read and CAS until that succeeds.
+// countUp increments the key "n" by Get and CAS, until that succeeds.
 func countUp(t *suite.T, s *kv.Store) error {
 	for {
 		e, err := s.Get(t.Context(), "n")

@@ -10,9 +10,9 @@ import (
 	"fairlead.dev/kv"
 )
 
-// kvAbilities are the calls that each claim allows. A claim without a call can
+// callsOfClaims are the calls that each claim allows. A claim without a call can
 // only be demanded.
-var kvAbilities = []struct {
+var callsOfClaims = []struct {
 	claim fairlead.Claim
 	call  func(t *suite.T, s *kv.Store) error
 }{
@@ -35,13 +35,13 @@ var kvAbilities = []struct {
 	{fairlead.DurableFsync, nil}, {fairlead.DurableQuorum, nil}, {fairlead.Shared, nil},
 }
 
-// kvAbsent is one case for each claim that does not hold.
-func kvAbsent() []suite.Case {
+// absentCases is one case for each claim that does not hold.
+func absentCases() []suite.Case {
 	var cases []suite.Case
 	for _, info := range suite.ClaimsOf(fairlead.KV) {
 		name := strings.ToLower(strings.TrimPrefix(string(info.Claim), "kv."))
 		rule := fmt.Sprintf("without the claim %s, demanding it at Open answers Unsupported and names it, and so does every call that needs it, which changes nothing", info.Claim)
-		c := kvCase("absent-"+name, rule, func(t *suite.T) { wantAbsent(t, info.Claim) })
+		c := newCase("absent-"+name, rule, func(t *suite.T) { wantAbsent(t, info.Claim) })
 		c.Lacks = info.Claim
 		cases = append(cases, c)
 	}
@@ -57,7 +57,7 @@ func wantAbsent(t *suite.T, claim fairlead.Claim) {
 	} else if !strings.Contains(err.Error(), string(claim)) {
 		t.Errorf("the error does not name %s: %v", claim, err)
 	}
-	for _, a := range kvAbilities {
+	for _, a := range callsOfClaims {
 		if a.claim == claim && a.call != nil {
 			t.WantCode(fmt.Sprintf("a call that needs %s", claim), a.call(t, s), fairlead.Unsupported)
 		}
@@ -65,9 +65,9 @@ func wantAbsent(t *suite.T, claim fairlead.Claim) {
 	wantMissing(t, s, "k")
 }
 
-// kvManage is about stores as a whole.
-var kvManage = []suite.Case{
-	kvCase("stores-listed", "Stores returns the names that start with the prefix, including closed stores, each once, in order", func(t *suite.T) {
+// manageCases is about stores as a whole.
+var manageCases = []suite.Case{
+	newCase("stores-listed", "Stores returns the names that start with the prefix, including closed stores, each once, in order", func(t *suite.T) {
 		name := t.Name()
 		want := []string{name, name + "-x", name + ".a", name + ".b"}
 		for _, n := range append([]string{name[:len(name)-1] + "9"}, want...) {
@@ -83,7 +83,7 @@ var kvManage = []suite.Case{
 			}
 		}
 	}, kv.Manage),
-	kvCase("store-deleted", "DeleteStore removes the store's name and all that it holds: opened again it is empty and works", func(t *suite.T) {
+	newCase("store-deleted", "DeleteStore removes the store's name and its keys; opened again, the store is empty and works", func(t *suite.T) {
 		name := t.Name()
 		s := t.StoreOf(t.Provider(), name)
 		keys := numberedKeys("k", 300)
@@ -103,7 +103,7 @@ var kvManage = []suite.Case{
 		put(t, again, "k", "new")
 		wantValue(t, again, "k", "new")
 	}, kv.Manage),
-	kvCase("store-deleted-open", "an open handle of a deleted store fails, or finds it empty", func(t *suite.T) {
+	newCase("store-deleted-open", "an open handle of a deleted store fails, or finds it empty", func(t *suite.T) {
 		name := t.Name()
 		s := t.StoreOf(t.Provider(), name)
 		put(t, s, "k", "1")
@@ -115,7 +115,7 @@ var kvManage = []suite.Case{
 			wantValue(t, t.StoreOf(t.Provider(), name), "l", "2") // acknowledged, so not lost
 		}
 	}, kv.Manage),
-	kvCase("store-deleted-alone", "DeleteStore leaves all other stores as they are, also where one name begins with the other; deleting a missing store is no error", func(t *suite.T) {
+	newCase("store-deleted-alone", "DeleteStore leaves all other stores as they are, also where one name begins with the other; deleting a missing store is no error", func(t *suite.T) {
 		name := t.Name()
 		others := []string{name + ".x", name + "-x", name + "x", name + ".x.y"}
 		for _, n := range others {
@@ -131,9 +131,9 @@ var kvManage = []suite.Case{
 	}, kv.Manage),
 }
 
-// kvShared is about two Opens of one backend.
-var kvShared = []suite.Case{
-	kvCase("shared-sees", "what one Open wrote and deleted, another sees", func(t *suite.T) {
+// sharedCases is about two Opens of one backend.
+var sharedCases = []suite.Case{
+	newCase("shared-sees", "the writes and deletes of one Open are seen by another", func(t *suite.T) {
 		s, other := sharedStores(t)
 		put(t, s, "k", "1")
 		put(t, s, "l", "1")
@@ -147,7 +147,7 @@ var kvShared = []suite.Case{
 			return k[0].Found && !k[1].Found && string(k[0].Value) == "1" && m[0].Found
 		})
 	}, fairlead.Shared),
-	kvCase("shared-cas", "conditions hold between two Opens: a Create and a stale CAS of the second are a Conflict", func(t *suite.T) {
+	newCase("shared-cas", "conditions hold across two Opens: a Create of an existing key and a stale CAS through the second Open are a Conflict", func(t *suite.T) {
 		s, other := sharedStores(t)
 		stale := put(t, s, "k", "1")
 		rev := put(t, s, "k", "2")
@@ -158,7 +158,7 @@ var kvShared = []suite.Case{
 		t.Must(err)
 		wantConflict(t, s, "k", rev)
 	}, fairlead.Shared, kv.CAS),
-	kvCase("shared-watch", "a watch of one Open sees what another writes, and a revision of one is a place for the other", func(t *suite.T) {
+	newCase("shared-watch", "a watch of one Open sees the writes of another, and can continue after a revision of the other", func(t *suite.T) {
 		s, other := sharedStores(t)
 		w := openWatcher(t, other, "")
 		rev := put(t, s, "k", "1")
@@ -167,7 +167,7 @@ var kvShared = []suite.Case{
 		put(t, s, "l", "2")
 		wantEvents(t, readEvents(t, again, 1), "put l=2")
 	}, fairlead.Shared, kv.Watch),
-	kvCase("shared-survives", "a store lives on when one of its two Opens is closed", func(t *suite.T) {
+	newCase("shared-survives", "a store still works when one of its two Opens is closed", func(t *suite.T) {
 		name := t.Name()
 		p := t.Open()
 		s, other := t.StoreOf(p, name), t.StoreOf(t.Provider(), name)

@@ -10,25 +10,25 @@ import (
 	"fairlead.dev/kv"
 )
 
-// kvCore is what every store does with one key.
-var kvCore = []suite.Case{
-	kvCase("put-get", "a value that was put is read back to the byte, with the revision that the put returned", func(t *suite.T) {
+// coreCases is what every store does with one key.
+var coreCases = []suite.Case{
+	newCase("put-get", "Get returns exactly the bytes that were put, with the revision that Put returned", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "v\x00\xff")
 		wantEntry(t, s, "k", "v\x00\xff", rev)
 	}),
-	kvCase("get-missing", "a key that was never written is NotFound, and an error names no value", func(t *suite.T) {
+	newCase("get-missing", "a key that was never written is NotFound, and the error contains no value", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "other", "x")
 		wantMissing(t, s, "k")
 	}),
-	kvCase("overwrite", "the last of several puts is read", func(t *suite.T) {
+	newCase("overwrite", "Get returns the value of the last Put", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "k", "a longer first value")
 		rev := put(t, s, "k", "2")
 		wantEntry(t, s, "k", "2", rev)
 	}),
-	kvCase("delete-gone", "a deleted key is NotFound, its neighbours stay, and it can be written again", func(t *suite.T) {
+	newCase("delete-gone", "a deleted key is NotFound, its neighbours stay, and it can be written again", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "k", "1")
 		put(t, s, "k2", "2")
@@ -38,15 +38,15 @@ var kvCore = []suite.Case{
 		put(t, s, "k", "3")
 		wantValue(t, s, "k", "3")
 	}),
-	kvCase("delete-missing", "deleting a key that does not exist is no error, also the second time", func(t *suite.T) {
+	newCase("delete-missing", "Delete of a key that does not exist is no error, also the second time", func(t *suite.T) {
 		s := t.Store()
 		t.Must(s.Delete(t.Context(), "never"))
 		put(t, s, "k", "1")
 		t.Must(s.Delete(t.Context(), "k"))
 		t.Must(s.Delete(t.Context(), "k"))
 	}),
-	kvCase("empty-value", "an empty value, also a nil one, exists and differs from a missing key", kvEmptyValue),
-	kvCase("binary-value", "a value of all bytes comes back unchanged", func(t *suite.T) {
+	newCase("empty-value", "a key with an empty or nil value exists, and differs from a missing key", testEmptyValue),
+	newCase("binary-value", "a value that contains every byte comes back unchanged", func(t *suite.T) {
 		s := t.Store()
 		var all strings.Builder
 		for i := range 256 {
@@ -55,17 +55,17 @@ var kvCore = []suite.Case{
 		put(t, s, "k", all.String())
 		wantValue(t, s, "k", all.String())
 	}),
-	kvCase("value-1000000", "a value of 1,000,000 bytes is accepted by every provider and comes back whole", func(t *suite.T) {
+	newCase("value-1000000", "every provider accepts a value of 1,000,000 bytes, and returns all of it", func(t *suite.T) {
 		if limit := t.Facet().Limits.MaxValueBytes; limit < 1_000_000 {
 			t.Errorf("the published limit of values is %d bytes; at least 1,000,000 are demanded", limit)
 		}
 		roundTripSize(t, 1_000_000)
 	}),
-	kvCase("value-max", "a value at the published limit (at 8 MiB, where that is less) comes back whole", func(t *suite.T) {
+	newCase("value-max", "a value at the published limit (at 8 MiB, where that is less) comes back complete", func(t *suite.T) {
 		roundTripSize(t, min(t.Facet().Limits.MaxValueBytes, 8<<20))
 	}),
-	kvCase("value-over-max", "a value over the published limit is TooLarge, the message says both numbers, nothing is written, the store works on", kvValueOverMax),
-	kvCase("alias-put", "changing the slice after Put returned changes nothing in the store", func(t *suite.T) {
+	newCase("value-over-max", "a value over the published limit is TooLarge, the message says both sizes, nothing is written, the store still works", testValueOverMax),
+	newCase("alias-put", "a change to the slice after Put returned does not change the store", func(t *suite.T) {
 		s := t.Store()
 		value := []byte("before")
 		_, err := s.Put(t.Context(), "k", value)
@@ -73,8 +73,8 @@ var kvCore = []suite.Case{
 		copy(value, "after!")
 		wantValue(t, s, "k", "before")
 	}),
-	kvCase("alias-get", "changing a slice that Get or GetMany returned changes nothing in the store, nor in another answer", kvAliasGet),
-	kvCase("rev-changes", "every put gives the key another revision, also one of the same value", func(t *suite.T) {
+	newCase("alias-get", "a change to a slice that Get or GetMany returned changes neither the store nor another result", testAliasGet),
+	newCase("rev-changes", "every Put gives the key a new revision, even with the same value", func(t *suite.T) {
 		s := t.Store()
 		first, second := put(t, s, "k", "same"), put(t, s, "k", "same")
 		if first == second {
@@ -82,7 +82,7 @@ var kvCore = []suite.Case{
 		}
 		wantEntry(t, s, "k", "same", second)
 	}),
-	kvCase("rev-stable", "a key that is not written keeps its revision, also when it is read and when other keys change", func(t *suite.T) {
+	newCase("rev-stable", "a key that is not written keeps its revision, also when it is read and when other keys change", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
 		for i := range 5 {
@@ -92,18 +92,18 @@ var kvCore = []suite.Case{
 		t.Must(s.Delete(t.Context(), "other1"))
 		wantEntry(t, s, "k", "1", rev)
 	}),
-	kvCase("rev-never-reused", "a key never has a revision twice, also not after it was deleted and created again", kvRevNeverReused),
-	kvCase("reopen", "closing a handle keeps the data: the store that is opened again by its name has it", func(t *suite.T) {
+	newCase("rev-never-reused", "a key never has the same revision twice, not even after it was deleted and created again", testRevNeverReused),
+	newCase("reopen", "closing a handle keeps the data: the store has it when it is opened again by name", func(t *suite.T) {
 		name := t.Name()
 		s := t.StoreOf(t.Provider(), name)
 		rev := put(t, s, "k", "kept")
 		t.Must(s.Close(t.Context()))
 		wantEntry(t, t.StoreOf(t.Provider(), name), "k", "kept", rev)
 	}),
-	kvCase("stores-isolated", "no operation on one store is seen in another, also where one name begins with the other", kvStoresIsolated),
+	newCase("stores-isolated", "no operation on one store is seen in another, also where one name begins with the other", testStoresIsolated),
 }
 
-func kvEmptyValue(t *suite.T) {
+func testEmptyValue(t *suite.T) {
 	s := t.Store()
 	put(t, s, "nil", "x")
 	_, err := s.Put(t.Context(), "nil", nil)
@@ -115,7 +115,7 @@ func kvEmptyValue(t *suite.T) {
 	found, err := s.GetMany(t.Context(), "nil", "missing", "empty")
 	t.Must(err)
 	if len(found) != 3 || !found[0].Found || found[1].Found || !found[2].Found {
-		t.Errorf("GetMany tells empty from missing wrongly: %+v", found)
+		t.Errorf("GetMany confuses an empty value with a missing key: %+v", found)
 	}
 }
 
@@ -134,7 +134,7 @@ func roundTripSize(t *suite.T, size int) {
 	}
 }
 
-func kvValueOverMax(t *suite.T) {
+func testValueOverMax(t *suite.T) {
 	s := t.Store()
 	limit := t.Facet().Limits.MaxValueBytes
 	rev := put(t, s, "k", "before")
@@ -151,7 +151,7 @@ func kvValueOverMax(t *suite.T) {
 	put(t, s, "k", "after")
 }
 
-func kvAliasGet(t *suite.T) {
+func testAliasGet(t *suite.T) {
 	s := t.Store()
 	put(t, s, "k", "before")
 	spoil := func(b []byte) { copy(b, "spoilt") }
@@ -168,7 +168,7 @@ func kvAliasGet(t *suite.T) {
 	wantValue(t, s, "k", "before")
 }
 
-func kvRevNeverReused(t *suite.T) {
+func testRevNeverReused(t *suite.T) {
 	s := t.Store()
 	seen := map[kv.Revision]int{}
 	for i := range 12 {
@@ -183,7 +183,7 @@ func kvRevNeverReused(t *suite.T) {
 	}
 }
 
-func kvStoresIsolated(t *suite.T) {
+func testStoresIsolated(t *suite.T) {
 	base := t.Name()
 	var stores []*kv.Store
 	for _, suffix := range []string{"", ".", ".x", "-x", "x", "_", ".x.y", "X"} {

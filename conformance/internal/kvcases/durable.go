@@ -15,15 +15,15 @@ import (
 
 var durabilities = []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum}
 
-// kvDurable is what can be shown of durability: the claim is upheld, and a
-// killUntilDown loses nothing.
-func kvDurable() []suite.Case {
+// durableCases show what a client can see of durability: the provider still
+// makes the claim, and a kill loses nothing.
+func durableCases() []suite.Case {
 	var cases []suite.Case
 	for _, claim := range durabilities {
 		name := map[fairlead.Claim]string{fairlead.DurableFsync: "fsync", fairlead.DurableQuorum: "quorum"}[claim]
 		cases = append(cases,
-			kvCase("durable-"+name, fmt.Sprintf("after acknowledged writes, the provider and a new Open, which probes again, still claim %s, and a store that requires it still works (a client cannot see stable storage itself)", claim), func(t *suite.T) { wantStillClaimed(t, claim) }, claim),
-			kvControl("kill-"+name, fmt.Sprintf("with the claim %s, a kill under 16 writers loses no acknowledged write, and applies none that failed", claim), func(t *suite.T) { killUnderWriters(t, true) }, claim))
+			newCase("durable-"+name, fmt.Sprintf("after acknowledged writes, the provider and a new Open, which probes again, still claim %s, and a store that requires it still works (a client cannot see stable storage itself)", claim), func(t *suite.T) { wantStillClaimed(t, claim) }, claim),
+			newControlCase("kill-"+name, fmt.Sprintf("with the claim %s, a kill under 16 writers loses no acknowledged write, and applies none that failed", claim), func(t *suite.T) { killUnderWriters(t, true) }, claim))
 	}
 	return cases
 }
@@ -51,13 +51,13 @@ func durable(t *suite.T) bool {
 	return slices.ContainsFunc(durabilities, t.Facet().Has)
 }
 
-// kvKill is what must hold when the backend is killed, durable or not.
-var kvKill = []suite.Case{
-	kvControl("kill-outcomes", "a write in progress during a kill is acknowledged, or is UnknownOutcome, or is never applied; afterwards the same handle works again", func(t *suite.T) { killUnderWriters(t, durable(t)) }),
-	kvControl("kill-reads", "while the backend is down no read answers that a key does not exist, and every call returns within about a second of its deadline", kvKillReads),
-	kvControl("kill-revisions", "a key that survives a kill keeps its revision, and later writes have none that it had before", kvKillRevisions),
-	kvControl("kill-watch", "a watch across a kill continues without loss or fails with Compacted; it never falls silent", kvKillWatch, kv.Watch),
-	kvControl("kill-ttl", "a time to live keeps running while the backend is down: it neither ends early nor starts again", kvKillTTL, kv.TTL),
+// killCases is what must hold when the backend is killed, durable or not.
+var killCases = []suite.Case{
+	newControlCase("kill-outcomes", "a write in progress during a kill is acknowledged, or is UnknownOutcome, or is never applied; afterwards the same handle works again", func(t *suite.T) { killUnderWriters(t, durable(t)) }),
+	newControlCase("kill-reads", "while the backend is down no read answers that a key does not exist, and every call returns within about a second of its deadline", testKillReads),
+	newControlCase("kill-revisions", "a key that survives a kill keeps its revision, and later writes get revisions that it never had", testKillRevisions),
+	newControlCase("kill-watch", "a watch across a kill continues without loss or fails with Compacted; it never falls silent", testKillWatch, kv.Watch),
+	newControlCase("kill-ttl", "a time to live keeps running while the backend is down: it neither ends early nor starts again", testKillTTL, kv.TTL),
 }
 
 // writers write key after key, each key with itself as the value.
@@ -112,7 +112,7 @@ func (w *writers) stop() {
 }
 
 // killUnderWriters kills and starts the backend under writers, and compares
-// what they were told with what is there.
+// the results that they got with the stored values.
 func killUnderWriters(t *suite.T, durable bool) {
 	name := t.Name()
 	s := t.StoreOf(t.Provider(), name)
@@ -152,7 +152,7 @@ func startUntilUp(t *suite.T, s *kv.Store) {
 	})
 }
 
-func kvKillReads(t *suite.T) {
+func testKillReads(t *suite.T) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
 	killUntilDown(t, s)
@@ -180,7 +180,7 @@ func kvKillReads(t *suite.T) {
 	}
 }
 
-func kvKillRevisions(t *suite.T) {
+func testKillRevisions(t *suite.T) {
 	s := t.Store()
 	seen := map[kv.Revision]bool{}
 	var last kv.Revision
@@ -208,7 +208,7 @@ func kvKillRevisions(t *suite.T) {
 	}
 }
 
-func kvKillWatch(t *suite.T) {
+func testKillWatch(t *suite.T) {
 	s := t.Store()
 	w := openWatcher(t, s, "k")
 	keys := numberedKeys("k", 60)
@@ -240,7 +240,7 @@ func kvKillWatch(t *suite.T) {
 	}
 	for _, key := range keys {
 		if !hasKey(events, key) && (durable(t) || key >= keys[20]) {
-			t.Errorf("the watch went on without a word and never showed the write of %s", key)
+			t.Errorf("the watch continued without an error, and did not show the write of %s", key)
 		}
 	}
 	if durable(t) && t.Facet().Has(kv.WatchEvery) {
@@ -261,7 +261,7 @@ func readEventsThroughErrors(ctx context.Context, w *kv.Watcher, last string) (a
 	return all, ctx.Err()
 }
 
-func kvKillTTL(t *suite.T) {
+func testKillTTL(t *suite.T) {
 	s := t.Store()
 	short := exactTTL(t, time.Second)
 	long := exactTTL(t, latestExpiry(t, short)+3*time.Second)

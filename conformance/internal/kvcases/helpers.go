@@ -12,8 +12,8 @@ import (
 	"fairlead.dev/kv"
 )
 
-// kvCase is a case of the kv facet.
-func kvCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
+// newCase is a case of the kv facet.
+func newCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
 	return suite.Case{Name: "kv/" + name, Rule: rule, Run: run, Needs: needs}
 }
 
@@ -21,16 +21,16 @@ func kvCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suit
 // one is still within the least limit that a provider may publish.
 const large = 999_000
 
-// kvFull is a case of the kv facet that takes long.
-func kvFull(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
-	c := kvCase(name, rule, run, needs...)
+// newFullCase is a case of the kv facet that takes long.
+func newFullCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
+	c := newCase(name, rule, run, needs...)
 	c.Full, c.Timeout = true, 2*time.Minute
 	return c
 }
 
-// kvControl is a case of the kv facet that kills and starts the backend.
-func kvControl(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
-	c := kvFull(name, rule, run, needs...)
+// newControlCase is a case of the kv facet that kills and starts the backend.
+func newControlCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
+	c := newFullCase(name, rule, run, needs...)
 	c.Control = true
 	return c
 }

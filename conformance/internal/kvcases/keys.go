@@ -47,13 +47,13 @@ var oddKeys = []struct {
 	{"170-runes", strings.Repeat("語", 170), []string{strings.Repeat("語", 169) + "日"}},
 }
 
-func kvKeyCases() []suite.Case {
+func keyCases() []suite.Case {
 	var cases []suite.Case
 	for _, odd := range oddKeys {
 		rule := fmt.Sprintf("the key %s is like any other: put, get, list, delete, and apart from keys that resemble it", quoteBriefly(odd.key))
-		cases = append(cases, kvCase("key-"+odd.name, rule, func(t *suite.T) { wantOddKeyDistinct(t, odd.key, odd.twins) }))
+		cases = append(cases, newCase("key-"+odd.name, rule, func(t *suite.T) { wantOddKeyDistinct(t, odd.key, odd.twins) }))
 	}
-	return append(cases, kvCase("key-max", "a key at the published limit, at least 512 bytes, is like any other", func(t *suite.T) {
+	return append(cases, newCase("key-max", "a key at the published limit, at least 512 bytes, is like any other", func(t *suite.T) {
 		limit := t.Facet().Limits.MaxKeyBytes
 		if limit < 512 {
 			t.Errorf("the published limit of keys is %d bytes; at least 512 are demanded", limit)
@@ -98,15 +98,15 @@ func wantListed(t *suite.T, s *kv.Store, key string) {
 	}
 }
 
-var kvKeyRefusals = []suite.Case{
-	kvCase("key-over-max", "a key over the published limit is TooLarge in every call, the message says both numbers, and the store works on", func(t *suite.T) {
+var keyRefusalCases = []suite.Case{
+	newCase("key-over-max", "a key over the published limit is TooLarge in every call, the message says both numbers, and the store works on", func(t *suite.T) {
 		limit := t.Facet().Limits.MaxKeyBytes
 		err := wantKeyRefused(t, strings.Repeat("k", limit+1), fairlead.TooLarge)
 		if err != nil && !(strings.Contains(err.Error(), fmt.Sprint(limit)) && strings.Contains(err.Error(), fmt.Sprint(limit+1))) {
 			t.Errorf("the error does not say %d and %d: %v", limit, limit+1, err)
 		}
 	}),
-	kvCase("key-refused", "an empty key, and one that is not UTF-8, is Invalid in every call and changes nothing; a key of 512 bytes is not", func(t *suite.T) {
+	newCase("key-refused", "an empty key, and one that is not UTF-8, is Invalid in every call and changes nothing; a key of 512 bytes is not", func(t *suite.T) {
 		wantKeyRefused(t, "", fairlead.Invalid)
 		wantKeyRefused(t, "a\xff", fairlead.Invalid)
 		wantKeyRefused(t, "\xc0\x80", fairlead.Invalid)

@@ -16,9 +16,9 @@ import (
 	"fairlead.dev/kv"
 )
 
-// kvLinear is about what readers see of acknowledged writes.
-var kvLinear = []suite.Case{
-	kvCase("linear-handles", "a write that one handle acknowledged is seen by the next read through another", func(t *suite.T) {
+// linearCases is about what readers see of acknowledged writes.
+var linearCases = []suite.Case{
+	newCase("linear-handles", "the next read through another handle sees a write that one handle acknowledged", func(t *suite.T) {
 		name := t.Name()
 		writer, reader := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
 		for i := range 30 {
@@ -28,12 +28,12 @@ var kvLinear = []suite.Case{
 		t.Must(writer.Delete(t.Context(), "k"))
 		wantMissing(t, reader, "k")
 	}, kv.LinearizableRead),
-	kvCase("linear-history", "what 8 clients saw of 3 keys, through several handles, has an order in which every call happened at one moment of its duration", func(t *suite.T) {
+	newCase("linear-history", "the calls of 8 clients on 3 keys, through several handles, have an order in which each call takes effect at one point in its duration", func(t *suite.T) {
 		h := newHistory(t)
 		h.run(40, func() bool { return false })
 		h.check()
 	}, kv.LinearizableRead),
-	kvControl("linear-kill", "the history of 8 clients has such an order also when the backend is killed in the middle and started again", func(t *suite.T) {
+	newControlCase("linear-kill", "the history of 8 clients has such an order also when the backend is killed in the middle and started again", func(t *suite.T) {
 		h := newHistory(t)
 		var started atomic.Bool
 		var clients sync.WaitGroup
@@ -91,7 +91,8 @@ func newHistory(t *suite.T) *history {
 	return h
 }
 
-// run lets 8 clients make so many calls each, and go on while more says so.
+// run lets 8 clients make that many calls each, and then more while more
+// returns true.
 func (h *history) run(calls int, more func() bool) {
 	suite.RunConcurrently(8, func(client int) {
 		r := rand.New(rand.NewPCG(uint64(client), 1))
@@ -101,7 +102,7 @@ func (h *history) run(calls int, more func() bool) {
 			h.call(ctx, r, client, n, known)
 			cancel()
 			if n >= calls || h.failures() > 0 {
-				// The backend is about to be down, is, or was. Few calls:
+				// The backend is about to be down, is down, or was down. Few calls:
 				// the search for an order takes long with many whose
 				// outcome is unknown.
 				time.Sleep(50 * time.Millisecond)
@@ -235,9 +236,10 @@ var registers = porcupine.Model{
 	},
 }
 
-// stepRegister says whether a call may answer so in a state, and the state after.
-// That an unknown write never took effect is the same as that it does so when
-// nobody looks any more.
+// stepRegister reports whether a call may return this result in a state, and
+// returns the state after it.
+// A write of unknown outcome that never takes effect counts as one that takes
+// effect after the last call.
 func stepRegister(state string, in step, out seen) (bool, any) {
 	holds := state == in.expect
 	switch {

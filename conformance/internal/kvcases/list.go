@@ -12,18 +12,18 @@ import (
 
 // listCase is a case that needs the claim List.
 func listCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
-	return kvCase(name, rule, run, append(needs, kv.List)...)
+	return newCase(name, rule, run, append(needs, kv.List)...)
 }
 
-// kvList is about listings.
-var kvList = []suite.Case{
-	listCase("list-prefix", "a listing has the keys that start with the prefix, the key that is the prefix included, and no other", func(t *suite.T) {
+// listCases is about listings.
+var listCases = []suite.Case{
+	listCase("list-prefix", "a listing has exactly the keys that start with the prefix, including the key that equals the prefix", func(t *suite.T) {
 		s := t.Store()
 		putAll(t, s, []string{"user/", "user/1", "user/2/x", "user", "users", "userx/1", "USER/1", "a/user/1"})
 		wantKeys(t, s, "user/", "user/", "user/1", "user/2/x")
 		wantKeys(t, s, "user", "user", "user/", "user/1", "user/2/x", "users", "userx/1")
 	}),
-	listCase("list-boundary", "the end of a prefix is found also where its last byte is followed by the highest, or the next, byte", func(t *suite.T) {
+	listCase("list-boundary", "the range of a prefix is exact also where its last byte is followed by the highest byte, or by the next one", func(t *suite.T) {
 		s := t.Store()
 		putAll(t, s, []string{"a/", "a/\U0010ffff", "a/\U0010ffff\U0010ffff", "a/z", "a0", "a", "b", "a.", "\U0010ffff", "\U0010ffff\U0010ffff", "\u007f", "\u0080"})
 		wantKeys(t, s, "a/", "a/", "a/z", "a/\U0010ffff", "a/\U0010ffff\U0010ffff")
@@ -38,7 +38,7 @@ var kvList = []suite.Case{
 			wantKeys(t, s, prefix, prefix+"b")
 		}
 	}),
-	listCase("list-sorted", "keys come in ascending order of their bytes, not of any language, and not of numbers", func(t *suite.T) {
+	listCase("list-sorted", "keys come in ascending order of their bytes, not in the order of a language or of numbers", func(t *suite.T) {
 		s := t.Store()
 		sorted := []string{"\x00", "\x00\x00", "\x01", " ", "10", "2", "A", "B", "Z", "_", "a", "a\x00", "a\x00b", "a b", "a-b", "a/b", "aa", "b", "z", "\u007f", "é", "ｚ", "\ufffd", "😀", "\U0010ffff"}
 		putAll(t, s, sorted)
@@ -49,9 +49,9 @@ var kvList = []suite.Case{
 			}
 		}
 	}),
-	listCase("list-pages", "1,500 entries come in pages of any size, each entry once", kvListPages),
-	listCase("list-iterator", "List yields the same entries as the pages, and can be broken off", kvListIterator),
-	listCase("list-entries", "a listing has the values and revisions that Get has", func(t *suite.T) {
+	listCase("list-pages", "1,500 entries come in pages of any size, each entry once", testListPages),
+	listCase("list-iterator", "List yields the same entries as the pages, and its loop can be left early", testListIterator),
+	listCase("list-entries", "a listing returns the same values and revisions as Get", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "a", "first value")
 		put(t, s, "a", "")
@@ -93,8 +93,8 @@ var kvList = []suite.Case{
 		_, err := s.ListPage(t.Context(), "a\xff", "", 5)
 		t.WantCode("ListPage of a prefix that is not UTF-8", err, fairlead.Invalid)
 	}),
-	listCase("list-during-writes", "while keys come and go, a listing has no key twice, and all keys that stay", kvListDuringWrites),
-	kvFull("list-large", "a listing of values that are large together, 12 MB, returns them all", func(t *suite.T) {
+	listCase("list-during-writes", "while keys are created and deleted, a listing has no key twice, and has all keys that stay", testListDuringWrites),
+	newFullCase("list-large", "a listing of values of 12 MB in total returns them all", func(t *suite.T) {
 		s, value := t.Store(), strings.Repeat("v", large)
 		keys := numberedKeys("k", 12)
 		forEachConcurrently(4, keys, func(key string) { putSame(t, s, key, key+value) })
@@ -108,7 +108,7 @@ var kvList = []suite.Case{
 			}
 		}
 	}, kv.List),
-	listCase("alias-list", "changing a slice that a listing returned changes nothing in the store", func(t *suite.T) {
+	listCase("alias-list", "a change to a slice that a listing returned does not change the store", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "k", "before")
 		copy(listPages(t, s, "", 5)[0].Value, "spoilt")
@@ -117,8 +117,8 @@ var kvList = []suite.Case{
 			t.Errorf("the next listing has the value %q", got)
 		}
 	}),
-	listCase("snapshot-list", "all pages of a listing show the state at its first page: no later write, no later delete, the old values and revisions", kvSnapshotList, kv.SnapshotList),
-	listCase("snapshot-concurrent", "a listing while two keys change together in transactions shows both in one state", kvSnapshotConcurrent, kv.SnapshotList, kv.Txn),
+	listCase("snapshot-list", "all pages of a listing show the state at its first page: no later write, no later delete, the old values and revisions", testSnapshotList, kv.SnapshotList),
+	listCase("snapshot-concurrent", "a listing while two keys change together in transactions shows both in one state", testSnapshotConcurrent, kv.SnapshotList, kv.Txn),
 }
 
 // wantKeys compares the keys of a listing.
@@ -128,7 +128,7 @@ func wantKeys(t *suite.T, s *kv.Store, prefix string, want ...string) {
 	}
 }
 
-func kvListPages(t *suite.T) {
+func testListPages(t *suite.T) {
 	s := t.Store()
 	keys := numberedKeys("k", 1500)
 	revs := putAll(t, s, keys)
@@ -145,7 +145,7 @@ func kvListPages(t *suite.T) {
 	}
 }
 
-func kvListIterator(t *suite.T) {
+func testListIterator(t *suite.T) {
 	s := t.Store()
 	keys := numberedKeys("k", 1203)
 	putAll(t, s, keys)
@@ -166,7 +166,7 @@ func kvListIterator(t *suite.T) {
 	}
 }
 
-func kvListDuringWrites(t *suite.T) {
+func testListDuringWrites(t *suite.T) {
 	s := t.Store()
 	stable := numberedKeys("s", 120)
 	putAll(t, s, stable)
@@ -197,7 +197,7 @@ func kvListDuringWrites(t *suite.T) {
 	})
 }
 
-func kvSnapshotList(t *suite.T) {
+func testSnapshotList(t *suite.T) {
 	s := t.Store()
 	keys := numberedKeys("k", 40)
 	revs := putAll(t, s, keys)
@@ -228,7 +228,7 @@ func kvSnapshotList(t *suite.T) {
 	wantValue(t, s, "k00030", "changed")
 }
 
-func kvSnapshotConcurrent(t *suite.T) {
+func testSnapshotConcurrent(t *suite.T) {
 	s := t.Store()
 	both := func(n int) error {
 		v := []byte(fmt.Sprint(n))

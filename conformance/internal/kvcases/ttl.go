@@ -11,13 +11,13 @@ import (
 
 // ttlCase is a case that needs the claim TTL.
 func ttlCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
-	return kvCase(name, rule, run, append(needs, kv.TTL)...)
+	return newCase(name, rule, run, append(needs, kv.TTL)...)
 }
 
-// kvTTL is about times to live.
-func kvTTL() []suite.Case {
+// ttlCases is about times to live.
+func ttlCases() []suite.Case {
 	return []suite.Case{
-		ttlCase("ttl-expires", "a key with a time to live is not gone before that, counted from the call, and gone soon after", func(t *suite.T) {
+		ttlCase("ttl-expires", "a key does not expire before its time to live, counted from the call, and expires soon after", func(t *suite.T) {
 			s := t.Store()
 			wantLifetime(t, s, exactTTL(t, 300*time.Millisecond), func(ttl time.Duration) error {
 				_, err := s.Put(t.Context(), "k", []byte("v"), kv.WithTTL(ttl))
@@ -31,8 +31,8 @@ func kvTTL() []suite.Case {
 				return err
 			})
 		}),
-		ttlCase("ttl-rounded-up", "a time to live between two steps of the published resolution, and one of 1.5 s, are rounded up, never down", kvTTLRounded),
-		ttlCase("ttl-refused", "a time to live below the least, of zero, and a negative one are Invalid, and nothing is written", kvTTLRefused),
+		ttlCase("ttl-rounded-up", "a time to live between two steps of the published resolution, and one of 1.5 s, are rounded up, never down", testTTLRounded),
+		ttlCase("ttl-refused", "a time to live that is zero, negative or below the least one is Invalid, and nothing is written", testTTLRefused),
 		ttlCase("ttl-other-keys", "a time to live applies only to its key: keys written before, after and with the same value stay", func(t *suite.T) {
 			s := t.Store()
 			ttl := exactTTL(t, 50*time.Millisecond)
@@ -43,7 +43,7 @@ func kvTTL() []suite.Case {
 			wantValue(t, s, "before", "v")
 			wantValue(t, s, "kk", "v")
 		}),
-		ttlCase("ttl-overwrite-clears", "a put without a time to live clears the earlier one", func(t *suite.T) {
+		ttlCase("ttl-overwrite-clears", "a Put without a time to live clears the earlier one", func(t *suite.T) {
 			s := t.Store()
 			ttl := exactTTL(t, 200*time.Millisecond)
 			put(t, s, "k", "1", kv.WithTTL(ttl))
@@ -51,8 +51,8 @@ func kvTTL() []suite.Case {
 			passTTL(t, s, ttl)
 			wantEntry(t, s, "k", "2", rev)
 		}),
-		ttlCase("ttl-replaced", "a put with a time to live replaces the earlier one: a longer one by a shorter, and a shorter by a longer", kvTTLReplaced),
-		ttlCase("ttl-recreated", "the time to live of a deleted key does not end the key that was written after it", func(t *suite.T) {
+		ttlCase("ttl-replaced", "a Put with a time to live replaces the earlier one, whether the new one is shorter or longer", testTTLReplaced),
+		ttlCase("ttl-recreated", "the time to live of a deleted key does not apply to the key when it is written again", func(t *suite.T) {
 			s := t.Store()
 			ttl := exactTTL(t, 200*time.Millisecond)
 			put(t, s, "k", "1", kv.WithTTL(ttl))
@@ -61,7 +61,7 @@ func kvTTL() []suite.Case {
 			passTTL(t, s, ttl)
 			wantEntry(t, s, "k", "2", rev)
 		}),
-		ttlCase("ttl-create", "Create takes a time to live; when it has ended the key can be created again, and stays", func(t *suite.T) {
+		ttlCase("ttl-create", "Create takes a time to live; after it has ended, the key can be created again, and stays", func(t *suite.T) {
 			s := t.Store()
 			ttl := exactTTL(t, 200*time.Millisecond)
 			wantLifetime(t, s, ttl, func(ttl time.Duration) error {
@@ -73,9 +73,9 @@ func kvTTL() []suite.Case {
 			passTTL(t, s, ttl)
 			wantEntry(t, s, "k", "2", rev)
 		}, kv.CAS),
-		ttlCase("ttl-cas", "CAS takes a time to live, and without one clears the earlier one", kvTTLCAS, kv.CAS),
-		ttlCase("ttl-conflict", "a write that ends with a Conflict leaves the time to live as it is", kvTTLConflict, kv.CAS),
-		ttlCase("ttl-txn", "a write of a Txn takes a time to live, and without one clears the earlier one", kvTTLTxn, kv.Txn),
+		ttlCase("ttl-cas", "CAS takes a time to live, and without one clears the earlier one", testTTLCAS, kv.CAS),
+		ttlCase("ttl-conflict", "a write that ends with a Conflict leaves the time to live as it is", testTTLConflict, kv.CAS),
+		ttlCase("ttl-txn", "a write of a Txn takes a time to live, and without one clears the earlier one", testTTLTxn, kv.Txn),
 		ttlCase("ttl-getmany", "GetMany does not find an expired key, and finds its neighbours", func(t *suite.T) {
 			s := t.Store()
 			ttl := exactTTL(t, 50*time.Millisecond)
@@ -96,7 +96,7 @@ func kvTTL() []suite.Case {
 				return fmt.Sprint(keysOfEntries(listPages(t, s, "", 10))) == "[a c]"
 			})
 		}, kv.List),
-		ttlCase("ttl-many", "each of 200 keys with times to live of their own ends, and none early", kvTTLMany),
+		ttlCase("ttl-many", "each of 200 keys with different times to live expires, and none early", testTTLMany),
 	}
 }
 
@@ -132,14 +132,14 @@ func waitGone(t *suite.T, s *kv.Store, key string, within time.Duration) {
 	})
 }
 
-// passTTL returns when a time to live that began before the call has ended,
-// as a key that is written now shows.
+// passTTL returns when a time to live that began before the call has ended. A
+// key that it writes with the same time to live shows that.
 func passTTL(t *suite.T, s *kv.Store, ttl time.Duration) {
 	put(t, s, "zz-clock", "x", kv.WithTTL(ttl))
 	waitGone(t, s, "zz-clock", latestExpiry(t, ttl))
 }
 
-func kvTTLRounded(t *suite.T) {
+func testTTLRounded(t *suite.T) {
 	s := t.Store()
 	l := t.Facet().Limits
 	for _, ttl := range []time.Duration{
@@ -154,7 +154,7 @@ func kvTTLRounded(t *suite.T) {
 	}
 }
 
-func kvTTLRefused(t *suite.T) {
+func testTTLRefused(t *suite.T) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
 	for _, ttl := range []time.Duration{0, -1, -time.Hour, t.Facet().Limits.MinTTL - 1} {
@@ -167,7 +167,7 @@ func kvTTLRefused(t *suite.T) {
 	wantMissing(t, s, "new")
 }
 
-func kvTTLReplaced(t *suite.T) {
+func testTTLReplaced(t *suite.T) {
 	s := t.Store()
 	short, long := exactTTL(t, 100*time.Millisecond), exactTTL(t, time.Hour)
 	put(t, s, "shortened", "1", kv.WithTTL(long))
@@ -179,7 +179,7 @@ func kvTTLReplaced(t *suite.T) {
 	wantValue(t, s, "lengthened", "2")
 }
 
-func kvTTLCAS(t *suite.T) {
+func testTTLCAS(t *suite.T) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
 	wantLifetime(t, s, exactTTL(t, 100*time.Millisecond), func(ttl time.Duration) error {
@@ -198,8 +198,8 @@ func kvTTLCAS(t *suite.T) {
 	})
 }
 
-// beforeItEnds does something that must be done before a time to live ends,
-// anew with a longer one as long as it was too slow, and then checks.
+// beforeItEnds does something that must be done before a time to live ends, and
+// then checks. If it was too slow, it tries again with a longer time to live.
 func beforeItEnds(t *suite.T, do func(key string, ttl time.Duration) error, check func(key string, ttl time.Duration)) {
 	for ttl := exactTTL(t, 200*time.Millisecond); ; ttl *= 4 {
 		key, began := fmt.Sprintf("lives-%v", ttl), time.Now()
@@ -213,7 +213,7 @@ func beforeItEnds(t *suite.T, do func(key string, ttl time.Duration) error, chec
 	}
 }
 
-func kvTTLConflict(t *suite.T) {
+func testTTLConflict(t *suite.T) {
 	s := t.Store()
 	stale := put(t, s, "plain", "0")
 	put(t, s, "plain", "1")
@@ -230,7 +230,7 @@ func kvTTLConflict(t *suite.T) {
 	wantValue(t, s, "plain", "1")
 }
 
-func kvTTLTxn(t *suite.T) {
+func testTTLTxn(t *suite.T) {
 	s := t.Store()
 	ttl := exactTTL(t, 200*time.Millisecond)
 	put(t, s, "cleared", "1", kv.WithTTL(ttl))
@@ -243,7 +243,7 @@ func kvTTLTxn(t *suite.T) {
 	wantValue(t, s, "cleared", "2")
 }
 
-func kvTTLMany(t *suite.T) {
+func testTTLMany(t *suite.T) {
 	s := t.Store()
 	keys := numberedKeys("k", 200)
 	ttls := map[string]time.Duration{}

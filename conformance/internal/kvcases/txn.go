@@ -11,11 +11,11 @@ import (
 
 // txnCase is a case that needs the claim Txn.
 func txnCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
-	return kvCase(name, rule, run, append(needs, kv.Txn)...)
+	return newCase(name, rule, run, append(needs, kv.Txn)...)
 }
 
-// kvTxn is about transactions.
-var kvTxn = []suite.Case{
+// txnCases is about transactions.
+var txnCases = []suite.Case{
 	txnCase("txn-applies", "a Txn whose conditions hold applies all its writes, and all written keys have the revision that it returns", func(t *suite.T) {
 		s := t.Store()
 		a := put(t, s, "a", "1")
@@ -32,7 +32,7 @@ var kvTxn = []suite.Case{
 			t.Errorf("the transaction gave the revision %q, which the key had before", rev)
 		}
 	}),
-	txnCase("txn-stale", "a Txn with one stale revision, in whatever place, is a Conflict and applies none of its writes", func(t *suite.T) {
+	txnCase("txn-stale", "a Txn with one stale revision, at any position, is a Conflict and applies none of its writes", func(t *suite.T) {
 		txnConflicts(t, func(s *kv.Store, stale kv.Revision) kv.TxnPart { return kv.IfRevision("b", stale) })
 	}),
 	txnCase("txn-exists", "a Txn with IfMissing of a key that exists is a Conflict and applies none of its writes", func(t *suite.T) {
@@ -41,7 +41,7 @@ var kvTxn = []suite.Case{
 	txnCase("txn-missing", "a Txn with IfRevision of a key that does not exist is a Conflict and applies none of its writes", func(t *suite.T) {
 		txnConflicts(t, func(_ *kv.Store, stale kv.Revision) kv.TxnPart { return kv.IfRevision("never", stale) })
 	}),
-	txnCase("txn-deleted", "a Txn with the last revision of a deleted key is a Conflict, IfMissing of it holds", func(t *suite.T) {
+	txnCase("txn-deleted", "a Txn with the last revision of a deleted key is a Conflict; IfMissing of that key holds", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
 		t.Must(s.Delete(t.Context(), "k"))
@@ -62,7 +62,7 @@ var kvTxn = []suite.Case{
 		t.WantCode("Txn with the revision from before the delete", err, fairlead.Conflict)
 		wantEntry(t, s, "k", "same", rev)
 	}),
-	txnCase("txn-revisions", "the revision that a Txn gave serves as a condition of the next, and writes outside it stale it", func(t *suite.T) {
+	txnCase("txn-revisions", "the revision that a Txn returned serves as a condition of the next Txn, and other writes make it stale", func(t *suite.T) {
 		s := t.Store()
 		rev, err := s.Txn(t.Context(), kv.ThenPut("a", []byte("1")), kv.ThenPut("b", []byte("1")))
 		t.Must(err)
@@ -83,12 +83,12 @@ var kvTxn = []suite.Case{
 		wantMissing(t, s, "a")
 		wantMissing(t, s, "b")
 	}),
-	txnCase("txn-refused", "a Txn without a write, with a key twice, with an empty revision, or with more than MaxTxnOps, is refused and applies nothing", kvTxnRefused),
-	txnCase("txn-max", "a Txn of MaxTxnOps conditions and writes (of 500, where that is less) applies them all", kvTxnMax),
-	txnCase("txn-race", "of 32 concurrent Txn on one state one wins, and all its writes stand", kvTxnRace),
-	txnCase("txn-transfers", "16 clients that move amounts between 5 accounts by Txn keep the sum", kvTxnTransfers),
-	txnCase("txn-seen-whole", "no reader sees a part of a Txn: two values that a Txn confirms as present at once belong together", kvTxnSeenWhole),
-	txnCase("txn-read-in-turn", "a reader that has seen one key of a Txn then reads the other key at least as new", kvTxnReadInTurn, kv.LinearizableRead),
+	txnCase("txn-refused", "a Txn without a write, with a key twice, with an empty revision, or with more than MaxTxnOps, is refused and applies nothing", testTxnRefused),
+	txnCase("txn-max", "a Txn of MaxTxnOps conditions and writes (of 500, where that is less) applies them all", testTxnMax),
+	txnCase("txn-race", "of 32 concurrent Txns with the same conditions exactly one succeeds, and all its writes stay", testTxnRace),
+	txnCase("txn-transfers", "16 clients that move amounts between 5 accounts by Txn keep the sum", testTxnTransfers),
+	txnCase("txn-seen-whole", "no reader sees a part of a Txn: two values that a Txn confirms as present at the same time belong together", testTxnSeenWhole),
+	txnCase("txn-read-in-turn", "a reader that has seen one key of a Txn then reads the other key at least as new", testTxnReadInTurn, kv.LinearizableRead),
 }
 
 // txnConflicts runs transactions with one condition that does not hold.
@@ -110,7 +110,7 @@ func txnConflicts(t *suite.T, failing func(s *kv.Store, stale kv.Revision) kv.Tx
 	}
 }
 
-func kvTxnRefused(t *suite.T) {
+func testTxnRefused(t *suite.T) {
 	s := t.Store()
 	rev := put(t, s, "k", "1")
 	over := make([]kv.TxnPart, t.Facet().Limits.MaxTxnOps+1)
@@ -139,7 +139,7 @@ func kvTxnRefused(t *suite.T) {
 	wantMissing(t, s, "over1")
 }
 
-func kvTxnMax(t *suite.T) {
+func testTxnMax(t *suite.T) {
 	s := t.Store()
 	n := min(t.Facet().Limits.MaxTxnOps, 500)
 	if n < 2 {
@@ -158,7 +158,7 @@ func kvTxnMax(t *suite.T) {
 	t.WantCode("the same Txn again", err, fairlead.Conflict)
 }
 
-func kvTxnRace(t *suite.T) {
+func testTxnRace(t *suite.T) {
 	handles := raceWriters(t, func(s *kv.Store, key, value string, rev kv.Revision) error {
 		_, err := s.Txn(t.Context(), kv.IfRevision(key, rev), kv.IfMissing(key+"-twin"),
 			kv.ThenPut(key+"-twin", []byte(value)), kv.ThenPut(key, []byte(value)))
@@ -174,7 +174,7 @@ func kvTxnRace(t *suite.T) {
 	}
 }
 
-func kvTxnTransfers(t *suite.T) {
+func testTxnTransfers(t *suite.T) {
 	s := t.Store()
 	accounts := numberedKeys("account", 5)
 	for _, a := range accounts {
@@ -186,7 +186,7 @@ func kvTxnTransfers(t *suite.T) {
 				t.Errorf("a transfer: %v", err)
 			}
 		})
-		wantSum(t, s, accounts, 500) // each time: what is lost may come back by chance
+		wantSum(t, s, accounts, 500) // each time: a lost amount may come back by chance
 	}
 }
 
@@ -241,13 +241,13 @@ func pairWriter(t *suite.T, s *kv.Store) func(writer, round int) error {
 	}
 }
 
-// kvTxnSeenWhole reads two keys one after the other, which may be of two
-// moments, and lets a Txn confirm that both were present at one.
-func kvTxnSeenWhole(t *suite.T) {
+// testTxnSeenWhole reads two keys one after the other, so that the state may
+// change between, and lets a Txn confirm that both values were present at once.
+func testTxnSeenWhole(t *suite.T) {
 	s := t.Store()
 	write := pairWriter(t, s)
 	t.Must(write(0, -1))
-	paused := func(writer, round int) error { // leaves moments in which a reader can succeed
+	paused := func(writer, round int) error { // so that a reader can succeed in between
 		if _, err := s.Get(t.Context(), "a"); err != nil {
 			return err
 		}
@@ -258,7 +258,7 @@ func kvTxnSeenWhole(t *suite.T) {
 	runWhileWriting(t, 1, paused, func(*concurrent) {
 		for range 500 {
 			if len(confirmed) > 3 && time.Since(began) > t.Patience() {
-				return // a slow backend: what was seen has to do
+				return // a slow backend: the states seen so far must suffice
 			}
 			found, err := s.GetMany(t.Context(), "a", "b")
 			t.Must(err)
@@ -270,18 +270,18 @@ func kvTxnSeenWhole(t *suite.T) {
 			t.Must(err)
 			confirmed[a.Revision] = true
 			if string(a.Value) != string(b.Value) || a.Revision != b.Revision {
-				t.Fatalf("a=%s and b=%s existed at one moment, and were always written together", a.Value, b.Value)
+				t.Fatalf("a=%s and b=%s were present at the same time, and were always written together", a.Value, b.Value)
 			}
 			if len(confirmed) == 30 {
 				return
 			}
-			time.Sleep(100 * time.Microsecond) // so that the moments differ; it decides nothing
+			time.Sleep(100 * time.Microsecond) // so that the reads see different states; it decides nothing
 		}
 	})
 	t.Logf("%d pairs were confirmed", len(confirmed))
 }
 
-func kvTxnReadInTurn(t *suite.T) {
+func testTxnReadInTurn(t *suite.T) {
 	name := t.Name()
 	s, reader := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
 	write := pairWriter(t, s)

@@ -13,12 +13,12 @@ import (
 
 // watchCase is a case that needs the claim Watch.
 func watchCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) suite.Case {
-	return kvCase(name, rule, run, append(needs, kv.Watch)...)
+	return newCase(name, rule, run, append(needs, kv.Watch)...)
 }
 
-// kvWatch is what every watch does. No case waits for nothing to happen:
+// watchCases is what every watch does. No case waits for nothing to happen:
 // "sees none of it" is shown by what comes next.
-var kvWatch = []suite.Case{
+var watchCases = []suite.Case{
 	watchCase("watch-put", "a watch sees a put with its value, and with the revision that the put returned", func(t *suite.T) {
 		s := t.Store()
 		w := openWatcher(t, s, "")
@@ -31,7 +31,7 @@ var kvWatch = []suite.Case{
 		put(t, s, "k", "")
 		wantEvents(t, readEvents(t, w, 1), "put k=")
 	}),
-	watchCase("watch-delete", "a watch sees a delete as one, without a value, and the put that follows", func(t *suite.T) {
+	watchCase("watch-delete", "a watch sees a delete as a delete event without a value, and then the next put", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
 		w := openWatcher(t, s, "")
@@ -44,7 +44,7 @@ var kvWatch = []suite.Case{
 		put(t, s, "k", "2")
 		wantEvents(t, readEvents(t, w, 1), "put k=2")
 	}),
-	watchCase("watch-conditional", "a watch sees what Create, CAS and DeleteIf do, with their revisions", func(t *suite.T) {
+	watchCase("watch-conditional", "a watch sees the changes of Create, CAS and DeleteIf, with their revisions", func(t *suite.T) {
 		s := t.Store()
 		w := openWatcher(t, s, "")
 		rev, err := s.Create(t.Context(), "k", []byte("1"))
@@ -56,7 +56,7 @@ var kvWatch = []suite.Case{
 		t.Must(s.DeleteIf(t.Context(), "k", rev))
 		wantEvents(t, readEvents(t, w, 1), "delete k")
 	}, kv.CAS),
-	watchCase("watch-prefix", "a watch of a prefix sees the keys that start with it, taken literally, and no other", func(t *suite.T) {
+	watchCase("watch-prefix", "a watch of a prefix sees exactly the keys that start with it; the prefix is no pattern", func(t *suite.T) {
 		s := t.Store()
 		for _, prefix := range []string{"a/", "a*", "[a]", "a.", "é"} {
 			w := openWatcher(t, s, prefix)
@@ -128,7 +128,7 @@ var kvWatch = []suite.Case{
 		put(t, s, "k", "1")
 		wantEvents(t, readEvents(t, openWatcher(t, s, "", kv.After(page.Revision)), 1), "put k=1")
 	}, kv.List),
-	watchCase("watch-two", "two watchers are independent: each sees everything, whatever the other has read, and closing one does not affect the other", func(t *suite.T) {
+	watchCase("watch-two", "two watchers are independent: each sees all changes, and closing one does not affect the other", func(t *suite.T) {
 		s := t.Store()
 		one, two := openWatcher(t, s, ""), openWatcher(t, s, "")
 		put(t, s, "a", "1")
@@ -138,7 +138,7 @@ var kvWatch = []suite.Case{
 		put(t, s, "c", "1")
 		wantEvents(t, readEventsToKey(t, two, "c"), "put a=1", "put b=1", "put c=1")
 	}),
-	watchCase("watch-wakes", "a Next that waits returns soon after a change, of whichever of 20 watchers", func(t *suite.T) {
+	watchCase("watch-wakes", "a Next that waits returns soon after a change, for each of 20 watchers", func(t *suite.T) {
 		s := t.Store()
 		waiting := make(chan struct{}, 20)
 		woken := make(chan error, 20)
@@ -166,9 +166,9 @@ var kvWatch = []suite.Case{
 			}
 		})
 	}),
-	watchCase("watch-cancel", "a Next that waits ends within a second of its context, and the watcher then continues without loss", kvWatchCancel),
-	watchCase("watch-close", "Next fails with Closed after Close, also one that waits, whether the watcher, or its store is closed; events that were not read do not come", kvWatchClose),
-	watchCase("watch-order", "changes come in the order in which they were made, those of each key at the least", kvWatchOrder),
+	watchCase("watch-cancel", "a Next that waits ends within a second of its context, and the watcher then continues without loss", testWatchCancel),
+	watchCase("watch-close", "after the watcher or its store was closed, Next fails with Closed, also a Next that waits; unread events do not come", testWatchClose),
+	watchCase("watch-order", "the changes of each key come in the order in which they were made", testWatchOrder),
 	watchCase("watch-last", "of many quick changes of a key the last one always comes", func(t *suite.T) {
 		s := t.Store()
 		w := openWatcher(t, s, "")
@@ -185,7 +185,7 @@ var kvWatch = []suite.Case{
 			t.Errorf("the last event has the revision %q, want %q", got, last)
 		}
 	}),
-	watchCase("watch-refused", "a revision that is not one is Invalid or Compacted; an empty one and a prefix that is not UTF-8 are Invalid", func(t *suite.T) {
+	watchCase("watch-refused", "a watch after an unknown revision is Invalid or Compacted; an empty revision and a prefix that is not UTF-8 are Invalid", func(t *suite.T) {
 		s := t.Store()
 		put(t, s, "k", "1")
 		for _, rev := range []kv.Revision{"garbage", " ", "\x00", "-5", "18446744073709551615"} {
@@ -212,7 +212,7 @@ var kvWatch = []suite.Case{
 		wantEvents(t, readEvents(t, w, 1), "put k=1")
 		wantEvents(t, readEvents(t, v, 1), "put k=other")
 	}),
-	kvFull("watch-large", "events of values that are large together, 8 MB, all come whole", func(t *suite.T) {
+	newFullCase("watch-large", "events of 8 MB in total all come, each complete", func(t *suite.T) {
 		s, value := t.Store(), strings.Repeat("v", large)
 		w := openWatcher(t, s, "")
 		keys := numberedKeys("k", 8)
@@ -225,7 +225,7 @@ var kvWatch = []suite.Case{
 			}
 		}
 	}, kv.Watch),
-	watchCase("alias-watch", "changing the value of an event changes nothing in the store, nor in what another watcher gets", func(t *suite.T) {
+	watchCase("alias-watch", "a change to the value of an event changes neither the store nor the events of another watcher", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "z", "x")
 		one, two := openWatcher(t, s, ""), openWatcher(t, s, "")
@@ -245,7 +245,7 @@ func wantEventOf(t *suite.T, w *kv.Watcher, want string, rev kv.Revision) {
 	}
 }
 
-func kvWatchCancel(t *suite.T) {
+func testWatchCancel(t *suite.T) {
 	s := t.Store()
 	w := openWatcher(t, s, "")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -272,7 +272,7 @@ func kvWatchCancel(t *suite.T) {
 	wantEvents(t, events, "put a=1", "put b=1")
 }
 
-func kvWatchClose(t *suite.T) {
+func testWatchClose(t *suite.T) {
 	s := t.Store()
 	closed := func(what string, w *kv.Watcher, closeIt func(context.Context) error) {
 		ended := make(chan error, 1)
@@ -303,7 +303,7 @@ func kvWatchClose(t *suite.T) {
 	closed("store", openWatcher(t, s, ""), s.Close)
 }
 
-func kvWatchOrder(t *suite.T) {
+func testWatchOrder(t *suite.T) {
 	s := t.Store()
 	w := openWatcher(t, s, "k")
 	const writers, writes = 8, 25

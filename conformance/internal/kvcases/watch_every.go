@@ -17,8 +17,8 @@ func everyCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) s
 	return watchCase(name, rule, run, append(needs, kv.WatchEvery)...)
 }
 
-// kvWatchEvery is about every change, changes of transactions, and expiry.
-var kvWatchEvery = []suite.Case{
+// watchEveryCases is about every change, changes of transactions, and expiry.
+var watchEveryCases = []suite.Case{
 	everyCase("every-change", "every change comes once, in the order of the store, also a put of the same value", func(t *suite.T) {
 		s := t.Store()
 		w := openWatcher(t, s, "")
@@ -37,9 +37,9 @@ var kvWatchEvery = []suite.Case{
 		put(t, s, "end", "")
 		wantEvents(t, readEventsToKey(t, w, "end"), append(want, "put end=")...)
 	}),
-	everyCase("every-quick", "1,000 writes of one key by 20 clients: each write comes once, and each client's writes in their order", kvEveryQuick),
-	everyCase("every-same-order", "two watchers, and one that starts again in the middle, see concurrent changes in one order", kvEverySameOrder),
-	everyCase("every-no-change", "what changes nothing gives no event: a failed condition, the delete of a missing key, a read", func(t *suite.T) {
+	everyCase("every-quick", "1,000 writes of one key by 20 clients: each write comes once, and each client's writes in their order", testEveryQuick),
+	everyCase("every-same-order", "two watchers, and a watcher that starts again in the middle, see concurrent changes in the same order", testEverySameOrder),
+	everyCase("every-no-change", "a call that changes nothing gives no event: a failed condition, the delete of a missing key, a read", func(t *suite.T) {
 		s := t.Store()
 		stale := put(t, s, "k", "1")
 		put(t, s, "k", "2")
@@ -53,15 +53,15 @@ var kvWatchEvery = []suite.Case{
 		put(t, s, "end", "")
 		wantEvents(t, readEvents(t, w, 1), "put end=")
 	}, kv.CAS),
-	everyCase("every-after-old", "a watch after the first of 500 changes gets all others", func(t *suite.T) {
+	everyCase("every-after-old", "a watch after the first of 500 changes gets all later ones", func(t *suite.T) {
 		s := t.Store()
 		first := put(t, s, "first", "x")
 		putAll(t, s, numberedKeys("k", 500))
 		events := readEvents(t, openWatcher(t, s, "", kv.After(first)), 500)
 		wantOnce(t, events, numberedKeys("k", 500))
 	}),
-	watchCase("txn-events", "a watch sees each write of a Txn, with the revision that the Txn returned, and nothing of one that failed", kvTxnEvents, kv.Txn),
-	watchCase("watch-txn", "the changes of one Txn come in one batch, with no other's between them", kvWatchTxn, kv.Txn, kv.WatchTxn),
+	watchCase("txn-events", "a watch sees each write of a Txn, with the revision that the Txn returned, and no write of a failed Txn", testTxnEvents, kv.Txn),
+	watchCase("watch-txn", "the changes of one Txn come in one batch, with no other changes between them", testWatchTxn, kv.Txn, kv.WatchTxn),
 	watchCase("watch-txn-after", "a watch after the revision of a Txn, or of one of its events, continues after the whole Txn", func(t *suite.T) {
 		s := t.Store()
 		w := openWatcher(t, s, "")
@@ -73,7 +73,7 @@ var kvWatchEvery = []suite.Case{
 			wantEvents(t, readEvents(t, openWatcher(t, s, "", kv.After(place)), 1), "put end=")
 		}
 	}, kv.Txn, kv.WatchTxn),
-	watchCase("watch-expiry", "a watch sees the end of a time to live, though nobody reads the key", func(t *suite.T) {
+	watchCase("watch-expiry", "a watch sees an expiry, even if nobody reads the key", func(t *suite.T) {
 		s := t.Store()
 		ttl := exactTTL(t, 400*time.Millisecond)
 		w := openWatcher(t, s, "k")
@@ -85,7 +85,7 @@ var kvWatchEvery = []suite.Case{
 		wantExpired(t, events[len(events)-1], began, ttl)
 		wantMissing(t, s, "k")
 	}, kv.TTL),
-	watchCase("expiry-events", "an expiry comes once, differs from a delete, and has a revision that a watch can continue after", kvExpiryEvents, kv.TTL, kv.ExpiryEvents),
+	watchCase("expiry-events", "an expiry comes once, differs from a delete, and has a revision that a watch can continue after", testExpiryEvents, kv.TTL, kv.ExpiryEvents),
 }
 
 func wantExpired(t *suite.T, e kv.Event, began time.Time, ttl time.Duration) {
@@ -97,7 +97,7 @@ func wantExpired(t *suite.T, e kv.Event, began time.Time, ttl time.Duration) {
 	}
 }
 
-func kvEveryQuick(t *suite.T) {
+func testEveryQuick(t *suite.T) {
 	s := t.Store()
 	w := openWatcher(t, s, "")
 	const clients, writes = 20, 50
@@ -111,16 +111,16 @@ func kvEveryQuick(t *suite.T) {
 	for _, e := range readEvents(t, w, clients*writes) {
 		var i, n int
 		if _, err := fmt.Sscan(string(e.Value), &i, &n); err != nil || i >= clients {
-			t.Fatalf("an event that nobody caused: %s", formatEvent(e))
+			t.Fatalf("an event without a cause: %s", formatEvent(e))
 		}
 		if n != next[i] || revs[e.Revision] {
-			t.Errorf("of client %d, write %d came where %d was due, under the revision %q", i, n, next[i], e.Revision)
+			t.Errorf("client %d: write %d came, want write %d; its revision is %q", i, n, next[i], e.Revision)
 		}
 		next[i], revs[e.Revision] = n+1, true
 	}
 }
 
-func kvEverySameOrder(t *suite.T) {
+func testEverySameOrder(t *suite.T) {
 	s := t.Store()
 	one, two := openWatcher(t, s, ""), openWatcher(t, s, "")
 	suite.RunConcurrently(16, func(i int) {
@@ -166,7 +166,7 @@ func wantOnce(t *suite.T, events []kv.Event, keys []string) {
 	}
 }
 
-func kvTxnEvents(t *suite.T) {
+func testTxnEvents(t *suite.T) {
 	s := t.Store()
 	put(t, s, "gone", "1")
 	w := openWatcher(t, s, "")
@@ -189,7 +189,7 @@ func kvTxnEvents(t *suite.T) {
 	}
 }
 
-func kvWatchTxn(t *suite.T) {
+func testWatchTxn(t *suite.T) {
 	s := t.Store()
 	w := openWatcher(t, s, "x")
 	txn := func(writer, round int) error {
@@ -219,7 +219,7 @@ func kvWatchTxn(t *suite.T) {
 	})
 }
 
-func kvExpiryEvents(t *suite.T) {
+func testExpiryEvents(t *suite.T) {
 	s := t.Store()
 	ttl := exactTTL(t, 150*time.Millisecond)
 	w := openWatcher(t, s, "")
@@ -249,9 +249,9 @@ func kvExpiryEvents(t *suite.T) {
 	}
 }
 
-// kvWatchGaps is about watchers that lag and histories that end.
-var kvWatchGaps = []suite.Case{
-	watchCase("list-watch", "a listing, and a watch after its page, give the present state at every later time, under concurrent writers", kvListWatch, kv.List),
+// watchGapCases is about watchers that lag and histories that end.
+var watchGapCases = []suite.Case{
+	watchCase("list-watch", "a listing, and a watch after its page, together give the present state at every later time, also under concurrent writers", testListWatch, kv.List),
 	watchCase("watch-slow", "a reader that lags by 1,500 changes gets every key's last state (every change where WatchEvery is claimed) or Compacted", func(t *suite.T) {
 		s := t.Store()
 		w := openWatcher(t, s, "k")
@@ -259,7 +259,7 @@ var kvWatchGaps = []suite.Case{
 		putAll(t, s, keys)
 		wantAllOrCompacted(t, w, keys)
 	}),
-	kvFull("watch-old", "a watch after a revision that lies 25,000 changes back gets them all or says Compacted", func(t *suite.T) {
+	newFullCase("watch-old", "a watch after a revision that is 25,000 changes old gets them all or fails with Compacted", func(t *suite.T) {
 		s := t.Store()
 		first := put(t, s, "first", "x")
 		slow := openWatcher(t, s, "k")
@@ -297,7 +297,7 @@ func wantAllOrCompacted(t *suite.T, w *kv.Watcher, keys []string) {
 	wantOnce(t, all, keys)
 }
 
-func kvListWatch(t *suite.T) {
+func testListWatch(t *suite.T) {
 	s := t.Store()
 	// Each key is written once and perhaps deleted, so that no later write
 	// hides a change that was missed.

@@ -10,10 +10,10 @@ import (
 // Cases returns the cases in the order in which they run.
 func Cases() []suite.Case {
 	return slices.Concat(
-		openDescribe,
-		openErrors,
-		openLife,
-		closedProvider(),
-		openNames,
+		describeCases,
+		errorCases,
+		lifeCases,
+		closedProviderCases(),
+		nameCases,
 	)
 }

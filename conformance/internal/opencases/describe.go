@@ -15,8 +15,8 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// openDescribe is what every description is like.
-var openDescribe = []suite.Case{
+// describeCases is what every description is like.
+var describeCases = []suite.Case{
 	{
 		Name: "open/describe-names",
 		Rule: "a description names its provider and at least one facet, no facet twice, none that does not exist, and has a generation",

@@ -11,8 +11,8 @@ import (
 	"fairlead.dev/kv"
 )
 
-// openErrors is what errors are like, and what opening refuses.
-var openErrors = []suite.Case{
+// errorCases is what errors are like, and what opening refuses.
+var errorCases = []suite.Case{
 	{
 		Name: "open/require-claimed",
 		Rule: "a facet can be opened with all of its claims required",

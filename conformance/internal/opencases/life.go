@@ -14,8 +14,8 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// openLife is how providers are opened, waited for and closed.
-var openLife = []suite.Case{
+// lifeCases is how providers are opened, waited for and closed.
+var lifeCases = []suite.Case{
 	{
 		Name: "open/await-differs",
 		Rule: "Await answers at once for a generation that is not the present one",
@@ -48,12 +48,12 @@ var openLife = []suite.Case{
 	{
 		Name: "open/second",
 		Rule: "a second Open works beside the first one, and its Close leaves the first one as it was",
-		Run:  openSecond,
+		Run:  secondOpen,
 	},
 	{
 		Name: "open/concurrent",
 		Rule: "eight providers can be opened, used and closed concurrently",
-		Run:  openConcurrent,
+		Run:  concurrentOpens,
 	},
 	{
 		Name: "open/close-twice",
@@ -119,8 +119,8 @@ var openLife = []suite.Case{
 
 type foreign struct{ touched bool }
 
-// closedProvider returns two cases for each facet.
-func closedProvider() []suite.Case {
+// closedProviderCases returns two cases for each facet.
+func closedProviderCases() []suite.Case {
 	var cases []suite.Case
 	for _, u := range allUsers {
 		cases = append(cases, suite.Case{
@@ -199,7 +199,7 @@ func awaitBlocks(t *suite.T) {
 	}
 }
 
-func openSecond(t *suite.T) {
+func secondOpen(t *suite.T) {
 	first, second := t.Open(), t.Open()
 	var ofFirst []opened
 	for _, u := range users(t) {
@@ -215,7 +215,7 @@ func openSecond(t *suite.T) {
 	describe(t, first)
 }
 
-func openConcurrent(t *suite.T) {
+func concurrentOpens(t *suite.T) {
 	var all, open sync.WaitGroup
 	open.Add(8)
 	for i := range 8 {

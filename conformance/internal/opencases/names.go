@@ -12,8 +12,8 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// openNames is which names are accepted and that each is another thing.
-var openNames = []suite.Case{
+// nameCases is which names are accepted and that each is another thing.
+var nameCases = []suite.Case{
 	{
 		Name: "open/bad-names",
 		Rule: "names that are empty, too long, or have other characters than A–Z a–z 0–9 . _ - are Invalid, and the error says so; one that has all of these works",

@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// absentCalls are what must answer Unsupported where a claim does not hold.
-// Claims that no call depends on have none.
+// absentCalls are the calls that must return Unsupported where a claim does not
+// hold. A claim that no call needs has none.
 var absentCalls = map[fairlead.Claim]func(p *pipe){
 	pubsub.OrderedByKey: func(p *pipe) {
 		_, err := p.pub.Publish(p.Context(), pubsub.Message{Key: "k"})
@@ -73,7 +73,7 @@ func absentCases() []suite.Case {
 	for _, info := range append(driver.Claims(), fairlead.CommonClaims()...) {
 		c := suite.Case{
 			Name: "pubsub/absent-" + strings.TrimPrefix(string(info.Claim), "pubsub."), Lacks: info.Claim,
-			Rule: "without the claim " + string(info.Claim) + ", what needs it answers Unsupported, and so does Require",
+			Rule: "without the claim " + string(info.Claim) + ", the calls that need it return Unsupported, and so does Require",
 			Run: withPipe(func(p *pipe) {
 				_, err := pubsub.Open(p.Context(), p.Provider(), p.topic, pubsub.Require(info.Claim))
 				p.WantCode("Open with Require", err, fairlead.Unsupported)

@@ -23,14 +23,14 @@ var claimCases = []suite.Case{
 	{Name: "pubsub/dedupe", Needs: dedupes, Rule: "a message with an id that was stored is not stored again, whatever its body; the receipt says Duplicate, and has the first message's position or none", Run: inWindow(dedupe)},
 	{Name: "pubsub/dedupe-batch", Needs: dedupes, Rule: "of messages with one id in one batch only the first is stored", Run: inWindow(dedupeBatch)},
 	{Name: "pubsub/dedupe-concurrent", Needs: dedupes, Rule: "of sixteen concurrent publications with one id exactly one is stored", Run: inWindow(dedupeConcurrent)},
-	{Name: "pubsub/dedupe-topics", Needs: dedupes, Rule: "the same id on another topic, and another id on the same, are no duplicates", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/dedupe-topics", Needs: dedupes, Rule: "the same id on another topic, and another id on the same topic, are not duplicates", Run: withPipe(func(p *pipe) {
 		other := newPipe(p.T)
 		p.publish(pubsub.Message{ID: "id", Body: []byte("a")}, pubsub.Message{ID: "ID", Body: []byte("b")}, pubsub.Message{ID: "id2", Body: []byte("c")})
 		other.publish(pubsub.Message{ID: "id", Body: []byte("d")})
 		p.sub.wantTexts("different ids", "a", "b", "c")
 		other.sub.wantTexts("another topic", "d")
 	})},
-	{Name: "pubsub/dedupe-window", Needs: dedupes, Rule: "an id can be used again when the window has passed; shown where the window is at most 3 s", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/dedupe-window", Needs: dedupes, Rule: "an id can be used again after the window (tested where the window is at most 3 s)", Run: withPipe(func(p *pipe) {
 		window := p.Facet().Limits.DedupeWindow
 		p.publish(pubsub.Message{ID: "id", Body: []byte("first")})
 		p.sub.wantTexts("an id", "first")
@@ -62,7 +62,7 @@ var claimCases = []suite.Case{
 			wantOrder(p.T, "an atomic batch", bodies(ds), want)
 		}
 	})},
-	{Name: "pubsub/atomic-refused", Needs: atomics, Rule: "of an atomic batch with a message that is too large or invalid, and of one that is too long, nothing is stored", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/atomic-refused", Needs: atomics, Rule: "an atomic batch stores nothing if one of its messages is too large or invalid, or if it has too many messages", Run: withPipe(func(p *pipe) {
 		limits := p.Facet().Limits
 		good := pubsub.Message{Body: []byte("good")}
 		_, err := p.pub.PublishAtomic(p.Context(), good, pubsub.Message{Body: make([]byte, limits.MaxMessageBytes+1)}, good)
@@ -101,7 +101,7 @@ var claimCases = []suite.Case{
 		p.sub.wantSilence("nothing was kept for it")
 		other.wantTexts("another group of the topic", "old", "older", "between", "new")
 	})},
-	{Name: "pubsub/manage-missing", Needs: managing, Rule: "deleting a topic or group that does not exist is no error and makes none; a bad name is Invalid", Run: func(t *suite.T) {
+	{Name: "pubsub/manage-missing", Needs: managing, Rule: "deleting a topic or group that does not exist is no error and creates none; a bad name is Invalid", Run: func(t *suite.T) {
 		name := t.Name()
 		t.Must(pubsub.DeleteTopic(t.Context(), t.Provider(), name))
 		t.Must(pubsub.DeleteGroup(t.Context(), t.Provider(), name, "g"))
@@ -116,7 +116,7 @@ var claimCases = []suite.Case{
 		p.publishTexts("m")
 		p.sub.wantTexts("after another group was deleted that did not exist", "m")
 	}},
-	{Name: "pubsub/shared", Needs: shared, Rule: "what is published through one Open arrives through another, at groups and at a Receive that waits already", Run: func(t *suite.T) {
+	{Name: "pubsub/shared", Needs: shared, Rule: "a message that is published through one Open arrives through another, at groups and at a Receive that already waits", Run: func(t *suite.T) {
 		p, second := newPipe(t), t.Open()
 		group := t.Name()
 		far := &consumer{t.SubscribeOf(second, p.topic, pubsub.Group(group)), t}
@@ -145,8 +145,8 @@ var claimCases = []suite.Case{
 	}},
 }
 
-// inWindow runs a test of duplicates, and again on another topic if that took
-// longer than ids are remembered: what it found then is void.
+// inWindow runs a test of duplicates. If it took longer than ids are
+// remembered, its result is void, and it runs again on another topic.
 func inWindow(test func(p *pipe)) func(*suite.T) {
 	return func(t *suite.T) {
 		window := t.Facet().Limits.DedupeWindow
@@ -176,7 +176,7 @@ func dedupe(p *pipe) {
 		}
 	}
 	if first.Duplicate {
-		p.Errorf("the first message with an id is said to be a duplicate")
+		p.Errorf("the receipt of the first message with an id says Duplicate")
 	}
 	p.publishTexts("without", "an id")
 	p.sub.wantTexts("messages without an id", "without", "an id")
@@ -227,7 +227,7 @@ func atomicGivenUp(p *pipe) {
 			stored += size
 		}
 	}
-	// Batches of unknown outcome come beside those that are known.
+	// Batches with an unknown outcome may come too.
 	for got := 0; got < stored || came["last"] == 0; {
 		body := string(p.sub.receiveAndAck(1)[0].Body)
 		name := body
@@ -242,9 +242,9 @@ func atomicGivenUp(p *pipe) {
 	for name, err := range outcomes {
 		switch n := came[name]; {
 		case n != 0 && n != size:
-			p.Errorf("of the %d messages of an atomic batch %d are stored; its outcome was %v", size, n, err)
+			p.Errorf("%d messages are in an atomic batch, and %d of them are stored; its outcome was %v", size, n, err)
 		case n != 0 && fairlead.CodeOf(err) != 0 && fairlead.CodeOf(err) != fairlead.UnknownOutcome:
-			p.Errorf("an atomic batch is stored whose outcome was %v", err)
+			p.Errorf("an atomic batch is stored although its outcome was %v", err)
 		}
 	}
 }

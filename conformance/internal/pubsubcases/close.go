@@ -13,19 +13,19 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// prompt bounds what has to happen within about a second, on a machine that
-// may be busy.
+// prompt bounds an event that must happen within about a second, on a machine
+// that may be busy.
 const prompt = 4 * time.Second
 
 var closeCases = []suite.Case{
-	{Name: "pubsub/close-inflight", Rule: "what a consumer holds when it closes comes to another one at once, not when the lease ends", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/close-inflight", Rule: "the messages that a consumer holds when it closes come to another consumer at once, not when the lease ends", Run: withPipe(func(p *pipe) {
 		want := numberedTexts("m", 5)
 		p.publishTexts(want...)
 		p.sub.receive(3)
 		p.sub.close()
 		p.join().wantTexts("after a consumer with three messages closed", want...)
 	})},
-	{Name: "pubsub/close-inflight-waiting", Rule: "a consumer that waits already gets what another one held when it closed", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/close-inflight-waiting", Rule: "a consumer that already waits gets the messages that another one held when it closed", Run: withPipe(func(p *pipe) {
 		p.publishTexts("m")
 		p.sub.receive(1)
 		other := p.join()
@@ -35,14 +35,14 @@ var closeCases = []suite.Case{
 		p.Must(r.err)
 		other.ackAll(r.d)
 	})},
-	{Name: "pubsub/close-fetched", Rule: "what a provider fetched ahead for a consumer that closes comes to another one at once", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/close-fetched", Rule: "messages that the provider prefetched for a consumer that closes come to another one at once", Run: withPipe(func(p *pipe) {
 		want := numberedTexts("m", 40)
 		p.publishTexts(want...)
 		p.sub.receive(1)
 		p.sub.close()
 		p.join().wantTexts("after a consumer closed that received one of forty", want...)
 	})},
-	{Name: "pubsub/close-topic", Rule: "Publish, PublishMany fail with Closed after Close; the messages from before arrive", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/close-topic", Rule: "Publish and PublishMany fail with Closed after Close; earlier messages arrive", Run: withPipe(func(p *pipe) {
 		p.publishTexts("before")
 		p.Must(p.pub.Close(p.Context()))
 		_, err := p.pub.Publish(p.Context(), pubsub.Message{Body: []byte("after")})
@@ -70,7 +70,7 @@ var closeCases = []suite.Case{
 		p.WantCode("Handle on a closed subscription", receiveFrom(p.T, "Handle on a closed subscription returns", handled), fairlead.Closed)
 		p.join().wantTexts("what was not settled", "a", "b")
 	})},
-	{Name: "pubsub/close-twice", Rule: "closing twice is no error, and leaves the group and its messages", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/close-twice", Rule: "closing twice is no error, and keeps the group and its messages", Run: withPipe(func(p *pipe) {
 		p.publishTexts("m")
 		for range 3 {
 			p.Must(p.pub.Close(p.Context()))
@@ -94,10 +94,10 @@ var closeCases = []suite.Case{
 		}
 	})},
 	{Name: "pubsub/cancel-wakes", Rule: "a Receive that waits returns within about a second of the end of its context, with that context's code", Run: withPipe(cancelWakes)},
-	{Name: "pubsub/cancel-loses-nothing", Timeout: 2 * time.Minute, Rule: "what a Receive had taken when its context ended comes again, at the latest when its lease ends", Run: cancelLosesNothing},
-	{Name: "pubsub/close-concurrent", Rule: "closing while others publish, receive, settle and close neither hangs nor panics, and what was acknowledged as published is there", Run: closeConcurrent},
-	{Name: "pubsub/close-provider", Needs: []fairlead.Claim{fairlead.Shared}, Rule: "closing a provider gives back at once what its consumers hold, and ends them with Closed", Run: closeProvider},
-	{Name: "pubsub/rolling", Needs: []fairlead.Claim{fairlead.Shared}, Timeout: 2 * time.Minute, Rule: "consumers that join a group, and those that stop and close their provider at once, all under load, handle every message once, and none waits for a lease to end", Run: pubsubRolling},
+	{Name: "pubsub/cancel-loses-nothing", Timeout: 2 * time.Minute, Rule: "a message that a Receive had taken when its context ended comes again, at the latest when its lease ends", Run: cancelLosesNothing},
+	{Name: "pubsub/close-concurrent", Rule: "Close during concurrent Publish, Receive, settlements and Close neither hangs nor panics, and acknowledged messages are there", Run: closeConcurrent},
+	{Name: "pubsub/close-provider", Needs: []fairlead.Claim{fairlead.Shared}, Rule: "closing a provider gives back at once the messages that its consumers hold, and ends them with Closed", Run: closeProvider},
+	{Name: "pubsub/rolling", Needs: []fairlead.Claim{fairlead.Shared}, Timeout: 2 * time.Minute, Rule: "while consumers join a group under load, and others stop and immediately close their provider, every message is handled once, and none waits for a lease to end", Run: testRolling},
 }
 
 func cancelWakes(p *pipe) {
@@ -146,7 +146,7 @@ func cancelLosesNothing(t *suite.T) {
 			t.Fatalf("%d messages never came after calls of Receive were given up: %v", len(left), err)
 		}
 		for _, d := range ds {
-			// The lease of a slow run may have ended, which is no matter here.
+			// The lease of a slow run may have ended, which does not matter here.
 			if err := d.Ack(t.Context()); err == nil || errors.Is(err, pubsub.ErrLeaseLost) {
 				delete(left, string(d.Body))
 			}
@@ -214,7 +214,7 @@ func wantClosedOrNothing(t *suite.T, what string, err error) {
 	switch fairlead.CodeOf(err) {
 	case 0, fairlead.Closed, fairlead.Conflict, fairlead.UnknownOutcome:
 	default:
-		t.Errorf("%s beside Close: %v", what, err)
+		t.Errorf("%s during Close: %v", what, err)
 	}
 }
 
@@ -239,8 +239,8 @@ func closeProvider(t *suite.T) {
 	p.sub.wantTexts("after the provider of a consumer with two messages closed", want...)
 }
 
-// pubsubRolling lets consumers, each with a provider of its own, take turns.
-func pubsubRolling(t *suite.T) {
+// testRolling lets consumers, each with a provider of its own, take turns.
+func testRolling(t *suite.T) {
 	var stored, handled tally
 	topic := t.Name()
 	works, leave := startRollingConsumer(t, topic, &handled)

@@ -31,7 +31,7 @@ func contentCases() []suite.Case {
 	return cases
 }
 
-// regardlessOfLimits makes a content's function of messages that no limit matters to.
+// regardlessOfLimits makes a content's function of messages that fit any limit.
 func regardlessOfLimits(msgs ...pubsub.Message) func(fairlead.Limits) []pubsub.Message {
 	return func(fairlead.Limits) []pubsub.Message { return msgs }
 }
@@ -53,7 +53,7 @@ func (p *pipe) wantExact(msgs []pubsub.Message) {
 	for i, m := range msgs {
 		d := came[receipts[i].ID]
 		if d == nil {
-			p.Errorf("message %d: its receipt names the id %q, no delivery has it", i, receipts[i].ID)
+			p.Errorf("message %d: its receipt has the id %q, and no delivery has it", i, receipts[i].ID)
 			continue
 		}
 		wantMessage(p.T, fmt.Sprintf("message %d", i), d, m)
@@ -83,8 +83,8 @@ func describeDifference(got, want []byte) string {
 	return "one the beginning of the other"
 }
 
-// untraced returns metadata without the trace context, which the portable
-// layer adds where the program that runs the suite is traced.
+// untraced returns metadata without the trace context, which package pubsub adds
+// if the program that runs the suite is traced.
 func untraced(metadata map[string]string) map[string]string {
 	m := maps.Clone(metadata)
 	delete(m, "traceparent")
@@ -113,13 +113,13 @@ var contents = []content{
 	{name: "empty-body", rule: "messages with a nil or empty body arrive, with and without metadata",
 		msgs: regardlessOfLimits(pubsub.Message{}, pubsub.Message{Body: []byte("not empty")}, pubsub.Message{Body: []byte{}},
 			pubsub.Message{Metadata: map[string]string{"a": "b"}}, pubsub.Message{ID: "empty with id"})},
-	{name: "binary-body", rule: "a body of any bytes arrives to the byte",
+	{name: "binary-body", rule: "a body that contains every byte arrives unchanged",
 		msgs: regardlessOfLimits(pubsub.Message{Body: []byte(suite.AllBytes())}, pubsub.Message{Body: []byte{0}}, pubsub.Message{Body: make([]byte, 100)},
 			pubsub.Message{Body: []byte("\xff\xfe\xc3\x28 no UTF-8 \xed\xa0\x80")}, pubsub.Message{Body: []byte("\x1f\x8b\x08\x00gzip?")})},
-	{name: "text-body", rule: "a body that looks like text or JSON arrives to the byte: big numbers, spaces, line ends, quotes",
+	{name: "text-body", rule: "a body that looks like text or JSON arrives unchanged: big numbers, spaces, line ends, quotes",
 		msgs: regardlessOfLimits(textMessages(`{"n":12345678901234567890, "f":1.0,"e":1e400}`, "{\"b\":1,\"a\":2,\"b\":3}\n", " \t padded \r\n", "\ufeffwith a mark",
 			`"quoted"`, "null", "true", "0", "<a>&amp;</a>", "aGVsbG8=", "\u2028e\u0301 é 語 😀", "a\nb\r\nc\n\n")...)},
-	{name: "large-body", rule: "bodies of 64 KiB to over 1 MiB, as far as the limit allows, arrive to the byte",
+	{name: "large-body", rule: "bodies of 64 KiB to over 1 MiB, as far as the limit allows, arrive unchanged",
 		msgs: func(l fairlead.Limits) (msgs []pubsub.Message) {
 			for _, n := range []int{1<<16 - 1, 1 << 16, 1<<16 + 1, 300_000, 1<<20 - 1, 1<<20 + 1, 3 << 20} {
 				if n < l.MaxMessageBytes-1000 {
@@ -134,7 +134,7 @@ var contents = []content{
 	{name: "meta-odd", rule: "metadata names and values may hold spaces, colons, line ends, quotes and zero bytes",
 		msgs: regardlessOfLimits(withMetadata("a b", "c d", " a", "x", "a ", "y"), withMetadata("a:b", "c: d", ":", ":", "a: ", ""),
 			withMetadata("line\nend", "a\nb", "cr\r\nlf", "a\r\nb: c\r\n\r\nd", "value", "ends\n"), withMetadata("tab\t", "\t", `"q"`, `'\"`, "=", "=&;,", "zero", "a\x00b", "\x00", "z"))},
-	{name: "meta-fields", rule: "metadata names that a backend or protocol uses itself are names like any other",
+	{name: "meta-fields", rule: "metadata names that a backend or protocol uses itself work like any other",
 		msgs: regardlessOfLimits(withMetadata("id", "a", "ID", "b", "key", "c", "body", "d", "data", "e", "time", "f", "attempt", "g", "position", "h", "topic", "i", "metadata", "j", "b", "k", "m", "l", "k", "m"),
 			withMetadata("Nats-Msg-Id", "x", "Nats-Expected-Stream", "none", "Nats-TTL", "1s", "Content-Type", "text/plain", "content-length", "5", "grpc-timeout", "1n", "x-bin", "not base64!"),
 			withMetadata("__key", "x", "_", "y", "$", "z", "ttlInSeconds", "1", "rawPayload", "true", "specversion", "1.0", "datacontenttype", "application/json"))},
@@ -146,13 +146,13 @@ var contents = []content{
 		}
 		return pairs
 	}()...))},
-	{name: "meta-none", rule: "a message without metadata arrives without, also between others with it",
+	{name: "meta-none", rule: "a message without metadata arrives without metadata, also between messages that have some",
 		msgs: regardlessOfLimits(pubsub.Message{Body: []byte("1")}, withMetadata("a", "b"), pubsub.Message{Body: []byte("2")}, withMetadata("c", "d"), pubsub.Message{Body: []byte("3")})},
 	{name: "id-given", rule: "an id that the publisher gives arrives exactly, whatever UTF-8 it contains",
 		msgs: regardlessOfLimits(pubsub.Message{ID: "plain"}, pubsub.Message{ID: "Plain"}, pubsub.Message{ID: "1"}, pubsub.Message{ID: "0-1"}, pubsub.Message{ID: " with spaces "},
 			pubsub.Message{ID: "line\r\nend:\x00"}, pubsub.Message{ID: "語/😀*>.#"}, pubsub.Message{ID: strings.Repeat("i", 1000)}, pubsub.Message{Body: []byte("none")})},
-	{name: "same-body", rule: "messages that are equal to the byte and have no id are each delivered",
+	{name: "same-body", rule: "messages with equal bodies and no id are each delivered",
 		msgs: regardlessOfLimits(textMessages("same", "same", "same", "same", "same")...)},
-	{name: "key-exact", needs: []fairlead.Claim{pubsub.OrderedByKey}, rule: "an ordering key arrives exactly, and messages with and without one mix",
+	{name: "key-exact", needs: []fairlead.Claim{pubsub.OrderedByKey}, rule: "an ordering key arrives exactly, also where messages with and without a key are mixed",
 		msgs: regardlessOfLimits(pubsub.Message{Key: "plain"}, pubsub.Message{Key: "Plain"}, pubsub.Message{}, pubsub.Message{Key: " a b:\r\n\x00"}, pubsub.Message{Key: "語.>*/"}, pubsub.Message{Key: strings.Repeat("k", 1000)})},
 }

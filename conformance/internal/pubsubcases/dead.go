@@ -13,7 +13,7 @@ import (
 var counting = []fairlead.Claim{pubsub.DeliveryCount}
 
 var deadCases = []suite.Case{
-	{Name: "pubsub/count-nack", Needs: counting, Rule: "attempts count 1, 2, 3 as a message is given back, for each message and each group on its own", Run: countNack},
+	{Name: "pubsub/count-nack", Needs: counting, Rule: "attempts count 1, 2, 3 as a message is given back, separately for each message and each group", Run: countNack},
 	{Name: "pubsub/count-close", Needs: counting, Rule: "a delivery to a consumer that closed counts as an attempt", Run: withPipe(func(p *pipe) {
 		p.publishTexts("m")
 		for i := range 3 {
@@ -28,11 +28,11 @@ var deadCases = []suite.Case{
 			p.wantAttempt("after its lease ended", p.sub.receive(1)[0], i+1)
 		}
 	}},
-	{Name: "pubsub/dead-letter", Needs: counting, Rule: "after exactly as many attempts a message is with the dead letters, with body, metadata, origin and reason, and gone here", Run: deadLetter},
-	{Name: "pubsub/dead-letter-handler", Needs: counting, Rule: "a message on which a handler always fails ends with the dead letters, with the last error; others do not", Run: deadLetterHandler},
-	{Name: "pubsub/dead-letter-crash", Needs: counting, Rule: "a message whose consumers all die ends with the dead letters after as many attempts", Run: deadLetterCrash},
+	{Name: "pubsub/dead-letter", Needs: counting, Rule: "after exactly maxAttempts attempts a message is on the dead-letter topic, with body, metadata, origin and reason, and gone from its group", Run: deadLetter},
+	{Name: "pubsub/dead-letter-handler", Needs: counting, Rule: "a message on which a handler always fails ends on the dead-letter topic, with the last error; other messages do not", Run: deadLetterHandler},
+	{Name: "pubsub/dead-letter-crash", Needs: counting, Rule: "a message whose consumers all die ends on the dead-letter topic after maxAttempts attempts", Run: deadLetterCrash},
 	{Name: "pubsub/dead-letter-ids", Needs: counting, Rule: "dead letters of several topics, and of messages with the same id, are all kept", Run: deadLetterIDs},
-	{Name: "pubsub/dead-letter-key", Needs: []fairlead.Claim{pubsub.DeliveryCount, pubsub.OrderedByKey}, Rule: "a dead letter keeps its key, and no longer holds back its successors", Run: deadLetterKey},
+	{Name: "pubsub/dead-letter-key", Needs: []fairlead.Claim{pubsub.DeliveryCount, pubsub.OrderedByKey}, Rule: "a dead letter keeps its key, and no longer holds back the later messages of the key", Run: deadLetterKey},
 }
 
 func (p *pipe) wantAttempt(what string, d *pubsub.Delivery, want int) {
@@ -128,7 +128,7 @@ func deadLetterCrash(t *suite.T) {
 	r := receiveFrom(t, "the message after a dead letter comes", waiting)
 	t.Must(r.err)
 	if string(r.d.Body) != "next" {
-		t.Errorf("after two attempts %s came with attempt %d, want it with the dead letters", r.d.Body, r.d.Attempt)
+		t.Errorf("after two attempts %s came with attempt %d; want it on the dead-letter topic", r.d.Body, r.d.Attempt)
 	}
 	p.sub.ackAll(r.d)
 	p.reopen()

@@ -13,7 +13,7 @@ import (
 )
 
 var groupCases = []suite.Case{
-	{Name: "pubsub/group-fanout", Rule: "each of several groups gets every message, whatever the others acknowledge or give back", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/group-fanout", Rule: "each of several groups gets every message, whatever other groups acknowledge or give back", Run: withPipe(func(p *pipe) {
 		subs := []*consumer{p.sub, p.joinGroup(p.T.Name()), p.joinGroup(p.T.Name())}
 		want := numberedTexts("m", 20)
 		p.publishTexts(want...)
@@ -23,7 +23,7 @@ var groupCases = []suite.Case{
 			sub.wantSilence("each message came once")
 		}
 	})},
-	{Name: "pubsub/group-compete", Rule: "consumers of a group share its messages: none comes to two of them, and one that asks gets some", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/group-compete", Rule: "consumers of a group share its messages: no message comes to two consumers, and each consumer that receives gets some", Run: withPipe(func(p *pipe) {
 		subs := []*consumer{p.sub, p.join(), p.join()}
 		want := numberedTexts("m", 12)
 		p.publishTexts(want...)
@@ -71,7 +71,7 @@ var groupCases = []suite.Case{
 			p.sub.ackAll(r.d)
 		}
 	})},
-	{Name: "pubsub/late-group", Rule: "a new group gets what is published after it was made, and nothing from before", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/late-group", Rule: "a new group gets the messages that are published after it was created, and no earlier ones", Run: withPipe(func(p *pipe) {
 		p.publishTexts(numberedTexts("old", 10)...)
 		late := p.joinGroup(p.T.Name())
 		want := numberedTexts("new", 10)
@@ -80,7 +80,7 @@ var groupCases = []suite.Case{
 		late.wantSilence("a new group begins with what is new")
 		p.sub.wantTexts("the group that was there", append(numberedTexts("old", 10), want...)...)
 	})},
-	{Name: "pubsub/group-exists", Rule: "when Subscribe returns the group exists: what is published at once arrives", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/group-exists", Rule: "when Subscribe returns, the group exists: a message that is published right then arrives", Run: withPipe(func(p *pipe) {
 		for i := range 15 {
 			sub := p.joinGroup(p.T.Name())
 			body := fmt.Sprintf("m%d", i)
@@ -106,7 +106,7 @@ var groupCases = []suite.Case{
 		wantSame(p.T, "what was published while nobody consumed", meanwhile, want)
 		p.sub.wantSilence("everything came once")
 	})},
-	{Name: "pubsub/missing-topic", Rule: "publishing to a topic that nobody subscribed to succeeds, and so does subscribing to one that nobody opened", Run: func(t *suite.T) {
+	{Name: "pubsub/missing-topic", Rule: "publishing to a topic without subscriptions succeeds, and so does subscribing to a topic that was never opened", Run: func(t *suite.T) {
 		lonely := t.Topic(t.Name())
 		for range 3 {
 			_, err := lonely.Publish(t.Context(), pubsub.Message{Body: []byte("nobody")})
@@ -116,7 +116,7 @@ var groupCases = []suite.Case{
 		p.publishTexts("m")
 		p.sub.wantTexts("a topic that was subscribed to first", "m")
 	}},
-	{Name: "pubsub/slow-group", Rule: "a group that receives nothing, and one that settles nothing, hold back no other group", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/slow-group", Rule: "a group that receives nothing, and a group that settles nothing, do not hold back other groups", Run: withPipe(func(p *pipe) {
 		idle, stuck := p.joinGroup(p.T.Name()), p.joinGroup(p.T.Name())
 		want := numberedTexts("m", 300)
 		p.publishTexts(want...)
@@ -124,7 +124,7 @@ var groupCases = []suite.Case{
 		p.sub.wantTexts("a group beside an idle one and a stuck one", want...)
 		idle.receiveAndAck(1)
 	})},
-	{Name: "pubsub/limit", Rule: "ReceiveMany returns at least one message and at most as many as asked for; it waits for no more", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/limit", Rule: "ReceiveMany returns at least one message and at most the limit; it does not wait for more than one", Run: withPipe(func(p *pipe) {
 		p.publishTexts(numberedTexts("m", 10)...)
 		n := 0
 		for n < 10 {
@@ -144,8 +144,8 @@ var groupCases = []suite.Case{
 	})},
 	{Name: "pubsub/topic-isolation", Rule: "a message arrives only on its own topic, however similar the names of other topics are", Run: topicIsolation},
 	{Name: "pubsub/group-isolation", Rule: "groups are separate, however similar their names and the names of their topics are", Run: groupIsolation},
-	{Name: "pubsub/handles-apart", Rule: "closing one handle of a topic or consumer of a group leaves the others as they are, with what they hold", Run: withPipe(handlesApart)},
-	{Name: "pubsub/resubscribe", Rule: "a group whose consumer closes and opens again and again gets every message once", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/handles-apart", Rule: "closing one handle of a topic, or one consumer of a group, does not affect the others and the messages that they hold", Run: withPipe(handlesApart)},
+	{Name: "pubsub/resubscribe", Rule: "a group whose consumer is repeatedly closed and opened gets every message once", Run: withPipe(func(p *pipe) {
 		for i := range 15 {
 			want := numberedTexts(fmt.Sprintf("round%d-", i), 3)
 			p.publishTexts(want...)
@@ -191,7 +191,7 @@ func topicIsolation(t *suite.T) {
 	for i, name := range names {
 		subs[i] = &consumer{t.Subscribe(name, pubsub.Group("g")), t}
 	}
-	for _, name := range slices.Backward(names) { // so that the right ones do not come by chance
+	for _, name := range slices.Backward(names) { // so that the right messages do not come by chance
 		_, err := t.Topic(name).Publish(t.Context(), pubsub.Message{Body: []byte("to " + name)})
 		t.Must(err)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 var handleCases = []suite.Case{
-	{Name: "pubsub/handle", Rule: "Handle deals with every message once, acknowledges it, and returns nil when its context ends", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/handle", Rule: "Handle handles every message once, acknowledges it, and returns nil when its context ends", Run: withPipe(func(p *pipe) {
 		var all tally
 		stop := p.sub.handleInBackground(func(_ context.Context, d *pubsub.Delivery) error { all.count(d.Body); return nil })
 		want := numberedTexts("m", 50)
@@ -34,11 +34,11 @@ var handleCases = []suite.Case{
 		wantHandlerRetried(p, func(body string) error { panic("handling " + body) })
 	})},
 	{Name: "pubsub/handler-settles", Rule: "a message that its handler settled stays settled so, whatever the handler returns", Run: withPipe(handlerSettles)},
-	{Name: "pubsub/handle-concurrency", Rule: "as many handlers run at once as Concurrency says, if there are messages, and never more", Run: withPipe(handleConcurrency)},
-	{Name: "pubsub/handle-waits", Rule: "when its context ends, Handle waits for the handlers that run; what they finish is acknowledged", Run: withPipe(handleWaits)},
-	{Name: "pubsub/handle-gives-back", Rule: "when its context ends, Handle gives back at once what no handler has begun", Run: withPipe(handleGivesBack)},
-	{Name: "pubsub/handle-close", Rule: "a subscription that is closed under Handle ends it with Closed once its handlers have returned; what they held comes again", Run: withPipe(handleClose)},
-	{Name: "pubsub/trace", Rule: "the publisher's span is the parent of the handler's, and the publisher's own metadata arrives beside it", Run: withPipe(traceContext)},
+	{Name: "pubsub/handle-concurrency", Rule: "as many handlers run at once as Concurrency says, if there are enough messages, and never more", Run: withPipe(handleConcurrency)},
+	{Name: "pubsub/handle-waits", Rule: "when its context ends, Handle waits for the running handlers, and the messages that they finish are acknowledged", Run: withPipe(handleWaits)},
+	{Name: "pubsub/handle-gives-back", Rule: "when its context ends, Handle gives back at once the messages that no handler has begun", Run: withPipe(handleGivesBack)},
+	{Name: "pubsub/handle-close", Rule: "when its subscription is closed, Handle returns Closed once its handlers have returned; the messages that they held come again", Run: withPipe(handleClose)},
+	{Name: "pubsub/trace", Rule: "the publisher's span is the parent of the handler's span, and the publisher's own metadata arrives too", Run: withPipe(traceContext)},
 }
 
 // wantHandlerRetried lets a handler fail on three of the messages, twice on each.
@@ -204,7 +204,7 @@ func traceContext(p *pipe) {
 		p.Errorf("published in the trace %v, handled in %v (%v)", span.TraceID(), got.span.TraceID(), got.metadata)
 	}
 	if own := untraced(got.metadata); fmt.Sprint(own) != fmt.Sprint(m.Metadata) {
-		p.Errorf("beside the trace context arrived %q, want %q", own, m.Metadata)
+		p.Errorf("the metadata besides the trace context is %q, want %q", own, m.Metadata)
 	}
 	p.Must(stop())
 }

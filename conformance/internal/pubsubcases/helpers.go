@@ -14,8 +14,8 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// pipe is what most cases start with: a topic, and a consumer of a group that
-// was there before the first message.
+// pipe is a topic and a consumer of a group that exists before the first
+// message. Most cases start with one.
 type pipe struct {
 	*suite.T
 	topic, group string
@@ -164,8 +164,8 @@ func (c *consumer) wantTexts(what string, want ...string) {
 	wantSame(c.t, what, bodies(c.receiveAndAck(len(want))), want)
 }
 
-// silence is how long to wait for what must not come. It can only miss a
-// fault, never make one up.
+// silence is how long to wait for a message that must not come. A short wait can
+// only miss a fault, never report a false one.
 const silence = 150 * time.Millisecond
 
 // wantSilence fails if a message comes.
@@ -175,7 +175,7 @@ func (c *consumer) wantSilence(what string) {
 	d, err := c.Receive(ctx)
 	switch {
 	case err == nil:
-		c.t.Errorf("%s: yet a message came: %s", what, excerpt([]string{string(d.Body)}))
+		c.t.Errorf("%s, but a message came: %s", what, excerpt([]string{string(d.Body)}))
 	case !errors.Is(err, context.DeadlineExceeded):
 		c.t.Errorf("%s: a Receive without a message should end with deadline exceeded, got %v", what, err)
 	}
@@ -184,14 +184,14 @@ func (c *consumer) wantSilence(what string) {
 // close closes the subscription.
 func (c *consumer) close() { c.t.Must(c.Close(c.t.Context())) }
 
-// received is what a Receive in the background came to.
+// received is the result of a Receive in the background.
 type received struct {
 	d    *pubsub.Delivery
 	err  error
 	took time.Duration
 }
 
-// receiveInBackground receives in the background, and returns when that most likely waits.
+// receiveInBackground receives in the background, and returns when that call most likely waits.
 func (c *consumer) receiveInBackground(ctx context.Context) <-chan received {
 	answer := make(chan received, 1)
 	go func() {
@@ -278,7 +278,7 @@ func shortLease(t *suite.T) time.Duration {
 	return max(t.Facet().Limits.MinAckDeadline, 400*time.Millisecond)
 }
 
-// withShortLease is the option for it.
+// withShortLease returns the option for a short AckDeadline.
 func withShortLease(t *suite.T) pubsub.SubscribeOption { return pubsub.AckDeadline(shortLease(t)) }
 
 func bodies(ds []*pubsub.Delivery) []string {

@@ -43,20 +43,20 @@ var leaseCases = []suite.Case{
 		slow := time.Since(began) >= shortLease(t)/2
 		t.Must(second.Close(t.Context()))
 		time.Sleep(shortLease(t))
-		if !slow { // else leases may have ended before their acknowledgement
+		if !slow { // otherwise leases may have ended before their acknowledgement
 			p.sub.wantSilence("all was acknowledged by a consumer that is gone")
 		}
 	}},
-	{Name: "pubsub/fenced-ack", Needs: fenced, Rule: "an acknowledgement after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *suite.T) {
+	{Name: "pubsub/fenced-ack", Needs: fenced, Rule: "Ack after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *suite.T) {
 		settleAfterLeaseLost(t, func(d *pubsub.Delivery) error { return d.Ack(t.Context()) })
 	}},
-	{Name: "pubsub/fenced-nack", Needs: fenced, Rule: "giving back after the lease was lost fails with ErrLeaseLost, and does not take the message from its new owner", Run: func(t *suite.T) {
+	{Name: "pubsub/fenced-nack", Needs: fenced, Rule: "Nack after the lease was lost fails with ErrLeaseLost, and does not take the message from its new owner", Run: func(t *suite.T) {
 		settleAfterLeaseLost(t, func(d *pubsub.Delivery) error { return d.Nack(t.Context(), 0) })
 	}},
-	{Name: "pubsub/fenced-extend", Needs: []fairlead.Claim{pubsub.FencedAck, pubsub.Extend}, Rule: "extending after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *suite.T) {
+	{Name: "pubsub/fenced-extend", Needs: []fairlead.Claim{pubsub.FencedAck, pubsub.Extend}, Rule: "Extend after the lease was lost fails with ErrLeaseLost, and the message stays with its new owner", Run: func(t *suite.T) {
 		settleAfterLeaseLost(t, func(d *pubsub.Delivery) error { return d.Extend(t.Context()) })
 	}},
-	{Name: "pubsub/fenced-self", Needs: fenced, Rule: "a consumer that gets a message again cannot settle it by the delivery from before", Run: func(t *suite.T) {
+	{Name: "pubsub/fenced-self", Needs: fenced, Rule: "a consumer that gets a message again cannot settle it through the earlier delivery", Run: func(t *suite.T) {
 		p := newPipe(t, withShortLease(t))
 		p.publishTexts("m")
 		first := p.sub.receive(1)[0]
@@ -67,7 +67,7 @@ var leaseCases = []suite.Case{
 			t.Errorf("%q and %q came, want m twice", second.Body, third.Body)
 		}
 	}},
-	{Name: "pubsub/nack-delay", Needs: delaying, Rule: "a message given back with a delay comes again, not before, to any consumer, and holds back no other", Run: withPipe(nackDelay)},
+	{Name: "pubsub/nack-delay", Needs: delaying, Rule: "a message that is given back with a delay comes again after it, to any consumer, and holds back no other message", Run: withPipe(nackDelay)},
 	{Name: "pubsub/nack-delay-limits", Needs: delaying, Rule: "the longest delay is accepted, a longer one is TooLarge and leaves the message with its consumer", Run: withPipe(func(p *pipe) {
 		limit := p.Facet().Limits.MaxDelay
 		p.publishTexts("a", "b")
@@ -79,7 +79,7 @@ var leaseCases = []suite.Case{
 			p.sub.wantSilence("it was given back for the longest time")
 		}
 	})},
-	{Name: "pubsub/nack-delay-order", Needs: delaying, Rule: "messages given back with different delays come again by these, not in the order of giving back", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/nack-delay-order", Needs: delaying, Rule: "messages that are given back with different delays come again in the order of the delays", Run: withPipe(func(p *pipe) {
 		p.publishTexts("a", "b")
 		long, began := map[string]bool{}, time.Now()
 		for i, d := range p.sub.receive(2) {
@@ -91,15 +91,15 @@ var leaseCases = []suite.Case{
 		}
 		p.sub.receiveAndAck(1)
 	})},
-	{Name: "pubsub/extend", Needs: extending, Timeout: 2 * time.Minute, Rule: "a lease that is extended in time does not end, and ends once it is no longer extended", Run: extendHolds},
-	{Name: "pubsub/extend-settled", Needs: extending, Rule: "extending a settled delivery fails with ErrLeaseLost, and it does not come again", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/extend", Needs: extending, Timeout: 2 * time.Minute, Rule: "a lease lasts while it is extended in time, and ends once it is no longer extended", Run: extendHolds},
+	{Name: "pubsub/extend-settled", Needs: extending, Rule: "Extend of a settled delivery fails with ErrLeaseLost, and the message does not come again", Run: withPipe(func(p *pipe) {
 		p.publishTexts("m")
 		d := p.sub.receiveAndAck(1)[0]
 		p.WantCode("extending what is settled", d.Extend(p.Context()), pubsub.ErrLeaseLost)
 		p.reopen()
 		p.sub.wantSilence("it was acknowledged")
 	})},
-	{Name: "pubsub/handle-extends", Needs: extending, Full: true, Timeout: 3 * time.Minute, Rule: "while a handler runs for longer than the lease, its message and those fetched ahead come to nobody else", Run: handleExtends},
+	{Name: "pubsub/handle-extends", Needs: extending, Full: true, Timeout: 3 * time.Minute, Rule: "while a handler runs for longer than the lease, its message and the prefetched messages come to no other consumer", Run: handleExtends},
 }
 
 // settleAfterLeaseLost lets a lease end, and settles the old delivery when the message has a
@@ -149,7 +149,7 @@ func extendHolds(t *suite.T) {
 		}
 		deadline *= 2
 	}
-	t.Errorf("this machine is too slow for the case: not once were four calls of Extend less than a lease apart")
+	t.Errorf("this machine is too slow for the case: in no attempt were four calls of Extend less than a lease apart")
 }
 
 func extendThroughLease(t *suite.T, deadline time.Duration) (inTime bool) {

@@ -12,11 +12,11 @@ import (
 )
 
 var optionCases = []suite.Case{
-	{Name: "pubsub/bad-names", Rule: "a topic or group name that is not of the form is Invalid, and makes nothing", Run: refusedNames},
+	{Name: "pubsub/bad-names", Rule: "a topic or group name with a wrong form is Invalid, and creates nothing", Run: refusedNames},
 	{Name: "pubsub/good-names", Rule: "names of 1 to 128 characters work, with every character that is allowed", Run: acceptedNames},
 	{Name: "pubsub/bad-subscriptions", Rule: "options of a subscription that contradict each other or are out of range are Invalid", Run: withPipe(badSubscriptions)},
 	{Name: "pubsub/bad-receive", Rule: "a limit below 1, a negative delay, and bad options of Handle are Invalid and take no message", Run: withPipe(badReceive)},
-	{Name: "pubsub/require", Rule: "opening with Require of all that is claimed works; of something that is not fails with Unsupported and names it", Run: requireClaims},
+	{Name: "pubsub/require", Rule: "opening with Require works for all claims that hold; for a claim that does not hold it fails with Unsupported and names the claim", Run: requireClaims},
 	{Name: "pubsub/min-deadline", Rule: "the shortest AckDeadline of the limits is accepted; a shorter one is Invalid", Run: minDeadline},
 }
 

@@ -14,7 +14,7 @@ import (
 var ordered = []fairlead.Claim{pubsub.Ordered}
 
 var orderCases = []suite.Case{
-	{Name: "pubsub/ordered", Needs: ordered, Rule: "one consumer gets a thousand messages, published singly and in batches, in the order in which they were", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/ordered", Needs: ordered, Rule: "one consumer gets a thousand messages, published singly and in batches, in the order of publication", Run: withPipe(func(p *pipe) {
 		want := numberedTexts("m", 1000)
 		var publishing sync.WaitGroup
 		defer publishing.Wait()
@@ -26,7 +26,7 @@ var orderCases = []suite.Case{
 		p.publishTexts(want...)
 		wantOrder(p.T, "one consumer", p.receiveOrdered(len(want)), want)
 	})},
-	{Name: "pubsub/ordered-backlog", Needs: ordered, Rule: "what was stored before is delivered before what is stored while the consumer receives", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/ordered-backlog", Needs: ordered, Rule: "messages that were stored earlier are delivered before messages that are stored while the consumer receives", Run: withPipe(func(p *pipe) {
 		want := numberedTexts("m", 60)
 		p.publishTexts(want[:30]...)
 		got := bodies(p.sub.receive(10))
@@ -42,7 +42,7 @@ var orderCases = []suite.Case{
 		wantOrder(p.T, "two consumers, one after the other", append(got, p.receiveOrdered(70)...), want)
 	})},
 	{Name: "pubsub/ordered-publishers", Needs: ordered, Rule: "each of eight concurrent publishers finds its messages in the order in which they were acknowledged, and all groups get one order", Run: withPipe(orderedPublishers)},
-	{Name: "pubsub/ordered-given-back", Needs: ordered, Rule: "a message that comes again does not disturb the order of those that come for the first time", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/ordered-given-back", Needs: ordered, Rule: "a message that comes again does not change the order of the messages that come for the first time", Run: withPipe(func(p *pipe) {
 		want := numberedTexts("m", 40)
 		p.publishTexts(want...)
 		seen := map[string]bool{}
@@ -113,7 +113,7 @@ func keepPrefix(prefix string, all []string) []string {
 var byKey = []fairlead.Claim{pubsub.OrderedByKey}
 
 var keyCases = []suite.Case{
-	{Name: "pubsub/key-one", Needs: byKey, Rule: "of the messages with one key the next comes only when the one before is acknowledged, to any consumer; other keys and messages without one do not wait", Run: withPipe(keyOne)},
+	{Name: "pubsub/key-one", Needs: byKey, Rule: "the next message of a key comes only when the one before it is acknowledged, to any consumer; other keys and messages without a key do not wait", Run: withPipe(keyOne)},
 	{Name: "pubsub/key-nack", Needs: byKey, Rule: "a message that is given back comes again before the later messages of its key", Run: withPipe(func(p *pipe) {
 		other := p.join()
 		p.publish(keyedMessages("k", 3)...)
@@ -163,7 +163,7 @@ var keyCases = []suite.Case{
 		}
 		wantOrder(p.T, "the key that was held back", keepPrefix("k", got), numberedTexts("k", 2))
 	})},
-	{Name: "pubsub/key-groups", Needs: byKey, Rule: "what one group has in flight holds back no message of another group", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/key-groups", Needs: byKey, Rule: "messages in flight in one group hold back no message of another group", Run: withPipe(func(p *pipe) {
 		other := p.joinGroup(p.T.Name())
 		p.publish(keyedMessages("k", 5)...)
 		p.receiveHead("k", p.sub, 0)
@@ -179,7 +179,7 @@ var keyCases = []suite.Case{
 		p.Must(r.err)
 		other.ackAll(r.d)
 	})},
-	{Name: "pubsub/key-broadcast", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.Broadcast}, Rule: "a broadcast subscription too gets the messages with one key in order and one at a time, also when one comes again and when it waits already", Run: withPipe(keyBroadcast)},
+	{Name: "pubsub/key-broadcast", Needs: []fairlead.Claim{pubsub.OrderedByKey, pubsub.Broadcast}, Rule: "a broadcast subscription gets the messages of one key in order and one at a time, also when one comes again and when it already waits", Run: withPipe(keyBroadcast)},
 	{Name: "pubsub/key-many", Needs: byKey, Rule: "messages with eighty different keys are all delivered while none is acknowledged, also after a long queue of one key", Run: withPipe(func(p *pipe) {
 		p.publish(keyedMessages("long", 200)...)
 		for i := range 80 {
@@ -203,7 +203,7 @@ var keyCases = []suite.Case{
 		wantOrder(p.T, "the messages with the key a", keepPrefix("a", got), numberedTexts("a", 20))
 		wantOrder(p.T, "the messages with the key b", keepPrefix("b", got), numberedTexts("b", 20))
 	})},
-	{Name: "pubsub/key-handlers", Needs: byKey, Rule: "three consumers with eight handlers each deal with the messages of each key in order and one at a time, also when some fail", Run: withPipe(keyHandlers)},
+	{Name: "pubsub/key-handlers", Needs: byKey, Rule: "three consumers with eight handlers each handle the messages of each key in order and one at a time, also when some fail", Run: withPipe(keyHandlers)},
 }
 
 // receiveHead receives a message and demands that it is the i-th with the key.

@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// keyLog watches handlers deal with messages that have keys.
+// keyLog checks how handlers run on messages that have keys.
 type keyLog struct {
 	t       *suite.T
 	mu      sync.Mutex
@@ -27,10 +27,10 @@ func (l *keyLog) begin(d *pubsub.Delivery) bool {
 	defer l.mu.Unlock()
 	body := string(d.Body)
 	if other := l.running[d.Key]; other != "" {
-		l.t.Errorf("%s and %s, with one key, are dealt with at once", other, body)
+		l.t.Errorf("%s and %s, with one key, are handled at once", other, body)
 	}
 	if l.done[body] {
-		l.t.Errorf("%s comes again after it was dealt with", body)
+		l.t.Errorf("%s comes again after it was handled", body)
 	}
 	l.running[d.Key] = body
 	first := !slices.Contains(l.begun[d.Key], body)

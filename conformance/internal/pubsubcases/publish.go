@@ -17,7 +17,7 @@ import (
 )
 
 var publishCases = []suite.Case{
-	{Name: "pubsub/max-body", Rule: "a message as large as the limit (of 8 MiB if that is more) arrives to the byte", Run: withPipe(maxBody)},
+	{Name: "pubsub/max-body", Rule: "a message as large as the limit (of 8 MiB if the limit is more) arrives unchanged", Run: withPipe(maxBody)},
 	{Name: "pubsub/over-max", Rule: "a message over the limit is TooLarge, the error says both numbers, nothing arrives, and the topic still works", Run: withPipe(overMax)},
 	{Name: "pubsub/bulk-1000", Rule: "a thousand messages all arrive, each once", Run: withPipe(func(p *pipe) {
 		want := numberedTexts("m", 1000)
@@ -25,7 +25,7 @@ var publishCases = []suite.Case{
 		p.sub.wantTexts("a thousand messages", want...)
 		p.sub.wantSilence("each message came once")
 	})},
-	{Name: "pubsub/large-many", Full: true, Rule: "a hundred messages of 64 KiB arrive to the byte", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/large-many", Full: true, Rule: "a hundred messages of 64 KiB arrive unchanged", Run: withPipe(func(p *pipe) {
 		var msgs []pubsub.Message
 		for i := range 100 {
 			msgs = append(msgs, pubsub.Message{Body: append([]byte(fmt.Sprintf("%04d", i)), distinctBytes(1<<16)...)})
@@ -37,9 +37,9 @@ var publishCases = []suite.Case{
 		p.publishTexts(want...)
 		p.sub.wantTexts("several batches", want...)
 	})},
-	{Name: "pubsub/batch-partial", Rule: "the bad messages of a batch are named, with their errors, and the others are stored", Run: withPipe(batchPartial)},
-	{Name: "pubsub/batch-receipts", Rule: "receipts stand in the order of the batch: each names the id under which that message arrives", Run: withPipe(batchReceipts)},
-	{Name: "pubsub/batch-empty", Rule: "a batch of no messages stores none, and is no error", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/batch-partial", Rule: "each bad message of a batch has its error, and the other messages are stored", Run: withPipe(batchPartial)},
+	{Name: "pubsub/batch-receipts", Rule: "receipts have the order of the batch: each has the id under which its message arrives", Run: withPipe(batchReceipts)},
+	{Name: "pubsub/batch-empty", Rule: "an empty batch stores nothing, and is no error", Run: withPipe(func(p *pipe) {
 		results, err := p.pub.PublishMany(p.Context())
 		if len(results) != 0 || err != nil {
 			p.Errorf("PublishMany of nothing: %d results, %v", len(results), err)
@@ -50,21 +50,21 @@ var publishCases = []suite.Case{
 	})},
 	{Name: "pubsub/invalid-message", Rule: "an id or metadata that is not UTF-8, and an empty metadata name, are Invalid; nothing arrives", Run: withPipe(invalidMessage)},
 	{Name: "pubsub/id-unique", Rule: "messages without an id get different ones, also from concurrent publishers and handles, and arrive under them", Run: withPipe(idUnique)},
-	{Name: "pubsub/position", Rule: "where messages have positions, these differ, and receipt and deliveries to every group agree on them", Run: withPipe(positions)},
-	{Name: "pubsub/time", Rule: "the time of a delivery, if there is one, is when it was stored, give or take a wrong clock", Run: withPipe(plausibleTime)},
-	{Name: "pubsub/alias-publish", Rule: "what the publisher does to body and metadata after Publish changes no message", Run: withPipe(aliasPublish)},
-	{Name: "pubsub/alias-groups", Rule: "what a receiver does to body and metadata changes no other delivery: not of another group, not a repeated one", Run: withPipe(aliasGroups)},
+	{Name: "pubsub/position", Rule: "where messages have positions, they differ, and the receipt and the deliveries to every group agree on them", Run: withPipe(positions)},
+	{Name: "pubsub/time", Rule: "the time of a delivery, if there is one, is the time when it was stored, up to the error of the clocks", Run: withPipe(plausibleTime)},
+	{Name: "pubsub/alias-publish", Rule: "a change to body and metadata after Publish does not change the message", Run: withPipe(aliasPublish)},
+	{Name: "pubsub/alias-groups", Rule: "a receiver's change to body and metadata changes no other delivery: neither of another group, nor a repeated one", Run: withPipe(aliasGroups)},
 	{Name: "pubsub/alias-deliveries", Rule: "the bodies of deliveries received together share no memory, spare capacity included", Run: withPipe(aliasDeliveries)},
-	{Name: "pubsub/concurrent-pub", Rule: "what 16 concurrent publishers publish arrives, each message once", Run: withPipe(func(p *pipe) { concurrentPublishers(p, 25) })},
-	{Name: "pubsub/concurrent-pub-many", Full: true, Timeout: 3 * time.Minute, Rule: "what 16 concurrent publishers publish, 500 messages each, arrives, each message once",
+	{Name: "pubsub/concurrent-pub", Rule: "the messages of 16 concurrent publishers arrive, each once", Run: withPipe(func(p *pipe) { concurrentPublishers(p, 25) })},
+	{Name: "pubsub/concurrent-pub-many", Full: true, Timeout: 3 * time.Minute, Rule: "the messages of 16 concurrent publishers, 500 from each, arrive, each once",
 		Run: withPipe(func(p *pipe) { concurrentPublishers(p, 500) })},
-	{Name: "pubsub/failures-apart", Rule: "of concurrent publications, one that fails or is given up does not make another fail", Run: withPipe(failuresApart)},
+	{Name: "pubsub/failures-apart", Rule: "a publication that fails or is given up does not make a concurrent one fail", Run: withPipe(failuresApart)},
 	{Name: "pubsub/canceled-publish", Rule: "publishing with a context that has ended fails with its code and stores nothing", Run: withPipe(canceledPublish)},
 	{Name: "pubsub/publish-outcomes", Rule: "a publication whose context ends meanwhile reports its outcome truly: nil means stored, any error but UnknownOutcome means not stored", Run: withPipe(publishOutcomes)},
 }
 
-// overhead is the size of what the portable layer adds to a message, if the
-// program that runs the suite is traced.
+// overhead is the size of the metadata that package pubsub adds to a message if
+// the program that runs the suite is traced.
 func (p *pipe) overhead() int {
 	p.publishTexts("probe")
 	n := 0
@@ -326,7 +326,7 @@ func failuresApart(p *pipe) {
 			p.WantCode("given up before", err, fairlead.Canceled)
 		default:
 			if _, err = p.pub.Publish(p.Context(), pubsub.Message{Body: []byte("good")}); err != nil {
-				p.Errorf("a good message beside bad ones: %v", err)
+				p.Errorf("a good message among bad ones: %v", err)
 			}
 		}
 	})
@@ -353,7 +353,7 @@ func canceledPublish(p *pipe) {
 	p.sub.wantSilence("what was given up was not stored")
 }
 
-// publishOutcomes gives publications between no time and some milliseconds.
+// publishOutcomes gives publications deadlines between zero and some milliseconds.
 func publishOutcomes(p *pipe) {
 	stored, open := map[string]bool{}, map[string]bool{}
 	var mu sync.Mutex

@@ -17,13 +17,14 @@ import (
 
 const restartTimeout = 3 * time.Minute
 
-// restartCases hold on every backend: one that forgets everything says so.
+// restartCases hold on every backend, also on one that forgets everything: it
+// says so.
 var restartCases = []suite.Case{
 	{Name: "pubsub/restart-receive", Control: true, Timeout: restartTimeout,
-		Rule: "a Receive that waits while the backend is killed and started, or is called again, gets what is published after, or first says that there is a gap",
+		Rule: "a Receive that waits while the backend is killed and started, or the next Receive, gets the messages that are published afterwards, or first reports a gap",
 		Run:  withPipe(func(p *pipe) { p.wantSurvival(p.sub) })},
 	{Name: "pubsub/restart-broadcast", Needs: broadcasts, Control: true, Timeout: restartTimeout,
-		Rule: "a broadcast subscription survives a restart of the backend: it gets what is published after",
+		Rule: "a broadcast subscription survives a restart of the backend: it gets the messages that are published afterwards",
 		Run:  withPipe(func(p *pipe) { p.wantSurvival(p.subscribe(pubsub.WithoutGroup())) })},
 	{Name: "pubsub/restart-handle", Control: true, Timeout: restartTimeout,
 		Rule: "Handle continues by itself through a restart of the backend", Run: withPipe(restartHandle)},
@@ -67,7 +68,7 @@ func (p *pipe) killAndStart() {
 		_, err := p.publishOne("during")
 		return err != nil
 	})
-	time.Sleep(silence) // so that others have calls under way that fail, too
+	time.Sleep(silence) // so that others have calls in progress that fail, too
 	started = true
 	p.Must(p.Control().Start(p.Context()))
 }
@@ -171,7 +172,7 @@ func wantStillClaimed(t *suite.T, claim fairlead.Claim) {
 	}
 }
 
-// ledger is what became of publications.
+// ledger holds the outcomes of publications.
 type ledger struct {
 	mu                   sync.Mutex
 	stored, open, failed map[string]bool
@@ -380,7 +381,7 @@ func (k *keyTurns) raiseTo(key string, to int) int {
 	return before
 }
 
-// lowerTo is for an acknowledgement that failed, unless another did not.
+// lowerTo takes a failed acknowledgement back, unless another one succeeded.
 func (k *keyTurns) lowerTo(key string, from, to int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -27,7 +27,7 @@ var settleCases = []suite.Case{
 		p.sub.close()
 		p.join().wantTexts("what was not acknowledged, after its consumer closed", string(ds[0].Body), string(ds[2].Body), string(ds[4].Body))
 	})},
-	{Name: "pubsub/ack-many", Rule: "two hundred acknowledgements at once settle each its own message", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/ack-many", Rule: "each of two hundred concurrent acknowledgements settles its own message", Run: withPipe(func(p *pipe) {
 		p.publishTexts(numberedTexts("m", 201)...)
 		var all []*pubsub.Delivery
 		for range 2 {
@@ -63,7 +63,7 @@ var settleCases = []suite.Case{
 		p.reopen()
 		p.sub.wantSilence("it was acknowledged in the end")
 	})},
-	{Name: "pubsub/nack-others", Rule: "giving one message back neither settles nor repeats another", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/nack-others", Rule: "giving back one message neither settles nor repeats another", Run: withPipe(func(p *pipe) {
 		p.publishTexts("a", "b", "c")
 		ds := p.sub.receive(3)
 		p.sub.giveBack(ds[1], 0)
@@ -72,7 +72,7 @@ var settleCases = []suite.Case{
 		p.sub.close()
 		p.join().wantTexts("the others, after their consumer closed", string(ds[0].Body), string(ds[2].Body))
 	})},
-	{Name: "pubsub/nack-any-consumer", Rule: "a message that is given back comes to any consumer of the group, also one that waits already", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/nack-any-consumer", Rule: "a message that is given back comes to any consumer of the group, also to one that already waits", Run: withPipe(func(p *pipe) {
 		p.publishTexts("m")
 		d := p.sub.receive(1)[0]
 		other := p.join()
@@ -83,7 +83,7 @@ var settleCases = []suite.Case{
 		other.ackAll(r.d)
 	})},
 	{Name: "pubsub/redelivery-same", Rule: "a message that comes again has the same id, body, metadata, time and position", Run: withPipe(redeliverySame)},
-	{Name: "pubsub/settle-mixed", Rule: "of messages acknowledged and given back at once, exactly the ones given back come again", Run: withPipe(settleMixed)},
+	{Name: "pubsub/settle-mixed", Rule: "of messages that are acknowledged and given back concurrently, exactly the ones given back come again", Run: withPipe(settleMixed)},
 	{Name: "pubsub/settle-twice", Rule: "settling a delivery a second time fails with ErrLeaseLost, and changes nothing", Run: withPipe(settleTwice)},
 	{Name: "pubsub/settle-canceled", Rule: "a settlement whose context has ended fails, and the delivery can still be settled", Run: withPipe(func(p *pipe) {
 		p.publishTexts("m")
@@ -96,8 +96,8 @@ var settleCases = []suite.Case{
 		p.sub.wantTexts("a message that was given back after all", "m")
 	})},
 	{Name: "pubsub/lease-ends", Rule: "a message that is not settled comes again when its lease ends, to another consumer, and not before", Run: leaseEnds},
-	{Name: "pubsub/lease-each", Rule: "the leases of several messages end each on its own: those acknowledged in time do not come again", Run: leaseEach},
-	{Name: "pubsub/poison", Rule: "a message that always fails does not keep the others from being dealt with", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/lease-each", Rule: "the leases of several messages end separately: messages that are acknowledged in time do not come again", Run: leaseEach},
+	{Name: "pubsub/poison", Rule: "a message that always fails does not block the other messages", Run: withPipe(func(p *pipe) {
 		want := numberedTexts("m", 20)
 		p.publishTexts(append([]string{"poison"}, want...)...)
 		var good tally
@@ -193,7 +193,7 @@ func leaseEnds(t *suite.T) {
 	waiting := other.receiveInBackground(t.Context())
 	r := receiveFrom(t, "the message comes again when its lease has ended", waiting)
 	t.Must(r.err)
-	// A clock of the backend that goes a little faster than ours is no fault.
+	// A backend's clock that runs a little faster than ours is no fault.
 	if held := time.Since(before); held < shortLease(t)*9/10 {
 		t.Errorf("the message came again %v after it was asked for, its lease lasts %v", held, shortLease(t))
 	}
@@ -213,7 +213,7 @@ func leaseEach(t *suite.T) {
 	began := time.Now()
 	p.sub.ackAll(ds[1], ds[2], ds[4], ds[5], ds[7], ds[8])
 	if time.Since(began) > shortLease(t)/2 {
-		left = bodies(ds) // too slow for any statement about the others
+		left = bodies(ds) // too slow to say anything about the others
 	}
 	again := map[string]bool{}
 	for len(again) < len(left) {

@@ -17,7 +17,7 @@ var (
 )
 
 var startCases = []suite.Case{
-	{Name: "pubsub/broadcast", Needs: broadcasts, Rule: "every broadcast subscription gets every message that is published after it began, beside groups and each other", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/broadcast", Needs: broadcasts, Rule: "every broadcast subscription gets every message that is published after it began, independent of groups and of other broadcasts", Run: withPipe(func(p *pipe) {
 		p.publishTexts("old")
 		subs := []*consumer{p.subscribe(pubsub.WithoutGroup()), p.subscribe(pubsub.WithoutGroup()), p.subscribe(pubsub.WithoutGroup())}
 		want := numberedTexts("m", 20)
@@ -28,7 +28,7 @@ var startCases = []suite.Case{
 		}
 		p.sub.wantTexts("a group beside broadcasts", append(want, "old")...)
 	})},
-	{Name: "pubsub/broadcast-exists", Needs: broadcasts, Rule: "when Subscribe returns the broadcast has begun: what is published at once arrives", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/broadcast-exists", Needs: broadcasts, Rule: "when Subscribe returns, the broadcast has begun: a message that is published right then arrives", Run: withPipe(func(p *pipe) {
 		for i := range 15 {
 			sub, body := p.subscribe(pubsub.WithoutGroup()), fmt.Sprintf("m%d", i)
 			p.publishTexts(body)
@@ -36,7 +36,7 @@ var startCases = []suite.Case{
 			sub.close()
 		}
 	})},
-	{Name: "pubsub/broadcast-nack", Needs: broadcasts, Rule: "a message that one broadcast subscription gives back comes again to it, and to no other", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/broadcast-nack", Needs: broadcasts, Rule: "a message that one broadcast subscription gives back comes again only to it", Run: withPipe(func(p *pipe) {
 		one, two := p.subscribe(pubsub.WithoutGroup()), p.subscribe(pubsub.WithoutGroup())
 		p.publishTexts("a", "b")
 		two.receiveAndAck(2)
@@ -45,7 +45,7 @@ var startCases = []suite.Case{
 		one.wantTexts("what was given back", string(d.Body))
 		two.wantSilence("another subscription gave it back")
 	})},
-	{Name: "pubsub/broadcast-wakes", Needs: broadcasts, Rule: "a Receive of a broadcast subscription that waits gets what is published, and what another call gives back", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/broadcast-wakes", Needs: broadcasts, Rule: "a Receive that waits on a broadcast subscription gets a message that is published, and one that another call gives back", Run: withPipe(func(p *pipe) {
 		sub := p.subscribe(pubsub.WithoutGroup())
 		next := sub.receiveInBackground(p.Context())
 		p.publishTexts("m")
@@ -59,7 +59,7 @@ var startCases = []suite.Case{
 		p.Must(r.err)
 		sub.ackAll(r.d)
 	})},
-	{Name: "pubsub/broadcast-lease", Needs: broadcasts, Rule: "a message that a broadcast subscription does not settle comes again to it when the lease has ended", Run: func(t *suite.T) {
+	{Name: "pubsub/broadcast-lease", Needs: broadcasts, Rule: "a message that a broadcast subscription does not settle comes to it again when the lease has ended", Run: func(t *suite.T) {
 		p := newPipe(t)
 		sub := p.subscribe(pubsub.WithoutGroup(), withShortLease(t))
 		p.publishTexts("m")
@@ -83,13 +83,13 @@ var startCases = []suite.Case{
 		sub.wantTexts("five hundred messages", want...)
 		sub.wantSilence("each message came once")
 	})},
-	{Name: "pubsub/broadcast-replay", Needs: []fairlead.Claim{pubsub.Broadcast, pubsub.ReplayStart}, Rule: "a broadcast from the start gets all that is kept, and then what is new", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/broadcast-replay", Needs: []fairlead.Claim{pubsub.Broadcast, pubsub.ReplayStart}, Rule: "a broadcast from the start gets all messages that are kept, and then new ones", Run: withPipe(func(p *pipe) {
 		p.publishTexts("a", "b")
 		sub := p.subscribe(pubsub.WithoutGroup(), pubsub.FromStart())
 		p.publishTexts("c")
 		sub.wantTexts("a broadcast from the start", "a", "b", "c")
 	})},
-	{Name: "pubsub/replay-start", Needs: fromStart, Rule: "a new group from the start gets every message that is kept, also those that other groups acknowledged, and then what is new", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/replay-start", Needs: fromStart, Rule: "a new group from the start gets every message that is kept, also those that other groups acknowledged, and then new ones", Run: withPipe(func(p *pipe) {
 		keeper, want := p.joinGroup(p.T.Name()), numberedTexts("m", 30)
 		p.publishTexts(want[:20]...)
 		p.sub.receiveAndAck(20) // the keeper did not get them: they are kept
@@ -109,7 +109,7 @@ var startCases = []suite.Case{
 		p.sub.wantSilence("the group exists already")
 		keeper.receiveAndAck(3)
 	})},
-	{Name: "pubsub/replay-time", Needs: fromTime, Rule: "a new group from a time gets exactly the messages stored at or after it, and then what is new", Run: withPipe(replayTime)},
+	{Name: "pubsub/replay-time", Needs: fromTime, Rule: "a new group from a time gets exactly the messages stored at or after it, and then new ones", Run: withPipe(replayTime)},
 	{Name: "pubsub/replay-time-past", Needs: fromTime, Rule: "a new group from a time before all messages gets all that are kept; from a time after them, only what is new", Run: withPipe(func(p *pipe) {
 		keeper := p.joinGroup(p.T.Name())
 		p.publishTexts("a", "b")
@@ -123,8 +123,8 @@ var startCases = []suite.Case{
 		late.wantSilence("one message was stored after that time")
 		keeper.receiveAndAck(2)
 	})},
-	{Name: "pubsub/replay-position", Needs: fromPlace, Rule: "a new group after a position gets what was stored after that message, and neither that message nor older ones; receipts have positions too", Run: withPipe(replayPosition)},
-	{Name: "pubsub/replay-bad-position", Needs: fromPlace, Rule: "a position that no delivery ever had is Invalid, and makes no group", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/replay-position", Needs: fromPlace, Rule: "a new group after a position gets the messages that were stored after that message, and neither that message nor older ones; receipts have positions too", Run: withPipe(replayPosition)},
+	{Name: "pubsub/replay-bad-position", Needs: fromPlace, Rule: "a position that no delivery ever had is Invalid, and creates no group", Run: withPipe(func(p *pipe) {
 		p.publishTexts("m")
 		group := p.T.Name()
 		for _, bad := range []string{"no position", "", "-1", "\x00", "18446744073709551616", "1.5e3x"} {

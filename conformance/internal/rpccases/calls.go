@@ -13,11 +13,11 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// rpcCalls is the four kinds of call and their messages.
-var rpcCalls = []suite.Case{
+// callCases is the four kinds of call and their messages.
+var callCases = []suite.Case{
 	{
 		Name: "rpc/unary",
-		Rule: "a unary call carries its request and its reply to the byte",
+		Rule: "the request and the reply of a unary call arrive unchanged",
 		Run: func(t *suite.T) {
 			c := dialNewService(t, &service{})
 			for _, text := range []string{"text", suite.AllBytes(), "\x00", "\xff\xfe", strings.Repeat("x", 10_000)} {
@@ -27,8 +27,8 @@ var rpcCalls = []suite.Case{
 	},
 	{
 		Name: "rpc/empty",
-		Rule: "empty messages arrive, in each of the four kinds of call",
-		Run:  rpcEmpty,
+		Rule: "empty messages arrive in each of the four kinds of call",
+		Run:  testEmpty,
 	},
 	{
 		Name: "rpc/large",
@@ -43,22 +43,22 @@ var rpcCalls = []suite.Case{
 	},
 	{
 		Name: "rpc/server-stream",
-		Rule: "the messages of a server arrive once, in order, and then its status",
+		Rule: "the messages of a server arrive once and in order, and then its status",
 		Run:  func(t *suite.T) { wantDownload(t, dialNewService(t, &service{}), 100, 100) },
 	},
 	{
 		Name: "rpc/client-stream",
-		Rule: "the messages of a client arrive once, in order, and then their end",
+		Rule: "the messages of a client arrive once and in order, and then their end",
 		Run:  func(t *suite.T) { wantUpload(t, dialNewService(t, &service{}), 100, 100) },
 	},
 	{
 		Name: "rpc/both-streams",
-		Rule: "a call with many messages both ways carries each once and in order",
-		Run:  rpcBothStreams,
+		Rule: "in a call with many messages both ways, each arrives once and in order",
+		Run:  testBothStreams,
 	},
 	{
 		Name: "rpc/long-stream", Full: true, Timeout: 2 * time.Minute,
-		Rule: "5,000 messages of a stream arrive once and in order, each way",
+		Rule: "5,000 messages of a stream arrive once and in order, in each direction",
 		Run: func(t *suite.T) {
 			c := dialNewService(t, &service{})
 			wantDownload(t, c, 5000, 1000)
@@ -68,17 +68,17 @@ var rpcCalls = []suite.Case{
 	{
 		Name: "rpc/server-ends-early",
 		Rule: "a client that still sends sees that the server ended the call: Send fails with io.EOF, Recv returns the status",
-		Run:  rpcEndsEarly,
+		Run:  testEndsEarly,
 	},
 	{
 		Name: "rpc/concurrent",
-		Rule: "200 calls at once each get their own answer",
+		Rule: "each of 200 concurrent calls gets its own reply",
 		Run:  func(t *suite.T) { callConcurrently(t, dialNewService(t, &service{}), 200) },
 	},
 	{
 		Name: "rpc/names",
 		Rule: "calls reach the server of the name that was dialled and no other, however similar the names are",
-		Run:  rpcNames,
+		Run:  testNames,
 	},
 }
 
@@ -120,7 +120,7 @@ func wantUpload(t *suite.T, c pb.TestServiceClient, n, size int) {
 	}
 }
 
-func rpcEmpty(t *suite.T) {
+func testEmpty(t *suite.T) {
 	c := dialNewService(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
 		n := int32(0)
 		for {
@@ -162,7 +162,7 @@ func rpcEmpty(t *suite.T) {
 	}
 }
 
-func rpcBothStreams(t *suite.T) {
+func testBothStreams(t *suite.T) {
 	const n = 200
 	c := dialNewService(t, &service{})
 	both, err := c.FullDuplexCall(t.PatientContext())
@@ -190,7 +190,7 @@ func rpcBothStreams(t *suite.T) {
 	t.Must(<-sending)
 }
 
-func rpcEndsEarly(t *suite.T) {
+func testEndsEarly(t *suite.T) {
 	c := dialNewService(t, &service{upload: func(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
 		if _, err := in.Recv(); err != nil {
 			return err
@@ -224,7 +224,7 @@ func callConcurrently(t *suite.T, c pb.TestServiceClient, n int) {
 	}
 }
 
-func rpcNames(t *suite.T) {
+func testNames(t *suite.T) {
 	base := t.Name()
 	names := []string{base, base + "A", base + "a", base + ".", base + "_", base + "-1", suite.LongName(base)}
 	for _, name := range names {

@@ -10,12 +10,12 @@ import (
 // Cases returns the cases in the order in which they run.
 func Cases() []suite.Case {
 	return slices.Concat(
-		rpcCalls,
-		rpcDirectory,
-		rpcFlow,
-		rpcOptions,
-		rpcServers,
-		rpcAbsent(),
-		rpcStatus,
+		callCases,
+		directoryCases,
+		flowCases,
+		optionCases,
+		serverCases,
+		absentCases(),
+		statusCases,
 	)
 }

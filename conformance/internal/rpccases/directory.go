@@ -16,26 +16,26 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// rpcDirectory is providers that keep the addresses of servers.
-var rpcDirectory = []suite.Case{
+// directoryCases is providers that keep the addresses of servers.
+var directoryCases = []suite.Case{
 	{
 		Name: "rpc/directory-plain", Needs: []fairlead.Claim{rpc.Directory},
-		Rule: "an ordinary gRPC client reaches a server at the address that is registered",
+		Rule: "an ordinary gRPC client reaches a server at its registered address",
 		Run:  directoryPlain,
 	},
 	{
 		Name: "rpc/directory-watch", Needs: []fairlead.Claim{rpc.Directory},
-		Rule: "a watcher sees at once the endpoints of its own service, each once and sorted, and soon those that come and go",
+		Rule: "a watcher sees at once the endpoints of its service, each once and sorted, and soon the endpoints that are added and removed",
 		Run:  directoryWatch,
 	},
 	{
 		Name: "rpc/directory-watchers", Needs: []fairlead.Claim{rpc.Directory},
-		Rule: "each of ten watchers sees every endpoint that comes; Next waits while nothing changes, and ends with its context and with Close",
+		Rule: "each of ten watchers sees every endpoint that is added; Next waits while nothing changes, and ends with its context and with Close",
 		Run:  directoryWatchers,
 	},
 	{
 		Name: "rpc/directory-lease", Needs: []fairlead.Claim{rpc.Directory}, Timeout: 2 * time.Minute,
-		Rule: "an endpoint that nobody keeps vanishes within 30 seconds, one that is kept stays",
+		Rule: "an endpoint whose registration is not kept vanishes within 30 seconds; an endpoint that is kept stays",
 		Run:  directoryLease,
 	},
 }

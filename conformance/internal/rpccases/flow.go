@@ -14,24 +14,24 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// What the cases of flow control send, and the most of it that may be under
-// way: generous, since the claim says that it is bounded, not how tightly.
+// The messages that the cases of flow control send, and the most bytes that may
+// be in flight. The bound is generous: the claim says only that there is one.
 const (
 	flowMessages = 1024
 	flowSize     = 16 << 10
 	flowBound    = 4 << 20
 )
 
-// rpcFlow is flow control.
-var rpcFlow = []suite.Case{
+// flowCases is flow control.
+var flowCases = []suite.Case{
 	{
 		Name: "rpc/flow-download", Needs: []fairlead.Claim{rpc.FlowControl},
-		Rule: "a client that does not read stops the server's Send, slows down no other call, and gets all in order when it reads",
+		Rule: "a client that does not read blocks the server's Send, slows down no other call, and gets all messages in order when it reads",
 		Run:  flowDownload,
 	},
 	{
 		Name: "rpc/flow-upload", Needs: []fairlead.Claim{rpc.FlowControl},
-		Rule: "a server that does not read stops the client's Send, slows down no other call, and gets all in order when it reads",
+		Rule: "a server that does not read blocks the client's Send, slows down no other call, and gets all messages in order when it reads",
 		Run:  flowUpload,
 	},
 }
@@ -100,7 +100,7 @@ func flowUpload(t *suite.T) {
 func wantStalled(t *suite.T, c pb.TestServiceClient, sent *atomic.Int64) {
 	for before := int64(-1); before != sent.Load() || before == 0; {
 		if before = sent.Load(); before*flowSize > flowBound {
-			t.Fatalf("%d bytes were sent, and nobody has read any; want to be stopped before %d", before*flowSize, flowBound)
+			t.Fatalf("%d bytes were sent, and none was read; want Send to block before %d", before*flowSize, flowBound)
 		}
 		if t.Context().Err() != nil {
 			t.Fatalf("nothing was sent")

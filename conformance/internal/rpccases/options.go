@@ -19,46 +19,46 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// rpcOptions is call options, and calls that are many or stuck.
-var rpcOptions = []suite.Case{
+// optionCases is call options, and calls that are many or stuck.
+var optionCases = []suite.Case{
 	{
 		Name: "rpc/compression",
 		Rule: "compressed messages arrive byte for byte, both ways, in unary calls and in streams",
-		Run:  rpcCompression,
+		Run:  testCompression,
 	},
 	{
 		Name: "rpc/json",
-		Rule: "calls with Go values in JSON arrive, and a failure of theirs has its status",
-		Run:  rpcJSON,
+		Rule: "Go values arrive as JSON, and a failed call has its status",
+		Run:  testJSON,
 	},
 	{
 		Name: "rpc/over-limit", Full: true,
-		Rule: "a message that is longer than its receiver takes is ResourceExhausted, and the next call works",
-		Run:  rpcOverLimit,
+		Rule: "a message above the receiver's limit is ResourceExhausted, and the next call works",
+		Run:  testOverLimit,
 	},
 	{
 		Name: "rpc/wait-for-ready",
-		Rule: "a call that waits for readiness succeeds once a server has come, and ends with its deadline if none comes",
-		Run:  rpcWaitForReady,
+		Rule: "a call with WaitForReady succeeds once there is a server, and ends with its deadline if there is none",
+		Run:  testWaitForReady,
 	},
 	{
 		Name: "rpc/details-stream",
 		Rule: "the status of a stream that fails after messages has its details",
-		Run:  rpcDetailsStream,
+		Run:  testDetailsStream,
 	},
 	{
 		Name: "rpc/cancel-blocked", Needs: []fairlead.Claim{rpc.FlowControl},
-		Rule: "a handler that waits in Send for a client which does not read is freed when the call is canceled",
-		Run:  rpcCancelBlocked,
+		Rule: "a handler that is blocked in Send by a client that does not read returns when the call is canceled",
+		Run:  testCancelBlocked,
 	},
 	{
 		Name: "rpc/many-streams", Full: true, Timeout: 2 * time.Minute,
-		Rule: "64 streams at once each carry 100 messages both ways, once and in order, while the reader of one is slow",
-		Run:  rpcManyStreams,
+		Rule: "each of 64 concurrent streams carries 100 messages both ways, once and in order, while the reader of one stream is slow",
+		Run:  testManyStreams,
 	},
 }
 
-func rpcCompression(t *suite.T) {
+func testCompression(t *suite.T) {
 	c := dialNewService(t, &service{})
 	for _, text := range []string{"", suite.AllBytes(), strings.Repeat("x", 500_000)} {
 		out, err := c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{Payload: textPayload(text)}, grpc.UseCompressor(gzip.Name))
@@ -96,7 +96,7 @@ func exchangeMessages(t *suite.T, both grpc.BidiStreamingClient[pb.StreamingOutp
 	return nil
 }
 
-func rpcJSON(t *suite.T) {
+func testJSON(t *suite.T) {
 	type letter struct {
 		From string
 		Body []byte
@@ -124,7 +124,7 @@ func rpcJSON(t *suite.T) {
 	wantFailure(t, "a call that its handler refuses", err, codes.InvalidArgument, "no sender")
 }
 
-func rpcOverLimit(t *suite.T) {
+func testOverLimit(t *suite.T) {
 	const limit = 4 << 20
 	c := dialNewService(t, &service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		return &pb.SimpleResponse{Payload: numberedPayload(0, int(in.ResponseSize))}, nil
@@ -141,7 +141,7 @@ func rpcOverLimit(t *suite.T) {
 	t.Must(err)
 }
 
-func rpcWaitForReady(t *suite.T) {
+func testWaitForReady(t *suite.T) {
 	name := t.Name()
 	c := dial(t, t.Provider(), name)
 	_, err := c.EmptyCall(t.Within(suite.Quiet), &pb.Empty{}, grpc.WaitForReady(true))
@@ -158,7 +158,7 @@ func rpcWaitForReady(t *suite.T) {
 	}
 }
 
-func rpcDetailsStream(t *suite.T) {
+func testDetailsStream(t *suite.T) {
 	s, err := status.New(codes.FailedPrecondition, "after messages").WithDetails(&pb.EchoStatus{Code: 7, Message: "detail"})
 	t.Must(err)
 	c := dialNewService(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
@@ -178,7 +178,7 @@ func rpcDetailsStream(t *suite.T) {
 	}
 }
 
-func rpcCancelBlocked(t *suite.T) {
+func testCancelBlocked(t *suite.T) {
 	freed := make(chan struct{})
 	c := dialNewService(t, &service{download: func(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
 		defer close(freed)
@@ -194,12 +194,12 @@ func rpcCancelBlocked(t *suite.T) {
 	t.Must(err)
 	_, err = down.Recv()
 	t.Must(err)
-	time.Sleep(suite.Quiet) // it fills what it may
+	time.Sleep(suite.Quiet) // it fills the buffers
 	cancel()
 	t.WantSignal("the handler is freed", freed)
 }
 
-func rpcManyStreams(t *suite.T) {
+func testManyStreams(t *suite.T) {
 	const streams, messages = 64, 100
 	c := dialNewService(t, &service{})
 	var done []<-chan error

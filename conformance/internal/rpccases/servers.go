@@ -16,36 +16,36 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// rpcServers is servers that come and go, and the claims.
-var rpcServers = []suite.Case{
+// serverCases is servers that come and go, and the claims.
+var serverCases = []suite.Case{
 	{
 		Name: "rpc/no-server", Needs: []fairlead.Claim{rpc.FastNoResponder},
-		Rule: "a call of a name that nobody serves fails with Unavailable within a second, before and after there was a server",
-		Run:  rpcNoServer,
+		Rule: "a call of a name without a server fails with Unavailable within a second, before and after there was a server",
+		Run:  testNoServer,
 	},
 	{
 		Name: "rpc/load-balance", Needs: []fairlead.Claim{rpc.LoadBalance},
-		Rule: "the calls of one client reach all three servers of a name, and those that are left when one stops",
-		Run:  rpcLoadBalance,
+		Rule: "the calls of one client reach all three servers of a name, and the other two when one stops",
+		Run:  testLoadBalance,
 	},
 	{
 		Name: "rpc/ping-pong", Needs: []fairlead.Claim{rpc.FullDuplex},
-		Rule: "both directions of a call flow at once: a hundred questions each wait for the answer to the one before",
-		Run:  rpcPingPong,
+		Rule: "both directions of a call flow concurrently: each of a hundred requests waits for the reply to the one before",
+		Run:  testPingPong,
 	},
 	{
 		Name: "rpc/half-close", Needs: []fairlead.Claim{rpc.FullDuplex},
 		Rule: "the client can end its direction while the server still sends, and the server sees that end",
-		Run:  rpcHalfClose,
+		Run:  testHalfClose,
 	},
 	{
 		Name: "rpc/graceful-stop",
-		Rule: "a server that stops gracefully lets calls under way end well, and takes no more",
-		Run:  rpcGraceful,
+		Rule: "a server that stops gracefully lets the calls in progress end normally, and accepts no more",
+		Run:  testGraceful,
 	},
 	{
 		Name: "rpc/stop",
-		Rule: "the calls under way on a server that is stopped fail with Unavailable, soon",
+		Rule: "the calls in progress on a server that is stopped soon fail with Unavailable",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			wantCallBroken(t, dial(t, t.Provider(), name), func(s *service) func() {
@@ -55,7 +55,7 @@ var rpcServers = []suite.Case{
 	},
 	{
 		Name: "rpc/server-gone", Needs: []fairlead.Claim{fairlead.Shared},
-		Rule: "the calls under way on a server whose provider is closed fail with Unavailable, soon",
+		Rule: "the calls in progress on a server whose provider is closed soon fail with Unavailable",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			wantCallBroken(t, dial(t, t.Provider(), name), func(s *service) func() {
@@ -83,7 +83,7 @@ var rpcServers = []suite.Case{
 	},
 	{
 		Name: "rpc/shared", Needs: []fairlead.Claim{fairlead.Shared},
-		Rule: "a client of one provider reaches a server of another one of the same URL",
+		Rule: "a client of one provider reaches a server of another provider of the same URL",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			serve(t, t.Open(), name, &service{})
@@ -92,18 +92,18 @@ var rpcServers = []suite.Case{
 	},
 	{
 		Name: "rpc/rolling", Needs: []fairlead.Claim{rpc.LoadBalance, fairlead.Shared}, Timeout: 2 * time.Minute,
-		Rule: "servers that join, and those that stop gracefully and close their provider at once, make no call of eight callers fail",
-		Run:  rpcRolling,
+		Rule: "while servers join, and others stop gracefully and immediately close their provider, no call of eight callers fails",
+		Run:  testRolling,
 	},
 	{
 		Name: "rpc/restart", Control: true, Timeout: 2 * time.Minute,
-		Rule: "servers and clients survive the restart of the backend: calls work again within seconds",
-		Run:  rpcRestart,
+		Rule: "servers and clients survive a restart of the backend: calls work again within seconds",
+		Run:  testRestart,
 	},
 }
 
-// rpcAbsent returns a case for each claim of the facet.
-func rpcAbsent() []suite.Case {
+// absentCases returns a case for each claim of the facet.
+func absentCases() []suite.Case {
 	var cases []suite.Case
 	for name, c := range map[string]fairlead.Claim{
 		"full-duplex": rpc.FullDuplex, "flow-control": rpc.FlowControl, "no-server": rpc.FastNoResponder, "load-balance": rpc.LoadBalance,
@@ -111,7 +111,7 @@ func rpcAbsent() []suite.Case {
 	} {
 		cases = append(cases, suite.Case{
 			Name: "rpc/absent-" + name, Lacks: c,
-			Rule: fmt.Sprintf("without the claim %s, neither clients nor servers can be had with it required", c),
+			Rule: fmt.Sprintf("without the claim %s, opening a client or a server that requires it fails", c),
 			Run: func(t *suite.T) {
 				conn, err := rpc.Dial(t.Context(), t.Provider(), t.Name(), rpc.Require(c))
 				t.WantCode("Dial", err, fairlead.Unsupported)
@@ -167,7 +167,7 @@ func askName(ctx context.Context, c pb.TestServiceClient) (string, error) {
 	return out.GetServerId(), err
 }
 
-func rpcNoServer(t *suite.T) {
+func testNoServer(t *suite.T) {
 	name := t.Name()
 	c := dial(t, t.Provider(), name)
 	call := func(when string) {
@@ -187,7 +187,7 @@ func rpcNoServer(t *suite.T) {
 	call("after the server stopped")
 }
 
-func rpcLoadBalance(t *suite.T) {
+func testLoadBalance(t *suite.T) {
 	name := t.Name()
 	servers := map[string]*rpc.Server{}
 	for i := range 3 {
@@ -224,7 +224,7 @@ func waitUntilServed(t *suite.T, c pb.TestServiceClient) {
 	})
 }
 
-func rpcPingPong(t *suite.T) {
+func testPingPong(t *suite.T) {
 	both, err := dialNewService(t, &service{}).FullDuplexCall(t.PatientContext())
 	t.Must(err)
 	for i := range 100 {
@@ -234,7 +234,7 @@ func rpcPingPong(t *suite.T) {
 			err = checkNumber(i, m.Payload)
 		}
 		if err != nil {
-			t.Fatalf("the answer to question %d: %v", i, err)
+			t.Fatalf("the reply to request %d: %v", i, err)
 		}
 	}
 	t.Must(both.CloseSend())
@@ -243,7 +243,7 @@ func rpcPingPong(t *suite.T) {
 	}
 }
 
-func rpcHalfClose(t *suite.T) {
+func testHalfClose(t *suite.T) {
 	c := dialNewService(t, &service{duplex: func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
 		if err := both.Send(&pb.StreamingOutputCallResponse{Payload: numberedPayload(0, 50)}); err != nil {
 			return err
@@ -277,7 +277,7 @@ func rpcHalfClose(t *suite.T) {
 	}
 }
 
-func rpcGraceful(t *suite.T) {
+func testGraceful(t *suite.T) {
 	begun, finish := make(chan struct{}), make(chan struct{})
 	name := t.Name()
 	srv := serve(t, t.Provider(), name, &service{duplex: func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
@@ -301,21 +301,21 @@ func rpcGraceful(t *suite.T) {
 	})
 	select {
 	case err := <-stopping:
-		t.Errorf("GracefulStop returned %v while a call was under way", err)
+		t.Errorf("GracefulStop returned %v while a call was in progress", err)
 		stopping = nil
 	default:
 	}
 	close(finish)
 	m, err := both.Recv()
 	if err != nil || string(m.GetPayload().GetBody()) != "the last word" {
-		t.Errorf("the call under way got %v, %v", m, err)
+		t.Errorf("the call in progress got %v, %v", m, err)
 	}
 	if stopping != nil {
 		t.WantEnd("GracefulStop after the last call", stopping, 0)
 	}
 }
 
-func rpcRolling(t *suite.T) {
+func testRolling(t *suite.T) {
 	name := t.Name()
 	c := dial(t, t.Provider(), name)
 	join := func(id string) (leave func()) {
@@ -379,7 +379,7 @@ func callPingPong(ctx context.Context, c pb.TestServiceClient) error {
 		return err
 	}
 	err = both.Send(&pb.StreamingOutputCallRequest{Payload: textPayload("ping")})
-	if err == nil || err == io.EOF { // then Recv says why
+	if err == nil || err == io.EOF { // then Recv returns the reason
 		_, err = both.Recv()
 	}
 	if err == nil {
@@ -407,14 +407,14 @@ func wantCallBroken(t *suite.T, c pb.TestServiceClient, start func(*service) fun
 	stop()
 	select {
 	case err := <-suite.RunInBackground(func() error { _, err := both.Recv(); return err }):
-		wantStatus(t, "the call under way", err, codes.Unavailable)
+		wantStatus(t, "the call in progress", err, codes.Unavailable)
 	case <-time.After(t.Soon()):
-		t.Errorf("the call under way has not failed after %v", t.Soon())
+		t.Errorf("the call in progress has not failed after %v", t.Soon())
 	}
 	t.WantSignal("the handler's context ends", ended)
 }
 
-func rpcRestart(t *suite.T) {
+func testRestart(t *suite.T) {
 	name := t.Name()
 	serve(t, t.Provider(), name, &service{})
 	c := dial(t, t.Provider(), name)

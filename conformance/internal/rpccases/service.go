@@ -98,7 +98,7 @@ func numberedPayload(i, size int) *pb.Payload {
 	return &pb.Payload{Body: append(body, make([]byte, max(0, size-len(body)))...)}
 }
 
-// checkNumber returns an error unless a payload is the one of that number.
+// checkNumber returns an error unless a payload has that number.
 func checkNumber(i int, p *pb.Payload) error {
 	var number, size int
 	if _, err := fmt.Sscanf(string(p.GetBody()[:min(40, len(p.GetBody()))]), "%d of %d bytes;", &number, &size); err != nil {

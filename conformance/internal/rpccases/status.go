@@ -17,41 +17,41 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// rpcStatus is what accompanies the messages: status, metadata, deadlines.
-var rpcStatus = []suite.Case{
+// statusCases is what accompanies the messages: status, metadata, deadlines.
+var statusCases = []suite.Case{
 	{
 		Name: "rpc/codes",
-		Rule: "all 16 codes of a failure arrive, each with its message, of any script and length, in unary calls and streams",
-		Run:  rpcCodes,
+		Rule: "all 16 failure codes arrive, each with its message in any script and length, in unary calls and streams",
+		Run:  testCodes,
 	},
 	{
 		Name: "rpc/details",
 		Rule: "the details of a status arrive, in their order",
-		Run:  rpcDetails,
+		Run:  testDetails,
 	},
 	{
 		Name: "rpc/metadata-in",
-		Rule: "the client's metadata reaches the handler: several values of a name in their order, any bytes under a name in -bin",
-		Run:  rpcMetadataIn,
+		Rule: "the client's metadata reaches the handler: several values of a name in order, any bytes under a name that ends in -bin",
+		Run:  testMetadataIn,
 	},
 	{
 		Name: "rpc/metadata-out",
-		Rule: "headers and trailers reach the client in unary calls and streams, trailers also with a failure",
-		Run:  rpcMetadataOut,
+		Rule: "headers and trailers reach the client in unary calls and streams; trailers also reach it with a failure",
+		Run:  testMetadataOut,
 	},
 	{
 		Name: "rpc/deadline",
-		Rule: "the client's deadline reaches the handler, and when it passes both ends know",
-		Run:  rpcDeadline,
+		Rule: "the client's deadline reaches the handler, and when it passes, both ends end",
+		Run:  testDeadline,
 	},
 	{
 		Name: "rpc/cancel",
 		Rule: "a canceled call ends at once at the client, and the handler's context ends",
-		Run:  rpcCancel,
+		Run:  testCancel,
 	},
 	{
 		Name: "rpc/unimplemented",
-		Rule: "a method or service that the server does not have is Unimplemented, and the server lives",
+		Rule: "a method or service that the server does not have is Unimplemented, and the server still works",
 		Run: func(t *suite.T) {
 			name := t.Name()
 			serve(t, t.Provider(), name, &service{})
@@ -70,7 +70,7 @@ var rpcStatus = []suite.Case{
 	},
 	{
 		Name: "rpc/panic",
-		Rule: "a handler that panics is Internal to its caller, and the server lives",
+		Rule: "a call whose handler panics fails with Internal, and the server still works",
 		Run: func(t *suite.T) {
 			c := dialNewService(t, &service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 				if in.Payload == nil {
@@ -87,7 +87,7 @@ var rpcStatus = []suite.Case{
 	},
 }
 
-func rpcCodes(t *suite.T) {
+func testCodes(t *suite.T) {
 	fail := func(s *pb.EchoStatus) error { return status.Error(codes.Code(s.GetCode()), s.GetMessage()) }
 	c := dialNewService(t, &service{
 		unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
@@ -121,7 +121,7 @@ func wantFailure(t *suite.T, what string, err error, code codes.Code, message st
 	}
 }
 
-func rpcDetails(t *suite.T) {
+func testDetails(t *suite.T) {
 	details := []*pb.EchoStatus{{Code: 7, Message: "first"}, {Message: "second"}, {Message: strings.Repeat("third", 1000)}}
 	s := status.New(codes.FailedPrecondition, "with details")
 	for _, d := range details {
@@ -159,7 +159,7 @@ func wantFields(t *suite.T, what string, got metadata.MD, from string) {
 	}
 }
 
-func rpcMetadataIn(t *suite.T) {
+func testMetadataIn(t *suite.T) {
 	check := func(ctx context.Context) {
 		md, _ := metadata.FromIncomingContext(ctx)
 		wantFields(t, "at the handler", md, "client")
@@ -182,7 +182,7 @@ func rpcMetadataIn(t *suite.T) {
 	_, _ = down.Recv()
 }
 
-func rpcMetadataOut(t *suite.T) {
+func testMetadataOut(t *suite.T) {
 	c := dialNewService(t, &service{
 		unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			if err := suite.FirstError(grpc.SetHeader(ctx, metadataOfEveryKind("header")), grpc.SetTrailer(ctx, metadataOfEveryKind("trailer"))); err != nil {
@@ -214,7 +214,7 @@ func rpcMetadataOut(t *suite.T) {
 	wantFields(t, "trailers of a stream", down.Trailer(), "trailer")
 }
 
-func rpcDeadline(t *suite.T) {
+func testDeadline(t *suite.T) {
 	left := make(chan time.Duration, 1)
 	ended := make(chan struct{})
 	c := dialNewService(t, &service{
@@ -238,7 +238,7 @@ func rpcDeadline(t *suite.T) {
 	_, err := c.UnaryCall(t.Within(time.Minute), &pb.SimpleRequest{})
 	t.Must(err)
 	if d := <-left; d > time.Minute || d < 20*time.Second {
-		t.Errorf("the handler has %v left of the %v that the caller has at most", d, time.Minute)
+		t.Errorf("the handler has %v left; the caller has at most %v", d, time.Minute)
 	}
 	down, err := c.StreamingOutputCall(t.Within(500*time.Millisecond), &pb.StreamingOutputCallRequest{})
 	if err == nil {
@@ -248,7 +248,7 @@ func rpcDeadline(t *suite.T) {
 	t.WantSignal("the handler's context ends with the deadline", ended)
 }
 
-func rpcCancel(t *suite.T) {
+func testCancel(t *suite.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
 	c := dialNewService(t, &service{duplex: waitForCancel(t, begun, ended)})
 	ctx, cancel := context.WithCancel(t.Context())
