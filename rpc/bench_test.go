@@ -17,14 +17,14 @@ import (
 	"fairlead.dev/internal/dev/testbed"
 )
 
-// benchBytes go each way in a call of the benchmarks.
+// benchBytes is the size of each message in the benchmarks, in bytes.
 const benchBytes = 256
 
-// way makes unary calls to a server of its own.
-type way func(testing.TB) (call func(context.Context) error)
+// setup starts a server and returns a function that makes a unary call to it.
+type setup func(testing.TB) (call func(context.Context) error)
 
-// ways are what the benchmarks compare.
-var ways = map[string]way{
+// setups are the subjects of the benchmarks, by name.
+var setups = map[string]setup{
 	"memory":       stub(func(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface { return dialMemory(t, impl) }),
 	"frames":       stub(func(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface { return dialFrames(t, impl) }),
 	"directory":    stub(func(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface { return dialDirectory(t, impl) }),
@@ -34,8 +34,9 @@ var ways = map[string]way{
 	"nats-request": requestNATS,
 }
 
-// stub calls the server that dial reaches.
-func stub(dial func(testing.TB, pb.TestServiceServer) grpc.ClientConnInterface) way {
+// stub returns the setup of a generated client over the connection that dial
+// returns.
+func stub(dial func(testing.TB, pb.TestServiceServer) grpc.ClientConnInterface) setup {
 	return func(t testing.TB) func(context.Context) error {
 		c := pb.NewTestServiceClient(dial(t, &service{unary: echo}))
 		in := &pb.SimpleRequest{Payload: payload(benchBytes)}
@@ -46,7 +47,7 @@ func stub(dial func(testing.TB, pb.TestServiceServer) grpc.ClientConnInterface) 
 	}
 }
 
-// dialTCP is grpc-go alone, over TCP.
+// dialTCP returns a connection of grpc-go over TCP, without Fairlead.
 func dialTCP(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,14 +62,14 @@ func dialTCP(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface {
 	return conn
 }
 
-// dialNATS has a connection to the broker at each end.
+// dialNATS gives client and server a connection to the broker each.
 func dialNATS(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface {
 	url := testbed.NATS(t).URL()
 	serve(t, open(t, url), "test", impl)
 	return dial(t, open(t, url), "test")
 }
 
-// requestNATS is request and reply of nats.go alone.
+// requestNATS sets up request and reply of nats.go, without gRPC.
 func requestNATS(t testing.TB) func(context.Context) error {
 	t.Helper()
 	url := testbed.NATS(t).URL()
@@ -88,23 +89,23 @@ func requestNATS(t testing.TB) func(context.Context) error {
 	}
 }
 
-// BenchmarkUnary is unary calls with 256 bytes each way.
+// BenchmarkUnary measures unary calls with 256 bytes in each direction.
 func BenchmarkUnary(b *testing.B) {
-	for name, way := range ways {
+	for name, setup := range setups {
 		b.Run(name, func(b *testing.B) {
-			call := way(b)
+			call := setup(b)
 			for _, callers := range []int{1, 64} {
 				b.Run(fmt.Sprint(callers), func(b *testing.B) {
 					b.ReportAllocs()
-					calls(b, call, callers, b.N)
+					makeCalls(b, call, callers, b.N)
 				})
 			}
 		})
 	}
 }
 
-// calls makes n calls by so many callers, and returns how long it took.
-func calls(b *testing.B, call func(context.Context) error, callers, n int) time.Duration {
+// makeCalls makes n calls from concurrent callers, and returns the duration.
+func makeCalls(b *testing.B, call func(context.Context) error, callers, n int) time.Duration {
 	start := time.Now()
 	var all sync.WaitGroup
 	for range callers {
@@ -121,35 +122,35 @@ func calls(b *testing.B, call func(context.Context) error, callers, n int) time.
 	return time.Since(start)
 }
 
-// BenchmarkRatio takes turns between two ways, since only what is measured in
-// one run can be compared: x-rate is the median of the ratios of their rates
-// over neighbouring turns, above 1 where the first way is faster.
+// BenchmarkRatio compares two setups in turns, because only measurements of one
+// run can be compared. x-rate is the median, over pairs of neighbouring turns, of
+// the ratio of their rates. It is above 1 if the first setup is faster.
 func BenchmarkRatio(b *testing.B) {
 	for _, pair := range [][2]string{
 		{"memory", "grpc-bufconn"}, {"frames", "grpc-bufconn"}, {"directory", "grpc-tcp"},
 		{"nats", "nats-request"}, {"nats", "grpc-tcp"},
 	} {
 		b.Run(pair[0]+"-to-"+pair[1], func(b *testing.B) {
-			ours, theirs := ways[pair[0]](b), ways[pair[1]](b)
+			ours, theirs := setups[pair[0]](b), setups[pair[1]](b)
 			for _, callers := range []int{1, 64} {
-				b.Run(fmt.Sprint(callers), func(b *testing.B) { ratio(b, ours, theirs, callers) })
+				b.Run(fmt.Sprint(callers), func(b *testing.B) { measureRatio(b, ours, theirs, callers) })
 			}
 		})
 	}
 }
 
-func ratio(b *testing.B, ours, theirs func(context.Context) error, callers int) {
+func measureRatio(b *testing.B, ours, theirs func(context.Context) error, callers int) {
 	chunk := 128 * max(1, callers/2)
-	calls(b, ours, callers, chunk)
-	calls(b, theirs, callers, chunk)
+	makeCalls(b, ours, callers, chunk)
+	makeCalls(b, theirs, callers, chunk)
 	var ratios []float64
 	var rate float64
 	for b.Loop() {
 		var o, t time.Duration
-		if len(ratios)%2 == 0 { // neither is always the first
-			o, t = calls(b, ours, callers, chunk), calls(b, theirs, callers, chunk)
+		if len(ratios)%2 == 0 { // so that neither always comes first
+			o, t = makeCalls(b, ours, callers, chunk), makeCalls(b, theirs, callers, chunk)
 		} else {
-			t, o = calls(b, theirs, callers, chunk), calls(b, ours, callers, chunk)
+			t, o = makeCalls(b, theirs, callers, chunk), makeCalls(b, ours, callers, chunk)
 		}
 		ratios = append(ratios, float64(t)/float64(o))
 		rate += float64(chunk) / o.Seconds()

@@ -38,7 +38,7 @@ func echo(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 }
 
 func TestUnary(t *testing.T) {
-	onBoth(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		for _, size := range []int{0, 1, 1 << 10, 300 << 10, 3 << 20} {
 			body := bytes.Repeat([]byte{byte(size), 0xff}, size)[:size]
 			out, err := c.UnaryCall(ctx, &pb.SimpleRequest{Payload: &pb.Payload{Body: body}})
@@ -59,7 +59,7 @@ func TestStreamingOutput(t *testing.T) {
 		}
 		return nil
 	}}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		in := &pb.StreamingOutputCallRequest{}
 		for i := range 500 {
 			in.ResponseParameters = append(in.ResponseParameters, &pb.ResponseParameters{Size: int32(i * 10)})
@@ -94,7 +94,7 @@ func sum(in inputServer) error {
 }
 
 func TestStreamingInput(t *testing.T) {
-	onBoth(t, &service{input: sum}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{input: sum}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.StreamingInputCall(ctx)
 		check(t, err)
 		for range 100 {
@@ -124,7 +124,7 @@ func bounce(both duplexServer) error {
 }
 
 func TestPingPong(t *testing.T) {
-	onBoth(t, &service{duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
 		check(t, err)
 		for i := range 100 {
@@ -132,7 +132,7 @@ func TestPingPong(t *testing.T) {
 			out, err := stream.Recv()
 			check(t, err)
 			if len(out.Payload.GetBody()) != i {
-				t.Fatalf("turn %d came back with %d bytes", i, len(out.Payload.GetBody()))
+				t.Fatalf("reply %d has %d bytes", i, len(out.Payload.GetBody()))
 			}
 		}
 		check(t, stream.CloseSend())
@@ -142,7 +142,7 @@ func TestPingPong(t *testing.T) {
 	})
 }
 
-// Each direction goes on after the other one was closed.
+// Each direction continues after the other one was closed.
 func TestHalfClose(t *testing.T) {
 	impl := &service{duplex: func(both duplexServer) error {
 		if _, err := both.Recv(); err != io.EOF {
@@ -155,7 +155,7 @@ func TestHalfClose(t *testing.T) {
 		}
 		return nil
 	}}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
 		check(t, err)
 		check(t, stream.CloseSend())
@@ -170,7 +170,7 @@ func TestHalfClose(t *testing.T) {
 }
 
 func TestSendAfterCloseSend(t *testing.T) {
-	onBoth(t, &service{duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
 		check(t, err)
 		check(t, stream.CloseSend())
@@ -179,11 +179,11 @@ func TestSendAfterCloseSend(t *testing.T) {
 	})
 }
 
-// A client that goes on sending after the server ended the call gets EOF, and
+// A client that sends after the server has ended the call gets EOF from Send, and
 // the status from Recv.
 func TestSendAfterEnd(t *testing.T) {
 	impl := &service{duplex: func(duplexServer) error { return status.Error(codes.Aborted, "enough") }}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
 		check(t, err)
 		for err == nil {
@@ -214,7 +214,7 @@ func TestStatus(t *testing.T) {
 	impl := &service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		return nil, errs[codes.Code(in.ResponseSize)]
 	}}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		for code, sent := range errs {
 			_, err := c.UnaryCall(ctx, &pb.SimpleRequest{ResponseSize: int32(code)})
 			wantCode(t, err, code)
@@ -242,7 +242,7 @@ func TestMetadata(t *testing.T) {
 		_ = grpc.SetTrailer(ctx, metadata.Pairs("last-bin", "\xfe"))
 		return nil, status.Error(codes.NotFound, "with metadata all the same")
 	}}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		ctx = metadata.AppendToOutgoingContext(ctx, "Many", "b", "many", "a", "many", "b", "raw-bin", "\x00\x01", "grpc-status", "7")
 		var header, trailer metadata.MD
 		var from peer.Peer
@@ -270,7 +270,7 @@ func wantValues(t *testing.T, md metadata.MD, name string, want ...string) {
 }
 
 func TestBadMetadata(t *testing.T) {
-	onBoth(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		for _, md := range []metadata.MD{{"sp ace": {"v"}}, {"": {"v"}}, {"name": {"new\nline"}}} {
 			_, err := c.UnaryCall(metadata.NewOutgoingContext(ctx, md), &pb.SimpleRequest{})
 			wantCode(t, err, codes.Internal)
@@ -292,7 +292,7 @@ func TestStreamHeaders(t *testing.T) {
 		<-proceed
 		return nil
 	}}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
 		check(t, err)
 		md, err := stream.Header()
@@ -311,11 +311,11 @@ func TestStreamHeaders(t *testing.T) {
 // A call that ends without headers has none, and that is no error.
 func TestNoHeaders(t *testing.T) {
 	impl := &service{duplex: func(duplexServer) error { return status.Error(codes.DataLoss, "") }}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
 		check(t, err)
 		if _, err := stream.Header(); err != nil {
-			t.Fatalf("Header fails with %v", err)
+			t.Fatalf("Header failed with %v, want no error", err)
 		}
 		_, err = stream.Recv()
 		wantCode(t, err, codes.DataLoss)
@@ -323,7 +323,7 @@ func TestNoHeaders(t *testing.T) {
 }
 
 func TestUnimplemented(t *testing.T) {
-	onBoth(t, &service{}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		_, err := c.EmptyCall(ctx, &pb.Empty{}) // its service is registered without a handler for it
 		wantCode(t, err, codes.Unimplemented)
 	})
@@ -340,7 +340,7 @@ func TestUnimplemented(t *testing.T) {
 }
 
 func TestMessageTooLarge(t *testing.T) {
-	onBoth(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		in := &pb.SimpleRequest{Payload: payload(1000)}
 		_, err := c.UnaryCall(ctx, in, grpc.MaxCallRecvMsgSize(500))
 		wantCode(t, err, codes.ResourceExhausted)
@@ -353,8 +353,8 @@ func TestMessageTooLarge(t *testing.T) {
 	})
 }
 
-// lingering is a handler of any kind that says that it has begun, waits for
-// the end of its context, and tells why it ended.
+// lingering returns handlers of every kind. They signal that they have begun, wait
+// for the end of their context, and send the reason why it ended.
 func lingering(began chan<- struct{}, ended chan<- error) *service {
 	linger := func(ctx context.Context) error {
 		began <- struct{}{}
@@ -374,7 +374,7 @@ func lingering(began chan<- struct{}, ended chan<- error) *service {
 
 func TestDeadline(t *testing.T) {
 	began, ended := make(chan struct{}, 1), make(chan error, 1)
-	onBoth(t, lingering(began, ended), func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, lingering(began, ended), func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{})
@@ -397,11 +397,11 @@ func TestDeadlineReachesHandler(t *testing.T) {
 		}
 		return &pb.SimpleResponse{}, nil
 	}}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{})
 		check(t, err)
 		if left := within(t, got); left != 0 {
-			t.Errorf("the handler got a deadline in %v from a caller without one", left)
+			t.Errorf("the handler has a deadline in %v, although the caller has none", left)
 		}
 		ctx, cancel := context.WithTimeout(ctx, time.Hour)
 		defer cancel()
@@ -416,7 +416,7 @@ func TestDeadlineReachesHandler(t *testing.T) {
 func TestCancel(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan error, 1)
 	impl := lingering(began, ended)
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		for name, call := range map[string]func(context.Context) (grpc.ClientStream, error){
 			"output": func(ctx context.Context) (grpc.ClientStream, error) {
 				return c.StreamingOutputCall(ctx, &pb.StreamingOutputCallRequest{})
@@ -437,7 +437,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// A handler that is blocked in Recv or Send is freed too.
+// The end of the call also unblocks a handler in Recv or Send.
 func TestCancelFreesBlockedHandler(t *testing.T) {
 	began, freed := make(chan struct{}), make(chan error, 1)
 	impl := &service{
@@ -456,7 +456,7 @@ func TestCancelFreesBlockedHandler(t *testing.T) {
 			return err
 		},
 	}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		receiving, cancel := context.WithCancel(ctx)
 		_, err := c.StreamingInputCall(receiving)
 		check(t, err)
@@ -476,7 +476,7 @@ func TestCancelFreesBlockedHandler(t *testing.T) {
 }
 
 func TestCallsDoNotMix(t *testing.T) {
-	onBoth(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		results := make(chan error, 1000)
 		for i := range cap(results) {
 			go func() {
@@ -496,7 +496,7 @@ func TestCallsDoNotMix(t *testing.T) {
 
 func TestOnFinish(t *testing.T) {
 	impl := &service{duplex: bounce}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		finished := make(chan error, 2)
 		ctx, cancel := context.WithCancel(ctx)
 		stream, err := c.FullDuplexCall(ctx, grpc.OnFinish(func(err error) { finished <- err }))

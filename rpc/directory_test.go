@@ -29,12 +29,12 @@ import (
 
 const directoryURL = "mem://?rpc=directory"
 
-// eventually polls.
+// eventually polls until ok returns true, and fails the test after 10 s.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("this did not happen within 10 s: %s", what)
 		}
 	}
 }
@@ -48,7 +48,7 @@ func succeeds(t testing.TB, c pb.TestServiceClient) func() bool {
 
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	left, err := net.Listen("unix", path) // as a process leaves it that is killed
+	left, err := net.Listen("unix", path) // as a killed process leaves it
 	check(t, err)
 	left.(*net.UnixListener).SetUnlinkOnClose(false)
 	check(t, left.Close())
@@ -85,8 +85,8 @@ func TestAddressOptions(t *testing.T) {
 	check(t, err)
 }
 
-// What a carrier cannot heed is refused.
-func TestDirectOptionsOverCarrier(t *testing.T) {
+// A carrier refuses options that only a directory takes.
+func TestDirectoryOptionsOverCarrier(t *testing.T) {
 	p := open(t, "mem://")
 	_, err := rpc.Dial(t.Context(), p, "test", rpc.WithServiceConfig("{}"), rpc.WithTLS(&tls.Config{}))
 	wantProviderError(t, err, fairlead.Unsupported, "WithServiceConfig, WithTLS")
@@ -98,7 +98,7 @@ func TestMutualTLS(t *testing.T) {
 	server, good := certificates(t)
 	_, stranger := certificates(t)
 	p := open(t, directoryURL)
-	serve(t, p, "localhost", &service{unary: echo}, rpc.WithTLS(server)) // as the certificate says
+	serve(t, p, "localhost", &service{unary: echo}, rpc.WithTLS(server)) // the name in the certificate
 	for name, c := range map[string]struct {
 		opts []rpc.DialOption
 		want codes.Code
@@ -117,7 +117,8 @@ func TestMutualTLS(t *testing.T) {
 	}
 }
 
-// certificates are those of a server and of a client that trust one authority.
+// certificates returns the TLS configurations of a server and a client that trust
+// one authority.
 func certificates(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	c, err := testbed.NewCertificates(t.TempDir())
@@ -129,7 +130,7 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: client.RootCAs, ClientAuth: tls.RequireAndVerifyClientCert}, client
 }
 
-// A server that says that it is not healthy gets no calls.
+// A server whose health service reports NOT_SERVING gets no calls.
 func TestHealth(t *testing.T) {
 	p := open(t, directoryURL)
 	var calls [2]atomic.Int64
@@ -163,7 +164,7 @@ func TestHealth(t *testing.T) {
 	eventually(t, "the server that is healthy again gets calls", func() bool { return succeeds(t, c)() && calls[0].Load() > before })
 }
 
-// run lets a server serve until the test has ended.
+// run serves until the test has ended.
 func run(t testing.TB, srv *rpc.Server) {
 	t.Helper()
 	check(t, srv.Listen(t.Context()))
@@ -175,7 +176,7 @@ func run(t testing.TB, srv *rpc.Server) {
 	})
 }
 
-// Retries are those of gRPC's service config.
+// The service config sets gRPC's retries.
 func TestRetryPolicy(t *testing.T) {
 	p := open(t, directoryURL)
 	var calls atomic.Int64
@@ -194,9 +195,8 @@ func TestRetryPolicy(t *testing.T) {
 	check(t, err)
 }
 
-// WaitForReady waits for the first server.
-// A server that is busy gets next to no more calls where the service config
-// says least_request; in turns it would get half of them.
+// A busy server gets almost no more calls if the service config says
+// least_request. With round_robin it would get half of them.
 func TestLeastRequest(t *testing.T) {
 	const total = 100
 	p := open(t, directoryURL)
@@ -236,6 +236,7 @@ func TestLeastRequest(t *testing.T) {
 	}
 }
 
+// A call with WaitForReady waits for the first server.
 func TestWaitForReady(t *testing.T) {
 	for _, url := range []string{directoryURL} {
 		p := open(t, url)
@@ -255,7 +256,7 @@ func TestWaitForReady(t *testing.T) {
 	}
 }
 
-// The services that gRPC brings along work on a Server of either kind.
+// gRPC's own services work on a Server of either transport.
 func TestReflectionAndHealth(t *testing.T) {
 	for _, url := range []string{"mem://", directoryURL} {
 		t.Run(url, func(t *testing.T) {
@@ -290,7 +291,7 @@ func TestReflectionAndHealth(t *testing.T) {
 	}
 }
 
-// address is where the server of a service is registered.
+// address returns the registered address of the only server of a service.
 func address(t testing.TB, p fairlead.Provider, name string) string {
 	t.Helper()
 	w, err := p.(driver.Directory).WatchEndpoints(t.Context(), driver.WatchConfig{Service: name})

@@ -17,11 +17,11 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// bound is how many messages of a size can be under way in one direction.
+// bound returns how many messages of a size can be in flight in one direction.
 func bound(size int) int32 { return int32(driver.Window/size + 1) }
 
-// A client that does not read stops the server, other calls go on, and all
-// arrives once it reads.
+// A client that does not read blocks the server, and no other call. All messages
+// arrive when the client reads.
 func TestSlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, size := range []int{0, 1000, 1 << 20} {
@@ -57,8 +57,8 @@ func TestSlowClient(t *testing.T) {
 	})
 }
 
-// A server that does not read stops the client; its Send ends with the
-// call's context.
+// A server that does not read blocks the client, whose Send returns when the
+// context of the call ends.
 func TestSlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, ended := make(chan struct{}, 1), make(chan error, 1)
@@ -89,7 +89,7 @@ func TestSlowServer(t *testing.T) {
 	})
 }
 
-// Both directions full at once: each side reads only after it has sent all.
+// Messages flow in both directions at once.
 func TestBothDirectionsFlow(t *testing.T) {
 	const n = 2000
 	impl := &service{duplex: bounce}
@@ -116,7 +116,7 @@ func TestBothDirectionsFlow(t *testing.T) {
 	check(t, within(t, sent))
 }
 
-// A server that breaks the driver contract ends its calls, and does no harm.
+// A server that breaks the driver contract ends its calls, and has no other effect.
 func TestServerBreaksContract(t *testing.T) {
 	for name, frames := range map[string][]driver.Frame{
 		"unknown kind":      {{Kind: 99}},
@@ -133,7 +133,7 @@ func TestServerBreaksContract(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, "mem://")
-			answer(t, p, frames)
+			replyWith(t, p, frames)
 			_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
 			wantCode(t, err, codes.Internal)
 			wantReason(t, name, status.Convert(err).Message())
@@ -141,8 +141,8 @@ func TestServerBreaksContract(t *testing.T) {
 	}
 }
 
-// wantReason tells messages that are too many in bytes from those that are
-// too many in number, which have the same code.
+// wantReason checks that messages beyond the credits fail for that reason, and not
+// because there are too many of them, which has the same code.
 func wantReason(t *testing.T, name, message string) {
 	t.Helper()
 	if name == "beyond credits" && !strings.Contains(message, "credits") {
@@ -157,8 +157,8 @@ func encoded(t *testing.T, m proto.Message) []byte {
 	return b
 }
 
-// answer serves one call with these frames, below the portable layer.
-func answer(t *testing.T, p fairlead.Provider, frames []driver.Frame) {
+// replyWith serves one call with these frames, below the portable layer.
+func replyWith(t *testing.T, p fairlead.Provider, frames []driver.Frame) {
 	t.Helper()
 	l, err := p.(driver.Provider).Listen(t.Context(), driver.ListenConfig{Service: "test"})
 	check(t, err)
@@ -173,7 +173,7 @@ func answer(t *testing.T, p fairlead.Provider, frames []driver.Frame) {
 	t.Cleanup(func() { check(t, within(t, done)) })
 }
 
-// Whatever a server sends before it closes, the call ends.
+// The call ends, whichever frames a server sends before it closes.
 func FuzzServerFrames(f *testing.F) {
 	f.Add([]byte{1, 0, 2, 3, 1, 2, 3, 4, 0})
 	f.Add([]byte{4, 2, 8, 13, 5, 1, 2, 255, 0, 3, 0})
@@ -201,8 +201,8 @@ func FuzzServerFrames(f *testing.F) {
 	})
 }
 
-// framesFrom reads frames: a kind, a length, and as many bytes, which serve
-// as all that a frame may hold.
+// framesFrom decodes frames: a kind, a length, and as many bytes, which it puts
+// into every field of the frame.
 func framesFrom(data []byte) (frames []driver.Frame) {
 	for len(data) >= 2 {
 		n := min(int(data[1]), len(data)-2)
@@ -215,7 +215,7 @@ func framesFrom(data []byte) (frames []driver.Frame) {
 	return frames
 }
 
-// A client that breaks the driver contract gets Internal, and does no harm.
+// A client that breaks the driver contract gets Internal, and has no other effect.
 func TestClientBreaksContract(t *testing.T) {
 	for name, frames := range map[string][]driver.Frame{
 		"trailers":        {{Kind: driver.FrameTrailers}},
@@ -236,7 +236,7 @@ func TestClientBreaksContract(t *testing.T) {
 			check(t, err)
 			defer stream.Close(t.Context())
 			var last driver.Frame
-			for last.Kind != driver.FrameTrailers { // credits may come before
+			for last.Kind != driver.FrameTrailers { // credits may come before the trailers
 				got, err := stream.Recv(t.Context())
 				check(t, err)
 				last = got[len(got)-1]

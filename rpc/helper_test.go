@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// service is the interop test service, as each test wants it.
+// service is the interop test service with the handlers of a test.
 type service struct {
 	pb.UnimplementedTestServiceServer
 	unary  func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error)
@@ -49,10 +49,10 @@ func (s *service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 	return s.duplex(both)
 }
 
-// onBoth runs a test over the memory provider, as a carrier within the process,
-// as one that might be elsewhere, and as a directory, and over grpc-go itself:
-// what holds here has to be what holds there.
-func onBoth(t *testing.T, impl *service, test func(*testing.T, context.Context, pb.TestServiceClient)) {
+// overAll runs a test over the memory provider as a carrier within the process, as
+// a carrier whose servers may be in other processes, and as a directory, and also
+// over grpc-go itself: the behaviour has to be the same.
+func overAll(t *testing.T, impl *service, test func(*testing.T, context.Context, pb.TestServiceClient)) {
 	t.Helper()
 	t.Run("fairlead", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialMemory(t, impl))) })
 	t.Run("frames", func(t *testing.T) { test(t, t.Context(), pb.NewTestServiceClient(dialFrames(t, impl))) })
@@ -68,7 +68,7 @@ func open(t testing.TB, url string) fairlead.Provider {
 	return p
 }
 
-// serve starts a server that answers from now on.
+// serve starts a server. Calls reach it when serve has returned.
 func serve(t testing.TB, p fairlead.Provider, name string, impl pb.TestServiceServer, opts ...rpc.ServerOption) *rpc.Server {
 	t.Helper()
 	srv, err := rpc.NewServer(t.Context(), p, name, opts...)
@@ -98,7 +98,8 @@ func dialMemory(t testing.TB, impl pb.TestServiceServer) *rpc.Conn {
 	return dial(t, p, "test")
 }
 
-// frames is a provider whose calls become frames, always.
+// frames is a provider that does not implement driver.Local: all its calls are
+// frames.
 type frames struct {
 	fairlead.Provider
 	driver.Carrier
@@ -143,14 +144,15 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// within returns what comes, and fails the test if nothing comes in time.
+// within returns the next value of a channel, and fails the test if none comes in
+// time.
 func within[T any](t testing.TB, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
 	case <-time.After(10 * time.Second):
-		t.Fatal("nothing came within 10 s")
+		t.Fatal("the channel had no value within 10 s")
 		panic("unreachable")
 	}
 }

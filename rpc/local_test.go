@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// Neither end sees what the other one does to its messages.
+// Neither end sees changes that the other end makes to its messages.
 func TestMessagesAreNotShared(t *testing.T) {
 	kept := make(chan *pb.SimpleRequest, 1)
 	impl := &service{unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
@@ -21,7 +21,7 @@ func TestMessagesAreNotShared(t *testing.T) {
 		kept <- in
 		return &pb.SimpleResponse{Payload: in.Payload}, nil
 	}}
-	onBoth(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		in := &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("abc")}}
 		out, err := c.UnaryCall(ctx, in)
 		check(t, err)
@@ -33,9 +33,9 @@ func TestMessagesAreNotShared(t *testing.T) {
 	})
 }
 
-// A caller that has left may use its messages: the race detector would see a
-// handler that still reads the one or writes the other.
-func TestCallerLeavesBeforeItsMessagesAreUsed(t *testing.T) {
+// A caller that has returned may use its messages: the race detector would report
+// a handler that still reads the request or writes the reply.
+func TestCallerReturnsBeforeItsMessagesAreUsed(t *testing.T) {
 	entered, proceed, handled := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	desc := pb.TestService_ServiceDesc
 	desc.Methods, desc.Streams = slices.Clone(desc.Methods), nil
@@ -56,7 +56,7 @@ func TestCallerLeavesBeforeItsMessagesAreUsed(t *testing.T) {
 	check(t, srv.Listen(t.Context()))
 	go func() { served <- srv.Serve(context.Background()) }()
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
-	_, err = c.EmptyCall(t.Context(), &pb.Empty{}) // from now on it serves
+	_, err = c.EmptyCall(t.Context(), &pb.Empty{}) // after this reply the server serves
 	wantCode(t, err, codes.Unimplemented)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -73,8 +73,8 @@ func TestCallerLeavesBeforeItsMessagesAreUsed(t *testing.T) {
 	check(t, within(t, served))
 }
 
-// What ends a call ends it at once, whatever its handler does, and ends the
-// handler's context.
+// A call ends at once, whatever its handler does, when its context, connection,
+// server or provider ends. The handler's context ends too.
 func TestUnaryCallEndsWith(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(*ending)
@@ -114,7 +114,7 @@ func TestUnaryCallEndsWith(t *testing.T) {
 	}
 }
 
-// ending is what can end a call.
+// ending holds everything whose end can end a call.
 type ending struct {
 	cancel   context.CancelFunc
 	conn     *rpc.Conn

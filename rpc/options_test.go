@@ -52,7 +52,7 @@ func TestRequire(t *testing.T) {
 	wantProviderError(t, err, fairlead.Unsupported, "DurableFsync")
 }
 
-// A guarantee that is lost at run time stops the calls that require it.
+// When a guarantee is lost at run time, the calls that require it fail.
 func TestRequirementLost(t *testing.T) {
 	full := fairlead.Description{Facets: []fairlead.FacetDescription{{Facet: fairlead.RPC, Claims: []fairlead.Claim{rpc.FlowControl}}}}
 	less := fairlead.Description{Facets: []fairlead.FacetDescription{{Facet: fairlead.RPC}}}
@@ -83,7 +83,7 @@ func awaitCode(t *testing.T, c pb.TestServiceClient, want codes.Code) {
 	}
 }
 
-// described is a provider with a description of the test's own.
+// described is a provider whose description the test sets.
 type described struct {
 	fairlead.Provider
 	*providers.Live
@@ -97,7 +97,7 @@ func (d described) Await(ctx context.Context, generation uint64) (fairlead.Descr
 	return d.Live.Await(ctx, generation)
 }
 
-// carrying is one that carries calls too.
+// carrying is a described provider that also carries calls.
 type carrying struct {
 	described
 	driver.Carrier
@@ -109,7 +109,7 @@ func TestWithoutFacet(t *testing.T) {
 	wantProviderError(t, err, fairlead.Unsupported, "rpc")
 	_, err = rpc.NewServer(t.Context(), p, "test")
 	wantProviderError(t, err, fairlead.Unsupported, "rpc")
-	// A description alone is not trusted: the provider has no methods of the facet.
+	// The description promises a facet that the provider does not implement.
 	p.Update(fairlead.Description{Provider: "less", Facets: []fairlead.FacetDescription{{Facet: fairlead.RPC}}})
 	_, err = rpc.Dial(t.Context(), p, "test")
 	wantProviderError(t, err, fairlead.Internal, "does not implement")
@@ -153,7 +153,7 @@ func wantProviderError(t *testing.T, err error, code fairlead.Code, text string)
 	}
 }
 
-func TestCallOptionNotHeeded(t *testing.T) {
+func TestUnsupportedCallOption(t *testing.T) {
 	c := pb.NewTestServiceClient(dialMemory(t, &service{unary: echo}))
 	for _, opt := range []grpc.CallOption{grpc.CallAuthority("other")} {
 		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}, opt)
@@ -173,8 +173,8 @@ func TestMaxRecvMsgSize(t *testing.T) {
 	}
 }
 
-// Interceptors are called in order, from the outermost to the innermost, with
-// what those of grpc-go get.
+// Interceptors are called in order, from the outermost to the innermost, with the
+// arguments that grpc-go passes.
 func TestInterceptors(t *testing.T) {
 	var seen []string // calls are made one after the other
 	note := func(who, what string) { seen = append(seen, who+" "+what) }

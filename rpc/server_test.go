@@ -37,7 +37,8 @@ func TestPanicAndGoexit(t *testing.T) {
 	}
 }
 
-// survives demands that handlers which panic or leave fail their calls alone.
+// survives checks that a handler which panics or exits its goroutine fails only its
+// own call.
 func survives(t *testing.T, c pb.TestServiceClient) {
 	for how := range int32(3) {
 		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{ResponseSize: how})
@@ -55,7 +56,7 @@ func survives(t *testing.T, c pb.TestServiceClient) {
 	check(t, err)
 }
 
-func TestNobodyServes(t *testing.T) {
+func TestNoServer(t *testing.T) {
 	p := open(t, "mem://")
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
 	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
@@ -72,10 +73,8 @@ func TestNobodyServes(t *testing.T) {
 	wantCode(t, err, codes.Unavailable)
 }
 
-// Calls are spread over the servers of a name, in several providers of one
-// backend; one that leaves gets no more.
-// TestCallWhileConnecting shows that a call just after Dial waits for a server
-// that is about to serve, as it does with gRPC while a connection is made.
+// A call just after Dial waits for a server that is about to serve, as a call of
+// gRPC waits while a connection is CONNECTING.
 func TestCallWhileConnecting(t *testing.T) {
 	for name, open := range map[string]func() fairlead.Provider{
 		"carrier":   func() fairlead.Provider { return open(t, "mem://") },
@@ -100,8 +99,10 @@ func TestCallWhileConnecting(t *testing.T) {
 	}
 }
 
-func TestSpreading(t *testing.T) {
-	p, other := open(t, "mem://spreading"), open(t, "mem://spreading")
+// Calls are spread over the servers of a name, in several providers of one backend.
+// A server that was stopped gets no more calls.
+func TestLoadBalancing(t *testing.T) {
+	p, other := open(t, "mem://balancing"), open(t, "mem://balancing")
 	var counts [3]atomic.Int32
 	var servers [3]*rpc.Server
 	for i, at := range []fairlead.Provider{p, p, other} {
@@ -126,7 +127,7 @@ func TestSpreading(t *testing.T) {
 	check(t, servers[0].GracefulStop(t.Context()))
 	call(30)
 	if counts[0].Load() != 10 || counts[1].Load() != 25 || counts[2].Load() != 25 {
-		t.Errorf("after a server left: %d, %d, %d", counts[0].Load(), counts[1].Load(), counts[2].Load())
+		t.Errorf("after a server was stopped: %d, %d, %d", counts[0].Load(), counts[1].Load(), counts[2].Load())
 	}
 }
 
@@ -160,7 +161,7 @@ func TestGracefulStop(t *testing.T) {
 	})
 }
 
-func TestGracefulStopGivesUp(t *testing.T) {
+func TestGracefulStopEndsWithContext(t *testing.T) {
 	began, ended := make(chan struct{}, 1), make(chan error, 1)
 	p := open(t, "mem://")
 	srv := serve(t, p, "test", lingering(began, ended))
@@ -177,8 +178,8 @@ func TestGracefulStopGivesUp(t *testing.T) {
 	wantCode(t, err, codes.Unavailable)
 }
 
-// The callers of a stopped server get Unavailable at once, also when the
-// handler does not heed its context.
+// The callers of a stopped server get Unavailable at once, also if the handler
+// ignores its context.
 func TestStop(t *testing.T) {
 	began, release := make(chan struct{}), make(chan struct{})
 	p := open(t, "mem://")
@@ -210,7 +211,7 @@ func TestServeEndsWithContext(t *testing.T) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 	if err := srv.Listen(t.Context()); !errors.Is(err, fairlead.Closed) {
-		t.Errorf("Listen after the end: got %v, want Closed", err)
+		t.Errorf("Listen after Serve has returned: got %v, want Closed", err)
 	}
 	check(t, srv.Serve(t.Context()))
 }
@@ -225,7 +226,7 @@ func TestServeTwice(t *testing.T) {
 	}
 }
 
-// A provider that is closed takes its calls along and leaves nobody waiting.
+// When a provider is closed, its calls end, and no caller is left waiting.
 func TestProviderCloses(t *testing.T) {
 	for _, closes := range []string{"client", "server"} {
 		t.Run(closes, func(t *testing.T) {
@@ -273,32 +274,32 @@ func TestConnCloses(t *testing.T) {
 	wantCode(t, err, codes.Canceled)
 }
 
-// away is a provider whose listener finds the backend away for a while.
-type away struct {
+// unavailable is a provider whose listener cannot accept calls at first.
+type unavailable struct {
 	driver.Provider
 	attempts atomic.Int32
 }
 
-func (a *away) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
-	l, err := a.Provider.Listen(ctx, c)
-	return awayListener{l, a}, err
+func (u *unavailable) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
+	l, err := u.Provider.Listen(ctx, c)
+	return unavailableListener{l, u}, err
 }
 
-type awayListener struct {
+type unavailableListener struct {
 	driver.Listener
-	away *away
+	provider *unavailable
 }
 
-func (l awayListener) Accept(ctx context.Context) (driver.Incoming, error) {
-	if l.away.attempts.Add(1) <= 3 {
-		return driver.Incoming{}, fairlead.Errorf(fairlead.Unavailable, "away")
+func (l unavailableListener) Accept(ctx context.Context) (driver.Incoming, error) {
+	if l.provider.attempts.Add(1) <= 3 {
+		return driver.Incoming{}, fairlead.Errorf(fairlead.Unavailable, "the backend is unavailable")
 	}
 	return l.Listener.Accept(ctx)
 }
 
-func TestBackendAway(t *testing.T) {
+func TestBackendUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &away{Provider: open(t, "mem://").(driver.Provider)}
+		p := &unavailable{Provider: open(t, "mem://").(driver.Provider)}
 		serve(t, p, "test", &service{unary: echo})
 		_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
 		check(t, err)

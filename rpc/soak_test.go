@@ -22,15 +22,14 @@ var soak = flag.Duration("soak", 2*time.Second, "how long the streams of TestSoa
 
 const (
 	soakStreams = 64
-	// soakBound is the growth of the heap at which TestSoak fails: what the
-	// windows of all streams allow, four times over, since the heap holds
-	// garbage too.
+	// soakBound is the growth of the heap at which TestSoak fails, in bytes: four
+	// times the windows of all streams, because the heap holds garbage too.
 	soakBound = 4 * soakStreams * 2 << 20
 )
 
-// TestSoak sends on 64 streams at once, both ways, for the time of the flag
-// -soak; one reader is slow. Nothing is lost, doubled or out of order, and
-// memory stays bounded. What the streams lead through is real.
+// TestSoak sends on 64 streams at once, in both directions, for the time of the
+// flag -soak; one reader is slow. No message is lost, duplicated or out of order,
+// and memory stays bounded. The backends are real.
 func TestSoak(t *testing.T) {
 	for name, url := range map[string]func() string{
 		"memory":    func() string { return "mem://" },
@@ -68,7 +67,7 @@ func TestSoak(t *testing.T) {
 			all.Wait()
 			grown := peak()
 			if got := messages.Load() + slow.Load(); got != sent.Load() {
-				t.Errorf("%d messages were sent, %d came back", sent.Load(), got)
+				t.Errorf("%d messages were sent, %d were received", sent.Load(), got)
 			}
 			t.Logf("%d messages and %d of the slow stream in %v; the heap grew by %d MiB", messages.Load(), slow.Load(), *soak, grown>>20)
 			if grown > soakBound {
@@ -78,7 +77,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// sendUntil sends numbered messages of all sizes, and returns how many.
+// sendUntil sends numbered messages of many sizes, and returns their number.
 func sendUntil(t *testing.T, stream grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], end time.Time) (n int64) {
 	for ; time.Now().Before(end); n++ {
 		body := binary.BigEndian.AppendUint64(make([]byte, 0, 4096), uint64(n))
@@ -94,8 +93,8 @@ func sendUntil(t *testing.T, stream grpc.BidiStreamingClient[pb.StreamingOutputC
 	return n
 }
 
-// readAll demands the numbers one after the other. A slow reader hurries at the
-// end.
+// readAll checks that the numbers are consecutive. A slow reader stops being slow
+// at the end time.
 func readAll(stream grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], slow bool, end time.Time, count *atomic.Int64) error {
 	for want := uint64(0); ; want++ {
 		if slow && time.Now().Before(end) {
@@ -109,14 +108,14 @@ func readAll(stream grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.S
 			return fmt.Errorf("message %d: %w", want, err)
 		}
 		if got := binary.BigEndian.Uint64(m.Payload.Body); got != want {
-			return fmt.Errorf("message %d came where %d was due", got, want)
+			return fmt.Errorf("got message %d, want %d", got, want)
 		}
 		count.Add(1)
 	}
 }
 
-// watchHeap returns a function that stops watching, and returns by how much
-// the heap grew at most.
+// watchHeap watches the size of the heap until the function that it returns is
+// called. That function returns the largest growth, in bytes.
 func watchHeap(t *testing.T) func() uint64 {
 	t.Helper()
 	heap := func() uint64 {

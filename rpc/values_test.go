@@ -62,7 +62,7 @@ func TestHandleAndCall(t *testing.T) {
 			out, err = rpc.Call[greeting, greeting](t.Context(), conn, "Greeter/Greet", greeting{})
 			wantCode(t, err, codes.InvalidArgument)
 			if out != (greeting{}) {
-				t.Errorf("with an error came %+v", out)
+				t.Errorf("got %+v together with an error", out)
 			}
 			_, err = rpc.Call[string, string](t.Context(), conn, "Greeter/Greet", "not an object")
 			wantCode(t, err, codes.Internal)
@@ -86,8 +86,7 @@ func TestHandleMistakes(t *testing.T) {
 	wantPanic(t, "late", func() { rpc.Handle(srv, "a/b", greet) })
 }
 
-// The call of Handle is one that an HTTP client can make, and read the answer
-// of, without any of gRPC.
+// An HTTP client without gRPC can call a method of Handle.
 func TestCallByHTTP(t *testing.T) {
 	p := open(t, directoryURL)
 	srv, err := rpc.NewServer(t.Context(), p, "test", rpc.ListenAt("127.0.0.1:0"), rpc.Advertise("127.0.0.1:0"))
@@ -103,19 +102,19 @@ func TestCallByHTTP(t *testing.T) {
 	check(t, err)
 	req.Header.Set("Content-Type", "application/grpc+json")
 	req.Header.Set("TE", "trailers")
-	answer, err := (&http.Client{Transport: tr}).Do(req)
+	response, err := (&http.Client{Transport: tr}).Do(req)
 	check(t, err)
-	defer answer.Body.Close()
-	got, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	got, err := io.ReadAll(response.Body)
 	check(t, err)
-	if len(got) < 5 || string(got[5:]) != `{"Name":"Ada","Text":"Hello, Ada"}` || answer.Trailer.Get("Grpc-Status") != "0" {
-		t.Errorf("got %q, trailers %v", got, answer.Trailer)
+	if len(got) < 5 || string(got[5:]) != `{"Name":"Ada","Text":"Hello, Ada"}` || response.Trailer.Get("Grpc-Status") != "0" {
+		t.Errorf("got %q, trailers %v", got, response.Trailer)
 	}
 }
 
-// Compressors and codecs work as over grpc-go, alone and together.
+// Compressors and codecs work as over grpc-go, separately and together.
 func TestCompressorAndCodec(t *testing.T) {
-	onBoth(t, &service{unary: echo, duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{unary: echo, duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		for _, opts := range [][]grpc.CallOption{
 			{grpc.UseCompressor(gzip.Name)}, {grpc.CallContentSubtype("json")},
 			{grpc.UseCompressor("identity")}, {grpc.UseCompressor(gzip.Name), grpc.CallContentSubtype("json")},
@@ -124,7 +123,7 @@ func TestCompressorAndCodec(t *testing.T) {
 			out, err := c.UnaryCall(ctx, in, opts...)
 			check(t, err)
 			if !proto.Equal(out.Payload, in.Payload) {
-				t.Errorf("%v: another payload came back", opts)
+				t.Errorf("%v: the payload of the reply differs from the request", opts)
 			}
 			stream, err := c.FullDuplexCall(ctx, opts...)
 			check(t, err)
@@ -133,12 +132,12 @@ func TestCompressorAndCodec(t *testing.T) {
 				out, err := stream.Recv()
 				check(t, err)
 				if len(out.Payload.GetBody()) != size {
-					t.Errorf("%v: %d bytes came back, want %d", opts, len(out.Payload.GetBody()), size)
+					t.Errorf("%v: the reply has %d bytes, want %d", opts, len(out.Payload.GetBody()), size)
 				}
 			}
 			check(t, stream.CloseSend())
 			if _, err := stream.Recv(); err != io.EOF {
-				t.Errorf("%v: at the end %v", opts, err)
+				t.Errorf("%v: got %v after the last message, want EOF", opts, err)
 			}
 		}
 		for _, opt := range []grpc.CallOption{grpc.UseCompressor("none such"), grpc.CallContentSubtype("none")} {
@@ -148,15 +147,15 @@ func TestCompressorAndCodec(t *testing.T) {
 	})
 }
 
-// A small message that decompresses to a huge one is refused by its size.
+// A small message that decompresses to a huge one is refused because of its size.
 func TestCompressedBomb(t *testing.T) {
-	onBoth(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+	overAll(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{Payload: payload(5 << 20)}, grpc.UseCompressor(gzip.Name))
 		wantCode(t, err, codes.ResourceExhausted)
 	})
 }
 
-// A call that waits for readiness waits for a server, as long as its context.
+// A call with WaitForReady waits for a server until its context ends.
 func TestCarrierWaitsForReady(t *testing.T) {
 	p := open(t, "mem://")
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
@@ -187,7 +186,7 @@ func (k token) RequireTransportSecurity() bool { return k.secure }
 
 func TestPerRPCCredentials(t *testing.T) {
 	got := make(chan string, 1)
-	onBoth(t, &service{unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	overAll(t, &service{unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		md, _ := metadata.FromIncomingContext(ctx)
 		got <- strings.Join(md.Get("authorization"), ",")
 		return &pb.SimpleResponse{}, nil
@@ -195,7 +194,7 @@ func TestPerRPCCredentials(t *testing.T) {
 		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{}, grpc.PerRPCCredentials(token{}))
 		check(t, err)
 		if auth := within(t, got); !strings.HasPrefix(auth, "Bearer https://") || !strings.HasSuffix(auth, "/grpc.testing.TestService") {
-			t.Errorf("the handler sees %q", auth)
+			t.Errorf("the handler got the metadata %q", auth)
 		}
 		_, err = c.UnaryCall(ctx, &pb.SimpleRequest{}, grpc.PerRPCCredentials(token{secure: true}))
 		wantCode(t, err, codes.Unauthenticated)
@@ -204,13 +203,13 @@ func TestPerRPCCredentials(t *testing.T) {
 	})
 }
 
-// tellsLate is a carrier that does not know at once that nobody listens.
-type tellsLate struct {
+// lateCarrier reports only in Recv that no server listens.
+type lateCarrier struct {
 	driver.Provider
 	opened atomic.Int64
 }
 
-func (l *tellsLate) OpenStream(ctx context.Context, c driver.StreamConfig) (driver.Stream, error) {
+func (l *lateCarrier) OpenStream(ctx context.Context, c driver.StreamConfig) (driver.Stream, error) {
 	l.opened.Add(1)
 	s, err := l.Provider.OpenStream(ctx, c)
 	if errors.Is(err, fairlead.Unavailable) {
@@ -229,10 +228,10 @@ func (nobodyThere) Recv(context.Context) ([]driver.Frame, error) {
 
 func (nobodyThere) Close(context.Context) error { return nil }
 
-// A stream that was sent to nobody is sent again to the server that came,
-// whole and in order.
+// A stream that no server has seen is sent again to the first server, complete and
+// in order.
 func TestWaitForReadyResends(t *testing.T) {
-	p := &tellsLate{Provider: open(t, "mem://").(driver.Provider)}
+	p := &lateCarrier{Provider: open(t, "mem://").(driver.Provider)}
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
 	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 	wantCode(t, err, codes.Unavailable)
@@ -261,6 +260,6 @@ func TestWaitForReadyResends(t *testing.T) {
 		}
 	}
 	if n, more := <-received; more {
-		t.Errorf("another message came, of %d bytes", n)
+		t.Errorf("got one more message, of %d bytes", n)
 	}
 }

@@ -1,13 +1,14 @@
-// Command greeter is a gRPC server and its client, whose only tie is a URL.
+// Command greeter is a gRPC server and its client. The URL of a provider is all that
+// connects them.
 //
 //	greeter -url redis://127.0.0.1:6379 serve
 //	greeter -url redis://127.0.0.1:6379 hello Ada
 //	greeter -url redis://127.0.0.1:6379 chat Ada Grace
 //
-// The same with etcd://127.0.0.1:2379, nats://127.0.0.1:4222 and, for the app
-// greeter of a Dapr sidecar, dapr://127.0.0.1:50001.
+// It also works with etcd://127.0.0.1:2379, with nats://127.0.0.1:4222, and with
+// dapr://127.0.0.1:50001, the sidecar of the app greeter.
 //
-// Within one process, where the URL is of memory:
+// With memory as the provider, server and client have to be in one process:
 //
 //	greeter -url mem:// both Ada
 package main
@@ -33,12 +34,12 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// service is the name under which servers and clients find each other.
-const service = "greeter"
+// serviceName is the name that servers serve and clients dial.
+const serviceName = "greeter"
 
 func main() {
 	url := flag.String("url", "mem://", "the provider's URL")
-	name := flag.String("name", "greeter", "what the server calls itself")
+	name := flag.String("name", "greeter", "the name of the server, which its replies show")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -73,7 +74,7 @@ func run(ctx context.Context, url, name string, args []string, out io.Writer) (e
 	}
 }
 
-// greeter implements the service as it would over any gRPC.
+// greeter implements the generated interface, as over any gRPC.
 type greeter struct {
 	greeterpb.UnimplementedGreeterServer
 	name string
@@ -99,7 +100,7 @@ func (g greeter) Chat(stream greeterpb.Greeter_ChatServer) error {
 }
 
 func newServer(ctx context.Context, p fairlead.Provider, name string) (*rpc.Server, error) {
-	srv, err := rpc.NewServer(ctx, p, service)
+	srv, err := rpc.NewServer(ctx, p, serviceName)
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +108,7 @@ func newServer(ctx context.Context, p fairlead.Provider, name string) (*rpc.Serv
 	return srv, srv.Listen(ctx)
 }
 
-// serve serves until the program is asked to end, and then ends the calls
-// under way.
+// serve serves until the context ends, and then waits for the running calls.
 func serve(ctx context.Context, p fairlead.Provider, name string, out io.Writer) error {
 	srv, err := newServer(ctx, p, name)
 	if err != nil {
@@ -122,14 +122,14 @@ func serve(ctx context.Context, p fairlead.Provider, name string, out io.Writer)
 		return err
 	case <-ctx.Done():
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(srv.GracefulStop(last), <-served)
+	return errors.Join(srv.GracefulStop(stopCtx), <-served)
 }
 
-// hello greets each name with a call of its own.
+// hello makes one unary call for each name.
 func hello(ctx context.Context, p fairlead.Provider, names []string, out io.Writer) error {
-	conn, err := rpc.Dial(ctx, p, service)
+	conn, err := rpc.Dial(ctx, p, serviceName)
 	if err != nil {
 		return err
 	}
@@ -145,9 +145,9 @@ func hello(ctx context.Context, p fairlead.Provider, names []string, out io.Writ
 	return nil
 }
 
-// chat greets all names in one call.
+// chat sends all names in one bidirectional stream.
 func chat(ctx context.Context, p fairlead.Provider, names []string, out io.Writer) error {
-	conn, err := rpc.Dial(ctx, p, service)
+	conn, err := rpc.Dial(ctx, p, serviceName)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func chat(ctx context.Context, p fairlead.Provider, names []string, out io.Write
 	}
 	for _, n := range names {
 		if err := stream.Send(&greeterpb.ChatRequest{Name: n}); err != nil {
-			break // Recv says why
+			break // Recv returns the reason
 		}
 		reply, err := stream.Recv()
 		if err != nil {
@@ -170,12 +170,12 @@ func chat(ctx context.Context, p fairlead.Provider, names []string, out io.Write
 		return err
 	}
 	if _, err := stream.Recv(); err != io.EOF {
-		return err
+		return err // of the call
 	}
 	return nil
 }
 
-// both is a server and its client in one process.
+// both runs a server and its client in one process.
 func both(ctx context.Context, p fairlead.Provider, name string, names []string, out io.Writer) error {
 	srv, err := newServer(ctx, p, name)
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// asProgram makes the test binary the program itself.
+// asProgram is the environment variable that makes the test binary run as the
+// program.
 const asProgram = "GREETER_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -30,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program is the command in a process of its own.
-func program(t *testing.T, args ...string) *exec.Cmd {
+// newProgram returns the program as a command that was not started.
+func newProgram(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
@@ -39,10 +40,10 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts a server and waits until it serves.
-func start(t *testing.T, url, name string) *exec.Cmd {
+// startServer starts a server and waits until it serves.
+func startServer(t *testing.T, url, name string) *exec.Cmd {
 	t.Helper()
-	cmd := program(t, "-url", url, "-name", name, "serve")
+	cmd := newProgram(t, "-url", url, "-name", name, "serve")
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -52,14 +53,15 @@ func start(t *testing.T, url, name string) *exec.Cmd {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "serving\n" {
-		t.Fatalf("the server said %q, %v", line, err)
+		t.Fatalf("the server printed %q, %v; want \"serving\"", line, err)
 	}
 	return cmd
 }
 
-func output(t *testing.T, args ...string) string {
+// runProgram returns the output of the program.
+func runProgram(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := program(t, args...).Output()
+	out, err := newProgram(t, args...).Output()
 	if err != nil {
 		t.Fatalf("%v: %v", args, err)
 	}
@@ -71,43 +73,43 @@ const (
 	chatText  = "Hello, Ada\nHello, Grace\n"
 )
 
-// servers are what is between processes, by the name of the provider.
-var servers = map[string]func(*testing.T) (url string){
+// startBackend starts the backend of a provider, by the name of the provider.
+var startBackend = map[string]func(*testing.T) (url string){
 	"redis": func(t *testing.T) string { return testbed.Redis(t).URL() },
 	"etcd":  func(t *testing.T) string { return testbed.Etcd(t).URL() },
 	"nats":  func(t *testing.T) string { return testbed.NATS(t).URL() },
 }
 
-// TestInOneProcess runs server and client within one process, over providers
-// that have no server.
+// TestInOneProcess runs server and client within one process, over providers that
+// need no backend.
 func TestInOneProcess(t *testing.T) {
 	for _, url := range []string{"mem://", "mem://?rpc=directory"} {
-		if got := output(t, "-url", url, "-name", "one", "both", "Ada", "Grace"); got != helloText+chatText {
+		if got := runProgram(t, "-url", url, "-name", "one", "both", "Ada", "Grace"); got != helloText+chatText {
 			t.Errorf("%s: got %q", url, got)
 		}
 	}
 }
 
-// TestInTwoProcesses runs server and client in processes of their own, and both
-// in one: only the URL says what is between them.
+// TestInTwoProcesses runs server and client in a process each, and then in one.
+// Only the URL depends on the provider.
 func TestInTwoProcesses(t *testing.T) {
-	for provider, start := range servers {
+	for provider, start := range startBackend {
 		t.Run(provider, func(t *testing.T) { inTwoProcesses(t, start(t)) })
 	}
 }
 
-// TestOverDapr does so through the sidecar of an app.
+// TestOverDapr runs them over the sidecar of an app.
 func TestOverDapr(t *testing.T) {
-	app := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp(service), testbed.DaprAppPort(testbed.Port(t)))
+	app := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp(serviceName), testbed.DaprAppPort(testbed.Port(t)))
 	inTwoProcesses(t, app.URL())
 }
 
 func inTwoProcesses(t *testing.T, url string) {
-	server := start(t, url, "one")
-	if got := output(t, "-url", url, "hello", "Ada", "Grace"); got != helloText {
+	server := startServer(t, url, "one")
+	if got := runProgram(t, "-url", url, "hello", "Ada", "Grace"); got != helloText {
 		t.Errorf("got %q", got)
 	}
-	if got := output(t, "-url", url, "chat", "Ada", "Grace"); got != chatText {
+	if got := runProgram(t, "-url", url, "chat", "Ada", "Grace"); got != chatText {
 		t.Errorf("got %q", got)
 	}
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
@@ -116,16 +118,16 @@ func inTwoProcesses(t *testing.T, url string) {
 	if err := server.Wait(); err != nil {
 		t.Errorf("the server ended with %v", err)
 	}
-	if got := output(t, "-url", url, "-name", "one", "both", "Ada", "Grace"); got != helloText+chatText {
+	if got := runProgram(t, "-url", url, "-name", "one", "both", "Ada", "Grace"); got != helloText+chatText {
 		t.Errorf("within one process: got %q", got)
 	}
 }
 
-// TestServersAreKilledUnderLoad kills servers while eight callers call: nothing
-// fails but what the killed one had in hand. Servers that are asked to end make
-// no call fail.
+// TestServersAreKilledUnderLoad ends servers while eight callers make calls. When a
+// server is killed, only the calls that it was serving may fail. When it gets
+// SIGTERM, no call may fail.
 func TestServersAreKilledUnderLoad(t *testing.T) {
-	for provider, start := range servers {
+	for provider, start := range startBackend {
 		t.Run(provider, func(t *testing.T) { killedUnderLoad(t, start(t)) })
 	}
 }
@@ -137,13 +139,13 @@ func killedUnderLoad(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	defer p.Close(context.Background())
-	conn, err := rpc.Dial(t.Context(), p, service)
+	conn, err := rpc.Dial(t.Context(), p, serviceName)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
 	client := greeterpb.NewGreeterClient(conn)
-	last := start(t, url, "0")
+	running := startServer(t, url, "0")
 	awaitServer(t, client, "0")
 	var failed, made atomic.Int64
 	stop := make(chan struct{})
@@ -164,28 +166,28 @@ func killedUnderLoad(t *testing.T, url string) {
 		})
 	}
 	for i, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
-		next := start(t, url, string(rune('1'+i)))
+		next := startServer(t, url, string(rune('1'+i)))
 		awaitServer(t, client, string(rune('1'+i)))
 		before := failed.Load()
-		if err := last.Process.Signal(signal); err != nil {
+		if err := running.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
-		_ = last.Wait()
-		most := map[syscall.Signal]int64{syscall.SIGTERM: 0, syscall.SIGKILL: callers}[signal]
+		_ = running.Wait()
+		allowed := map[syscall.Signal]int64{syscall.SIGTERM: 0, syscall.SIGKILL: callers}[signal]
 		for at := made.Load(); made.Load() < at+1000; {
 			time.Sleep(time.Millisecond)
 		}
-		if n := failed.Load() - before; n > most {
-			t.Errorf("%v: %d calls failed, at most %d may", signal, n, most)
+		if n := failed.Load() - before; n > allowed {
+			t.Errorf("%v: %d calls failed, want at most %d", signal, n, allowed)
 		}
-		last = next
+		running = next
 	}
 	close(stop)
 	load.Wait()
 	t.Logf("%d calls, %d failed", made.Load(), failed.Load())
 }
 
-// awaitServer waits until a server is reached.
+// awaitServer waits until a call reaches the server of a name.
 func awaitServer(t *testing.T, client greeterpb.GreeterClient, server string) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -194,7 +196,7 @@ func awaitServer(t *testing.T, client greeterpb.GreeterClient, server string) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("the server %s is not reached: %v, %v", server, reply, err)
+			t.Fatalf("no call reached the server %s: %v, %v", server, reply, err)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/rpc/internal/transport"
 )
 
-const noText = "\xff"
+const invalidUTF8 = "\xff"
 
 func stats(text string) *pb.LoadBalancerStatsResponse {
 	type (
@@ -30,8 +30,8 @@ func stats(text string) *pb.LoadBalancerStatsResponse {
 	}
 }
 
-// A message is copied where that is the same as encoding and decoding it.
-func TestCopies(t *testing.T) {
+// A message is copied where the result is the same as of encoding and decoding it.
+func TestIsCopyable(t *testing.T) {
 	unknown := &pb.SimpleRequest{}
 	unknown.ProtoReflect().SetUnknown([]byte{0xf8, 0x7f, 1})
 	deep, err := structpb.NewStruct(map[string]any{"a": map[string]any{"b": 1}})
@@ -43,27 +43,27 @@ func TestCopies(t *testing.T) {
 		copied  bool
 		fails   bool
 	}{
-		"empty":              {&pb.Empty{}, true, false},
-		"nil":                {(*pb.SimpleRequest)(nil), false, false},
-		"payload":            {&pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("x")}, ResponseStatus: &pb.EchoStatus{Message: "é"}}, true, false},
-		"unknown fields":     {unknown, true, false},
-		"no text":            {&pb.SimpleResponse{Username: noText}, false, true},
-		"no text below":      {&pb.SimpleRequest{ResponseStatus: &pb.EchoStatus{Message: noText}}, false, true},
-		"maps and lists":     {stats("é"), true, false},
-		"no text in a map":   {&pb.LoadBalancerStatsResponse{RpcsByPeer: map[string]int32{noText: 1}}, false, true},
-		"no text in a list":  {&pb.LoadBalancerStatsRequest{MetadataKeys: []string{"a", noText}}, false, true},
-		"no text far below":  {stats(noText), false, true},
-		"types in a circle":  {deep, false, false},
-		"proto2":             {&descriptorpb.FileDescriptorProto{Name: pbproto.String("x")}, false, false},
-		"a field is missing": {&descriptorpb.UninterpretedOption_NamePart{}, false, true},
-		"a type of run time": {dynamicpb.NewMessage((&pb.SimpleRequest{}).ProtoReflect().Descriptor()), false, false},
+		"empty":                   {&pb.Empty{}, true, false},
+		"nil":                     {(*pb.SimpleRequest)(nil), false, false},
+		"payload":                 {&pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("x")}, ResponseStatus: &pb.EchoStatus{Message: "é"}}, true, false},
+		"unknown fields":          {unknown, true, false},
+		"invalid UTF-8":           {&pb.SimpleResponse{Username: invalidUTF8}, false, true},
+		"no text below":           {&pb.SimpleRequest{ResponseStatus: &pb.EchoStatus{Message: invalidUTF8}}, false, true},
+		"maps and lists":          {stats("é"), true, false},
+		"invalid UTF-8 in a map":  {&pb.LoadBalancerStatsResponse{RpcsByPeer: map[string]int32{invalidUTF8: 1}}, false, true},
+		"invalid UTF-8 in a list": {&pb.LoadBalancerStatsRequest{MetadataKeys: []string{"a", invalidUTF8}}, false, true},
+		"invalid UTF-8 deep down": {stats(invalidUTF8), false, true},
+		"types in a cycle":        {deep, false, false},
+		"proto2":                  {&descriptorpb.FileDescriptorProto{Name: pbproto.String("x")}, false, false},
+		"a field is missing":      {&descriptorpb.UninterpretedOption_NamePart{}, false, true},
+		"a type made at run time": {dynamicpb.NewMessage((&pb.SimpleRequest{}).ProtoReflect().Descriptor()), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			codec := newCodec(defaultMaxSend, transport.DefaultMaxRecvMsgSize, 0)
 			p, err := codec.wrapLocal(c.message)
 			_, same := codec.marshal(c.message)
 			if (err != nil) != c.fails || (same != nil) != c.fails || c.fails && err.Error() != same.Error() {
-				t.Fatalf("packed: %v; encoded: %v", err, same)
+				t.Fatalf("wrapLocal: %v; marshal: %v", err, same)
 			}
 			if err != nil {
 				return
@@ -79,9 +79,9 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// What is received replaces what was there, shares nothing, and may be of
-// another Go type for the same message.
-func TestUnpack(t *testing.T) {
+// The received message replaces the previous content, shares no memory with the
+// sent one, and may have another Go type for the same protobuf type.
+func TestUnwrapLocal(t *testing.T) {
 	codec := newCodec(defaultMaxSend, transport.DefaultMaxRecvMsgSize, 0)
 	sent := &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("abc")}}
 	p, err := codec.wrapLocal(sent)
@@ -94,7 +94,7 @@ func TestUnpack(t *testing.T) {
 	}
 	got.Payload.Body[0] = 'X'
 	if string(sent.Payload.Body) != "abc" {
-		t.Error("the two ends share a slice")
+		t.Error("the sent and the received message share a slice")
 	}
 	other := dynamicpb.NewMessage(sent.ProtoReflect().Descriptor())
 	if err := codec.unwrapLocal(p, other); err != nil || !pbproto.Equal(other, sent) {
@@ -102,7 +102,7 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-func TestPackedSizes(t *testing.T) {
+func TestWrappedSizes(t *testing.T) {
 	m := &pb.Payload{Body: make([]byte, 1000)}
 	size := pbproto.Size(m)
 	for _, limit := range []int{size - 1, size} {
@@ -120,7 +120,7 @@ func TestPackedSizes(t *testing.T) {
 		unpacked, unmarshalled := receiver.unwrapLocal(p, &pb.Payload{}), receiver.unmarshal(payload, &pb.Payload{})
 		for _, pair := range [][2]error{{packed, marshalled}, {unpacked, unmarshalled}} {
 			if got, want := message(pair[0]), message(pair[1]); got != want || (got == "") != (limit == size) {
-				t.Errorf("limit %d, size %d: %q, and encoded %q", limit, size, got, want)
+				t.Errorf("limit %d, size %d: %q without encoding, %q with it", limit, size, got, want)
 			}
 		}
 	}
@@ -133,20 +133,20 @@ func message(err error) string {
 	return err.Error()
 }
 
-func TestPlain(t *testing.T) {
+func TestIsPlainProtobuf(t *testing.T) {
 	if protobuf == nil || !newCodec(1, 1, 0).isPlainProtobuf() {
-		t.Fatalf("gRPC's codec %q is not known", proto.Name)
+		t.Fatalf("gRPC's codec %q is not recognised", proto.Name)
 	}
 	if (codec{encoding: codecNamed("json")}).isPlainProtobuf() {
 		t.Error("JSON is taken for protobuf")
 	}
 }
 
-// FuzzCopies shows that whatever the texts are, a copy fails where the encoding
-// does.
-func FuzzCopies(f *testing.F) {
+// FuzzWrapLocal shows that wrapLocal fails if marshal does, whatever the strings
+// are.
+func FuzzWrapLocal(f *testing.F) {
 	f.Add("a", "b")
-	f.Add(noText, "\xed\xa0\x80")
+	f.Add(invalidUTF8, "\xed\xa0\x80")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		codec := newCodec(defaultMaxSend, transport.DefaultMaxRecvMsgSize, 0)
 		m := stats(a)
@@ -155,7 +155,7 @@ func FuzzCopies(f *testing.F) {
 		p, err := codec.wrapLocal(m)
 		payload, same := codec.marshal(m)
 		if message(err) != message(same) {
-			t.Fatalf("packed: %v; encoded: %v", err, same)
+			t.Fatalf("wrapLocal: %v; marshal: %v", err, same)
 		}
 		if err != nil {
 			return
