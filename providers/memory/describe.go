@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev"
 	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -64,10 +65,8 @@ func describeRPC(directory bool) fairlead.FacetDescription {
 		return f
 	}
 	f.Claims = slices.DeleteFunc(f.Claims, func(c fairlead.Claim) bool { return c == rpcdriver.ClaimDirectory })
-	f.Missing = append(f.Missing, fairlead.Missing{
-		Claim:  rpcdriver.ClaimDirectory,
-		Reason: "calls are carried within the process",
-		Remedy: "open it as mem://NAME?rpc=directory",
+	providers.SettleClaim(&f, rpcdriver.ClaimDirectory, []providers.Lack{
+		{Reason: "calls are carried within the process", Remedy: "open it as mem://NAME?rpc=directory"},
 	})
 	return f
 }
@@ -84,26 +83,20 @@ func claimAll(f fairlead.Facet, all []fairlead.ClaimInfo, l fairlead.Limits) fai
 
 // disclaimDurability says why a facet that stores data is not durable.
 func disclaimDurability(d fairlead.FacetDescription) fairlead.FacetDescription {
-	for _, c := range []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum} {
-		d.Missing = append(d.Missing, fairlead.Missing{
-			Claim:  c,
-			Reason: "all data is lost when the process ends",
-			Remedy: "use a provider that stores data, for example redis://",
-		})
+	lacks := []providers.Lack{
+		{Reason: "all data is lost when the process ends", Remedy: "use a provider that stores data, for example redis://"},
 	}
+	providers.SettleClaim(&d, fairlead.DurableFsync, lacks)
+	providers.SettleClaim(&d, fairlead.DurableQuorum, lacks)
 	return d
 }
 
 // settleShared claims Shared for a named backend, and says why not for another.
 func settleShared(b *backend, d fairlead.FacetDescription) fairlead.FacetDescription {
-	if b.name != "" {
-		d.Claims = append(d.Claims, fairlead.Shared)
-		return d
+	var lacks []providers.Lack
+	if b.name == "" {
+		lacks = append(lacks, providers.Lack{Reason: "every Open of mem:// has a backend of its own", Remedy: "name the backend, for example mem://NAME"})
 	}
-	d.Missing = append(d.Missing, fairlead.Missing{
-		Claim:  fairlead.Shared,
-		Reason: "every Open of mem:// has a backend of its own",
-		Remedy: "name the backend, for example mem://NAME",
-	})
+	providers.SettleClaim(&d, fairlead.Shared, lacks)
 	return d
 }

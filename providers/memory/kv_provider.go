@@ -9,10 +9,10 @@ import (
 
 // OpenStore implements the kv driver's Provider.
 func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	return &store{table: p.backend.findOrCreateTable(c.Name), life: newLifetime(p.life.ctx)}, nil
+	return &store{table: p.backend.findOrCreateTable(c.Name), life: p.life.Child("store")}, nil
 }
 
 func (b *backend) findOrCreateTable(name string) *table {
@@ -28,7 +28,7 @@ func (b *backend) findOrCreateTable(name string) *table {
 
 // Stores implements the kv driver's Provider.
 func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) {
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	p.backend.mu.Lock()
@@ -49,7 +49,7 @@ func namesWithPrefix[T any](m map[string]T, prefix string) []string {
 // DeleteStore implements the kv driver's Provider. From then on, open handles
 // and watchers fail: a write that they accepted would be lost.
 func (p *provider) DeleteStore(ctx context.Context, name string) error {
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return err
 	}
 	if t := p.backend.detachTable(name); t != nil {

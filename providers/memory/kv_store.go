@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 // store is a handle of a table.
 type store struct {
 	table *table
-	life  lifetime
+	life  *providers.Lifetime
 }
 
 // Do implements the kv driver's Store.
@@ -43,7 +44,7 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 // lockTable locks the table for a call and removes the keys that have expired.
 // It returns the time of the call. After an error, the table is not locked.
 func (s *store) lockTable(ctx context.Context) (now time.Time, err error) {
-	if err := s.life.check(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		return time.Time{}, err
 	}
 	s.table.mu.Lock()
@@ -58,6 +59,6 @@ func (s *store) lockTable(ctx context.Context) (now time.Time, err error) {
 
 // Close implements the kv driver's Store.
 func (s *store) Close(context.Context) error {
-	s.life.end()
+	s.life.End()
 	return nil
 }

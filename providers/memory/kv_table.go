@@ -8,8 +8,8 @@ import (
 	"github.com/tidwall/btree"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 // table holds the data of one store. Its methods are called with mu locked.
@@ -21,7 +21,7 @@ type table struct {
 	deadlines deadlines
 	history   history
 	snapshots snapshots
-	changed   await.Signal // a change was recorded, or the table was deleted
+	changed   providers.Signal // a change was recorded, or the table was deleted
 }
 
 // item is the present state of one key. It is immutable, value included:

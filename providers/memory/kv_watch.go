@@ -8,6 +8,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 // maxEvents bounds how many events one Next returns. The changes of one
@@ -17,7 +18,7 @@ const maxEvents = 1000
 // watcher reads the changes of a table from a revision on.
 type watcher struct {
 	table    *table
-	life     lifetime
+	life     *providers.Lifetime
 	prefix   string
 	position uint64 // changes up to this revision were delivered or skipped
 }
@@ -32,7 +33,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 	if err != nil {
 		return nil, err
 	}
-	return &watcher{table: s.table, life: newLifetime(s.life.ctx), prefix: r.Prefix, position: position}, nil
+	return &watcher{table: s.table, life: s.life.Child("watcher"), prefix: r.Prefix, position: position}, nil
 }
 
 // watchPosition returns the revision after which a watch starts. An empty
@@ -59,13 +60,13 @@ func (t *table) checkKept(revision uint64) error {
 
 // Next implements the kv driver's Watcher.
 func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
-	err := w.life.check(ctx)
+	err := w.life.Check(ctx)
 	for err == nil {
 		events, changed, expiry, failure := w.readEvents()
 		if len(events) > 0 || failure != nil {
 			return events, failure
 		}
-		err = w.life.wait(ctx, changed, expiry)
+		err = w.life.Wait(ctx, changed, expiry)
 	}
 	return nil, err
 }
@@ -104,6 +105,6 @@ func (w *watcher) advance() ([]driver.Event, error) {
 
 // Close implements the kv driver's Watcher.
 func (w *watcher) Close(context.Context) error {
-	w.life.end()
+	w.life.End()
 	return nil
 }

@@ -31,7 +31,7 @@ type provider struct {
 	*carrier
 	*directory
 	backend *backend
-	life    lifetime
+	life    *providers.Lifetime
 }
 
 func open(_ context.Context, s providers.Settings) (fairlead.Provider, error) {
@@ -39,7 +39,7 @@ func open(_ context.Context, s providers.Settings) (fairlead.Provider, error) {
 		return nil, fairlead.Errorf(fairlead.Invalid, "a memory URL has no user, port or path; use mem:// or mem://NAME")
 	}
 	b := acquireBackend(s.URL.Host, s.Int("history"), s.Duration("dedupe-window"))
-	life := newLifetime(context.Background())
+	life := providers.NewLifetime("provider")
 	return &provider{
 		Live:      providers.NewLive(describe(b, s.String("rpc") == "directory")),
 		carrier:   newCarrier(life, b.listeners),
@@ -52,7 +52,7 @@ func open(_ context.Context, s providers.Settings) (fairlead.Provider, error) {
 // Close implements [fairlead.Provider].
 func (p *provider) Close(context.Context) error {
 	if p.Shut() {
-		p.life.end()
+		p.life.End()
 		releaseBackend(p.backend)
 	}
 	return nil

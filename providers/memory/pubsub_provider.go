@@ -8,10 +8,10 @@ import (
 
 // OpenTopic implements the pubsub driver's Provider.
 func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.Topic, error) {
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	return &publisher{p.backend.findOrCreateTopic(c.Name), newLifetime(p.life.ctx)}, nil
+	return &publisher{p.backend.findOrCreateTopic(c.Name), p.life.Child("topic")}, nil
 }
 
 func (b *backend) findOrCreateTopic(name string) *topic {
@@ -28,7 +28,7 @@ func (b *backend) findOrCreateTopic(name string) *topic {
 // OpenSubscription implements the pubsub driver's Provider. A broadcast
 // subscription is the only consumer of a group that ends with it.
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	t := p.backend.findOrCreateTopic(c.Topic)
@@ -42,12 +42,12 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err != nil {
 		return nil, err
 	}
-	return newSubscription(g, name, c.AckDeadline, newLifetime(p.life.ctx)), nil
+	return newSubscription(g, name, c.AckDeadline, p.life.Child("subscription")), nil
 }
 
 // Topics implements the pubsub driver's Provider.
 func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) {
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	p.backend.mu.Lock()
@@ -58,7 +58,7 @@ func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) 
 // DeleteTopic implements the pubsub driver's Provider. Open handles keep using
 // the data, which no new handle sees.
 func (p *provider) DeleteTopic(ctx context.Context, name string) error {
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return err
 	}
 	p.backend.mu.Lock()
@@ -70,7 +70,7 @@ func (p *provider) DeleteTopic(ctx context.Context, name string) error {
 // DeleteGroup implements the pubsub driver's Provider. Open handles fail with
 // NotFound.
 func (p *provider) DeleteGroup(ctx context.Context, topicName, groupName string) error {
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return err
 	}
 	p.backend.mu.Lock()

@@ -4,19 +4,20 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
 // publisher is a handle for publishing to a topic.
 type publisher struct {
 	topic *topic
-	life  lifetime
+	life  *providers.Lifetime
 }
 
 // Send implements the pubsub driver's Topic.
 func (p *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
 	results := make([]driver.SendResult, len(msgs))
-	if err := p.life.check(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		for i := range results {
 			results[i].Err = err
 		}
@@ -35,6 +36,6 @@ func (p *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.Se
 
 // Close implements the pubsub driver's Topic.
 func (p *publisher) Close(context.Context) error {
-	p.life.end()
+	p.life.End()
 	return nil
 }

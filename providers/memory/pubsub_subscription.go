@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -25,27 +26,27 @@ type subscription struct {
 	group       *group
 	name        string
 	ackDeadline time.Duration
-	life        lifetime
+	life        *providers.Lifetime
 	stopRelease func() bool // cancels the release at the end of life
 }
 
 // newSubscription returns a handle that releases its deliveries when its life
 // ends.
-func newSubscription(g *group, name string, ackDeadline time.Duration, life lifetime) *subscription {
+func newSubscription(g *group, name string, ackDeadline time.Duration, life *providers.Lifetime) *subscription {
 	s := &subscription{group: g, name: name, ackDeadline: ackDeadline, life: life}
-	s.stopRelease = context.AfterFunc(life.ctx, s.release)
+	s.stopRelease = context.AfterFunc(life.Context(), s.release)
 	return s
 }
 
 // Receive implements the pubsub driver's Subscription.
 func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	err := s.life.check(ctx)
+	err := s.life.Check(ctx)
 	for err == nil {
 		deliveries, changed, due, failure := s.tryReceive(limit)
 		if len(deliveries) > 0 || failure != nil {
 			return deliveries, failure
 		}
-		err = s.life.wait(ctx, changed, due)
+		err = s.life.Wait(ctx, changed, due)
 	}
 	return nil, err
 }
@@ -66,7 +67,7 @@ func (s *subscription) tryReceive(limit int) (deliveries []driver.Delivery, chan
 // Settle implements the pubsub driver's Subscription.
 func (s *subscription) Settle(ctx context.Context, settlements []driver.Settlement) []error {
 	errs := make([]error, len(settlements))
-	if err := s.life.check(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		for i := range errs {
 			errs[i] = err
 		}
@@ -83,7 +84,7 @@ func (s *subscription) Settle(ctx context.Context, settlements []driver.Settleme
 
 // Close implements the pubsub driver's Subscription.
 func (s *subscription) Close(context.Context) error {
-	s.life.end()
+	s.life.End()
 	if s.stopRelease() {
 		s.release()
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -17,8 +17,8 @@ type topic struct {
 	log        messageLog
 	recentIDs  recentIDs
 	groups     map[string]*group
-	broadcasts uint64       // the number of broadcast subscriptions so far
-	changed    await.Signal // a message can be received, or a group was deleted
+	broadcasts uint64           // the number of broadcast subscriptions so far
+	changed    providers.Signal // a message can be received, or a group was deleted
 }
 
 func newTopic(historySize int, dedupeWindow time.Duration) *topic {

@@ -3,33 +3,34 @@ package memory
 import (
 	"context"
 
+	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
 // carrier is the rpc facet of one provider that carries calls itself. What it
 // opens, accepts and listens to ends with the provider's life.
 type carrier struct {
-	life      lifetime
+	life      *providers.Lifetime
 	listeners *listenerRegistry
 }
 
-func newCarrier(life lifetime, listeners *listenerRegistry) *carrier {
+func newCarrier(life *providers.Lifetime, listeners *listenerRegistry) *carrier {
 	return &carrier{life: life, listeners: listeners}
 }
 
 // Listen implements [rpcdriver.Carrier].
 func (c *carrier) Listen(ctx context.Context, cfg rpcdriver.ListenConfig) (rpcdriver.Listener, error) {
-	if err := c.life.check(ctx); err != nil {
+	if err := c.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	l := &listener{registry: c.listeners, service: cfg.Service, provider: c.life, life: newLifetime(c.life.ctx)}
+	l := &listener{registry: c.listeners, service: cfg.Service, provider: c.life, life: c.life.Child("listener")}
 	c.listeners.add(l)
 	return l, nil
 }
 
 // OpenStream implements [rpcdriver.Carrier].
 func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
-	if err := c.life.check(ctx); err != nil {
+	if err := c.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	c.listeners.mu.Lock()
@@ -39,7 +40,7 @@ func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (r
 		return nil, err
 	}
 	client, server := newStream()
-	client.provider.Store(&c.life)
+	client.provider.Store(c.life)
 	server.inbox = cfg.InitialFrames
 	l.enqueue(rpcdriver.Incoming{Call: cfg.Call, Stream: server})
 	return client, nil
@@ -47,7 +48,7 @@ func (c *carrier) OpenStream(ctx context.Context, cfg rpcdriver.StreamConfig) (r
 
 // NextListener implements [rpcdriver.Local].
 func (c *carrier) NextListener(ctx context.Context, service string, accepts func(rpcdriver.Listener) bool) (rpcdriver.Listener, error) {
-	if err := c.life.check(ctx); err != nil {
+	if err := c.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	c.listeners.mu.Lock()
@@ -61,4 +62,4 @@ func (c *carrier) NextListener(ctx context.Context, service string, accepts func
 }
 
 // Life implements [rpcdriver.Local].
-func (c *carrier) Life() context.Context { return c.life.ctx }
+func (c *carrier) Life() context.Context { return c.life.Context() }

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -14,7 +14,7 @@ import (
 type endpointRegistry struct {
 	mu        sync.Mutex
 	byService map[string][]*registration
-	changed   await.Signal
+	changed   providers.Signal
 }
 
 func newEndpointRegistry() *endpointRegistry {
@@ -23,7 +23,7 @@ func newEndpointRegistry() *endpointRegistry {
 
 // directory is the rpc facet of one provider that keeps addresses.
 type directory struct {
-	life      lifetime
+	life      *providers.Lifetime
 	endpoints *endpointRegistry
 }
 
@@ -32,7 +32,7 @@ const registrationLease = 2 * time.Second
 
 // registration is an endpoint until its life or its lease ends.
 type registration struct {
-	life     lifetime
+	life     *providers.Lifetime
 	registry *endpointRegistry
 	service  string
 	endpoint rpcdriver.Endpoint
@@ -44,15 +44,15 @@ type registration struct {
 
 // Register implements [rpcdriver.Directory].
 func (d *directory) Register(ctx context.Context, c rpcdriver.RegisterConfig) (rpcdriver.Registration, error) {
-	if err := d.life.check(ctx); err != nil {
+	if err := d.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	r := &registration{
-		life: newLifetime(d.life.ctx), registry: d.endpoints, service: c.Service,
+		life: d.life.Child("registration"), registry: d.endpoints, service: c.Service,
 		endpoint: c.Endpoint, expires: time.Now().Add(registrationLease),
 	}
 	d.endpoints.add(r)
-	context.AfterFunc(r.life.ctx, func() { d.endpoints.remove(r) })
+	context.AfterFunc(r.life.Context(), func() { d.endpoints.remove(r) })
 	return r, nil
 }
 
@@ -77,7 +77,7 @@ func (e *endpointRegistry) remove(r *registration) {
 func (r *registration) Keep(ctx context.Context) error {
 	r.addKeepers(1)
 	defer r.addKeepers(-1)
-	return r.life.wait(ctx, nil, time.Time{})
+	return r.life.Wait(ctx, nil, time.Time{})
 }
 
 func (r *registration) addKeepers(n int) {
@@ -90,7 +90,7 @@ func (r *registration) addKeepers(n int) {
 
 // Close implements [rpcdriver.Registration].
 func (r *registration) Close(context.Context) error {
-	r.life.end()
+	r.life.End()
 	r.registry.remove(r) // before Close returns: the end of life removes it later
 	return nil
 }
@@ -99,7 +99,7 @@ func (r *registration) Close(context.Context) error {
 // returns the end of the lease. The registry is locked.
 func (r *registration) isListed(now time.Time) (listed bool, expires time.Time) {
 	switch {
-	case r.life.ctx.Err() != nil:
+	case r.life.Err() != nil:
 		return false, time.Time{}
 	case r.keepers > 0:
 		return true, time.Time{}

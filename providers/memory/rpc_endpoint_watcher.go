@@ -5,12 +5,13 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
 // endpointWatcher reports the endpoints of one service.
 type endpointWatcher struct {
-	life      lifetime
+	life      *providers.Lifetime
 	endpoints *endpointRegistry
 	service   string
 	reported  bool // whether Next has returned before
@@ -19,29 +20,29 @@ type endpointWatcher struct {
 
 // WatchEndpoints implements [rpcdriver.Directory].
 func (d *directory) WatchEndpoints(ctx context.Context, c rpcdriver.WatchConfig) (rpcdriver.EndpointWatcher, error) {
-	if err := d.life.check(ctx); err != nil {
+	if err := d.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	return &endpointWatcher{life: newLifetime(d.life.ctx), endpoints: d.endpoints, service: c.Service}, nil
+	return &endpointWatcher{life: d.life.Child("watcher"), endpoints: d.endpoints, service: c.Service}, nil
 }
 
 // Next implements [rpcdriver.EndpointWatcher].
 func (w *endpointWatcher) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
-	err := w.life.check(ctx)
+	err := w.life.Check(ctx)
 	for err == nil {
 		present, expiry, changed := w.endpoints.list(w.service)
 		if !w.reported || !slices.Equal(present, w.last) {
 			w.reported, w.last = true, present
 			return slices.Clone(present), nil
 		}
-		err = w.life.wait(ctx, changed, expiry)
+		err = w.life.Wait(ctx, changed, expiry)
 	}
 	return nil, err
 }
 
 // Close implements [rpcdriver.EndpointWatcher].
 func (w *endpointWatcher) Close(context.Context) error {
-	w.life.end()
+	w.life.End()
 	return nil
 }
 

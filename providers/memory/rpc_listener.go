@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -73,32 +73,32 @@ func (r *listenerRegistry) rotate(service string) {
 type listener struct {
 	registry *listenerRegistry
 	service  string
-	provider lifetime
-	life     lifetime
+	provider *providers.Lifetime
+	life     *providers.Lifetime
 
 	// Guarded by registry.mu.
 	backlog []rpcdriver.Incoming // streams that were not accepted yet
-	arrived await.Signal         // the backlog has grown
+	arrived providers.Signal     // the backlog has grown
 }
 
-func (l *listener) isClosed() bool { return l.life.ctx.Err() != nil }
+func (l *listener) isClosed() bool { return l.life.Err() != nil }
 
 // enqueue adds a stream to the backlog. The registry is locked.
 func (l *listener) enqueue(in rpcdriver.Incoming) {
-	in.Stream.(*stream).provider.Store(&l.provider)
+	in.Stream.(*stream).provider.Store(l.provider)
 	l.backlog = append(l.backlog, in)
 	l.arrived.Fire()
 }
 
 // Accept implements [rpcdriver.Listener].
 func (l *listener) Accept(ctx context.Context) (rpcdriver.Incoming, error) {
-	err := l.life.check(ctx)
+	err := l.life.Check(ctx)
 	for err == nil {
 		in, arrived := l.dequeue()
 		if arrived == nil {
 			return in, nil
 		}
-		err = l.life.wait(ctx, arrived, time.Time{})
+		err = l.life.Wait(ctx, arrived, time.Time{})
 	}
 	return rpcdriver.Incoming{}, err
 }
@@ -121,7 +121,7 @@ func (l *listener) dequeue() (rpcdriver.Incoming, <-chan struct{}) {
 func (l *listener) Close(ctx context.Context) error {
 	l.registry.mu.Lock()
 	defer l.registry.mu.Unlock()
-	l.life.end()
+	l.life.End()
 	l.registry.removeClosed(l.service)
 	for _, in := range l.backlog {
 		if other, err := l.registry.takeTurn(l.service); err == nil {

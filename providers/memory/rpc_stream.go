@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -15,14 +15,14 @@ import (
 // with its provider's life. It has no context of its own: that would cost each
 // call an entry in the provider's.
 type stream struct {
-	provider atomic.Pointer[lifetime] // changes when the stream moves to another listener
+	provider atomic.Pointer[providers.Lifetime] // changes when the stream moves to another listener
 	closed   chan struct{}
 	closing  sync.Once
 	peer     *stream
 
 	mu      sync.Mutex
 	inbox   []rpcdriver.Frame
-	arrived await.Signal // the inbox has grown
+	arrived providers.Signal // the inbox has grown
 }
 
 // newStream returns the two ends of a stream. The caller sets their providers.
@@ -34,7 +34,7 @@ func newStream() (client, server *stream) {
 }
 
 // providerClosed returns a channel that is closed with the provider.
-func (s *stream) providerClosed() <-chan struct{} { return s.provider.Load().ctx.Done() }
+func (s *stream) providerClosed() <-chan struct{} { return s.provider.Load().Done() }
 
 // isClosed reports whether this end, or its provider, is closed.
 func (s *stream) isClosed() bool {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
@@ -22,13 +23,13 @@ func newCallFixture(t *testing.T) callFixture {
 	t.Helper()
 	x := newListenerRegistry()
 	f := callFixture{
-		server: newCarrier(newLifetime(context.Background()), x),
-		client: newCarrier(newLifetime(context.Background()), x),
+		server: newCarrier(providers.NewLifetime("provider"), x),
+		client: newCarrier(providers.NewLifetime("provider"), x),
 	}
 	l, err := f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
 	noError(t, err)
 	f.listener = l
-	t.Cleanup(func() { f.server.life.end(); f.client.life.end() })
+	t.Cleanup(func() { f.server.life.End(); f.client.life.End() })
 	return f
 }
 
@@ -127,8 +128,8 @@ func TestCallsUnblock(t *testing.T) {
 		"peer closes":            {func(ctx context.Context, f fixture) { _ = f.server.Close(ctx) }, fairlead.Closed, 0},
 		"own close":              {func(ctx context.Context, f fixture) { _ = f.client.Close(ctx) }, fairlead.Closed, 0},
 		"context":                {func(_ context.Context, f fixture) { f.cancel() }, fairlead.Canceled, fairlead.Canceled},
-		"server's provider ends": {func(_ context.Context, f fixture) { f.callFixture.server.life.end() }, fairlead.Closed, fairlead.Closed},
-		"client's provider ends": {func(_ context.Context, f fixture) { f.callFixture.client.life.end() }, fairlead.Closed, 0},
+		"server's provider ends": {func(_ context.Context, f fixture) { f.callFixture.server.life.End() }, fairlead.Closed, fairlead.Closed},
+		"client's provider ends": {func(_ context.Context, f fixture) { f.callFixture.client.life.End() }, fairlead.Closed, 0},
 		"listener closes":        {func(ctx context.Context, f fixture) { _ = f.listener.Close(ctx) }, 0, fairlead.Closed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,10 +183,10 @@ func TestListenerClose(t *testing.T) {
 // A listener whose provider was closed gets no calls.
 func TestClosedListenerIsSkipped(t *testing.T) {
 	f := newCallFixture(t)
-	f.server.life.end()
+	f.server.life.End()
 	_, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
 	wantErr(t, err, fairlead.Unavailable)
-	f.client.life.end()
+	f.client.life.End()
 	_, err = f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
 	wantErr(t, err, fairlead.Closed)
 	_, err = f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
