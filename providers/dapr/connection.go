@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/stats"
 
 	"fairlead.dev"
+	"fairlead.dev/providers/grpcsent"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -81,28 +82,11 @@ func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string
 // program beside it.
 func (token) RequireTransportSecurity() bool { return false }
 
-// sentKey is the context key of the flag that HandleRPC sets.
-type sentKey struct{}
-
-// connHandler counts connections. It sets the flag of a call when gRPC has taken
-// the request for sending. Before that the sidecar cannot have seen the request.
-type connHandler struct{ connections atomic.Int64 }
-
-// TagRPC implements [stats.Handler].
-func (*connHandler) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
-
-// HandleRPC implements [stats.Handler].
-func (*connHandler) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	if _, ok := s.(*stats.OutPayload); !ok {
-		return
-	}
-	if flag, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
-		flag.Store(true)
-	}
+// connHandler counts connections. Its base reports when a request is sent.
+type connHandler struct {
+	grpcsent.Handler
+	connections atomic.Int64
 }
-
-// TagConn implements [stats.Handler].
-func (*connHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 
 // HandleConn implements [stats.Handler].
 func (h *connHandler) HandleConn(_ context.Context, s stats.ConnStats) {
@@ -111,44 +95,25 @@ func (h *connHandler) HandleConn(_ context.Context, s stats.ConnStats) {
 	}
 }
 
-// callRead makes a call that changes nothing. The request-timeout bounds it.
-func (p *provider) callRead(ctx context.Context, f func(context.Context) error) error {
-	bounded, cancel := context.WithTimeout(ctx, p.config.requestTimeout)
-	defer cancel()
-	return p.explainEnd(ctx, bounded, convertError(f(bounded), false))
-}
-
-// callWrite makes a call that writes. The request-timeout bounds it. If no
-// answer comes, the outcome is unknown, unless the request was not sent.
+// callWrite makes a call that writes. If no answer comes, the outcome is unknown,
+// unless the request was not sent.
 func (p *provider) callWrite(ctx context.Context, f func(context.Context) error) error {
-	bounded, cancel := context.WithTimeout(ctx, p.config.requestTimeout)
-	defer cancel()
-	var sent atomic.Bool
-	err := f(context.WithValue(bounded, sentKey{}, &sent))
-	return p.explainEnd(ctx, bounded, convertError(err, sent.Load()))
+	err := p.calls.Write(ctx, f)
+	if fairlead.CodeOf(err) == fairlead.UnknownOutcome && p.life.Err() != nil {
+		return fairlead.Errorf(fairlead.Closed, "the provider was closed during the write, whose outcome is unknown")
+	}
+	return err
 }
 
-// explainEnd returns the error of a call that ended early: because the caller's
-// context ctx ended, because the provider was closed, or because bounded, the
-// context of the call, timed out. The sidecar knows the deadline too, and may
-// report it first.
-func (p *provider) explainEnd(ctx, bounded context.Context, err error) error {
-	code := fairlead.CodeOf(err)
-	switch {
-	case code == fairlead.UnknownOutcome && p.life.Err() != nil:
-		return fairlead.Errorf(fairlead.Closed, "the provider was closed during the write, whose outcome is unknown")
-	case code != fairlead.Canceled && code != fairlead.DeadlineExceeded && code != fairlead.Unavailable:
-		return err
-	case ctx.Err() != nil:
-		return fairlead.ContextError(ctx)
-	case p.life.Err() != nil:
-		return errProviderClosed
-	case code == fairlead.Unavailable:
-		return err
+// explainEnd converts the error of a request. If the request ended because the
+// provider was closed or ctx ended, it returns that.
+func (p *provider) explainEnd(ctx context.Context, err error) error {
+	err = convertError(err, false)
+	switch fairlead.CodeOf(err) {
+	case fairlead.Canceled, fairlead.DeadlineExceeded, fairlead.Unavailable:
+		if end := p.life.Check(ctx); end != nil {
+			return end
+		}
 	}
-	limit, _ := bounded.Deadline()
-	if own, ok := ctx.Deadline(); ok && !limit.Before(own) {
-		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", context.DeadlineExceeded)
-	}
-	return fairlead.Errorf(fairlead.Unavailable, "no answer within %v, the \"request-timeout\"", p.config.requestTimeout)
+	return err
 }

@@ -10,8 +10,6 @@ import (
 	"fairlead.dev"
 )
 
-var errProviderClosed = fairlead.Errorf(fairlead.Closed, "the provider is closed")
-
 // refusals are status codes that the sidecar returns before it calls a
 // component: nothing was applied.
 var refusals = map[codes.Code]struct {

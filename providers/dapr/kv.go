@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 const (
@@ -66,21 +67,18 @@ type store struct {
 	p      *provider
 	prefix string // of its keys
 
-	life context.Context // ends with Close, or when the provider closes
-	end  context.CancelFunc
+	life *providers.Lifetime
 }
 
 // OpenStore implements the kv driver's Provider. A store exists when it has a
 // key.
 func (p *provider) OpenStore(_ context.Context, c driver.StoreConfig) (driver.Store, error) {
-	s := &store{p: p, prefix: p.config.prefix + "/kv/" + c.Name + "/"}
-	s.life, s.end = context.WithCancel(p.life)
-	return s, nil
+	return &store{p: p, prefix: p.config.prefix + "/kv/" + c.Name + "/", life: p.life.Child("store")}, nil
 }
 
 // Close implements the kv driver's Store.
 func (s *store) Close(context.Context) error {
-	s.end()
+	s.life.End()
 	return nil
 }
 

@@ -14,9 +14,9 @@ import (
 // writes succeed or fail one by one.
 func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	results := make([]driver.Result, len(ops))
-	if s.life.Err() != nil {
+	if err := s.life.Err(); err != nil {
 		for i := range results {
-			results[i].Err = fairlead.Errorf(fairlead.Closed, "the store's handle is closed")
+			results[i].Err = err
 		}
 		return results
 	}

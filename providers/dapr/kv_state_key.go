@@ -28,7 +28,7 @@ func (k *stateKey) read(ctx context.Context) error {
 		k.prefetched = false
 		return k.prefetchErr
 	}
-	return k.p.callRead(ctx, func(ctx context.Context) error {
+	return k.p.calls.Read(ctx, func(ctx context.Context) error {
 		r, err := k.p.client.GetState(ctx, &runtimev1.GetStateRequest{
 			StoreName: k.name, Key: k.key, Consistency: commonv1.StateOptions_CONSISTENCY_STRONG,
 		})
@@ -65,7 +65,7 @@ func (p *provider) prefetch(ctx context.Context, keys []*stateKey) {
 		}
 	}
 	found := map[string]*runtimev1.BulkStateItem{}
-	failure := p.callRead(ctx, func(ctx context.Context) error {
+	failure := p.calls.Read(ctx, func(ctx context.Context) error {
 		r, err := p.client.GetBulkState(ctx, req)
 		for _, item := range r.GetItems() {
 			found[item.GetKey()] = item

@@ -34,12 +34,12 @@ func (p *provider) waitForSidecar(ctx context.Context) error {
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		return fairlead.Errorf(fairlead.Unavailable, "no sidecar within %v, the \"startup-timeout\": %w", p.config.startupTimeout, err)
 	}
-	return p.explainEnd(ctx, bounded, convertError(err, false))
+	return p.explainEnd(ctx, err)
 }
 
 // watchSidecar probes until the provider is closed.
 func (p *provider) watchSidecar() {
-	p.Keep(p.life, providers.Probing{
+	p.Keep(p.life.Context(), providers.Probing{
 		Probe: p.probeAndDescribe, Every: p.config.probeInterval, Timeout: 2 * p.config.requestTimeout, Logger: p.logger,
 	})
 }
@@ -58,7 +58,7 @@ func (p *provider) probeAndDescribe(ctx context.Context) (fairlead.Description, 
 // probeSidecar reads the metadata of the sidecar and checks its components.
 func (p *provider) probeSidecar(ctx context.Context) (sidecarState, error) {
 	var m *runtimev1.GetMetadataResponse
-	err := p.callRead(ctx, func(ctx context.Context) (err error) {
+	err := p.calls.Read(ctx, func(ctx context.Context) (err error) {
 		m, err = p.client.GetMetadata(ctx, &runtimev1.GetMetadataRequest{})
 		return err
 	})

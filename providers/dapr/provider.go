@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
@@ -46,9 +45,8 @@ type provider struct {
 	independent bool            // the pubsub components were found to be independent; used by the probe only
 	changes     *configChanges
 
-	life  context.Context // ends with Close
-	end   context.CancelFunc
-	tasks sync.WaitGroup
+	life  *providers.Lifetime
+	calls providers.Calls
 }
 
 func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
@@ -56,14 +54,21 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{config: c, logger: s.Logger, changes: newConfigChanges()}
-	p.life, p.end = context.WithCancel(context.Background())
+	p := newProvider(c, s.Logger)
 	if err := p.start(ctx); err != nil {
-		return nil, errors.Join(p.explain(err), p.disconnect())
+		return nil, errors.Join(providers.AddEndpoint(err, c.host), p.disconnect())
 	}
-	p.tasks.Go(p.watchSidecar)
-	p.tasks.Go(p.followChanges)
+	p.life.Go(p.watchSidecar)
+	p.life.Go(p.followChanges)
 	return p, nil
+}
+
+func newProvider(c config, logger *slog.Logger) *provider {
+	life := providers.NewLifetime("provider")
+	return &provider{
+		config: c, logger: logger, changes: newConfigChanges(), life: life,
+		calls: providers.Calls{Life: life, Timeout: c.requestTimeout, Setting: "request-timeout", MapError: convertError},
+	}
 }
 
 func (p *provider) start(ctx context.Context) error {
@@ -78,18 +83,9 @@ func (p *provider) start(ctx context.Context) error {
 	return err
 }
 
-// explain adds the address of the sidecar to an error.
-func (p *provider) explain(err error) error {
-	var e *fairlead.Error
-	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
-		return err
-	}
-	return fairlead.Errorf(e.Code, "%s: %w", p.config.host, err)
-}
-
 // disconnect ends everything that uses the connection, and closes it.
 func (p *provider) disconnect() error {
-	p.end()
+	p.life.End()
 	p.consumers.closeAll()
 	p.releaseAppServers()
 	if p.conn == nil {
@@ -104,7 +100,7 @@ func (p *provider) Close(context.Context) error {
 		return nil
 	}
 	err := p.disconnect()
-	p.tasks.Wait()
+	p.life.Drain()
 	return err
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -61,7 +61,7 @@ func (p *provider) assignGroup(ctx context.Context, c driver.SubscriptionConfig)
 		if err := p.writeGroups(ctx, c.Topic, known, etag); err != nil && !mayHaveRaced(err) {
 			return assignment{}, err
 		}
-		if !await.Pause(ctx, assignPause/10) {
+		if !providers.Pause(ctx, assignPause/10) {
 			return assignment{}, fairlead.ContextError(ctx)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -31,8 +31,8 @@ type groupConsumer struct {
 	mu        sync.Mutex
 	handles   int
 	idleTimer *time.Timer              // closes the consumer; runs while there is no handle
-	opened    await.Signal             // a stream was established, or could not be
-	changed   await.Signal             // an event is ready, or a stream could not be established
+	opened    providers.Signal         // a stream was established, or could not be
+	changed   providers.Signal         // an event is ready, or a stream could not be established
 	pending   map[string]*pendingEvent // by uid
 	ready     []*pendingEvent
 	leased    map[uint64]*pendingEvent // by token
@@ -160,7 +160,7 @@ func (g *groupConsumer) waitConnected(ctx context.Context) error {
 		case <-ctx.Done():
 			return fairlead.ContextError(ctx)
 		case <-g.p.life.Done():
-			return errProviderClosed
+			return g.p.life.Err()
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (cs *groupConsumers) tryAcquire(p *provider, key consumerKey, c driver.Subs
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.closed {
-		return nil, nil, errProviderClosed
+		return nil, nil, fairlead.Errorf(fairlead.Closed, "the provider is closed")
 	}
 	if closing := cs.closing[key]; closing != nil {
 		return nil, closing, nil

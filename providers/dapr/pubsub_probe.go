@@ -131,7 +131,7 @@ func (p *provider) checkDelivers(ctx context.Context, component, topic string) e
 	defer cancel()
 	l, err := p.openEventStream(ctx, component, topic, topic)
 	if err != nil {
-		return p.explainEnd(ctx, ctx, convertError(err, false))
+		return p.explainEnd(ctx, err)
 	}
 	timer := time.AfterFunc(deliveryTimeout, cancel)
 	defer timer.Stop()
@@ -140,7 +140,7 @@ func (p *provider) checkDelivers(ctx context.Context, component, topic string) e
 		return invalid("the pubsub component %q did not deliver the message of a topic within %v; give each component in \"pubsub\" and \"group-pubsubs\" its own consumerID", component, deliveryTimeout)
 	}
 	if err != nil {
-		return p.explainEnd(ctx, ctx, convertError(err, false))
+		return p.explainEnd(ctx, err)
 	}
 	l.answer(m.GetEventMessage().GetId())
 	l.end()

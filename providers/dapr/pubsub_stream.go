@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 )
 
 const (
@@ -77,7 +77,7 @@ func (g *groupConsumer) keepSubscribed(in *topicStream, topic string) {
 		} else {
 			g.recordFault(err)
 		}
-		await.Pause(in.open, pause)
+		providers.Pause(in.open, pause)
 		pause = min(2*pause, resubscribePauseMax)
 	}
 }

@@ -2,11 +2,10 @@ package dapr
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -21,14 +20,13 @@ type subscription struct {
 	consumer *groupConsumer
 	deadline time.Duration
 
-	closed chan struct{}
-	close  sync.Once
+	life *providers.Lifetime
 }
 
 // OpenSubscription implements the pubsub driver's Provider.
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
-	if p.life.Err() != nil {
-		return nil, errProviderClosed
+	if err := p.life.Check(ctx); err != nil {
+		return nil, err
 	}
 	if c.Group == "" {
 		return nil, unsupportedClaim(driver.ClaimBroadcast)
@@ -41,7 +39,6 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err != nil {
 		return nil, err
 	}
-	s := &subscription{p: p, consumer: g, deadline: c.AckDeadline, closed: make(chan struct{})}
 	if err := g.waitConnected(ctx); err != nil {
 		p.consumers.release(g)
 		return nil, err
@@ -49,18 +46,18 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	// The clock of a publisher may be behind. A message that it publishes from now
 	// on must not look older than a group that was just created.
 	young := time.Until(assignment.since.Add(p.config.clockSkew))
-	if !await.Pause(ctx, min(young, 2*p.config.clockSkew)) {
+	if !providers.Pause(ctx, min(young, 2*p.config.clockSkew)) {
 		p.consumers.release(g)
 		return nil, fairlead.ContextError(ctx)
 	}
-	return s, nil
+	return &subscription{p: p, consumer: g, deadline: c.AckDeadline, life: p.life.Child("subscription")}, nil
 }
 
 // Receive implements [driver.Subscription].
 func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
 	seen := -1
 	for {
-		if err := s.checkOpen(ctx); err != nil {
+		if err := s.life.Check(ctx); err != nil {
 			return nil, err
 		}
 		ds, changed, faults, fault := s.consumer.leaseReady(s, limit)
@@ -71,33 +68,15 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 			return nil, fault
 		}
 		seen = faults
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		case <-s.closed:
-		case <-s.p.life.Done():
+		if err := s.life.Wait(ctx, changed, time.Time{}); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// checkOpen returns the error of a call that cannot begin or continue.
-func (s *subscription) checkOpen(ctx context.Context) error {
-	select {
-	case <-s.closed:
-		return fairlead.Errorf(fairlead.Closed, "the subscription is closed")
-	case <-s.p.life.Done():
-		return errProviderClosed
-	default:
-	}
-	if ctx.Err() != nil {
-		return fairlead.ContextError(ctx)
-	}
-	return nil
-}
-
 // Settle implements [driver.Subscription].
 func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []error {
-	if err := s.checkOpen(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		errs := make([]error, len(all))
 		for i := range errs {
 			errs[i] = err
@@ -109,10 +88,9 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 
 // Close implements [driver.Subscription].
 func (s *subscription) Close(context.Context) error {
-	s.close.Do(func() {
-		close(s.closed)
+	if s.life.End() {
 		s.consumer.returnLeases(s)
 		s.p.consumers.release(s.consumer)
-	})
+	}
 	return nil
 }

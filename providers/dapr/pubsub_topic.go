@@ -22,8 +22,8 @@ type topic struct {
 // OpenTopic implements the pubsub driver's Provider. A topic exists when a
 // message was published to it.
 func (p *provider) OpenTopic(_ context.Context, c driver.TopicConfig) (driver.Topic, error) {
-	if p.life.Err() != nil {
-		return nil, errProviderClosed
+	if err := p.life.Err(); err != nil {
+		return nil, err
 	}
 	return &topic{p, c.Name}, nil
 }

@@ -65,7 +65,7 @@ func (p *provider) rpcFacet(st sidecarState) fairlead.FacetDescription {
 
 // Listen implements [driver.Carrier].
 func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
-	if err := p.checkOpen(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
 	st := p.current.Load()
@@ -80,15 +80,4 @@ func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Li
 		return nil, err
 	}
 	return server.listen(p, c.Service), nil
-}
-
-// checkOpen returns the error of a call that cannot begin.
-func (p *provider) checkOpen(ctx context.Context) error {
-	if p.life.Err() != nil {
-		return errProviderClosed
-	}
-	if ctx.Err() != nil {
-		return fairlead.ContextError(ctx)
-	}
-	return nil
 }

@@ -157,8 +157,7 @@ func (s *appServer) nextListener(service []string) *listener {
 }
 
 func (s *appServer) listen(p *provider, service string) *listener {
-	l := &listener{p: p, server: s, service: service}
-	l.life, l.end = context.WithCancel(p.life)
+	l := &listener{p: p, server: s, service: service, life: p.life.Child("listener")}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners[service] = append(s.listeners[service], l)

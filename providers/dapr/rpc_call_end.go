@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -16,14 +16,14 @@ import (
 // while the reader has credit for it.
 type callEnd struct {
 	mu       sync.Mutex
-	changed  await.Signal   // of anything below
-	inbox    []driver.Frame // for Recv
-	outbox   []driver.Frame // from Send, not yet taken by the gRPC stream
-	credit   int            // of the reader
-	finished error          // why no frames come after those in the inbox
-	closed   bool           // Close was called
-	sending  bool           // a goroutine empties the outbox
-	owed     int            // credits of the sender that were not returned yet
+	changed  providers.Signal // of anything below
+	inbox    []driver.Frame   // for Recv
+	outbox   []driver.Frame   // from Send, not yet taken by the gRPC stream
+	credit   int              // of the reader
+	finished error            // why no frames come after those in the inbox
+	closed   bool             // Close was called
+	sending  bool             // a goroutine empties the outbox
+	owed     int              // credits of the sender that were not returned yet
 
 	onSend func() // starts to empty the outbox; nil if a goroutine waits in nextFrames
 	onEnd  func() // ends the gRPC stream

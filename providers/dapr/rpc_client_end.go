@@ -30,18 +30,18 @@ type clientEnd struct {
 
 // OpenStream implements [driver.Carrier].
 func (p *provider) OpenStream(ctx context.Context, c driver.StreamConfig) (driver.Stream, error) {
-	if err := p.checkOpen(ctx); err != nil {
+	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	life, end := p.callContext(c)
+	call, end := p.callContext(c)
 	stop := context.AfterFunc(ctx, end) // until the stream is open
-	stream, err := p.conn.NewStream(life, bidirectional, c.Call.Method, grpc.ForceCodecV2(rawCodec{}))
+	stream, err := p.conn.NewStream(call, bidirectional, c.Call.Method, grpc.ForceCodecV2(rawCodec{}))
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
 		end()
-		return nil, p.explainEnd(ctx, life, convertError(err, false))
+		return nil, p.explainEnd(ctx, err)
 	}
 	e := &clientEnd{callEnd: callEnd{credit: driver.Window, onEnd: end}, p: p, stream: stream}
 	e.onSend = func() { go e.send() }
@@ -60,7 +60,7 @@ func (p *provider) callContext(c driver.StreamConfig) (context.Context, context.
 	if n := len(c.InitialFrames); n > 0 && c.InitialFrames[n-1].Kind == driver.FrameHalfClose && payloadSize(c.InitialFrames) <= smallCall {
 		md.Set(wholeHeader, "1")
 	}
-	ctx := metadata.NewOutgoingContext(p.life, md)
+	ctx := metadata.NewOutgoingContext(p.life.Context(), md)
 	if c.Call.Timeout > 0 {
 		return context.WithTimeout(ctx, c.Call.Timeout)
 	}
@@ -140,7 +140,7 @@ func (e *clientEnd) finishCall(err error) {
 	trailer := e.stream.Trailer()
 	switch {
 	case e.p.life.Err() != nil:
-		e.finish(errProviderClosed)
+		e.finish(e.p.life.Err())
 	case len(trailer[unservedTrailer]) > 0 || !e.serverAnswered && isUnknownApp(err):
 		e.finish(fairlead.Errorf(fairlead.NotFound, "no server has received the call: %s", status.Convert(err).Message()))
 	default:

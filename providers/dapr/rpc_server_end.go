@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -11,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -20,13 +21,12 @@ type listener struct {
 	p       *provider
 	server  *appServer
 	service string
-	life    context.Context // ends with Close, or when the provider closes
-	end     context.CancelFunc
+	life    *providers.Lifetime
 
 	mu      sync.Mutex
 	closed  bool
 	backlog []driver.Incoming
-	arrived await.Signal
+	arrived providers.Signal
 }
 
 // enqueue adds a call to the backlog. It returns false if the listener is
@@ -44,21 +44,15 @@ func (l *listener) enqueue(in driver.Incoming) bool {
 
 // Accept implements [driver.Listener].
 func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
-	for {
-		if l.life.Err() != nil {
-			return driver.Incoming{}, fairlead.Errorf(fairlead.Closed, "the listener is closed")
-		}
+	err := l.life.Check(ctx)
+	for err == nil {
 		in, arrived := l.dequeue()
 		if arrived == nil {
 			return in, nil
 		}
-		select {
-		case <-arrived:
-		case <-l.life.Done():
-		case <-ctx.Done():
-			return driver.Incoming{}, fairlead.ContextError(ctx)
-		}
+		err = l.life.Wait(ctx, arrived, time.Time{})
 	}
+	return driver.Incoming{}, err
 }
 
 // dequeue returns the oldest call, or a channel that is closed when a call
@@ -82,7 +76,7 @@ func (l *listener) Close(context.Context) error {
 	backlog := l.backlog
 	l.backlog, l.closed = nil, true
 	l.mu.Unlock()
-	l.end()
+	l.life.End()
 	for _, in := range backlog {
 		in.Stream.(*serverEnd).refuse()
 	}
@@ -112,7 +106,7 @@ func (e *serverEnd) endByClient() {
 
 // run carries the call until it has ended, and returns its status.
 func (e *serverEnd) run(l *listener) error {
-	stop := context.AfterFunc(l.p.life, func() { _ = e.Close(context.Background()) })
+	stop := context.AfterFunc(l.p.life.Context(), func() { _ = e.Close(context.Background()) })
 	defer stop()
 	for {
 		frames, ok := e.nextFrames()

@@ -15,6 +15,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/config/driver"
+	"fairlead.dev/providers"
 )
 
 // configFacet describes the config facet.
@@ -41,20 +42,17 @@ type source struct {
 	p      *provider
 	prefix string
 
-	life context.Context // ends with Close, or when the provider closes
-	end  context.CancelFunc
+	life *providers.Lifetime
 }
 
 // OpenSource implements the config driver's Provider.
 func (p *provider) OpenSource(_ context.Context, c driver.SourceConfig) (driver.Source, error) {
-	s := &source{p: p, prefix: c.Name + "/"}
-	s.life, s.end = context.WithCancel(p.life)
-	return s, nil
+	return &source{p: p, prefix: c.Name + "/", life: p.life.Child("source")}, nil
 }
 
 // Close implements the config driver's Source.
 func (s *source) Close(context.Context) error {
-	s.end()
+	s.life.End()
 	return nil
 }
 
@@ -65,11 +63,11 @@ func (s *source) Set(context.Context, []driver.Change) (string, error) {
 
 // Snapshot implements the config driver's Source.
 func (s *source) Snapshot(ctx context.Context) (driver.Snapshot, error) {
-	if s.life.Err() != nil {
-		return driver.Snapshot{}, errSourceClosed
+	if err := s.life.Err(); err != nil {
+		return driver.Snapshot{}, err
 	}
 	var all map[string]*commonv1.ConfigurationItem
-	err := s.p.callRead(ctx, func(ctx context.Context) error {
+	err := s.p.calls.Read(ctx, func(ctx context.Context) error {
 		r, err := s.p.client.GetConfiguration(ctx, &runtimev1.GetConfigurationRequest{StoreName: s.p.configComponent()})
 		all = r.GetItems()
 		return err
@@ -79,8 +77,6 @@ func (s *source) Snapshot(ctx context.Context) (driver.Snapshot, error) {
 	}
 	return s.snapshot(all), nil
 }
-
-var errSourceClosed = fairlead.Errorf(fairlead.Closed, "the source is closed")
 
 func (p *provider) configComponent() string {
 	return p.current.Load().components[fairlead.Config].name
@@ -122,10 +118,10 @@ func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, err
 			return snapshot, err
 		}
 		select {
-		case <-waiter.changed:
+		case <-waiter.changed.Fired():
 		case <-poll.C:
 		case <-s.life.Done():
-			return driver.Snapshot{}, errSourceClosed
+			return driver.Snapshot{}, s.life.Err()
 		case <-ctx.Done():
 			return driver.Snapshot{}, fairlead.ContextError(ctx)
 		}

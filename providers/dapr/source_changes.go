@@ -9,7 +9,7 @@ import (
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 )
 
 // configChanges passes the changes that the component reports to the calls that
@@ -25,7 +25,7 @@ type configChanges struct {
 // changeWaiter waits for changes of keys with a prefix.
 type changeWaiter struct {
 	prefix  string
-	changed chan struct{} // holds a token after a change
+	changed providers.Trigger
 }
 
 func newConfigChanges() *configChanges {
@@ -35,7 +35,7 @@ func newConfigChanges() *configChanges {
 // subscribe adds a waiter. The caller has to unsubscribe it.
 func (n *configChanges) subscribe(prefix string) *changeWaiter {
 	n.once.Do(func() { close(n.needed) })
-	w := &changeWaiter{prefix: prefix, changed: make(chan struct{}, 1)}
+	w := &changeWaiter{prefix: prefix, changed: providers.NewTrigger()}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.waiters[w] = struct{}{}
@@ -55,10 +55,7 @@ func (n *configChanges) notify(r *runtimev1.SubscribeConfigurationResponse) {
 	defer n.mu.Unlock()
 	for w := range n.waiters {
 		if w.matches(r) {
-			select {
-			case w.changed <- struct{}{}:
-			default:
-			}
+			w.changed.Fire()
 		}
 	}
 }
@@ -85,9 +82,9 @@ func (p *provider) followChanges() {
 		return
 	}
 	for {
-		err := p.receiveChanges(p.life)
+		err := p.receiveChanges(p.life.Context())
 		p.logger.Debug("dapr: the subscription to settings has ended", slog.Any("error", err))
-		if !await.Pause(p.life, resubscribePause) {
+		if !providers.Pause(p.life.Context(), resubscribePause) {
 			return
 		}
 	}
