@@ -7,35 +7,36 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"gocloud.dev/runtimevar"
 
 	"fairlead.dev"
 	"fairlead.dev/config/driver"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 )
 
 // source is a variable of gocloud.dev whose content is a set of settings.
 type source struct {
-	vars *Vars
-	name string
-	read Format
-	v    *runtimevar.Variable
-	life lifetime
-	done chan struct{} // closed when watch has ended
+	vars   *Vars
+	name   string
+	format Format
+	v      *runtimevar.Variable
+	life   *providers.Lifetime
+	done   chan struct{} // closed when watch has ended
 
 	mu      sync.Mutex
 	state   driver.Snapshot
-	err     error // why there is no state now
-	known   bool  // there was a first answer
-	changed await.Signal
+	err     error // why state is not known now
+	known   bool  // the variable was read for the first time
+	changed providers.Signal
 }
 
 // OpenSource implements the config driver's Provider.
 func (p *provider) OpenSource(ctx context.Context, c driver.SourceConfig) (driver.Source, error) {
-	s := &source{vars: p.backend.Vars, name: c.Name, read: p.backend.Vars.Format, life: newLifetime(p.life.ctx), done: make(chan struct{})}
+	s := &source{vars: p.backend.Vars, name: c.Name, format: p.backend.Vars.Format, life: p.life.Child("source"), done: make(chan struct{})}
 	var v *runtimevar.Variable
-	err := s.life.call(ctx, func(ctx context.Context) error {
+	err := call(ctx, s.life, func(ctx context.Context) error {
 		opened, err := s.vars.OpenVariable(ctx, c.Name)
 		if err == nil {
 			v = opened
@@ -43,8 +44,8 @@ func (p *provider) OpenSource(ctx context.Context, c driver.SourceConfig) (drive
 		return err
 	})
 	if err != nil {
-		s.life.end()
-		return nil, failed(openFailed(err))
+		s.life.End()
+		return nil, convertError(unwrapAbandoned(err))
 	}
 	s.v = v
 	go s.watch()
@@ -54,61 +55,64 @@ func (p *provider) OpenSource(ctx context.Context, c driver.SourceConfig) (drive
 // watch follows the variable until the source is closed.
 func (s *source) watch() {
 	defer close(s.done)
-	defer func() { _ = guard(s.v.Close) }()
-	for s.life.ctx.Err() == nil {
+	defer func() { _ = recoverPanic(s.v.Close) }()
+	for s.life.Err() == nil {
 		var snap runtimevar.Snapshot
-		err := guard(func() (err error) {
-			snap, err = s.v.Watch(s.life.ctx)
+		err := recoverPanic(func() (err error) {
+			snap, err = s.v.Watch(s.life.Context())
 			return err
 		})
-		if s.life.ctx.Err() != nil {
+		if s.life.Err() != nil {
 			return
 		}
-		s.take(snap, err)
+		s.update(snap, err)
 		if errors.Is(err, runtimevar.ErrClosed) || fairlead.CodeOf(err) == fairlead.Internal && errors.As(err, new(*fairlead.Error)) {
 			return
 		}
 	}
 }
 
-// take keeps what the variable holds now, or why that is not known.
-func (s *source) take(snap runtimevar.Snapshot, err error) {
-	state, err := s.understand(snap, err)
+// update stores the content of the variable, or the error of reading it.
+func (s *source) update(snap runtimevar.Snapshot, err error) {
+	state, err := s.decodeSnapshot(snap, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.err, s.known = state, err, true
 	s.changed.Fire()
 }
 
-func (s *source) understand(snap runtimevar.Snapshot, err error) (driver.Snapshot, error) {
+// decodeSnapshot decodes the settings of the variable.
+func (s *source) decodeSnapshot(snap runtimevar.Snapshot, err error) (driver.Snapshot, error) {
 	switch {
 	case err != nil && s.vars.missing(s.name, err):
 		return driver.Snapshot{Version: "absent", Values: map[string]driver.Value{}}, nil
 	case err != nil:
-		return driver.Snapshot{}, unavailable(err)
+		return driver.Snapshot{}, convertWatchError(err)
 	}
-	text, ok := content(snap.Value)
+	text, ok := contentBytes(snap.Value)
 	if !ok {
-		return driver.Snapshot{}, fairlead.Errorf(fairlead.Internal, "the variable is decoded to a %T; open it with decoder=bytes", snap.Value)
+		return driver.Snapshot{}, fairlead.Errorf(fairlead.Internal, "the variable is decoded as %T; add decoder=bytes to its URL", snap.Value)
 	}
-	values, err := s.read.values(text)
+	values, err := s.format.parseSettings(text)
 	if err != nil {
-		return driver.Snapshot{}, fairlead.Errorf(fairlead.Internal, "the variable holds what cannot be read as %s: %w", s.read, err)
+		return driver.Snapshot{}, fairlead.Errorf(fairlead.Internal, "the content of the variable is not valid %s: %w", s.format, err)
 	}
 	sum := sha256.Sum256(text)
 	return driver.Snapshot{Version: hex.EncodeToString(sum[:]), Values: values}, nil
 }
 
-// unavailable: runtimevar goes on trying, whatever the error.
-func unavailable(err error) error {
-	code := fairlead.CodeOf(failed(err))
+// convertWatchError converts an error of watching. Every error may pass:
+// runtimevar continues to read.
+func convertWatchError(err error) error {
+	code := fairlead.CodeOf(convertError(err))
 	if code != fairlead.PermissionDenied && code != fairlead.Internal {
 		code = fairlead.Unavailable
 	}
 	return fairlead.Errorf(code, "%w", err)
 }
 
-func content(v any) ([]byte, bool) {
+// contentBytes returns the content of a variable, if it is bytes or a string.
+func contentBytes(v any) ([]byte, bool) {
 	switch v := v.(type) {
 	case []byte:
 		return v, true
@@ -124,7 +128,7 @@ func (s *source) Snapshot(ctx context.Context) (driver.Snapshot, error) { return
 
 // Next implements the config driver's Source.
 func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, error) {
-	for err := s.life.ready(ctx); ; {
+	for err := s.life.Check(ctx); ; {
 		if err != nil {
 			return driver.Snapshot{}, err
 		}
@@ -135,14 +139,14 @@ func (s *source) Next(ctx context.Context, version string) (driver.Snapshot, err
 		case known && failure != nil:
 			return driver.Snapshot{}, failure
 		case known && state.Version != version:
-			return owned(state), nil
+			return copySnapshot(state), nil
 		}
-		err = s.life.wait(ctx, changed, noDeadline)
+		err = s.life.Wait(ctx, changed, time.Time{})
 	}
 }
 
-// owned returns a copy, which the caller may change.
-func owned(state driver.Snapshot) driver.Snapshot {
+// copySnapshot returns a copy that the caller may modify.
+func copySnapshot(state driver.Snapshot) driver.Snapshot {
 	values := make(map[string]driver.Value, len(state.Values))
 	for key, v := range state.Values {
 		values[key] = driver.Value{Data: slices.Clone(v.Data), Version: v.Version}
@@ -152,12 +156,12 @@ func owned(state driver.Snapshot) driver.Snapshot {
 
 // Set implements the config driver's Source. It is not claimed.
 func (s *source) Set(context.Context, []driver.Change) (string, error) {
-	return "", fairlead.Errorf(fairlead.Unsupported, "runtimevar only reads")
+	return "", fairlead.Errorf(fairlead.Unsupported, "runtimevar cannot write; write to the backend of the variable")
 }
 
 // Close implements the config driver's Source.
 func (s *source) Close(ctx context.Context) error {
-	s.life.end()
+	s.life.End()
 	select {
 	case <-s.done:
 	case <-ctx.Done():

@@ -13,30 +13,30 @@ import (
 	"fairlead.dev/providers"
 )
 
-// Format is how the content of a variable is a set of settings.
+// Format is the encoding of the settings in a variable.
 type Format string
 
 const (
 	formatJSON Format = "json"
 	formatYAML Format = "yaml"
 	formatTOML Format = "toml"
-	formatText Format = "text" // one setting, called textKey
+	formatText Format = "text" // one setting, named textKey
 )
 
 const textKey = "value"
 
-// FormatSetting is the setting that says how the content of a variable is
-// read. A driver with variables declares it.
+// FormatSetting returns the setting that selects the encoding of variables. A
+// driver with variables declares it.
 func FormatSetting() providers.Setting {
 	return providers.Setting{
 		Name: "format", Kind: providers.Enum, Default: string(formatJSON),
 		Values: []string{string(formatJSON), string(formatYAML), string(formatTOML), string(formatText)},
-		Help:   "how a variable's content is read: json, yaml and toml hold many settings, nested names joined by dots; text is one setting, called \"" + textKey + "\"",
+		Help:   "encoding of the variables: json, yaml and toml hold many settings, whose nested names are joined by dots; text is one setting, named \"" + textKey + "\"",
 	}
 }
 
-// values returns the settings that a content holds. One without any is empty.
-func (f Format) values(text []byte) (map[string]driver.Value, error) {
+// parseSettings returns the settings in a text. An empty text has none.
+func (f Format) parseSettings(text []byte) (map[string]driver.Value, error) {
 	if f == formatText {
 		return map[string]driver.Value{textKey: {Data: text}}, nil
 	}
@@ -47,7 +47,7 @@ func (f Format) values(text []byte) (map[string]driver.Value, error) {
 	flat, _ := kmaps.Flatten(nested, nil, ".")
 	values := make(map[string]driver.Value, len(flat))
 	for key, v := range flat {
-		data, err := leaf(v)
+		data, err := encodeSetting(v)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", key, err)
 		}
@@ -70,8 +70,8 @@ func (f Format) parse(text []byte) (map[string]any, error) {
 	}
 }
 
-// leaf writes a string as it is and everything else as JSON.
-func leaf(v any) ([]byte, error) {
+// encodeSetting returns a string unchanged, and every other value as JSON.
+func encodeSetting(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case string:
 		return []byte(v), nil

@@ -7,18 +7,19 @@ import (
 	"fairlead.dev"
 	configdriver "fairlead.dev/config/driver"
 	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
 const (
-	maxKeyBytes     = 1024
-	maxBatch        = 100
-	maxDelay        = 12 * time.Hour
-	defaultMessage  = 256_000
-	defaultMaxValue = 1_000_000
-	// minAckDeadline: what gocloud.dev fetches comes in spurts, a quarter of a
-	// second apart or more. Of messages that are received together, the first
-	// must not come again before the last is there.
+	maxKeyBytes       = 1024
+	maxBatch          = 100
+	maxDelay          = 12 * time.Hour
+	defaultMaxMessage = 256_000
+	defaultMaxValue   = 1_000_000
+	// minAckDeadline: gocloud.dev fetches messages in bursts, a quarter of a
+	// second apart or more. When several messages are received together, the
+	// lease of the first must not end before the last has arrived.
 	minAckDeadline = 2 * time.Second
 )
 
@@ -32,105 +33,106 @@ func describe(b *Backend) fairlead.Description {
 		Volatile: b.Volatile,
 	}
 	if b.Docs != nil {
-		d.Facets = append(d.Facets, kvFacet(b))
+		d.Facets = append(d.Facets, describeKV(b))
 	}
 	if b.PubSub != nil {
-		d.Facets = append(d.Facets, pubsubFacet(b))
+		d.Facets = append(d.Facets, describePubSub(b))
 	}
 	if b.Vars != nil {
-		d.Facets = append(d.Facets, configFacet(b))
+		d.Facets = append(d.Facets, describeConfig(b))
 	}
 	return d
 }
 
-// claims collects what holds and what does not.
-type claims struct{ fairlead.FacetDescription }
+// facet is a description under construction.
+type facet struct{ fairlead.FacetDescription }
 
-// say claims c if it holds, and gives the reason if not.
-func (f *claims) say(c fairlead.Claim, holds bool, reason, remedy string) {
-	if holds {
-		f.Claims = append(f.Claims, c)
-		return
+// settle claims c if it holds, and says why if it does not.
+func (f *facet) settle(c fairlead.Claim, holds bool, reason, remedy string) {
+	var lacks []providers.Lack
+	if !holds {
+		lacks = append(lacks, providers.Lack{Reason: reason, Remedy: remedy})
 	}
-	f.Missing = append(f.Missing, fairlead.Missing{Claim: c, Reason: reason, Remedy: remedy})
+	providers.SettleClaim(&f.FacetDescription, c, lacks)
 }
 
-// never says why claims never hold.
-func (f *claims) never(reason string, all ...fairlead.Claim) {
+// disclaim says why claims never hold.
+func (f *facet) disclaim(reason string, all ...fairlead.Claim) {
 	for _, c := range all {
-		f.say(c, false, reason, "")
+		f.settle(c, false, reason, "")
 	}
 }
 
-func (f *claims) common(b *Backend) {
-	lost := "no driver of gocloud.dev tells what its backend has stored"
+// settleCommon settles the claims that all facets have.
+func (f *facet) settleCommon(b *Backend) {
+	reason := "no driver of gocloud.dev reports what its backend has stored"
 	remedy := "if you know that it holds, add durable=fsync or durable=quorum to the URL"
 	if b.Volatile {
-		lost, remedy = "everything is lost when the process ends", "use a backend that stores"
+		reason, remedy = "all data is lost when the process ends", "use a backend that stores data"
 	}
-	f.say(fairlead.DurableFsync, b.Durable == "fsync" || b.Durable == "quorum", lost, remedy)
-	f.say(fairlead.DurableQuorum, b.Durable == "quorum", lost, remedy)
-	f.say(fairlead.Shared, b.Shared, "every Open of this URL has a backend of its own", "give it a name, as gocloud+mem://NAME")
+	f.settle(fairlead.DurableFsync, b.Durable == "fsync" || b.Durable == "quorum", reason, remedy)
+	f.settle(fairlead.DurableQuorum, b.Durable == "quorum", reason, remedy)
+	f.settle(fairlead.Shared, b.Shared, "every Open of this URL has a backend of its own", "name the backend, for example gocloud+mem://NAME")
 }
 
-func kvFacet(b *Backend) fairlead.FacetDescription {
-	f := claims{fairlead.FacetDescription{Facet: fairlead.KV, Limits: fairlead.Limits{
+func describeKV(b *Backend) fairlead.FacetDescription {
+	f := facet{fairlead.FacetDescription{Facet: fairlead.KV, Limits: fairlead.Limits{
 		MaxKeyBytes:   maxKeyBytes,
 		MaxValueBytes: max(b.Docs.MaxValueBytes, defaultMaxValue),
 		MaxBatch:      maxBatch,
 	}}}
-	f.say(kvdriver.ClaimCAS, true, "", "")
-	f.say(kvdriver.ClaimLinearizableRead, b.Docs.Linearizable, "docstore promises no consistency of reads", "")
-	f.say(kvdriver.ClaimList, b.Docs.Ordered, "this driver does not order documents by their key", "")
-	f.say(kvdriver.ClaimManage, b.Docs.DeleteCollection != nil, "gocloud.dev cannot list or delete collections", "")
-	f.never("docstore's atomic writes take no conditions on other documents, and are not atomic with every driver", kvdriver.ClaimTxn)
-	f.never("docstore has no times to live", kvdriver.ClaimTTL, kvdriver.ClaimExpiryEvents)
-	f.never("docstore cannot watch", kvdriver.ClaimWatch, kvdriver.ClaimWatchEvery, kvdriver.ClaimWatchTxn)
-	f.never("docstore's queries show no one moment", kvdriver.ClaimSnapshotList)
-	f.common(b)
+	f.settle(kvdriver.ClaimCAS, true, "", "")
+	f.settle(kvdriver.ClaimLinearizableRead, b.Docs.Linearizable, "docstore promises no consistency of reads", "")
+	f.settle(kvdriver.ClaimList, b.Docs.Ordered, "this driver does not order documents by their key", "")
+	f.settle(kvdriver.ClaimManage, b.Docs.DeleteCollection != nil, "gocloud.dev cannot list or delete collections", "")
+	f.disclaim("docstore's atomic writes take no conditions on other documents, and are not atomic with every driver", kvdriver.ClaimTxn)
+	f.disclaim("docstore has no times to live", kvdriver.ClaimTTL, kvdriver.ClaimExpiryEvents)
+	f.disclaim("docstore cannot watch", kvdriver.ClaimWatch, kvdriver.ClaimWatchEvery, kvdriver.ClaimWatchTxn)
+	f.disclaim("docstore's queries are not snapshots", kvdriver.ClaimSnapshotList)
+	f.settleCommon(b)
 	return f.FacetDescription
 }
 
-func pubsubFacet(b *Backend) fairlead.FacetDescription {
+func describePubSub(b *Backend) fairlead.FacetDescription {
 	ps := b.PubSub
-	f := claims{fairlead.FacetDescription{Facet: fairlead.PubSub, Limits: fairlead.Limits{
-		MaxMessageBytes: ps.maxMessage(),
+	f := facet{fairlead.FacetDescription{Facet: fairlead.PubSub, Limits: fairlead.Limits{
+		MaxMessageBytes: ps.maxMessageBytes(),
 		MaxBatch:        maxBatch,
 		MinAckDeadline:  minAckDeadline,
 	}}}
-	f.say(psdriver.ClaimBroadcast, ps.Broadcast, "gocloud.dev cannot make a subscription of one consumer", "")
-	f.say(psdriver.ClaimManage, ps.DeleteTopic != nil, "gocloud.dev cannot list or delete topics", "")
-	f.say(psdriver.ClaimFencedAck, ps.Local, "an acknowledgement is sent without an answer: one that comes too late is not told", "")
-	limited := "the backend gives a message to somebody else after its own deadline, which gocloud.dev cannot move"
-	f.say(psdriver.ClaimExtend, ps.AckDeadline == 0, limited, "")
-	f.say(psdriver.ClaimNackDelay, ps.AckDeadline == 0, limited, "")
+	f.settle(psdriver.ClaimBroadcast, ps.Broadcast, "gocloud.dev cannot create a subscription for one consumer", "")
+	f.settle(psdriver.ClaimManage, ps.DeleteTopic != nil, "gocloud.dev cannot list or delete topics", "")
+	f.settle(psdriver.ClaimFencedAck, ps.Local, "an acknowledgement has no answer: one that comes too late is not reported", "")
+	limited := "the backend delivers a message again after its own deadline, which gocloud.dev cannot extend"
+	f.settle(psdriver.ClaimExtend, ps.AckDeadline == 0, limited, "")
+	f.settle(psdriver.ClaimNackDelay, ps.AckDeadline == 0, limited, "")
 	if ps.AckDeadline == 0 {
 		f.Limits.MaxDelay = cmp.Or(ps.MaxDelay, maxDelay)
 	}
-	f.never("gocloud.dev sends acknowledgements in the background and has no answer to them", psdriver.ClaimConfirmedAck)
-	f.never("gocloud.dev promises no order", psdriver.ClaimOrdered, psdriver.ClaimOrderedByKey)
-	f.never("a subscription of gocloud.dev begins when it is made",
+	f.disclaim("gocloud.dev sends acknowledgements in the background and has no answer to them", psdriver.ClaimConfirmedAck)
+	f.disclaim("gocloud.dev promises no order", psdriver.ClaimOrdered, psdriver.ClaimOrderedByKey)
+	f.disclaim("a subscription of gocloud.dev begins when it is created",
 		psdriver.ClaimReplayStart, psdriver.ClaimReplayTime, psdriver.ClaimReplayPosition)
-	f.never("gocloud.dev does not count deliveries", psdriver.ClaimDeliveryCount)
-	f.never("gocloud.dev knows no message ids", psdriver.ClaimDedupe)
-	f.never("the messages of a batch of gocloud.dev are stored one by one", psdriver.ClaimAtomicBatch)
-	f.common(b)
+	f.disclaim("gocloud.dev does not count deliveries", psdriver.ClaimDeliveryCount)
+	f.disclaim("gocloud.dev has no message ids", psdriver.ClaimDedupe)
+	f.disclaim("the messages of a batch of gocloud.dev are stored one by one", psdriver.ClaimAtomicBatch)
+	f.settleCommon(b)
 	return f.FacetDescription
 }
 
-func (ps *PubSub) maxMessage() int {
+func (ps *PubSub) maxMessageBytes() int {
 	if ps.MaxMessageBytes > 0 {
 		return ps.MaxMessageBytes
 	}
-	return defaultMessage
+	return defaultMaxMessage
 }
 
-func configFacet(b *Backend) fairlead.FacetDescription {
-	f := claims{fairlead.FacetDescription{Facet: fairlead.Config}}
-	f.say(configdriver.ClaimSnapshot, true, "", "")
-	f.say(configdriver.ClaimDeleteVisible, true, "", "")
-	f.never("runtimevar only reads",
+func describeConfig(b *Backend) fairlead.FacetDescription {
+	f := facet{fairlead.FacetDescription{Facet: fairlead.Config}}
+	f.settle(configdriver.ClaimSnapshot, true, "", "")
+	f.settle(configdriver.ClaimDeleteVisible, true, "", "")
+	f.disclaim("runtimevar cannot write",
 		configdriver.ClaimWrite, configdriver.ClaimAtomicSet, configdriver.ClaimCompareAndSet)
-	f.common(b)
+	f.settleCommon(b)
 	return f.FacetDescription
 }

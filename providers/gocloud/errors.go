@@ -21,9 +21,9 @@ var readCodes = map[gcerrors.ErrorCode]fairlead.Code{
 	gcerrors.AlreadyExists:      fairlead.Conflict,
 }
 
-// failed is the error of a read, or of a call that only looked. What
-// gocloud.dev does not classify is most often a lost connection.
-func failed(err error) error {
+// convertError converts the error of a read, or of a call that changed nothing.
+// An error that gocloud.dev does not classify is most often a lost connection.
+func convertError(err error) error {
 	var ours *fairlead.Error
 	if err == nil || errors.As(err, &ours) {
 		return err
@@ -38,8 +38,8 @@ func failed(err error) error {
 	return fairlead.Errorf(code, "%w", err)
 }
 
-// refusals are the codes that a backend gives when it refused a write. All
-// others leave open whether it was applied.
+// refusals are the codes of writes that the backend refused. After every other
+// error it is unknown whether the write was applied.
 var refusals = map[gcerrors.ErrorCode]fairlead.Code{
 	gcerrors.NotFound:           fairlead.NotFound,
 	gcerrors.AlreadyExists:      fairlead.Conflict,
@@ -49,10 +49,10 @@ var refusals = map[gcerrors.ErrorCode]fairlead.Code{
 	gcerrors.Unimplemented:      fairlead.Unsupported,
 }
 
-// writeFailed is the error of a write that was handed over.
-func writeFailed(err error) error {
+// convertWriteError converts the error of a write that was handed to the driver.
+func convertWriteError(err error) error {
 	var ours *fairlead.Error
-	var givenUp errGivenUp
+	var givenUp errAbandoned
 	switch {
 	case err == nil:
 		return nil

@@ -17,8 +17,8 @@ import (
 	"fairlead.dev/providers"
 )
 
-// fileRetry is how often filevar looks for a file that is missing.
-const fileRetry = time.Second
+// missingFilePoll is how often filevar looks for a file that is missing.
+const missingFilePoll = time.Second
 
 func fileDriver() Driver {
 	return Driver{
@@ -35,34 +35,34 @@ func openFiles(_ context.Context, s providers.Settings) (*Backend, error) {
 		dir = filepath.Join(".", dir)
 	}
 	if s.URL.User != nil || (s.URL.Host != "" && s.URL.Host != ".") || dir == "" {
-		return nil, fairlead.Errorf(fairlead.Invalid, "this URL names a folder and nothing else; its forms are gocloud+file:///absolute/folder and gocloud+file://./folder")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the URL names only a folder; use gocloud+file:///absolute/folder or gocloud+file://./folder")
 	}
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
 		return nil, fairlead.Errorf(fairlead.Unavailable, "%w", err)
 	case !info.IsDir():
-		return nil, fairlead.Errorf(fairlead.Invalid, "%q is not a folder; the URL names the folder of the files", dir)
+		return nil, fairlead.Errorf(fairlead.Invalid, "%q is not a folder; name the folder that contains the files", dir)
 	}
-	read := Format(s.String("format"))
+	format := Format(s.String("format"))
 	return &Backend{
 		System: "file", Endpoint: dir, Shared: true,
 		Vars: &Vars{
-			Format: read,
-			// filevar says so of every file that it cannot open.
+			Format: format,
+			// filevar reports every file that it cannot open as missing.
 			Missing: func(name string, _ error) bool {
-				_, err := os.Stat(read.file(dir, name))
+				_, err := os.Stat(format.filePath(dir, name))
 				return errors.Is(err, fs.ErrNotExist)
 			},
 			OpenVariable: func(_ context.Context, name string) (*runtimevar.Variable, error) {
-				return filevar.OpenVariable(read.file(dir, name), runtimevar.BytesDecoder, &filevar.Options{WaitDuration: fileRetry})
+				return filevar.OpenVariable(format.filePath(dir, name), runtimevar.BytesDecoder, &filevar.Options{WaitDuration: missingFilePoll})
 			},
 		},
 	}, nil
 }
 
-// file is where the settings of a name are.
-func (f Format) file(dir, name string) string {
+// filePath returns the file that holds the settings of a name.
+func (f Format) filePath(dir, name string) string {
 	if f != formatText {
 		name += "." + string(f)
 	}
@@ -72,7 +72,7 @@ func (f Format) file(dir, name string) string {
 func constantDriver() Driver {
 	return Driver{
 		Scheme: "constant",
-		Help:   `settings that are in the URL, for tests: gocloud+constant://?val={"rate":3}`,
+		Help:   `settings in the URL, for tests: gocloud+constant://?val={"rate":3}`,
 		Settings: []providers.Setting{FormatSetting(),
 			{Name: "val", Kind: providers.String, Help: "the content of every variable"}},
 		Open: openConstant,

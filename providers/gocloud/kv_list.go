@@ -12,27 +12,30 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// List implements the kv driver's Store. A token is the last key of its page,
-// behind a mark that no key of a stranger's token would have by chance.
+// tokenPrefix distinguishes page tokens from other strings.
+const tokenPrefix = "after:"
+
+// List implements the kv driver's Store. A page token is tokenPrefix and the
+// last key of the page.
 func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
-	last, ok := strings.CutPrefix(r.Token, "after:")
+	last, ok := strings.CutPrefix(r.Token, tokenPrefix)
 	if r.Token != "" && (!ok || !strings.HasPrefix(last, r.Prefix)) {
-		return driver.Page{}, fairlead.Errorf(fairlead.Invalid, "the page token %q is not one of this listing; pass the one that the page before returned", r.Token)
+		return driver.Page{}, fairlead.Errorf(fairlead.Invalid, "the page token %q is not from this listing; pass Page.Token unchanged", r.Token)
 	}
 	var page driver.Page
-	err := s.life.call(ctx, func(ctx context.Context) error {
-		got, err := s.page(ctx, r, last)
+	err := call(ctx, s.life, func(ctx context.Context) error {
+		got, err := s.readPage(ctx, r, last)
 		if err == nil {
 			page = got
 		}
 		return err
 	})
-	return page, failed(openFailed(err))
+	return page, convertError(unwrapAbandoned(err))
 }
 
-// page reads documents until it has enough or the prefix ends.
-func (s *store) page(ctx context.Context, r driver.ListRequest, after string) (driver.Page, error) {
-	it := s.from(r, after).Get(ctx)
+// readPage reads documents until the page is full or the prefix ends.
+func (s *store) readPage(ctx context.Context, r driver.ListRequest, after string) (driver.Page, error) {
+	it := s.pageQuery(r, after).Get(ctx)
 	defer it.Stop()
 	var page driver.Page
 	read, last := 0, ""
@@ -42,7 +45,7 @@ func (s *store) page(ctx context.Context, r driver.ListRequest, after string) (d
 		switch {
 		case errors.Is(err, io.EOF):
 			if read == r.Limit {
-				page.Token = "after:" + last
+				page.Token = tokenPrefix + last
 			}
 			return page, nil
 		case err != nil:
@@ -51,13 +54,14 @@ func (s *store) page(ctx context.Context, r driver.ListRequest, after string) (d
 			return page, nil
 		}
 		read, last = read+1, d.Key
-		if err := s.add(&page, d); err != nil {
+		if err := s.appendEntry(&page, d); err != nil {
 			return driver.Page{}, err
 		}
 	}
 }
 
-func (s *store) add(page *driver.Page, d document) error {
+// appendEntry adds a document to the page, unless it is marked as deleted.
+func (s *store) appendEntry(page *driver.Page, d document) error {
 	if d.Deleted {
 		return nil
 	}
@@ -65,12 +69,12 @@ func (s *store) add(page *driver.Page, d document) error {
 	if err != nil {
 		return fairlead.Errorf(fairlead.Internal, "a document has no revision; it was not written by Fairlead: %w", err)
 	}
-	page.Entries = append(page.Entries, driver.Entry{Key: d.Key, Value: clone(d.Value), Revision: driver.Revision(rev)})
+	page.Entries = append(page.Entries, driver.Entry{Key: d.Key, Value: copyBytes(d.Value), Revision: driver.Revision(rev)})
 	return nil
 }
 
-// from is a query for a page.
-func (s *store) from(r driver.ListRequest, after string) *docstore.Query {
+// pageQuery returns the query for a page.
+func (s *store) pageQuery(r driver.ListRequest, after string) *docstore.Query {
 	op, key := ">=", r.Prefix
 	if r.Token != "" {
 		op, key = ">", after

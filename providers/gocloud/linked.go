@@ -16,47 +16,48 @@ import (
 	"fairlead.dev/providers"
 )
 
-// trait is what is known of a driver of gocloud.dev that is not taught to the
-// bridge by a [Driver], and cannot be asked.
-type trait struct {
-	ackDeadline time.Duration // the backend's own, as it is set by default
+// driverProperties describes a driver of gocloud.dev that has no [Driver].
+// gocloud.dev cannot report these properties.
+type driverProperties struct {
+	ackDeadline time.Duration // of the backend, by default
 	maxMessage  int
-	requeues    bool // closing gives back; it has no Nack
-	ordered     bool // docstore: orders by the key
+	requeues    bool // Shutdown gives messages back; the driver has no Nack
+	ordered     bool // docstore: queries are ordered by the key
 }
 
-// traits are by scheme. None of these drivers has been run against its backend
-// by the tests of this project.
-var traits = map[string]trait{
+// propertiesByScheme has the documented properties of drivers. The tests of this
+// project run none of these drivers against its backend.
+var propertiesByScheme = map[string]driverProperties{
 	"awssqs":    {ackDeadline: 30 * time.Second, maxMessage: 250_000},
 	"awssns":    {maxMessage: 250_000},
 	"gcppubsub": {ackDeadline: 10 * time.Second, maxMessage: 9_000_000},
 	"azuresb":   {ackDeadline: 30 * time.Second, maxMessage: 250_000},
-	// Kafka gives back what a consumer held when that is gone, not before.
+	// Kafka delivers the messages of a consumer again only when the consumer is gone.
 	"kafka": {ackDeadline: 24 * time.Hour, maxMessage: 1_000_000, requeues: true},
 	"mongo": {ordered: true},
 }
 
 // linkedDriver returns a driver for a scheme that a linked package registered
-// with gocloud.dev. Where things are is said by templates of its URLs.
+// with gocloud.dev. Templates of gocloud.dev URLs say where topics, collections
+// and variables are.
 func linkedDriver(scheme string) (Driver, bool) {
 	return Driver{
 		Scheme: scheme,
-		Help:   "the driver " + scheme + " of gocloud.dev, untested, found by templates of URLs: gocloud+" + scheme + "://?" + exampleOf(scheme) + "…",
+		Help:   "the driver " + scheme + " of gocloud.dev, untested, with templates of its URLs: gocloud+" + scheme + "://?" + exampleTemplate(scheme) + "…",
 		Settings: []providers.Setting{
-			{Name: "topic", Kind: providers.String, Help: "gocloud.dev URL of a topic, with {topic} where its name goes"},
-			{Name: "subscription", Kind: providers.String, Help: "gocloud.dev URL of a subscription, with {topic} and {group}; it has to exist"},
+			{Name: "topic", Kind: providers.String, Help: "gocloud.dev URL of a topic, with {topic} in place of its name"},
+			{Name: "subscription", Kind: providers.String, Help: "gocloud.dev URL of a subscription, with {topic} and {group}; the subscription has to exist"},
 			{Name: "collection", Kind: providers.String, Help: "gocloud.dev URL of a collection whose key field is \"" + KeyField + "\", with {store}"},
 			{Name: "variable", Kind: providers.String, Help: "gocloud.dev URL of a variable, with {name} and decoder=bytes"},
 			{Name: "ack-deadline", Kind: providers.Duration, Min: int64(time.Second),
-				Help: "what the backend's own acknowledgement deadline (visibility time-out) is set to; default: the backend's default"},
+				Help: "the backend's own acknowledgement deadline (visibility timeout), if it is not the default of the backend"},
 			FormatSetting(), DurableSetting(),
 		},
 		Open: func(_ context.Context, s providers.Settings) (*Backend, error) { return openLinked(scheme, s) },
 	}, slices.Contains(linkedSchemes(), scheme)
 }
 
-// linkedSchemes are those of all drivers of gocloud.dev that are linked.
+// linkedSchemes returns the schemes of all linked drivers of gocloud.dev.
 func linkedSchemes() []string {
 	all := slices.Concat(pubsub.DefaultURLMux().TopicSchemes(), pubsub.DefaultURLMux().SubscriptionSchemes(),
 		docstore.DefaultURLMux().CollectionSchemes(), runtimevar.DefaultURLMux().VariableSchemes())
@@ -64,8 +65,8 @@ func linkedSchemes() []string {
 	return slices.Compact(all)
 }
 
-// exampleOf is the beginning of a template for a scheme.
-func exampleOf(scheme string) string {
+// exampleTemplate returns the beginning of a template for a scheme.
+func exampleTemplate(scheme string) string {
 	switch {
 	case slices.Contains(docstore.DefaultURLMux().CollectionSchemes(), scheme):
 		return "collection=" + scheme + "://…{store}"
@@ -78,14 +79,14 @@ func exampleOf(scheme string) string {
 
 func openLinked(scheme string, s providers.Settings) (*Backend, error) {
 	if s.URL.Host != "" || s.URL.User != nil || (s.URL.Path != "" && s.URL.Path != "/") {
-		return nil, fairlead.Errorf(fairlead.Invalid, "a URL of this scheme has parameters alone; write gocloud+%s://?topic=…&subscription=…", scheme)
+		return nil, fairlead.Errorf(fairlead.Invalid, "a URL of this scheme has only parameters; use gocloud+%s://?topic=…&subscription=…", scheme)
 	}
 	b := &Backend{
 		System: scheme, Shared: true, Durable: s.String("durable"),
-		Notes: []string{"this driver of gocloud.dev is not run by the tests of Fairlead; topics, subscriptions and collections have to exist"},
+		Notes: []string{"the tests of Fairlead do not run this driver of gocloud.dev; topics, subscriptions and collections have to exist"},
 	}
 	if s.Given("topic") != s.Given("subscription") {
-		return nil, fairlead.Errorf(fairlead.Invalid, "\"topic\" and \"subscription\" belong together; one of them is missing")
+		return nil, fairlead.Errorf(fairlead.Invalid, "\"topic\" and \"subscription\" belong together; give both or none")
 	}
 	if err := checkTemplates(s); err != nil {
 		return nil, err
@@ -104,14 +105,14 @@ func openLinked(scheme string, s providers.Settings) (*Backend, error) {
 		b.Vars = linkedVars(s)
 	}
 	if b.PubSub == nil && b.Docs == nil && b.Vars == nil {
-		return nil, fairlead.Errorf(fairlead.Invalid, "the URL says of nothing where it is; give \"topic\" and \"subscription\", \"collection\" or \"variable\"")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the URL names no topic, collection or variable; give \"topic\" and \"subscription\", \"collection\" or \"variable\"")
 	}
 	return b, nil
 }
 
-// places are the names that a template must hold, so that different things
-// are in different places.
-var places = map[string][]string{
+// requiredPlaceholders are the placeholders that a template must contain, so
+// that different names have different URLs.
+var requiredPlaceholders = map[string][]string{
 	"topic":        {"{topic}"},
 	"subscription": {"{topic}", "{group}"},
 	"collection":   {"{store}"},
@@ -119,18 +120,19 @@ var places = map[string][]string{
 }
 
 func checkTemplates(s providers.Settings) error {
-	for setting, names := range places {
+	for setting, names := range requiredPlaceholders {
 		for _, name := range names {
 			if s.Given(setting) && !strings.Contains(s.String(setting), name) {
-				return fairlead.Errorf(fairlead.Invalid, "parameter %q has no %s, and would be the same for all", setting, name)
+				return fairlead.Errorf(fairlead.Invalid, "parameter %q does not contain %s, so all names would have the same URL", setting, name)
 			}
 		}
 	}
 	return nil
 }
 
-// fill puts names, which are safe in a URL, into a template.
-func fill(template string, namesAndValues ...string) string {
+// expandTemplate replaces the placeholders of a template by names, which are
+// safe in a URL.
+func expandTemplate(template string, namesAndValues ...string) string {
 	return strings.NewReplacer(namesAndValues...).Replace(template)
 }
 
@@ -140,31 +142,31 @@ func schemeOf(template string) string {
 }
 
 func linkedPubSub(s providers.Settings) (*PubSub, error) {
-	topicURL, feedURL := s.String("topic"), s.String("subscription")
-	feeds := traits[schemeOf(feedURL)]
+	topicURL, subscriptionURL := s.String("topic"), s.String("subscription")
+	properties := propertiesByScheme[schemeOf(subscriptionURL)]
 	deadline := s.Duration("ack-deadline")
 	if deadline == 0 {
-		deadline = feeds.ackDeadline
+		deadline = properties.ackDeadline
 	}
 	if deadline == 0 {
-		return nil, fairlead.Errorf(fairlead.Invalid, "parameter \"ack-deadline\" is missing: say after how long the backend gives a message to another consumer, which is not known of this driver")
+		return nil, fairlead.Errorf(fairlead.Invalid, "parameter \"ack-deadline\" is missing: the backend's own acknowledgement deadline is not known for this driver")
 	}
 	return &PubSub{
 		OpenTopic: func(ctx context.Context, name string) (*Topic, error) {
-			t, err := pubsub.OpenTopic(ctx, fill(topicURL, "{topic}", name))
+			t, err := pubsub.OpenTopic(ctx, expandTemplate(topicURL, "{topic}", name))
 			if err != nil {
-				return nil, hideURL(err)
+				return nil, redactURL(err)
 			}
 			return &Topic{Topic: t, Close: t.Shutdown}, nil
 		},
-		OpenFeed: func(ctx context.Context, topic, group string) (*Feed, error) {
-			f, err := pubsub.OpenSubscription(ctx, fill(feedURL, "{topic}", topic, "{group}", group))
+		OpenSubscription: func(ctx context.Context, topic, group string) (*Subscription, error) {
+			f, err := pubsub.OpenSubscription(ctx, expandTemplate(subscriptionURL, "{topic}", topic, "{group}", group))
 			if err != nil {
-				return nil, hideURL(err)
+				return nil, redactURL(err)
 			}
-			return &Feed{Subscription: f, Requeues: feeds.requeues}, nil
+			return &Subscription{Subscription: f, Requeues: properties.requeues}, nil
 		},
-		MaxMessageBytes: traits[schemeOf(topicURL)].maxMessage,
+		MaxMessageBytes: propertiesByScheme[schemeOf(topicURL)].maxMessage,
 		AckDeadline:     deadline,
 	}, nil
 }
@@ -173,11 +175,11 @@ func linkedDocs(s providers.Settings) *Docs {
 	template := s.String("collection")
 	return &Docs{
 		OpenCollection: func(ctx context.Context, name string) (*docstore.Collection, error) {
-			c, err := docstore.OpenCollection(ctx, fill(template, "{store}", name))
-			return c, hideURL(err)
+			c, err := docstore.OpenCollection(ctx, expandTemplate(template, "{store}", name))
+			return c, redactURL(err)
 		},
 		Close:   (*docstore.Collection).Close,
-		Ordered: traits[schemeOf(template)].ordered,
+		Ordered: propertiesByScheme[schemeOf(template)].ordered,
 	}
 }
 
@@ -186,15 +188,15 @@ func linkedVars(s providers.Settings) *Vars {
 	return &Vars{
 		Format: Format(s.String("format")),
 		OpenVariable: func(ctx context.Context, name string) (*runtimevar.Variable, error) {
-			v, err := runtimevar.OpenVariable(ctx, fill(template, "{name}", name))
-			return v, hideURL(err)
+			v, err := runtimevar.OpenVariable(ctx, expandTemplate(template, "{name}", name))
+			return v, redactURL(err)
 		},
 	}
 }
 
-// hideURL keeps an error of gocloud.dev that repeats the URL, with what may be
-// a password, from being shown.
-func hideURL(err error) error {
+// redactURL returns an error without the credentials of a URL that gocloud.dev
+// repeats in it.
+func redactURL(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -204,5 +206,5 @@ func hideURL(err error) error {
 			text = strings.ReplaceAll(text, u.User.String()+"@", "")
 		}
 	}
-	return fairlead.Errorf(fairlead.CodeOf(failed(err)), "%s", text)
+	return fairlead.Errorf(fairlead.CodeOf(convertError(err)), "%s", text)
 }

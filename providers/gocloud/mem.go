@@ -15,9 +15,9 @@ import (
 	"fairlead.dev/providers"
 )
 
-// forever is an acknowledgement deadline of mempubsub that does not come:
-// leases are the bridge's.
-const forever = 100 * 365 * 24 * time.Hour
+// unreachedDeadline is an acknowledgement deadline of mempubsub that is not reached: the
+// bridge has leases of its own.
+const unreachedDeadline = 100 * 365 * 24 * time.Hour
 
 const memMaxBytes = 16 << 20
 
@@ -29,90 +29,90 @@ func memDriver() Driver {
 	}
 }
 
-// memory is what the providers that are opened on one name share.
-type memory struct {
+// memBackend holds the data that the providers of one name share.
+type memBackend struct {
 	name   string
 	opened int // guarded by memories
-	hub    *hub
+	groups *openGroups
 
-	mu          sync.Mutex
-	topics      map[string]*pubsub.Topic
-	feeds       map[groupName]*pubsub.Subscription
-	collections map[string]*docstore.Collection
+	mu            sync.Mutex
+	topics        map[string]*pubsub.Topic
+	subscriptions map[groupName]*pubsub.Subscription
+	collections   map[string]*docstore.Collection
 }
 
-var memories = struct {
+var memBackends = struct {
 	sync.Mutex
-	named map[string]*memory
-}{named: map[string]*memory{}}
+	byName map[string]*memBackend
+}{byName: map[string]*memBackend{}}
 
 func openMem(_ context.Context, s providers.Settings) (*Backend, error) {
 	if s.URL.User != nil || s.URL.Port() != "" || (s.URL.Path != "" && s.URL.Path != "/") {
-		return nil, fairlead.Errorf(fairlead.Invalid, "this URL has no user, port or path; its forms are gocloud+mem:// and gocloud+mem://NAME")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the URL has no user, port or path; use gocloud+mem:// or gocloud+mem://NAME")
 	}
-	m := acquireMemory(s.URL.Host)
+	m := acquireMemBackend(s.URL.Host)
 	return &Backend{
 		System: "gocloud.mem", Endpoint: m.name, Volatile: true, Shared: m.name != "",
-		PubSub: m.hub.driver,
+		PubSub: m.groups.driver,
 		Docs: &Docs{
-			OpenCollection: m.collection, Collections: m.listCollections, DeleteCollection: m.deleteCollection,
+			OpenCollection: m.findOrCreateCollection, Collections: m.listCollections, DeleteCollection: m.deleteCollection,
 			Ordered: true, Linearizable: true, MaxValueBytes: memMaxBytes,
 		},
 		Release: m.release,
-		hub:     m.hub,
+		groups:  m.groups,
 	}, nil
 }
 
-func acquireMemory(name string) *memory {
-	memories.Lock()
-	defer memories.Unlock()
-	m := memories.named[name]
+func acquireMemBackend(name string) *memBackend {
+	memBackends.Lock()
+	defer memBackends.Unlock()
+	m := memBackends.byName[name]
 	if m == nil || name == "" {
-		m = &memory{
-			name:        name,
-			topics:      map[string]*pubsub.Topic{},
-			feeds:       map[groupName]*pubsub.Subscription{},
-			collections: map[string]*docstore.Collection{},
+		m = &memBackend{
+			name:          name,
+			topics:        map[string]*pubsub.Topic{},
+			subscriptions: map[groupName]*pubsub.Subscription{},
+			collections:   map[string]*docstore.Collection{},
 		}
-		m.hub = newHub(m.pubsub())
+		m.groups = newOpenGroups(m.pubsub())
 	}
 	if name != "" {
-		memories.named[name] = m
+		memBackends.byName[name] = m
 	}
 	m.opened++
 	return m
 }
 
-func (m *memory) release(context.Context) error {
-	memories.Lock()
+func (m *memBackend) release(context.Context) error {
+	memBackends.Lock()
 	m.opened--
 	last := m.opened == 0
-	if last && memories.named[m.name] == m {
-		delete(memories.named, m.name)
+	if last && memBackends.byName[m.name] == m {
+		delete(memBackends.byName, m.name)
 	}
-	memories.Unlock()
+	memBackends.Unlock()
 	if !last {
 		return nil
 	}
-	m.hub.close()
+	m.groups.close()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.collections {
-		_ = c.Close() // nobody has it any more
+		_ = c.Close() // it has no handles any more
 	}
 	return nil
 }
 
-func (m *memory) pubsub() *PubSub {
+func (m *memBackend) pubsub() *PubSub {
 	return &PubSub{
-		OpenTopic: m.openTopic, OpenFeed: m.openFeed,
+		OpenTopic: m.openTopic, OpenSubscription: m.openSubscription,
 		Topics: m.listTopics, DeleteTopic: m.deleteTopic, DeleteGroup: m.deleteGroup,
 		Broadcast: true, Local: true, MaxMessageBytes: memMaxBytes,
 	}
 }
 
-// topic returns the topic of that name. It is locked.
-func (m *memory) topic(name string) *pubsub.Topic {
+// findOrCreateTopic returns the topic of a name. m is locked.
+func (m *memBackend) findOrCreateTopic(name string) *pubsub.Topic {
 	t := m.topics[name]
 	if t == nil {
 		t = mempubsub.NewTopic()
@@ -121,55 +121,56 @@ func (m *memory) topic(name string) *pubsub.Topic {
 	return t
 }
 
-func (m *memory) openTopic(_ context.Context, name string) (*Topic, error) {
+func (m *memBackend) openTopic(_ context.Context, name string) (*Topic, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &Topic{Topic: m.topic(name)}, nil
+	return &Topic{Topic: m.findOrCreateTopic(name)}, nil
 }
 
-// openFeed never closes what it opened: mempubsub cannot forget a
-// subscription, and one that is shut down would lose what is sent to it.
-func (m *memory) openFeed(_ context.Context, topic, group string) (*Feed, error) {
+// openSubscription returns a subscription that is never closed: mempubsub cannot
+// forget a subscription, and one that is shut down would lose the messages that
+// it gets.
+func (m *memBackend) openSubscription(_ context.Context, topic, group string) (*Subscription, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	name := groupName{topic, group}
-	f := m.feeds[name]
+	f := m.subscriptions[name]
 	if f == nil {
-		f = mempubsub.NewSubscription(m.topic(topic), forever)
+		f = mempubsub.NewSubscription(m.findOrCreateTopic(topic), unreachedDeadline)
 		if group != "" {
-			m.feeds[name] = f
+			m.subscriptions[name] = f
 		}
 	}
-	// To give back, at its end, means nothing: all is lost then.
-	return &Feed{Subscription: f, Requeues: true}, nil
+	// Giving messages back at the end is pointless: all data is lost then.
+	return &Subscription{Subscription: f, Requeues: true}, nil
 }
 
-func (m *memory) listTopics(_ context.Context, prefix string) ([]string, error) {
+func (m *memBackend) listTopics(_ context.Context, prefix string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return withPrefix(m.topics, prefix), nil
+	return namesWithPrefix(m.topics, prefix), nil
 }
 
-func (m *memory) deleteTopic(_ context.Context, name string) error {
+func (m *memBackend) deleteTopic(_ context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.topics, name)
-	for f := range m.feeds {
+	for f := range m.subscriptions {
 		if f.topic == name {
-			delete(m.feeds, f)
+			delete(m.subscriptions, f)
 		}
 	}
 	return nil
 }
 
-func (m *memory) deleteGroup(_ context.Context, topic, group string) error {
+func (m *memBackend) deleteGroup(_ context.Context, topic, group string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.feeds, groupName{topic, group})
+	delete(m.subscriptions, groupName{topic, group})
 	return nil
 }
 
-func (m *memory) collection(_ context.Context, name string) (*docstore.Collection, error) {
+func (m *memBackend) findOrCreateCollection(_ context.Context, name string) (*docstore.Collection, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c := m.collections[name]; c != nil {
@@ -182,13 +183,13 @@ func (m *memory) collection(_ context.Context, name string) (*docstore.Collectio
 	return c, err
 }
 
-func (m *memory) listCollections(_ context.Context, prefix string) ([]string, error) {
+func (m *memBackend) listCollections(_ context.Context, prefix string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return withPrefix(m.collections, prefix), nil
+	return namesWithPrefix(m.collections, prefix), nil
 }
 
-func (m *memory) deleteCollection(_ context.Context, name string) error {
+func (m *memBackend) deleteCollection(_ context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.collections[name]
@@ -196,5 +197,5 @@ func (m *memory) deleteCollection(_ context.Context, name string) error {
 	if c == nil {
 		return nil
 	}
-	return c.Close() // handles of it fail from now on
+	return c.Close() // open handles fail from then on
 }

@@ -10,11 +10,12 @@ import (
 
 	"gocloud.dev/pubsub"
 
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
 func FuzzMetadata(f *testing.F) {
-	for _, s := range []string{"", "plain", "fairlead-id", "Fairlead-ID", restName, "ü", "a\x00", "a b", strings.Repeat("n", 200)} {
+	for _, s := range []string{"", "plain", "fairlead-id", "Fairlead-ID", packedName, "ü", "a\x00", "a b", strings.Repeat("n", 200)} {
 		f.Add(s, "value", "")
 		f.Add("name", s, s)
 	}
@@ -23,13 +24,13 @@ func FuzzMetadata(f *testing.F) {
 			return // the portable layer refuses it
 		}
 		want := driver.Message{ID: "id", Body: []byte(other), Metadata: map[string]string{name: value, "x": other}}
-		sent := encode(want)
+		sent := encodeMessage(want)
 		for n, v := range sent.Metadata {
-			if n != restName && (v == "" || len(n) > maxRestName) {
+			if n != packedName && (v == "" || len(n) > maxPlainName) {
 				t.Errorf("%q=%q is not for every backend", n, v)
 			}
 		}
-		got := decode(sent)
+		got := decodeMessage(sent)
 		if got.ID != want.ID || string(got.Body) != other || !maps.Equal(got.Metadata, want.Metadata) {
 			t.Errorf("sent %+v, got %+v", want, got)
 		}
@@ -42,7 +43,7 @@ func FuzzForeign(f *testing.F) {
 	f.Add(idName, "", `{"":"b"}`)
 	f.Add(idName, "x", `[1]`)
 	f.Fuzz(func(t *testing.T, name, value, rest string) {
-		d := decode(&pubsub.Message{Metadata: map[string]string{name: value, restName: rest}})
+		d := decodeMessage(&pubsub.Message{Metadata: map[string]string{name: value, packedName: rest}})
 		if d.ID == "" {
 			t.Error("a message without an id")
 		}
@@ -54,12 +55,12 @@ func FuzzForeign(f *testing.F) {
 
 func TestPanicsAreContained(t *testing.T) {
 	m := &pubsub.Message{}
-	err := guard(func() error { m.Nack(); return nil }) // of no subscription at all
+	err := recoverPanic(func() error { m.Nack(); return nil }) // of no subscription at all
 	if err == nil || !strings.Contains(err.Error(), "gocloud.dev panicked") {
 		t.Errorf("a panic became %v", err)
 	}
-	life := newLifetime(t.Context())
-	if err := life.call(t.Context(), func(context.Context) error { m.Ack(); return nil }); err == nil {
+	life := providers.NewLifetime("test")
+	if err := call(t.Context(), life, func(context.Context) error { m.Ack(); return nil }); err == nil {
 		t.Error("a panic in a call was no error")
 	}
 }
@@ -70,11 +71,11 @@ func TestErrorsHideCredentials(t *testing.T) {
 		`open collection mongo://user:secret@host/db: no such database`,
 		`invalid URL "mongo://user:secret@host/db": bad`,
 	} {
-		if err := hideURL(errors.New(text)); strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "host/db") {
+		if err := redactURL(errors.New(text)); strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "host/db") {
 			t.Errorf("%v", err)
 		}
 	}
-	if hideURL(nil) != nil {
-		t.Error("no error became one")
+	if redactURL(nil) != nil {
+		t.Error("nil became an error")
 	}
 }

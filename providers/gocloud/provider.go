@@ -8,26 +8,26 @@ import (
 	"fairlead.dev/providers"
 )
 
-// provider is one Open of a backend.
+// provider is one open handle of a backend.
 type provider struct {
 	*providers.Live
 	backend *Backend
-	hub     *hub
-	life    lifetime
+	groups  *openGroups
+	life    *providers.Lifetime
 }
 
 func open(ctx context.Context, d Driver, s providers.Settings) (fairlead.Provider, error) {
 	var b *Backend
-	err := newLifetime(context.Background()).call(ctx, func(ctx context.Context) (err error) {
+	err := call(ctx, providers.NewLifetime("provider"), func(ctx context.Context) (err error) {
 		b, err = d.Open(ctx, s)
 		return err
 	})
 	if err != nil {
-		return nil, failed(err)
+		return nil, convertError(err)
 	}
-	p := &provider{Live: providers.NewLive(describe(b)), backend: b, hub: b.hub, life: newLifetime(context.Background())}
-	if p.hub == nil {
-		p.hub = newHub(b.PubSub)
+	p := &provider{Live: providers.NewLive(describe(b)), backend: b, groups: b.groups, life: providers.NewLifetime("provider")}
+	if p.groups == nil {
+		p.groups = newOpenGroups(b.PubSub)
 	}
 	return p, nil
 }
@@ -37,12 +37,12 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
-	p.life.end()
-	if p.backend.hub == nil {
-		p.hub.close()
+	p.life.End()
+	if p.backend.groups == nil {
+		p.groups.close()
 	}
 	if p.backend.Release != nil {
-		return failed(guard(func() error { return p.backend.Release(ctx) }))
+		return convertError(recoverPanic(func() error { return p.backend.Release(ctx) }))
 	}
 	return nil
 }

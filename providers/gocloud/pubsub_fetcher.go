@@ -6,85 +6,85 @@ import (
 	"time"
 )
 
-// idle is how long nobody asks for messages before no more are taken. What
-// was taken is given back then, if other processes may want it.
-const idle = 500 * time.Millisecond
+// idlePeriod is how long fetching continues after the last call of Receive. Then
+// the messages are given back, if other processes may need them.
+const idlePeriod = 500 * time.Millisecond
 
-// reopenPause keeps a feed that cannot be opened from being tried too often.
+// reopenPause is the pause after a failure to open a subscription.
 const reopenPause = 100 * time.Millisecond
 
-// pump takes messages from the feed of a group, as long as somebody asks. It
-// is one goroutine.
-type pump struct {
+// fetcher is the goroutine that takes messages from the subscription of a group,
+// while consumers ask for messages.
+type fetcher struct {
 	*group
 	ctx  context.Context
 	end  context.CancelFunc
 	done chan struct{}
 }
 
-// startPump starts the group's pump if it does not run. The group is locked.
-func (g *group) startPump() {
-	if g.pump != nil || g.closed {
+// startFetcher starts the fetcher unless it runs. The group is locked.
+func (g *group) startFetcher() {
+	if g.fetcher != nil || g.closed {
 		return
 	}
 	ctx, end := context.WithCancel(context.Background())
-	g.pump = &pump{g, ctx, end, make(chan struct{})}
-	go g.pump.run()
+	g.fetcher = &fetcher{g, ctx, end, make(chan struct{})}
+	go g.fetcher.run()
 }
 
-// stop ends the pump and waits for it.
-func (p *pump) stop() {
+// stop ends the fetcher and waits for it.
+func (p *fetcher) stop() {
 	p.end()
 	<-p.done
 }
 
-// run takes messages until the feed fails, or nobody wants any.
-func (p *pump) run() {
+// run fetches until the subscription fails, or no messages are needed.
+func (p *fetcher) run() {
 	defer close(p.done)
 	defer p.end()
-	err := p.fill()
+	err := p.fetchWhileWanted()
 	p.mu.Lock()
-	p.group.pump = nil
-	var feed *Feed
-	var ready []*message
+	p.group.fetcher = nil
+	var source *Subscription
+	var ready []*heldMessage
 	if err != nil && p.ctx.Err() == nil {
 		p.failure = err
-		feed, ready = p.detach()
+		source, ready = p.detach()
 	}
 	p.changed.Fire()
 	p.mu.Unlock()
-	closeFeed(feed, ready)
+	closeSubscription(source, ready)
 }
 
-// fill moves messages from the feed to those that are ready.
-func (p *pump) fill() error {
+// fetchWhileWanted fetches messages for the consumers.
+func (p *fetcher) fetchWhileWanted() error {
 	for {
-		if err := p.group.open(p.ctx); err != nil {
+		if err := p.group.openSource(p.ctx); err != nil {
 			p.pause(reopenPause)
 			return err
 		}
-		for p.wanted() {
-			if err := p.one(); err != nil {
-				return p.broken(err)
+		for p.isWanted() {
+			if err := p.fetchOne(); err != nil {
+				return p.convertSourceError(err)
 			}
 		}
-		if p.ctx.Err() != nil || p.parked() {
+		if p.ctx.Err() != nil || p.waitForDemand() {
 			return nil
 		}
 	}
 }
 
-// one waits for a message, for a while.
-func (p *pump) one() error {
+// fetchOne waits for a message, up to idlePeriod.
+func (p *fetcher) fetchOne() error {
 	p.mu.Lock()
-	feed := p.feed
+	source := p.source
 	p.mu.Unlock()
-	if feed == nil {
+	if source == nil {
 		return errors.New("the subscription was closed")
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, idle)
+	ctx, cancel := context.WithTimeout(p.ctx, idlePeriod)
 	defer cancel()
-	r, err := feed.next(ctx)
+	r, err := source.next(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -93,49 +93,49 @@ func (p *pump) one() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ready = append(p.ready, &message{received: r, feed: feed})
+	p.ready = append(p.ready, &heldMessage{received: r, source: source})
 	p.changed.Fire()
 	return nil
 }
 
-// wanted says whether to take more.
-func (p *pump) wanted() bool {
+// isWanted reports whether to fetch more messages.
+func (p *fetcher) isWanted() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ctx.Err() == nil && len(p.ready) < maxReady && p.active()
+	return p.ctx.Err() == nil && len(p.ready) < maxReady && p.hasDemand()
 }
 
-// active says whether somebody asks for messages, or did a moment ago.
-func (g *group) active() bool { return g.asking > 0 || time.Since(g.asked) < idle }
+// hasDemand reports whether a Receive waits, or waited within idlePeriod.
+func (g *group) hasDemand() bool { return g.waitingCalls > 0 || time.Since(g.lastDemand) < idlePeriod }
 
-// parked waits while no message is wanted. It reports that the pump is of no
-// more use: nobody asks, and nothing has to be kept for those who do later.
-func (p *pump) parked() bool {
+// waitForDemand waits while no messages are wanted. It returns true if the
+// fetcher can end: no consumer asks, and no lease needs the subscription.
+func (p *fetcher) waitForDemand() bool {
 	p.mu.Lock()
-	p.expire(time.Now())
-	active, full, held := p.active(), len(p.ready) >= maxReady, len(p.held) > 0
+	p.makeExpiredReady(time.Now())
+	demanded, full, held := p.hasDemand(), len(p.ready) >= maxReady, len(p.held) > 0
 	changed, due := p.changed.Next(), p.nextDue()
-	if !active && (p.driver.Local || p.name.group == "") {
+	if !demanded && (p.driver.Local || p.name.group == "") {
 		p.mu.Unlock()
 		return true
 	}
-	if !active && !held {
-		feed, ready := p.detach()
+	if !demanded && !held {
+		source, ready := p.detach()
 		p.mu.Unlock()
-		closeFeed(feed, ready)
+		closeSubscription(source, ready)
 		return true
 	}
 	p.mu.Unlock()
-	if !active || full {
-		p.await(changed, due)
+	if !demanded || full {
+		p.waitForChange(changed, due)
 	}
 	return false
 }
 
-// await waits for a change of the group, for a lease to end, or for the moment
-// from which nobody has asked lately.
-func (p *pump) await(changed <-chan struct{}, due time.Time) {
-	wait := idle
+// waitForChange waits for a change of the group, the end of a lease, or the end
+// of idlePeriod.
+func (p *fetcher) waitForChange(changed <-chan struct{}, due time.Time) {
+	wait := idlePeriod
 	if !due.IsZero() {
 		wait = min(wait, max(time.Until(due), 0))
 	}
@@ -148,4 +148,4 @@ func (p *pump) await(changed <-chan struct{}, due time.Time) {
 	}
 }
 
-func (p *pump) pause(d time.Duration) { p.await(nil, time.Now().Add(d)) }
+func (p *fetcher) pause(d time.Duration) { p.waitForChange(nil, time.Now().Add(d)) }

@@ -8,73 +8,72 @@ import (
 	"github.com/tidwall/btree"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
-// maxReady bounds the messages that are taken from a feed before somebody
-// asks for them.
+// maxReady bounds the messages that are fetched before a consumer asks for them.
 const maxReady = 100
 
-// group is a subscription of gocloud.dev as the consumers of this process
-// share it. gocloud.dev has no leases, and tells an acknowledgement from its
-// neighbour only by the message: both are kept here.
+// group is a subscription of gocloud.dev that the consumers of this process
+// share. gocloud.dev has no leases, and identifies an acknowledgement only by
+// the message. The group keeps both.
 //
-// A message is in one of three places: ready, for whoever asks first; leased
-// to a consumer; or waiting, after it was given back with a delay. The last
-// two are ordered by when they end.
+// A message is in one of three states: ready, for the next Receive; leased to a
+// consumer; or delayed, after it was given back with a delay. Leased and delayed
+// messages are held, ordered by the end of the lease or the delay.
 type group struct {
 	driver    *PubSub
 	name      groupName
-	consumers int // guarded by the hub
+	consumers int // guarded by openGroups.mu
 
-	opening sync.Mutex // held while a feed is opened
+	opening sync.Mutex // held while the subscription is opened
 
-	mu      sync.Mutex
-	feed    *Feed // nil if none is open
-	pump    *pump // nil if nobody takes messages from the feed
-	ready   []*message
-	held    map[uint64]*message
-	due     *btree.BTreeG[*message]
-	tokens  uint64
-	asking  int       // calls of Receive that wait
-	asked   time.Time // when one of them ended last
-	changed await.Signal
-	failure error // of the feed, for one who asks
-	closed  bool
-	deleted bool
+	mu           sync.Mutex
+	source       *Subscription // nil if it is not open
+	fetcher      *fetcher      // nil if it does not run
+	ready        []*heldMessage
+	held         map[uint64]*heldMessage
+	due          *btree.BTreeG[*heldMessage]
+	tokens       uint64
+	waitingCalls int       // calls of Receive that wait
+	lastDemand   time.Time // when such a call last began or ended
+	changed      providers.Signal
+	failure      error // of the subscription, for the next Receive
+	closed       bool
+	deleted      bool
 }
 
-// message is one message that was taken from a feed and is not settled.
-type message struct {
+// heldMessage is a message that was fetched and is not settled.
+type heldMessage struct {
 	*received
-	feed  *Feed
-	owner *subscription // nil while it waits
-	token uint64
-	until time.Time // the end of the lease or of the delay
+	source *Subscription
+	owner  *subscription // nil while it is not leased
+	token  uint64
+	until  time.Time // the end of the lease or the delay
 }
 
 func newGroup(d *PubSub, name groupName) *group {
-	before := func(a, b *message) bool {
+	before := func(a, b *heldMessage) bool {
 		return cmp.Or(a.until.Compare(b.until), cmp.Compare(a.token, b.token)) < 0
 	}
 	return &group{
 		driver: d,
 		name:   name,
-		held:   map[uint64]*message{},
+		held:   map[uint64]*heldMessage{},
 		due:    btree.NewBTreeGOptions(before, btree.Options{NoLocks: true}),
 	}
 }
 
-// take leases up to limit messages to a consumer.
-func (g *group) take(s *subscription, limit int, now time.Time) []driver.Delivery {
-	g.expire(now)
+// lease leases up to limit messages to a consumer.
+func (g *group) lease(s *subscription, limit int, now time.Time) []driver.Delivery {
+	g.makeExpiredReady(now)
 	n := min(limit, len(g.ready))
 	out := make([]driver.Delivery, n)
 	for i, m := range g.ready[:n] {
 		m.owner = s
-		g.hold(m, now.Add(s.lease))
-		out[i] = own(m.content)
+		g.hold(m, now.Add(s.ackDeadline))
+		out[i] = copyDelivery(m.content)
 		out[i].Token = formatToken(m.token)
 		g.ready[i] = nil
 	}
@@ -82,34 +81,34 @@ func (g *group) take(s *subscription, limit int, now time.Time) []driver.Deliver
 	return out
 }
 
-// expire makes ready what is no longer leased or delayed.
-func (g *group) expire(now time.Time) {
+// makeExpiredReady makes the messages ready whose lease or delay has ended.
+func (g *group) makeExpiredReady(now time.Time) {
 	for {
 		m, ok := g.due.Min()
 		if !ok || m.until.After(now) {
 			return
 		}
-		g.drop(m)
+		g.release(m)
 		g.ready = append(g.ready, m)
 	}
 }
 
-// hold keeps a message until a time, under a new token.
-func (g *group) hold(m *message, until time.Time) {
+// hold keeps a message until a time, with a new token.
+func (g *group) hold(m *heldMessage, until time.Time) {
 	g.tokens++
 	m.token, m.until = g.tokens, until
 	g.held[m.token] = m
 	g.due.Set(m)
 }
 
-// drop takes a message out of those that are held.
-func (g *group) drop(m *message) {
+// release removes a message from the held ones.
+func (g *group) release(m *heldMessage) {
 	g.due.Delete(m)
 	delete(g.held, m.token)
 	m.owner = nil
 }
 
-// nextDue is when the next lease or delay ends; zero if none does.
+// nextDue returns when the next lease or delay ends, or the zero time.
 func (g *group) nextDue() time.Time {
 	if m, ok := g.due.Min(); ok {
 		return m.until
@@ -117,30 +116,30 @@ func (g *group) nextDue() time.Time {
 	return time.Time{}
 }
 
-// settle settles one message. It returns the message if it is to be
-// acknowledged, which is done without the lock.
-func (g *group) settle(s *subscription, st driver.Settlement, now time.Time) (*message, error) {
-	m, err := g.leased(s, st.Token, now)
+// settle settles one message. If the message is to be acknowledged, settle
+// returns it: that happens without the lock.
+func (g *group) settle(s *subscription, st driver.Settlement, now time.Time) (*heldMessage, error) {
+	m, err := g.findLeased(s, st.Token, now)
 	if err != nil {
 		return nil, err
 	}
 	switch st.Kind {
 	case driver.Ack:
-		g.drop(m)
-		g.changed.Fire() // the pump may be waiting for the last lease to end
+		g.release(m)
+		g.changed.Fire() // the fetcher may wait for the end of the last lease
 		return m, nil
 	case driver.Nack:
-		g.drop(m)
+		g.release(m)
 		g.giveBack(m, st.Delay, now)
 	case driver.Extend:
 		g.due.Delete(m)
-		m.until = now.Add(cmp.Or(st.Delay, s.lease))
+		m.until = now.Add(cmp.Or(st.Delay, s.ackDeadline))
 		g.due.Set(m)
 	}
 	return nil, nil
 }
 
-func (g *group) giveBack(m *message, delay time.Duration, now time.Time) {
+func (g *group) giveBack(m *heldMessage, delay time.Duration, now time.Time) {
 	if delay > 0 {
 		g.hold(m, now.Add(delay))
 	} else {
@@ -149,35 +148,35 @@ func (g *group) giveBack(m *message, delay time.Duration, now time.Time) {
 	g.changed.Fire()
 }
 
-// leased returns the message that a token stands for, if its lease is still
-// the consumer's.
-func (g *group) leased(s *subscription, token string, now time.Time) (*message, error) {
+// findLeased returns the message of a token, if the consumer still has the
+// lease.
+func (g *group) findLeased(s *subscription, token string, now time.Time) (*heldMessage, error) {
 	number, ok := parseToken(token)
 	if !ok {
-		return nil, fairlead.Errorf(fairlead.Invalid, "token %q is not one of a delivery", token)
+		return nil, fairlead.Errorf(fairlead.Invalid, "token %q is not the token of a delivery; pass Delivery.Token unchanged", token)
 	}
 	m := g.held[number]
 	if m == nil || m.owner != s || !m.until.After(now) {
-		return nil, fairlead.Errorf(fairlead.Conflict, "the lease of this delivery was lost or is settled")
+		return nil, fairlead.Errorf(fairlead.Conflict, "the delivery is already settled, or its lease was lost")
 	}
 	return m, nil
 }
 
-// release gives back what a consumer holds.
-func (g *group) release(s *subscription) {
+// releaseConsumer makes the messages of a consumer ready.
+func (g *group) releaseConsumer(s *subscription) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, m := range g.held {
 		if m.owner == s {
-			g.drop(m)
+			g.release(m)
 			g.ready = append(g.ready, m)
 		}
 	}
 	g.changed.Fire()
 }
 
-// remove ends the group for those who still hold it.
-func (g *group) remove() {
+// closeDeleted closes a group that was deleted. Its consumers fail from then on.
+func (g *group) closeDeleted() {
 	g.mu.Lock()
 	g.deleted = true
 	g.changed.Fire()
@@ -185,36 +184,37 @@ func (g *group) remove() {
 	g.close()
 }
 
-// close ends the pump and closes the feed, and so gives back all that is held.
+// close ends the fetcher and closes the subscription, which gives all held
+// messages back.
 func (g *group) close() {
 	g.mu.Lock()
 	g.closed = true
-	p := g.pump
+	p := g.fetcher
 	g.changed.Fire()
 	g.mu.Unlock()
 	if p != nil {
 		p.stop()
 	}
-	g.opening.Lock() // whoever opens a feed finds the group closed, and closes it
+	g.opening.Lock() // a call that opens the subscription finds the group closed, and closes it
 	defer g.opening.Unlock()
 	g.mu.Lock()
-	feed, ready := g.detach()
+	source, ready := g.detach()
 	g.mu.Unlock()
-	closeFeed(feed, ready)
+	closeSubscription(source, ready)
 }
 
-// detach forgets the feed and all messages that came from it, and returns
-// the feed with those that nobody held.
-func (g *group) detach() (*Feed, []*message) {
-	feed, ready := g.feed, g.ready
+// detach removes the subscription and its messages from the group, and returns
+// both.
+func (g *group) detach() (*Subscription, []*heldMessage) {
+	source, ready := g.source, g.ready
 	for _, m := range g.held {
 		ready = append(ready, m)
 	}
 	for _, m := range ready {
 		m.owner = nil
 	}
-	g.feed, g.ready = nil, nil
+	g.source, g.ready = nil, nil
 	clear(g.held)
 	g.due.Clear()
-	return feed, ready
+	return source, ready
 }

@@ -3,63 +3,68 @@ package gocloud
 import (
 	"context"
 	"sync"
+
+	"fairlead.dev"
 )
 
-// hub has the groups of a backend that are open in this process. A group that
-// is Local stays as long as the hub; every other one as long as it has a
-// consumer.
-type hub struct {
+// openGroups holds the groups of a backend that are open in this process. A
+// group of a Local backend stays open as long as openGroups; every other one as
+// long as it has a consumer.
+type openGroups struct {
 	driver *PubSub
 
 	mu     sync.Mutex
-	groups map[groupName]*group
+	byName map[groupName]*group
 	closed bool
 }
 
 type groupName struct{ topic, group string }
 
-func newHub(d *PubSub) *hub { return &hub{driver: d, groups: map[groupName]*group{}} }
+func newOpenGroups(d *PubSub) *openGroups {
+	return &openGroups{driver: d, byName: map[groupName]*group{}}
+}
 
-// join returns the group of that name with one more consumer. The group's
-// feed is open when join returns.
-func (h *hub) join(ctx context.Context, topic, name string) (*group, error) {
-	g := h.enter(groupName{topic, name})
+// join returns the group of a name with one more consumer. The subscription of
+// the group is open then.
+func (h *openGroups) join(ctx context.Context, topic, name string) (*group, error) {
+	g := h.addConsumer(groupName{topic, name})
 	if g == nil {
-		return nil, closedError()
+		return nil, errClosed()
 	}
-	if err := g.open(ctx); err != nil {
+	if err := g.openSource(ctx); err != nil {
 		h.leave(g)
 		return nil, err
 	}
 	return g, nil
 }
 
-// enter counts a consumer before the feed is open, so that nobody closes it.
-func (h *hub) enter(name groupName) *group {
+// addConsumer counts a consumer before the subscription is open, so that the
+// group is not closed meanwhile.
+func (h *openGroups) addConsumer(name groupName) *group {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return nil
 	}
-	g := h.groups[name]
+	g := h.byName[name]
 	if g == nil || name.group == "" {
 		g = newGroup(h.driver, name)
 		if name.group != "" {
-			h.groups[name] = g
+			h.byName[name] = g
 		}
 	}
 	g.consumers++
 	return g
 }
 
-// leave takes one consumer away. The last one closes the feed, which gives
-// back what it holds.
-func (h *hub) leave(g *group) {
+// leave removes a consumer. The last one closes the group, which gives its
+// messages back.
+func (h *openGroups) leave(g *group) {
 	h.mu.Lock()
 	g.consumers--
 	last := g.consumers == 0 && (!h.driver.Local || g.name.group == "")
-	if last && h.groups[g.name] == g {
-		delete(h.groups, g.name)
+	if last && h.byName[g.name] == g {
+		delete(h.byName, g.name)
 	}
 	h.mu.Unlock()
 	if last {
@@ -67,28 +72,29 @@ func (h *hub) leave(g *group) {
 	}
 }
 
-// forget drops groups that were deleted, so that later ones begin anew.
-func (h *hub) forget(deleted func(groupName) bool) {
+// removeDeleted removes groups that were deleted. A group that is opened with
+// the same name later is a new one.
+func (h *openGroups) removeDeleted(deleted func(groupName) bool) {
 	h.mu.Lock()
 	var gone []*group
-	for name, g := range h.groups {
+	for name, g := range h.byName {
 		if deleted(name) {
 			gone = append(gone, g)
-			delete(h.groups, name)
+			delete(h.byName, name)
 		}
 	}
 	h.mu.Unlock()
 	for _, g := range gone {
-		g.remove()
+		g.closeDeleted()
 	}
 }
 
-// close closes all groups. It takes no longer than the slowest of them.
-func (h *hub) close() {
+// close closes all groups concurrently.
+func (h *openGroups) close() {
 	h.mu.Lock()
 	h.closed = true
-	all := h.groups
-	h.groups = map[groupName]*group{}
+	all := h.byName
+	h.byName = map[groupName]*group{}
 	h.mu.Unlock()
 	var closing sync.WaitGroup
 	for _, g := range all {
@@ -96,3 +102,5 @@ func (h *hub) close() {
 	}
 	closing.Wait()
 }
+
+func errClosed() error { return fairlead.Errorf(fairlead.Closed, "the provider is closed") }

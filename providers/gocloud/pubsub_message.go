@@ -13,48 +13,48 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// The metadata of gocloud.dev that the bridge adds. A message of a program
-// that knows nothing of Fairlead has none of it.
+// The metadata that the bridge adds. Messages of other programs do not have it.
 const (
-	reserved    = "fairlead-"
-	idName      = reserved + "id"
-	restName    = reserved + "metadata" // names and values that not every backend takes, as a JSON object
-	maxRestName = 128
+	reserved     = "fairlead-"
+	idName       = reserved + "id"
+	packedName   = reserved + "metadata" // names and values that not every backend accepts, as a JSON object
+	maxPlainName = 128
 )
 
-// plainName is a name that every backend takes as it is.
-var plainName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
+// plainNamePattern matches the names that every backend accepts unchanged.
+var plainNamePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
 
-func plain(name, value string) bool {
-	return value != "" && len(name) <= maxRestName && plainName.MatchString(name) && !strings.HasPrefix(name, reserved)
+func isPlain(name, value string) bool {
+	return value != "" && len(name) <= maxPlainName && plainNamePattern.MatchString(name) && !strings.HasPrefix(name, reserved)
 }
 
-// encode returns the message for gocloud.dev. It shares no memory with m.
-func encode(m driver.Message) *pubsub.Message {
-	metadata, rest := map[string]string{idName: m.ID}, map[string]string{}
+// encodeMessage returns the message for gocloud.dev. It shares no memory with m.
+func encodeMessage(m driver.Message) *pubsub.Message {
+	metadata, packed := map[string]string{idName: m.ID}, map[string]string{}
 	for name, value := range m.Metadata {
-		if plain(name, value) {
+		if isPlain(name, value) {
 			metadata[name] = value
 		} else {
-			rest[name] = value
+			packed[name] = value
 		}
 	}
-	if len(rest) > 0 {
-		text, _ := json.Marshal(rest) // strings of valid UTF-8 do not fail
-		metadata[restName] = string(text)
+	if len(packed) > 0 {
+		text, _ := json.Marshal(packed) // strings of valid UTF-8 do not fail
+		metadata[packedName] = string(text)
 	}
 	return &pubsub.Message{Body: slices.Clone(m.Body), Metadata: metadata}
 }
 
-// newID names a message that its publisher did not name.
+// newID returns an id for a message without one.
 func newID() string { return rand.Text() }
 
-// decode returns what a message of gocloud.dev holds. One without an id, of a
-// stranger, gets one that stays as long as this process has it.
-func decode(m *pubsub.Message) driver.Delivery {
+// decodeMessage returns the content of a message of gocloud.dev. A message of
+// another program has no id; it gets one that stays as long as this process
+// holds it.
+func decodeMessage(m *pubsub.Message) driver.Delivery {
 	d := driver.Delivery{ID: m.Metadata[idName], Body: slices.Clone(m.Body)}
 	for name, value := range m.Metadata {
-		if name == idName || name == restName {
+		if name == idName || name == packedName {
 			continue
 		}
 		if d.Metadata == nil {
@@ -62,8 +62,8 @@ func decode(m *pubsub.Message) driver.Delivery {
 		}
 		d.Metadata[name] = value
 	}
-	if text := m.Metadata[restName]; text != "" {
-		addRest(&d, text)
+	if text := m.Metadata[packedName]; text != "" {
+		addPackedMetadata(&d, text)
 	}
 	if d.ID == "" {
 		d.ID = newID()
@@ -71,23 +71,23 @@ func decode(m *pubsub.Message) driver.Delivery {
 	return d
 }
 
-// addRest adds what is packed in one value. What cannot be unpacked is a
-// stranger's, and stays as it is.
-func addRest(d *driver.Delivery, text string) {
-	var rest map[string]string
+// addPackedMetadata adds the metadata that is packed in one value. A value that
+// cannot be unpacked is from another program and stays unchanged.
+func addPackedMetadata(d *driver.Delivery, text string) {
+	var packed map[string]string
 	if d.Metadata == nil {
 		d.Metadata = map[string]string{}
 	}
-	if err := json.Unmarshal([]byte(text), &rest); err != nil {
-		d.Metadata[restName] = text
+	if err := json.Unmarshal([]byte(text), &packed); err != nil {
+		d.Metadata[packedName] = text
 		return
 	}
-	maps.Copy(d.Metadata, rest)
-	delete(d.Metadata, "") // no publisher of ours sends it
+	maps.Copy(d.Metadata, packed)
+	delete(d.Metadata, "") // Fairlead never sends an empty name
 }
 
-// own returns a copy of a delivery.
-func own(d driver.Delivery) driver.Delivery {
+// copyDelivery returns a copy of a delivery.
+func copyDelivery(d driver.Delivery) driver.Delivery {
 	d.Body = slices.Clone(d.Body)
 	d.Metadata = maps.Clone(d.Metadata)
 	return d

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// closeTimeout bounds the end of a feed.
+	// closeTimeout bounds the closing of a subscription of gocloud.dev.
 	closeTimeout = 3 * time.Second
-	// drainTimeout is how long a feed is asked for what it has fetched ahead.
+	// drainTimeout is how long drain waits for messages that were fetched ahead.
 	drainTimeout = 50 * time.Millisecond
 )
 
-// received is what came from a feed: the message, and what it holds.
+// received is a message with its content.
 type received struct {
 	raw     *pubsub.Message
 	content driver.Delivery
@@ -33,47 +33,47 @@ func parseToken(s string) (uint64, bool) {
 }
 
 // next waits for a message.
-func (f *Feed) next(ctx context.Context) (*received, error) {
+func (f *Subscription) next(ctx context.Context) (*received, error) {
 	var m *pubsub.Message
-	err := guard(func() (err error) {
+	err := recoverPanic(func() (err error) {
 		m, err = f.Receive(ctx)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &received{m, decode(m)}, nil
+	return &received{m, decodeMessage(m)}, nil
 }
 
-// ack acknowledges a message, which its lease allows to be done once.
-func (f *Feed) ack(r *received) error {
+// ack acknowledges a message. The caller makes sure that this happens once.
+func (f *Subscription) ack(r *received) error {
 	if f.Ack != nil {
-		// gocloud.dev complains of a message that nobody acknowledged.
+		// A finalizer of gocloud.dev reports messages that were not acknowledged.
 		runtime.SetFinalizer(r.raw, nil)
-		return guard(func() error { return f.Ack(r.raw) })
+		return recoverPanic(func() error { return f.Ack(r.raw) })
 	}
-	return guard(func() error {
+	return recoverPanic(func() error {
 		r.raw.Ack()
 		return nil
 	})
 }
 
-// nack gives a message back to the backend, which some drivers do only when
-// the feed is closed, and some when the backend finds it late.
-func (f *Feed) nack(r *received) {
+// nack gives a message back to the backend. With some drivers this happens only
+// when the subscription is closed, with some when the backend notices it later.
+func (f *Subscription) nack(r *received) {
 	if f.Requeues || !r.raw.Nackable() {
 		runtime.SetFinalizer(r.raw, nil)
 		return
 	}
-	_ = guard(func() error {
+	_ = recoverPanic(func() error {
 		r.raw.Nack()
 		return nil
 	})
 }
 
-// closeFeed closes a feed, if there is one, and gives back what was taken
-// from it.
-func closeFeed(f *Feed, taken []*message) {
+// closeSubscription closes a subscription, if there is one, and gives the held
+// messages back.
+func closeSubscription(f *Subscription, taken []*heldMessage) {
 	if f == nil {
 		return
 	}
@@ -89,15 +89,15 @@ func closeFeed(f *Feed, taken []*message) {
 	for _, r := range fetched {
 		f.nack(r)
 	}
-	_ = guard(func() error { return f.Shutdown(ctx) })
+	_ = recoverPanic(func() error { return f.Shutdown(ctx) })
 	if f.Close != nil {
-		_ = guard(func() error { return f.Close(ctx) })
+		_ = recoverPanic(func() error { return f.Close(ctx) })
 	}
 }
 
-// drain returns what gocloud.dev fetched ahead. Nothing is given back before
-// it returns, since it would only be fetched again.
-func (f *Feed) drain(ctx context.Context) (fetched []*received) {
+// drain returns the messages that gocloud.dev has fetched ahead. It returns
+// before any of them is given back, since gocloud.dev would fetch them again.
+func (f *Subscription) drain(ctx context.Context) (fetched []*received) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	for {
@@ -109,40 +109,40 @@ func (f *Feed) drain(ctx context.Context) (fetched []*received) {
 	}
 }
 
-// open opens the feed if it is not.
-func (g *group) open(ctx context.Context) error {
+// openSource opens the subscription of gocloud.dev, unless it is open.
+func (g *group) openSource(ctx context.Context) error {
 	g.opening.Lock()
 	defer g.opening.Unlock()
 	g.mu.Lock()
-	done, closed := g.feed != nil, g.closed
+	done, closed := g.source != nil, g.closed
 	g.mu.Unlock()
 	if done || closed {
 		return nil
 	}
-	var feed *Feed
-	err := guard(func() (err error) {
-		feed, err = g.driver.OpenFeed(ctx, g.name.topic, g.name.group)
+	var source *Subscription
+	err := recoverPanic(func() (err error) {
+		source, err = g.driver.OpenSubscription(ctx, g.name.topic, g.name.group)
 		return err
 	})
 	if err != nil {
-		return failed(err)
+		return convertError(err)
 	}
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
-		closeFeed(feed, nil)
-		return closedError()
+		closeSubscription(source, nil)
+		return errClosed()
 	}
-	g.feed = feed
+	g.source = source
 	g.mu.Unlock()
 	return nil
 }
 
-// broken says what the failure of an open feed means to a consumer. A
-// broadcast has nothing that keeps its messages meanwhile.
-func (g *group) broken(err error) error {
+// convertSourceError returns what the failure of an open subscription means to a
+// consumer. For a broadcast, no backend keeps the messages meanwhile.
+func (g *group) convertSourceError(err error) error {
 	if g.name.group == "" && !g.driver.Local {
-		return fairlead.Errorf(fairlead.Compacted, "the broadcast was interrupted; what was published meanwhile is lost: %w", err)
+		return fairlead.Errorf(fairlead.Compacted, "the broadcast was interrupted; messages that were published meanwhile are lost: %w", err)
 	}
 	return fairlead.Errorf(fairlead.Unavailable, "%w", err)
 }

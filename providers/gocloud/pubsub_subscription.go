@@ -7,101 +7,94 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
 // subscription is one consumer of a group.
 type subscription struct {
 	*group
-	hub   *hub
-	lease time.Duration
-	life  lifetime
-	leave func()
+	groups      *openGroups
+	ackDeadline time.Duration
+	life        *providers.Lifetime
+	leave       func()
 }
 
 // OpenSubscription implements the pubsub driver's Provider.
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
 	if limit := p.backend.PubSub.AckDeadline; limit > 0 && c.AckDeadline > limit {
-		return nil, fairlead.Errorf(fairlead.Invalid, "an AckDeadline of %v is longer than the backend's own of %v; make it shorter, or raise the backend's and say so with ack-deadline in the URL", c.AckDeadline, limit)
+		return nil, fairlead.Errorf(fairlead.Invalid, "an AckDeadline of %v is longer than the backend's own deadline of %v; use a shorter one, or raise the backend's and set ack-deadline in the URL to it", c.AckDeadline, limit)
 	}
 	var g *group
-	err := p.life.call(ctx, func(ctx context.Context) error {
-		joined, err := p.hub.join(ctx, c.Topic, c.Group)
+	err := call(ctx, p.life, func(ctx context.Context) error {
+		joined, err := p.groups.join(ctx, c.Topic, c.Group)
 		if err != nil {
 			return err
 		}
-		if ctx.Err() != nil { // nobody waits for it any more
-			p.hub.leave(joined)
+		if ctx.Err() != nil { // OpenSubscription has returned without it
+			p.groups.leave(joined)
 			return ctx.Err()
 		}
 		g = joined
 		return nil
 	})
 	if err != nil {
-		return nil, failed(openFailed(err))
+		return nil, convertError(unwrapAbandoned(err))
 	}
-	s := &subscription{group: g, hub: p.hub, lease: c.AckDeadline, life: newLifetime(p.life.ctx)}
+	s := &subscription{group: g, groups: p.groups, ackDeadline: c.AckDeadline, life: p.life.Child("subscription")}
 	s.leave = sync.OnceFunc(func() {
-		s.group.release(s)
-		s.hub.leave(s.group)
+		s.group.releaseConsumer(s)
+		s.groups.leave(s.group)
 	})
-	context.AfterFunc(s.life.ctx, s.leave)
+	context.AfterFunc(s.life.Context(), s.leave)
 	return s, nil
-}
-
-// openFailed is the reason why something was not opened in time.
-func openFailed(err error) error {
-	if g, ok := err.(errGivenUp); ok {
-		return g.cause
-	}
-	return err
 }
 
 // Receive implements the pubsub driver's Subscription.
 func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	err := s.life.ready(ctx)
+	err := s.life.Check(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.ask(1)
-	defer s.ask(-1)
+	s.countWaiting(1)
+	defer s.countWaiting(-1)
 	for err == nil {
 		var out []driver.Delivery
 		var wake wakeup
-		out, wake, err = s.try(limit)
+		out, wake, err = s.tryReceive(limit)
 		if len(out) > 0 || err != nil {
 			return out, err
 		}
-		err = s.life.wait(ctx, wake.changed, wake.at)
+		err = s.life.Wait(ctx, wake.changed, wake.at)
 	}
 	return nil, err
 }
 
-// wakeup is when to look again.
+// wakeup says when Receive tries again: after a change, or at a time.
 type wakeup struct {
 	changed <-chan struct{}
 	at      time.Time
 }
 
-// ask counts the calls that wait.
-func (s *subscription) ask(n int) {
+// countWaiting counts the calls of Receive that wait.
+func (s *subscription) countWaiting(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asking += n
-	s.asked = time.Now()
+	s.waitingCalls += n
+	s.lastDemand = time.Now()
 }
 
-// try takes what is there, and makes sure that more comes.
-func (s *subscription) try(limit int) ([]driver.Delivery, wakeup, error) {
+// tryReceive leases ready messages, and makes sure that more are fetched.
+func (s *subscription) tryReceive(limit int) ([]driver.Delivery, wakeup, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.deleted {
 		return nil, wakeup{}, fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 	}
-	if out := s.take(s, limit, time.Now()); len(out) > 0 {
+	if out := s.lease(s, limit, time.Now()); len(out) > 0 {
 		if len(s.ready) == 0 {
-			s.startPump()
-			s.changed.Fire() // a pump that waits for room
+			s.startFetcher()
+			s.changed.Fire() // the fetcher may wait for space
 		}
 		return out, wakeup{}, nil
 	}
@@ -110,20 +103,20 @@ func (s *subscription) try(limit int) ([]driver.Delivery, wakeup, error) {
 		return nil, wakeup{}, err
 	}
 	wake := wakeup{s.changed.Next(), s.nextDue()}
-	s.startPump()
+	s.startFetcher()
 	return nil, wake, nil
 }
 
 // Settle implements the pubsub driver's Subscription.
 func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []error {
 	errs := make([]error, len(all))
-	if err := s.life.ready(ctx); err != nil {
+	if err := s.life.Check(ctx); err != nil {
 		for i := range errs {
 			errs[i] = err
 		}
 		return errs
 	}
-	acks := make([]*message, len(all))
+	acks := make([]*heldMessage, len(all))
 	s.mu.Lock()
 	now := time.Now()
 	for i, st := range all {
@@ -133,10 +126,11 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 	return s.confirm(ctx, acks, errs)
 }
 
-// confirm acknowledges to the backend what was acknowledged here. It goes on
-// when ctx ends: these messages are no longer kept here.
-func (s *subscription) confirm(ctx context.Context, acks []*message, errs []error) []error {
-	if !slices.ContainsFunc(acks, func(m *message) bool { return m != nil && m.feed.Ack != nil }) {
+// confirm acknowledges messages to the backend that were acknowledged here. The
+// acknowledgement continues when ctx ends: the group does not hold these
+// messages any more.
+func (s *subscription) confirm(ctx context.Context, acks []*heldMessage, errs []error) []error {
+	if !slices.ContainsFunc(acks, func(m *heldMessage) bool { return m != nil && m.source.Ack != nil }) {
 		s.acknowledge(acks, errs)
 		return errs
 	}
@@ -149,32 +143,32 @@ func (s *subscription) confirm(ctx context.Context, acks []*message, errs []erro
 	case <-done:
 		return errs
 	case <-ctx.Done():
-		return s.unanswered(acks, errs)
+		return s.unconfirmed(acks, errs)
 	}
 }
 
-// acknowledge tells the backend. A driver that says that it could not has
-// lost the channel by which the message came: it comes again.
-func (s *subscription) acknowledge(acks []*message, errs []error) {
+// acknowledge acknowledges messages to the backend. A driver that returns an
+// error has lost the channel of the message, which is delivered again.
+func (s *subscription) acknowledge(acks []*heldMessage, errs []error) {
 	for i, m := range acks {
 		if m == nil {
 			continue
 		}
-		if err := m.feed.ack(m.received); err != nil {
-			errs[i] = fairlead.Errorf(fairlead.Conflict, "the subscription was interrupted since this delivery; it comes again: %w", err)
+		if err := m.source.ack(m.received); err != nil {
+			errs[i] = fairlead.Errorf(fairlead.Conflict, "the subscription was interrupted after this delivery; the message is delivered again: %w", err)
 		}
 	}
 }
 
-// unanswered is for acknowledgements that a driver still holds up: they have
-// another list of errors, so that nobody writes to the one returned.
-func (s *subscription) unanswered(acks []*message, errs []error) []error {
+// unconfirmed returns the errors of acknowledgements that a driver has not
+// completed. It returns a new slice: acknowledge may still write to errs.
+func (s *subscription) unconfirmed(acks []*heldMessage, errs []error) []error {
 	out := make([]error, len(errs))
 	for i, m := range acks {
 		if m == nil {
 			out[i] = errs[i]
 		} else {
-			out[i] = fairlead.Errorf(fairlead.UnknownOutcome, "the backend did not take the acknowledgement in time")
+			out[i] = fairlead.Errorf(fairlead.UnknownOutcome, "the backend did not accept the acknowledgement in time")
 		}
 	}
 	return out
@@ -182,7 +176,7 @@ func (s *subscription) unanswered(acks []*message, errs []error) []error {
 
 // Close implements the pubsub driver's Subscription.
 func (s *subscription) Close(context.Context) error {
-	s.life.end()
+	s.life.End()
 	s.leave()
 	return nil
 }

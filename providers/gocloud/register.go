@@ -13,17 +13,17 @@ import (
 
 const prefix = "gocloud+"
 
-// drivers are those that were registered.
+// drivers holds the schemes of the registered drivers.
 var drivers = struct {
 	sync.Mutex
 	known map[string]bool
 }{known: map[string]bool{}}
 
-// Register makes URLs of the scheme gocloud+d.Scheme known to fairlead.Open.
-// It panics if d has no scheme or no Open, or if the scheme is taken.
+// Register adds URLs of the scheme gocloud+d.Scheme to fairlead.Open. It panics
+// if d has no scheme or no Open, or if the scheme is taken.
 func Register(d Driver) {
 	if d.Scheme == "" || d.Open == nil {
-		panic("gocloud: Register needs a driver's scheme and its Open")
+		panic("gocloud: Register needs a driver with a Scheme and an Open")
 	}
 	drivers.Lock()
 	drivers.known[d.Scheme] = true
@@ -45,8 +45,7 @@ func init() {
 	providers.RegisterResolver(resolve)
 }
 
-// resolve finds drivers that registered themselves with gocloud.dev and are
-// unknown here.
+// resolve finds drivers that are registered with gocloud.dev but not here.
 func resolve(_ context.Context, name string) (providers.Scheme, bool, error) {
 	scheme, ours := strings.CutPrefix(name, prefix)
 	if !ours {
@@ -57,16 +56,16 @@ func resolve(_ context.Context, name string) (providers.Scheme, bool, error) {
 	}
 	d, linked := linkedDriver(scheme)
 	if !linked {
-		// A plugin may offer it: let others look.
+		// A plugin may offer it: other resolvers are asked.
 		return providers.Scheme{}, false, nil
 	}
 	return d.scheme(), true, nil
 }
 
 // RegisterLinked registers the schemes of all drivers that linked packages
-// registered with gocloud.dev and that no [Driver] was registered for, so that
-// they are listed. A plugin calls it before plugins.Main: its host knows no
-// others. It is called once.
+// registered with gocloud.dev and that have no [Driver], so that they are
+// listed. A plugin calls it once, before plugins.Main: its host knows only
+// listed schemes.
 func RegisterLinked() {
 	for _, scheme := range linkedSchemes() {
 		drivers.Lock()
@@ -79,13 +78,13 @@ func RegisterLinked() {
 	}
 }
 
-// refused are the drivers on which nothing sound can be built.
+// refused are the drivers whose guarantees are too weak for the bridge.
 var refused = map[string]string{
-	"nats": "it is core NATS, which delivers at most once; use nats:// for JetStream",
+	"nats": "core NATS delivers at most once; use nats:// for JetStream",
 }
 
-// guard runs f and returns a panic of the library as an error.
-func guard(f func() error) (err error) {
+// recoverPanic runs f and returns a panic of the library as an error.
+func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fairlead.Errorf(fairlead.Internal, "gocloud.dev panicked: %s", fmt.Sprint(v))

@@ -120,7 +120,7 @@ func (b *broker) backend(ctx context.Context, s providers.Settings, open func(co
 // connect is the facet as it is.
 func connect(_ context.Context, b *broker) (*gocloud.PubSub, error) {
 	return &gocloud.PubSub{
-		OpenTopic: b.openTopic, OpenFeed: b.openFeed,
+		OpenTopic: b.openTopic, OpenSubscription: b.openSubscription,
 		Broadcast: true, MaxMessageBytes: maxMessage, MaxDelay: maxDelay,
 	}, nil
 }
@@ -145,7 +145,7 @@ func (b *broker) openTopic(ctx context.Context, name string) (*gocloud.Topic, er
 
 // openFeed opens a subscription on a connection of its own, with which all
 // ends that the broker keeps for it.
-func (b *broker) openFeed(ctx context.Context, topic, group string) (*gocloud.Feed, error) {
+func (b *broker) openSubscription(ctx context.Context, topic, group string) (*gocloud.Subscription, error) {
 	conn, err := b.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func (b *broker) openFeed(ctx context.Context, topic, group string) (*gocloud.Fe
 		return nil, refused(err)
 	}
 	s := rabbitpubsub.OpenSubscription(conn, queue, &rabbitpubsub.SubscriptionOptions{PrefetchCount: &b.prefetch})
-	return &gocloud.Feed{
+	return &gocloud.Subscription{
 		Subscription: s, Ack: acknowledge, Requeues: true,
 		Close: func(context.Context) error { return hangUp(conn) },
 	}, nil

@@ -38,7 +38,7 @@ func TestBroker(t *testing.T) {
 // on which the numbers of deliveries begin anew.
 func staleAck(t *testing.T, s *testbed.RabbitServer) {
 	b := testBroker(t, s)
-	f, err := b.openFeed(t.Context(), "stale", "g")
+	f, err := b.openSubscription(t.Context(), "stale", "g")
 	must(t, err)
 	publish(t, open(t, "gocloud+rabbit://"+s.Addr()), "stale", "first", "second")
 	ctx := t.Context()
