@@ -53,7 +53,7 @@ func TestOpenRejects(t *testing.T) {
 		{"", "no scheme"},
 		{"test", "no scheme"},
 		{"test:h", `no scheme followed by "://"`},
-		{"other://h", `unknown URL scheme "other"; linked in: test`},
+		{"other://h", `unknown URL scheme "other"; linked in: acme, test`},
 		{"test://h?sise=5", `unknown parameter "sise"; accepted: ca-file, flag, mode, password-env, password-file, size, wait`},
 		{"test://h?size=x", `parameter "size" has the value "x", which is not a whole number in range`},
 		{"test://h?size=0", "the least is 1"},

@@ -180,6 +180,26 @@ var kvNextMutants = []Mutant{
 			return deafWatcher{w}, err
 		}}
 	}),
+	kvMutant("watch-ended-delivers", "a Next whose context has ended delivers what there is", cases("kv/watch-ended"), func(s driver.Store) store {
+		return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+			return func(ctx context.Context) ([]driver.Event, error) {
+				if ctx.Err() != nil {
+					now, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+					defer cancel()
+					if events, err := w.Next(now); err == nil {
+						return events, nil
+					}
+				}
+				return w.Next(ctx)
+			}
+		})
+	}),
+	kvMutant("watch-closed-delivers", "a watcher that is closed delivers what it has in hand first", cases("kv/watch-ended"), func(s driver.Store) store {
+		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
+			w, err := s.Watch(ctx, r)
+			return &lateWatcher{Watcher: w}, err
+		}}
+	}),
 	kvMutant("watch-compacted-hidden", "a watcher whose history is gone continues from now", cases("kv/watch-old"), func(s driver.Store) store {
 		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 			w, err := s.Watch(ctx, r)
@@ -192,6 +212,34 @@ var kvNextMutants = []Mutant{
 			return watcherOf{w, skipping(s, r.Prefix, w)}, nil
 		}}
 	}),
+}
+
+// lateWatcher delivers what there was when it was closed.
+type lateWatcher struct {
+	driver.Watcher
+	mu     sync.Mutex
+	inHand []driver.Event
+}
+
+func (w *lateWatcher) Next(ctx context.Context) ([]driver.Event, error) {
+	w.mu.Lock()
+	inHand := w.inHand
+	w.inHand = nil
+	w.mu.Unlock()
+	if len(inHand) > 0 {
+		return inHand, nil
+	}
+	return w.Watcher.Next(ctx)
+}
+
+func (w *lateWatcher) Close(ctx context.Context) error {
+	now, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	events, _ := w.Watcher.Next(now)
+	w.mu.Lock()
+	w.inHand = events
+	w.mu.Unlock()
+	return w.Watcher.Close(ctx)
 }
 
 // deafWatcher ends only with its provider.

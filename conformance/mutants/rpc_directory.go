@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -98,6 +99,14 @@ var rpcDirectoryMutants = []Mutant{
 		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &busy{EndpointWatcher: w} }}),
 	},
 	{
+		Name: "rpc-directory-ended-shows", Breaks: "a Next whose context has ended shows what has changed", CaughtBy: cases("rpc/directory-ended"),
+		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return endedShows{w} }}),
+	},
+	{
+		Name: "rpc-directory-closed-shows", Breaks: "a watcher that is closed shows what has changed", CaughtBy: cases("rpc/directory-ended"),
+		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &closedShows{EndpointWatcher: w} }}),
+	},
+	{
 		Name: "rpc-directory-immortal", Breaks: "an endpoint stays although nobody keeps it", CaughtBy: cases("rpc/directory-lease"),
 		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration {
 			go func() { _ = r.Keep(context.Background()) }() // until Close
@@ -183,6 +192,51 @@ func (b *busy) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
 	}
 	b.last = now
 	return now, err
+}
+
+// endedShows is a watcher that does not look at an ended context.
+type endedShows struct{ rpcdriver.EndpointWatcher }
+
+func (e endedShows) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
+	if ctx.Err() != nil {
+		if now, err := showNow(e.EndpointWatcher); err == nil {
+			return now, nil
+		}
+	}
+	return e.EndpointWatcher.Next(ctx)
+}
+
+// closedShows is a watcher that shows after Close what there was before.
+type closedShows struct {
+	rpcdriver.EndpointWatcher
+	mu     sync.Mutex
+	inHand []rpcdriver.Endpoint
+}
+
+func (c *closedShows) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
+	c.mu.Lock()
+	inHand := c.inHand
+	c.inHand = nil
+	c.mu.Unlock()
+	if inHand != nil {
+		return inHand, nil
+	}
+	return c.EndpointWatcher.Next(ctx)
+}
+
+func (c *closedShows) Close(ctx context.Context) error {
+	now, _ := showNow(c.EndpointWatcher)
+	c.mu.Lock()
+	c.inHand = now
+	c.mu.Unlock()
+	return c.EndpointWatcher.Close(ctx)
+}
+
+// showNow returns what has changed, without waiting for a change.
+func showNow(w rpcdriver.EndpointWatcher) ([]rpcdriver.Endpoint, error) {
+	now, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	return w.Next(now)
 }
 
 type unkept struct{ rpcdriver.Registration }

@@ -249,6 +249,16 @@ type Watcher interface {
 	// Next blocks until there are events, and returns at least one. After an
 	// error with the code Compacted or Closed, the watcher is at its end: the
 	// same error comes again. Every other error is passing.
+	//
+	// A Next whose context has ended already returns no events. If the context
+	// ends later, Next returns its error, or events that it has read. Either way
+	// no event is skipped: the following Next continues after the last event
+	// that was returned.
 	Next(ctx context.Context) ([]Event, error)
+
+	// Close ends the watcher. A Next that waits, and every later one, fails with
+	// Closed, also if there are events that it has read: a new watch after the
+	// last event that was returned delivers them. Calls after the first return
+	// nil.
 	Close(ctx context.Context) error
 }

@@ -67,7 +67,9 @@ type EndpointWatcher interface {
 	// the endpoints differ from the ones that were returned before. Next fails
 	// with Unavailable while the backend is unavailable, and may be called again;
 	// the endpoints that it returned before are then still the best known ones.
-	// It fails with Closed from the close of the watcher or the provider on.
+	// It fails with Closed from the close of the watcher or the provider on, and
+	// with the context's error if the context has ended already, also if the
+	// endpoints have changed.
 	Next(ctx context.Context) ([]Endpoint, error)
 
 	// Close releases the watcher. A Next that waits returns Closed. Calls after

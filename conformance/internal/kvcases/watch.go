@@ -9,6 +9,7 @@ import (
 	"fairlead.dev"
 	"fairlead.dev/conformance/internal/suite"
 	"fairlead.dev/kv"
+	"fairlead.dev/kv/driver"
 )
 
 // watchCase is a case that needs the claim Watch.
@@ -168,6 +169,7 @@ var watchCases = []suite.Case{
 	}),
 	watchCase("watch-cancel", "a Next that waits ends within a second of its context, and the watcher then continues without loss", testWatchCancel),
 	watchCase("watch-close", "after the watcher or its store was closed, Next fails with Closed, also a Next that waits; unread events do not come", testWatchClose),
+	watchCase("watch-ended", "a driver's watcher delivers nothing to a Next whose context has ended, and nothing after Close, also if there are events", testWatchEnded),
 	watchCase("watch-order", "the changes of each key come in the order in which they were made", testWatchOrder),
 	watchCase("watch-last", "of many quick changes of a key the last one always comes", func(t *suite.T) {
 		s := t.Store()
@@ -301,6 +303,33 @@ func testWatchClose(t *suite.T) {
 		t.Errorf("Next of a closed watcher with unread events: %s %v", formatEvents(events), err)
 	}
 	closed("store", openWatcher(t, s, ""), s.Close)
+}
+
+// testWatchEnded speaks to the driver: the portable watcher hides what it does
+// after Close.
+func testWatchEnded(t *suite.T) {
+	name := t.Name()
+	s := t.StoreOf(t.Provider(), name)
+	d, err := t.Provider().(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: name})
+	t.Must(err)
+	t.Cleanup(d.Close)
+	w, err := d.Watch(t.Context(), driver.WatchRequest{})
+	t.Must(err)
+	t.Cleanup(w.Close)
+	put(t, s, "a", "1")
+	events, err := w.Next(t.PatientContext())
+	t.Must(err)
+	put(t, s, "b", "1")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, err := w.Next(ended)
+	t.WantCode(fmt.Sprintf("Next with a context that has ended, after %d events (%d more came)", len(events), len(late)), err, fairlead.Canceled)
+	t.Must(w.Close(t.Context()))
+	for range 2 {
+		late, err = w.Next(t.PatientContext())
+		t.WantCode(fmt.Sprintf("Next of a closed watcher with events that were not delivered (%d came)", len(late)), err, fairlead.Closed)
+	}
+	t.Must(w.Close(t.Context()))
 }
 
 func testWatchOrder(t *suite.T) {

@@ -34,6 +34,11 @@ var directoryCases = []suite.Case{
 		Run:  directoryWatchers,
 	},
 	{
+		Name: "rpc/directory-ended", Needs: []fairlead.Claim{rpc.Directory},
+		Rule: "a watcher shows nothing to a Next whose context has ended, and nothing after Close, also if the endpoints have changed",
+		Run:  directoryEnded,
+	},
+	{
 		Name: "rpc/directory-lease", Needs: []fairlead.Claim{rpc.Directory}, Timeout: 2 * time.Minute,
 		Rule: "an endpoint whose registration is not kept vanishes within 30 seconds; an endpoint that is kept stays",
 		Run:  directoryLease,
@@ -158,6 +163,23 @@ func directoryWatchers(t *suite.T) {
 	waiting := suite.RunInBackground(func() error { _, err := watchers[0].Next(t.Context()); return err })
 	t.Must(watchers[0].Close(t.Context()))
 	t.WantEnd("Next when its watcher is closed", waiting, fairlead.Closed)
+}
+
+func directoryEnded(t *suite.T) {
+	name := t.Name()
+	w := watchEndpoints(t, name)
+	wantEndpoints(t, w)
+	registerAndKeep(t, name, "10.0.0.1:1")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, err := w.Next(ended)
+	t.WantCode(fmt.Sprintf("Next with a context that has ended (%v)", late), err, fairlead.Canceled)
+	t.Must(w.Close(t.Context()))
+	for range 2 {
+		late, err = w.Next(t.PatientContext())
+		t.WantCode(fmt.Sprintf("Next of a closed watcher (%v)", late), err, fairlead.Closed)
+	}
+	t.Must(w.Close(t.Context()))
 }
 
 func directoryLease(t *suite.T) {
