@@ -178,3 +178,20 @@ func TestLargeValues(t *testing.T) {
 		t.Fatalf("got %d bytes, %v", len(e.Value), err)
 	}
 }
+
+// TestUnknownTransport shows that an unknown transport is refused, not replaced.
+func TestUnknownTransport(t *testing.T) {
+	if _, err := plugins.NewHost(plugins.WithTransport("pigeon")); !errors.Is(err, fairlead.Invalid) {
+		t.Errorf("WithTransport: got %v, want Invalid", err)
+	}
+	p, err := fairlead.Open(t.Context(), "mem://")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plugins.Loopback(t.Context(), p, "pigeon"); !errors.Is(err, fairlead.Invalid) {
+		t.Errorf("Loopback: got %v, want Invalid", err)
+	}
+	if _, err := p.Describe(t.Context()); !errors.Is(err, fairlead.Closed) {
+		t.Errorf("the provider after a failed Loopback: %v, want Closed", err)
+	}
+}
