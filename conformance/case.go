@@ -13,8 +13,9 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// Opening is the facet, for the suite's purposes, of opening, describing,
-// closing and erring.
+// Opening is the name under which the suite groups the cases of opening,
+// describing and closing a provider, and of its errors. It is no facet of a
+// description.
 const Opening fairlead.Facet = suite.Opening
 
 // Profile says how much is run.
@@ -22,8 +23,8 @@ type Profile string
 
 // The profiles.
 const (
-	Quick Profile = "quick" // seconds; without what is large or takes long
-	Full  Profile = "full"  // everything, up to some minutes
+	Quick Profile = "quick" // without large and long cases; takes seconds
+	Full  Profile = "full"  // all cases; takes some minutes
 )
 
 // Case is one rule that the suite tests.

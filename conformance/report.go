@@ -113,7 +113,7 @@ func (r *Report) Err() error {
 	case r.Interrupted:
 		return fmt.Errorf("interrupted after %d cases", ran)
 	case ran == 0:
-		return fmt.Errorf("no case was run; widen the facets or the pattern")
+		return fmt.Errorf("no case was run; select more facets or a wider pattern")
 	case len(bad) > 0:
 		return fmt.Errorf("%d of %d cases failed: %v", len(bad), ran, bad)
 	}
@@ -123,8 +123,8 @@ func (r *Report) Err() error {
 // ClaimsOf returns the claims that a facet knows, with their rules.
 func ClaimsOf(f fairlead.Facet) []fairlead.ClaimInfo { return suite.ClaimsOf(f) }
 
-// Facets returns what a description says of each facet, the config that a kv
-// facet gives included.
+// Facets returns the description of each facet, including the config facet that
+// a kv facet provides.
 func Facets(d fairlead.Description) []fairlead.FacetDescription {
 	var facets []fairlead.FacetDescription
 	for _, f := range fairlead.Facets() {
@@ -135,19 +135,20 @@ func Facets(d fairlead.Description) []fairlead.FacetDescription {
 	return facets
 }
 
-// judge derives the verdicts from the results, for each facet that has results.
-func (r *Report) judge() {
+// addVerdicts derives the verdicts from the results, for each facet that has results.
+func (r *Report) addVerdicts() {
 	for _, fd := range Facets(r.Description) {
 		if !slices.ContainsFunc(r.Results, func(res Result) bool { return res.Facet == fd.Facet }) {
 			continue
 		}
 		for _, info := range ClaimsOf(fd.Facet) {
-			r.Claims = append(r.Claims, r.verdict(fd, info))
+			r.Claims = append(r.Claims, r.judge(fd, info))
 		}
 	}
 }
 
-func (r *Report) verdict(fd fairlead.FacetDescription, info fairlead.ClaimInfo) ClaimResult {
+// judge returns the verdict on one claim.
+func (r *Report) judge(fd fairlead.FacetDescription, info fairlead.ClaimInfo) ClaimResult {
 	c := ClaimResult{Facet: fd.Facet, Claim: info.Claim, Rule: info.Rule}
 	if m, lacks := info.Claim.Check(fd); lacks {
 		c.Verdict, c.Reason, c.Remedy = NotClaimed, m.Reason, m.Remedy

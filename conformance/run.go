@@ -27,12 +27,13 @@ type run struct {
 	provider    fairlead.Provider
 	description fairlead.Description
 	prefix      string
+	progress    sync.Mutex // held while the option's progress function runs
 }
 
-// Run opens the provider, runs the cases that apply, and reports. The error
-// is not nil only if the provider cannot be opened or described; whether it
-// conforms is [Report.Err]. When ctx ends, the cases that run are ended, their
-// names are removed, and the report says Interrupted.
+// Run opens the provider, runs the cases that apply, and returns a report. It
+// fails only if the provider cannot be opened or described; [Report.Err] says
+// whether the provider conforms. When ctx ends, Run ends the running cases,
+// removes their names, and the report says Interrupted.
 func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 	r := &run{open: open, options: newOptions(opts), prefix: newPrefix(time.Now())}
 	var err error
@@ -50,10 +51,11 @@ func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 		Started:     time.Now(),
 		Description: r.description,
 	}
-	r.all(ctx, report)
+	report.Results = r.runCases(ctx)
+	report.Interrupted = ctx.Err() != nil
 	report.Leftovers, report.Unmanaged = r.clean(ctx)
 	report.Duration = time.Since(report.Started)
-	report.judge()
+	report.addVerdicts()
 	return report, nil
 }
 
@@ -61,32 +63,33 @@ func newPrefix(now time.Time) string {
 	return Prefix + now.UTC().Format("20060102T150405") + "-" + rand.Text()[:6] + "-"
 }
 
-// all runs the cases and fills in the results, in the order of the cases.
-func (r *run) all(ctx context.Context, report *Report) {
+// runCases runs the cases that apply, and returns a result for each selected
+// case, in the order of the cases.
+func (r *run) runCases(ctx context.Context) []Result {
 	cases := slices.DeleteFunc(allCases(), func(c suite.Case) bool { return !r.options.selects(c) })
-	report.Results = make([]Result, len(cases))
-	var together, alone []int
+	results := make([]Result, len(cases))
+	var concurrent, controlling []int
 	for i, c := range cases {
-		report.Results[i] = Result{Case: c.Name, Facet: c.Facet(), Needs: c.Needs, Control: c.Control, Rule: c.Rule, Outcome: NotRun}
-		report.Results[i].Reason = r.reasonNotToRun(c)
+		results[i] = Result{Case: c.Name, Facet: c.Facet(), Needs: c.Needs, Control: c.Control, Rule: c.Rule, Outcome: NotRun}
+		results[i].Reason = r.reasonNotToRun(c)
 		switch {
-		case report.Results[i].Reason != "":
+		case results[i].Reason != "":
 		case c.Control:
-			alone = append(alone, i)
+			controlling = append(controlling, i)
 		default:
-			together = append(together, i)
+			concurrent = append(concurrent, i)
 		}
 	}
-	r.options.listed(len(together) + len(alone))
-	one := func(i int) { r.one(ctx, cases[i], &report.Results[i]) }
-	r.spread(ctx, together, r.options.parallel, one)
+	r.options.listed(len(concurrent) + len(controlling))
+	runOne := func(i int) { r.runCase(ctx, cases[i], &results[i]) }
+	runLimited(ctx, concurrent, r.options.parallel, runOne)
 	r.sweep(ctx)
-	r.spread(ctx, alone, 1, func(i int) { one(i); r.sweep(ctx) })
-	report.Interrupted = ctx.Err() != nil
+	runLimited(ctx, controlling, 1, func(i int) { runOne(i); r.sweep(ctx) })
+	return results
 }
 
-// sweep removes what the cases so far have made, so that a backend that is
-// killed and started need not bring that back as well. What it cannot remove is
+// sweep removes the names that the cases so far have made, so that a backend that
+// is killed and started need not restore them. Names that it cannot remove are
 // left to the end of the run.
 func (r *run) sweep(ctx context.Context) {
 	if ctx.Err() == nil {
@@ -122,8 +125,8 @@ func missingClaims(facet fairlead.FacetDescription, needs []fairlead.Claim) (mis
 	return missing
 }
 
-// spread calls do for each of the indices, n at a time, until ctx ends.
-func (r *run) spread(ctx context.Context, indices []int, n int, do func(int)) {
+// runLimited calls runOne for each of the indices, n at a time, until ctx ends.
+func runLimited(ctx context.Context, indices []int, n int, runOne func(int)) {
 	slots := make(chan struct{}, n)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -133,14 +136,12 @@ func (r *run) spread(ctx context.Context, indices []int, n int, do func(int)) {
 		case <-ctx.Done():
 			return
 		}
-		wg.Go(func() { do(i); <-slots })
+		wg.Go(func() { runOne(i); <-slots })
 	}
 }
 
-var progress sync.Mutex
-
-// one runs one case.
-func (r *run) one(ctx context.Context, c suite.Case, res *Result) {
+// runCase runs one case, and fills in its result.
+func (r *run) runCase(ctx context.Context, c suite.Case, res *Result) {
 	began := time.Now()
 	outcome := r.env().Execute(ctx, c)
 	res.Failures, res.Logs = outcome.Failures, outcome.Logs
@@ -153,9 +154,9 @@ func (r *run) one(ctx context.Context, c suite.Case, res *Result) {
 		res.Outcome = Passed
 	}
 	res.Duration = time.Since(began)
-	res.judge(r.options.known)
-	progress.Lock()
-	defer progress.Unlock()
+	res.applyKnown(r.options.known)
+	r.progress.Lock()
+	defer r.progress.Unlock()
 	r.options.progress(*res)
 }
 
@@ -166,8 +167,8 @@ func (r *run) env() *suite.Env {
 	}
 }
 
-// judge applies the list of known failures.
-func (r *Result) judge(known map[string]string) {
+// applyKnown changes the outcome of a case that is listed as a known failure.
+func (r *Result) applyKnown(known map[string]string) {
 	reason, ok := known[r.Case]
 	if !ok {
 		return
@@ -187,21 +188,21 @@ func (r *Result) judge(known map[string]string) {
 func (r *run) clean(ctx context.Context) (left []string, unmanaged bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
-	if _, err := remove(ctx, r.provider, r.prefix); err != nil {
+	if _, err := removeNames(ctx, r.provider, r.prefix); err != nil {
 		return []string{r.prefix + "*: " + err.Error()}, fairlead.CodeOf(err) == fairlead.Unsupported
 	}
 	return nil, false
 }
 
-// Clean removes what runs that ended without cleaning up have left on the
-// backend: all names that start with [Prefix]. It returns the names. Do not
-// call it while a run is under way on the same backend.
+// Clean removes the names that runs left on the backend because they ended
+// without cleaning up: all names that start with [Prefix]. It returns
+// the names. Do not call it during a run on the same backend.
 func Clean(ctx context.Context, p fairlead.Provider) ([]string, error) {
-	return remove(ctx, p, Prefix)
+	return removeNames(ctx, p, Prefix)
 }
 
-// remove deletes the stores and topics whose names start with prefix.
-func remove(ctx context.Context, p fairlead.Provider, prefix string) ([]string, error) {
+// removeNames deletes the stores and topics whose names start with prefix.
+func removeNames(ctx context.Context, p fairlead.Provider, prefix string) ([]string, error) {
 	d, err := p.Describe(ctx)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ func Test(t *testing.T, open Opener, opts ...Option) *Report {
 	for _, res := range report.Results {
 		if res.Ran() {
 			ran++
-			t.Run(res.Case, func(t *testing.T) { show(t, res) })
+			t.Run(res.Case, func(t *testing.T) { logResult(t, res) })
 		}
 	}
 	if ran == 0 {
@@ -33,7 +33,8 @@ func Test(t *testing.T, open Opener, opts ...Option) *Report {
 	return report
 }
 
-func show(t *testing.T, res Result) {
+// logResult logs a result, and fails t if the result is bad.
+func logResult(t *testing.T, res Result) {
 	for _, line := range res.Logs {
 		t.Log(line)
 	}

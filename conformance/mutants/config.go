@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// configProvider is a memory provider with a config facet of its own. It does
-// what package config makes of the kv facet, and can be broken.
+// configProvider is a memory provider with a config facet of its own. The facet
+// works as package config's facet over kv does, and can be broken.
 type configProvider struct {
 	whole
 	describe func(*fairlead.FacetDescription)
@@ -120,13 +120,13 @@ func withChanges(change func(*configdriver.Change)) conformance.Opener {
 	})
 }
 
-// withNext opens memory providers whose Next is another.
+// withNext opens memory providers whose Next is replaced.
 func withNext(next func(s source) func(ctx context.Context, version string) (configdriver.Snapshot, error)) conformance.Opener {
 	return withSource(func(s source) configdriver.Source { s.next = next(s); return s })
 }
 
 // driftingConfig opens memory providers whose config facet is described
-// otherwise the first time, which is the description that the suite goes by.
+// differently the first time, which is the description that the suite uses.
 func driftingConfig(change func(*fairlead.FacetDescription)) conformance.Opener {
 	return func(ctx context.Context) (fairlead.Provider, error) {
 		first := true

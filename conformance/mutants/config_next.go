@@ -143,9 +143,9 @@ var neverWakes = withNext(func(s source) nexting {
 	}
 })
 
-// olderStates returns a Next that, at those calls for which older is true,
-// gives the values of a state that it keeps: that of the beginning, and from
-// each call for which moves is true the one of that call.
+// olderStates returns a Next that, at the calls for which older is true, gives
+// the values of a state that it keeps: at first the state of the beginning, and
+// after each call for which moves is true the state of that call.
 func olderStates(s source, older, moves func(call int) bool) nexting {
 	var mu sync.Mutex
 	last, _ := s.portable.Snapshot(context.Background()) // memory does not fail here

@@ -18,7 +18,7 @@ func killable(name, breaks string, caughtBy []string, wrap func(o *brokerOutage,
 	o := newBrokerOutage()
 	m := kvMutantOf(name, breaks, caughtBy, kvProvider{})
 	m.Open = killableProvider(o, wrap)
-	m.Control = o.anew
+	m.Control = o.reset
 	return m
 }
 
@@ -96,7 +96,7 @@ func kvKillMutants() []Mutant {
 					return one(s, op)
 				}
 				op.Value = append([]byte(nil), op.Value...)
-				o.soon(func() { one(s, op) })
+				o.runSoon(func() { one(s, op) })
 				return driver.Result{Revision: "soon"}
 			}}
 		}),

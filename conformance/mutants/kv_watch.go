@@ -127,7 +127,7 @@ var kvWatchMutants = []Mutant{
 	}),
 }
 
-// perKey keeps one of the events of each key.
+// perKey keeps one event of each key.
 func perKey(keep func([]driver.Event) int) func([]driver.Event) []driver.Event {
 	return func(events []driver.Event) []driver.Event {
 		byKey := map[string][]driver.Event{}

@@ -29,5 +29,5 @@ func All() []Mutant {
 	)
 }
 
-// cases makes a list of the names of cases.
+// cases returns a list of the names of cases.
 func cases(names ...string) []string { return names }

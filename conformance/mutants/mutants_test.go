@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// TestEveryMutantIsCaught runs each mutant against the cases that it names,
-// and then looks for cases that none fails.
+// TestEveryMutantIsCaught runs each mutant against the cases that it names, and
+// then looks for cases that no mutant fails.
 func TestEveryMutantIsCaught(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	var mu sync.Mutex
@@ -38,9 +38,8 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	}
 }
 
-// tries is how often a mutant may run. On a machine that is too busy, a case
-// about time cannot tell whether a provider was early or the case itself late,
-// and lets it pass.
+// tries is how often a mutant may run. On a busy machine, a case about time cannot
+// distinguish a provider that was early from a case that was late, and passes.
 const tries = 3
 
 // caught runs the cases that a mutant names, demands that each fails by

@@ -18,15 +18,15 @@ type broker struct {
 	describe func(*fairlead.Description)
 	name     func(topic string) string
 	config   func(ctx context.Context, p psdriver.Provider, c *psdriver.SubscriptionConfig) error
-	// keep changes a message before it is stored, or has it thrown away.
+	// keep changes a message before it is stored, or drops it.
 	keep func(topic string, m *psdriver.Message) bool
-	// result changes the answer for a message.
+	// result changes the result for a message.
 	result func(topic string, m psdriver.Message, r *psdriver.SendResult)
 	send   func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult
 	// deliver changes a message before it is delivered.
 	deliver func(s *brokenSub, d *psdriver.Delivery)
 	receive func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error)
-	// settle changes a settlement, or deals with it.
+	// settle changes a settlement, or carries it out itself.
 	settle func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (dealtWith bool, err error)
 	close  func(ctx context.Context, s *brokenSub) error
 
@@ -227,7 +227,7 @@ func (s *brokenSub) release(token string) {
 	delete(s.held, token)
 }
 
-// last returns what a token stood for that is being settled.
+// last returns the delivery of a token that is being settled.
 func (s *brokenSub) last(token string) psdriver.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()

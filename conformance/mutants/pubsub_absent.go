@@ -11,7 +11,7 @@ import (
 )
 
 // pubsubAbsentMutants say at first that a claim does not hold, and let the
-// portable layer through later.
+// calls of package pubsub through later.
 func pubsubAbsentMutants() []Mutant {
 	var mutants []Mutant
 	for _, info := range append(psdriver.Claims(), fairlead.CommonClaims()...) {

@@ -9,10 +9,11 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/conformance/internal/suite"
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// configured opens providers that subscribe to something else than asked.
+// configured opens providers that change a subscription's configuration.
 func configured(change func(*psdriver.SubscriptionConfig)) conformance.Opener {
 	return broken(broker{config: func(_ context.Context, _ psdriver.Provider, c *psdriver.SubscriptionConfig) error {
 		change(c)
@@ -59,7 +60,7 @@ var pubsubReceiveMutants = []Mutant{
 	{Name: "pubsub-group-ends", Breaks: "a group ends with its last consumer", CaughtBy: cases("pubsub/group-kept", "pubsub/close-inflight", "pubsub/close-twice", "pubsub/count-close"),
 		Open: closingSub(func(ctx context.Context, s *brokenSub) error {
 			err := s.Subscription.Close(ctx)
-			return cmpErr(err, s.provider.DeleteGroup(ctx, s.config.Topic, s.config.Group))
+			return suite.FirstError(err, s.provider.DeleteGroup(ctx, s.config.Topic, s.config.Group))
 		})},
 	{Name: "pubsub-broadcast-one", Breaks: "broadcast subscriptions share the messages", CaughtBy: cases("pubsub/broadcast", "pubsub/broadcast-nack", "pubsub/broadcast-ends"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) {
@@ -134,14 +135,7 @@ var pubsubReceiveMutants = []Mutant{
 		Open: brokenShared(broker{shut: func(func() error) error { return nil }})},
 }
 
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-// hoarding takes all that is there and hands out what is asked for.
+// hoarding takes all messages that are there, and returns them as it is asked.
 func hoarding() conformance.Opener {
 	return breaking(func() broker {
 		var mu sync.Mutex
@@ -205,7 +199,7 @@ func oneLane(one bool, more ...func(*broker)) conformance.Opener {
 	})
 }
 
-// closeBehind gives back what is held with a delay, so that others overtake.
+// closeBehind gives back the held messages with a delay, so that others overtake.
 func closeBehind(ctx context.Context, s *brokenSub) error {
 	for _, d := range s.holds() {
 		_ = s.Subscription.Settle(ctx, []psdriver.Settlement{{Token: d.Token, Kind: psdriver.Nack, Delay: 100 * time.Millisecond}})

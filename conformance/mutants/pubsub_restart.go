@@ -12,8 +12,8 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// brokerOutage makes a memory provider behave like one whose backend can be killed
-// and started; nothing is lost by that.
+// brokerOutage makes a memory provider behave like one whose backend can be
+// killed and started. A kill loses nothing.
 type brokerOutage struct {
 	mu     sync.Mutex
 	kills  int
@@ -23,8 +23,8 @@ type brokerOutage struct {
 
 func newBrokerOutage() *brokerOutage { return &brokerOutage{killed: make(chan struct{})} }
 
-// anew returns itself for another run.
-func (o *brokerOutage) anew() conformance.Control {
+// reset returns the outage itself, with the backend up, for another run.
+func (o *brokerOutage) reset() conformance.Control {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.kills = 0
@@ -69,8 +69,8 @@ func (o *brokerOutage) down() bool {
 	}
 }
 
-// soon does something after a while, unless the backend is killed meanwhile.
-func (o *brokerOutage) soon(do func()) {
+// runSoon calls a function after a while, unless the backend is killed meanwhile.
+func (o *brokerOutage) runSoon(do func()) {
 	_, killed := o.state()
 	go func() {
 		select {
@@ -148,7 +148,7 @@ func restarting(name, breaks string, caughtBy []string, b func(o *brokerOutage) 
 	return Mutant{
 		Name: name, Breaks: breaks, CaughtBy: caughtBy,
 		Open:    breaking(func() broker { return o.over(b(o)) }),
-		Control: o.anew,
+		Control: o.reset,
 	}
 }
 
@@ -166,7 +166,7 @@ func pubsubRestartMutants() []Mutant {
 		storedLater(),
 		restarting("pubsub-publish-early", "a message is acknowledged before it is stored, and a kill comes in between", durable("publish"), func(o *brokerOutage) broker {
 			return broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
-				o.soon(func() { next(context.WithoutCancel(ctx), msgs) })
+				o.runSoon(func() { next(context.WithoutCancel(ctx), msgs) })
 				return make([]psdriver.SendResult, len(msgs))
 			}}
 		}),
@@ -175,7 +175,7 @@ func pubsubRestartMutants() []Mutant {
 				if st.Kind != psdriver.Ack {
 					return false, nil
 				}
-				o.soon(func() { _ = s.one(context.Background(), st.Token, psdriver.Ack) })
+				o.runSoon(func() { _ = s.one(context.Background(), st.Token, psdriver.Ack) })
 				return true, nil
 			}}
 		}),
@@ -254,8 +254,8 @@ func pubsubRestartMutants() []Mutant {
 	}
 }
 
-// storedLater stores what is sent while the backend is down, and says that it
-// does not.
+// storedLater stores messages that are sent while the backend is down, and
+// reports that it does not.
 func storedLater() Mutant {
 	m := restarting("pubsub-publish-later", "a message that failed while the backend was down is stored nevertheless", durable("publish"), func(*brokerOutage) broker { return broker{} })
 	o := m.Control().(*brokerOutage)

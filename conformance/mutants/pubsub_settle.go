@@ -14,8 +14,8 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// settling opens providers that change settlements of a kind, or deal with
-// them.
+// settling opens providers that change settlements of a kind, or carry them out
+// themselves.
 func settling(kind psdriver.SettleKind, change func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error)) conformance.Opener {
 	return broken(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
 		if st.Kind != kind {
@@ -25,10 +25,10 @@ func settling(kind psdriver.SettleKind, change func(ctx context.Context, s *brok
 	}})
 }
 
-// nothing deals with a settlement by doing nothing.
+// nothing carries out a settlement by doing nothing.
 func nothing(context.Context, *brokenSub, *psdriver.Settlement) (bool, error) { return true, nil }
 
-// counting opens providers that say another attempt than the right one.
+// counting opens providers that report a wrong attempt.
 func counting(change func(s *brokenSub, d *psdriver.Delivery)) conformance.Opener {
 	return broken(broker{deliver: change})
 }
@@ -141,7 +141,8 @@ func republish(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool
 	return true, s.one(ctx, st.Token, psdriver.Ack)
 }
 
-// sleepy receives what is there, and else looks again only after ten seconds.
+// sleepy receives the messages that are there, or else looks again only after ten
+// seconds.
 func sleepy(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 	for {
 		now, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
@@ -194,8 +195,8 @@ func lateAcks(url string) conformance.Opener {
 	})
 }
 
-// unfenced lets a settlement whose lease was lost settle what the new owner
-// holds, and answers it with an error or nil.
+// unfenced lets a settlement whose lease was lost settle the new owner's delivery,
+// and returns an error or nil for it.
 func unfenced(answer error) conformance.Opener {
 	type owner struct {
 		sub   *brokenSub
@@ -240,7 +241,7 @@ func countingTogether() conformance.Opener {
 	})
 }
 
-// nackUnseen carries out what was given back when its consumer receives next.
+// nackUnseen carries out a Nack when its consumer receives next.
 func nackUnseen() conformance.Opener {
 	return breaking(func() broker {
 		var mu sync.Mutex

@@ -9,7 +9,8 @@ import (
 )
 
 // TestHealthyBroker runs the cases on the very wrappers that the mutants are
-// made of, with hooks that break nothing: what catches a mutant is its fault.
+// made of, with hooks that break nothing: so a case that catches a mutant catches
+// its fault.
 // It also runs the cases that the memory provider cannot show: those that kill the
 // backend.
 func TestHealthyBroker(t *testing.T) {

@@ -118,8 +118,8 @@ var rpcCallMutants = []Mutant{
 	},
 }
 
-// withNth opens memory providers that replace the nth message of each
-// direction of each call.
+// withNth opens memory providers that replace the nth message in each direction
+// of each call.
 func withNth(n int, replace func(rpcdriver.Frame) []rpcdriver.Frame) conformance.Opener {
 	return withFrames(func() func([]rpcdriver.Frame) []rpcdriver.Frame {
 		count := 0

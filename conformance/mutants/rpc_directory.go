@@ -15,11 +15,11 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-// listed is a memory provider that keeps addresses, and is changed; a nil hook
-// changes nothing.
+// listed is a changed memory provider that keeps addresses; a nil hook changes
+// nothing.
 type listed struct {
 	whole
-	url       string // of the memory; empty: one that nobody else has
+	url       string // of the memory provider; empty: a private one
 	directory rpcdriver.Directory
 	register  func(rpcdriver.RegisterConfig) rpcdriver.RegisterConfig
 	entry     func(rpcdriver.Registration) rpcdriver.Registration
@@ -133,7 +133,7 @@ var rpcDirectoryMutants = []Mutant{
 	},
 }
 
-// drifted is described otherwise the first time.
+// drifted is described differently the first time.
 type drifted struct {
 	*listed
 	later  atomic.Bool

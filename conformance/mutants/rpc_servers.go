@@ -108,7 +108,7 @@ func rpcAbsentMutants() []Mutant {
 	return mutants
 }
 
-// neverCloses is an end whose Close is not told to the other one.
+// neverCloses is an end whose Close the other end does not see.
 type neverCloses struct{ rpcdriver.Stream }
 
 func (neverCloses) Close(context.Context) error { return nil }
@@ -124,7 +124,7 @@ func (b blind) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
 	return frames, err
 }
 
-// withholding is a client's end that hears nothing before its last message.
+// withholding is a client's end that receives nothing before its last message.
 type withholding struct {
 	rpcdriver.Stream
 	once  sync.Once
@@ -152,7 +152,7 @@ func (w *withholding) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
 	return w.Stream.Recv(ctx)
 }
 
-// silent is a listener that nobody reaches.
+// silent is a listener that no client reaches.
 type silent struct {
 	once   sync.Once
 	closed chan struct{}
@@ -174,7 +174,7 @@ func (s *silent) Close(context.Context) error {
 	return nil
 }
 
-// killing is a listener that takes its calls with it.
+// killing is a listener whose Close ends its calls.
 type killing struct {
 	rpcdriver.Listener
 	mu       sync.Mutex
@@ -259,7 +259,7 @@ func (e *eager) Close(ctx context.Context) error {
 	return e.Listener.Close(ctx)
 }
 
-// crediting is an end that pays for its messages itself.
+// crediting is an end that grants itself the credit for its messages.
 type crediting struct {
 	rpcdriver.Stream
 	received chan []rpcdriver.Frame

@@ -1,4 +1,5 @@
-// Package opencases holds the suite's cases of opening, describing, closing and erring.
+// Package opencases holds the suite's cases of opening, describing and closing a
+// provider, and of its errors.
 package opencases
 
 import (

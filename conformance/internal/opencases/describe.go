@@ -15,21 +15,21 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// describeCases is what every description is like.
+// describeCases is about descriptions.
 var describeCases = []suite.Case{
 	{
 		Name: "open/describe-names",
-		Rule: "a description names its provider and at least one facet, no facet twice, none that does not exist, and has a generation",
+		Rule: "a description names its provider and at least one known facet, names no facet twice, and has a generation",
 		Run:  describeNames,
 	},
 	{
 		Name: "open/claims-known",
-		Rule: "every claim, and every missing one, is known for its facet, and none is named twice",
+		Rule: "every claimed and every missing claim is known for its facet, and none is named twice",
 		Run:  claimsKnown,
 	},
 	{
 		Name: "open/claims-or-missing",
-		Rule: "no claim is both claimed and missing, and what is missing has a reason",
+		Rule: "no claim is both claimed and missing, and each missing claim has a reason",
 		Run:  claimsOrMissing,
 	},
 	{
@@ -54,12 +54,12 @@ var describeCases = []suite.Case{
 	},
 	{
 		Name: "open/describe-stable",
-		Rule: "descriptions of one generation are the same, and generations never go back",
+		Rule: "descriptions of one generation are equal, and generations never decrease",
 		Run:  describeStable,
 	},
 	{
 		Name: "open/describe-json",
-		Rule: "a description survives its way through JSON",
+		Rule: "a description is the same after it was encoded to JSON and decoded",
 		Run: func(t *suite.T) {
 			d := describe(t, t.Provider())
 			text, err := json.Marshal(d)
@@ -67,7 +67,7 @@ var describeCases = []suite.Case{
 			var back fairlead.Description
 			t.Must(json.Unmarshal(text, &back))
 			if !reflect.DeepEqual(d, back) {
-				t.Errorf("described %+v, JSON made %+v of it", d, back)
+				t.Errorf("the description is %+v; decoded from its JSON, it is %+v", d, back)
 			}
 		},
 	},
@@ -89,8 +89,7 @@ var describeCases = []suite.Case{
 	},
 }
 
-// credentials is what a URL with a user part looks like, with or without its
-// scheme.
+// credentials matches a URL with a user part, with or without its scheme.
 var credentials = regexp.MustCompile(`[A-Za-z0-9+.-]+://[^/\s"]*@|[^\s"/:@]*:[^\s"/@]+@[^\s"]`)
 
 func describe(t *suite.T, p fairlead.Provider) fairlead.Description {
@@ -158,7 +157,7 @@ func claimsOrMissing(t *suite.T) {
 				t.Errorf("%s: %q is both claimed and missing", f.Facet, m.Claim)
 			}
 			if m.Reason == "" {
-				t.Errorf("%s: %q is missing for no reason", f.Facet, m.Claim)
+				t.Errorf("%s: %q is missing without a reason", f.Facet, m.Claim)
 			}
 		}
 	}
@@ -171,7 +170,7 @@ func durabilityReason(t *suite.T) {
 		}
 		for _, c := range []fairlead.Claim{fairlead.DurableFsync, fairlead.DurableQuorum} {
 			if !f.Has(c) && !slices.Contains(missingClaims(f), c) {
-				t.Errorf("%s: %s is neither claimed nor missing for a reason", f.Facet, c)
+				t.Errorf("%s: %s is neither claimed nor missing with a reason", f.Facet, c)
 			}
 		}
 	}
@@ -233,7 +232,7 @@ func describeStable(t *suite.T) {
 			t.Fatalf("generation %d was %+v and is %+v", now.Generation, before, now)
 		}
 		if now.Generation < before.Generation {
-			t.Fatalf("the generation went back from %d to %d", before.Generation, now.Generation)
+			t.Fatalf("the generation decreased from %d to %d", before.Generation, now.Generation)
 		}
 		before = now
 		time.Sleep(2 * time.Millisecond)
@@ -257,6 +256,6 @@ func describeOwned(t *suite.T) {
 	}
 	got := describe(t, t.Provider())
 	if got.Generation == generation && fmt.Sprintf("%+v", got) != want {
-		t.Errorf("a caller's change of its description is seen by others: %+v", got)
+		t.Errorf("another caller sees a caller's change to its description: %+v", got)
 	}
 }

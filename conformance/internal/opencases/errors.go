@@ -11,34 +11,34 @@ import (
 	"fairlead.dev/kv"
 )
 
-// errorCases is what errors are like, and what opening refuses.
+// errorCases is about errors, and about what Open refuses.
 var errorCases = []suite.Case{
 	{
 		Name: "open/require-claimed",
 		Rule: "a facet can be opened with all of its claims required",
 		Run: func(t *suite.T) {
-			for _, u := range users(t) {
+			for _, u := range offeredUsers(t) {
 				f, _ := suite.FacetOf(describe(t, t.Provider()), u.facet)
 				if err := tryOpen(t, u, requirements(f.Claims)...); err != nil {
-					t.Errorf("%s: what is claimed is required: %v", u.facet, err)
+					t.Errorf("%s: opening with Require of all claims that hold: %v", u.facet, err)
 				}
 			}
 		},
 	},
 	{
 		Name: "open/require-unknown",
-		Rule: "to require a claim that nobody makes fails with Unsupported, which names it",
+		Rule: "Require of an unknown claim fails with Unsupported, and the error names the claim",
 		Run: func(t *suite.T) {
-			for _, u := range users(t) {
+			for _, u := range offeredUsers(t) {
 				wantNamed(t, u, fairlead.Missing{Claim: "made.Up"})
 			}
 		},
 	},
 	{
 		Name: "open/require-missing",
-		Rule: "to require a claim that is missing fails with Unsupported, which names it, the reason and the remedy",
+		Rule: "Require of a missing claim fails with Unsupported, and the error names the claim, the reason and the remedy",
 		Run: func(t *suite.T) {
-			for _, u := range users(t) {
+			for _, u := range offeredUsers(t) {
 				f, _ := suite.FacetOf(t.Description(), u.facet)
 				for _, m := range f.Missing {
 					wantNamed(t, u, m)
@@ -48,9 +48,9 @@ var errorCases = []suite.Case{
 	},
 	{
 		Name: "open/require-unclaimed",
-		Rule: "to require any claim of the facet that is not claimed fails with Unsupported, which names it",
+		Rule: "Require of any claim of the facet that does not hold fails with Unsupported, and the error names the claim",
 		Run: func(t *suite.T) {
-			for _, u := range users(t) {
+			for _, u := range offeredUsers(t) {
 				f, _ := suite.FacetOf(t.Description(), u.facet)
 				for _, info := range suite.ClaimsOf(u.facet) {
 					if !f.Has(info.Claim) {
@@ -62,7 +62,7 @@ var errorCases = []suite.Case{
 	},
 	{
 		Name: "open/facet-not-offered",
-		Rule: "a facet that is not described cannot be opened: Unsupported",
+		Rule: "opening a facet that is not described fails with Unsupported",
 		Run: func(t *suite.T) {
 			for _, u := range allUsers {
 				if _, offered := suite.FacetOf(t.Description(), u.facet); !offered {
@@ -73,24 +73,24 @@ var errorCases = []suite.Case{
 	},
 	{
 		Name: "open/facet-cancelled",
-		Rule: "a call whose context has ended fails with Canceled; an opening may also work",
+		Rule: "a call whose context has ended fails with Canceled; opening a facet may also succeed",
 		Run:  facetCancelled,
 	},
 	{
 		Name: "open/error-fields",
-		Rule: "an error carries its code, the operation and the provider, and says each of them once",
+		Rule: "an error has its code, the operation and the provider, and its text says each of them once",
 		Run: func(t *suite.T) {
 			name := describe(t, t.Provider()).Provider
-			for _, f := range provoked(t) {
+			for _, f := range provokeErrors(t) {
 				checkError(t, f, name)
 			}
 		},
 	},
 	{
 		Name: "open/error-is",
-		Rule: "errors.Is finds the code of an error and no other, and the context's error for Canceled",
+		Rule: "errors.Is matches an error with its code and with no other code, and Canceled also with context.Canceled",
 		Run: func(t *suite.T) {
-			for _, f := range provoked(t) {
+			for _, f := range provokeErrors(t) {
 				for _, code := range fairlead.Codes() {
 					if errors.Is(f.err, code) != (code == f.want) {
 						t.Errorf("%s: errors.Is(%v, %s) is %v", f.what, f.err, code, code != f.want)
@@ -104,13 +104,13 @@ var errorCases = []suite.Case{
 	},
 	{
 		Name: "open/retry-advice",
-		Rule: "the advice on a retry is right: safe after Canceled, never after NotFound and Unsupported, after a read after Conflict",
+		Rule: "the retry advice of an error is right: safe after Canceled; never after NotFound and Unsupported; after another read after Conflict",
 		Run: func(t *suite.T) {
 			advice := map[fairlead.Code]fairlead.Retry{
 				fairlead.Canceled: fairlead.RetrySafe, fairlead.NotFound: fairlead.RetryNever,
 				fairlead.Unsupported: fairlead.RetryNever, fairlead.Conflict: fairlead.RetryAfterRead,
 			}
-			for _, f := range provoked(t) {
+			for _, f := range provokeErrors(t) {
 				if got := fairlead.CodeOf(f.err).Retry(); got != advice[f.want] {
 					t.Errorf("%s: %v: a retry is %s, want %s", f.what, f.err, got, advice[f.want])
 				}
@@ -126,19 +126,19 @@ type failure struct {
 	want fairlead.Code
 }
 
-// provoked makes calls fail in all the ways that a client can bring about on
-// any provider.
-func provoked(t *suite.T) []failure {
+// provokeErrors makes calls fail in every way that a client can cause on any
+// provider.
+func provokeErrors(t *suite.T) []failure {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	var all []failure
-	for _, u := range users(t) {
+	for _, u := range offeredUsers(t) {
 		all = append(all,
 			failure{string(u.facet) + ": a call with a canceled context", openUser(t, u, t.Provider()).use(ended), fairlead.Canceled},
 			failure{string(u.facet) + ": opening with made.Up required", tryOpen(t, u, fairlead.Claim("made.Up")), fairlead.Unsupported})
 		switch u.facet {
 		case fairlead.KV:
-			all = append(all, failuresKV(t)...)
+			all = append(all, provokeKVErrors(t)...)
 		case fairlead.Config:
 			_, err := t.Source(t.Name()).Get(t.Context(), "missing")
 			all = append(all, failure{"config: Get of a missing key", err, fairlead.NotFound})
@@ -147,7 +147,7 @@ func provoked(t *suite.T) []failure {
 	return all
 }
 
-func failuresKV(t *suite.T) []failure {
+func provokeKVErrors(t *suite.T) []failure {
 	s := t.Store()
 	_, err := s.Get(t.Context(), "missing")
 	all := []failure{{"kv: Get of a missing key", err, fairlead.NotFound}}
@@ -163,7 +163,7 @@ func failuresKV(t *suite.T) []failure {
 func checkError(t *suite.T, f failure, provider string) {
 	var e *fairlead.Error
 	if !errors.As(f.err, &e) {
-		t.Errorf("%s: %v (%T) is no *fairlead.Error", f.what, f.err, f.err)
+		t.Errorf("%s: %v (%T) is not a *fairlead.Error", f.what, f.err, f.err)
 		return
 	}
 	facet, _, _ := strings.Cut(f.what, ":")
@@ -187,8 +187,8 @@ func tryOpen(t *suite.T, u user, reqs ...fairlead.Requirement) error {
 	return err
 }
 
-// wantNamed demands that a facet cannot be opened with a claim required, and
-// that the error says what the provider says of it.
+// wantNamed demands that opening a facet that requires a claim fails, and that
+// the error says what the provider says about the claim.
 func wantNamed(t *suite.T, u user, m fairlead.Missing) {
 	err := tryOpen(t, u, m.Claim)
 	t.WantCode(string(u.facet)+": opening with "+string(m.Claim)+" required", err, fairlead.Unsupported)
@@ -213,7 +213,7 @@ func requirements(claims []fairlead.Claim) []fairlead.Requirement {
 func facetCancelled(t *suite.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, u := range users(t) {
+	for _, u := range offeredUsers(t) {
 		name := t.Name()
 		opening := suite.RunInBackground(func() error {
 			o, err := u.open(ended, t.Provider(), name)

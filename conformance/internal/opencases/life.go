@@ -14,11 +14,11 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// lifeCases is how providers are opened, waited for and closed.
+// lifeCases is about opening, awaiting and closing providers.
 var lifeCases = []suite.Case{
 	{
 		Name: "open/await-differs",
-		Rule: "Await answers at once for a generation that is not the present one",
+		Rule: "Await returns at once for a generation that is not the present one",
 		Run:  awaitDiffers,
 	},
 	{
@@ -31,15 +31,15 @@ var lifeCases = []suite.Case{
 		Rule: "Await ends within a second of its context, with Canceled",
 		Run: func(t *suite.T) {
 			p := t.Provider()
-			t.WantCanceled("Await", func(ctx context.Context) error { return awaitNothing(ctx, p) })
+			t.WantCanceled("Await", func(ctx context.Context) error { return awaitFailure(ctx, p) })
 		},
 	},
 	{
 		Name: "open/await-closed",
-		Rule: "an Await that waits fails with Closed when the provider is closed",
+		Rule: "closing a provider makes an Await that waits fail with Closed",
 		Run: func(t *suite.T) {
 			p := t.Open()
-			done := suite.RunInBackground(func() error { return awaitNothing(t.Context(), p) })
+			done := suite.RunInBackground(func() error { return awaitFailure(t.Context(), p) })
 			time.Sleep(50 * time.Millisecond) // whether or not it waits by then
 			t.Must(p.Close(t.Context()))
 			t.WantEnd("Await", done, fairlead.Closed)
@@ -47,7 +47,7 @@ var lifeCases = []suite.Case{
 	},
 	{
 		Name: "open/second",
-		Rule: "a second Open works beside the first one, and its Close leaves the first one as it was",
+		Rule: "a second Open works beside the first, and its Close does not affect the first",
 		Run:  secondOpen,
 	},
 	{
@@ -57,7 +57,7 @@ var lifeCases = []suite.Case{
 	},
 	{
 		Name: "open/close-twice",
-		Rule: "Close returns nil, also when it is called again",
+		Rule: "Close returns nil, also a second time",
 		Run: func(t *suite.T) {
 			p := t.Open()
 			for i := range 3 {
@@ -81,7 +81,7 @@ var lifeCases = []suite.Case{
 	},
 	{
 		Name: "open/cancelled",
-		Rule: "an Open whose context has ended works or fails with Canceled, and returns at once",
+		Rule: "an Open whose context has ended returns at once; it succeeds or fails with Canceled",
 		Run: func(t *suite.T) {
 			done := suite.RunInBackground(func() error {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -111,7 +111,7 @@ var lifeCases = []suite.Case{
 		Run: func(t *suite.T) {
 			target := new(foreign)
 			if fairlead.As(t.Provider(), &target) || target == nil || target.touched {
-				t.Errorf("As claims to be of a type that it cannot know")
+				t.Errorf("As returned true for a type that it cannot know")
 			}
 		},
 	},
@@ -125,11 +125,11 @@ func closedProviderCases() []suite.Case {
 	for _, u := range allUsers {
 		cases = append(cases, suite.Case{
 			Name: string(u.facet) + "/closed-provider",
-			Rule: "what was opened from a provider that is closed fails with Closed, and so does opening more",
+			Rule: "after a provider was closed, the handles that were opened from it fail with Closed, and so does opening more",
 			Run:  func(t *suite.T) { closedUse(t, u) },
 		}, suite.Case{
 			Name: string(u.facet) + "/closed-provider-wakes",
-			Rule: "a call that waits fails with Closed when the provider is closed",
+			Rule: "closing a provider makes a call that waits fail with Closed",
 			Run:  func(t *suite.T) { closedWakes(t, u) },
 		})
 	}
@@ -164,8 +164,8 @@ func closedWakes(t *suite.T, u user) {
 	t.WantEnd("the call that waits", done, fairlead.Closed)
 }
 
-// awaitNothing waits until Await fails, over any changes.
-func awaitNothing(ctx context.Context, p fairlead.Provider) error {
+// awaitFailure waits until Await fails, whatever changes meanwhile.
+func awaitFailure(ctx context.Context, p fairlead.Provider) error {
 	d, err := p.Describe(ctx)
 	for err == nil {
 		d, err = p.Await(ctx, d.Generation)
@@ -193,7 +193,7 @@ func awaitBlocks(t *suite.T) {
 			return
 		}
 		if next.Generation == d.Generation {
-			t.Fatalf("Await(%d) answered with that generation", d.Generation)
+			t.Fatalf("Await(%d) returned that generation", d.Generation)
 		}
 		d = next
 	}
@@ -202,12 +202,12 @@ func awaitBlocks(t *suite.T) {
 func secondOpen(t *suite.T) {
 	first, second := t.Open(), t.Open()
 	var ofFirst []opened
-	for _, u := range users(t) {
+	for _, u := range offeredUsers(t) {
 		ofFirst = append(ofFirst, openUser(t, u, first))
 		t.Must(openUser(t, u, second).use(t.Context()))
 	}
 	t.Must(second.Close(t.Context()))
-	for i, u := range users(t) {
+	for i, u := range offeredUsers(t) {
 		if err := ofFirst[i].use(t.Context()); err != nil {
 			t.Errorf("%s: after another provider was closed: %v", u.facet, err)
 		}
@@ -247,7 +247,7 @@ func openUseClose(t *suite.T, name string) error {
 
 // useAll opens, uses and closes every facet once.
 func useAll(t *suite.T, p fairlead.Provider, name string) error {
-	for _, u := range users(t) {
+	for _, u := range offeredUsers(t) {
 		o, err := u.open(t.Context(), p, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", u.facet, err)
@@ -260,7 +260,7 @@ func useAll(t *suite.T, p fairlead.Provider, name string) error {
 }
 
 func goroutinesOfHandles(t *suite.T) {
-	counted(t, func(count func() int) {
+	callLabelled(t, func(count func() int) {
 		p := t.Open()
 		name := t.Name()
 		t.Must(useAll(t, p, name))
@@ -277,7 +277,7 @@ func goroutinesOfHandles(t *suite.T) {
 }
 
 func goroutinesOfProviders(t *suite.T) {
-	counted(t, func(count func() int) {
+	callLabelled(t, func(count func() int) {
 		before := count()
 		for range 5 {
 			t.Must(openUseClose(t, t.Name()))
@@ -288,9 +288,10 @@ func goroutinesOfProviders(t *suite.T) {
 	})
 }
 
-// counted calls f in such a way that the goroutines that it starts, and the
-// ones that those start, can be told from all others in the process.
-func counted(t *suite.T, f func(count func() int)) {
+// callLabelled calls f with a label on its goroutine. The goroutines that it
+// starts, and those that they start, inherit the label, so that they can be
+// counted.
+func callLabelled(t *suite.T, f func(count func() int)) {
 	label := t.Name()
 	pprof.Do(t.Context(), pprof.Labels("fairlead-case", label), func(context.Context) {
 		f(func() int { return labelled(label) })

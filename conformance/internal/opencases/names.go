@@ -12,17 +12,17 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// nameCases is which names are accepted and that each is another thing.
+// nameCases is about which names are accepted, and that each is separate.
 var nameCases = []suite.Case{
 	{
 		Name: "open/bad-names",
-		Rule: "names that are empty, too long, or have other characters than A–Z a–z 0–9 . _ - are Invalid, and the error says so; one that has all of these works",
+		Rule: "a name that is empty, too long, or has characters other than A–Z a–z 0–9 . _ - is Invalid, and the error says so; a name with all of these characters works",
 		Run: func(t *suite.T) {
-			for _, u := range users(t) {
+			for _, u := range offeredUsers(t) {
 				for _, name := range badNames {
 					badName(t, u, name)
 				}
-				if err := open(t, u, t.Name()+"Az.0_-"); err != nil {
+				if err := openAndClose(t, u, t.Name()+"Az.0_-"); err != nil {
 					t.Errorf("%s: a name of all accepted kinds of characters: %v", u.facet, err)
 				}
 			}
@@ -32,7 +32,7 @@ var nameCases = []suite.Case{
 		Name: "kv/names",
 		Rule: "stores whose names differ in case, in punctuation or by a suffix are different stores",
 		Run: func(t *suite.T) {
-			distinct(t, func(name string) (*kv.Store, error) { return kv.Open(t.Context(), t.Provider(), name) },
+			wantDistinct(t, func(name string) (*kv.Store, error) { return kv.Open(t.Context(), t.Provider(), name) },
 				func(s *kv.Store, text string) error { _, err := s.Put(t.Context(), "k", []byte(text)); return err },
 				func(s *kv.Store) (string, error) { e, err := s.Get(t.Context(), "k"); return string(e.Value), err })
 		},
@@ -41,7 +41,7 @@ var nameCases = []suite.Case{
 		Name: "config/names", Needs: []fairlead.Claim{config.Write},
 		Rule: "settings whose names differ in case, in punctuation or by a suffix are different settings",
 		Run: func(t *suite.T) {
-			distinct(t, func(name string) (*config.Source, error) { return config.Open(t.Context(), t.Provider(), name) },
+			wantDistinct(t, func(name string) (*config.Source, error) { return config.Open(t.Context(), t.Provider(), name) },
 				func(s *config.Source, text string) error {
 					_, err := s.Set(t.Context(), config.Put("k", []byte(text)))
 					return err
@@ -53,7 +53,7 @@ var nameCases = []suite.Case{
 		Name: "pubsub/names",
 		Rule: "topics whose names differ in case, in punctuation or by a suffix are different topics",
 		Run: func(t *suite.T) {
-			distinct(t, func(name string) (*privateTopic, error) { return openPrivateTopic(t, name) },
+			wantDistinct(t, func(name string) (*privateTopic, error) { return openPrivateTopic(t, name) },
 				func(o *privateTopic, text string) error {
 					_, err := o.topic.Publish(t.Context(), pubsub.Message{Body: []byte(text)})
 					return err
@@ -68,15 +68,15 @@ var badNames = []string{
 }
 
 func badName(t *suite.T, u user, name string) {
-	err := open(t, u, name)
+	err := openAndClose(t, u, name)
 	t.WantCode(fmt.Sprintf("%s: opening the name %.20q", u.facet, name), err, fairlead.Invalid)
 	if err != nil && !strings.Contains(err.Error(), "letter or digit") {
 		t.Errorf("%s: the error %q for the name %.20q does not say which characters are accepted", u.facet, err, name)
 	}
 }
 
-// open opens a name and closes what it opened.
-func open(t *suite.T, u user, name string) error {
+// openAndClose opens a name and closes what it opened.
+func openAndClose(t *suite.T, u user, name string) error {
 	o, err := u.open(t.Context(), t.Provider(), name)
 	if err == nil {
 		err = o.close(t.Context())
@@ -84,9 +84,9 @@ func open(t *suite.T, u user, name string) error {
 	return err
 }
 
-// distinct opens names that are alike, writes to each its own name, and
-// demands to read back the same name.
-func distinct[H interface {
+// wantDistinct opens similar names, writes to each its own name, and demands to
+// read the same name there.
+func wantDistinct[H interface {
 	Close(context.Context) error
 }](t *suite.T, open func(name string) (H, error), write func(H, string) error, read func(H) (string, error)) {
 	base := t.Name()
@@ -105,13 +105,13 @@ func distinct[H interface {
 	}
 	for i, h := range handles {
 		if got, err := read(h); err != nil || got != names[i] {
-			t.Errorf("under the name %q: read %q, %v; want what was written there", names[i], got, err)
+			t.Errorf("under the name %q: read %q, %v; want the name itself", names[i], got, err)
 		}
 	}
 }
 
-// privateTopic is a topic with a subscription by a group of its own: two that are
-// in truth one topic see the messages of both.
+// privateTopic is a topic with a subscription by a group of its own. If two names
+// are one topic, each sees the messages of both.
 type privateTopic struct {
 	topic *pubsub.Topic
 	sub   *pubsub.Subscription

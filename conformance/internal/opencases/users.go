@@ -11,25 +11,24 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// user is how the suite opens and uses a facet, for the rules that hold for
-// all facets alike.
+// user opens and uses a facet, for the rules that hold for all facets.
 type user struct {
 	facet fairlead.Facet
 	open  func(ctx context.Context, p fairlead.Provider, name string, reqs ...fairlead.Requirement) (opened, error)
 }
 
-// opened is something that was opened.
+// opened is a facet that a user opened.
 type opened struct {
-	// use is a call that a live backend answers with nil.
+	// use is a call that succeeds on a live backend.
 	use func(ctx context.Context) error
-	// block is a call that waits until something happens that does not; nil
-	// if the facet has none here.
+	// block is a call that waits for an event that never comes; nil if the
+	// provider's facet has no such call.
 	block func(ctx context.Context) error
 	close func(ctx context.Context) error
 }
 
-// users returns a user of each facet that the provider offers.
-func users(t *suite.T) []user {
+// offeredUsers returns a user of each facet that the provider offers.
+func offeredUsers(t *suite.T) []user {
 	var offered []user
 	for _, u := range allUsers {
 		if _, ok := suite.FacetOf(t.Description(), u.facet); ok {
@@ -79,7 +78,7 @@ func usePubSub(ctx context.Context, p fairlead.Provider, name string, reqs ...fa
 	if err != nil {
 		return opened{}, err
 	}
-	// The one that waits has another topic, so that nothing comes.
+	// The Receive that waits has another topic, so that nothing comes.
 	sub, err := pubsub.Subscribe(ctx, p, name+"-quiet", pubsub.Group("g"), pubsub.Require(reqs...))
 	if err != nil {
 		_ = topic.Close(ctx)

@@ -9,8 +9,9 @@ import (
 	"fairlead.dev"
 )
 
-// Opening is the facet, for the suite's purposes, of opening, describing,
-// closing and erring.
+// Opening is the name under which the suite groups the cases of opening,
+// describing and closing a provider, and of its errors. It is no facet of a
+// description.
 const Opening fairlead.Facet = "open"
 
 // Case is one rule and how it is tested.

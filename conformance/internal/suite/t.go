@@ -13,8 +13,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// T is what a case works with: its provider, names of its own, and the ways
-// to fail. Fatalf and the methods that open something are called from the
+// T gives a case its provider, names of its own, and the ways to fail. Fatalf and the methods that open something are called from the
 // case's own goroutine; all others may be called from any.
 type T struct {
 	env  *Env
@@ -32,14 +31,14 @@ type T struct {
 // Context ends at the case's deadline, and when the run is given up.
 func (t *T) Context() context.Context { return t.ctx }
 
-// Within returns a context that ends after d, or with the case.
+// Within returns a context that ends after d, or with the case if that is earlier.
 func (t *T) Within(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.ctx, d)
 	t.Cleanup(func(context.Context) error { cancel(); return nil })
 	return ctx
 }
 
-// Patience is how long to wait for something that must come.
+// Patience returns how long to wait for something that must come.
 func (t *T) Patience() time.Duration { return t.env.Patience }
 
 // Errorf records a failure; the case continues.
@@ -96,10 +95,10 @@ func (t *T) Provider() fairlead.Provider { return t.env.Provider }
 // Open opens the backend once more; see [fairlead.Shared]. The provider is
 // closed when the case has ended.
 func (t *T) Open() fairlead.Provider {
-	return opensSoon(t, func() (fairlead.Provider, error) { return t.env.Open(t.ctx) })
+	return openForCase(t, func() (fairlead.Provider, error) { return t.env.Open(t.ctx) })
 }
 
-// Facet returns what the provider says of the case's facet.
+// Facet returns the provider's description of the case's facet.
 func (t *T) Facet() fairlead.FacetDescription {
 	f, _ := FacetOf(t.env.Description, t.c.Facet())
 	return f
@@ -114,8 +113,7 @@ func (t *T) Restart() {
 	t.Must(t.Control().Start(t.ctx))
 }
 
-// Name returns a name that nobody else uses, for a store, topic, group or
-// source.
+// Name returns an unused name for a store, topic, group or source.
 func (t *T) Name() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,7 +126,7 @@ func (t *T) Store(opts ...kv.Option) *kv.Store { return t.StoreOf(t.Provider(), 
 
 // StoreOf opens a store of a provider by a name from [T.Name].
 func (t *T) StoreOf(p fairlead.Provider, name string, opts ...kv.Option) *kv.Store {
-	return opensSoon(t, func() (*kv.Store, error) { return kv.Open(t.ctx, p, name, opts...) })
+	return openForCase(t, func() (*kv.Store, error) { return kv.Open(t.ctx, p, name, opts...) })
 }
 
 // Topic opens a topic by a name from [T.Name].
@@ -136,7 +134,7 @@ func (t *T) Topic(name string) *pubsub.Topic { return t.TopicOf(t.Provider(), na
 
 // TopicOf opens a topic of a provider.
 func (t *T) TopicOf(p fairlead.Provider, name string) *pubsub.Topic {
-	return opensSoon(t, func() (*pubsub.Topic, error) { return pubsub.Open(t.ctx, p, name) })
+	return openForCase(t, func() (*pubsub.Topic, error) { return pubsub.Open(t.ctx, p, name) })
 }
 
 // Subscribe subscribes to a topic.
@@ -146,7 +144,7 @@ func (t *T) Subscribe(topic string, opts ...pubsub.SubscribeOption) *pubsub.Subs
 
 // SubscribeOf subscribes to a topic of a provider.
 func (t *T) SubscribeOf(p fairlead.Provider, topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
-	return opensSoon(t, func() (*pubsub.Subscription, error) { return pubsub.Subscribe(t.ctx, p, topic, opts...) })
+	return openForCase(t, func() (*pubsub.Subscription, error) { return pubsub.Subscribe(t.ctx, p, topic, opts...) })
 }
 
 // Source opens the settings of a name from [T.Name].
@@ -154,12 +152,13 @@ func (t *T) Source(name string) *config.Source { return t.SourceOf(t.Provider(),
 
 // SourceOf opens settings of a provider.
 func (t *T) SourceOf(p fairlead.Provider, name string) *config.Source {
-	return opensSoon(t, func() (*config.Source, error) { return config.Open(t.ctx, p, name) })
+	return openForCase(t, func() (*config.Source, error) { return config.Open(t.ctx, p, name) })
 }
 
-// opensSoon opens what the case closes at its end. A case that kills the backend
-// comes after others that did: that a connection is still on its way fails none.
-func opensSoon[H interface{ Close(context.Context) error }](t *T, open func() (H, error)) H {
+// openForCase opens a handle that is closed when the case has ended. Cases that
+// kill the backend run one after the other: openForCase waits for a connection
+// that is not back yet after an earlier case.
+func openForCase[H interface{ Close(context.Context) error }](t *T, open func() (H, error)) H {
 	h, err := open()
 	for end := time.Now().Add(t.Patience()); t.c.Control && fairlead.CodeOf(err) == fairlead.Unavailable && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
@@ -170,8 +169,8 @@ func opensSoon[H interface{ Close(context.Context) error }](t *T, open func() (H
 	return h
 }
 
-// Eventually polls until ok returns true, and ends the case if it does not
-// within d.
+// Eventually polls until ok returns true. It ends the case if that takes longer
+// than d.
 func (t *T) Eventually(d time.Duration, what string, ok func() bool) {
 	for deadline := time.Now().Add(d); !ok(); {
 		if time.Now().After(deadline) || t.ctx.Err() != nil {
@@ -181,14 +180,14 @@ func (t *T) Eventually(d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// Description returns what the provider said of itself when the run began.
+// Description returns the provider's description from the begin of the run.
 func (t *T) Description() fairlead.Description { return t.env.Description }
 
 // OpenWith opens the backend once more. The caller closes the provider.
 func (t *T) OpenWith(ctx context.Context) (fairlead.Provider, error) { return t.env.Open(ctx) }
 
-// ForgetFailures forgets the failures so far, for a case that tries again what
-// the machine was too slow for.
+// ForgetFailures forgets the failures so far, for a case that tries again because
+// the machine was too slow.
 func (t *T) ForgetFailures() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

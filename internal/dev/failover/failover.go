@@ -1,22 +1,22 @@
-// Package failover loads a provider while somebody kills its servers, and looks
-// whether anything that was acknowledged is lost. It is for the tests of
-// providers that have a cluster.
+// Package failover puts load on a provider while the servers of its cluster are
+// killed, and checks that no acknowledged operation is lost. It is for the tests
+// of providers that have a cluster.
 //
-// Publishers publish; clients read counters and count them up by CAS, which is
-// recorded. When enough was acknowledged and enough servers were killed, it
-// demands that
+// Publishers publish. Clients read counters and increment them by CAS, and each
+// call is recorded. When enough operations were acknowledged and enough servers
+// were killed, the package demands that
 //
 //   - every message whose publication was acknowledged is delivered, and none
 //     whose publication failed (one whose outcome is unknown may be);
 //   - the calls of each counter have an order in which each happened at one
 //     point in its duration: with the reads where the provider claims
-//     LinearizableRead, else without them;
+//     LinearizableRead, otherwise without them;
 //   - each counter has counted every increment that was acknowledged, and none
 //     that failed;
-//   - a watch from the beginning comes to the last state of each counter, and
-//     passes every state that was acknowledged where WatchEvery is claimed.
+//   - a watch from the beginning reaches the last state of each counter, and
+//     shows every acknowledged state where WatchEvery is claimed.
 //
-// Besides, it runs the conformance suite while leaders are killed.
+// It also runs the conformance suite while leaders are killed.
 package failover
 
 import (
@@ -32,19 +32,20 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// Load says how much has to be acknowledged, and how often Kill is called
-// meanwhile.
+// Load says how many operations must be acknowledged, and how often Kill is
+// called meanwhile.
 type Load struct {
 	Publications int
 	Increments   int
 	Kills        int           // at least
 	Every        time.Duration // between two kills
 	Limit        time.Duration // of all
-	// Kill kills a server that leads, starts it again, and waits until all serve.
+	// Kill kills a leading server, starts it again, and waits until all servers
+	// serve.
 	Kill func(ctx context.Context) error
 }
 
-var full = flag.Bool("failover.full", false, "load 50,000 publications and 20,000 increments, not a twentieth, and run the whole suite, not a sample")
+var full = flag.Bool("failover.full", false, "make 50,000 publications and 20,000 increments instead of a twentieth, and run the whole suite instead of a sample")
 
 // Usual is the load of a test of a cluster, whose leaders are killed every few
 // seconds: a twentieth of what the flag -failover.full asks for.
@@ -62,27 +63,27 @@ const (
 	counters    = 64
 	handles     = 3 // providers that the clients use
 	callTimeout = 5 * time.Second
-	// pauseAfter a failure: an election takes a while, and calls that fail at
-	// once prove little.
+	// pauseAfter is the pause after a failed call: an election takes a while, and
+	// calls that fail at once prove little.
 	pauseAfter = 10 * time.Millisecond
 )
 
 // run is a Run under way.
 type run struct {
 	testing.TB
-	load    Load
-	stores  []*kv.Store
-	topics  []*pubsub.Topic
-	letters *letters
-	history *history
-	killed  atomic.Int64
+	load         Load
+	stores       []*kv.Store
+	topics       []*pubsub.Topic
+	publications *publications
+	history      *history
+	killed       atomic.Int64
 }
 
-// Run opens the URL several times, and loads it.
+// Run opens the URL several times, puts the load on it, and checks the results.
 func Run(t testing.TB, url string, load Load) {
 	ctx, cancel := context.WithTimeout(t.Context(), load.Limit)
 	defer cancel()
-	r := &run{TB: t, load: load, letters: newLetters(), history: newHistory()}
+	r := &run{TB: t, load: load, publications: newPublications(), history: newHistory()}
 	var sub *pubsub.Subscription
 	var watcher *kv.Watcher
 	for i := range handles {
@@ -102,17 +103,18 @@ func Run(t testing.TB, url string, load Load) {
 		}
 	}
 	began := time.Now()
-	r.begin(ctx)
+	r.applyLoad(ctx)
 	loaded := time.Since(began)
-	r.letters.verify(ctx, t, sub)
+	r.publications.verify(ctx, t, sub)
 	r.history.verify(ctx, t, r.stores[0], watcher)
 	t.Logf("%d publications (%d more failed, %d unknown) and %d increments (%d failed, %d unknown) in %.0f s, %d servers killed; verified in %.0f s",
-		r.letters.acked(), r.letters.failed, r.letters.unknown, r.history.applied.Load(), r.history.failed, r.history.unknown,
+		r.publications.acked(), r.publications.failed, r.publications.unknown, r.history.applied.Load(), r.history.failed, r.history.unknown,
 		loaded.Seconds(), r.killed.Load(), time.Since(began).Seconds()-loaded.Seconds())
 }
 
-// begin returns when the load is done.
-func (r *run) begin(ctx context.Context) {
+// applyLoad runs the publishers and the clients, and kills servers, until the load
+// is done.
+func (r *run) applyLoad(ctx context.Context) {
 	var group sync.WaitGroup
 	for i := range publishers {
 		group.Go(func() { r.publish(ctx, i) })
@@ -134,13 +136,15 @@ func (r *run) begin(ctx context.Context) {
 	group.Wait()
 	if ctx.Err() != nil {
 		r.Fatalf("in %v, %d publications and %d increments were acknowledged, and %d servers killed",
-			r.load.Limit, r.letters.acked(), r.history.applied.Load(), r.killed.Load())
+			r.load.Limit, r.publications.acked(), r.history.applied.Load(), r.killed.Load())
 	}
 }
 
 func (r *run) killedEnough() bool { return r.killed.Load() >= int64(r.load.Kills) }
 
-func (r *run) published() bool { return r.letters.acked() >= r.load.Publications && r.killedEnough() }
+func (r *run) published() bool {
+	return r.publications.acked() >= r.load.Publications && r.killedEnough()
+}
 
 func (r *run) counted() bool {
 	return int(r.history.applied.Load()) >= r.load.Increments && r.killedEnough()
@@ -148,8 +152,8 @@ func (r *run) counted() bool {
 
 func (r *run) done() bool { return r.Failed() || r.published() && r.counted() }
 
-// each repeats a call until enough is done, and enough servers are killed.
-func (r *run) each(ctx context.Context, enough func() bool, call func(ctx context.Context, n int) error) {
+// repeat repeats a call until enough returns true.
+func (r *run) repeat(ctx context.Context, enough func() bool, call func(ctx context.Context, n int) error) {
 	for n := 0; !enough() && !r.Failed() && ctx.Err() == nil; n++ {
 		c, cancel := context.WithTimeout(ctx, callTimeout)
 		err := call(c, n)
@@ -160,7 +164,7 @@ func (r *run) each(ctx context.Context, enough func() bool, call func(ctx contex
 			time.Sleep(pauseAfter)
 		default:
 			if ctx.Err() == nil {
-				r.Errorf("a call failed with an error that an outage does not explain: %v", err)
+				r.Errorf("a call failed with an error that an outage cannot cause: %v", err)
 			}
 		}
 	}

@@ -17,17 +17,17 @@ import (
 	"fairlead.dev/kv"
 )
 
-// checkTime bounds the search for an order.
+// checkTime is the most time for the search for an order.
 const checkTime = time.Minute
 
-// history is what the clients did to the counters, and saw of them.
+// history records the clients' calls on the counters, and their results.
 type history struct {
 	began   time.Time
 	applied atomic.Int64
 
 	mu              sync.Mutex
 	calls           []porcupine.Operation
-	acked           [counters]map[int]bool // the states that increments are known to have made
+	acked           [counters]map[int]bool // the values that acknowledged increments wrote
 	maybe           [counters]int
 	failed, unknown int
 }
@@ -39,8 +39,8 @@ type call struct {
 	from    int // what the increment expects; 0: no value
 }
 
-// answer is what the client heard.
-type answer struct {
+// result is the outcome of a call.
+type result struct {
 	value    int // of a read
 	conflict bool
 	unknown  bool
@@ -56,17 +56,17 @@ func newHistory() *history {
 
 func key(counter int) string { return fmt.Sprint("counter", counter) }
 
-// count reads counters, and counts them up.
+// count reads counters, and increments them.
 func (r *run) count(ctx context.Context, client int) {
 	s, h := r.stores[client%len(r.stores)], r.history
-	r.each(ctx, r.counted, func(ctx context.Context, n int) error {
-		counter := (n*clients + client*7) % counters // several clients meet at times
+	r.repeat(ctx, r.counted, func(ctx context.Context, n int) error {
+		counter := (n*clients + client*7) % counters // clients sometimes use the same counter
 		began := time.Since(h.began)
 		e, value, err := read(ctx, s, counter)
 		if err != nil {
 			return err
 		}
-		h.record(client, began, call{counter: counter}, answer{value: value})
+		h.record(client, began, call{counter: counter}, result{value: value})
 		began = time.Since(h.began)
 		err = increment(ctx, s, counter, value, e.Revision)
 		h.recordIncrement(client, began, counter, value, err)
@@ -96,7 +96,7 @@ func increment(ctx context.Context, s *kv.Store, counter, value int, rev kv.Revi
 	return err
 }
 
-func (h *history) record(client int, began time.Duration, in call, out answer) {
+func (h *history) record(client int, began time.Duration, in call, out result) {
 	ended := time.Since(h.began)
 	if out.unknown {
 		ended = math.MaxInt64
@@ -124,11 +124,11 @@ func (h *history) recordIncrement(client int, began time.Duration, counter, from
 	switch code {
 	case 0, fairlead.Conflict, fairlead.UnknownOutcome:
 		h.record(client, began, call{counter: counter, write: true, from: from},
-			answer{conflict: code == fairlead.Conflict, unknown: code == fairlead.UnknownOutcome})
+			result{conflict: code == fairlead.Conflict, unknown: code == fairlead.UnknownOutcome})
 	}
 }
 
-// verify checks the history, the last states, and what the watcher saw.
+// verify checks the history, the last states, and the events of the watcher.
 func (h *history) verify(ctx context.Context, t testing.TB, s *kv.Store, w *kv.Watcher) {
 	t.Helper()
 	h.checkOrder(t, s.Describe().Has(kv.LinearizableRead))
@@ -137,7 +137,7 @@ func (h *history) verify(ctx context.Context, t testing.TB, s *kv.Store, w *kv.W
 		_, value, err := read(ctx, s, i)
 		must(t, err)
 		if value < len(h.acked[i]) || value > len(h.acked[i])+h.maybe[i] {
-			t.Errorf("%s has counted to %d; %d increments were acknowledged, %d are unknown", key(i), value, len(h.acked[i]), h.maybe[i])
+			t.Errorf("%s is %d; %d increments were acknowledged, and the outcome of %d is unknown", key(i), value, len(h.acked[i]), h.maybe[i])
 		}
 		if value > 0 {
 			last[key(i)] = value
@@ -156,7 +156,8 @@ func (h *history) verify(ctx context.Context, t testing.TB, s *kv.Store, w *kv.W
 	}
 }
 
-// watchUntil returns what the watcher showed until it came to the last states.
+// watchUntil returns the values that the watcher showed until it reached the last
+// states.
 func watchUntil(ctx context.Context, t testing.TB, w *kv.Watcher, last map[string]int) map[string]map[int]bool {
 	t.Helper()
 	seen := map[string]map[int]bool{}
@@ -182,7 +183,7 @@ func watchUntil(ctx context.Context, t testing.TB, w *kv.Watcher, last map[strin
 	return seen
 }
 
-// checkOrder looks for an order in which each call happened at one moment of
+// checkOrder looks for an order in which each call took effect at one point in
 // its duration.
 func (h *history) checkOrder(t testing.TB, reads bool) {
 	t.Helper()
@@ -195,10 +196,8 @@ func (h *history) checkOrder(t testing.TB, reads bool) {
 	if len(calls) == 0 {
 		t.Fatal("no call was recorded")
 	}
-	switch result := porcupine.CheckOperationsTimeout(model, calls, checkTime); result {
-	case porcupine.Ok:
-	default:
-		t.Errorf("the history of %d calls is not linearizable: %s", len(calls), result)
+	if found := porcupine.CheckOperationsTimeout(model, calls, checkTime); found != porcupine.Ok {
+		t.Errorf("the history of %d calls is not linearizable: %s", len(calls), found)
 	}
 }
 
@@ -214,7 +213,7 @@ var model = porcupine.Model{
 	},
 	Init: func() any { return 0 },
 	Step: func(state, input, output any) (bool, any) {
-		now, in, out := state.(int), input.(call), output.(answer)
+		now, in, out := state.(int), input.(call), output.(result)
 		applies := now == in.from
 		switch {
 		case !in.write:
@@ -224,7 +223,7 @@ var model = porcupine.Model{
 		case applies:
 			return true, now + 1
 		default:
-			return out.unknown, now // an unknown one was not applied, or comes later
+			return out.unknown, now // a call of unknown outcome was not applied, or is applied later
 		}
 	},
 }

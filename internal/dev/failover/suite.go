@@ -11,16 +11,17 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// rounds is how often a case may be run: its calls may fail when a leader dies
-// under them, as the contract allows, and a case takes no failure.
+// rounds is how often a case may be run. The contract allows a call to fail when
+// a leader dies meanwhile, but a case accepts no failure.
 const rounds = 6
 
 // sample are the cases that are run without the flag -failover.full.
 var sample = regexp.MustCompile("^(kv/(cas|create|txn|list|getmany)|pubsub/(publish|key|nack|group))")
 
-// Suite runs the conformance suite while kill kills leaders, every few seconds;
-// in each round, a few seconds more, since some cases take longer. A case has to
-// pass in one round: a case that a change of leaders breaks permanently never does.
+// Suite runs the conformance suite while kill kills a leader at every interval.
+// The interval is longer in each round, since some cases take longer. Each case
+// must pass in one round: a case that a change of leaders breaks permanently
+// never does.
 func Suite(t *testing.T, open conformance.Opener, every time.Duration, kill func(ctx context.Context) error) {
 	t.Helper()
 	var between atomic.Int64
@@ -28,7 +29,7 @@ func Suite(t *testing.T, open conformance.Opener, every time.Duration, kill func
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan int, 1)
-	go func() { ended <- killing(ctx, t, &between, kill) }()
+	go func() { ended <- killRepeatedly(ctx, t, &between, kill) }()
 	selected := conformance.WithMatch(sample)
 	if *full {
 		selected = conformance.WithMatch(nil)
@@ -38,7 +39,7 @@ func Suite(t *testing.T, open conformance.Opener, every time.Duration, kill func
 		between.Store(int64(every) * int64(round))
 		failed, err := suiteRound(t, round, open, selected)
 		if err != nil {
-			t.Logf("round %d: %v", round, err) // no server was there to open
+			t.Logf("round %d: %v", round, err) // no server could be opened
 			continue
 		}
 		if left = failed; len(left) == 0 {
@@ -49,12 +50,12 @@ func Suite(t *testing.T, open conformance.Opener, every time.Duration, kill func
 	cancel()
 	t.Logf("%d servers were killed", <-ended)
 	if len(left) > 0 {
-		t.Errorf("not once passed in %d rounds: %v", rounds, left)
+		t.Errorf("these cases passed in none of %d rounds: %v", rounds, left)
 	}
 }
 
-// killing kills until ctx ends, and returns how often it has.
-func killing(ctx context.Context, t *testing.T, between *atomic.Int64, kill func(ctx context.Context) error) (kills int) {
+// killRepeatedly kills until ctx ends, and returns the number of kills.
+func killRepeatedly(ctx context.Context, t *testing.T, between *atomic.Int64, kill func(ctx context.Context) error) (kills int) {
 	for {
 		select {
 		case <-time.After(time.Duration(between.Load())):
