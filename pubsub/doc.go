@@ -8,48 +8,51 @@
 //		return bill(ctx, d.Body)
 //	}, pubsub.Concurrency(8))
 //
-// # What holds everywhere
+// # What every provider guarantees
 //
 // Publish returns when the message is stored, with the durability that the
-// provider claims. A group gets every message that is published after it
-// exists, at least once: until one of its consumers acknowledges it. A
-// delivery is leased for the subscription's [AckDeadline]; when the lease
-// ends, or the consumer gives the message back or is closed, it comes again,
-// to any consumer of the group. So a message may come twice: make handlers
-// idempotent, or compare ids.
+// provider claims. A group gets every message that is published after the group
+// exists, at least once: until one of its consumers acknowledges it. A delivery
+// is leased for the subscription's [AckDeadline]. When the lease ends, or when
+// the consumer gives the message back or is closed, the message is delivered
+// again, to any consumer of the group. A message may therefore be delivered
+// twice: make handlers idempotent, or compare ids.
 //
-// Bodies are bytes, metadata names and values UTF-8 text; both arrive as they
-// were sent. A message has an id: the publisher's, or the backend's position.
+// Bodies are bytes. Metadata names and values are UTF-8 text. Both arrive as
+// they were sent. A message has an id: the publisher's, or one that the backend
+// gives it.
 //
 // Everything else is a claim (see the constants), which [Require] demands. A
-// call that needs a claim which does not hold fails with ErrUnsupported and
+// call that requires a claim that does not hold fails with ErrUnsupported and
 // sends nothing. Order, in particular, is a claim: [Ordered] holds for one
-// consumer as long as nothing comes again; [OrderedByKey] holds through
+// consumer as long as no message is redelivered; [OrderedByKey] holds through
 // redelivery for messages with the same Key.
 //
 // # Restarts and gaps
 //
-// A subscription survives a restart of its backend. Receive fails meanwhile
-// with ErrUnavailable (Handle goes on by itself). If messages that it should
-// have had are gone, it says so once, with ErrGap, and goes on behind the gap.
+// A subscription survives a restart of its backend. Meanwhile Receive fails
+// with ErrUnavailable; Handle retries. If messages of the subscription are
+// gone, Receive fails once with ErrGap, and then resumes after the gap.
 //
 // # Errors
 //
-// Every error is a [*fairlead.Error]. A Publish fails with ErrUnknownOutcome
-// if it was sent and no answer came: the message may be stored. With any other
-// code it was not. A settlement fails with ErrLeaseLost if the message is
-// somebody else's by now, or was settled before.
+// Every error is a [*fairlead.Error]. Publish fails with ErrUnknownOutcome if
+// the message was sent and no answer came: the message may be stored. With any
+// other code it is not stored. A settlement fails with ErrLeaseLost if the
+// message now belongs to another consumer, or if the delivery was settled
+// before.
 //
 // # Trace context
 //
-// If the caller of Publish has a span, its W3C trace context rides in the
-// metadata (traceparent, tracestate); the span of a handler is its child.
+// If the context of Publish has a span, the message carries the span's W3C
+// trace context in its metadata (traceparent, tracestate); the span of a handler
+// is a child of it.
 //
 // # Concurrency
 //
-// All methods may be called concurrently. Publications and settlements of
-// concurrent callers are sent together where the backend gains from it.
-// Slices and maps that are passed in must not be changed until the call
-// returns (after ErrUnknownOutcome: leave them alone), and are not kept; those
-// of a [Delivery] belong to the receiver.
+// All methods may be called concurrently. Where the backend gains from it, the
+// publications and settlements of concurrent callers share a call to the
+// backend. Slices and maps that are passed in must not be changed until the call
+// returns (after ErrUnknownOutcome: not at all), and are not kept; the slice and
+// the map of a [Delivery] belong to the receiver.
 package pubsub

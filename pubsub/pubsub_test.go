@@ -13,36 +13,6 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-func Example() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	p, err := fairlead.Open(ctx, "mem://")
-	if err != nil {
-		panic(err)
-	}
-	defer p.Close(ctx)
-	billing, err := pubsub.Subscribe(ctx, p, "orders", pubsub.Group("billing"))
-	if err != nil {
-		panic(err)
-	}
-	orders, err := pubsub.Open(ctx, p, "orders")
-	if err != nil {
-		panic(err)
-	}
-	if _, err := orders.Publish(ctx, pubsub.Message{Body: []byte("two coffees")}); err != nil {
-		panic(err)
-	}
-	err = billing.Handle(ctx, func(_ context.Context, d *pubsub.Delivery) error {
-		fmt.Printf("%s\n", d.Body)
-		cancel()
-		return nil
-	})
-	fmt.Println(err)
-	// Output:
-	// two coffees
-	// <nil>
-}
-
 func openMemory(t *testing.T) fairlead.Provider {
 	t.Helper()
 	p, err := fairlead.Open(context.Background(), "mem://")
