@@ -7,8 +7,8 @@ import (
 	"fairlead.dev"
 )
 
-// calls counts the calls under way, so that a Close ends them and nothing is
-// called afterwards.
+// calls tracks the calls under way, so that Close can end them, and so that the
+// driver is not called after Close.
 type calls struct {
 	life context.Context
 	stop context.CancelFunc
@@ -21,8 +21,8 @@ func newCalls() *calls {
 	return &calls{life: life, stop: stop}
 }
 
-// run calls f with a context that also ends with end. It fails with Closed if
-// end was called, or ended f.
+// run calls f with a context that end cancels as well. It fails with Closed if
+// end was called before, or made f fail.
 func (c *calls) run(ctx context.Context, f func(context.Context) error) error {
 	if !c.begin() {
 		return errClosed()
@@ -48,7 +48,8 @@ func (c *calls) begin() bool {
 	return true
 }
 
-// end ends all calls, waits for them, and reports whether it is the first.
+// end cancels all calls, waits for them, and reports whether this is the first
+// call of end.
 func (c *calls) end() bool {
 	c.mu.Lock()
 	first := c.life.Err() == nil

@@ -4,14 +4,14 @@ import "fairlead.dev/config/driver"
 
 // The claims of the facet; see package driver for their full rules.
 const (
-	// Snapshot: all values of a State belong to one moment.
+	// Snapshot: all values of a [State] belong to one moment.
 	Snapshot = driver.ClaimSnapshot
-	// DeleteVisible: a deleted key is told from one with an empty value.
+	// DeleteVisible: a deleted key differs from one with an empty value.
 	DeleteVisible = driver.ClaimDeleteVisible
 	// Write: settings can be written.
 	Write = driver.ClaimWrite
-	// AtomicSet: the changes of one Set are made as one or not at all.
+	// AtomicSet: the changes of one Set are made all together or not at all.
 	AtomicSet = driver.ClaimAtomicSet
-	// CompareAndSet: a change can demand that nobody changed its key.
+	// CompareAndSet: [Create], [PutIf] and [DeleteIf] check the key.
 	CompareAndSet = driver.ClaimCompareAndSet
 )

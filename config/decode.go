@@ -33,13 +33,13 @@ func decodeLayers(contents []map[string]any, into any) error {
 		MatchName:  func(key, field string) bool { return key == field },
 	}})
 	if err != nil {
-		return explainDecode(err)
+		return rejectDecoding(err)
 	}
 	return nil
 }
 
-// explainDecode names the first key at fault.
-func explainDecode(err error) error {
+// rejectDecoding returns a rejection that names the first key at fault.
+func rejectDecoding(err error) error {
 	var faults []*Rejected
 	collectFaults(err, &faults)
 	if len(faults) == 0 {
@@ -48,7 +48,7 @@ func explainDecode(err error) error {
 	return slices.MinFunc(faults, func(a, b *Rejected) int { return strings.Compare(a.Key, b.Key) })
 }
 
-// collectFaults walks the tree of a decoder's errors to those that name a key.
+// collectFaults collects the errors of a decoder that name a key.
 func collectFaults(err error, faults *[]*Rejected) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
@@ -63,35 +63,35 @@ func collectFaults(err error, faults *[]*Rejected) {
 		}
 		return
 	}
-	*faults = append(*faults, &Rejected{Key: bracketsOut.Replace(at.Name()), Reason: reasonOf(at.Unwrap())})
+	*faults = append(*faults, &Rejected{Key: bracketsToDots.Replace(at.Name()), Reason: describeFault(at.Unwrap())})
 }
 
-var bracketsOut = strings.NewReplacer("[", ".", "]", "")
+var bracketsToDots = strings.NewReplacer("[", ".", "]", "")
 
-// reasonOf describes a fault without its value.
-func reasonOf(err error) string {
+// describeFault describes a fault without its value.
+func describeFault(err error) string {
 	var own unfit
 	var kind *mapstructure.UnconvertibleTypeError
 	switch {
 	case errors.As(err, &own):
 		return own.Error()
 	case errors.As(err, &kind):
-		return fmt.Sprintf("is a %T, which is not %s", kind.Value, article(kind.Expected.Type()))
+		return fmt.Sprintf("is a %T, which is not %s", kind.Value, describeType(kind.Expected.Type()))
 	}
 	return "does not fit the field's type"
 }
 
-// unfit is a reason why a value does not fit, without the value.
+// unfit says why a value does not fit, without the value.
 type unfit string
 
 func (u unfit) Error() string { return string(u) }
 
-func notA(t reflect.Type) error { return unfit("is not " + article(t)) }
+func errNotA(t reflect.Type) error { return unfit("is not " + describeType(t)) }
 
-func article(t reflect.Type) string {
+func describeType(t reflect.Type) string {
 	switch k := t.Kind(); {
 	case t == durationType:
-		return "a duration with a unit, as 1500ms or 5s"
+		return "a duration with a unit, for example 1500ms or 5s"
 	case k == reflect.Bool:
 		return "true or false"
 	case k >= reflect.Int && k <= reflect.Int64:
@@ -116,23 +116,23 @@ var (
 )
 
 // convert is the decoder's hook: it turns text into the type of a field, and
-// refuses numbers that a field would hold otherwise than they were written.
+// refuses numbers that the field cannot hold exactly.
 func convert(from, to reflect.Value) (any, error) {
 	t := to.Type()
 	switch k := from.Kind(); {
 	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface:
 		return from.Interface(), nil
 	case k == reflect.String:
-		return fromText(from, t)
+		return convertText(from, t)
 	case t == durationType && from.Type() != durationType:
-		return nil, notA(t)
+		return nil, errNotA(t)
 	case from.CanInt() || from.CanUint() || from.CanFloat():
-		return checkedNumber(from, t)
+		return checkNumber(from, t)
 	}
 	return from.Interface(), nil
 }
 
-func fromText(from reflect.Value, t reflect.Type) (any, error) {
+func convertText(from reflect.Value, t reflect.Type) (any, error) {
 	text := from.String()
 	if reflect.PointerTo(t).Implements(textUnmarshaler) && from.Type() != t {
 		return unmarshalText(text, t)
@@ -158,7 +158,7 @@ func fromText(from reflect.Value, t reflect.Type) (any, error) {
 		v = from.Interface()
 	}
 	if err != nil {
-		return nil, notA(t)
+		return nil, errNotA(t)
 	}
 	return v, nil
 }
@@ -174,24 +174,24 @@ func unmarshalText(text string, t reflect.Type) (any, error) {
 // exactFloat is the bound up to which every whole number is a float64.
 const exactFloat = 1 << 53
 
-func checkedNumber(from reflect.Value, t reflect.Type) (any, error) {
+func checkNumber(from reflect.Value, t reflect.Type) (any, error) {
 	zero := reflect.Zero(t)
 	fits := true
 	switch {
 	case zero.CanInt():
-		n, exact := asInt(from)
+		n, exact := toInt(from)
 		fits = exact && !zero.OverflowInt(n)
 	case zero.CanUint():
-		n, exact := asUint(from)
+		n, exact := toUint(from)
 		fits = exact && !zero.OverflowUint(n)
 	}
 	if !fits {
-		return nil, notA(t)
+		return nil, errNotA(t)
 	}
 	return from.Interface(), nil
 }
 
-func asInt(v reflect.Value) (n int64, exact bool) {
+func toInt(v reflect.Value) (n int64, exact bool) {
 	switch {
 	case v.CanInt():
 		return v.Int(), true
@@ -202,10 +202,10 @@ func asInt(v reflect.Value) (n int64, exact bool) {
 	return int64(f), f == math.Trunc(f) && math.Abs(f) <= exactFloat
 }
 
-func asUint(v reflect.Value) (n uint64, exact bool) {
+func toUint(v reflect.Value) (n uint64, exact bool) {
 	if v.CanUint() {
 		return v.Uint(), true
 	}
-	i, exact := asInt(v)
+	i, exact := toInt(v)
 	return uint64(i), exact && i >= 0
 }

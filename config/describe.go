@@ -11,12 +11,13 @@ import (
 // maxKeyBytes is the longest key of a setting on every provider.
 const maxKeyBytes = 512
 
-// derivedClaims says which claim of the kv facet each claim of configuration
-// on a store rests on; "" for those that every store meets.
+// derivedClaims lists, for a source over a kv store, the claim of the kv facet
+// that each claim requires; "" for none.
 //
-// Snapshot needs no kv.SnapshotList: a listing of many moments becomes one of
-// one moment by the events up to a known place. It needs kv.WatchTxn, without
-// which the events between two places are no whole changes.
+// Snapshot does not require kv.SnapshotList: the events up to a known revision
+// turn a listing of several moments into one of a single moment. It requires
+// kv.WatchTxn, since otherwise the events between two revisions may end inside a
+// transaction.
 var derivedClaims = []struct{ claim, from fairlead.Claim }{
 	{driver.ClaimSnapshot, kvdriver.ClaimWatchTxn},
 	{driver.ClaimDeleteVisible, ""},
@@ -28,24 +29,25 @@ var derivedClaims = []struct{ claim, from fairlead.Claim }{
 	{fairlead.Shared, fairlead.Shared},
 }
 
-// Describe returns what holds for configuration on a provider: its own config
-// facet, or what follows from its kv facet. It is false if the provider offers
-// neither.
+// Describe returns the description of configuration on a provider: its config
+// facet, or else what follows from its kv facet. It returns false if the provider
+// offers neither.
 func Describe(d fairlead.Description) (fairlead.FacetDescription, bool) {
 	if own, ok := d.Facet(fairlead.Config); ok {
 		return own, true
 	}
 	store, ok := d.Facet(fairlead.KV)
-	if !ok || fairlead.CheckAll(store, needed) != nil {
+	if !ok || fairlead.CheckAll(store, requiredOfStore) != nil {
 		return fairlead.FacetDescription{}, false
 	}
-	return derive(store), true
+	return describeStore(store), true
 }
 
-// needed is what a store must claim to serve as a source.
-var needed = []fairlead.Requirement{kvdriver.ClaimList, kvdriver.ClaimWatch}
+// requiredOfStore are the claims that a store needs to serve as a source.
+var requiredOfStore = []fairlead.Requirement{kvdriver.ClaimList, kvdriver.ClaimWatch}
 
-func derive(store fairlead.FacetDescription) fairlead.FacetDescription {
+// describeStore describes a source over a store.
+func describeStore(store fairlead.FacetDescription) fairlead.FacetDescription {
 	d := fairlead.FacetDescription{Facet: fairlead.Config, Limits: fairlead.Limits{
 		MaxKeyBytes:   min(maxKeyBytes, store.Limits.MaxKeyBytes),
 		MaxValueBytes: store.Limits.MaxValueBytes,
@@ -74,5 +76,5 @@ func errNotOffered(d fairlead.Description) error {
 		return fairlead.Errorf(fairlead.Unsupported, "the provider describes neither a config nor a kv facet")
 	}
 	return fairlead.Errorf(fairlead.Unsupported,
-		"the provider describes no config facet, and its kv facet cannot serve as one: %w", fairlead.CheckAll(store, needed))
+		"the provider describes no config facet, and its kv facet cannot serve as one: %w", fairlead.CheckAll(store, requiredOfStore))
 }

@@ -130,7 +130,7 @@ func ExampleExplain() {
 	}
 	// Output:
 	// Password = [secret], from map
-	// Rate = 300, from map; the struct's default tags says 100; map says 200
+	// Rate = 300, from map; overrides 100 from the struct's default tags; overrides 200 from map
 }
 
 // Fields that the tag marks as secret are shown neither in a log nor in an

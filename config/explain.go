@@ -22,7 +22,7 @@ type Explanation struct {
 	Origins []Origin
 }
 
-// Origin is what one layer says about a key.
+// Origin is the value of a key in one layer.
 type Origin struct {
 	Layer string // as in [LayerHealth]
 	Index int    // of the layer among the given ones, from 0; 0 if Default
@@ -30,15 +30,16 @@ type Origin struct {
 	// lie below all layers.
 	Default bool
 	Value   string // as text; lists and groups as JSON; [Redacted] for a secret
-	Wins    bool   // whether this is the value that holds
-	// Rejected: the layer's present content says so, and is not applied. The
-	// layer may be there a second time, with what it said before.
+	Wins    bool   // this is the value that applies
+	// Rejected is true if this value is in the layer's present content, which
+	// was rejected. Another origin of the same layer may have its value before.
 	Rejected bool
 }
 
 func (o Origin) sameLayer(p Origin) bool { return o.Index == p.Index && o.Default == p.Default }
 
-// String returns a line: the value, whose it is, and who is below.
+// String returns one line: the value, its layer, the values that it overrides,
+// and the values that were rejected.
 func (e Explanation) String() string {
 	line, rest := e.Key+" has its zero value", []string{}
 	for _, o := range e.Origins {
@@ -46,28 +47,28 @@ func (e Explanation) String() string {
 		case o.Wins:
 			line = fmt.Sprintf("%s = %s, from %s", e.Key, o.Value, o.Layer)
 		case o.Rejected:
-			rest = append(rest, fmt.Sprintf("%s says %s, which is rejected", o.Layer, o.Value))
+			rest = append(rest, fmt.Sprintf("%s from %s is rejected", o.Value, o.Layer))
 		default:
-			rest = append(rest, fmt.Sprintf("%s says %s", o.Layer, o.Value))
+			rest = append(rest, fmt.Sprintf("overrides %s from %s", o.Value, o.Layer))
 		}
 	}
 	return strings.Join(append([]string{line}, rest...), "; ")
 }
 
-// Explain reads the layers once and says where the value of a key comes from,
-// or for a group (the empty key is that of all) those of its keys, in order.
-// Unlike [Load], it neither decodes nor validates, so that it helps when that
-// fails.
+// Explain reads the layers once and explains the value of a key, or, if the key
+// names a group, the values of the group's keys, in order. The empty key names
+// the group of all keys. Unlike [Load], Explain neither decodes nor validates, so
+// that it works for settings that Load rejects.
 //
-// T is the struct, whose tags say what is secret. With T any there is none:
-// keys are spelled as in the first layer that has them, and [SecretName] says
+// T is the struct; its tags mark the secrets. If T is any, there is no struct:
+// keys are spelled as in the first layer that has them, and [SecretName] decides
 // what is secret.
 //
 // Errors: Invalid for a key that no field has (with T any: that no layer has);
 // those of [Load] for layers that cannot be read.
 func Explain[T any](ctx context.Context, key string, opts ...Option) ([]Explanation, error) {
 	all, err := explain(ctx, reflect.TypeFor[T](), key, opts)
-	return all, invalid(err, "config.Explain")
+	return all, annotateRejected(err, "config.Explain")
 }
 
 func explain(ctx context.Context, t reflect.Type, key string, opts []Option) ([]Explanation, error) {
@@ -84,7 +85,7 @@ func explain(ctx context.Context, t reflect.Type, key string, opts []Option) ([]
 	if err := set.openInto(ctx, st); err != nil {
 		return nil, err
 	}
-	st.promote(func(*openLayer) bool { return true })
+	st.markApplied(func(*openLayer) bool { return true })
 	found := st.origins()
 	found.reveal = set.reveal
 	all, err := found.explain(key)
@@ -94,17 +95,18 @@ func explain(ctx context.Context, t reflect.Type, key string, opts []Option) ([]
 	return all, err
 }
 
-// Explain says where the value of a key comes from, or for a group (the empty
-// key is that of all) those of its keys, in order. It tells of the settings
-// that Get returns, and of what is rejected at present.
+// Explain explains the value of a key, or, if the key names a group, the values
+// of the group's keys, in order. The empty key names the group of all keys. It
+// explains the settings that Get returns, and includes what is rejected at
+// present.
 //
 // Errors: Invalid for a key that no field has.
 func (w *Watcher[T]) Explain(key string) ([]Explanation, error) {
 	all, err := w.origins.Load().explain(key)
-	return all, invalid(err, "config.Explain")
+	return all, annotateRejected(err, "config.Explain")
 }
 
-// origins is what the layers held at one time. It is never changed.
+// origins is the content of the layers at one time. It is never changed.
 type origins struct {
 	schema   *node
 	reveal   bool
@@ -122,7 +124,7 @@ type layerContent struct {
 func (s *stack) origins() *origins {
 	o := &origins{schema: s.schema, contents: []layerContent{{isTags: true, layer: tagsLayer, values: s.defaults}}}
 	for i, l := range s.layers {
-		o.contents = append(o.contents, layerContent{index: i, layer: l.feed.name(), values: l.good})
+		o.contents = append(o.contents, layerContent{index: i, layer: l.feed.name(), values: l.applied})
 		if l.pending != nil {
 			o.contents = append(o.contents, layerContent{index: i, layer: l.feed.name(), values: l.pending, rejected: true})
 		}
@@ -131,7 +133,7 @@ func (s *stack) origins() *origins {
 }
 
 // Reveal makes the function [Explain] show secrets, for a tool whose user asks
-// for them. Nothing else heeds it.
+// for them. It has no other effect.
 func Reveal() Option {
 	return optionFunc(func(s *setup) error { s.reveal = true; return nil })
 }
@@ -143,25 +145,25 @@ func (o *origins) explain(key string) ([]Explanation, error) {
 	}
 	found := map[string]*finding{}
 	for _, c := range o.contents {
-		o.collect(c, path, found)
+		o.collectOrigins(c, path, found)
 	}
 	switch {
 	case len(found) > 0 || shape.group() || key == "":
 	case open:
 		return nil, fairlead.Errorf(fairlead.Invalid, "no layer has the key %q", key)
 	default:
-		found[key] = &finding{Explanation: Explanation{Key: strings.Join(path, "."), Secret: o.schema.secretPath(path)}}
+		found[key] = &finding{Explanation: Explanation{Key: strings.Join(path, "."), Secret: o.schema.isSecretPath(path)}}
 	}
 	all := []Explanation{}
 	for _, at := range slices.Sorted(maps.Keys(found)) {
-		found[at].settleWinner()
+		found[at].markWinner()
 		all = append(all, found[at].Explanation)
 	}
 	return all, nil
 }
 
-// resolve returns the canonical parts of a key, the shape of what it names, and
-// whether that is there only if a layer has it, as a key of a map.
+// resolve returns the canonical parts of a key and the shape of its value. It is
+// open if the key exists only where a layer has it, for example a key of a map.
 func (o *origins) resolve(key string) (path []string, n *node, open bool, err error) {
 	n = o.schema
 	if key == "" {
@@ -169,7 +171,7 @@ func (o *origins) resolve(key string) (path []string, n *node, open bool, err er
 	}
 	for _, part := range splitKey(key) {
 		if n.list {
-			return nil, nil, false, fairlead.Errorf(fairlead.Invalid, "the key %q is inside of a list, which is one value; ask for the list", key)
+			return nil, nil, false, fairlead.Errorf(fairlead.Invalid, "the key %q is inside a list, which is one value; ask for the list", key)
 		}
 		name, child, known := n.child(part)
 		if !known {
@@ -181,8 +183,8 @@ func (o *origins) resolve(key string) (path []string, n *node, open bool, err er
 	return path, n, open, nil
 }
 
-// collect adds what a layer says about the key at path, and about those in it.
-func (o *origins) collect(c layerContent, path []string, found map[string]*finding) {
+// collectOrigins adds the values that a layer has at path and below it.
+func (o *origins) collectOrigins(c layerContent, path []string, found map[string]*finding) {
 	var v any = c.values
 	n := o.schema
 	for _, part := range path {
@@ -195,20 +197,20 @@ func (o *origins) collect(c layerContent, path []string, found map[string]*findi
 		}
 		_, n, _ = n.child(part)
 	}
-	o.leaves(c, path, v, n, found)
+	o.addLeaves(c, path, v, n, found)
 }
 
-// leaves adds what a layer says in v, which is at path.
-func (o *origins) leaves(c layerContent, path []string, v any, n *node, found map[string]*finding) {
+// addLeaves adds the values in v, which a layer has at path.
+func (o *origins) addLeaves(c layerContent, path []string, v any, n *node, found map[string]*finding) {
 	if group, ok := v.(map[string]any); ok {
 		for key, inner := range group {
 			_, child, _ := n.child(key)
-			o.leaves(c, append(path[:len(path):len(path)], key), inner, child, found)
+			o.addLeaves(c, append(path[:len(path):len(path)], key), inner, child, found)
 		}
 		return
 	}
 	key := strings.Join(path, ".")
-	f := cmp.Or(found[key], &finding{Explanation: Explanation{Key: key, Secret: o.schema.secretPath(path)}})
+	f := cmp.Or(found[key], &finding{Explanation: Explanation{Key: key, Secret: o.schema.isSecretPath(path)}})
 	found[key] = f
 	text := Redacted
 	switch {
@@ -217,26 +219,26 @@ func (o *origins) leaves(c layerContent, path []string, v any, n *node, found ma
 	case !f.Secret:
 		text = textOf(n.mask(v))
 	}
-	f.add(Origin{Layer: c.layer, Index: c.index, Default: c.isTags, Value: text, Rejected: c.rejected}, v)
+	f.addOrigin(Origin{Layer: c.layer, Index: c.index, Default: c.isTags, Value: text, Rejected: c.rejected}, v)
 }
 
-// finding is an explanation in the making.
+// finding is an explanation that is not complete.
 type finding struct {
 	Explanation
-	last any // what the last origin says, secret or not
+	last any // the value of the last origin, even if it is secret
 }
 
-// add adds an origin, unless it is rejected content that says the same as what
-// is applied of the same layer.
-func (f *finding) add(o Origin, v any) {
+// addOrigin adds an origin. It skips a rejected value that equals the applied
+// value of the same layer.
+func (f *finding) addOrigin(o Origin, v any) {
 	if n := len(f.Origins); o.Rejected && n > 0 && f.Origins[n-1].sameLayer(o) && reflect.DeepEqual(f.last, v) {
 		return
 	}
 	f.Origins, f.last = append(f.Origins, o), v
 }
 
-// settleWinner marks the most important of the origins that are applied.
-func (f *finding) settleWinner() {
+// markWinner marks the most important origin that is not rejected.
+func (f *finding) markWinner() {
 	for i := len(f.Origins) - 1; i >= 0; i-- {
 		if !f.Origins[i].Rejected {
 			f.Origins[i].Wins = true
@@ -245,11 +247,11 @@ func (f *finding) settleWinner() {
 	}
 }
 
-// secretPath reports whether the key at a path, or a group around it, is
+// isSecretPath reports whether the key at a path, or a group around it, is
 // secret.
-func (n *node) secretPath(path []string) bool {
+func (n *node) isSecretPath(path []string) bool {
 	for _, part := range path {
-		if n.secretChild(part) {
+		if n.isSecretChild(part) {
 			return true
 		}
 		_, n, _ = n.child(part)

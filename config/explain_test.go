@@ -38,11 +38,11 @@ func TestExplain(t *testing.T) {
 	explain := func(key string) ([]config.Explanation, error) {
 		return config.Explain[settings](t.Context(), key, opts...)
 	}
-	rate := "Limits.Rate = 4, from map; the struct's default tags says 10; file " + path + " says 2; environment FLX_ says 3"
+	rate := "Limits.Rate = 4, from map; overrides 10 from the struct's default tags; overrides 2 from file " + path + "; overrides 3 from environment FLX_"
 	all, err := explain("limits/RATE")
 	wantLines(t, all, err, rate)
 	all, err = explain("limits")
-	wantLines(t, all, err, "Limits.Burst = 9, from file "+path+"; the struct's default tags says 1", rate, "Limits.Wait = 1s, from the struct's default tags")
+	wantLines(t, all, err, "Limits.Burst = 9, from file "+path+"; overrides 1 from the struct's default tags", rate, "Limits.Wait = 1s, from the struct's default tags")
 	all, err = explain("weights")
 	wantLines(t, all, err, "Weights.a = 1, from map", "Weights.b = 2, from file "+path)
 	all, err = explain("tags")
@@ -70,9 +70,9 @@ func TestExplainWithoutStruct(t *testing.T) {
 	opts := []config.Option{config.Map(map[string]any{"log-level": "info", "limits/rate": 5}), config.Env("FLY_")}
 	all, err := config.Explain[any](t.Context(), "", opts...)
 	wantLines(t, all, err,
-		"db.pass_word = [secret], from environment FLY_", "limits.rate = 5, from map", "log-level = warn, from environment FLY_; map says info")
+		"db.pass_word = [secret], from environment FLY_", "limits.rate = 5, from map", "log-level = warn, from environment FLY_; overrides info from map")
 	all, err = config.Explain[any](t.Context(), "LogLevel", opts...)
-	wantLines(t, all, err, "log-level = warn, from environment FLY_; map says info")
+	wantLines(t, all, err, "log-level = warn, from environment FLY_; overrides info from map")
 	if _, err := config.Explain[any](t.Context(), "none", opts...); fairlead.CodeOf(err) != fairlead.Invalid {
 		t.Errorf("got %v", err)
 	}
@@ -86,11 +86,11 @@ func TestWatcherExplain(t *testing.T) {
 	reported := make(chan error, 1)
 	w := watch[pair](t, config.Map(map[string]any{"left": 0}), config.From(p, "app"), config.OnError(func(err error) { reported <- err }))
 	all, err := w.Explain("left")
-	wantLines(t, all, err, `Left = 1, from memory "app"; map says 0`)
+	wantLines(t, all, err, `Left = 1, from memory "app"; overrides 0 from map`)
 	set(t, s, put("left", "-3"))
 	<-reported
 	all, err = w.Explain("left")
-	wantLines(t, all, err, `Left = 1, from memory "app"; map says 0; memory "app" says -3, which is rejected`)
+	wantLines(t, all, err, `Left = 1, from memory "app"; overrides 0 from map; -3 from memory "app" is rejected`)
 	all, err = w.Explain("right") // is rejected as well, and says what it said before
 	wantLines(t, all, err, `Right = 1, from memory "app"`)
 	set(t, s, config.Delete("left"))

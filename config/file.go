@@ -23,9 +23,9 @@ import (
 	"fairlead.dev"
 )
 
-// pollEvery is how often a watched file is read. Reading finds what notices
-// of the file system miss: renames over the file, swapped symbolic links,
-// network file systems.
+// pollEvery is how often a watched file is read. Polling finds changes that
+// notifications of the file system miss: renames over the file, replaced symbolic
+// links, network file systems.
 const pollEvery = 500 * time.Millisecond
 
 // File is a layer of a file in YAML (.yaml, .yml), JSON (.json) or TOML
@@ -33,8 +33,8 @@ const pollEvery = 500 * time.Millisecond
 // second.
 func File(path string) Layer { return newFile(path, false) }
 
-// OptionalFile is as [File], but a file that does not exist is an empty layer,
-// at first or later.
+// OptionalFile is [File], except that a file that does not exist is an empty
+// layer, at first or later.
 func OptionalFile(path string) Layer { return newFile(path, true) }
 
 func newFile(path string, optional bool) Layer {
@@ -63,30 +63,30 @@ func (f *file) live() bool   { return true }
 
 func (f *file) close(context.Context) error { return nil }
 
-// look is what one poll saw. Equal looks saw the same.
-type look struct {
+// poll is the result of one poll. Equal polls saw the same content.
+type poll struct {
 	version string
 	data    string
-	failure string // of reading
+	failure string // why the file cannot be read
 }
 
-func (f *file) look() look {
+func (f *file) poll() poll {
 	data, err := os.ReadFile(f.path)
 	switch {
 	case err == nil:
 		sum := sha256.Sum256(data)
-		return look{version: hex.EncodeToString(sum[:]), data: string(data)}
+		return poll{version: hex.EncodeToString(sum[:]), data: string(data)}
 	case f.optional && errors.Is(err, fs.ErrNotExist):
-		return look{version: "absent"}
+		return poll{version: "absent"}
 	}
-	return look{failure: err.Error()}
+	return poll{failure: err.Error()}
 }
 
-// next implements feed. What differs must be seen twice in a row.
+// next implements feed. It returns a change that two polls in a row have seen.
 func (f *file) next(ctx context.Context, version string) (content, error) {
-	seen := f.look()
+	seen := f.poll()
 	if version == "" {
-		return f.content(seen)
+		return f.parse(seen)
 	}
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
@@ -97,15 +97,15 @@ func (f *file) next(ctx context.Context, version string) (content, error) {
 			return content{}, fairlead.ContextError(ctx)
 		}
 		before := seen
-		if seen = f.look(); seen == before && seen.version != version {
-			return f.content(seen)
+		if seen = f.poll(); seen == before && seen.version != version {
+			return f.parse(seen)
 		}
 	}
 }
 
-// lineOf returns where a file is malformed, as far as its parser says. The
-// parser's text is not used: it may hold parts of the file, and so of a secret.
-func lineOf(err error, data string) string {
+// describeLine returns the line where a file is malformed, if its parser reports
+// one. The parser's text is not used: it may quote the file, and so a secret.
+func describeLine(err error, data string) string {
 	var json *stdjson.SyntaxError
 	var toml interface{ Position() (row, column int) }
 	switch {
@@ -123,17 +123,17 @@ func lineOf(err error, data string) string {
 
 var lineInText = regexp.MustCompile(`\bline \d+`)
 
-func (f *file) content(l look) (content, error) {
-	if l.failure != "" {
-		return content{}, fairlead.Errorf(fairlead.Unavailable, "%s", l.failure)
+func (f *file) parse(p poll) (content, error) {
+	if p.failure != "" {
+		return content{}, fairlead.Errorf(fairlead.Unavailable, "%s", p.failure)
 	}
-	c := content{version: l.version, values: map[string]any{}}
-	if strings.TrimSpace(l.data) == "" {
+	c := content{version: p.version, values: map[string]any{}}
+	if strings.TrimSpace(p.data) == "" {
 		return c, nil
 	}
-	values, err := f.parser.Unmarshal([]byte(l.data))
+	values, err := f.parser.Unmarshal([]byte(p.data))
 	if err != nil {
-		c.bad = &Rejected{Reason: "is not well-formed" + lineOf(err, l.data)}
+		c.bad = &Rejected{Reason: "is not well-formed" + describeLine(err, p.data)}
 		return c, nil
 	}
 	kmaps.IntfaceKeysToStrings(values)

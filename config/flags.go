@@ -16,8 +16,8 @@ type FlagSet[F any] interface {
 	Visit(func(*F))
 }
 
-// Flags is a layer of the flags that were set on the command line, so that
-// the others do not hide the layers below. Parse the set first.
+// Flags is a layer of the flags that were set on the command line. Flags that
+// were not set do not hide the layers below. Parse the set first.
 //
 //	config.Flags(flag.CommandLine)
 //	config.Flags(cmd.Flags()) // of cobra
@@ -25,13 +25,13 @@ func Flags[F any](set FlagSet[F]) Layer {
 	if v := reflect.ValueOf(set); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() || !set.Parsed() {
 		return Layer{err: fairlead.Errorf(fairlead.Invalid, "Flags needs a set of flags that was parsed; call its Parse first")}
 	}
-	return fixed("flags", func() (map[string]any, error) {
+	return readOnce("flags", func() (map[string]any, error) {
 		values := map[string]any{}
 		var err error
 		set.Visit(func(f *F) {
-			name, value, ok := flagOf(f)
+			name, value, ok := readFlag(f)
 			if !ok {
-				err = fairlead.Errorf(fairlead.Invalid, "a %T has no Name, or no Value that is a text", f)
+				err = fairlead.Errorf(fairlead.Invalid, "a %T has no Name, or its Value has no String method", f)
 			}
 			values[name] = value
 		})
@@ -39,9 +39,9 @@ func Flags[F any](set FlagSet[F]) Layer {
 	})
 }
 
-// flagOf reads a flag. A list of pflag's has a text of its own making, whose
-// items cannot be told apart.
-func flagOf(f any) (name string, value any, ok bool) {
+// readFlag returns a flag's name and value. For a list of pflag it returns the
+// items, since the text of the list does not separate them reliably.
+func readFlag(f any) (name string, value any, ok bool) {
 	v := reflect.Indirect(reflect.ValueOf(f))
 	if v.Kind() != reflect.Struct || !v.FieldByName("Name").IsValid() || !v.FieldByName("Value").IsValid() {
 		return "", nil, false

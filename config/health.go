@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// Health says how a [Watcher] is doing. The receiver owns it.
+// Health is the state of a [Watcher]. The receiver owns it.
 type Health struct {
-	Applied  uint64    // updates applied since the watcher began, the first reading not counted
+	Applied  uint64    // updates applied, not counting the first reading
 	Rejected uint64    // updates rejected
 	Changed  time.Time // when the present settings were applied
 	Layers   []LayerHealth
 }
 
-// LayerHealth says how one layer is doing.
+// LayerHealth is the state of one layer.
 type LayerHealth struct {
-	Layer string // as "redis \"app\"" or "file app.yaml"
-	Live  bool   // whether the layer is followed
-	// Unreachable is why the layer cannot be followed now, nil if it can.
-	// Since is when that began.
+	Layer string // for example `redis "app"` or "file app.yaml"
+	Live  bool   // the layer is followed
+	// Unreachable is why the layer cannot be reached at present; nil if it can.
+	// Since is when it became unreachable.
 	Unreachable error
 	Since       time.Time
-	// Rejected is why the layer's present content is not applied, nil if it
-	// is.
+	// Rejected is why the layer's present content is not applied; nil if it is
+	// applied.
 	Rejected error
 }
 
-// Err returns all that is wrong, or nil.
+// Err returns everything that is wrong, or nil.
 func (h Health) Err() error {
 	var all []error
 	for _, l := range h.Layers {
@@ -36,7 +36,7 @@ func (h Health) Err() error {
 	return errors.Join(all...)
 }
 
-// healthBoard is a Health that several goroutines keep.
+// healthBoard is a Health that several goroutines update.
 type healthBoard struct {
 	mu  sync.Mutex
 	now Health
@@ -50,7 +50,7 @@ func newHealthBoard(layers []*openLayer) *healthBoard {
 	return b
 }
 
-func (b *healthBoard) read() Health {
+func (b *healthBoard) copy() Health {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	h := b.now
@@ -58,9 +58,9 @@ func (b *healthBoard) read() Health {
 	return h
 }
 
-// reach notes whether a layer can be reached, and reports whether it has just
-// become unreachable.
-func (b *healthBoard) reach(layer int, err error) (began bool) {
+// setReachable records whether a layer can be reached (err is nil), and reports
+// whether it has just become unreachable.
+func (b *healthBoard) setReachable(layer int, err error) (began bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := &b.now.Layers[layer]
@@ -75,16 +75,16 @@ func (b *healthBoard) reach(layer int, err error) (began bool) {
 	return began
 }
 
-func (b *healthBoard) reject(layer int, err error) {
+func (b *healthBoard) recordRejected(layer int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.now.Layers[layer].Rejected = err
 	b.now.Rejected++
 }
 
-// apply notes that the content of these layers is applied, and whether that
-// changed the settings.
-func (b *healthBoard) apply(layers []int, changed bool) {
+// recordApplied records that the contents of these layers are applied, and
+// whether that changed the settings.
+func (b *healthBoard) recordApplied(layers []int, changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, i := range layers {

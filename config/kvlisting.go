@@ -10,50 +10,50 @@ import (
 
 const (
 	pageSize = 1000
-	// settleEvery is how long a listing waits for the events up to its fence
-	// before it asks for a new fence, because events may be merged into later
-	// ones.
-	settleEvery = 200 * time.Millisecond
-	// listingTries bounds how often a listing starts over because the store
-	// dropped the history that it needs.
-	listingTries = 8
+	// renewFenceEvery is how long a listing waits for the event at its fence
+	// before it asks for a new fence: that event may be merged into a later one.
+	renewFenceEvery = 200 * time.Millisecond
+	// maxListings bounds how often a listing is repeated because the store dropped
+	// the history that it needs.
+	maxListings = 8
 )
 
 // listing reads all keys of a store.
 type listing struct {
 	store kvdriver.Store
-	// fenced: the pages show several moments, and are to be made one by the
-	// events from the first page to a place behind the last.
+	// fenced is true if the pages show several moments. The events from the first
+	// page up to a revision after the last page then bring them to one moment.
 	fenced bool
 }
 
-// read returns a view of the store that began after this call. It has a
-// watcher if that is asked for, and may have one otherwise.
+// read returns a view of the store as it is after the call began. If watched, the
+// view has a watcher; otherwise it may have one.
 func (l listing) read(ctx context.Context, watched bool) (*view, error) {
 	for try := 1; ; try++ {
-		v, err := l.attempt(ctx, watched)
+		v, err := l.readOnce(ctx, watched)
 		if err == nil {
 			return v, nil
 		}
 		if fairlead.CodeOf(err) != fairlead.Compacted {
 			return nil, err
 		}
-		if try == listingTries {
+		if try == maxListings {
 			return nil, fairlead.Errorf(fairlead.Unavailable, "the store drops its history faster than it can be listed: %w", err)
 		}
 	}
 }
 
-func (l listing) attempt(ctx context.Context, watched bool) (*view, error) {
-	v, err := l.pages(ctx)
-	if err == nil && v.place == "" {
-		v, err = l.placeless(ctx)
+// readOnce fails with Compacted if the store dropped the history that it needs.
+func (l listing) readOnce(ctx context.Context, watched bool) (*view, error) {
+	v, err := l.readPages(ctx)
+	if err == nil && v.revision == "" {
+		v, err = l.watchAndRead(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if l.fenced {
-		err = l.settle(ctx, v)
+		err = l.bringToOneMoment(ctx, v)
 	}
 	if err == nil && watched {
 		err = v.watch(ctx, l.store)
@@ -65,14 +65,14 @@ func (l listing) attempt(ctx context.Context, watched bool) (*view, error) {
 	return v, nil
 }
 
-// placeless is for a store that cannot name its place, as one whose data was
-// removed behind the provider's back: it is watched first and listed then.
-func (l listing) placeless(ctx context.Context) (*view, error) {
+// watchAndRead reads a store that has no revision, for example one whose data was
+// removed without the provider: it watches the store first and then lists it.
+func (l listing) watchAndRead(ctx context.Context) (*view, error) {
 	watcher, err := l.store.Watch(ctx, kvdriver.WatchRequest{})
 	if err != nil {
 		return nil, err
 	}
-	v, err := l.pages(ctx)
+	v, err := l.readPages(ctx)
 	if err != nil {
 		(&view{watcher: watcher}).close(ctx)
 		return nil, err
@@ -81,8 +81,8 @@ func (l listing) placeless(ctx context.Context) (*view, error) {
 	return v, nil
 }
 
-// pages reads all pages into a view whose place is that of the first page.
-func (l listing) pages(ctx context.Context) (*view, error) {
+// readPages reads all pages into a view at the revision of the first page.
+func (l listing) readPages(ctx context.Context) (*view, error) {
 	v := newView()
 	request := kvdriver.ListRequest{Limit: pageSize}
 	for first := true; ; first = false {
@@ -91,7 +91,7 @@ func (l listing) pages(ctx context.Context) (*view, error) {
 			return nil, err
 		}
 		if first {
-			v.place = page.Revision
+			v.revision = page.Revision
 		}
 		v.add(page.Entries)
 		if page.Token == "" {
@@ -102,25 +102,25 @@ func (l listing) pages(ctx context.Context) (*view, error) {
 	}
 }
 
-// settle brings v to the state of one moment: that of a place, the fence, that
-// the store had reached after the last page was read. Each key was listed at
-// some moment from the first page to the fence; the events in between, all
-// applied, leave every key as it was at the fence.
+// bringToOneMoment brings v to the state at the fence: a revision that the store
+// had reached after the last page was read. Each key was listed at some moment
+// between the first page and the fence. After all events in between, every key is
+// as it was at the fence.
 //
-// Waiting for the event at the fence suffices where every event is delivered.
-// Where it may have been merged into a later one, a new fence is asked for
-// until one is met.
-func (l listing) settle(ctx context.Context, v *view) error {
-	passed := map[kvdriver.Revision]bool{v.place: true}
+// Where every event is delivered, it suffices to wait for the event at the fence.
+// Where that event may be merged into a later one, the listing asks for a new
+// fence until it receives the event of one.
+func (l listing) bringToOneMoment(ctx context.Context, v *view) error {
+	passed := map[kvdriver.Revision]bool{v.revision: true}
 	for {
-		fence, err := l.place(ctx)
+		fence, err := l.presentRevision(ctx)
 		if err != nil || passed[fence] {
 			return err
 		}
 		if err := v.watch(ctx, l.store); err != nil {
 			return err
 		}
-		if err := v.follow(ctx, fence, passed); err != nil {
+		if err := v.applyUntil(ctx, fence, passed); err != nil {
 			return err
 		}
 		if passed[fence] {
@@ -129,15 +129,15 @@ func (l listing) settle(ctx context.Context, v *view) error {
 	}
 }
 
-// place returns the store's present place.
-func (l listing) place(ctx context.Context) (kvdriver.Revision, error) {
+// presentRevision returns the store's present revision.
+func (l listing) presentRevision(ctx context.Context) (kvdriver.Revision, error) {
 	page, err := l.store.List(ctx, kvdriver.ListRequest{Limit: 1})
 	return page.Revision, err
 }
 
-// follow applies events until one is at the fence, or settleEvery has passed.
-func (v *view) follow(ctx context.Context, fence kvdriver.Revision, passed map[kvdriver.Revision]bool) error {
-	wait, cancel := context.WithTimeout(ctx, settleEvery)
+// applyUntil applies events until one is at the fence, or renewFenceEvery has passed.
+func (v *view) applyUntil(ctx context.Context, fence kvdriver.Revision, passed map[kvdriver.Revision]bool) error {
+	wait, cancel := context.WithTimeout(ctx, renewFenceEvery)
 	defer cancel()
 	for !passed[fence] {
 		events, err := v.watcher.Next(wait)

@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// probeEvery is how long Next waits for events before it asks the store
-	// whether it is there: a watcher may reconnect in silence.
+	// probeEvery is how long Next waits for events before it checks that the
+	// store answers: a watcher may reconnect without an error.
 	probeEvery = 2 * time.Second
-	// probeKey is read to see whether the store answers. It need not exist.
+	// probeKey is read to check that the store answers. It need not exist.
 	probeKey = "fairlead.probe"
 	// maxSeen bounds how many versions a source remembers.
 	maxSeen = 1024
 )
 
-// kvSource is configuration in a kv store: the store's keys are the settings.
+// kvSource is a source over a kv store: the store's keys are the settings.
 type kvSource struct {
 	store   kvdriver.Store
 	listing listing
 	txn     bool // the store claims Txn
 
-	// turn holds one token. Who has it may use the fields below.
+	// turn holds one token. The goroutine that has it may use the fields below.
 	turn chan struct{}
 	view *view // nil if the store must be listed first
-	// seen are versions that view has, or once had. A caller who names
-	// another one may know more than view, which must not take it back in
-	// time.
+	// seen has versions that view has or had. The version of a caller that is
+	// not among them may be newer than view; the store is then listed again, so
+	// that the caller does not receive an older state.
 	seen map[string]bool
 }
 
@@ -78,7 +78,7 @@ func (s *kvSource) Next(ctx context.Context, version string) (driver.Snapshot, e
 		case <-ctx.Done():
 			return driver.Snapshot{}, fairlead.ContextError(ctx)
 		}
-		snapshot, differs, err := s.step(ctx, version)
+		snapshot, differs, err := s.nextOrWait(ctx, version)
 		s.turn <- struct{}{}
 		if differs || err != nil {
 			return snapshot, err
@@ -86,9 +86,9 @@ func (s *kvSource) Next(ctx context.Context, version string) (driver.Snapshot, e
 	}
 }
 
-// step returns the present state if its version differs from the one given,
-// and otherwise waits for events once.
-func (s *kvSource) step(ctx context.Context, version string) (driver.Snapshot, bool, error) {
+// nextOrWait returns the present state and true if its version differs from the
+// one given, and otherwise waits for one batch of events.
+func (s *kvSource) nextOrWait(ctx context.Context, version string) (driver.Snapshot, bool, error) {
 	if s.view == nil || !s.seen[version] {
 		if err := s.relist(ctx); err != nil {
 			return driver.Snapshot{}, false, err
@@ -97,44 +97,44 @@ func (s *kvSource) step(ctx context.Context, version string) (driver.Snapshot, b
 	if s.view.version != version {
 		return s.view.snapshot(), true, nil
 	}
-	return driver.Snapshot{}, false, s.pump(ctx)
+	return driver.Snapshot{}, false, s.applyEvents(ctx)
 }
 
-// relist replaces the view by one that began after this call.
+// relist replaces the view by a new listing.
 func (s *kvSource) relist(ctx context.Context) error {
-	s.drop(ctx)
+	s.dropView(ctx)
 	v, err := s.listing.read(ctx, true)
 	if err != nil {
 		return err
 	}
 	s.view = v
-	s.remember()
+	s.rememberVersion()
 	return nil
 }
 
-func (s *kvSource) drop(ctx context.Context) {
+func (s *kvSource) dropView(ctx context.Context) {
 	if s.view != nil {
 		s.view.close(ctx)
 		s.view = nil
 	}
 }
 
-func (s *kvSource) remember() {
+func (s *kvSource) rememberVersion() {
 	if len(s.seen) >= maxSeen {
 		clear(s.seen)
 	}
 	s.seen[s.view.version] = true
 }
 
-// pump applies one batch of events. After an error the store is listed anew,
-// whatever the watcher may have kept.
-func (s *kvSource) pump(ctx context.Context) error {
+// applyEvents applies one batch of events. After an error, the next call lists
+// the store again, whatever events the watcher still has.
+func (s *kvSource) applyEvents(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, probeEvery)
 	defer cancel()
 	events, err := s.view.watcher.Next(wait)
 	if err == nil {
 		s.view.apply(events)
-		s.remember()
+		s.rememberVersion()
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -145,14 +145,14 @@ func (s *kvSource) pump(ctx context.Context) error {
 			return nil
 		}
 	}
-	s.drop(ctx)
+	s.dropView(ctx)
 	if fairlead.CodeOf(err) == fairlead.Compacted {
 		return nil
 	}
 	return err
 }
 
-// probe reports whether the store answers.
+// probe fails with Unavailable if the store does not answer.
 func (s *kvSource) probe(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, probeEvery)
 	defer cancel()
@@ -163,52 +163,51 @@ func (s *kvSource) probe(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return fairlead.ContextError(ctx)
 	case within.Err() != nil:
-		return fairlead.Errorf(fairlead.Unavailable, "the store does not answer within %v", probeEvery)
+		return fairlead.Errorf(fairlead.Unavailable, "the store did not answer within %v", probeEvery)
 	}
 	return err
 }
 
 // Set implements driver.Source.
 func (s *kvSource) Set(ctx context.Context, changes []driver.Change) (string, error) {
-	if err := s.write(ctx, changes); err != nil {
+	if err := s.writeChanges(ctx, changes); err != nil {
 		return "", err
 	}
 	now, err := s.Snapshot(ctx)
 	if err != nil {
-		// The changes are made all the same. A version that no state has
-		// makes Next answer at once.
+		// The changes are made nevertheless. With a version that no state has,
+		// Next returns at once.
 		return "after-set-" + rand.Text(), nil
 	}
 	return now.Version, nil
 }
 
-func (s *kvSource) write(ctx context.Context, changes []driver.Change) error {
+func (s *kvSource) writeChanges(ctx context.Context, changes []driver.Change) error {
 	if s.txn {
-		_, err := s.store.Txn(ctx, txnOf(changes))
+		_, err := s.store.Txn(ctx, newTxn(changes))
 		return err
 	}
 	return s.writeEach(ctx, changes)
 }
 
-func txnOf(changes []driver.Change) kvdriver.Txn {
+func newTxn(changes []driver.Change) kvdriver.Txn {
 	var t kvdriver.Txn
 	for _, c := range changes {
 		if c.Checked {
 			t.Conditions = append(t.Conditions, kvdriver.Condition{Key: c.Key, Revision: kvdriver.Revision(c.Version)})
 		}
-		t.Writes = append(t.Writes, opOf(driver.Change{Key: c.Key, Data: c.Data, Delete: c.Delete}))
+		t.Writes = append(t.Writes, newOp(driver.Change{Key: c.Key, Data: c.Data, Delete: c.Delete}))
 	}
 	return t
 }
 
-// writeEach makes the changes one after the other and stops at the first that
-// fails.
+// writeEach makes the changes one by one, up to the first that fails.
 func (s *kvSource) writeEach(ctx context.Context, changes []driver.Change) error {
 	for i, c := range changes {
-		err := s.store.Do(ctx, []kvdriver.Op{opOf(c)})[0].Err
+		err := s.store.Do(ctx, []kvdriver.Op{newOp(c)})[0].Err
 		if err != nil && i > 0 {
 			return fairlead.Errorf(fairlead.UnknownOutcome,
-				"the first %d of %d changes were made, that of key %q failed: %w", i, len(changes), c.Key, err)
+				"the first %d of %d changes were made; the change of key %q failed: %w", i, len(changes), c.Key, err)
 		}
 		if err != nil {
 			return err
@@ -217,7 +216,7 @@ func (s *kvSource) writeEach(ctx context.Context, changes []driver.Change) error
 	return nil
 }
 
-func opOf(c driver.Change) kvdriver.Op {
+func newOp(c driver.Change) kvdriver.Op {
 	op := kvdriver.Op{Kind: kvdriver.OpPut, Key: c.Key, Value: c.Data, Revision: kvdriver.Revision(c.Version)}
 	switch {
 	case c.Delete && c.Checked:
@@ -235,9 +234,9 @@ func opOf(c driver.Change) kvdriver.Op {
 	return op
 }
 
-// Close implements driver.Source. The portable layer sees to it that no call
+// Close implements driver.Source. The portable layer calls it when no other call
 // is under way.
 func (s *kvSource) Close(ctx context.Context) error {
-	s.drop(ctx)
+	s.dropView(ctx)
 	return s.store.Close(ctx)
 }

@@ -14,17 +14,16 @@ import (
 	kvdriver "fairlead.dev/kv/driver"
 )
 
-// closeWithin bounds the release of a watcher after the context of the call
-// that no longer needs it has ended.
-const closeWithin = time.Second
+// closeTimeout bounds the release of a watcher after the context of its call has
+// ended.
+const closeTimeout = time.Second
 
-// view is the state of a store at one place of its history. It is used by one
-// goroutine at a time.
+// view is the state of a store at one revision. One goroutine at a time uses it.
 type view struct {
-	values  map[string]driver.Value
-	version string
-	place   kvdriver.Revision // a watch after it misses nothing
-	watcher kvdriver.Watcher  // nil until watch
+	values   map[string]driver.Value
+	version  string
+	revision kvdriver.Revision // a watch after it misses nothing
+	watcher  kvdriver.Watcher  // nil until watch
 }
 
 func newView() *view { return &view{values: map[string]driver.Value{}} }
@@ -35,15 +34,15 @@ func (v *view) add(entries []kvdriver.Entry) {
 	}
 }
 
-// watch opens the watcher unless it is open.
+// watch opens the watcher if it is not open.
 func (v *view) watch(ctx context.Context, store kvdriver.Store) (err error) {
 	if v.watcher == nil {
-		v.watcher, err = store.Watch(ctx, kvdriver.WatchRequest{After: v.place})
+		v.watcher, err = store.Watch(ctx, kvdriver.WatchRequest{After: v.revision})
 	}
 	return err
 }
 
-// apply takes a batch of events whole.
+// apply applies a batch of events.
 func (v *view) apply(events []kvdriver.Event) {
 	for _, e := range events {
 		if e.Kind == kvdriver.PutEvent {
@@ -51,7 +50,7 @@ func (v *view) apply(events []kvdriver.Event) {
 		} else {
 			delete(v.values, e.Key)
 		}
-		v.place = e.Revision
+		v.revision = e.Revision
 	}
 	v.version = versionOf(v.values)
 }
@@ -70,13 +69,13 @@ func (v *view) close(ctx context.Context) {
 	if v.watcher == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	_ = v.watcher.Close(ctx) // nothing is lost: a new view starts from a listing
+	_ = v.watcher.Close(ctx) // nothing is lost: a new view begins with a listing
 }
 
-// versionOf names a state by all keys and their revisions. A key never has a
-// revision twice, so equal versions mean equal values, in every process.
+// versionOf returns a hash of all keys and their revisions. A key never has the
+// same revision twice, so equal versions mean equal values, in every process.
 func versionOf(values map[string]driver.Value) string {
 	h := sha256.New()
 	part := func(s string) {

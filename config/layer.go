@@ -12,11 +12,11 @@ import (
 	"fairlead.dev"
 )
 
-// Layer is one origin of settings. It is used once or several times; what it
-// needs is opened by [Load] or [Watch].
+// Layer is one origin of settings. [Load] and [Watch] open it; it may be used
+// more than once.
 type Layer struct {
 	open func(ctx context.Context) (feed, error)
-	err  error // of the layer's construction
+	err  error // why the layer could not be made
 }
 
 func (l Layer) apply(s *setup) error {
@@ -30,19 +30,19 @@ func (l Layer) apply(s *setup) error {
 // feed is an open layer.
 type feed interface {
 	name() string
-	// live reports whether next ever returns anew.
+	// live reports whether the content may change.
 	live() bool
-	// next blocks until the version differs from the one given, which is
-	// empty at first. An error means that the layer cannot be reached.
+	// next blocks until the version differs from the given one, which is empty
+	// at first. An error means that the layer cannot be reached.
 	next(ctx context.Context, version string) (content, error)
 	close(ctx context.Context) error
 }
 
-// content is what a layer holds at one time.
+// content is the content of a layer at one time.
 type content struct {
 	version string
 	values  map[string]any // nested; not yet in canonical spelling
-	bad     error          // why it cannot be read
+	bad     error          // why it is malformed
 }
 
 // static is a layer that never changes.
@@ -60,7 +60,8 @@ func (s static) next(context.Context, string) (content, error) {
 
 func (s static) close(context.Context) error { return nil }
 
-func fixed(label string, read func() (map[string]any, error)) Layer {
+// readOnce returns a layer that is read when it is opened.
+func readOnce(label string, read func() (map[string]any, error)) Layer {
 	return Layer{open: func(context.Context) (feed, error) {
 		values, err := read()
 		if err != nil {
@@ -71,8 +72,8 @@ func fixed(label string, read func() (map[string]any, error)) Layer {
 }
 
 // Defaults is a layer that holds the fields of a struct, usually of the type
-// that is loaded, zero values included. Nil pointers, maps and lists say
-// nothing. The struct is read when Defaults is called.
+// that is loaded, including zero values but not nil pointers, maps and lists.
+// The struct is read when Defaults is called.
 func Defaults(v any) Layer {
 	rv := reflect.ValueOf(v)
 	for rv.Kind() == reflect.Pointer && !rv.IsNil() {
@@ -86,13 +87,14 @@ func Defaults(v any) Layer {
 		return Layer{err: err}
 	}
 	values := schema.plainFields(rv)
-	return fixed("defaults", func() (map[string]any, error) { return values, nil })
+	return readOnce("defaults", func() (map[string]any, error) { return values, nil })
 }
 
 // Map is a layer that holds the given keys, which may be nested or have parts
-// separated by "." or "/". It is not changed, and must not be changed later.
+// separated by "." or "/". The layer does not change the map, and keeps it: do
+// not change it later.
 func Map(values map[string]any) Layer {
-	return fixed("map", func() (map[string]any, error) {
+	return readOnce("map", func() (map[string]any, error) {
 		own := kmaps.Copy(values)
 		kmaps.IntfaceKeysToStrings(own)
 		return unnest(own, splitKey), nil
@@ -100,10 +102,10 @@ func Map(values map[string]any) Layer {
 }
 
 // Env is a layer of the environment variables that start with a prefix, which
-// may be empty, read when the layer is opened. The rest of a name is the key,
-// with "__" between its parts: APP_LIMITS__RATE is limits.rate for Env("APP_").
+// may be empty. They are read when the layer is opened. The rest of a name is the
+// key, with "__" between its parts: APP_LIMITS__RATE is limits.rate for Env("APP_").
 func Env(prefix string) Layer {
-	return fixed(strings.TrimSpace("environment "+prefix), func() (map[string]any, error) {
+	return readOnce(strings.TrimSpace("environment "+prefix), func() (map[string]any, error) {
 		read := env.Provider("", env.Opt{Prefix: prefix, TransformFunc: func(name, value string) (string, any) {
 			return strings.ToLower(strings.TrimPrefix(name, prefix)), value
 		}})

@@ -5,8 +5,8 @@ import (
 	"reflect"
 )
 
-// Load reads the layers once and returns what they hold together, decoded into
-// a T, which is a struct. See the package documentation for layers, keys and
+// Load reads the layers once, merges them, and returns the result decoded into a
+// T, which is a struct. See the package documentation for layers, keys and
 // values.
 //
 // Errors: Invalid, with a [*Rejected] as its cause, for settings that do not
@@ -16,7 +16,7 @@ func Load[T any](ctx context.Context, opts ...Option) (T, error) {
 	v, err := load[T](ctx, opts)
 	if err != nil {
 		var zero T
-		return zero, invalid(err, "config.Load")
+		return zero, annotateRejected(err, "config.Load")
 	}
 	return *v, nil
 }
@@ -30,7 +30,7 @@ func load[T any](ctx context.Context, opts []Option) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, _, err := settle[T](s, nil)
+	v, _, err := applyPending[T](s, nil)
 	if closeErr := s.close(ctx); err == nil {
 		err = closeErr
 	}

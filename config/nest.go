@@ -2,17 +2,18 @@ package config
 
 import "maps"
 
-// nest turns flat keys into nested groups. Two keys that are in each other's
-// way become a conflict, which matters only if the struct has such a field.
+// nest turns flat keys into nested groups. If two keys exclude each other, the
+// result has a conflict in their place, which is an error only if the struct has
+// a field there.
 func nest(flat map[string]any, split func(key string) []string) map[string]any {
 	root := map[string]any{}
 	for key, v := range flat {
-		place(root, split(key), v)
+		placeValue(root, split(key), v)
 	}
 	return root
 }
 
-func place(group map[string]any, path []string, v any) {
+func placeValue(group map[string]any, path []string, v any) {
 	name := path[0]
 	old, taken := group[name]
 	inner, isGroup := old.(map[string]any)
@@ -22,10 +23,10 @@ func place(group map[string]any, path []string, v any) {
 			inner = map[string]any{}
 			group[name] = inner
 		}
-		place(inner, path[1:], v)
+		placeValue(inner, path[1:], v)
 	case isGroup && isMap(v):
 		for key, element := range v.(map[string]any) {
-			place(inner, []string{key}, element)
+			placeValue(inner, []string{key}, element)
 		}
 	case taken:
 		group[name] = conflict{}

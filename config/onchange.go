@@ -7,15 +7,15 @@ import (
 
 type callback[T any] struct{ f func(old, now *T) }
 
-// OnChange has a function called after each change of the settings, with the
-// settings that the watcher held before and holds now. A change that leaves
-// them deeply equal is none. Callbacks are called in the order in which they
-// were given, and never concurrently; a panic is reported through [OnError]
-// and to slog. Until a callback returns no further update is applied, while
-// Get and Health go on. It must not call Close, which would wait for it.
+// OnChange registers a function to call after each change of the settings, with
+// the settings before and after. An update that leaves them deeply equal is no
+// change. Callbacks are called in the order of their registration, and never
+// concurrently. A panic is reported through [OnError] and to slog. Until a
+// callback returns, no further update is applied; Get and Health work meanwhile.
+// A callback must not call Close, which would wait for it.
 //
-// A change before OnChange returns may be missed: read Get after it. The
-// function that OnChange returns ends the calls, except one that has begun.
+// A change before OnChange returns may be missed: call Get after OnChange. The
+// function cancel ends the calls, except one that has begun.
 func (w *Watcher[T]) OnChange(f func(old, now *T)) (cancel func()) {
 	c := &callback[T]{f}
 	w.mu.Lock()
@@ -28,8 +28,8 @@ func (w *Watcher[T]) OnChange(f func(old, now *T)) (cancel func()) {
 	}
 }
 
-// OnChange is as [Watcher.OnChange] for a part of the settings: it calls f
-// only if what field selects has changed, that is, is not deeply equal.
+// OnChange is [Watcher.OnChange] for a part of the settings: it calls f only if
+// the part that field selects is not deeply equal to what it was.
 //
 //	config.OnChange(w, func(s *Settings) int { return s.Limits.Rate },
 //		func(_, rate int) { limiter.SetLimit(rate) })

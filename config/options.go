@@ -14,7 +14,7 @@ type optionFunc func(*setup) error
 
 func (f optionFunc) apply(s *setup) error { return f(s) }
 
-// setup is what the options say.
+// setup is what the options set.
 type setup struct {
 	layers  []Layer
 	strict  bool
@@ -22,17 +22,18 @@ type setup struct {
 	onError []func(error)
 }
 
-// Strict makes a key that names no field an error. Mind that the whole of a
-// source or a prefix of the environment is then the struct's.
+// Strict makes a key that names no field an error. The struct must then have a
+// field for every key of each source, and for every environment variable with
+// the prefix.
 func Strict() Option {
 	return optionFunc(func(s *setup) error { s.strict = true; return nil })
 }
 
-// OnError has a function called with every rejected update ([*Rejected] is in
-// the error's chain), with every beginning of a failure to reach a layer, and
-// with every panic of a callback. [Load] ignores it. The calls are in order
-// and never concurrent, neither with each other nor with those of
-// [Watcher.OnChange]; until one returns, no further update is applied.
+// OnError registers a function to call after every rejected update ([*Rejected]
+// is in the error's chain), when a layer becomes unreachable, and after every
+// panic of a callback. [Load] ignores it. The calls are in order and never
+// concurrent, neither with each other nor with the callbacks of
+// [Watcher.OnChange]. Until a call returns, no further update is applied.
 func OnError(f func(error)) Option {
 	return optionFunc(func(s *setup) error {
 		if f == nil {
@@ -70,7 +71,7 @@ func (s setup) openInto(ctx context.Context, st *stack) error {
 	for _, l := range s.layers {
 		f, err := l.open(ctx)
 		if err == nil {
-			err = st.add(ctx, f)
+			err = st.addLayer(ctx, f)
 		}
 		if err != nil {
 			_ = st.close(ctx) // the first error says more

@@ -7,13 +7,14 @@ import (
 	"fairlead.dev"
 )
 
-// Rejected says why an update was not applied. It is the cause of an error
-// with the code Invalid. It holds no value, but for what Validate says.
+// Rejected says why an update was not applied. It is the cause of an error with
+// the code Invalid. It contains no value of a setting, except in the text of an
+// error that Validate returned.
 type Rejected struct {
-	Layer  string // whose content is at fault, or whose change Validate refused; empty if not known
+	Layer  string // the layer at fault, or whose change Validate refused; empty if unknown
 	Key    string // empty if no single one is at fault
 	Reason string
-	Err    error // of Validate; may be nil
+	Err    error // the error that Validate returned; may be nil
 }
 
 // Error implements error.
@@ -34,9 +35,9 @@ func (r *Rejected) Error() string {
 // Unwrap returns the cause.
 func (r *Rejected) Unwrap() error { return r.Err }
 
-// invalid returns err as the errors of this package are: a Rejected as the
-// cause of an Invalid.
-func invalid(err error, op string) error {
+// annotateRejected annotates err with the operation. A Rejected becomes the cause
+// of an error with the code Invalid.
+func annotateRejected(err error, op string) error {
 	var r *Rejected
 	if errors.As(err, &r) {
 		err = &fairlead.Error{Code: fairlead.Invalid, Err: err}

@@ -10,7 +10,7 @@ import (
 	"fairlead.dev"
 )
 
-// tagName is the struct tag that names a field's key, and says what it is.
+// tagName is the struct tag with the name of a field's key and its options.
 const tagName = "config"
 
 // node is the shape of a type: a group with fields, a list or map of elements,
@@ -18,8 +18,8 @@ const tagName = "config"
 type node struct {
 	fields map[string]*field // by folded name
 	elem   *node             // of a list or a map
-	list   bool              // elem is that of a list
-	free   map[string]string // where there is no struct: the first spelling of each folded key
+	list   bool              // a list, not a map
+	free   map[string]string // without a struct: the first spelling of each folded key
 }
 
 type field struct {
@@ -40,7 +40,7 @@ func schemaOf(t reflect.Type) (*node, error) {
 	return n, b.problem
 }
 
-// schemaBuilder knows the shapes that were met, so that types may contain
+// schemaBuilder remembers the shapes of types, so that types may contain
 // themselves.
 type schemaBuilder struct {
 	known   map[reflect.Type]*node
@@ -75,11 +75,11 @@ func isLeaf(t reflect.Type) bool {
 	return t == reflect.TypeFor[time.Time]() || reflect.PointerTo(t).Implements(textUnmarshaler)
 }
 
-// addFields adds the fields of a struct, which is at index in n's. They are
-// all secret if the struct is.
+// addFields adds the fields of the struct t to n. The struct is at index in n's
+// struct. If it is secret, all its fields are.
 func (b *schemaBuilder) addFields(n *node, t reflect.Type, index []int, secret bool) {
 	for f := range t.Fields() {
-		name, own := b.tag(t, f)
+		name, own := b.parseTag(t, f)
 		at := append(index[:len(index):len(index)], f.Index...)
 		switch {
 		case name == "-":
@@ -92,8 +92,8 @@ func (b *schemaBuilder) addFields(n *node, t reflect.Type, index []int, secret b
 	}
 }
 
-// tag returns what a field's tag says: its name, and whether it is secret.
-func (b *schemaBuilder) tag(t reflect.Type, f reflect.StructField) (name string, secret bool) {
+// parseTag returns the name in a field's tag, and whether the field is secret.
+func (b *schemaBuilder) parseTag(t reflect.Type, f reflect.StructField) (name string, secret bool) {
 	name, options, _ := strings.Cut(f.Tag.Get(tagName), ",")
 	if name == "" {
 		name = f.Name
@@ -110,11 +110,11 @@ func (b *schemaBuilder) tag(t reflect.Type, f reflect.StructField) (name string,
 
 var foldOut = strings.NewReplacer("_", "", "-", "")
 
-// fold returns what two spellings of a name have in common.
+// fold returns the form that all spellings of a name have in common.
 func fold(name string) string { return foldOut.Replace(strings.ToLower(name)) }
 
-// tagDefaults returns what the default tags say. Groups behind pointers are
-// left alone, so that they stay nil until something is set in them.
+// tagDefaults returns the values of the default tags. It skips groups that are
+// pointers, so that they stay nil until a layer sets a key in them.
 func (n *node) tagDefaults(t reflect.Type) map[string]any {
 	values := map[string]any{}
 	for _, f := range n.fields {
@@ -129,8 +129,8 @@ func (n *node) tagDefaults(t reflect.Type) map[string]any {
 	return values
 }
 
-// plain returns a typed value with its groups as map[string]any, and false for
-// a nil pointer, map, list or interface, which says nothing.
+// plain returns a typed value with its groups as map[string]any. It returns false
+// for a nil pointer, map, list or interface, which sets no key.
 func (n *node) plain(v reflect.Value) (any, bool) {
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
@@ -146,7 +146,7 @@ func (n *node) plain(v reflect.Value) (any, bool) {
 	return plainLeaf(v), true
 }
 
-// plainLeaf returns a value whose copies are equal to it: what has parts that
+// plainLeaf returns a value whose copies are equal to it: a value with parts that
 // a copy by reflection loses becomes its text.
 func plainLeaf(v reflect.Value) any {
 	if m, ok := v.Interface().(encoding.TextMarshaler); ok && isLeaf(v.Type()) {
@@ -177,14 +177,14 @@ func (n *node) plainMap(v reflect.Value) map[string]any {
 	return values
 }
 
-// conflict stands for a key that a layer has more than once, in different
-// spellings or as a group and as a value.
+// conflict takes the place of a key that a layer has more than once: in different
+// spellings, or as a group and as a value.
 type conflict struct{}
 
 // canon rewrites the keys of one layer's content to their canonical spelling.
 type canon struct{ strict bool }
 
-// value returns v in the shape of n. The path is that of v.
+// value returns v, which is at path, in the shape of n.
 func (c canon) value(path string, v any, n *node) (any, error) {
 	if _, twice := v.(conflict); twice {
 		return nil, &Rejected{Key: path, Reason: "is given more than once: in several spellings, or as a value and as a group"}
@@ -213,10 +213,10 @@ func (c canon) group(path string, given map[string]any, n *node) (map[string]any
 		name, child, known := n.child(key)
 		at := join(path, key)
 		switch _, twice := out[name]; {
-		case v == nil: // null is as good as absent
+		case v == nil: // null counts as absent
 			continue
 		case !known && c.strict:
-			return nil, &Rejected{Key: at, Reason: "is not known; the struct has no such field"}
+			return nil, &Rejected{Key: at, Reason: "is unknown; the struct has no such field"}
 		case !known:
 			continue
 		case twice:
@@ -245,8 +245,8 @@ func (c canon) list(path string, given []any, n *node) (any, error) {
 	return out, nil
 }
 
-// child returns the canonical name and the shape of what a key names. A leaf
-// knows every key: the decoder says what is wrong with a group in its place.
+// child returns the canonical name of a key and the shape of its value. A leaf
+// accepts every key: the decoder then reports a group where a value should be.
 func (n *node) child(key string) (string, *node, bool) {
 	switch f := n.fields[fold(key)]; {
 	case f != nil:
@@ -261,7 +261,7 @@ func (n *node) child(key string) (string, *node, bool) {
 	return key, n, true
 }
 
-// spelling returns how a key was spelled when it was met first.
+// spelling returns the first spelling of a key.
 func (n *node) spelling(key string) string {
 	first, met := n.free[fold(key)]
 	if !met {
@@ -270,8 +270,8 @@ func (n *node) spelling(key string) string {
 	return first
 }
 
-// parseText returns the list or group that a text holds: JSON, or for a list
-// also items between commas.
+// parseText returns the list or group in a text: JSON, or, for a list, items
+// separated by commas.
 func parseText(path, text string, n *node) (any, error) {
 	trimmed := strings.TrimSpace(text)
 	if n.list && !strings.HasPrefix(trimmed, "[") {

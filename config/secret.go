@@ -9,15 +9,14 @@ import (
 )
 
 const (
-	// secretOption of the tag marks a field whose value is shown nowhere.
+	// secretOption of the tag marks a field whose value is never shown.
 	secretOption = "secret"
-	// Redacted is what is shown in the place of a secret value.
+	// Redacted is shown in place of a secret value.
 	Redacted = "[secret]"
 )
 
-// Redact returns the fields of a struct by their keys, for a log, with
-// [Redacted] in the place of those that the tag marks as secret. Nil pointers,
-// maps and lists are left out.
+// Redact returns the fields of a struct by their keys, for a log. Fields that the
+// tag marks as secret are [Redacted]. Nil pointers, maps and lists are left out.
 func Redact(v any) map[string]any {
 	rv := reflect.Indirect(reflect.ValueOf(v))
 	if rv.Kind() != reflect.Struct {
@@ -29,20 +28,20 @@ func Redact(v any) map[string]any {
 
 var secretName = regexp.MustCompile(`passw|pwd|secret|token|credential|apikey|accesskey|privatekey`)
 
-// SecretName reports whether the name of a key, as "db/password" or
-// "api-token", is that of a secret. It is for where there is no struct whose
-// tags say so.
+// SecretName reports whether the name of a key suggests a secret, for example
+// "db/password" or "api-token". Use it where there is no struct whose tags mark
+// the secrets.
 func SecretName(key string) bool { return secretName.MatchString(fold(key)) }
 
-// secretChild reports whether a key of a group is secret, with all in it.
-func (n *node) secretChild(key string) bool {
+// isSecretChild reports whether a key of a group, and everything in it, is secret.
+func (n *node) isSecretChild(key string) bool {
 	if f := n.fields[fold(key)]; f != nil {
 		return f.secret
 	}
 	return n.free != nil && SecretName(key)
 }
 
-// mask returns a copy of a value of the shape n that shows no secret.
+// mask returns a copy of a value of the shape n with its secrets redacted.
 func (n *node) mask(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -55,7 +54,7 @@ func (n *node) mask(v any) any {
 		return out
 	}
 	if n.holdsSecret(map[*node]bool{}) {
-		return Redacted // its parts cannot be told apart
+		return Redacted // its parts cannot be separated
 	}
 	return v
 }
@@ -66,7 +65,7 @@ func (n *node) maskGroup(group map[string]any) map[string]any {
 		name, child, known := n.child(key)
 		switch {
 		case !known:
-		case n.secretChild(key):
+		case n.isSecretChild(key):
 			out[name] = Redacted
 		default:
 			out[name] = child.mask(v)
@@ -83,35 +82,34 @@ func (n *node) element() *node {
 	return n
 }
 
-// holdsSecret reports whether there is a secret field inside.
-func (n *node) holdsSecret(met map[*node]bool) bool {
-	if met[n] {
+// holdsSecret reports whether there is a secret field in n.
+func (n *node) holdsSecret(visited map[*node]bool) bool {
+	if visited[n] {
 		return false
 	}
-	met[n] = true
+	visited[n] = true
 	for _, f := range n.fields {
-		if f.secret || f.node.holdsSecret(met) {
+		if f.secret || f.node.holdsSecret(visited) {
 			return true
 		}
 	}
-	return n.elem != nil && n.elem.holdsSecret(met)
+	return n.elem != nil && n.elem.holdsSecret(visited)
 }
 
-// scrub replaces the secrets of a struct in a text that the program made.
+// scrub redacts the secrets of the struct v in a text.
 func (n *node) scrub(text string, v any) string {
 	if !n.holdsSecret(map[*node]bool{}) {
 		return text
 	}
 	all := n.secrets(reflect.Indirect(reflect.ValueOf(v)), false)
-	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one may contain another
 	for _, secret := range all {
 		text = strings.ReplaceAll(text, secret, Redacted)
 	}
 	return text
 }
 
-// secrets returns the texts of all secret values in v, as far as there are
-// any.
+// secrets returns the texts of all secret values in v.
 func (n *node) secrets(v reflect.Value, inSecret bool) (all []string) {
 	v = reflect.Indirect(v)
 	switch {
@@ -134,8 +132,8 @@ func (n *node) secrets(v reflect.Value, inSecret bool) (all []string) {
 	return all
 }
 
-// scrubbed returns an error as it is, but for the secrets in its text.
-func (n *node) scrubbed(err error, v any) error {
+// scrubError returns an error with the secrets of v redacted in its text.
+func (n *node) scrubError(err error, v any) error {
 	if text := n.scrub(err.Error(), v); text != err.Error() {
 		return scrubbedError{text, err}
 	}

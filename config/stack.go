@@ -10,8 +10,8 @@ import (
 	"fairlead.dev"
 )
 
-// stack is the open layers with what each of them holds. One goroutine at a
-// time uses it.
+// stack holds the open layers with their contents. One goroutine at a time uses
+// it.
 type stack struct {
 	schema   *node
 	canon    canon
@@ -21,9 +21,9 @@ type stack struct {
 
 type openLayer struct {
 	feed    feed
-	version string         // of what was read last
-	good    map[string]any // what is applied
-	pending map[string]any // what was read later and is not applied; nil if nothing
+	version string         // of the content that was read last
+	applied map[string]any // the content that is applied
+	pending map[string]any // a later content that is not applied; nil for none
 }
 
 func newStack(t reflect.Type, strict bool) (*stack, error) {
@@ -37,20 +37,20 @@ func newStack(t reflect.Type, strict bool) (*stack, error) {
 	return &stack{schema: schema, canon: canon{strict}, defaults: schema.tagDefaults(t)}, nil
 }
 
-// add reads a layer for the first time. The stack owns the feed also if that
-// fails.
-func (s *stack) add(ctx context.Context, f feed) error {
+// addLayer reads a layer for the first time. The stack owns the feed, even if
+// reading fails.
+func (s *stack) addLayer(ctx context.Context, f feed) error {
 	l := &openLayer{feed: f}
 	s.layers = append(s.layers, l)
 	c, err := f.next(ctx, "")
 	if err != nil {
 		return err
 	}
-	return s.read(l, c)
+	return s.setPending(l, c)
 }
 
-// read makes a layer's content pending.
-func (s *stack) read(l *openLayer, c content) error {
+// setPending makes a layer's content pending.
+func (s *stack) setPending(l *openLayer, c content) error {
 	l.version, l.pending = c.version, nil
 	err := c.bad
 	if err == nil {
@@ -70,13 +70,13 @@ func inLayer(err error, l *openLayer) error {
 	return err
 }
 
-// decode decodes the layers into a struct and validates it, with what is
-// pending in the layers that use returns true for.
-func (s *stack) decode(into any, use func(*openLayer) bool) error {
+// decode decodes the layers into a struct and validates it. A layer contributes
+// its pending content if usePending returns true for it.
+func (s *stack) decode(into any, usePending func(*openLayer) bool) error {
 	contents := []map[string]any{s.defaults}
 	for _, l := range s.layers {
-		c := l.good
-		if l.pending != nil && use(l) {
+		c := l.applied
+		if l.pending != nil && usePending(l) {
 			c = l.pending
 		}
 		contents = append(contents, c)
@@ -85,17 +85,17 @@ func (s *stack) decode(into any, use func(*openLayer) bool) error {
 	if err == nil {
 		return s.validate(into)
 	}
-	return s.blame(err, contents[1:])
+	return s.nameLayer(err, contents[1:])
 }
 
-// blame names the last layer that has the key at fault.
-func (s *stack) blame(err error, contents []map[string]any) error {
+// nameLayer adds to a rejection the last layer that has its key.
+func (s *stack) nameLayer(err error, contents []map[string]any) error {
 	var r *Rejected
 	if !errors.As(err, &r) || r.Key == "" {
 		return err
 	}
 	for i := len(contents) - 1; i >= 0; i-- {
-		if holds(contents[i], strings.Split(r.Key, ".")) {
+		if hasKey(contents[i], strings.Split(r.Key, ".")) {
 			return inLayer(err, s.layers[i])
 		}
 	}
@@ -104,15 +104,15 @@ func (s *stack) blame(err error, contents []map[string]any) error {
 	return &named
 }
 
-// tagsLayer is the name of what lies below all layers.
+// tagsLayer is the name of the layer below all others.
 const tagsLayer = "the struct's default tags"
 
-// holds reports whether a content has a key, or a value in the place of one of
-// the groups around it.
-func holds(group map[string]any, path []string) bool {
+// hasKey reports whether a content has a key, or a value where one of the key's
+// groups should be.
+func hasKey(group map[string]any, path []string) bool {
 	v, ok := group[path[0]]
 	inner, isGroup := v.(map[string]any)
-	return ok && (len(path) == 1 || !isGroup || holds(inner, path[1:]))
+	return ok && (len(path) == 1 || !isGroup || hasKey(inner, path[1:]))
 }
 
 // validate calls the struct's Validate, if it has one.
@@ -127,31 +127,31 @@ func (s *stack) validate(v any) (err error) {
 		}
 	}()
 	if err := checked.Validate(); err != nil {
-		return &Rejected{Reason: "Validate refuses the settings", Err: s.schema.scrubbed(err, v)}
+		return &Rejected{Reason: "Validate refuses the settings", Err: s.schema.scrubError(err, v)}
 	}
 	return nil
 }
 
-// settle tries what is pending: all of it, and if that fails, that of the
-// layer that changed alone. It returns the struct, and the layers whose
-// pending content is in it and is good from now on.
-func settle[T any](s *stack, changed *openLayer) (*T, []*openLayer, error) {
+// applyPending applies the pending contents of all layers. If they are rejected
+// together, it applies only the content of the layer that changed. It returns
+// the struct, and the layers whose contents were applied.
+func applyPending[T any](s *stack, changed *openLayer) (*T, []*openLayer, error) {
 	all := new(T)
 	err := s.decode(all, func(*openLayer) bool { return true })
 	if err == nil {
-		return all, s.promote(func(*openLayer) bool { return true }), nil
+		return all, s.markApplied(func(*openLayer) bool { return true }), nil
 	}
-	if changed == nil || !s.othersPending(changed) {
+	if changed == nil || !s.anotherIsPending(changed) {
 		return nil, nil, err
 	}
-	alone, only := new(T), func(l *openLayer) bool { return l == changed }
-	if err := s.decode(alone, only); err != nil {
+	one, onlyChanged := new(T), func(l *openLayer) bool { return l == changed }
+	if err := s.decode(one, onlyChanged); err != nil {
 		return nil, nil, err
 	}
-	return alone, s.promote(only), nil
+	return one, s.markApplied(onlyChanged), nil
 }
 
-func (s *stack) othersPending(changed *openLayer) bool {
+func (s *stack) anotherIsPending(changed *openLayer) bool {
 	for _, l := range s.layers {
 		if l != changed && l.pending != nil {
 			return true
@@ -160,15 +160,17 @@ func (s *stack) othersPending(changed *openLayer) bool {
 	return false
 }
 
-func (s *stack) promote(which func(*openLayer) bool) []*openLayer {
-	var promoted []*openLayer
+// markApplied makes the pending contents of these layers the applied ones, and
+// returns the layers that had one.
+func (s *stack) markApplied(which func(*openLayer) bool) []*openLayer {
+	var applied []*openLayer
 	for _, l := range s.layers {
 		if l.pending != nil && which(l) {
-			l.good, l.pending = l.pending, nil
-			promoted = append(promoted, l)
+			l.applied, l.pending = l.pending, nil
+			applied = append(applied, l)
 		}
 	}
-	return promoted
+	return applied
 }
 
 func (s *stack) close(ctx context.Context) error {

@@ -8,20 +8,20 @@ import (
 	"fairlead.dev"
 )
 
-// FromURL is a layer that a URL names, so that where settings come from is
-// itself a setting:
+// FromURL is a layer that a URL names, so that the origin of the settings can
+// itself be a setting:
 //
-//	file:app.yaml, file:///etc/app.toml   as [File]
-//	env:APP_                              as [Env]
-//	redis://127.0.0.1, any other          as [From] the provider that fairlead.Open opens
+//	file:app.yaml, file:///etc/app.toml   is [File]
+//	env:APP_                              is [Env]
+//	redis://127.0.0.1, any other          is [From] the provider that fairlead.Open opens
 //
-// The layer owns the provider. The name and the options are those of [From];
-// a file and the environment have no use for them.
+// The layer owns the provider. The name and the options are those of [From]; they
+// are ignored for a file and the environment.
 func FromURL(url, name string, opts ...SourceOption) Layer {
 	scheme, rest, found := strings.Cut(url, ":")
 	switch {
 	case !found || url == "":
-		return Layer{err: fairlead.Errorf(fairlead.Invalid, "%q is not the URL of a layer; give one as redis://127.0.0.1, file:app.yaml or env:APP_", url)}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "%q is not the URL of a layer; give one such as redis://127.0.0.1, file:app.yaml or env:APP_", url)}
 	case scheme == "env":
 		return Env(rest)
 	case scheme == "file":
@@ -43,7 +43,7 @@ func FromURL(url, name string, opts ...SourceOption) Layer {
 func fileURL(url, rest string) Layer {
 	path, slashes := strings.CutPrefix(rest, "//")
 	if path == "" || slashes && !strings.HasPrefix(path, "/") {
-		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the URL %q names no file; give one as file:///etc/app.yaml, or file:app.yaml below the working folder", url)}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the URL %q names no file; give one such as file:///etc/app.yaml, or file:app.yaml in the working directory", url)}
 	}
 	return File(path)
 }

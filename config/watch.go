@@ -19,13 +19,13 @@ const opWatch = "config.Watch"
 type Watcher[T any] struct {
 	current atomic.Pointer[T]
 	origins atomic.Pointer[origins]
-	stack   *stack // of the goroutine run alone
+	stack   *stack // used only by the goroutine applyUpdates
 	health  *healthBoard
 	counts  []layerCounts // by layer
 	onError []func(error)
 
 	mu       sync.Mutex
-	onChange []*callback[T] // replaced, never changed
+	onChange []*callback[T] // the slice is replaced, never changed
 	closed   bool
 
 	updates chan update
@@ -35,7 +35,7 @@ type Watcher[T any] struct {
 	ended   chan struct{} // closed when no goroutine runs
 }
 
-// update is what the follower of a layer found.
+// update is a change of a layer that its follower found.
 type update struct {
 	layer   int
 	content content
@@ -43,13 +43,13 @@ type update struct {
 }
 
 // Watch reads the layers as [Load] does, with the same errors, and follows
-// those that change until [Watcher.Close]. The context bounds the first
-// reading alone. Settings that are bad or out of reach at the beginning are an
-// error; later they are reported, and the last good ones stay.
+// the layers that can change until [Watcher.Close]. The context bounds only the
+// first reading. Settings that are rejected or unreachable at first are an error.
+// Later they are reported, and the last good settings stay.
 func Watch[T any](ctx context.Context, opts ...Option) (*Watcher[T], error) {
 	w, err := newWatcher[T](ctx, opts)
 	if err != nil {
-		return nil, invalid(err, opWatch)
+		return nil, annotateRejected(err, opWatch)
 	}
 	w.start()
 	return w, nil
@@ -64,7 +64,7 @@ func newWatcher[T any](ctx context.Context, opts []Option) (*Watcher[T], error) 
 	if err != nil {
 		return nil, err
 	}
-	first, _, err := settle[T](s, nil)
+	first, _, err := applyPending[T](s, nil)
 	if err != nil {
 		_ = s.close(ctx) // the first error says more
 		return nil, err
@@ -80,10 +80,10 @@ func newWatcher[T any](ctx context.Context, opts []Option) (*Watcher[T], error) 
 }
 
 func (w *Watcher[T]) start() {
-	w.running.Go(w.run)
+	w.running.Go(w.applyUpdates)
 	for i, l := range w.stack.layers {
 		if l.feed.live() {
-			w.running.Go(func() { w.follow(i, l.feed, l.version) })
+			w.running.Go(func() { w.followLayer(i, l.feed, l.version) })
 		}
 	}
 	go func() {
@@ -92,19 +92,19 @@ func (w *Watcher[T]) start() {
 	}()
 }
 
-// Get returns the present settings. It is a load of a pointer. What it points
-// to is shared and must not be changed; it never changes by itself.
+// Get returns the present settings; it costs one atomic load. The struct is
+// shared by all callers: do not change it. It is never changed.
 func (w *Watcher[T]) Get() *T { return w.current.Load() }
 
-// Health says how the watcher and each layer are doing.
-func (w *Watcher[T]) Health() Health { return w.health.read() }
+// Health returns the state of the watcher and of each layer.
+func (w *Watcher[T]) Health() Health { return w.health.copy() }
 
-// Err returns all that is wrong at present, or nil: layers out of reach, and
-// contents that were rejected.
-func (w *Watcher[T]) Err() error { return w.health.read().Err() }
+// Err returns everything that is wrong at present, or nil: unreachable layers and
+// rejected contents.
+func (w *Watcher[T]) Err() error { return w.health.copy().Err() }
 
 // Close ends the watcher and waits for its goroutines and callbacks, at most
-// until the context ends. Get goes on to return the last settings. Calls after
+// until the context ends. Get continues to return the last settings. Calls after
 // the first return nil.
 func (w *Watcher[T]) Close(ctx context.Context) error {
 	w.mu.Lock()
@@ -124,9 +124,9 @@ func (w *Watcher[T]) Close(ctx context.Context) error {
 	}
 }
 
-// follow waits for a layer's changes. After a failure it asks for the present
-// content, whose answer tells that the layer is back.
-func (w *Watcher[T]) follow(layer int, f feed, version string) {
+// followLayer waits for a layer's changes. After a failure it asks for the
+// present content, so that it learns when the layer can be reached again.
+func (w *Watcher[T]) followLayer(layer int, f feed, version string) {
 	var pause backoff
 	known := version
 	for w.life.Err() == nil {
@@ -135,69 +135,70 @@ func (w *Watcher[T]) follow(layer int, f feed, version string) {
 			return
 		}
 		if err != nil {
-			w.unreachable(layer, err)
+			w.reportUnreachable(layer, err)
 			version = ""
 			pause.wait(w.life)
 			continue
 		}
-		w.health.reach(layer, nil)
+		w.health.setReachable(layer, nil)
 		if c.version != known {
-			w.send(update{layer: layer, content: c})
+			w.sendUpdate(update{layer: layer, content: c})
 		}
 		known, version, pause = c.version, c.version, backoff{}
 	}
 }
 
-func (w *Watcher[T]) unreachable(layer int, err error) {
+func (w *Watcher[T]) reportUnreachable(layer int, err error) {
 	err = fairlead.Annotate(err, opWatch, "")
-	if w.health.reach(layer, err) {
-		w.counts[layer].unreachable()
-		w.send(update{layer: layer, err: err})
+	if w.health.setReachable(layer, err) {
+		w.counts[layer].countUnreachable()
+		w.sendUpdate(update{layer: layer, err: err})
 	}
 }
 
-func (w *Watcher[T]) send(u update) {
+func (w *Watcher[T]) sendUpdate(u update) {
 	select {
 	case w.updates <- u:
 	case <-w.life.Done():
 	}
 }
 
-// run applies updates one by one.
-func (w *Watcher[T]) run() {
+// applyUpdates applies updates one by one.
+func (w *Watcher[T]) applyUpdates() {
 	for {
 		select {
 		case u := <-w.updates:
-			w.take(u)
+			w.applyUpdate(u)
 		case <-w.life.Done():
 			return
 		}
 	}
 }
 
-func (w *Watcher[T]) take(u update) {
+func (w *Watcher[T]) applyUpdate(u update) {
 	if u.err != nil {
-		w.report(u.err)
+		w.callOnError(u.err)
 		return
 	}
 	l := w.stack.layers[u.layer]
-	err := w.stack.read(l, u.content)
+	err := w.stack.setPending(l, u.content)
 	if err == nil {
-		err = w.applyPending(l)
+		err = w.publishPending(l)
 	}
 	if err != nil {
-		err = invalid(inLayer(err, l), opWatch)
+		err = annotateRejected(inLayer(err, l), opWatch)
 		w.origins.Store(w.stack.origins())
-		w.health.reject(u.layer, err)
-		w.counts[u.layer].rejected()
-		w.report(err)
+		w.health.recordRejected(u.layer, err)
+		w.counts[u.layer].countRejected()
+		w.callOnError(err)
 		return
 	}
-	w.counts[u.layer].applied()
+	w.counts[u.layer].countApplied()
 }
 
-func (w *Watcher[T]) applyPending(l *openLayer) error {
-	now, promoted, err := settle[T](w.stack, l)
+// publishPending applies what is pending and makes it what Get returns.
+func (w *Watcher[T]) publishPending(l *openLayer) error {
+	now, applied, err := applyPending[T](w.stack, l)
 	if err != nil {
 		return err
 	}
@@ -207,9 +208,9 @@ func (w *Watcher[T]) applyPending(l *openLayer) error {
 		w.current.Store(now)
 	}
 	w.origins.Store(w.stack.origins())
-	w.health.apply(w.indexes(promoted), changed)
+	w.health.recordApplied(w.indexes(applied), changed)
 	if changed {
-		w.notify(old, now)
+		w.callOnChange(old, now)
 	}
 	return nil
 }
@@ -222,7 +223,7 @@ func (w *Watcher[T]) indexes(layers []*openLayer) []int {
 	return all
 }
 
-func (w *Watcher[T]) notify(old, now *T) {
+func (w *Watcher[T]) callOnChange(old, now *T) {
 	w.mu.Lock()
 	callbacks := w.onChange
 	w.mu.Unlock()
@@ -231,29 +232,29 @@ func (w *Watcher[T]) notify(old, now *T) {
 		return schema.scrub(schema.scrub(text, old), now)
 	}
 	for _, c := range callbacks {
-		if err := contain("OnChange", scrub, func() { c.f(old, now) }); err != nil {
-			w.report(fairlead.Annotate(err, opWatch, ""))
+		if err := callContained("OnChange", scrub, func() { c.f(old, now) }); err != nil {
+			w.callOnError(fairlead.Annotate(err, opWatch, ""))
 		}
 	}
 }
 
-// report tells the callbacks. Errors hold no value, so that a panic with one
-// may be logged.
-func (w *Watcher[T]) report(err error) {
-	asItIs := func(text string) string { return text }
+// callOnError calls the callbacks. Errors contain no value of a setting, so that
+// a panic with one may be logged.
+func (w *Watcher[T]) callOnError(err error) {
+	unchanged := func(text string) string { return text }
 	for _, f := range w.onError {
-		_ = contain("OnError", asItIs, func() { f(err) }) // contain has logged it
+		_ = callContained("OnError", unchanged, func() { f(err) }) // the panic is logged
 	}
 }
 
-// contain calls f and returns its panic as an error. What the panic says goes
-// through scrub.
-func contain(what string, scrub func(string) string, f func()) (err error) {
+// callContained calls f and returns its panic as an error. The function scrub
+// removes secrets from the text of the panic.
+func callContained(what string, scrub func(string) string, f func()) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			says := scrub(fmt.Sprint(r))
-			slog.Error("config: a callback panicked", "callback", what, "panic", says, "stack", string(debug.Stack()))
-			err = fairlead.Errorf(fairlead.Internal, "a callback of %s panicked: %s", what, says)
+			text := scrub(fmt.Sprint(r))
+			slog.Error("config: a callback panicked; updates continue", "callback", what, "panic", text, "stack", string(debug.Stack()))
+			err = fairlead.Errorf(fairlead.Internal, "a callback of %s panicked: %s", what, text)
 		}
 	}()
 	f()

@@ -6,17 +6,17 @@ import "fairlead.dev"
 // Snapshot returns the present values, that Next returns within seconds of a
 // change, and that it reaches the last state.
 const (
-	// ClaimSnapshot: all values of a snapshot belong to one moment: the
-	// changes of one Set are seen together or not at all.
+	// ClaimSnapshot: all values of a snapshot belong to one moment; the changes
+	// of one Set are seen together or not at all.
 	ClaimSnapshot fairlead.Claim = "config.Snapshot"
-	// ClaimDeleteVisible: a deleted key is told from one with an empty value.
+	// ClaimDeleteVisible: a deleted key differs from one with an empty value.
 	ClaimDeleteVisible fairlead.Claim = "config.DeleteVisible"
 	// ClaimWrite: settings can be written.
 	ClaimWrite fairlead.Claim = "config.Write"
-	// ClaimAtomicSet: the changes of one Set are made as one or not at all.
+	// ClaimAtomicSet: the changes of one Set are made all together or not at all.
 	ClaimAtomicSet fairlead.Claim = "config.AtomicSet"
-	// ClaimCompareAndSet: a Set can demand that nobody changed the keys since
-	// a version.
+	// ClaimCompareAndSet: a change can require that its key has a version, or
+	// does not exist.
 	ClaimCompareAndSet fairlead.Claim = "config.CompareAndSet"
 )
 

@@ -1,15 +1,14 @@
-// Package driver is what a provider implements to offer the config facet
-// itself. A provider whose kv facet claims Watch and List need not: package
-// config reads configuration from a store.
+// Package driver has the interfaces that a provider implements to offer the
+// config facet. A provider whose kv facet claims Watch and List need not implement
+// them: package config then reads the settings from a store.
 //
 // # Contract
 //
 // All methods may be called concurrently. A driver does not keep or change a
 // slice or map that it is given; what it returns belongs to the caller. Every
 // call returns within about a second of the end of its context. A source
-// survives the restart of its backend: Next meanwhile fails with Unavailable,
-// and is called again; it then returns the state that was reached, so that no
-// change is missed.
+// survives the restart of its backend: meanwhile Next fails with Unavailable and
+// is called again; it then returns the present state, so that no change is missed.
 //
 // Errors are [*fairlead.Error] values: Unavailable, PermissionDenied,
 // Canceled, DeadlineExceeded, Closed, Internal from any call; Conflict and
@@ -43,8 +42,8 @@ type Source interface {
 	Snapshot(ctx context.Context) (Snapshot, error)
 
 	// Next blocks until the source's version differs from the one given, and
-	// returns all keys then. It may pass over states in between; it always
-	// reaches the last one.
+	// returns all keys then. It may skip states in between; it always reaches
+	// the last one.
 	Next(ctx context.Context, version string) (Snapshot, error)
 
 	// Set applies changes: all of them or none where ClaimAtomicSet is claimed.
@@ -56,7 +55,7 @@ type Source interface {
 	Close(ctx context.Context) error
 }
 
-// Snapshot is all that a source holds.
+// Snapshot is everything that a source holds.
 type Snapshot struct {
 	// Version is opaque; it differs whenever Values differ from those of the
 	// version before. It is never empty.
@@ -67,7 +66,7 @@ type Snapshot struct {
 // Value is one setting. An empty value is present; a deleted one is not.
 type Value struct {
 	Data    []byte
-	Version string // of this key alone; opaque; empty if the backend has none
+	Version string // of this key; opaque; empty if the backend has none
 }
 
 // Change sets or deletes one key.
@@ -75,8 +74,8 @@ type Change struct {
 	Key    string // 1–512 bytes of UTF-8
 	Data   []byte
 	Delete bool
-	// Checked makes the change depend on the key's present version being
-	// Version; an empty Version then means that the key does not exist.
+	// Checked makes the change fail with Conflict unless the key's present
+	// version is Version; an empty Version means that the key must not exist.
 	Checked bool
 	Version string
 }
