@@ -24,9 +24,9 @@ const (
 func Claims() []fairlead.ClaimInfo {
 	return []fairlead.ClaimInfo{
 		{Claim: ClaimSnapshot, Rule: "all values of a snapshot belong to one moment"},
-		{Claim: ClaimDeleteVisible, Rule: "a deleted key is told from an empty one"},
+		{Claim: ClaimDeleteVisible, Rule: "a deleted key differs from an empty one"},
 		{Claim: ClaimWrite, Rule: "settings can be written"},
-		{Claim: ClaimAtomicSet, Rule: "the changes of one set are made as one or not at all"},
+		{Claim: ClaimAtomicSet, Rule: "the changes of one set are made all together or not at all"},
 		{Claim: ClaimCompareAndSet, Rule: "a set can demand that nobody changed the keys since a version"},
 	}
 }

@@ -1,10 +1,11 @@
-// Package driver is what a provider implements to offer the pubsub facet.
-// Programs use package pubsub instead, which adds validation, grouping of
-// concurrent calls, handlers, dead letters and telemetry.
+// Package driver has the interfaces that a provider implements to offer the
+// pubsub facet. Programs use package pubsub instead, which adds validation,
+// batching of concurrent calls, handlers, dead letters and telemetry.
 //
 // # Contract
 //
-// Every call is batch-shaped and made of data, so that it may cross a process.
+// Every call takes a batch and consists of data, so that it can cross a process
+// boundary.
 //
 // Concurrency: all methods of [Provider], [Topic] and [Subscription] may be
 // called concurrently, Receive included: two calls of Receive never return the
@@ -14,26 +15,26 @@
 // acknowledged after the group existed is delivered until it is acknowledged.
 // A delivery is leased for the subscription's AckDeadline; when the lease ends
 // without an acknowledgement (the consumer died, or was too slow), or when the
-// handle that received it is closed, the message comes again, to any
+// handle that received it is closed, the message is delivered again, to any
 // consumer of the group.
 //
-// Retries: nobody above the driver repeats a Send. A driver repeats one only
-// where it knows that the first attempt was not stored; the vendor's own
-// retries are off.
+// Retries: no layer above the driver repeats a Send. A driver repeats a Send only
+// where it knows that the first attempt was not stored; the vendor's own retries
+// are disabled.
 //
 // Bytes: a driver does not modify, and does not keep after the call returns,
 // any slice or map that it is given; what it returns belongs to the caller
 // and shares no memory with the backend or another delivery.
 //
 // Contexts: every call returns within about a second of the end of its
-// context. An end before a message was handed to the backend gives Canceled
-// or DeadlineExceeded; after, with no answer, UnknownOutcome. A Receive whose
-// context ends loses nothing: what it had taken comes again, at once or when
-// its lease ends.
+// context. If the context ends before a message was handed to the backend, the
+// error is Canceled or DeadlineExceeded; if it ends later, and no answer came, the
+// error is UnknownOutcome. A Receive whose context ends loses nothing: the messages
+// that it had taken are delivered again, at once or when their leases end.
 //
-// Reconnecting: a driver survives the restart of its backend. Send meanwhile
-// fails with Unavailable or UnknownOutcome. Receive may fail with Unavailable
-// and is then called again; it resumes without loss or fails with Compacted.
+// Reconnecting: a driver survives the restart of its backend. Meanwhile Send
+// fails with Unavailable or UnknownOutcome. Receive may fail with Unavailable and
+// is then called again; it resumes without loss or fails with Compacted.
 //
 // Errors are [*fairlead.Error] values with Code and Message set:
 //
@@ -41,14 +42,14 @@
 //     Internal
 //   - Send: UnknownOutcome; TooLarge where the backend refuses what the
 //     published limits allow
-//   - Receive: Compacted: messages that this subscription should have had are
-//     gone; the subscription goes on behind the gap when Receive is called
+//   - Receive: Compacted: messages that this subscription should have received
+//     are gone; the subscription resumes after the gap when Receive is called
 //     again
-//   - Settle: Conflict: the token is stale, its lease was lost, the message
-//     comes or came again; UnknownOutcome: it may have been settled; Invalid:
-//     not a token
-//   - OpenSubscription: Invalid for a position that is not one; Compacted for
-//     one whose messages are gone
+//   - Settle: Conflict: the token is stale, since its lease was lost and the
+//     message was or will be delivered again; UnknownOutcome: the message may have
+//     been settled; Invalid: not a token
+//   - OpenSubscription: Invalid for text that is not a position; Compacted for a
+//     position after which messages are gone
 //
 // # What the portable layer guarantees to a driver
 //
@@ -56,7 +57,7 @@
 // start with a letter or digit. Ids, ordering keys, metadata names and values
 // are valid UTF-8; a metadata name is not empty. The size of a message is at
 // most MaxMessageBytes. Calls have at most MaxBatch messages or settlements.
-// Nothing is called after Close, and nothing that is not claimed.
+// No method is called after Close, and none that is not claimed.
 package driver
 
 import (
@@ -71,11 +72,12 @@ type Provider interface {
 	fairlead.Provider
 
 	// OpenTopic returns a handle for publishing to the topic of that name,
-	// and creates it if need be.
+	// and creates the topic if it does not exist.
 	OpenTopic(ctx context.Context, c TopicConfig) (Topic, error)
 
 	// OpenSubscription joins a group or starts a broadcast subscription, and
-	// creates topic and group if need be. When it returns, the group exists:
+	// creates topic and group if they do not exist. When it returns, the group
+	// exists:
 	// every message that is published from then on is delivered to it.
 	OpenSubscription(ctx context.Context, c SubscriptionConfig) (Subscription, error)
 
@@ -87,8 +89,9 @@ type Provider interface {
 	// does not exist is no error. Claimed as ClaimManage.
 	DeleteTopic(ctx context.Context, name string) error
 
-	// DeleteGroup removes a group from a topic: what it did not acknowledge
-	// is no longer kept for it. A group that does not exist is no error.
+	// DeleteGroup removes a group from a topic: the messages that it did not
+	// acknowledge are no longer kept for it. A group that does not exist is no
+	// error.
 	// Claimed as ClaimManage.
 	DeleteGroup(ctx context.Context, topic, group string) error
 }
@@ -103,7 +106,7 @@ type TopicConfig struct {
 type Start uint8
 
 const (
-	// StartNew: what is published after OpenSubscription returned.
+	// StartNew: the messages published after OpenSubscription returned.
 	StartNew Start = 1
 	// StartEarliest: the oldest message that is still kept. Claimed as
 	// ClaimReplayStart.
@@ -111,7 +114,7 @@ const (
 	// StartTime: the first message published at or after a time. Claimed as
 	// ClaimReplayTime.
 	StartTime Start = 3
-	// StartPosition: the message just behind a position. Claimed as
+	// StartPosition: the first message after a position. Claimed as
 	// ClaimReplayPosition.
 	StartPosition Start = 4
 )
@@ -119,15 +122,15 @@ const (
 // SubscriptionConfig says what to subscribe to.
 type SubscriptionConfig struct {
 	Topic string
-	// Group shares the messages among its consumers, and outlives them. Empty
-	// for broadcast: this subscription gets every message and ends with its
-	// handle; claimed as ClaimBroadcast.
+	// Group shares the messages among its consumers, and outlives them. It is
+	// empty for a broadcast subscription, which gets every message and ends with
+	// its handle; claimed as ClaimBroadcast.
 	Group string
-	// Start applies when the group is created by this call, or to a
-	// broadcast; an existing group goes on where it was.
+	// Start applies if this call creates the group, or starts a broadcast
+	// subscription; a group that exists resumes where it was.
 	Start    Start
 	Time     time.Time // StartTime
-	Position string    // StartPosition: of a delivery of this topic
+	Position string    // StartPosition: the Position of a message of this topic
 	// AckDeadline is how long a delivery is leased. At least MinAckDeadline.
 	AckDeadline time.Duration
 }
@@ -153,7 +156,7 @@ type Message struct {
 	Key      string
 	Body     []byte            // nil and empty are the same
 	Metadata map[string]string // names are case-sensitive
-	Deadline time.Time         // of the Send, for this message; zero for none
+	Deadline time.Time         // by when Send must have stored this message; zero for none
 }
 
 // Size returns how many bytes the message has as MaxMessageBytes counts them.
@@ -165,30 +168,30 @@ func (m Message) Size() int {
 	return n
 }
 
-// SendResult answers one message of a Send.
+// SendResult is the result of one message of a Send.
 type SendResult struct {
-	ID       string // as consumers will see it
+	ID       string // the id that consumers receive
 	Position string // opaque; empty if the backend has none
-	// Duplicate: the backend has the message already and stored none. Only
-	// where ClaimDedupe is claimed.
+	// Duplicate: the backend had a message with this ID and did not store this
+	// one. Only where ClaimDedupe is claimed.
 	Duplicate bool
 	Err       error // nil or a *fairlead.Error
 }
 
 // Subscription is a handle for receiving.
 type Subscription interface {
-	// Receive blocks until at least one message is there, and returns at most
-	// limit of them.
+	// Receive blocks until there is at least one message, and returns at most
+	// limit messages.
 	Receive(ctx context.Context, limit int) ([]Delivery, error)
 
 	// Settle acknowledges, gives back or extends deliveries, and returns one
-	// error or nil for each, in order. A nil error for an acknowledgement
-	// means that the backend has it where ClaimConfirmedAck is claimed, else
-	// that it was sent.
+	// error or nil for each, in order. A nil error for an acknowledgement means
+	// that the backend has recorded it where ClaimConfirmedAck is claimed, and
+	// otherwise that it was sent.
 	Settle(ctx context.Context, s []Settlement) []error
 
-	// Close gives back at once what was received and not settled, and
-	// releases the handle. Calls of Receive that wait fail with Closed.
+	// Close gives back at once the messages that were received and not settled,
+	// and releases the handle. Calls of Receive that wait fail with Closed.
 	Close(ctx context.Context) error
 }
 
@@ -199,7 +202,7 @@ type Delivery struct {
 	Body     []byte
 	Metadata map[string]string // nil if there is none
 	Time     time.Time         // when it was stored, by the backend's clock; zero if unknown
-	// Token settles this delivery. It is opaque and not to be kept beyond the
+	// Token settles this delivery. It is opaque, and valid only with this
 	// handle.
 	Token string
 	// Attempt counts the deliveries of this message to this group, this one
@@ -215,12 +218,12 @@ type Delivery struct {
 type SettleKind uint8
 
 const (
-	// Ack: the message was dealt with; it does not come again.
+	// Ack: the message was handled; it is not delivered again.
 	Ack SettleKind = 1
-	// Nack: the message shall come again, after Delay.
+	// Nack: the message is delivered again, after Delay.
 	Nack SettleKind = 2
-	// Extend: the lease starts anew and lasts the AckDeadline, or Delay if
-	// that is not 0. Claimed as ClaimExtend.
+	// Extend: the lease restarts and lasts the AckDeadline, or Delay if Delay is
+	// not 0. Claimed as ClaimExtend.
 	Extend SettleKind = 3
 )
 
