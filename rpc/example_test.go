@@ -142,7 +142,7 @@ func ExampleConn_NewStream() {
 	// true
 }
 
-// Calls fail with gRPC status errors: those of the handler, and those of the
+// Calls fail with gRPC status errors, which come from the handler or from the
 // transport.
 func ExampleConn_Invoke_errors() {
 	ctx := context.Background()

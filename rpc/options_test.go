@@ -177,28 +177,28 @@ func TestMaxRecvMsgSize(t *testing.T) {
 // arguments that grpc-go passes.
 func TestInterceptors(t *testing.T) {
 	var seen []string // calls are made one after the other
-	note := func(who, what string) { seen = append(seen, who+" "+what) }
-	unaryClient := func(who string) grpc.UnaryClientInterceptor {
+	note := func(name, what string) { seen = append(seen, name+" "+what) }
+	unaryClient := func(name string) grpc.UnaryClientInterceptor {
 		return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			note(who, method+" "+cc.Target())
+			note(name, method+" "+cc.Target())
 			return next(ctx, method, req, reply, cc, opts...)
 		}
 	}
-	streamClient := func(who string) grpc.StreamClientInterceptor {
+	streamClient := func(name string) grpc.StreamClientInterceptor {
 		return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			note(who, method+" "+cc.Target())
+			note(name, method+" "+cc.Target())
 			return next(ctx, desc, cc, method, opts...)
 		}
 	}
-	unaryServer := func(who string) grpc.UnaryServerInterceptor {
+	unaryServer := func(name string) grpc.UnaryServerInterceptor {
 		return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-			note(who, info.FullMethod)
+			note(name, info.FullMethod)
 			return next(ctx, req)
 		}
 	}
-	streamServer := func(who string) grpc.StreamServerInterceptor {
+	streamServer := func(name string) grpc.StreamServerInterceptor {
 		return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-			note(who, info.FullMethod)
+			note(name, info.FullMethod)
 			return next(srv, stream)
 		}
 	}
@@ -224,11 +224,11 @@ func TestInterceptors(t *testing.T) {
 func wantSeen(t *testing.T, seen []string, method string) {
 	t.Helper()
 	var want []string
-	for _, who := range []string{"c1", "c2", "c3"} {
-		want = append(want, who+" "+method+" passthrough:///test")
+	for _, name := range []string{"c1", "c2", "c3"} {
+		want = append(want, name+" "+method+" passthrough:///test")
 	}
-	for _, who := range []string{"s1", "s2", "s3"} {
-		want = append(want, who+" "+method)
+	for _, name := range []string{"s1", "s2", "s3"} {
+		want = append(want, name+" "+method)
 	}
 	if !slices.Equal(seen, want) {
 		t.Errorf("seen %q, want %q", seen, want)

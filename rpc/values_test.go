@@ -213,20 +213,20 @@ func (l *lateCarrier) OpenStream(ctx context.Context, c driver.StreamConfig) (dr
 	l.opened.Add(1)
 	s, err := l.Provider.OpenStream(ctx, c)
 	if errors.Is(err, fairlead.Unavailable) {
-		return nobodyThere{}, nil
+		return unseenStream{}, nil
 	}
 	return s, err
 }
 
-type nobodyThere struct{}
+type unseenStream struct{}
 
-func (nobodyThere) Send(context.Context, []driver.Frame) error { return nil }
+func (unseenStream) Send(context.Context, []driver.Frame) error { return nil }
 
-func (nobodyThere) Recv(context.Context) ([]driver.Frame, error) {
-	return nil, fairlead.Errorf(fairlead.NotFound, "nobody listens")
+func (unseenStream) Recv(context.Context) ([]driver.Frame, error) {
+	return nil, fairlead.Errorf(fairlead.NotFound, "no server listens")
 }
 
-func (nobodyThere) Close(context.Context) error { return nil }
+func (unseenStream) Close(context.Context) error { return nil }
 
 // A stream that no server has seen is sent again to the first server, complete and
 // in order.

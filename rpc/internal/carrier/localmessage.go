@@ -22,7 +22,7 @@ var protobuf = func() encoding.CodecV2 {
 // sender has checked it. It holds either the message, which the receiver copies,
 // or its encoding.
 type localMessage struct {
-	message proto.Message // nobody changes it; nil if there is a payload
+	message proto.Message // must not be changed; nil if there is a payload
 	size    int           // of the encoded message, in bytes
 	payload []byte
 }

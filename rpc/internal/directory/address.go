@@ -16,7 +16,7 @@ const (
 	unixPrefix = "unix:"
 	// noServerPrefix starts the address that stands for a service without
 	// servers.
-	noServerPrefix = "nobody:"
+	noServerPrefix = "no-server:"
 )
 
 // splitNetwork splits an address of a directory into the network and the address
