@@ -1,20 +1,20 @@
 import { ProviderError } from './errors.js';
 
-// What a timer of Node.js takes at most.
+// The longest time that a timer of Node.js accepts.
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 const reasons = {
-  CANCELED: 'the caller gave up',
-  DEADLINE_EXCEEDED: "the caller's time is over",
-  CLOSED: 'the handle, or what it was opened from, is closed',
+  CANCELED: 'the caller canceled the call',
+  DEADLINE_EXCEEDED: "the caller's deadline has passed",
+  CLOSED: 'the handle, or the provider that it belongs to, is closed',
 };
 
 /** @param {'CANCELED'|'DEADLINE_EXCEEDED'|'CLOSED'} code */
 export const ended = (code) => new ProviderError(code, reasons[code]);
 
 /**
- * How long a call goes on: until its time is over, its caller gives up, or what
- * it works on is closed. A timer runs only while somebody waits for the end.
+ * How long a call lasts: until its deadline, until its caller cancels it, or
+ * until its handle is closed. A timer runs only while there is a listener.
  */
 export class CallContext {
   #deadline;
@@ -22,18 +22,18 @@ export class CallContext {
   #listeners = new Set();
   #timer;
 
-  /** @param {number} timeoutNanos what is left; 0 for any time */
+  /** @param {number} timeoutNanos the time that is left; 0 for no limit */
   constructor(timeoutNanos = 0) {
     this.#deadline = timeoutNanos > 0 ? performance.now() + timeoutNanos / 1e6 : Infinity;
   }
 
-  /** Why the call is at its end, or null. */
+  /** Why the call has ended, or null. */
   get code() {
     if (this.#code === null && performance.now() >= this.#deadline) this.end('DEADLINE_EXCEEDED');
     return this.#code;
   }
 
-  /** Throws if the call is at its end. */
+  /** Throws if the call has ended. */
   check() {
     if (this.code !== null) throw ended(this.code);
   }
@@ -48,9 +48,9 @@ export class CallContext {
   }
 
   /**
-   * Calls the listener when the call ends, unless it was taken off before.
+   * Calls the listener when the call ends, unless it was removed before.
    * @param {(code: string) => void} listener
-   * @returns {() => void} takes the listener off
+   * @returns {() => void} removes the listener
    */
   onEnd(listener) {
     if (this.code !== null) {

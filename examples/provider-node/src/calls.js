@@ -4,9 +4,9 @@ import { Store } from './lmdb/store.js';
 import { Watcher } from './lmdb/watcher.js';
 
 /**
- * What the calls of the protocol do. A function gets the call's body, what its
- * handle names, the context and the session, and returns a Reply without id.
- * What it opens is given to the session, which makes a handle of it.
+ * The functions of the calls of the protocol. A function gets the body of the
+ * call, the object of its handle, the context and the session. It returns a Reply
+ * without id. The session gives handles to the objects that a function opens.
  */
 const onProvider = {
   async kv_open_store({ name }, provider, ctx, session) {
@@ -51,18 +51,18 @@ const kinds = new Map([[Provider, onProvider], [Store, onStore], [Watcher, onWat
  * @param {import('./call-context.js').CallContext} ctx
  * @returns {Promise<object>} a message Reply, without id
  */
-export async function carryOut(call, session, ctx) {
+export async function executeCall(call, session, ctx) {
   if (call.body === 'close_handle') {
     session.closeHandle(call.handle);
     return {};
   }
   const target = session.get(call.handle);
   const f = kinds.get(target.constructor)?.[call.body];
-  if (!f) throw unknown(call);
+  if (!f) throw unsupported(call);
   return f(call[call.body], target, ctx, session, call.handle);
 }
 
-function unknown({ body, handle }) {
-  if (!body) return new ProviderError('UNSUPPORTED', 'the call is of a kind that this plugin does not know');
+function unsupported({ body, handle }) {
+  if (!body) return new ProviderError('UNSUPPORTED', 'this plugin does not know this kind of call');
   return new ProviderError('UNSUPPORTED', `the plugin does not offer ${body} on the handle ${handle}`);
 }

@@ -4,8 +4,8 @@ const MINUTE = 60_000;
 const YEAR = 365 * 24 * 60 * MINUTE;
 
 /**
- * Makes a key and a certificate for this process alone. The host demands the
- * name localhost and takes the certificate from the handshake as its own root.
+ * Makes a key and a certificate for this process. The host requires the name
+ * localhost, and trusts only the certificate of the handshake.
  * @returns {Promise<{certificate: string, key: string, encoded: string}>} PEM,
  *   PEM, and the certificate as the handshake carries it
  */

@@ -4,7 +4,7 @@
 export class ProviderError extends Error {
   /**
    * @param {string} code one of Code in types.proto, without its prefix: 'NOT_FOUND'
-   * @param {string} message names what is wrong and the fix; never a credential
+   * @param {string} message says what is wrong and how to fix it; never a credential
    */
   constructor(code, message) {
     super(message);
@@ -12,7 +12,7 @@ export class ProviderError extends Error {
   }
 }
 
-/** @param {unknown} e @returns {ProviderError} e, or INTERNAL where e has no code of the protocol */
+/** @param {unknown} e @returns {ProviderError} e, or an INTERNAL error if e has no code of the protocol */
 export function asProviderError(e) {
   return e instanceof ProviderError ? e : new ProviderError('INTERNAL', String(e?.message ?? e));
 }

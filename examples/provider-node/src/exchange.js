@@ -3,7 +3,7 @@ import { log } from './log.js';
 import { Outbox } from './outbox.js';
 
 /**
- * The data plane of one session over one Exchange stream: takes frames of
+ * The data plane of one session over one Exchange stream: it receives frames of
  * calls, and sends frames of replies.
  */
 export class Exchange {
@@ -21,27 +21,27 @@ export class Exchange {
     this.#stream = stream;
     this.#sessions = sessions;
     this.#outbox = new Outbox(stream);
-    stream.on('data', (frame) => this.#frame(frame));
-    stream.on('end', () => this.#broken());
-    stream.on('cancelled', () => this.#broken());
-    stream.on('error', () => this.#broken());
+    stream.on('data', (frame) => this.#receiveFrame(frame));
+    stream.on('end', () => this.#closeBroken());
+    stream.on('cancelled', () => this.#closeBroken());
+    stream.on('error', () => this.#closeBroken());
   }
 
-  #frame(frame) {
+  #receiveFrame(frame) {
     if (this.#refused) return;
     try {
       if (this.#session === null) this.#attach(frame.attach);
     } catch (e) {
       return this.#refuse(e);
     }
-    for (const call of frame.calls) this.#begin(call);
+    for (const call of frame.calls) this.#executeCall(call);
     for (const id of frame.cancels) this.#session.cancel(id);
   }
 
   #attach(attach) {
-    if (!attach) throw new ProviderError('INVALID', 'the first frame holds no Attach');
+    if (!attach) throw new ProviderError('INVALID', 'the first frame has no Attach');
     const session = this.#sessions.get(attach.session);
-    if (!session) throw new ProviderError('CLOSED', 'there is no such session, or no longer; open another one');
+    if (!session) throw new ProviderError('CLOSED', 'the session does not exist, or was closed; open another one');
     session.attach(attach.token, () => this.#stream.end());
     this.#session = session;
     this.#stream.write({ replies: [] });
@@ -53,11 +53,11 @@ export class Exchange {
     this.#stream.end();
   }
 
-  async #begin(call) {
+  async #executeCall(call) {
     this.#outbox.put(await this.#session.call(call));
   }
 
-  #broken() {
+  #closeBroken() {
     this.#outbox.stop();
     this.#stream.end();
     this.#session?.close().catch((e) => log.error('closing a session failed', { error: e.message }));

@@ -2,7 +2,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { controllerService, pluginService } from './protocol.js';
 
-// The greatest frame of the protocol, and some room for what surrounds it.
+// The largest frame of the protocol, and space for its envelope.
 const LONGEST_MESSAGE = 2 ** 30 + 2 ** 20;
 
 const options = {

@@ -1,9 +1,9 @@
-// About how many bytes go in one frame. A greater reply has a frame of its own.
+// The approximate number of bytes in a frame. A larger reply has a frame of its own.
 const FRAME = 4 << 20;
 
 /**
- * Gathers replies that are ready at the same time into frames, and waits while
- * the host does not read.
+ * Puts replies that are ready at the same time into one frame, and waits while the
+ * host does not read.
  */
 export class Outbox {
   #stream;
@@ -32,7 +32,7 @@ export class Outbox {
 
   #send() {
     while (this.#waiting.length > 0) {
-      if (!this.#stream.write({ replies: this.#take() })) {
+      if (!this.#stream.write({ replies: this.#takeFrame() })) {
         this.#stream.once('drain', () => this.#send());
         return;
       }
@@ -40,14 +40,14 @@ export class Outbox {
     this.#scheduled = false;
   }
 
-  #take() {
+  #takeFrame() {
     let [n, bytes] = [0, 0];
     while (n < this.#waiting.length && bytes < FRAME) bytes += sizeOf(this.#waiting[n++]);
     return this.#waiting.splice(0, n);
   }
 }
 
-/** About how long a reply is: what is long in it are its values. */
+/** The approximate size of a reply, which depends on its values. */
 function sizeOf({ kv_results, kv_page, kv_events }) {
   const values = kv_results?.results ?? kv_page?.entries ?? kv_events?.events ?? [];
   return values.reduce((sum, { value }) => sum + 64 + (value?.length ?? 0), 64);

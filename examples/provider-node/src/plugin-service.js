@@ -18,7 +18,7 @@ const grpcCodes = {
   CLOSED: status.FAILED_PRECONDITION,
 };
 
-/** What PluginService of plugin.proto does. */
+/** Implements PluginService of plugin.proto. */
 export class PluginService {
   #sessions = new Map();
   #nextSession = 1;
@@ -35,7 +35,7 @@ export class PluginService {
     this.#hostLost = hostLost;
   }
 
-  /** The functions that a gRPC server takes. */
+  /** The functions for a gRPC server. */
   get methods() {
     return {
       Open: unary((request) => this.#open(request)),
@@ -84,7 +84,7 @@ export class PluginService {
   }
 }
 
-/** Makes what grpc-js calls out of a function that returns a promise. */
+/** Converts a function that returns a promise to a handler of grpc-js. */
 function unary(f) {
   return (call, callback) => {
     const ctx = new CallContext();

@@ -3,16 +3,16 @@ import protoLoader from '@grpc/proto-loader';
 
 const folder = fileURLToPath(new URL('../proto', import.meta.url));
 
-// Numbers are exact below 2^53, which no id and no time in use reaches.
+// Numbers are exact below 2^53. No id and no time reaches that.
 const definition = protoLoader.loadSync(
   ['fairlead/plugin/v1/plugin.proto', 'hashicorp/grpc_controller.proto', 'google/rpc/status.proto'],
   { includeDirs: [folder], keepCase: true, longs: Number, enums: String, defaults: true, arrays: true, objects: true, oneofs: true },
 );
 
-/** What a plugin serves: the protocol itself. */
+/** The service of a plugin. */
 export const pluginService = definition['fairlead.plugin.v1.PluginService'];
 
-/** What go-plugin calls when its host ends a plugin. */
+/** The service that go-plugin calls when its host ends a plugin. */
 export const controllerService = definition['plugin.GRPCController'];
 
 const errorType = definition['fairlead.plugin.v1.Error'];

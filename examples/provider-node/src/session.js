@@ -1,17 +1,17 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CallContext, ended } from './call-context.js';
-import { carryOut } from './calls.js';
+import { executeCall } from './calls.js';
 import { asProviderError, ProviderError, toMessage } from './errors.js';
 import { log } from './log.js';
 
 const ATTACH_WITHIN = 30_000; // milliseconds
 
 /**
- * What the end of a session makes calls fail with is not the host's doing: to it
- * the plugin is unavailable, and it goes on with another.
+ * When a session ends, its calls fail with CLOSED. The host did not close the
+ * handles, so it gets UNAVAILABLE, and continues with another plugin process.
  */
-function excused(reply) {
+function replaceClosed(reply) {
   const errors = [reply.error, ...(reply.kv_results?.results ?? []).map((result) => result.error)];
   for (const error of errors) {
     if (error?.code === 'CODE_CLOSED') Object.assign(error, { code: 'CODE_UNAVAILABLE', message: 'the plugin is ending' });
@@ -28,7 +28,7 @@ export class Session {
   #endPlane = null;
   #unattached;
   #nextHandle = 1;
-  /** Handles: what each names, and what it was opened from. */
+  /** The object of each handle, and the handle that it was opened from. */
   #handles = new Map();
   #calls = new Map();
   #running = new Set();
@@ -52,7 +52,7 @@ export class Session {
     return this.#provider.description;
   }
 
-  /** The description never changes: another generation than its own is answered at once, its own at the end. */
+  /** The description never changes: a call with its generation waits for the end of the session; with another one it returns at once. */
   async describe(generation, ctx) {
     if (generation !== this.description.generation) return this.description;
     this.#waits.add(ctx);
@@ -64,15 +64,15 @@ export class Session {
   }
 
   /**
-   * Throws unless the token is the session's, and nobody has shown it before.
+   * Throws unless the token is the session's and was not used before.
    * @param {Buffer} token
    * @param {() => void} end ends the data plane
    */
   attach(token, end) {
     if (token.length !== this.token.length || !timingSafeEqual(token, this.token)) {
-      throw new ProviderError('PERMISSION_DENIED', 'the token is not that of the session');
+      throw new ProviderError('PERMISSION_DENIED', 'the token does not belong to the session');
     }
-    if (this.#endPlane || this.#closing) throw new ProviderError('CLOSED', 'the session is closed, or has its data plane already; open another one');
+    if (this.#endPlane || this.#closing) throw new ProviderError('CLOSED', 'the session is closed, or already has a data plane; open another one');
     this.#endPlane = end;
     clearTimeout(this.#unattached);
   }
@@ -91,7 +91,7 @@ export class Session {
 
   async #call(call) {
     const reply = await this.#reply(call);
-    return this.#closing ? excused(reply) : reply;
+    return this.#closing ? replaceClosed(reply) : reply;
   }
 
   async #reply(call) {
@@ -99,21 +99,21 @@ export class Session {
     this.#calls.set(call.id, ctx);
     try {
       if (this.#closing) throw ended('CLOSED');
-      return { id: call.id, ...(await carryOut(call, this, ctx)) };
+      return { id: call.id, ...(await executeCall(call, this, ctx)) };
     } catch (e) {
-      if (asProviderError(e) !== e) log.error('a call failed for a reason that it should not have', { call: call.body, error: e.stack });
+      if (asProviderError(e) !== e) log.error('a call failed with an unexpected error', { call: call.body, error: e.stack });
       return { id: call.id, error: toMessage(e) };
     } finally {
       this.#calls.delete(call.id);
     }
   }
 
-  /** @param {number} id of a call whose caller gave up */
+  /** @param {number} id of a call that its caller canceled */
   cancel(id) {
     this.#calls.get(id)?.end('CANCELED');
   }
 
-  /** @returns {number} a handle of what was opened from another one */
+  /** @returns {number} a handle for an object that was opened from another one */
   add(target, parent = 0) {
     if (!this.#handles.has(parent)) {
       target.close?.();
@@ -131,8 +131,8 @@ export class Session {
   }
 
   /**
-   * Closes a handle with all that was opened from it; no error if there is
-   * none. A write that is under way on a store ends with its answer.
+   * Closes a handle and all handles that were opened from it. It is no error if
+   * there is none. A write that is under way on a store still completes.
    */
   closeHandle(handle) {
     const found = this.#handles.get(handle);
@@ -144,7 +144,7 @@ export class Session {
     found.target.close?.();
   }
 
-  /** Ends all calls and closes everything; returns when that is done, and the replies are on their way. */
+  /** Ends all calls and closes all handles. It returns when that is done and the replies were written. */
   close() {
     this.#closing ??= this.#close();
     return this.#closing;

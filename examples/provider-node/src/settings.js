@@ -1,7 +1,7 @@
 import { ProviderError } from './errors.js';
 import { settings as declared } from './manifest.js';
 
-const form = 'its form is lmdb:///path/of/folder?parameter=value';
+const form = 'use lmdb:///path/of/folder?parameter=value';
 
 const invalid = (message) => new ProviderError('INVALID', message);
 
@@ -17,9 +17,9 @@ export function parse(text) {
   } catch {
     throw invalid(`the URL cannot be read; ${form}`);
   }
-  if (url.protocol !== 'lmdb:') throw invalid(`the URL has another scheme than lmdb; ${form}`);
+  if (url.protocol !== 'lmdb:') throw invalid(`the scheme of the URL is not lmdb; ${form}`);
   if (url.host || url.username || url.password) {
-    throw invalid(`the URL names a host or a user, which an LMDB database has not: write three slashes; ${form}`);
+    throw invalid(`the URL names a host or a user, but an LMDB database has none: write three slashes; ${form}`);
   }
   const values = parameters(url.searchParams);
   return { folder: folder(url), history: values.get('history'), historyBytes: values.get('history-bytes') };

@@ -5,7 +5,7 @@ import { ProviderError } from './errors.js';
 import { credentials, listen } from './grpc-server.js';
 
 /**
- * Serves at a Unix socket that is its user's alone, without certificates.
+ * Serves on a Unix socket that only its user can open, without certificates.
  * @param {import('@grpc/grpc-js').Server} server
  * @param {string} address unix:///PATH
  * @returns {Promise<string>} the path
@@ -19,12 +19,12 @@ export async function serveAt(server, address) {
   return path;
 }
 
-/** Removes a socket that a process which was killed has left. */
+/** Removes the socket of a process that was killed. */
 async function removeStale(path) {
   if (!fs.statSync(path, { throwIfNoEntry: false })?.isSocket()) return;
   const connection = net.connect(path);
   const used = await once(connection, 'connect').then(() => true, () => false);
   connection.destroy();
-  if (used) throw new ProviderError('INVALID', `another process listens at ${path}`);
+  if (used) throw new ProviderError('INVALID', `another process listens on ${path}`);
   fs.rmSync(path);
 }

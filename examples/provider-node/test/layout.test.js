@@ -27,7 +27,7 @@ test('what is written is read', () => {
 
 test('behind a prefix are no keys that start with it', () => {
   for (const prefix of [[0, 1], [0, 0xff], [1, 0xff, 0xff], [0, 0x61]].map((b) => Buffer.from(b))) {
-    const end = layout.behind(prefix);
+    const end = layout.keyAfter(prefix);
     assert.ok(Buffer.compare(Buffer.concat([prefix, Buffer.alloc(9, 0xff)]), end) < 0, prefix.toString('hex'));
     assert.ok(!end.subarray(0, prefix.length).equals(prefix));
   }

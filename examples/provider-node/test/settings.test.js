@@ -11,7 +11,7 @@ const refused = {
   'lmdb://me:secret@host/x': /three slashes/,
   'lmdb:///': /names no folder/,
   'lmdb:x': /names no folder/,
-  'redis:///x': /another scheme/,
+  'redis:///x': /is not lmdb/,
   'not a url': /cannot be read/,
   'lmdb:///a%zz': /escape/,
   'lmdb:///a%00b': /names no folder/,

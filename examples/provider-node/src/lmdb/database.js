@@ -7,12 +7,11 @@ const FORMAT = 1;
 const FORMAT_KEY = Buffer.from('format');
 const LAST = Buffer.from('last');
 const options = {
-  noSubdir: false, // the path is that of a folder, whatever its name
-  // A commit is seen by readers, and acknowledged, when it is on the disk, and
-  // not before.
+  noSubdir: false, // the path names a folder
+  // A commit is acknowledged, and visible to readers, only when it is on the disk.
   overlappingSync: false,
-  // Commits are made by Writer alone. With batches of its own lmdb would make
-  // promises that nobody sees fail, which ends the process.
+  // Only Writer makes commits. With batches of its own, lmdb would make promises
+  // whose failure is not handled, which ends the process.
   eventTurnBatching: false,
   maxDbs: 8,
   maxReaders: 512,
@@ -20,9 +19,9 @@ const options = {
 const binary = { encoding: 'binary', keyEncoding: 'binary' };
 
 /**
- * The tables of one folder, with the reads that everybody needs. Reads are of
- * the present moment after fresh() until the next await; in a transaction they
- * are of the transaction.
+ * The tables of one folder, with common reads. After fresh(), and until the next
+ * await, reads show the present state. In a transaction they show the state of the
+ * transaction.
  */
 export class Database {
   #root;
@@ -49,7 +48,7 @@ export class Database {
   }
 
   /**
-   * Carries out a function as one transaction, which is undone if it throws.
+   * Carries out a function as one transaction, which is rolled back if it throws.
    * @template T
    * @param {() => T} f may read and write; not asynchronous
    * @returns {Promise<T>} once it is on the disk
@@ -62,12 +61,12 @@ export class Database {
     }
   }
 
-  /** Makes the reads that follow see all that was committed before. */
+  /** Makes the following reads show all earlier commits. */
   fresh() {
     this.#root.resetReadTxn();
   }
 
-  /** Fixes the present moment for later reads; done() gives it up. */
+  /** Keeps the present state for later reads, until done(). */
   snapshot() {
     this.fresh();
     return this.#root.useReadTransaction();

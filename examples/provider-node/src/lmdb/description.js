@@ -17,12 +17,12 @@ const claims = [
 
 const MILLISECOND = 1e6;
 
-/** What the host checks before it sends anything; a message Limits. */
+/** The limits that the host checks before it sends a call; a message Limits. */
 export const limits = {
-  max_key_bytes: 1024, // LMDB takes 1978 here, of which a few are used
+  max_key_bytes: 1024, // LMDB accepts 1978, of which this plugin uses a few
   max_value_bytes: 4 << 20,
   max_txn_ops: 200,
-  max_batch: 200, // so many of the longest values fit in one frame
+  max_batch: 200, // a frame has space for so many of the longest values
   pipelines: 4,
   ttl_resolution_nanos: MILLISECOND,
   min_ttl_nanos: MILLISECOND,

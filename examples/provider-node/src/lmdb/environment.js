@@ -6,9 +6,9 @@ import { Snapshots } from './snapshots.js';
 import { Sweeper } from './sweeper.js';
 import { Writer } from './writer.js';
 
-/** What all providers of this process share that are open on one folder. */
+/** The data that all providers of this process on one folder share. */
 export class Environment {
-  /** Why what is written here does not survive a loss of power, or null. */
+  /** Why writes do not survive a loss of power, or null. */
   volatile;
   db;
   writer;
@@ -47,12 +47,12 @@ export class Environment {
   }
 }
 
-/** By path: the environment, or the end of the one that was there. */
+/** By path: the environment, or the promise of its end. */
 const shared = new Map();
 
 /**
- * Opens a folder, or shares it with those who have it open; the limits of the
- * first one hold.
+ * Opens a folder, or shares it if it is open already. The limits of the first open
+ * apply.
  * @returns {Promise<{env: Environment, release: () => Promise<void>}>}
  */
 export async function acquire(folder, limits) {

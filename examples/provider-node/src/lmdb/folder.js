@@ -12,8 +12,8 @@ const LEAST_FILE = 8192; // its two first pages
 const codes = { EACCES: 'PERMISSION_DENIED', EPERM: 'PERMISSION_DENIED', EROFS: 'PERMISSION_DENIED', ENOTDIR: 'INVALID', EEXIST: 'INVALID' };
 
 /**
- * Makes the folder of a database if need be, in such a way that it is there
- * after a loss of power, and refuses what LMDB cannot work with.
+ * Creates the folder of a database, if it does not exist, so that it survives a
+ * loss of power. Refuses folders that LMDB cannot use.
  * @param {string} folder an absolute path
  * @returns {{path: string, volatile: string | null}} the path without symbolic
  *   links, and the name of the file system if that keeps its data in memory
@@ -27,7 +27,7 @@ export function prepare(folder) {
   const resolved = fs.realpathSync(folder);
   const type = fs.statfsSync(resolved).type;
   if (overNetwork.has(type)) {
-    throw new ProviderError('INVALID', `the folder ${folder} is on ${overNetwork.get(type)}, where LMDB's locks do not hold; give one on a local disk`);
+    throw new ProviderError('INVALID', `the folder ${folder} is on ${overNetwork.get(type)}, where LMDB's locks do not work; give a folder on a local disk`);
   }
   checkFile(path.join(resolved, 'data.mdb'));
   return { path: resolved, volatile: inMemory.get(type) ?? null };
@@ -62,6 +62,6 @@ function checkFile(file) {
     fs.closeSync(fd);
   }
   if (fs.statSync(file).size < LEAST_FILE || page.readUInt32LE(MAGIC_AT) !== MAGIC) {
-    throw new ProviderError('INVALID', `${file} is not a database of LMDB; give another folder`);
+    throw new ProviderError('INVALID', `${file} is not an LMDB database; give another folder`);
   }
 }

@@ -1,6 +1,6 @@
-// How the data lies in LMDB. Numbers are big-endian, so that the order of the
-// bytes is the order of the numbers; 48 bits hold every revision and every time
-// in milliseconds that there will be.
+// The layout of the data in LMDB. Numbers are big-endian, so that the order of the
+// bytes is the order of the numbers. Revisions and times in milliseconds have 48
+// bits.
 //
 //   meta       "format" | "last" | "next-store" → number
 //              "store/" NAME → store             "garbage/" store → nothing
@@ -65,7 +65,7 @@ export const toDeadline = (b) => ({
   key: b.subarray(WIDE + STORE),
 });
 
-/** The key of a change; place tells the changes of one revision apart. */
+/** The key of a change; place distinguishes the changes of one revision. */
 export function changeKey(store, revision, place) {
   const b = Buffer.allocUnsafe(STORE + WIDE + 4);
   b.writeUInt32BE(store);
@@ -95,8 +95,8 @@ export function toChange(b) {
 }
 
 /**
- * What is kept of a store's changes: how many, of how many bytes, and the
- * revision of the last one that was dropped.
+ * The changes of a store that are kept: their number, their bytes, and the revision
+ * of the last change that was dropped.
  * @typedef {{first: number, count: number, bytes: number}} State
  */
 
@@ -112,10 +112,10 @@ export const toState = (b) => ({
 
 /**
  * @param {Buffer} prefix
- * @returns {Buffer} the least key behind all keys that start with the prefix.
+ * @returns {Buffer} the lowest key after all keys that start with the prefix.
  *   The prefix must have a byte other than 0xff, as one of a store has.
  */
-export function behind(prefix) {
+export function keyAfter(prefix) {
   let n = prefix.length;
   while (prefix[n - 1] === 0xff) n--;
   const b = Buffer.from(prefix.subarray(0, n));

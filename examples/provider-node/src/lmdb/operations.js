@@ -42,7 +42,7 @@ const removes = (op) => op.kind === 'KV_OP_KIND_DELETE' || op.kind === 'KV_OP_KI
 
 const tooLong = (what, length, limit) => new ProviderError('TOO_LARGE', `the ${what} has ${length} bytes; the limit is ${limit}`);
 
-/** Refuses what a host does not send: LMDB would fail, and with it the writes of others. */
+/** Refuses operations that no correct host sends: LMDB would fail, and the other writes of the commit with it. */
 function check({ kind, key, value }, kinds = writes) {
   if (!(kind in kinds)) throw new ProviderError('UNSUPPORTED', `an operation of the kind ${kind} is not known here`);
   if (key.length === 0) throw new ProviderError('INVALID', 'the key is empty');
@@ -76,8 +76,8 @@ export function write(tx, store, op) {
 }
 
 /**
- * Carries out writes that are independent of each other: the condition of one
- * that does not hold is that one's result.
+ * Carries out independent writes. A condition that does not hold fails only its
+ * own write.
  * @returns {object[]} messages KVResult; errors are thrown objects under error
  */
 export function writeEach(tx, store, ops) {
@@ -85,7 +85,7 @@ export function writeEach(tx, store, ops) {
     try {
       return write(tx, store, op);
     } catch (e) {
-      if (!(e instanceof ProviderError)) throw e; // of LMDB: the whole transaction is undone
+      if (!(e instanceof ProviderError)) throw e; // an error of LMDB: the whole transaction is rolled back
       return { error: asProviderError(e) };
     }
   });
@@ -94,7 +94,7 @@ export function writeEach(tx, store, ops) {
 /**
  * Applies all writes if all conditions hold.
  * @param {object} txn a message KVTxn
- * @returns {Buffer} the revision of what was written
+ * @returns {Buffer} the revision of the written keys
  */
 export function applyTxn(tx, store, { conditions, writes: ops }) {
   for (const op of ops) check(op, { KV_OP_KIND_PUT: 1, KV_OP_KIND_DELETE: 1 });

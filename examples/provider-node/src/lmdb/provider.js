@@ -6,7 +6,7 @@ import { Store } from './store.js';
 const NEXT_STORE = Buffer.from('next-store');
 const NAMES = layout.nameKey('');
 
-/** One opening of a folder. */
+/** One provider on a folder. */
 export class Provider {
   #env;
   #release;
@@ -25,7 +25,7 @@ export class Provider {
     this.description = description;
   }
 
-  /** @returns {Promise<Store>} of that name, which is created if need be */
+  /** @returns {Promise<Store>} of the name; it is created if it does not exist */
   async openStore(name, ctx) {
     ctx.check();
     this.#env.db.fresh();
@@ -50,7 +50,7 @@ export class Provider {
     ctx.check();
     this.#env.db.fresh();
     const start = layout.nameKey(prefix);
-    const rows = this.#env.db.meta.getRange({ start, end: layout.behind(start), values: false });
+    const rows = this.#env.db.meta.getRange({ start, end: layout.keyAfter(start), values: false });
     return [...rows].map((row) => row.subarray(NAMES.length).toString());
   }
 

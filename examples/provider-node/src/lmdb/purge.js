@@ -2,12 +2,12 @@ import { CallContext } from '../call-context.js';
 import { log } from '../log.js';
 import * as layout from './layout.js';
 
-const AT_ONCE = 1000; // rows in one transaction
-const AGAIN = 1000; // milliseconds until a purge that failed is tried again
+const MAX_ROWS = 1000; // in one transaction
+const RETRY_PAUSE = 1000; // milliseconds after a failure
 
 /**
- * Removes what deleted stores have left, a little at a time beside other
- * writers, also what was left when the process last ended.
+ * Removes the rows of deleted stores, in small transactions between other writes.
+ * It continues after a restart.
  */
 export class Purge {
   #db;
@@ -27,7 +27,7 @@ export class Purge {
       while (!this.#stopped && (await this.#writer.submit(() => this.#some(), 0, new CallContext())));
     } catch (e) {
       log.warn('removing a deleted store failed; it is tried again', { error: e.message });
-      setTimeout(() => this.start(), AGAIN).unref();
+      setTimeout(() => this.start(), RETRY_PAUSE).unref();
     }
     this.#running = false;
   }
@@ -39,7 +39,7 @@ export class Purge {
   /** In a transaction. @returns {boolean} whether there may be more */
   #some() {
     const start = Buffer.from('garbage/');
-    const [row] = this.#db.meta.getRange({ start, end: layout.behind(start), limit: 1, values: false });
+    const [row] = this.#db.meta.getRange({ start, end: layout.keyAfter(start), limit: 1, values: false });
     if (!row) return false;
     const store = Number(row.subarray(start.length).toString());
     const removed = this.#entries(store) + rows(this.#db.changes, store).map((key) => this.#db.changes.removeSync(key)).length;
@@ -60,5 +60,5 @@ export class Purge {
 
 function rows(table, store) {
   const start = layout.storeKey(store);
-  return [...table.getRange({ start, end: layout.behind(start), limit: AT_ONCE, values: false })];
+  return [...table.getRange({ start, end: layout.keyAfter(start), limit: MAX_ROWS, values: false })];
 }

@@ -1,9 +1,8 @@
 const POLL = 100; // milliseconds
 
 /**
- * Wakes those who wait for changes of a store. Changes of this process are told
- * to notify; those of other processes that have the folder open are found by
- * looking at the last revision, for as long as somebody waits.
+ * Wakes the watchers of a store. The writer of this process calls notify. Changes of
+ * other processes are found by polling the last revision, while a watcher waits.
  */
 export class Signals {
   #waiting = new Map();
@@ -19,7 +18,7 @@ export class Signals {
   /**
    * @param {number} store
    * @param {() => void} wake is called at the next change, once
-   * @returns {() => void} takes it off
+   * @returns {() => void} removes it
    */
   wait(store, wake) {
     if (!this.#waiting.has(store)) this.#waiting.set(store, new Set());
@@ -48,7 +47,7 @@ export class Signals {
 
   #start() {
     if (this.#timer !== null) return;
-    this.#seen = undefined; // what happened before the first look counts as well
+    this.#seen = undefined; // so that the first poll reports earlier changes too
     this.#timer = setInterval(() => this.#look(), POLL).unref();
   }
 

@@ -7,27 +7,27 @@ const MAGIC = Buffer.from('page');
 const HEAD = MAGIC.length + 8 + 4;
 
 /**
- * The moments that the tokens of listings name. Each holds a read transaction,
- * which keeps LMDB from using old pages again: so they are few, and end when
- * nobody has asked for a page for a while.
+ * The snapshots that page tokens name. Each holds a read transaction, which keeps
+ * LMDB from reusing old pages: so they are few, and end when no page was read for
+ * IDLE.
  *
- * A token is a magic, a number of this process, the number of the snapshot, and
- * the last key of the page before.
+ * A page token is a magic number, a number of this process, the number of the
+ * snapshot, and the last key of the page before.
  */
 export class Snapshots {
   #process = randomBytes(8);
   #next = 1;
   #kept = new Map();
 
-  /** @param {{store: number, revision: number, now: number, transaction: object}} moment */
-  keep(moment) {
+  /** @param {{store: number, revision: number, now: number, transaction: object}} snapshot */
+  keep(snapshot) {
     const id = this.#next++;
-    this.#kept.set(id, moment);
+    this.#kept.set(id, snapshot);
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= KEPT) break;
       this.#drop(oldest);
     }
-    this.#touch(id, moment);
+    this.#touch(id, snapshot);
     return id;
   }
 
@@ -43,27 +43,27 @@ export class Snapshots {
     if (token.length <= HEAD || !token.subarray(0, MAGIC.length).equals(MAGIC)) throw foreign();
     const id = token.readUInt32BE(HEAD - 4);
     const own = token.subarray(MAGIC.length, MAGIC.length + 8).equals(this.#process);
-    const moment = own ? this.#kept.get(id) : undefined;
-    if (!moment) throw new ProviderError('COMPACTED', 'the snapshot of this listing is no longer kept; list anew');
-    if (moment.store !== store) throw foreign();
-    this.#touch(id, moment);
-    return { id, moment, after: token.subarray(HEAD) };
+    const snapshot = own ? this.#kept.get(id) : undefined;
+    if (!snapshot) throw new ProviderError('COMPACTED', 'the snapshot of this listing is no longer kept; start the listing again');
+    if (snapshot.store !== store) throw foreign();
+    this.#touch(id, snapshot);
+    return { id, snapshot, after: token.subarray(HEAD) };
   }
 
   close() {
     for (const id of [...this.#kept.keys()]) this.#drop(id);
   }
 
-  #touch(id, moment) {
-    clearTimeout(moment.timer);
-    moment.timer = setTimeout(() => this.#drop(id), IDLE).unref();
+  #touch(id, snapshot) {
+    clearTimeout(snapshot.timer);
+    snapshot.timer = setTimeout(() => this.#drop(id), IDLE).unref();
   }
 
   #drop(id) {
-    const moment = this.#kept.get(id);
+    const snapshot = this.#kept.get(id);
     this.#kept.delete(id);
-    clearTimeout(moment.timer);
-    moment.transaction.done();
+    clearTimeout(snapshot.timer);
+    snapshot.transaction.done();
   }
 }
 

@@ -2,10 +2,10 @@ import { CallContext } from '../call-context.js';
 import { log } from '../log.js';
 import { toDeadline } from './layout.js';
 
-const AT_ONCE = 500; // keys in one transaction
-const LONGEST = 1000; // milliseconds between two looks, for what other processes write
+const MAX_KEYS = 500; // in one transaction
+const MAX_PAUSE = 1000; // milliseconds; other processes may write deadlines
 
-/** Removes keys whose time to live has ended, so that watches see it. */
+/** Removes expired keys, so that watches get the events. */
 export class Sweeper {
   #db;
   #writer;
@@ -18,7 +18,7 @@ export class Sweeper {
     this.#writer = writer;
   }
 
-  /** Sees to it that there is a look at that time. */
+  /** Schedules a sweep at a time, unless one is scheduled before it. */
   schedule(at) {
     if (this.#stopped || at >= this.#at) return;
     this.#at = at;
@@ -34,16 +34,16 @@ export class Sweeper {
   async #sweep() {
     this.#at = Infinity;
     try {
-      if (this.#next() <= Date.now()) {
-        await this.#writer.submit((tx) => tx.expire(AT_ONCE), 0, new CallContext());
+      if (this.#nextDeadline() <= Date.now()) {
+        await this.#writer.submit((tx) => tx.removeExpired(MAX_KEYS), 0, new CallContext());
       }
     } catch (e) {
-      log.warn('removing expired keys failed; it is tried again', { error: e.message });
+      log.warn('removing expired keys failed; it is retried', { error: e.message });
     }
-    if (!this.#stopped) this.schedule(Math.min(this.#next(), Date.now() + LONGEST));
+    if (!this.#stopped) this.schedule(Math.min(this.#nextDeadline(), Date.now() + MAX_PAUSE));
   }
 
-  #next() {
+  #nextDeadline() {
     this.#db.fresh();
     const [first] = this.#db.deadlines.getRange({ limit: 1, values: false });
     return first ? toDeadline(first).expires : Infinity;

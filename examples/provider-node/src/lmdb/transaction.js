@@ -4,8 +4,8 @@ import * as layout from './layout.js';
 const nothing = Buffer.alloc(0);
 
 /**
- * One write transaction: reads and changes entries, gives out revisions, and
- * keeps the history. It lives within one call of Database.transaction.
+ * One write transaction: it reads and changes entries, assigns revisions, and
+ * records the history. It lasts for one call of Database.transaction.
  */
 export class Transaction {
   #db;
@@ -46,7 +46,7 @@ export class Transaction {
     return ++this.#last;
   }
 
-  /** Begins the history of a store, behind that of an earlier one of its name. */
+  /** Begins the history of a store, after the history of an earlier store of its name. */
   createStore(store) {
     this.#states.set(store, { first: this.#last, count: 0, bytes: 0, changed: true });
   }
@@ -65,7 +65,7 @@ export class Transaction {
   }
 
   /**
-   * Reads a key. One whose time to live has ended is removed first.
+   * Reads a key. It removes the key first if that has expired.
    * @returns {layout.Entry | undefined}
    */
   get(store, key) {
@@ -77,8 +77,8 @@ export class Transaction {
 
   /** Writes a key. ttl in milliseconds, whole; 0 for none. */
   put(store, key, value, ttl, revision) {
-    this.#forget(store, key, this.#db.entry(store, key));
-    // The clock's millisecond has begun, so that one more makes it never early.
+    this.#removeDeadline(store, key, this.#db.entry(store, key));
+    // The present millisecond has begun: one more makes sure that it never ends early.
     const expires = ttl > 0 ? this.#now + 1 + ttl : 0;
     this.#db.entries.putSync(layout.entryKey(store, key), layout.entry({ revision, expires, value }));
     if (expires) {
@@ -90,18 +90,18 @@ export class Transaction {
 
   /** Removes a key that exists. @param {layout.Entry} found what it holds */
   remove(store, key, kind, revision, found) {
-    this.#forget(store, key, found);
+    this.#removeDeadline(store, key, found);
     this.#db.entries.removeSync(layout.entryKey(store, key));
     this.#record(store, revision, { kind, key, value: nothing });
   }
 
-  #forget(store, key, found) {
+  #removeDeadline(store, key, found) {
     if (found?.expires) this.#db.deadlines.removeSync(layout.deadlineKey(found.expires, store, key));
   }
 
-  /** Removes keys that have reached their deadlines, up to so many. */
-  expire(most) {
-    const due = [...this.#db.deadlines.getRange({ end: layout.number(this.#now + 1), limit: most, values: false })];
+  /** Removes expired keys, at most so many. */
+  removeExpired(limit) {
+    const due = [...this.#db.deadlines.getRange({ end: layout.number(this.#now + 1), limit, values: false })];
     for (const row of due) {
       const { expires, store, key } = layout.toDeadline(row);
       const found = this.#state(store) && this.#db.entry(store, key);
@@ -125,7 +125,7 @@ export class Transaction {
     state.bytes += row.length;
   }
 
-  /** Writes what was only counted so far, and drops old changes. */
+  /** Writes the counters, and drops old changes. */
   finish() {
     if (this.#last !== this.#began) this.#db.setLast(this.#last);
     for (const store of this.changed) {
@@ -135,7 +135,7 @@ export class Transaction {
     }
   }
 
-  // Those of this transaction stay, so that there is a history at all.
+  // The changes of this transaction stay, so that the history is never empty.
   #trim(store, state) {
     const excess = () => state.count > this.#limits.changes || state.bytes > this.#limits.bytes;
     if (!excess()) return;

@@ -4,14 +4,14 @@ import { ProviderError } from '../errors.js';
 import * as layout from './layout.js';
 import { toBytes } from './operations.js';
 
-// What one look into the history takes at most; the changes of one revision
-// still come together.
-const MOST = 1000;
-const MOST_BYTES = 4 << 20;
-const MOST_PASSED = 20_000; // changes of other keys
+// The most that one read of the history returns. The changes of one revision come
+// together even if they exceed it.
+const MAX_EVENTS = 1000;
+const MAX_BYTES = 4 << 20;
+const MAX_SKIPPED = 20_000; // changes of keys without the prefix
 
 const compacted = () =>
-  new ProviderError('COMPACTED', "the changes after this revision are no longer kept; list, and watch from the page's revision");
+  new ProviderError('COMPACTED', "the changes after this revision are no longer kept; list the store, and watch from the page's revision");
 
 /** Reads the changes of a store from a revision on. */
 export class Watcher {
@@ -34,7 +34,7 @@ export class Watcher {
     env.db.fresh();
     const last = env.db.last();
     this.#after = after.length === 0 ? last : parse(after, last);
-    this.#check();
+    this.#checkPosition();
   }
 
   /**
@@ -45,7 +45,7 @@ export class Watcher {
     for (;;) {
       ctx.check();
       if (this.#end) throw this.#end;
-      const { events, more } = this.#take();
+      const { events, more } = this.#nextEvents();
       if (events.length > 0) return events;
       await (more ? nextTurn() : this.#changed(ctx));
     }
@@ -56,7 +56,7 @@ export class Watcher {
     this.#wake();
   }
 
-  /** Waits until something may have changed. */
+  /** Waits until the store may have changed. */
   #changed(ctx) {
     return new Promise((resolve) => {
       const offSignal = this.#env.signals.wait(this.#store, () => this.#wake());
@@ -71,17 +71,17 @@ export class Watcher {
     });
   }
 
-  #check() {
+  #checkPosition() {
     const state = this.#env.db.state(this.#store);
     if (!state) throw new ProviderError('CLOSED', 'the store was deleted; open it again');
     if (this.#after < state.first) throw compacted();
   }
 
-  /** Returns what happened since the last call, and moves on. */
-  #take() {
+  /** Returns the events since the last call, and advances the position. */
+  #nextEvents() {
     this.#env.db.fresh();
     try {
-      this.#check();
+      this.#checkPosition();
     } catch (e) {
       this.#end = e;
       throw e;
@@ -91,13 +91,13 @@ export class Watcher {
 
   #read() {
     const events = [];
-    let [bytes, passed] = [0, 0];
+    let [bytes, skipped] = [0, 0];
     for (const { key: row, value } of this.#env.db.changes.getRange(this.#range())) {
       const revision = layout.revisionOfChange(row);
-      const full = events.length >= MOST || bytes >= MOST_BYTES || passed >= MOST_PASSED;
+      const full = events.length >= MAX_EVENTS || bytes >= MAX_BYTES || skipped >= MAX_SKIPPED;
       if (full && revision !== this.#after) return { events, more: true };
       this.#after = revision;
-      passed++;
+      skipped++;
       const change = layout.toChange(value);
       if (!startsWith(change.key, this.#prefix)) continue;
       events.push(toEvent(change, revision));
@@ -107,7 +107,7 @@ export class Watcher {
   }
 
   #range() {
-    return { start: layout.changeKey(this.#store, this.#after + 1, 0), end: layout.behind(layout.storeKey(this.#store)) };
+    return { start: layout.changeKey(this.#store, this.#after + 1, 0), end: layout.keyAfter(layout.storeKey(this.#store)) };
   }
 }
 
@@ -125,7 +125,7 @@ function parse(after, last) {
   const text = after.toString('latin1');
   const n = /^(0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : NaN;
   if (!(n <= last)) {
-    throw new ProviderError('INVALID', `${JSON.stringify(text.slice(0, 40))} was never a revision of this store; pass one that it returned`);
+    throw new ProviderError('INVALID', `${JSON.stringify(text.slice(0, 40))} is not a revision of this store; pass a revision that it returned`);
   }
   return n;
 }

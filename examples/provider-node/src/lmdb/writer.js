@@ -2,15 +2,15 @@ import { ended } from '../call-context.js';
 import { ProviderError } from '../errors.js';
 import { Transaction } from './transaction.js';
 
-// What goes into one commit at most.
-const MOST_JOBS = 256;
-const MOST_BYTES = 16 << 20;
+// The limits of one commit.
+const MAX_JOBS = 256;
+const MAX_BYTES = 16 << 20;
 
 /** @typedef {{run: (tx: Transaction) => any, bytes: number, handed: boolean, resolve: Function, reject: Function}} Job */
 
 /**
- * Commits the writes of concurrent calls together: what waits while one commit
- * reaches the disk is in the next. A lone writer waits for nobody.
+ * Commits the writes of concurrent calls together: the writes that arrive during
+ * one commit are in the next one. A single writer does not wait for others.
  */
 export class Writer {
   #db;
@@ -35,14 +35,14 @@ export class Writer {
    * Carries out a function in a transaction.
    * @param {(tx: Transaction) => any} run not asynchronous; throws a
    *   ProviderError only before its first change
-   * @param {number} bytes about how much it writes
+   * @param {number} bytes the approximate size of its writes
    * @param {import('../call-context.js').CallContext} ctx
-   * @returns {Promise<any>} its result, once that is on the disk
+   * @returns {Promise<any>} its result, when the commit is on the disk
    */
   submit(run, bytes, ctx) {
     return new Promise((resolve, reject) => {
       const job = { run, bytes, handed: false };
-      const off = ctx.onEnd((code) => this.#giveUp(job, code));
+      const off = ctx.onEnd((code) => this.#abandon(job, code));
       job.resolve = (v) => (off(), resolve(v));
       job.reject = (e) => (off(), reject(e));
       if (ctx.code !== null) return job.reject(ended(ctx.code));
@@ -51,31 +51,31 @@ export class Writer {
     });
   }
 
-  /** Returns when nothing is under way. */
+  /** Returns when no write is under way. */
   async idle() {
     while (this.#running) await this.#running;
   }
 
-  #giveUp(job, code) {
+  #abandon(job, code) {
     if (!job.handed) {
       this.#waiting = this.#waiting.filter((other) => other !== job);
       job.reject?.(ended(code));
     } else if (code !== 'CLOSED') {
-      // The commit cannot be stopped. Whoever closes waits for it.
-      job.reject(new ProviderError('UNKNOWN_OUTCOME', 'the time was over before the write had reached the disk'));
+      // The commit cannot be stopped. The call of close waits for it.
+      job.reject(new ProviderError('UNKNOWN_OUTCOME', 'the deadline passed, or the caller canceled, before the write was on the disk'));
     }
   }
 
   async #run() {
-    await null; // lets those join who write in the same turn
-    while (this.#waiting.length > 0) await this.#commit(this.#take());
+    await null; // so that writes of the same turn join
+    while (this.#waiting.length > 0) await this.#commit(this.#takeJobs());
     this.#running = null;
   }
 
-  #take() {
+  #takeJobs() {
     let bytes = 0;
     let n = 0;
-    while (n < this.#waiting.length && n < MOST_JOBS && (n === 0 || bytes < MOST_BYTES)) bytes += this.#waiting[n++].bytes;
+    while (n < this.#waiting.length && n < MAX_JOBS && (n === 0 || bytes < MAX_BYTES)) bytes += this.#waiting[n++].bytes;
     return this.#waiting.splice(0, n);
   }
 
@@ -101,7 +101,7 @@ export class Writer {
   }
 }
 
-/** @returns {() => void} what tells the job's result, after the commit */
+/** @returns {() => void} reports the result of the job, after the commit */
 function attempt(job, tx) {
   try {
     const result = job.run(tx);
