@@ -102,9 +102,9 @@ func TxnOps(n int) Requirement {
 	})
 }
 
-// CheckAll returns an [Unsupported] error that names every requirement that d
+// CheckRequirements returns an [Unsupported] error that names every requirement that d
 // does not meet, or nil.
-func CheckAll(d FacetDescription, reqs []Requirement) error {
+func CheckRequirements(d FacetDescription, reqs []Requirement) error {
 	var missing []string
 	for _, r := range reqs {
 		if m, lacks := r.Check(d); lacks {

@@ -61,10 +61,10 @@ func TestRequirements(t *testing.T) {
 	d := FacetDescription{Facet: KV, Claims: []Claim{"kv.CAS"},
 		Missing: []Missing{{DurableFsync, "appendfsync is everysec", "CONFIG SET appendfsync always"}},
 		Limits:  Limits{MaxTxnOps: 8, TTLResolution: time.Second, MinTTL: 2 * time.Second}}
-	if err := CheckAll(d, []Requirement{Claim("kv.CAS"), TxnOps(8), TTLWithin(2 * time.Second)}); err != nil {
+	if err := CheckRequirements(d, []Requirement{Claim("kv.CAS"), TxnOps(8), TTLWithin(2 * time.Second)}); err != nil {
 		t.Error(err)
 	}
-	err := CheckAll(d, []Requirement{DurableFsync, Claim("kv.Watch"), TxnOps(9), TTLWithin(time.Second)})
+	err := CheckRequirements(d, []Requirement{DurableFsync, Claim("kv.Watch"), TxnOps(9), TTLWithin(time.Second)})
 	want := "unsupported: required of kv but missing: " +
 		"DurableFsync: appendfsync is everysec; CONFIG SET appendfsync always | " +
 		"kv.Watch: not claimed by this provider | " +

@@ -61,7 +61,7 @@ func driverChanges(d fairlead.FacetDescription, changes []Change) ([]driver.Chan
 	if len(changes) == 0 {
 		return nil, fairlead.Errorf(fairlead.Invalid, "Set got no change; pass at least one")
 	}
-	if err := fairlead.CheckAll(d, []fairlead.Requirement{Write}); err != nil {
+	if err := fairlead.CheckRequirements(d, []fairlead.Requirement{Write}); err != nil {
 		return nil, err
 	}
 	all, seen := make([]driver.Change, len(changes)), make(map[string]bool, len(changes))
@@ -102,7 +102,7 @@ func (c Change) check(d fairlead.FacetDescription) error {
 	case c.hasVersion && c.driver.Version == "":
 		return fairlead.Errorf(fairlead.Invalid, "the change of key %q has an empty version to check; pass the version of its value, or use Create for a key that must not exist", key)
 	case c.driver.Checked:
-		return fairlead.CheckAll(d, []fairlead.Requirement{CompareAndSet})
+		return fairlead.CheckRequirements(d, []fairlead.Requirement{CompareAndSet})
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func Describe(d fairlead.Description) (fairlead.FacetDescription, bool) {
 		return own, true
 	}
 	store, ok := d.Facet(fairlead.KV)
-	if !ok || fairlead.CheckAll(store, requiredOfStore) != nil {
+	if !ok || fairlead.CheckRequirements(store, requiredOfStore) != nil {
 		return fairlead.FacetDescription{}, false
 	}
 	return describeStore(store), true
@@ -76,5 +76,5 @@ func errNotOffered(d fairlead.Description) error {
 		return fairlead.Errorf(fairlead.Unsupported, "the provider describes neither a config nor a kv facet")
 	}
 	return fairlead.Errorf(fairlead.Unsupported,
-		"the provider describes no config facet, and its kv facet cannot serve as one: %w", fairlead.CheckAll(store, requiredOfStore))
+		"the provider describes no config facet, and its kv facet cannot serve as one: %w", fairlead.CheckRequirements(store, requiredOfStore))
 }

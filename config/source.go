@@ -51,14 +51,14 @@ func openSource(ctx context.Context, p fairlead.Provider, d fairlead.Description
 	if err != nil {
 		return nil, err
 	}
-	if err := handle.CheckName("source", name); err != nil {
+	if err := handle.ValidateName("source", name); err != nil {
 		return nil, err
 	}
 	facet, ok := Describe(d)
 	if !ok {
 		return nil, errNotOffered(d)
 	}
-	if err := fairlead.CheckAll(facet, o.require); err != nil {
+	if err := fairlead.CheckRequirements(facet, o.require); err != nil {
 		return nil, err
 	}
 	src, err := openDriver(ctx, p, d, name)

@@ -5,23 +5,23 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// The claims of this facet, to be demanded with [Require]. Their exact
-// meaning stands with the constants of the same name in package driver.
+// The claims of this facet, which [Require] demands. The constants of package
+// driver define them in full.
 const (
 	CAS              = driver.ClaimCAS              // Create, CAS and DeleteIf are atomic
-	Txn              = driver.ClaimTxn              // several conditions and writes as one
+	Txn              = driver.ClaimTxn              // several conditions and writes happen as one
 	LinearizableRead = driver.ClaimLinearizableRead // a read shows all writes acknowledged before it began
-	List             = driver.ClaimList             // entries by prefix, ordered, paged
-	SnapshotList     = driver.ClaimSnapshotList     // all pages show one moment
+	List             = driver.ClaimList             // entries by prefix, ordered, in pages
+	SnapshotList     = driver.ClaimSnapshotList     // all pages of a listing show one moment
 	TTL              = driver.ClaimTTL              // times to live
 	Watch            = driver.ClaimWatch            // changes, without silent gaps
 	WatchEvery       = driver.ClaimWatchEvery       // every single change, in order
-	WatchTxn         = driver.ClaimWatchTxn         // the changes of a transaction together
-	ExpiryEvents     = driver.ClaimExpiryEvents     // expiry told from deletion
+	WatchTxn         = driver.ClaimWatchTxn         // the changes of a transaction come together
+	ExpiryEvents     = driver.ClaimExpiryEvents     // a watch tells expiry from deletion
 	Manage           = driver.ClaimManage           // Stores and DeleteStore
 )
 
-// The errors that a caller looks for, as targets of errors.Is.
+// Codes to test the errors of this package for, with errors.Is.
 const (
 	ErrNotFound       = fairlead.NotFound       // the key does not exist
 	ErrConflict       = fairlead.Conflict       // a condition did not hold; nothing was applied
@@ -29,20 +29,4 @@ const (
 	ErrUnavailable    = fairlead.Unavailable    // the backend cannot be reached; nothing was applied
 	ErrUnsupported    = fairlead.Unsupported    // a claim that the call needs does not hold
 	ErrCompacted      = fairlead.Compacted      // the history that was asked for is gone
-)
-
-// Revision names one state of a key; see the package documentation.
-type Revision = driver.Revision
-
-// Entry is a key with its value and revision.
-type Entry = driver.Entry
-
-// Event is a change of a key.
-type Event = driver.Event
-
-// The kinds of an [Event].
-const (
-	PutEvent    = driver.PutEvent
-	DeleteEvent = driver.DeleteEvent
-	ExpireEvent = driver.ExpireEvent
 )

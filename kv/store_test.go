@@ -71,7 +71,7 @@ func TestWatchThroughExpiry(t *testing.T) {
 			break
 		}
 	}
-	if fmt.Sprint(kinds) != "[1 3]" {
+	if fmt.Sprint(kinds) != "[put expire]" {
 		t.Errorf("kinds %v", kinds)
 	}
 }

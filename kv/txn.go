@@ -8,40 +8,55 @@ import (
 )
 
 // TxnPart is a condition or a write of a [Store.Txn].
-type TxnPart func(*driver.Txn)
+type TxnPart func(*transaction) error
+
+// transaction is a Txn that is being built from its parts.
+type transaction struct{ driver.Txn }
+
+func (t *transaction) addCondition(c driver.Condition) { t.Conditions = append(t.Conditions, c) }
+
+func (t *transaction) addWrite(op driver.Op) { t.Writes = append(t.Writes, op) }
 
 // IfRevision demands that the key's present revision is rev.
 func IfRevision(key string, rev Revision) TxnPart {
-	if rev == "" {
-		rev = noRevision
+	return func(t *transaction) error {
+		if rev == "" {
+			return fairlead.Errorf(fairlead.Invalid, "IfRevision of key %q has an empty revision; use IfMissing for a key that must not exist", key)
+		}
+		t.addCondition(driver.Condition{Key: key, Revision: driver.Revision(rev)})
+		return nil
 	}
-	return func(t *driver.Txn) { t.Conditions = append(t.Conditions, driver.Condition{Key: key, Revision: rev}) }
 }
-
-// noRevision stands for an empty revision given to IfRevision, which must not
-// mean that the key is missing.
-const noRevision Revision = "\x00empty"
 
 // IfMissing demands that the key does not exist.
 func IfMissing(key string) TxnPart {
-	return func(t *driver.Txn) { t.Conditions = append(t.Conditions, driver.Condition{Key: key}) }
+	return func(t *transaction) error {
+		t.addCondition(driver.Condition{Key: key})
+		return nil
+	}
 }
 
 // ThenPut writes a key.
 func ThenPut(key string, value []byte, opts ...WriteOption) TxnPart {
-	op := driver.Op{Kind: driver.OpPut, Key: key, Value: value}
-	for _, opt := range opts {
-		opt(&op)
+	return func(t *transaction) error {
+		o, err := resolveWriteOptions(opts)
+		if err != nil {
+			return err
+		}
+		t.addWrite(driver.Op{Kind: driver.OpPut, Key: key, Value: value, TTL: o.ttl})
+		return nil
 	}
-	return func(t *driver.Txn) { t.Writes = append(t.Writes, op) }
 }
 
-// ThenDelete removes a key; a missing key is no error.
+// ThenDelete removes a key. A missing key is no error.
 func ThenDelete(key string) TxnPart {
-	return func(t *driver.Txn) { t.Writes = append(t.Writes, driver.Op{Kind: driver.OpDelete, Key: key}) }
+	return func(t *transaction) error {
+		t.addWrite(driver.Op{Kind: driver.OpDelete, Key: key})
+		return nil
+	}
 }
 
-// Txn applies all writes if all conditions hold, and none otherwise: then it
+// Txn applies all writes if all conditions hold. Otherwise it applies none and
 // fails with ErrConflict. No reader sees a part of it. It returns the revision
 // that every written key has. It needs the claim [Txn].
 //
@@ -52,25 +67,40 @@ func ThenDelete(key string) TxnPart {
 // Errors: Invalid if it has no write, or names a key twice among its
 // conditions or among its writes; TooLarge beyond the provider's MaxTxnOps.
 func (s *Store) Txn(ctx context.Context, parts ...TxnPart) (Revision, error) {
-	ctx, call := s.ops.txn.Start(ctx)
-	var t driver.Txn
-	for _, p := range parts {
-		p(&t)
-	}
-	if err := s.checkTxn(t); err != nil {
-		return "", call.End(err)
-	}
-	rev, err := s.driver.Txn(ctx, t)
+	ctx, call := s.telemetry.txn.Start(ctx)
+	rev, err := s.runTxn(ctx, parts)
 	return rev, call.End(err)
 }
 
-func (s *Store) checkTxn(t driver.Txn) error {
-	if err := s.ready(); err != nil {
-		return err
+func (s *Store) runTxn(ctx context.Context, parts []TxnPart) (Revision, error) {
+	if err := s.checkUsable(); err != nil {
+		return "", err
 	}
-	if err := s.handle.Needs(Txn); err != nil {
-		return err
+	if err := s.handle.CheckClaim(Txn); err != nil {
+		return "", err
 	}
+	t, err := buildTxn(parts)
+	if err != nil {
+		return "", err
+	}
+	if err := s.validateTxn(t); err != nil {
+		return "", err
+	}
+	rev, err := s.driver.Txn(ctx, t)
+	return Revision(rev), err
+}
+
+func buildTxn(parts []TxnPart) (driver.Txn, error) {
+	var t transaction
+	for _, addTo := range parts {
+		if err := addTo(&t); err != nil {
+			return driver.Txn{}, err
+		}
+	}
+	return t.Txn, nil
+}
+
+func (s *Store) validateTxn(t driver.Txn) error {
 	limit, n := s.handle.Facet.Limits.MaxTxnOps, len(t.Conditions)+len(t.Writes)
 	switch {
 	case len(t.Writes) == 0:
@@ -78,21 +108,19 @@ func (s *Store) checkTxn(t driver.Txn) error {
 	case n > limit:
 		return fairlead.Errorf(fairlead.TooLarge, "the transaction has %d conditions and writes, the limit is %d", n, limit)
 	}
-	if err := s.checkConditions(t.Conditions); err != nil {
+	if err := s.validateConditions(t.Conditions); err != nil {
 		return err
 	}
-	return s.checkWrites(t.Writes)
+	return s.validateWrites(t.Writes)
 }
 
-func (s *Store) checkConditions(conditions []driver.Condition) error {
+func (s *Store) validateConditions(conditions []driver.Condition) error {
 	seen := map[string]bool{}
 	for _, c := range conditions {
-		switch err := s.checkKey(c.Key); {
-		case err != nil:
+		if err := s.validateKey(c.Key); err != nil {
 			return err
-		case c.Revision == noRevision:
-			return fairlead.Errorf(fairlead.Invalid, "IfRevision of key %q has an empty revision; use IfMissing for a key that must not exist", c.Key)
-		case seen[c.Key]:
+		}
+		if seen[c.Key] {
 			return fairlead.Errorf(fairlead.Invalid, "key %q stands in two conditions; give one", c.Key)
 		}
 		seen[c.Key] = true
@@ -100,10 +128,10 @@ func (s *Store) checkConditions(conditions []driver.Condition) error {
 	return nil
 }
 
-func (s *Store) checkWrites(writes []driver.Op) error {
+func (s *Store) validateWrites(writes []driver.Op) error {
 	seen := map[string]bool{}
 	for _, op := range writes {
-		if err := s.check(op); err != nil {
+		if err := s.validateOperation(op); err != nil {
 			return err
 		}
 		if seen[op.Key] {

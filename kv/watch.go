@@ -11,68 +11,81 @@ import (
 )
 
 // WatchOption changes where a watch begins.
-type WatchOption func(*driver.WatchRequest) error
+type WatchOption func(*watchOptions) error
 
-// After makes a watch begin behind a revision, which an entry, an event or a
-// page carried. Without it a watch begins with what happens after Watch
-// returned.
+type watchOptions struct{ after Revision }
+
+// After makes a watch begin after a revision, which an entry, an event or a
+// page carried. Without it, a watch begins with the first change after Watch
+// has returned.
 func After(rev Revision) WatchOption {
-	return func(r *driver.WatchRequest) error {
+	return func(o *watchOptions) error {
 		if rev == "" {
 			return fairlead.Errorf(fairlead.Invalid, "After needs a revision, got the empty one; leave the option out to watch from now")
 		}
-		r.After = rev
+		o.after = rev
 		return nil
 	}
 }
 
-// Watch watches the keys that start with prefix, all for "". Changes come in
-// the order in which they were made; see [Watcher]. It needs the claim
-// [Watch]. The context bounds the opening alone; the watcher lives until it,
-// or the store, is closed.
+func resolveWatchOptions(opts []WatchOption) (watchOptions, error) {
+	var o watchOptions
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return watchOptions{}, err
+		}
+	}
+	return o, nil
+}
+
+// Watch watches the keys that start with prefix, or all for "". Changes come
+// in the order in which they were made; see [Watcher]. It needs the claim
+// [Watch]. The context bounds the call to Watch only: the watcher lives until
+// it is closed, or its store is.
 //
 // Errors: Compacted if the history after the revision is no longer kept.
 func (s *Store) Watch(ctx context.Context, prefix string, opts ...WatchOption) (*Watcher, error) {
-	ctx, call := s.ops.watch.Start(ctx)
-	w, err := s.watch(ctx, prefix, opts)
+	ctx, call := s.telemetry.watch.Start(ctx)
+	w, err := s.openWatcher(ctx, prefix, opts)
 	return w, call.End(err)
 }
 
-func (s *Store) watch(ctx context.Context, prefix string, opts []WatchOption) (*Watcher, error) {
-	if err := s.ready(); err != nil {
+func (s *Store) openWatcher(ctx context.Context, prefix string, opts []WatchOption) (*Watcher, error) {
+	if err := s.checkUsable(); err != nil {
 		return nil, err
 	}
-	if err := s.handle.Needs(Watch); err != nil {
+	if err := s.handle.CheckClaim(Watch); err != nil {
 		return nil, err
 	}
-	r := driver.WatchRequest{Prefix: prefix}
-	for _, opt := range opts {
-		if err := opt(&r); err != nil {
-			return nil, err
-		}
-	}
-	if err := checkUTF8("prefix", prefix); err != nil {
+	o, err := resolveWatchOptions(opts)
+	if err != nil {
 		return nil, err
 	}
-	d, err := s.driver.Watch(ctx, r)
+	if err := validateUTF8("prefix", prefix); err != nil {
+		return nil, err
+	}
+	d, err := s.driver.Watch(ctx, driver.WatchRequest{Prefix: prefix, After: driver.Revision(o.after)})
 	if err != nil {
 		return nil, err
 	}
 	w := &Watcher{store: s, driver: d}
-	w.life, w.end = context.WithCancel(s.life)
+	w.life, w.endLife = context.WithCancel(s.life)
 	return w, nil
 }
 
 // Watcher delivers changes.
 //
-// Where [WatchEvery] is claimed, every change comes once; otherwise changes of
-// one key may be merged, and its last state always comes. A watcher survives a
-// restart of the backend: it goes on without loss, or fails with ErrCompacted.
+// Where [WatchEvery] is claimed, every change comes once. Otherwise changes of
+// one key may be merged, and the key's last state always comes. After a
+// restart of the backend a watcher continues without loss, or fails with
+// ErrCompacted.
+//
+// All methods may be called concurrently.
 type Watcher struct {
 	store   *Store
 	driver  driver.Watcher
 	life    context.Context // ends with Close or with the store
-	end     context.CancelFunc
+	endLife context.CancelFunc
 	closing atomic.Bool
 	mu      sync.Mutex // held by the one Next that runs
 }
@@ -81,46 +94,61 @@ type Watcher struct {
 // changes of one Txn come together where [WatchTxn] is claimed. Concurrent
 // calls take turns.
 //
-// Errors: Compacted if changes were lost, after which the watcher is at its
-// end: list, and watch again from the page's revision. Closed likewise. After
-// any other error, as Unavailable while the backend is away, call again.
+// Errors: Compacted if changes were lost. The watcher has then ended: list, and
+// watch again from the page's revision. Closed if the watcher or its store is
+// closed. After any other error, for example Unavailable while the backend
+// cannot be reached, call Next again.
 func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	events, err := w.next(ctx)
-	return events, fairlead.Annotate(err, "kv.Watcher.Next", w.store.handle.Provider)
+	changes, err := w.readChanges(ctx)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]Event, len(changes))
+	for i, e := range changes {
+		events[i] = eventOf(e)
+	}
+	return events, nil
 }
 
-func (w *Watcher) next(ctx context.Context) ([]Event, error) {
+func (w *Watcher) readChanges(ctx context.Context) ([]driver.Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	changes, err := w.awaitChanges(ctx)
+	return changes, fairlead.Annotate(err, "kv.Watcher.Next", w.store.handle.Provider)
+}
+
+// awaitChanges reads from the driver until it has changes, the context ends,
+// or the watcher or its store is closed.
+func (w *Watcher) awaitChanges(ctx context.Context) ([]driver.Event, error) {
 	if w.life.Err() != nil {
 		return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 	}
-	if err := w.store.handle.Ready(); err != nil {
+	if err := w.store.handle.CheckRequirements(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(w.life, cancel)()
-	events, err := w.driver.Next(ctx)
+	changes, err := w.driver.Next(ctx)
 	if err != nil && w.life.Err() != nil {
 		err = fairlead.Errorf(fairlead.Closed, "the watcher was closed")
 	}
-	return events, err
+	return changes, err
 }
 
 // All yields every change until the context ends, the watcher is closed, or
-// changes were lost; the error that ended it is yielded last. It goes on
-// through passing errors.
+// changes were lost. It yields the error that ended it last. Errors with the
+// code Unavailable do not end it.
 func (w *Watcher) All(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for {
-			events, err := w.Next(ctx)
+			changes, err := w.readChanges(ctx)
 			if err != nil && (ctx.Err() != nil || fairlead.CodeOf(err) != fairlead.Unavailable) {
 				yield(Event{}, err)
 				return
 			}
-			for _, e := range events {
-				if !yield(e, nil) {
+			for _, e := range changes {
+				if !yield(eventOf(e), nil) {
 					return
 				}
 			}
@@ -128,13 +156,13 @@ func (w *Watcher) All(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// Close ends the watcher; a Next that waits fails with Closed. Calls after
-// the first return nil.
+// Close ends the watcher. A Next that waits fails with Closed. Calls after the
+// first return nil.
 func (w *Watcher) Close(ctx context.Context) error {
 	if w.life.Err() != nil || !w.closing.CompareAndSwap(false, true) {
 		return nil
 	}
-	w.end()
+	w.endLife()
 	err := w.driver.Close(ctx)
 	return fairlead.Annotate(err, "kv.Watcher.Close", w.store.handle.Provider)
 }

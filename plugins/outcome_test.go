@@ -104,7 +104,7 @@ func TestOutcomesOfAKilledPlugin(t *testing.T) {
 			}, []fairlead.Code{fairlead.UnknownOutcome}},
 			{"transaction", "evalsha", func() []error {
 				_, err := d.Txn(ctx, kvdriver.Txn{
-					Conditions: []kvdriver.Condition{{Key: "there", Revision: rev}}, Writes: []kvdriver.Op{{Kind: kvdriver.OpPut, Key: "k"}},
+					Conditions: []kvdriver.Condition{{Key: "there", Revision: kvdriver.Revision(rev)}}, Writes: []kvdriver.Op{{Kind: kvdriver.OpPut, Key: "k"}},
 				})
 				return []error{err}
 			}, []fairlead.Code{fairlead.UnknownOutcome}},

@@ -78,13 +78,13 @@ func (s *Subscription) checkDelay(delay time.Duration) error {
 	case limit > 0 && delay > limit:
 		return fairlead.Errorf(fairlead.TooLarge, "the delay is %v, the limit is %v", delay, limit)
 	}
-	return s.handle.Needs(NackDelay)
+	return s.handle.CheckClaim(NackDelay)
 }
 
 // Extend makes the lease last the AckDeadline from now on. It requires the
 // claim [Extend]. Errors as for Ack.
 func (d *Delivery) Extend(ctx context.Context) error {
-	if err := d.sub.handle.Needs(Extend); err != nil {
+	if err := d.sub.handle.CheckClaim(Extend); err != nil {
 		return fairlead.Annotate(err, "pubsub.Extend", d.sub.handle.Provider)
 	}
 	if d.settled.Load() {

@@ -32,7 +32,7 @@ func DeleteTopic(ctx context.Context, p fairlead.Provider, name string) error {
 }
 
 func deleteTopic(ctx context.Context, p fairlead.Provider, name string) error {
-	if err := handle.CheckName("topic", name); err != nil {
+	if err := handle.ValidateName("topic", name); err != nil {
 		return err
 	}
 	dp, err := openManager(ctx, p)
@@ -50,10 +50,10 @@ func DeleteGroup(ctx context.Context, p fairlead.Provider, topic, group string) 
 }
 
 func deleteGroup(ctx context.Context, p fairlead.Provider, topic, group string) error {
-	if err := handle.CheckName("topic", topic); err != nil {
+	if err := handle.ValidateName("topic", topic); err != nil {
 		return err
 	}
-	if err := handle.CheckName("group", group); err != nil {
+	if err := handle.ValidateName("group", group); err != nil {
 		return err
 	}
 	dp, err := openManager(ctx, p)
@@ -69,7 +69,7 @@ func openManager(ctx context.Context, p fairlead.Provider) (driver.Provider, err
 	if err != nil {
 		return nil, err
 	}
-	if err := h.Needs(Manage); err != nil {
+	if err := h.CheckClaim(Manage); err != nil {
 		return nil, err
 	}
 	return driverOf(p)

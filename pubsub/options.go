@@ -72,7 +72,7 @@ func (f subscribeOption) setSubscription(o *subscribeOptions) error { return f(o
 func Group(name string) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
 		o.driver.Group = name
-		return handle.CheckName("group", name)
+		return handle.ValidateName("group", name)
 	})
 }
 
@@ -145,7 +145,7 @@ func DeadLetter(topic string, maxAttempts int) SubscribeOption {
 		if maxAttempts < 1 {
 			return fairlead.Errorf(fairlead.Invalid, "DeadLetter has maxAttempts %d; it must be at least 1", maxAttempts)
 		}
-		return handle.CheckName("dead letter topic", topic)
+		return handle.ValidateName("dead letter topic", topic)
 	})
 }
 
@@ -162,7 +162,7 @@ func (o *subscribeOptions) check(f fairlead.FacetDescription) error {
 		return fairlead.Errorf(fairlead.Invalid, "the AckDeadline is %v; this provider accepts at least %v",
 			o.driver.AckDeadline, f.Limits.MinAckDeadline)
 	}
-	return fairlead.CheckAll(f, o.requiredClaims())
+	return fairlead.CheckRequirements(f, o.requiredClaims())
 }
 
 // requiredClaims returns the claims that the options depend on.

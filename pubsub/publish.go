@@ -142,7 +142,7 @@ func (t *Topic) publishTogether(ctx context.Context, msgs []Message) ([]Receipt,
 
 // checkAtomic checks that the topic can store n messages or none of them.
 func (t *Topic) checkAtomic(n int) error {
-	if err := t.handle.Needs(AtomicBatch); err != nil {
+	if err := t.handle.CheckClaim(AtomicBatch); err != nil {
 		return err
 	}
 	if limit := t.handle.Facet.Limits.MaxBatch; n > limit {
@@ -156,13 +156,13 @@ func (t *Topic) checkUsable() error {
 	if t.life.Err() != nil {
 		return fairlead.Errorf(fairlead.Closed, "the topic is closed")
 	}
-	return t.handle.Ready()
+	return t.handle.CheckRequirements()
 }
 
 // prepareMessage validates a message and returns it in the driver's form.
 func (t *Topic) prepareMessage(ctx context.Context, m Message) (driver.Message, error) {
 	if m.Key != "" {
-		if err := t.handle.Needs(OrderedByKey); err != nil {
+		if err := t.handle.CheckClaim(OrderedByKey); err != nil {
 			return driver.Message{}, err
 		}
 	}

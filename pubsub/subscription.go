@@ -50,7 +50,7 @@ func openSubscription(ctx context.Context, p fairlead.Provider, topic string, op
 	if err != nil {
 		return nil, err
 	}
-	if err := handle.CheckName("topic", topic); err != nil {
+	if err := handle.ValidateName("topic", topic); err != nil {
 		return nil, err
 	}
 	h, err := handle.Open(ctx, p, fairlead.PubSub, o.require)
@@ -159,7 +159,7 @@ func (s *Subscription) checkUsable() error {
 	if err := s.checkOpen(); err != nil {
 		return err
 	}
-	return s.handle.Ready()
+	return s.handle.CheckRequirements()
 }
 
 func (s *Subscription) checkOpen() error {

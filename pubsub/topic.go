@@ -43,7 +43,7 @@ func openTopic(ctx context.Context, p fairlead.Provider, name string, opts []Top
 	if err != nil {
 		return nil, err
 	}
-	if err := handle.CheckName("topic", name); err != nil {
+	if err := handle.ValidateName("topic", name); err != nil {
 		return nil, err
 	}
 	h, err := handle.Open(ctx, p, fairlead.PubSub, o.require)

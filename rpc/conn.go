@@ -77,7 +77,7 @@ func (cfg dialConfig) newTransportClient(p fairlead.Provider) (transport.Client,
 
 // openHandle makes the checks that Dial and NewServer have in common.
 func openHandle(ctx context.Context, p fairlead.Provider, service string, reqs []fairlead.Requirement) (*handle.Handle, error) {
-	if err := handle.CheckName("service", service); err != nil {
+	if err := handle.ValidateName("service", service); err != nil {
 		return nil, err
 	}
 	return handle.Open(ctx, p, fairlead.RPC, reqs)

@@ -1,29 +1,28 @@
-// Package handle is what the portable types of every facet know about their
-// provider: it checks requirements when a facet is opened, and keeps them
-// checked while it is open.
+// Package handle keeps what every opened facet knows about its provider. It
+// checks the program's requirements when the facet is opened, and again with
+// every change of the provider's description.
 package handle
 
 import (
 	"context"
-	"regexp"
 	"sync/atomic"
 
 	"fairlead.dev"
 )
 
-// Handle is what every opened facet knows about its provider.
+// Handle is an opened facet of a provider.
 type Handle struct {
 	Provider string // the provider's name
-	System   string // of the OpenTelemetry semantic conventions
+	System   string // as in [fairlead.Description]
 	Facet    fairlead.FacetDescription
 
-	lost atomic.Pointer[fairlead.Error] // a requirement that no longer holds
-	stop context.CancelFunc
-	done chan struct{} // closed when the watching goroutine has ended
+	lost         atomic.Pointer[fairlead.Error] // nil while all requirements hold
+	stopChecking context.CancelFunc
+	stopped      chan struct{} // closed when the checking goroutine has ended; nil without requirements
 }
 
 // Open checks that p offers the facet and that the requirements hold. While
-// the handle is open, requirements are checked anew with every change of the
+// the handle is open, the requirements are checked with every change of the
 // provider's description.
 func Open(ctx context.Context, p fairlead.Provider, f fairlead.Facet, reqs []fairlead.Requirement) (*Handle, error) {
 	if p == nil {
@@ -33,74 +32,68 @@ func Open(ctx context.Context, p fairlead.Provider, f fairlead.Facet, reqs []fai
 	if err != nil {
 		return nil, err
 	}
-	h := &Handle{Provider: d.Provider, System: d.System, stop: func() {}}
-	if h.Facet, err = check(d, f, reqs); err != nil {
+	h := &Handle{Provider: d.Provider, System: d.System, stopChecking: func() {}}
+	if h.Facet, err = findFacet(d, f, reqs); err != nil {
 		return nil, fairlead.Annotate(err, "", d.Provider)
 	}
 	if len(reqs) > 0 {
-		h.watch(p, d.Generation, f, reqs)
+		h.startChecking(p, d.Generation, f, reqs)
 	}
 	return h, nil
 }
 
-func check(d fairlead.Description, f fairlead.Facet, reqs []fairlead.Requirement) (fairlead.FacetDescription, error) {
+// findFacet returns the description of a facet, and an Unsupported error if
+// the provider does not offer it or a requirement does not hold.
+func findFacet(d fairlead.Description, f fairlead.Facet, reqs []fairlead.Requirement) (fairlead.FacetDescription, error) {
 	fd, ok := d.Facet(f)
 	if !ok {
 		return fd, fairlead.Errorf(fairlead.Unsupported, "this provider does not offer the facet %s", f)
 	}
-	return fd, fairlead.CheckAll(fd, reqs)
+	return fd, fairlead.CheckRequirements(fd, reqs)
 }
 
-func (h *Handle) watch(p fairlead.Provider, generation uint64, f fairlead.Facet, reqs []fairlead.Requirement) {
+// startChecking checks the requirements with every later description, in a
+// goroutine that ends with Close or with the provider.
+func (h *Handle) startChecking(p fairlead.Provider, generation uint64, f fairlead.Facet, reqs []fairlead.Requirement) {
 	ctx, stop := context.WithCancel(context.Background())
-	h.stop, h.done = stop, make(chan struct{})
+	h.stopChecking, h.stopped = stop, make(chan struct{})
 	go func() {
-		defer close(h.done)
+		defer close(h.stopped)
 		for {
 			d, err := p.Await(ctx, generation)
 			if err != nil {
-				return // closed: every call says so itself
+				return // the provider is closed: every call of the facet fails by itself
 			}
 			generation = d.Generation
-			_, err = check(d, f, reqs)
+			_, err = findFacet(d, f, reqs)
 			lost, _ := err.(*fairlead.Error)
 			h.lost.Store(lost)
 		}
 	}()
 }
 
-// Ready returns an Unsupported error while a requirement does not hold.
-func (h *Handle) Ready() error {
+// CheckRequirements returns an Unsupported error while a requirement does not
+// hold.
+func (h *Handle) CheckRequirements() error {
 	if lost := h.lost.Load(); lost != nil {
 		return lost
 	}
 	return nil
 }
 
-// Needs returns an Unsupported error unless the claim holds.
-func (h *Handle) Needs(c fairlead.Claim) error {
+// CheckClaim returns an Unsupported error if the claim did not hold when the
+// handle was opened.
+func (h *Handle) CheckClaim(c fairlead.Claim) error {
 	if m, lacks := c.Check(h.Facet); lacks {
 		return fairlead.Errorf(fairlead.Unsupported, "%s", m)
 	}
 	return nil
 }
 
-// Close ends the checking.
+// Close stops the checking, and returns when its goroutine has ended.
 func (h *Handle) Close() {
-	h.stop()
-	if h.done != nil {
-		<-h.done
+	h.stopChecking()
+	if h.stopped != nil {
+		<-h.stopped
 	}
-}
-
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-// CheckName returns an Invalid error unless name may name a store, topic,
-// group, service or source.
-func CheckName(what, name string) error {
-	if namePattern.MatchString(name) {
-		return nil
-	}
-	return fairlead.Errorf(fairlead.Invalid,
-		"the %s name %q is not accepted; use 1 to 128 of A–Z a–z 0–9 . _ -, the first a letter or digit", what, name)
 }

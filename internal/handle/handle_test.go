@@ -24,8 +24,8 @@ func describe(claims ...fairlead.Claim) fairlead.Description {
 	}}}
 }
 
-// TestLostRequirement shows that a guarantee lost at run time is noticed, and
-// that it is noticed when it comes back.
+// TestLostRequirement loses a guarantee at run time and gets it back: calls fail
+// while it is lost, and only then.
 func TestLostRequirement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := changing{providers.NewLive(describe(fairlead.DurableFsync))}
@@ -34,30 +34,30 @@ func TestLostRequirement(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer h.Close()
-		if err := h.Ready(); err != nil {
+		if err := h.CheckRequirements(); err != nil {
 			t.Errorf("while it holds: %v", err)
 		}
 		p.Update(describe())
 		synctest.Wait()
-		err = h.Ready()
+		err = h.CheckRequirements()
 		if !errors.Is(err, fairlead.Unsupported) || !strings.Contains(err.Error(), "appendfsync is everysec; set it to always") {
 			t.Errorf("after it was lost: %v", err)
 		}
 		p.Update(describe(fairlead.DurableFsync))
 		synctest.Wait()
-		if err := h.Ready(); err != nil {
+		if err := h.CheckRequirements(); err != nil {
 			t.Errorf("after it came back: %v", err)
 		}
 	})
 }
 
-func TestCheckName(t *testing.T) {
+func TestValidateName(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"a": true, "A.b_c-9": true, strings.Repeat("x", 128): true,
 		"": false, ".a": false, "a/b": false, "ä": false, "a b": false, "a\n": false, strings.Repeat("x", 129): false,
 	} {
-		if err := CheckName("store", name); (err == nil) != ok {
-			t.Errorf("CheckName(%q) = %v", name, err)
+		if err := ValidateName("store", name); (err == nil) != ok {
+			t.Errorf("ValidateName(%q) = %v", name, err)
 		}
 	}
 }

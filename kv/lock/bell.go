@@ -17,7 +17,7 @@ type bell struct {
 }
 
 func (p place) newBell() *bell {
-	return &bell{place: p, watches: fairlead.CheckAll(p.store.Describe(), []fairlead.Requirement{kv.Watch}) == nil}
+	return &bell{place: p, watches: fairlead.CheckRequirements(p.store.Describe(), []fairlead.Requirement{kv.Watch}) == nil}
 }
 
 // prepare sees to it that the next wait ends with the first change from now on.

@@ -61,7 +61,7 @@ func newSettings(store *kv.Store, opts []Option) (settings, error) {
 	if least := facet.Limits.MinTTL; s.ttl < least {
 		return s, fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the least of this store is %v", s.ttl, least)
 	}
-	return s, fairlead.CheckAll(facet, []fairlead.Requirement{kv.CAS, kv.TTL})
+	return s, fairlead.CheckRequirements(facet, []fairlead.Requirement{kv.CAS, kv.TTL})
 }
 
 // jittered spreads those who wait for the same lock.

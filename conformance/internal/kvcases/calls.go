@@ -157,11 +157,11 @@ func wantOutcomes(t *suite.T, s *kv.Store, keys []string, outcome []error) {
 	for i, key := range keys {
 		code := fairlead.CodeOf(outcome[i])
 		switch {
-		case found[i].Found && string(found[i].Value) != key:
+		case found[i].Exists() && string(found[i].Value) != key:
 			t.Errorf("key %s has the value %s", key, quoteBriefly(string(found[i].Value)))
-		case code == 0 && !found[i].Found:
+		case code == 0 && !found[i].Exists():
 			t.Errorf("the write of %s was acknowledged, and the key is missing", key)
-		case code != 0 && code != fairlead.UnknownOutcome && found[i].Found:
+		case code != 0 && code != fairlead.UnknownOutcome && found[i].Exists():
 			t.Errorf("the write of %s failed with %v and was applied", key, outcome[i])
 		case code != 0 && code.Retry() == fairlead.RetryNever:
 			t.Errorf("the write of %s failed with %v", key, outcome[i])
@@ -256,7 +256,7 @@ func wantFound(t *suite.T, s *kv.Store, keys []string, exists func(string) bool)
 		if exists(key) {
 			want = key
 		}
-		if f.Key != key || f.Found != exists(key) || string(f.Value) != want || (f.Revision != "") != f.Found {
+		if f.Key != key || f.Exists() != exists(key) || string(f.Value) != want || (f.Revision != "") != f.Exists() {
 			t.Errorf("answer %d of GetMany, of %q: got %+v", i, key, f)
 		}
 	}

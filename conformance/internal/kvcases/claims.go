@@ -144,7 +144,7 @@ var sharedCases = []suite.Case{
 			t.Must(err)
 			m, err := s.GetMany(t.Context(), "m")
 			t.Must(err)
-			return k[0].Found && !k[1].Found && string(k[0].Value) == "1" && m[0].Found
+			return k[0].Exists() && !k[1].Exists() && string(k[0].Value) == "1" && m[0].Exists()
 		})
 	}, fairlead.Shared),
 	newCase("shared-cas", "conditions hold across two Opens: a Create of an existing key and a stale CAS through the second Open are a Conflict", func(t *suite.T) {

@@ -114,7 +114,7 @@ func testEmptyValue(t *suite.T) {
 	wantMissing(t, s, "missing")
 	found, err := s.GetMany(t.Context(), "nil", "missing", "empty")
 	t.Must(err)
-	if len(found) != 3 || !found[0].Found || found[1].Found || !found[2].Found {
+	if len(found) != 3 || !found[0].Exists() || found[1].Exists() || !found[2].Exists() {
 		t.Errorf("GetMany confuses an empty value with a missing key: %+v", found)
 	}
 }

@@ -76,7 +76,7 @@ func wantOddKeyDistinct(t *suite.T, key string, twins []string) {
 	t.Must(err)
 	for i, k := range keys {
 		wantEntry(t, s, k, "value of "+k, revs[k])
-		if !found[i].Found || string(found[i].Value) != "value of "+k || found[i].Key != k {
+		if !found[i].Exists() || string(found[i].Value) != "value of "+k || found[i].Key != k {
 			t.Errorf("GetMany of %s: got %s %s", quoteBriefly(k), quoteBriefly(found[i].Key), quoteBriefly(string(found[i].Value)))
 		}
 	}

@@ -83,7 +83,7 @@ func ttlCases() []suite.Case {
 			put(t, s, "b", "b", kv.WithTTL(ttl))
 			t.Eventually(latestExpiry(t, ttl), "GetMany finds only a and c", func() bool {
 				found, err := s.GetMany(t.Context(), "a", "b", "c")
-				return err == nil && !found[1].Found
+				return err == nil && !found[1].Exists()
 			})
 			wantFound(t, s, []string{"a", "b", "c"}, func(key string) bool { return key != "b" })
 		}),
@@ -264,13 +264,13 @@ func testTTLMany(t *suite.T) {
 		left = false
 		for _, f := range found {
 			ttl := ttls[f.Key]
-			if !f.Found && time.Since(began) < ttl {
+			if !f.Exists() && time.Since(began) < ttl {
 				t.Fatalf("%s was gone %v after the writes began, its time to live is %v", f.Key, time.Since(began), ttl)
 			}
-			if f.Found && asked.Sub(written) > latestExpiry(t, ttl) {
+			if f.Exists() && asked.Sub(written) > latestExpiry(t, ttl) {
 				t.Fatalf("%s is still there %v after the writes, its time to live is %v", f.Key, asked.Sub(written), ttl)
 			}
-			left = left || f.Found
+			left = left || f.Exists()
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

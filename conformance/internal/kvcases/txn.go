@@ -195,7 +195,7 @@ func wantSum(t *suite.T, s *kv.Store, accounts []string, want int) {
 	found, err := s.GetMany(t.Context(), accounts...)
 	t.Must(err)
 	for _, f := range found {
-		sum += number(t, f.Entry)
+		sum += number(t, f)
 	}
 	if sum != want {
 		t.Errorf("the sum of the accounts is %d, want %d", sum, want)
@@ -212,7 +212,7 @@ func transfer(t *suite.T, s *kv.Store, from, to string, amount int) error {
 		if err != nil {
 			return err
 		}
-		a, b := found[0].Entry, found[1].Entry
+		a, b := found[0], found[1]
 		_, err = s.Txn(t.Context(),
 			kv.IfRevision(from, a.Revision), kv.IfRevision(to, b.Revision),
 			kv.ThenPut(from, []byte(fmt.Sprint(number(t, a)-amount))),
