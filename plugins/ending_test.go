@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
@@ -39,7 +40,7 @@ func TestEndingIsNoEnd(t *testing.T) {
 		w.come(1)
 		// The watcher's, the settings' and the subscription's calls are in
 		// Redis; that of the registration lasts as long as it.
-		eventually(t, "all wait", func() bool { return blocked(t, server) == 3 })
+		check.Eventually(t, "all wait", func() bool { return blocked(t, server) == 3 })
 		first.signal(t, syscall.SIGTERM)
 		if code := first.cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("after SIGTERM the exit code is %d; it wrote\n%s", code, first.output.String())
@@ -147,7 +148,7 @@ func outlives(t *testing.T, h *hosting) time.Duration {
 	dir := environ(t, h.plugin)["FAIRLEAD_SOCKET_DIR"]
 	began := time.Now()
 	h.kill()
-	eventually(t, "the plugin is gone", func() bool { return !alive(h.plugin) })
+	check.Eventually(t, "the plugin is gone", func() bool { return !alive(h.plugin) })
 	took := time.Since(began)
 	if _, err := os.Stat(dir); dir == "" || !os.IsNotExist(err) {
 		t.Errorf("the socket folder %q is left: %v", dir, err)
@@ -199,13 +200,13 @@ func TestKilledHostGivesBack(t *testing.T) {
 func givesBack(t *testing.T, server *testbed.RedisServer, url, folder string) {
 	publish(t, server, "held")
 	h := startHost(t, url, "held", folder)
-	eventually(t, "the host waits for more", func() bool { return blocked(t, server) == 1 })
+	check.Eventually(t, "the host waits for more", func() bool { return blocked(t, server) == 1 })
 	if err := h.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the host stands still", func() bool { return state(h.cmd.Process.Pid) == "T" })
+	check.Eventually(t, "the host stands still", func() bool { return state(h.cmd.Process.Pid) == "T" })
 	publish(t, server, "held")
-	eventually(t, "both messages are held", func() bool { return held(t, server) == 2 })
+	check.Eventually(t, "both messages are held", func() bool { return held(t, server) == 2 })
 	sub := must[*pubsub.Subscription](t)(pubsub.Subscribe(t.Context(), openURL(t, server.URL()), "held", pubsub.Group("g")))
 	t.Cleanup(func() { _ = sub.Close(context.Background()) })
 	h.kill()
@@ -282,7 +283,7 @@ func interrupt(t *testing.T, pid int, sig syscall.Signal) {
 	if err := syscall.Kill(pid, sig); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the signal is taken", func() bool { return signals(t, pid, "ShdPnd")&(1<<(sig-1)) == 0 })
+	check.Eventually(t, "the signal is taken", func() bool { return signals(t, pid, "ShdPnd")&(1<<(sig-1)) == 0 })
 }
 
 // signals are the set of a process of that name, as bits.
@@ -387,7 +388,7 @@ func putsUnder(t *testing.T, p fairlead.Provider, name string, n int64, end func
 // failed.
 func truthful(t *testing.T, server *testbed.RedisServer, name string, told map[string]error) (failed int) {
 	t.Helper()
-	eventually(t, "the server has carried out all it got", func() bool { return len(clients(t, server)) == 0 })
+	check.Eventually(t, "the server has carried out all it got", func() bool { return len(clients(t, server)) == 0 })
 	p := must[fairlead.Provider](t)(fairlead.Open(t.Context(), server.URL()))
 	defer closes(t, p)
 	s := must[*kv.Store](t)(kv.Open(t.Context(), p, name))

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/plugins"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
@@ -196,7 +197,7 @@ func refuses(t *testing.T, socket string, log func() string) {
 	if got := attachAs(t, program, socket, nobody); got != "refused" {
 		t.Errorf("another user is %s", got)
 	}
-	eventually(t, "the refusal is logged", func() bool { return strings.Contains(log(), "belongs to user 65534") })
+	check.Eventually(t, "the refusal is logged", func() bool { return strings.Contains(log(), "belongs to user 65534") })
 }
 
 // enterable lets everybody into the folder of a socket, and returns a copy of

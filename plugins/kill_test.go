@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
@@ -213,7 +214,7 @@ func (l *load) reaches(ctx context.Context, n int64) bool {
 
 // check compares what was told with what is there.
 func (l *load) check(writes []write) {
-	eventually(l.t, "the plugin is there again", func() bool {
+	check.Eventually(l.t, "the plugin is there again", func() bool {
 		_, err := l.store.Get(l.t.Context(), "first")
 		return err == nil
 	})
@@ -235,7 +236,7 @@ func (l *load) check(writes []write) {
 	failures := 0
 	for _, w := range writes {
 		if w.err == nil {
-			eventually(l.t, "the acknowledged write of "+w.name+" comes", func() bool { return has(w) })
+			check.Eventually(l.t, "the acknowledged write of "+w.name+" comes", func() bool { return has(w) })
 			continue
 		}
 		failures++

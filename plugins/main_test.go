@@ -193,16 +193,6 @@ func newHost(t testing.TB, opts ...plugins.Option) *plugins.Host {
 	return h
 }
 
-// eventually polls until f is true.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("still not: %s", what)
-		}
-	}
-}
-
 // alive reports whether a process exists and is no zombie.
 func alive(pid int) bool {
 	s := state(pid)

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	kvdriver "fairlead.dev/kv/driver"
@@ -51,7 +52,7 @@ func (i *interrupted) call(command string, f func() []error) []error {
 	before := commands(i.t, i.server, command)
 	answer := make(chan []error, 1)
 	go func() { answer <- f() }()
-	eventually(i.t, command+" is carried out", func() bool { return commands(i.t, i.server, command) > before })
+	check.Eventually(i.t, command+" is carried out", func() bool { return commands(i.t, i.server, command) > before })
 	pid := i.host.Status()[0].PID
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		i.t.Fatal(err)

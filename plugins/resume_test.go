@@ -14,6 +14,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/config"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
@@ -112,7 +113,7 @@ func (w *waiting) come(n int) {
 			w.t.Fatalf("the %s %s does not come", what, text)
 		}
 	}
-	eventually(w.t, "the setting is seen", func() bool { return w.settings.Get().Rate == n })
+	check.Eventually(w.t, "the setting is seen", func() bool { return w.settings.Get().Rate == n })
 }
 
 // follow calls f again and again until the test ends, also after passing errors,
@@ -171,7 +172,7 @@ func TestMendedPluginGoesOn(t *testing.T) {
 		if err := syscall.Kill(h.Status()[0].PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a call says why", func() bool {
+		check.Eventually(t, "a call says why", func() bool {
 			_, err := w.store.Get(t.Context(), "k")
 			return errors.Is(err, fairlead.Unavailable) && strings.Contains(err.Error(), "there is no plugin") != strings.Contains(err.Error(), "is refused")
 		})
@@ -201,7 +202,7 @@ func next(t *testing.T, s *pubsub.Subscription) *pubsub.Delivery {
 	t.Helper()
 	var d *pubsub.Delivery
 	var err error
-	eventually(t, "a message comes", func() bool {
+	check.Eventually(t, "a message comes", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		d, err = s.Receive(ctx)

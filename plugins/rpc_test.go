@@ -12,6 +12,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/plugins"
 	"fairlead.dev/rpc"
@@ -54,7 +55,7 @@ func eventuallyAnswered(t *testing.T, p fairlead.Provider, name string) {
 	c := pb.NewTestServiceClient(conn)
 	var out *pb.SimpleResponse
 	var err error
-	eventually(t, "a call is answered", func() bool {
+	check.Eventually(t, "a call is answered", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		out, err = c.UnaryCall(ctx, &pb.SimpleRequest{})
@@ -98,12 +99,12 @@ func TestCallsOutliveADirectory(t *testing.T) {
 	killed(t, h, p)
 	ask()
 	answer(t, p, "second")
-	eventually(t, "the server that joined is found", func() bool { return ask() == "second" })
+	check.Eventually(t, "the server that joined is found", func() bool { return ask() == "second" })
 	late := must[*rpc.Conn](t)(rpc.Dial(t.Context(), open(t, h, "plugin+"+server.URL()), "greeter"))
 	t.Cleanup(func() { _ = late.Close() })
 	c = pb.NewTestServiceClient(late)
 	ask()
-	eventually(t, "the first server is registered again", func() bool { return ask() == "first" })
+	check.Eventually(t, "the first server is registered again", func() bool { return ask() == "first" })
 }
 
 // TestCallsNeedNoDirectory takes away the plugin that keeps the addresses, for
@@ -132,13 +133,13 @@ func TestCallsNeedNoDirectory(t *testing.T) {
 	if err := syscall.Kill(h.Status()[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the plugin cannot be started", func() bool { return h.Status()[0].State == plugins.Failed })
-	eventually(t, "the address is not kept any more", func() bool { return len(registered(t, server)) == 0 })
+	check.Eventually(t, "the plugin cannot be started", func() bool { return h.Status()[0].State == plugins.Failed })
+	check.Eventually(t, "the address is not kept any more", func() bool { return len(registered(t, server)) == 0 })
 	for range 100 {
 		ask()
 	}
 	back() // and the directory says, truly, that nobody is registered
-	eventually(t, "the server is registered again", func() bool { return len(registered(t, server)) == 1 })
+	check.Eventually(t, "the server is registered again", func() bool { return len(registered(t, server)) == 1 })
 	eventuallyAnswered(t, openURL(t, server.URL()), "first")
 }
 

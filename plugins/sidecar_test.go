@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/plugins"
 )
@@ -150,7 +151,7 @@ func TestSidecarIsNotThere(t *testing.T) {
 func TestSidecarWithoutItsFrameSocket(t *testing.T) {
 	path := socketPath(t)
 	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
-	eventually(t, "the frame socket is there", func() bool { _, err := os.Stat(path + ".frames"); return err == nil })
+	check.Eventually(t, "the frame socket is there", func() bool { _, err := os.Stat(path + ".frames"); return err == nil })
 	if err := os.Remove(path + ".frames"); err != nil {
 		t.Fatal(err)
 	}
@@ -200,14 +201,14 @@ func TestSidecarSocketIsTaken(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	path := socketPath(t)
-	check := func() error { return exec.Command(binary(t, "memory"), "--check", "unix://"+path).Run() }
-	if err := check(); err == nil {
+	runCheck := func() error { return exec.Command(binary(t, "memory"), "--check", "unix://"+path).Run() }
+	if err := runCheck(); err == nil {
 		t.Error("a sidecar that is not there is said to be well")
 	}
 	s := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
-	eventually(t, "the sidecar is well", func() bool { return check() == nil })
+	check.Eventually(t, "the sidecar is well", func() bool { return runCheck() == nil })
 	s.signal(t, syscall.SIGTERM)
-	if err := check(); err == nil {
+	if err := runCheck(); err == nil {
 		t.Error("a sidecar that has ended is said to be well")
 	}
 }

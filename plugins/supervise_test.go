@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
 )
@@ -33,7 +34,7 @@ var eager = plugins.WithRestart(plugins.RestartPolicy{
 func running(t testing.TB, h *plugins.Host, other int) plugins.Status {
 	t.Helper()
 	var s plugins.Status
-	eventually(t, "another process runs", func() bool {
+	check.Eventually(t, "another process runs", func() bool {
 		s = h.Status()[0]
 		return s.State == plugins.Running && s.PID != 0 && s.PID != other
 	})
@@ -44,7 +45,7 @@ func running(t testing.TB, h *plugins.Host, other int) plugins.Status {
 func works(t testing.TB, p fairlead.Provider) {
 	t.Helper()
 	var err error
-	eventually(t, "the provider works", func() bool {
+	check.Eventually(t, "the provider works", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		var s *kv.Store
@@ -199,8 +200,8 @@ func TestCrashLoopIsTriedAgainAtTheNextOpen(t *testing.T) {
 	if err := syscall.Kill(h.Status()[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the plugin has failed", func() bool { return h.Status()[0].State == plugins.Failed })
-	eventually(t, "a call says why", func() bool {
+	check.Eventually(t, "the plugin has failed", func() bool { return h.Status()[0].State == plugins.Failed })
+	check.Eventually(t, "a call says why", func() bool {
 		_, err := kv.Open(t.Context(), p, "users")
 		return errors.Is(err, fairlead.Unavailable) && strings.Contains(err.Error(), "broken")
 	})
@@ -257,7 +258,7 @@ func TestCloseDuringOpen(t *testing.T) {
 		_, err := h.Open(t.Context(), "plugin+script://")
 		opened <- err
 	}()
-	eventually(t, "the plugin is being started", func() bool { return len(h.Status()) > 0 })
+	check.Eventually(t, "the plugin is being started", func() bool { return len(h.Status()) > 0 })
 	if err := h.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +284,7 @@ func TestIdle(t *testing.T) {
 	if s := h.Status()[0]; s.Generation != 1 {
 		t.Errorf("the generation is %d, want 1: the process is kept for the next Open", s.Generation)
 	}
-	eventually(t, "the plugin that nobody uses is stopped", func() bool { return h.Status()[0].State == plugins.Stopped })
+	check.Eventually(t, "the plugin that nobody uses is stopped", func() bool { return h.Status()[0].State == plugins.Stopped })
 }
 
 // Opens and closes side by side use one process at a time.

@@ -11,18 +11,12 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	"fairlead.dev/plugins"
 	"fairlead.dev/pubsub"
 )
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // host builds and installs the plugin.
 func host(t *testing.T) *plugins.Host {
@@ -33,15 +27,15 @@ func host(t *testing.T) *plugins.Host {
 	}
 	folder := t.TempDir()
 	installed, err := plugins.Install(t.Context(), binary, folder)
-	must(t, err)
+	check.NoError(t, err)
 	for _, want := range []string{"mem", "rabbit", "rabbits", "kafka", "awssns", "awssqs", "gcppubsub", "azuresb", "mongo", "dynamodb", "firestore", "etcd", "file"} {
 		if _, offers := installed.Scheme("gocloud+" + want); !offers {
 			t.Errorf("the plugin does not offer gocloud+%s", want)
 		}
 	}
 	h, err := plugins.NewHost(plugins.WithFolders(folder))
-	must(t, err)
-	t.Cleanup(func() { must(t, h.Close(context.Background())) })
+	check.NoError(t, err)
+	t.Cleanup(func() { check.NoError(t, h.Close(context.Background())) })
 	return h
 }
 
@@ -67,28 +61,28 @@ func TestPlugin(t *testing.T) {
 	}
 
 	rabbit, err := h.Open(ctx, "plugin+gocloud+rabbit://"+testbed.Rabbit(t).Addr())
-	must(t, err)
+	check.NoError(t, err)
 	defer rabbit.Close(ctx)
 	sub, err := pubsub.Subscribe(ctx, rabbit, "orders", pubsub.Group("g"))
-	must(t, err)
+	check.NoError(t, err)
 	topic, err := pubsub.Open(ctx, rabbit, "orders")
-	must(t, err)
+	check.NoError(t, err)
 	_, err = topic.Publish(ctx, pubsub.Message{ID: "one", Body: []byte("body"), Metadata: map[string]string{"Name": ""}})
-	must(t, err)
+	check.NoError(t, err)
 	d, err := sub.Receive(ctx)
-	must(t, err)
+	check.NoError(t, err)
 	if v, there := d.Metadata["Name"]; d.ID != "one" || string(d.Body) != "body" || v != "" || !there {
 		t.Errorf("received %+v", d)
 	}
-	must(t, d.Ack(ctx))
+	check.NoError(t, d.Ack(ctx))
 
 	mem, err := h.Open(ctx, "plugin+gocloud+mem://name")
-	must(t, err)
+	check.NoError(t, err)
 	defer mem.Close(ctx)
 	store, err := kv.Open(ctx, mem, "users", kv.Require(kv.CAS))
-	must(t, err)
+	check.NoError(t, err)
 	_, err = store.Create(ctx, "ann", []byte("1"))
-	must(t, err)
+	check.NoError(t, err)
 	if _, err := store.Create(ctx, "ann", nil); !errors.Is(err, fairlead.Conflict) {
 		t.Errorf("created twice: %v", err)
 	}

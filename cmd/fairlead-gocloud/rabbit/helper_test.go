@@ -8,23 +8,17 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/pubsub"
 )
 
 // patience is how long to wait for what must come.
 const patience = 30 * time.Second
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func open(t *testing.T, url string) fairlead.Provider {
 	t.Helper()
 	p, err := fairlead.Open(t.Context(), url)
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 	return p
 }
@@ -32,7 +26,7 @@ func open(t *testing.T, url string) fairlead.Provider {
 func subscribe(t *testing.T, p fairlead.Provider, topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
 	t.Helper()
 	s, err := pubsub.Subscribe(t.Context(), p, topic, opts...)
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close(context.Background()) })
 	return s
 }
@@ -40,11 +34,11 @@ func subscribe(t *testing.T, p fairlead.Provider, topic string, opts ...pubsub.S
 func publish(t *testing.T, p fairlead.Provider, topic string, bodies ...string) {
 	t.Helper()
 	to, err := pubsub.Open(t.Context(), p, topic)
-	must(t, err)
+	check.NoError(t, err)
 	defer to.Close(t.Context())
 	for _, b := range bodies {
 		_, err := to.Publish(t.Context(), pubsub.Message{Body: []byte(b)})
-		must(t, err)
+		check.NoError(t, err)
 	}
 }
 
@@ -68,10 +62,10 @@ func receive(t *testing.T, s *pubsub.Subscription, n int) map[string]*pubsub.Del
 func admin(t *testing.T, url string) *amqp.Channel {
 	t.Helper()
 	conn, err := amqp.Dial(url)
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	ch, err := conn.Channel()
-	must(t, err)
+	check.NoError(t, err)
 	return ch
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/providers/gocloud"
 )
@@ -58,7 +59,7 @@ func TestNaiveDriversAreRefuted(t *testing.T) {
 				return fairlead.Open(ctx, "gocloud+"+n.scheme+"://"+s.Addr()+n.url)
 			}, conformance.WithMatch(regexp.MustCompile("^"+n.refutedBy+"$")), conformance.WithControl(s),
 				conformance.WithPatience(3*time.Second))
-			must(t, err)
+			check.NoError(t, err)
 			failed := slices.ContainsFunc(report.Results, func(r conformance.Result) bool {
 				t.Log(r.Case, r.Outcome, r.Failures)
 				return r.Case == n.refutedBy && r.Bad()

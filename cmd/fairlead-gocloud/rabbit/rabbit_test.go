@@ -11,6 +11,7 @@ import (
 	"gocloud.dev/pubsub/rabbitpubsub"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub"
 )
@@ -39,27 +40,27 @@ func TestBroker(t *testing.T) {
 func staleAck(t *testing.T, s *testbed.RabbitServer) {
 	b := testBroker(t, s)
 	f, err := b.openSubscription(t.Context(), "stale", "g")
-	must(t, err)
+	check.NoError(t, err)
 	publish(t, open(t, "gocloud+rabbit://"+s.Addr()), "stale", "first", "second")
 	ctx := t.Context()
 	one, err := f.Receive(ctx)
-	must(t, err)
+	check.NoError(t, err)
 	two, err := f.Receive(ctx)
-	must(t, err)
+	check.NoError(t, err)
 	var d amqp.Delivery
 	if !one.As(&d) {
 		t.Fatal("no delivery")
 	}
-	must(t, d.Acknowledger.Ack(999, false)) // PRECONDITION_FAILED, as there
+	check.NoError(t, d.Acknowledger.Ack(999, false)) // PRECONDITION_FAILED, as there
 
 	_, err = f.Receive(ctx) // on the new channel, where the numbers begin anew
-	must(t, err)
+	check.NoError(t, err)
 	for _, old := range []*gcpubsub.Message{one, two} {
 		if err := acknowledge(old); err == nil {
 			t.Errorf("%s was acknowledged on a channel that is gone", old.Body)
 		}
 	}
-	must(t, f.Close(ctx)) // nobody has dealt with either of them
+	check.NoError(t, f.Close(ctx)) // nobody has dealt with either of them
 
 	rest := subscribe(t, open(t, "gocloud+rabbit://"+s.Addr()), "stale", pubsub.Group("g"))
 	if got := receive(t, rest, 2); got["first"] == nil || got["second"] == nil {
@@ -93,7 +94,7 @@ func names(t *testing.T, s *testbed.RabbitServer) {
 func prefix(t *testing.T, s *testbed.RabbitServer) {
 	p := open(t, "gocloud+rabbit://guest:guest@"+s.Addr()+"/%2F?prefix=")
 	sub := subscribe(t, p, "plain", pubsub.Group("g"))
-	must(t, admin(t, s.URL()).PublishWithContext(t.Context(), "plain", "", false, false, amqp.Publishing{
+	check.NoError(t, admin(t, s.URL()).PublishWithContext(t.Context(), "plain", "", false, false, amqp.Publishing{
 		Body: []byte("foreign"), Headers: amqp.Table{"Number": int32(3)}}))
 	d := receive(t, sub, 1)["foreign"]
 	if d == nil || d.Metadata["Number"] != "3" || d.ID == "" {
@@ -125,7 +126,7 @@ func refusedUsers(t *testing.T, s *testbed.RabbitServer) {
 
 func description(t *testing.T, s *testbed.RabbitServer) {
 	d, err := open(t, "gocloud+rabbit://guest:guest@"+s.Addr()).Describe(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if d.System != "rabbitmq" || d.Endpoint != s.Addr() || !strings.HasPrefix(d.Version, "3.") {
 		t.Errorf("described as %+v", d)
 	}
@@ -140,12 +141,12 @@ func description(t *testing.T, s *testbed.RabbitServer) {
 func lostBinding(t *testing.T, s *testbed.RabbitServer) {
 	p := open(t, "gocloud+rabbit://"+s.Addr())
 	for _, group := range []string{"g", "gone"} {
-		must(t, subscribe(t, p, "unbound", pubsub.Group(group)).Close(t.Context()))
+		check.NoError(t, subscribe(t, p, "unbound", pubsub.Group(group)).Close(t.Context()))
 	}
 	ch := admin(t, s.URL())
-	must(t, ch.QueueUnbind("fairlead/unbound/g", "", "fairlead/unbound", nil))
+	check.NoError(t, ch.QueueUnbind("fairlead/unbound/g", "", "fairlead/unbound", nil))
 	_, err := ch.QueueDelete("fairlead/unbound/gone", false, false, false)
-	must(t, err)
+	check.NoError(t, err)
 	publish(t, p, "unbound", "m")
 	receive(t, subscribe(t, p, "unbound", pubsub.Group("g")), 1)
 	if _, err := ch.QueueDeclarePassive("fairlead/unbound/gone", true, false, false, false, nil); err == nil {
@@ -159,9 +160,9 @@ func deletedQueue(t *testing.T, s *testbed.RabbitServer) {
 	p := open(t, "gocloud+rabbit://"+s.Addr())
 	sub := subscribe(t, p, "deleted", pubsub.Group("g"))
 	publish(t, p, "deleted", "before")
-	must(t, receive(t, sub, 1)["before"].Ack(t.Context()))
+	check.NoError(t, receive(t, sub, 1)["before"].Ack(t.Context()))
 	_, err := admin(t, s.URL()).QueueDelete("fairlead/deleted/g", false, false, false)
-	must(t, err)
+	check.NoError(t, err)
 	for deadline := time.Now().Add(patience); ; {
 		publish(t, p, "deleted", "after")
 		ctx, cancel := contextWithin(t, 200*time.Millisecond)
@@ -203,7 +204,7 @@ func interrupted(t *testing.T, s *testbed.RabbitServer) {
 	sub := subscribe(t, p, "interrupted", pubsub.WithoutGroup())
 	direct := open(t, "gocloud+rabbit://"+s.Addr())
 	publish(t, direct, "interrupted", "before")
-	must(t, receive(t, sub, 1)["before"].Ack(t.Context()))
+	check.NoError(t, receive(t, sub, 1)["before"].Ack(t.Context()))
 	proxy.Cut()
 
 	ctx, cancel := contextWithin(t, patience)
@@ -223,7 +224,7 @@ func interrupted(t *testing.T, s *testbed.RabbitServer) {
 		publish(t, direct, "interrupted", "after")
 		select {
 		case err := <-waiting:
-			must(t, err)
+			check.NoError(t, err)
 			return
 		case <-time.After(100 * time.Millisecond):
 		}

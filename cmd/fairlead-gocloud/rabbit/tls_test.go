@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub"
 )
@@ -17,7 +18,7 @@ func TestTLS(t *testing.T) {
 	p := open(t, "gocloud+rabbits://guest@"+s.Addr()+ca+"&password-env=RABBIT_PASSWORD")
 	sub := subscribe(t, p, "secret", pubsub.Group("g"))
 	publish(t, p, "secret", "m")
-	must(t, receive(t, sub, 1)["m"].Ack(t.Context()))
+	check.NoError(t, receive(t, sub, 1)["m"].Ack(t.Context()))
 
 	for what, address := range map[string]string{
 		"a certificate of an unknown authority": "gocloud+rabbits://" + s.Addr(),

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/kv"
 	"fairlead.dev/pubsub"
 )
@@ -88,18 +89,18 @@ func Run(t testing.TB, url string, load Load) {
 	var watcher *kv.Watcher
 	for i := range handles {
 		p, err := fairlead.Open(ctx, url)
-		must(t, err)
+		check.NoError(t, err)
 		t.Cleanup(func() { _ = p.Close(context.Background()) })
 		s, err := kv.Open(ctx, p, "failover")
-		must(t, err)
+		check.NoError(t, err)
 		topic, err := pubsub.Open(ctx, p, "failover")
-		must(t, err)
+		check.NoError(t, err)
 		r.stores, r.topics = append(r.stores, s), append(r.topics, topic)
 		if i == 0 {
 			sub, err = pubsub.Subscribe(ctx, p, "failover", pubsub.Group("g"))
-			must(t, err)
+			check.NoError(t, err)
 			watcher, err = s.Watch(ctx, "counter")
-			must(t, err)
+			check.NoError(t, err)
 		}
 	}
 	began := time.Now()
@@ -167,12 +168,5 @@ func (r *run) repeat(ctx context.Context, enough func() bool, call func(ctx cont
 				r.Errorf("a call failed with an error that an outage cannot cause: %v", err)
 			}
 		}
-	}
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

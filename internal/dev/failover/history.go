@@ -14,6 +14,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/kv"
 )
 
@@ -135,7 +136,7 @@ func (h *history) verify(ctx context.Context, t testing.TB, s *kv.Store, w *kv.W
 	last := map[string]int{}
 	for i := range counters {
 		_, value, err := read(ctx, s, i)
-		must(t, err)
+		check.NoError(t, err)
 		if value < len(h.acked[i]) || value > len(h.acked[i])+h.maybe[i] {
 			t.Errorf("%s is %d; %d increments were acknowledged, and the outcome of %d is unknown", key(i), value, len(h.acked[i]), h.maybe[i])
 		}
@@ -167,10 +168,10 @@ func watchUntil(ctx context.Context, t testing.TB, w *kv.Watcher, last map[strin
 		if fairlead.CodeOf(err) == fairlead.Unavailable {
 			continue
 		}
-		must(t, err)
+		check.NoError(t, err)
 		for _, e := range events {
 			value, err := strconv.Atoi(string(e.Value))
-			must(t, err)
+			check.NoError(t, err)
 			if seen[e.Key] == nil {
 				seen[e.Key] = map[int]bool{}
 			}

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
@@ -108,7 +109,7 @@ func TestExitedAfterACrash(t *testing.T) {
 func TestOddLogLines(t *testing.T) {
 	var log capture
 	p := launch(t, spec("odd-logs", log.logger()))
-	eventually(t, "the last line is logged", func() bool { return strings.Contains(log.String(), "msg=plain") })
+	check.Eventually(t, "the last line is logged", func() bool { return strings.Contains(log.String(), "msg=plain") })
 	if err := p.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func TestOddLogLines(t *testing.T) {
 func TestNoiseOnStdout(t *testing.T) {
 	var log capture
 	p := launch(t, spec("noise", log.logger()))
-	eventually(t, "the plugin has written all", func() bool { return strings.Contains(log.String(), "level=WARN msg=\"all written\"") })
+	check.Eventually(t, "the plugin has written all", func() bool { return strings.Contains(log.String(), "level=WARN msg=\"all written\"") })
 	if err := p.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +333,7 @@ func TestHostIsKilled(t *testing.T) {
 			}
 			_ = host.Wait()
 			for _, pid := range plugin.pids {
-				eventually(t, "process "+strconv.Itoa(pid)+" is gone", func() bool { return !alive(pid) })
+				check.Eventually(t, "process "+strconv.Itoa(pid)+" is gone", func() bool { return !alive(pid) })
 			}
 			if _, err := os.Stat(plugin.dir); !os.IsNotExist(err) {
 				t.Errorf("the socket folder is left: %v", err)
@@ -364,7 +365,7 @@ func TestHostIsKilledDuringLaunch(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pid int
-	eventually(t, "the plugin has started", func() bool {
+	check.Eventually(t, "the plugin has started", func() bool {
 		b, err := os.ReadFile(pidFile)
 		if err != nil {
 			return false
@@ -376,7 +377,7 @@ func TestHostIsKilledDuringLaunch(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = host.Wait()
-	eventually(t, "the plugin is gone", func() bool { return !alive(pid) })
+	check.Eventually(t, "the plugin is gone", func() bool { return !alive(pid) })
 }
 
 type hosted struct {
@@ -424,7 +425,7 @@ func startHost(t *testing.T, role string) (*exec.Cmd, hosted) {
 func TestGrandchildren(t *testing.T) {
 	p := launch(t, spec("children", slog.New(slog.DiscardHandler)))
 	var sleeper int
-	eventually(t, "the plugin says its child's id", func() bool {
+	check.Eventually(t, "the plugin says its child's id", func() bool {
 		for _, l := range p.Stderr() {
 			if pid, ok := strings.CutPrefix(l, "sleeper "); ok {
 				sleeper, _ = strconv.Atoi(pid)
@@ -436,7 +437,7 @@ func TestGrandchildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-p.Exited()
-	eventually(t, "the grandchild is gone", func() bool { return !alive(sleeper) })
+	check.Eventually(t, "the grandchild is gone", func() bool { return !alive(sleeper) })
 }
 
 // go-plugin's Ping has no deadline: a stopped plugin blocks it for ever.
@@ -446,7 +447,7 @@ func TestCheckHasADeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The signal takes a moment to stop all threads.
-	eventually(t, "a stopped plugin is not said to be well", func() bool {
+	check.Eventually(t, "a stopped plugin is not said to be well", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		return p.Check(ctx) != nil

@@ -12,6 +12,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/config"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/providers/gocloud/portable"
 	_ "fairlead.dev/providers/memory"
 	"fairlead.dev/pubsub"
@@ -45,30 +46,23 @@ func receive(t *testing.T, s *gcpubsub.Subscription) *gcpubsub.Message {
 	return m
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestMessagesCrossBothWays: what is published by the types of one side is
 // received by those of the other.
 func TestMessagesCrossBothWays(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	p, err := fairlead.Open(t.Context(), "mem://")
-	must(t, err)
+	check.NoError(t, err)
 	defer p.Close(t.Context())
 	theirs, err := portable.OpenSubscription(t.Context(), p, "orders", pubsub.Group("theirs"))
-	must(t, err)
+	check.NoError(t, err)
 	ours, err := pubsub.Subscribe(t.Context(), p, "orders", pubsub.Group("ours"))
-	must(t, err)
+	check.NoError(t, err)
 	topic, err := portable.OpenTopic(t.Context(), p, "orders")
-	must(t, err)
+	check.NoError(t, err)
 
-	must(t, topic.Send(t.Context(), &gcpubsub.Message{Body: []byte("body"), Metadata: map[string]string{"Name": "value"}}))
+	check.NoError(t, topic.Send(t.Context(), &gcpubsub.Message{Body: []byte("body"), Metadata: map[string]string{"Name": "value"}}))
 	d, err := ours.Receive(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if string(d.Body) != "body" || d.Metadata["Name"] != "value" {
 		t.Errorf("ours got %+v", d)
 	}
@@ -83,10 +77,10 @@ func TestMessagesCrossBothWays(t *testing.T) {
 		t.Errorf("given back, it came as %+v", same)
 	}
 	again.Ack()
-	must(t, d.Ack(t.Context()))
-	must(t, topic.Shutdown(t.Context()))
-	must(t, theirs.Shutdown(t.Context()))
-	must(t, ours.Close(t.Context()))
+	check.NoError(t, d.Ack(t.Context()))
+	check.NoError(t, topic.Shutdown(t.Context()))
+	check.NoError(t, theirs.Shutdown(t.Context()))
+	check.NoError(t, ours.Close(t.Context()))
 }
 
 // TestShutdownGivesBack: what gocloud.dev fetched and nobody asked for comes
@@ -94,17 +88,17 @@ func TestMessagesCrossBothWays(t *testing.T) {
 func TestShutdownGivesBack(t *testing.T) {
 	p := open(t)
 	sub, err := portable.OpenSubscription(t.Context(), p, "orders", pubsub.Group("g"), pubsub.AckDeadline(time.Hour))
-	must(t, err)
+	check.NoError(t, err)
 	topic, err := pubsub.Open(t.Context(), p, "orders")
-	must(t, err)
+	check.NoError(t, err)
 	for range 20 {
 		_, err := topic.Publish(t.Context(), pubsub.Message{Body: []byte("m")})
-		must(t, err)
+		check.NoError(t, err)
 	}
 	receive(t, sub).Ack()
-	must(t, sub.Shutdown(t.Context()))
+	check.NoError(t, sub.Shutdown(t.Context()))
 	rest, err := pubsub.Subscribe(t.Context(), p, "orders", pubsub.Group("g"))
-	must(t, err)
+	check.NoError(t, err)
 	for got := 0; got < 19; {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		ds, err := rest.ReceiveMany(ctx, 100)
@@ -139,14 +133,14 @@ func wantCode(t *testing.T, what string, err error, want fairlead.Code) {
 func TestErrorsHaveCodes(t *testing.T) {
 	p := open(t)
 	topic, err := portable.OpenTopic(t.Context(), p, "orders")
-	must(t, err)
+	check.NoError(t, err)
 	defer topic.Shutdown(t.Context())
 	err = topic.Send(t.Context(), &gcpubsub.Message{Metadata: map[string]string{"": "no name"}})
 	var e *fairlead.Error
 	if gcerrors.Code(err) != gcerrors.InvalidArgument || !topic.ErrorAs(err, &e) || e.Code != fairlead.Invalid {
 		t.Errorf("bad metadata: %v, %v", err, e)
 	}
-	must(t, p.Close(t.Context()))
+	check.NoError(t, p.Close(t.Context()))
 	if err := topic.Send(t.Context(), &gcpubsub.Message{}); gcerrors.Code(err) != gcerrors.FailedPrecondition {
 		t.Errorf("a closed provider: %v", err)
 	}
@@ -156,16 +150,16 @@ func TestErrorsHaveCodes(t *testing.T) {
 func TestVariableFollows(t *testing.T) {
 	p := open(t)
 	src, err := config.Open(t.Context(), p, "app")
-	must(t, err)
+	check.NoError(t, err)
 	set := func(key, value string) {
 		t.Helper()
 		_, err := src.Set(t.Context(), config.Put(key, []byte(value)))
-		must(t, err)
+		check.NoError(t, err)
 	}
 	set("rate", "1")
 	v, err := portable.OpenVariable(t.Context(), p, "app", "rate", runtimevar.StringDecoder)
-	must(t, err)
-	defer func() { must(t, v.Close()) }()
+	check.NoError(t, err)
+	defer func() { check.NoError(t, v.Close()) }()
 	want := func(value string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
