@@ -43,7 +43,7 @@ var configValueMutants = []Mutant{
 	{
 		Name: "config-behind", Breaks: "a handle does not see the last Set of another one",
 		CaughtBy: cases("config/reopen", "config/load-bad"),
-		Open:     behind(),
+		Open:     staleHandles(),
 	},
 	{
 		Name: "config-set-replaces", Breaks: "a Set deletes the keys that it does not name", CaughtBy: cases("config/set-many"),
@@ -156,9 +156,9 @@ func renamed(name func(string) string) conformance.Opener {
 	})
 }
 
-// behind opens memory providers whose handles read the state before the last
+// staleHandles opens memory providers whose handles read the state before the last
 // Set, but for the handle that made it.
-func behind() conformance.Opener {
+func staleHandles() conformance.Opener {
 	var mu sync.Mutex
 	before := map[string]configdriver.Snapshot{}
 	return withSource(func(s source) configdriver.Source {

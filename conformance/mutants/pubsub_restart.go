@@ -310,10 +310,10 @@ func (o *brokerOutage) forgetting(ctx context.Context, p psdriver.Provider, c ps
 		if p.DeleteGroup(ctx, c.Topic, c.Group) != nil {
 			return // closed meanwhile
 		}
-		if anew, err := p.OpenSubscription(ctx, c); err == nil {
+		if reopened, err := p.OpenSubscription(ctx, c); err == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.present = anew
+			s.present = reopened
 		}
 	})
 	return s, nil

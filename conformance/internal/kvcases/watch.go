@@ -346,7 +346,7 @@ func testWatchOrder(t *suite.T) {
 	for _, e := range readEventsToKey(t, w, "k-last") {
 		n := number(t, kv.Entry{Key: e.Key, Value: e.Value})
 		if n < last[e.Key] {
-			t.Errorf("of %s, %d came behind %d", e.Key, n, last[e.Key])
+			t.Errorf("of %s, %d came after %d", e.Key, n, last[e.Key])
 		}
 		last[e.Key] = n
 	}

@@ -235,8 +235,8 @@ func testExpiryEvents(t *suite.T) {
 	last := events[len(events)-1]
 	wantExpired(t, last, began, ttl)
 	put(t, s, "end", "")
-	behind := readEventsToKey(t, w, "end")
-	wantEvents(t, behind, "put end=")
+	afterExpiry := readEventsToKey(t, w, "end")
+	wantEvents(t, afterExpiry, "put end=")
 	wantEvents(t, readEventsToKey(t, openWatcher(t, s, "", kv.After(last.Revision)), "end"), "put end=")
 	kinds := map[string]int{}
 	for _, e := range events {
