@@ -1,3 +1,3 @@
 // Package check has the tests of the manifests in the folder above. It is a
-// module of its own, so that nobody else needs the types of Kubernetes.
+// module of its own, so that no other package depends on the Kubernetes types.
 package check

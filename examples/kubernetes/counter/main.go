@@ -1,12 +1,12 @@
-// Command counter counts its requests in a store. It does not know whose the
-// store is, and it demands that what it was told is counted is not lost.
+// Command counter counts its requests in a store. It works with any backend that
+// keeps acknowledged counts durably.
 //
 //	counter --url sidecar+unix:///run/fairlead/redis.sock --listen :8080
 //
-//	POST /       counts, and answers with the count
-//	GET  /       answers with the count
-//	GET  /readyz answers 200 while the store takes writes as demanded
-//	GET  /livez  answers 200
+//	POST /       increments the count and returns it
+//	GET  /       returns the count
+//	GET  /readyz returns 200 while the store serves with the required claims
+//	GET  /livez  returns 200
 package main
 
 import (
@@ -34,12 +34,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *url, *listen); err != nil {
-		slog.Error("counter ends", "error", err)
+		slog.Error("counter failed", "error", err)
 		os.Exit(1)
 	}
 }
 
-// run serves until ctx ends, and then finishes the requests under way.
+// run serves until ctx ends, and then finishes the requests in progress.
 func run(ctx context.Context, url, listen string) error {
 	p, err := fairlead.Open(ctx, url)
 	if err != nil {
@@ -77,15 +77,15 @@ type counter struct{ store *kv.Store }
 
 func (c counter) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /{$}", answer(c.add))
-	mux.HandleFunc("GET /{$}", answer(c.count))
-	mux.HandleFunc("GET /readyz", answer(c.count))
+	mux.HandleFunc("POST /{$}", handleCount(c.increment))
+	mux.HandleFunc("GET /{$}", handleCount(c.readCount))
+	mux.HandleFunc("GET /readyz", handleCount(c.readCount))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	return mux
 }
 
-// answer writes what f returns, or why it cannot.
-func answer(f func(context.Context) (int, error)) http.HandlerFunc {
+// handleCount returns a handler that writes the count which f returns, or its error.
+func handleCount(f func(context.Context) (int, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
@@ -100,13 +100,14 @@ func answer(f func(context.Context) (int, error)) http.HandlerFunc {
 
 const key = "requests"
 
-// count returns the count.
-func (c counter) count(ctx context.Context) (int, error) {
-	n, _, err := c.read(ctx)
+func (c counter) readCount(ctx context.Context) (int, error) {
+	n, _, err := c.readEntry(ctx)
 	return n, err
 }
 
-func (c counter) read(ctx context.Context) (int, kv.Revision, error) {
+// readEntry returns the count and its revision, which is empty before the first
+// increment.
+func (c counter) readEntry(ctx context.Context) (int, kv.Revision, error) {
 	e, err := c.store.Get(ctx, key)
 	if errors.Is(err, fairlead.NotFound) {
 		return 0, "", nil
@@ -118,11 +119,11 @@ func (c counter) read(ctx context.Context) (int, kv.Revision, error) {
 	return n, e.Revision, err
 }
 
-// add counts one more. It begins anew when another one was quicker. When
-// nobody knows whether the write was applied, the caller has to.
-func (c counter) add(ctx context.Context) (int, error) {
+// increment increments the count. It retries when another writer was quicker. If
+// the outcome of the write is unknown, it returns that error to the caller.
+func (c counter) increment(ctx context.Context) (int, error) {
 	for {
-		n, rev, err := c.read(ctx)
+		n, rev, err := c.readEntry(ctx)
 		if err != nil {
 			return 0, err
 		}

@@ -1,5 +1,5 @@
-// Package contest is for benchmarks that compare a provider with its backend's
-// own client.
+// Package contest helps benchmarks that compare a provider with the client of its
+// backend.
 package contest
 
 import (
@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// turn is how long one side runs before the other one has its turn.
+// turn is how long one side runs before the other side's turn.
 const turn = 40 * time.Millisecond
 
-// Run calls ours and theirs in turns for the benchmark's time, and reports how
-// many times as fast ours is, as "x-opponent", and its own rounds per second: the medians
-// over pairs of neighbouring turns, so that what else the machine does hits both
+// Run calls ours and theirs in turns for the benchmark's time. It reports the ratio
+// of our rate to theirs as "x-opponent", and our rate as "rounds/s". Both are medians
+// over pairs of adjacent turns, so that other load on the machine affects both sides
 // alike.
 func Run(b *testing.B, opponent string, ours, theirs func() error) {
 	b.Helper()
-	rate := func(f func() error) func() float64 {
+	measureRate := func(f func() error) func() float64 {
 		return func() float64 {
 			n, start := 0, time.Now()
 			for time.Since(start) < turn {
@@ -30,10 +30,10 @@ func Run(b *testing.B, opponent string, ours, theirs func() error) {
 			return float64(n) / time.Since(start).Seconds()
 		}
 	}
-	Rates(b, opponent, rate(ours), rate(theirs))
+	Rates(b, opponent, measureRate(ours), measureRate(theirs))
 }
 
-// Rates is Run for sides that have a turn, and return their rate, by themselves.
+// Rates is like Run, for functions that run one turn each and return the rate.
 func Rates(b *testing.B, opponent string, ours, theirs func() float64) {
 	b.Helper()
 	ours() // warms up
@@ -41,7 +41,7 @@ func Rates(b *testing.B, opponent string, ours, theirs func() float64) {
 	var ratios, rates []float64
 	for b.Loop() {
 		var o, t float64
-		if len(ratios)%2 == 0 { // neither side is always the first
+		if len(ratios)%2 == 0 { // neither side is always first
 			o, t = ours(), theirs()
 		} else {
 			t, o = theirs(), ours()
@@ -52,10 +52,11 @@ func Rates(b *testing.B, opponent string, ours, theirs func() float64) {
 	slices.Sort(rates)
 	b.ReportMetric(ratios[len(ratios)/2], "x-"+opponent)
 	b.ReportMetric(rates[len(rates)/2], "rounds/s")
-	b.ReportMetric(0, "ns/op") // of a pair of turns: says nothing
+	b.ReportMetric(0, "ns/op") // the time of a pair of turns is meaningless
 }
 
-// Callers returns what runs call from n goroutines at once, a few times each.
+// Callers returns a function that runs call from n goroutines at once, the given
+// number of times in each.
 func Callers(n, times int, call func(i int) error) func() error {
 	return func() error {
 		errs := make(chan error, n)

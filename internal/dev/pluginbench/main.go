@@ -1,7 +1,7 @@
 // Command pluginbench compares the ways to a provider: linked in, through a
-// loopback, in a process over frames and over a gRPC stream, and as a sidecar;
-// with a plain unary go-plugin call, and with go-redis. All take turns in one
-// run, and ratios with their spreads are printed.
+// loopback, in a process over frames and over a gRPC stream, and as a sidecar. It
+// compares them with a plain unary call of go-plugin, and with go-redis. All take
+// turns in one run, and pluginbench prints ratios with their spreads.
 //
 //	go run ./internal/dev/pluginbench [-turn 300ms] [-rounds 7] [-run REGEXP]
 package main
@@ -33,13 +33,13 @@ func main() {
 		return
 	}
 	var s settings
-	flag.DurationVar(&s.turn, "turn", 300*time.Millisecond, "how long each runs before it is the next one's turn")
-	flag.IntVar(&s.rounds, "rounds", 7, "how many turns each has")
-	run := flag.String("run", "", "measure alone what matches this regular expression, as \"null/get/64\"")
+	flag.DurationVar(&s.turn, "turn", 300*time.Millisecond, "how long each way runs before the next one's turn")
+	flag.IntVar(&s.rounds, "rounds", 7, "how many turns each way has")
+	run := flag.String("run", "", "measure only what matches this regular expression, for example \"null/get/64\"")
 	flag.Parse()
 	var err error
 	if s.match, err = regexp.Compile(*run); err == nil {
-		err = s.measure(context.Background())
+		err = s.measureAll(context.Background())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pluginbench:", err)
@@ -53,15 +53,15 @@ type settings struct {
 	match  *regexp.Regexp
 }
 
-// measure measures on the null driver, and on a real Redis that syncs every
+// measureAll measures on the null driver, and on a real Redis that syncs every
 // write.
-func (s settings) measure(ctx context.Context) error {
+func (s settings) measureAll(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "pluginbench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := s.on(ctx, "null", "null://", "", dir); err != nil {
+	if err := s.measureBackend(ctx, "null", "null://", "", dir); err != nil {
 		return err
 	}
 	server, err := testbed.StartRedis(ctx)
@@ -69,18 +69,18 @@ func (s settings) measure(ctx context.Context) error {
 		return err
 	}
 	defer server.Stop(ctx)
-	return s.on(ctx, "redis", server.URL(), server.URL(), dir)
+	return s.measureBackend(ctx, "redis", server.URL(), server.URL(), dir)
 }
 
-// on measures all operations on one backend.
-func (s settings) on(ctx context.Context, name, url, redisURL, dir string) error {
+// measureBackend measures all operations on one backend.
+func (s settings) measureBackend(ctx context.Context, name, url, redisURL, dir string) error {
 	ways, err := openWays(ctx, name, url, redisURL, dir)
 	if err != nil {
 		return err
 	}
-	defer ways.close()
-	for _, way := range ways.all { // there is something to get
-		if _, err := way.do(ctx, "put"); err != nil {
+	defer ways.closeAll()
+	for _, way := range ways.all { // so that a get finds a value
+		if _, err := way.call(ctx, "put"); err != nil {
 			return fmt.Errorf("%s: %w", way.name, err)
 		}
 	}
@@ -91,18 +91,18 @@ func (s settings) on(ctx context.Context, name, url, redisURL, dir string) error
 				continue
 			}
 			all := ways.contestants(ctx, kind)
-			if err := contest(all, callers, s.rounds, s.turn); err != nil {
+			if err := takeTurns(all, callers, s.rounds, s.turn); err != nil {
 				return fmt.Errorf("%s: %w", title, err)
 			}
-			show(title, all, callers)
+			printTable(title, all, callers)
 		}
 	}
 	return nil
 }
 
-// show prints a table. The first contestant is the yardstick, the second the
+// printTable prints a table. The first contestant is the yardstick, the second the
 // linked-in provider.
-func show(title string, all []*contestant, callers int) {
+func printTable(title string, all []*contestant, callers int) {
 	t := table.NewWriter()
 	t.SetOutputMirror(os.Stdout)
 	t.SetTitle("%s callers", title)
@@ -117,28 +117,28 @@ func show(title string, all []*contestant, callers int) {
 	}
 	t.AppendHeader(header)
 	for _, c := range all {
-		row := table.Row{c.name, fmt.Sprintf("%.0f", median(c.rate)), spread(c.rate, all[0].rate)}
+		row := table.Row{c.name, fmt.Sprintf("%.0f", median(c.rate)), formatRatios(c.rate, all[0].rate)}
 		if direct.name == goRedisName {
-			row = append(row, spread(c.rate, direct.rate))
+			row = append(row, formatRatios(c.rate, direct.rate))
 		}
 		if callers == 1 {
-			row = append(row, median(c.p50).Round(100*time.Nanosecond), added(c, all))
+			row = append(row, median(c.p50).Round(100*time.Nanosecond), formatAdded(c, all))
 		}
 		t.AppendRow(row)
 	}
 	t.Render()
 }
 
-// added relates the time that a way adds to that which the yardstick adds, in
-// each round.
-func added(c *contestant, all []*contestant) string {
+// formatAdded returns the ratio of the time that a way adds to the time that the
+// yardstick adds, over the rounds.
+func formatAdded(c *contestant, all []*contestant) string {
 	if c == all[1] {
 		return ""
 	}
-	return spread(more(c.p50, all[1].p50), more(all[0].p50, all[1].p50))
+	return formatRatios(differences(c.p50, all[1].p50), differences(all[0].p50, all[1].p50))
 }
 
-func more(a, b []time.Duration) []float64 {
+func differences(a, b []time.Duration) []float64 {
 	out := make([]float64, min(len(a), len(b)))
 	for i := range out {
 		out[i] = float64(a[i] - b[i])

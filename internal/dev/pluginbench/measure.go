@@ -16,18 +16,18 @@ type contestant struct {
 	p50  []time.Duration // of a lone caller, one for each round
 }
 
-// contest lets the contestants take turns for some rounds, so that what
-// disturbs the machine disturbs them all.
-func contest(all []*contestant, callers, rounds int, turn time.Duration) error {
+// takeTurns lets the contestants take turns for some rounds, so that other load on
+// the machine affects them all.
+func takeTurns(all []*contestant, callers, rounds int, turn time.Duration) error {
 	for _, c := range all {
-		if err := c.run(callers, turn/4); err != nil { // warms up
+		if err := c.runTurn(callers, turn/4); err != nil { // warms up
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		c.rate, c.p50 = nil, nil
 	}
 	for range rounds {
 		for _, c := range all {
-			if err := c.run(callers, turn); err != nil {
+			if err := c.runTurn(callers, turn); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
@@ -35,8 +35,8 @@ func contest(all []*contestant, callers, rounds int, turn time.Duration) error {
 	return nil
 }
 
-// run makes calls for a while, from several goroutines.
-func (c *contestant) run(callers int, turn time.Duration) error {
+// runTurn makes calls for one turn, from several goroutines.
+func (c *contestant) runTurn(callers int, turn time.Duration) error {
 	var wg sync.WaitGroup
 	times := make([][]time.Duration, callers)
 	errs := make([]error, callers)
@@ -65,8 +65,9 @@ func (c *contestant) run(callers int, turn time.Duration) error {
 	return cmp.Or(errs...)
 }
 
-// spread is a ratio in each round: the median, the least and the greatest.
-func spread(a, b []float64) string {
+// formatRatios formats the ratios of the rounds: the median, the least and the
+// greatest.
+func formatRatios(a, b []float64) string {
 	ratios := make([]float64, min(len(a), len(b)))
 	for i := range ratios {
 		ratios[i] = a[i] / b[i]

@@ -9,47 +9,47 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// nullScheme is a backend that does nothing, so that what is measured is the
-// way to it.
+// nullScheme is the scheme of a backend that does nothing, so that the benchmark
+// measures the way to it.
 const nullScheme = "null"
 
 func init() {
 	providers.Register(providers.Scheme{Name: nullScheme, Help: "answers at once: null://", Open: openNull})
 }
 
-type null struct{ *providers.Live }
+type nullProvider struct{ *providers.Live }
 
 var payload = make([]byte, 256)
 
 func openNull(context.Context, providers.Settings) (fairlead.Provider, error) {
 	limits := fairlead.Limits{MaxKeyBytes: 512, MaxValueBytes: 1 << 20, MaxMessageBytes: 1 << 20, MaxBatch: 256}
-	return &null{providers.NewLive(fairlead.Description{
+	return &nullProvider{providers.NewLive(fairlead.Description{
 		Provider: nullScheme,
 		Facets:   []fairlead.FacetDescription{{Facet: fairlead.KV, Limits: limits}, {Facet: fairlead.PubSub, Limits: limits}},
 	})}, nil
 }
 
-func (n *null) Close(context.Context) error {
+func (n *nullProvider) Close(context.Context) error {
 	n.Shut()
 	return nil
 }
 
-func (n *null) OpenStore(context.Context, kvdriver.StoreConfig) (kvdriver.Store, error) {
+func (n *nullProvider) OpenStore(context.Context, kvdriver.StoreConfig) (kvdriver.Store, error) {
 	return nullStore{}, nil
 }
-func (n *null) Stores(context.Context, string) ([]string, error) { return nil, nil }
-func (n *null) DeleteStore(context.Context, string) error        { return nil }
+func (n *nullProvider) Stores(context.Context, string) ([]string, error) { return nil, nil }
+func (n *nullProvider) DeleteStore(context.Context, string) error        { return nil }
 
-func (n *null) OpenTopic(context.Context, psdriver.TopicConfig) (psdriver.Topic, error) {
+func (n *nullProvider) OpenTopic(context.Context, psdriver.TopicConfig) (psdriver.Topic, error) {
 	return nullTopic{}, nil
 }
 
-func (n *null) OpenSubscription(context.Context, psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
-	return nil, fairlead.Errorf(fairlead.Unsupported, "nothing is ever delivered here")
+func (n *nullProvider) OpenSubscription(context.Context, psdriver.SubscriptionConfig) (psdriver.Subscription, error) {
+	return nil, fairlead.Errorf(fairlead.Unsupported, "the null provider delivers no messages")
 }
-func (n *null) Topics(context.Context, string) ([]string, error)  { return nil, nil }
-func (n *null) DeleteTopic(context.Context, string) error         { return nil }
-func (n *null) DeleteGroup(context.Context, string, string) error { return nil }
+func (n *nullProvider) Topics(context.Context, string) ([]string, error)  { return nil, nil }
+func (n *nullProvider) DeleteTopic(context.Context, string) error         { return nil }
+func (n *nullProvider) DeleteGroup(context.Context, string, string) error { return nil }
 
 // nullStore has one value under every key.
 type nullStore struct{ kvdriver.Store }

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// The yardstick: go-plugin as people use it, with one unary gRPC call for each
-// operation and the client of the backend behind it.
+// The yardstick is go-plugin as it is commonly used: one unary gRPC call for each
+// operation, and the backend's client in the plugin.
 const (
 	unaryEnv   = "PLUGINBENCH_UNARY"
 	unaryRedis = "PLUGINBENCH_REDIS"
@@ -27,10 +27,10 @@ var unaryHandshake = goplugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey
 // operation carries out "get", "put" or "publish".
 type operation func(ctx context.Context, kind string) ([]byte, error)
 
-// unaryPlugin is the set of one plugin for go-plugin.
+// unaryPlugin is the plugin in go-plugin's set.
 type unaryPlugin struct {
 	goplugin.NetRPCUnsupportedPlugin
-	do operation
+	operation operation
 }
 
 func (p unaryPlugin) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
@@ -46,9 +46,9 @@ func (p unaryPlugin) handle(_ any, ctx context.Context, decode func(any) error, 
 	if err := decode(&req); err != nil {
 		return nil, err
 	}
-	// The first byte says what to do, the rest is the value.
+	// The first byte is the kind of the operation, the rest is the value.
 	kinds := map[byte]string{'g': "get", 'p': "put", 's': "publish"}
-	value, err := p.do(ctx, kinds[req.Value[0]])
+	value, err := p.operation(ctx, kinds[req.Value[0]])
 	return wrapperspb.Bytes(value), err
 }
 
@@ -65,11 +65,11 @@ func serveUnary() {
 		return nil, nil
 	}
 	if addr := os.Getenv(unaryRedis); addr != "" {
-		do = directly(newGoRedis(addr))
+		do = goRedisOperation(newGoRedis(addr))
 	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: unaryHandshake, GRPCServer: goplugin.DefaultGRPCServer,
-		Plugins: goplugin.PluginSet{"bench": unaryPlugin{do: do}},
+		Plugins: goplugin.PluginSet{"bench": unaryPlugin{operation: do}},
 		Logger:  hclog.NewNullLogger(),
 	})
 }
@@ -78,8 +78,8 @@ func newGoRedis(addr string) *goredis.Client {
 	return goredis.NewClient(&goredis.Options{Addr: addr, MaxRetries: -1, PoolSize: 64, ContextTimeoutEnabled: true})
 }
 
-// directly returns the operations by go-redis itself.
-func directly(c *goredis.Client) operation {
+// goRedisOperation returns the operations of go-redis itself.
+func goRedisOperation(c *goredis.Client) operation {
 	return func(ctx context.Context, kind string) ([]byte, error) {
 		switch kind {
 		case "get":
@@ -92,7 +92,7 @@ func directly(c *goredis.Client) operation {
 	}
 }
 
-// launchUnary starts this program as the plugin.
+// launchUnary starts this program as the unary plugin.
 func launchUnary(redisURL string) (operation, func(), error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -21,7 +21,7 @@ const goRedisName = "go-redis"
 // way is one way to a backend.
 type way struct {
 	name string
-	do   operation
+	call operation
 }
 
 // ways are all ways to one backend.
@@ -30,7 +30,7 @@ type ways struct {
 	closers []func()
 }
 
-func (w *ways) close() {
+func (w *ways) closeAll() {
 	for i := len(w.closers) - 1; i >= 0; i-- {
 		w.closers[i]()
 	}
@@ -40,19 +40,19 @@ func (w *ways) contestants(ctx context.Context, kind string) []*contestant {
 	var all []*contestant
 	for _, way := range w.all {
 		all = append(all, &contestant{name: way.name, call: func(int) error {
-			_, err := way.do(ctx, kind)
+			_, err := way.call(ctx, kind)
 			return err
 		}})
 	}
 	return all
 }
 
-// openWays opens them; the yardstick is the first.
+// openWays opens all ways to a backend. The first one is the yardstick.
 func openWays(ctx context.Context, name, backend, redisURL, dir string) (w *ways, err error) {
 	w = &ways{}
 	defer func() {
 		if err != nil {
-			w.close()
+			w.closeAll()
 		}
 	}()
 	do, kill, err := launchUnary(redisURL)
@@ -60,10 +60,10 @@ func openWays(ctx context.Context, name, backend, redisURL, dir string) (w *ways
 		return w, err
 	}
 	w.all, w.closers = append(w.all, way{"unary go-plugin", do}), append(w.closers, kill)
-	if err := w.open(ctx, "linked in", func() (fairlead.Provider, error) { return fairlead.Open(ctx, backend) }); err != nil {
+	if err := w.addProvider(ctx, "linked in", func() (fairlead.Provider, error) { return fairlead.Open(ctx, backend) }); err != nil {
 		return w, err
 	}
-	if err := w.open(ctx, "loopback", func() (fairlead.Provider, error) {
+	if err := w.addProvider(ctx, "loopback", func() (fairlead.Provider, error) {
 		p, err := fairlead.Open(ctx, backend)
 		if err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func openWays(ctx context.Context, name, backend, redisURL, dir string) (w *ways
 	}); err != nil {
 		return w, err
 	}
-	if err := w.processes(ctx, name, backend, dir); err != nil {
+	if err := w.addProcesses(ctx, name, backend, dir); err != nil {
 		return w, err
 	}
 	if redisURL != "" {
@@ -81,13 +81,13 @@ func openWays(ctx context.Context, name, backend, redisURL, dir string) (w *ways
 			return w, err
 		}
 		c := newGoRedis(u.Host)
-		w.all, w.closers = append(w.all, way{goRedisName, directly(c)}), append(w.closers, func() { c.Close() })
+		w.all, w.closers = append(w.all, way{goRedisName, goRedisOperation(c)}), append(w.closers, func() { c.Close() })
 	}
 	return w, nil
 }
 
-// processes opens the ways through processes of this program.
-func (w *ways) processes(ctx context.Context, name, backend, dir string) error {
+// addProcesses adds the ways through processes of this program.
+func (w *ways) addProcesses(ctx context.Context, name, backend, dir string) error {
 	binary, err := copySelf(filepath.Join(dir, "fairlead-"+name))
 	if err != nil {
 		return err
@@ -102,16 +102,16 @@ func (w *ways) processes(ctx context.Context, name, backend, dir string) error {
 			return err
 		}
 		w.closers = append(w.closers, func() { _ = host.Close(ctx) })
-		if err := w.open(ctx, "process, "+string(over), func() (fairlead.Provider, error) {
+		if err := w.addProvider(ctx, "process, "+string(over), func() (fairlead.Provider, error) {
 			return host.Open(ctx, "plugin+"+backend)
 		}); err != nil {
 			return err
 		}
 	}
-	return w.sidecar(ctx, binary, backend, filepath.Join(dir, name+".sock"))
+	return w.addSidecar(ctx, binary, backend, filepath.Join(dir, name+".sock"))
 }
 
-func (w *ways) sidecar(ctx context.Context, binary, backend, socket string) error {
+func (w *ways) addSidecar(ctx context.Context, binary, backend, socket string) error {
 	cmd := exec.Command(binary, "--listen", "unix://"+socket, "--url", backend)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -121,11 +121,11 @@ func (w *ways) sidecar(ctx context.Context, binary, backend, socket string) erro
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
-	return w.open(ctx, "sidecar", func() (fairlead.Provider, error) { return fairlead.Open(ctx, "sidecar+unix://"+socket) })
+	return w.addProvider(ctx, "sidecar", func() (fairlead.Provider, error) { return fairlead.Open(ctx, "sidecar+unix://"+socket) })
 }
 
-// open adds a way through a provider.
-func (w *ways) open(ctx context.Context, name string, open func() (fairlead.Provider, error)) error {
+// addProvider adds a way through a provider.
+func (w *ways) addProvider(ctx context.Context, name string, open func() (fairlead.Provider, error)) error {
 	p, err := open()
 	if err != nil {
 		return err
