@@ -23,8 +23,8 @@ type app struct {
 	log      *slog.Logger
 }
 
-// newApp reads the settings and follows them: level and limiter are set at
-// once and with each change.
+// newApp reads the settings and follows them: it sets level and limiter at once
+// and after each change.
 func newApp(ctx context.Context, url string, log *slog.Logger, level *slog.LevelVar) (*app, error) {
 	o, err := openOrigin(ctx, url)
 	if err != nil {
@@ -32,19 +32,19 @@ func newApp(ctx context.Context, url string, log *slog.Logger, level *slog.Level
 	}
 	a := &app{origin: o, log: log}
 	a.watcher, err = config.Watch[settings](ctx, o.layer, config.OnError(func(err error) {
-		log.Error("settings stay as they are", "error", err)
+		log.Error("cannot update the settings; the last good ones stay", "error", err)
 	}))
 	if err != nil {
 		return nil, errors.Join(err, o.close(ctx))
 	}
-	// What changes before OnChange is seen by the call that follows it.
+	// The call of apply after OnChange sees a change that came before it.
 	a.watcher.OnChange(func(_, _ *settings) { a.apply(level) })
 	a.apply(level)
 	return a, nil
 }
 
-// apply sets what the present settings say. Of two calls at once, the later one
-// sees the later settings.
+// apply applies the present settings. Of two concurrent calls, the later one sees
+// the later settings.
 func (a *app) apply(level *slog.LevelVar) {
 	a.applying.Lock()
 	defer a.applying.Unlock()
@@ -75,7 +75,7 @@ func (a *app) hello(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "hello")
 }
 
-// show says what holds, where it comes from, and what is wrong.
+// show lists the present settings, where each comes from, and what is wrong.
 func (a *app) show(w http.ResponseWriter, _ *http.Request) {
 	all, err := a.watcher.Explain("")
 	if err != nil {
@@ -90,16 +90,16 @@ func (a *app) show(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// change sets one setting for every program that shares it. Whether it is good
-// is for each of them to say.
+// change sets one setting for every program that shares it. Each program
+// validates it.
 func (a *app) change(w http.ResponseWriter, r *http.Request) {
 	token := a.watcher.Get().APIToken
 	if token != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+token)) != 1 {
-		http.Error(w, "the api-token is needed", http.StatusUnauthorized)
+		http.Error(w, "changing a setting requires the header \"Authorization: Bearer\" with the api-token", http.StatusUnauthorized)
 		return
 	}
 	if a.origin.shared == nil {
-		http.Error(w, "the settings are in a file: edit it", http.StatusMethodNotAllowed)
+		http.Error(w, "the settings are in a file; edit the file to change them", http.StatusMethodNotAllowed)
 		return
 	}
 	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// limiter lets so many calls a second through, and as many at once. The zero
-// value lets none through.
+// limiter allows a number of calls per second, and as many at once. The zero value
+// allows none.
 type limiter struct {
 	mu     sync.Mutex
 	rate   float64
@@ -18,7 +18,7 @@ func (l *limiter) set(perSecond int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refill()
-	// Whoever raises the limit wants to see it at once.
+	// A higher limit takes effect at once.
 	l.tokens += max(0, float64(perSecond)-l.rate)
 	l.rate = float64(perSecond)
 }
@@ -33,7 +33,7 @@ func (l *limiter) allow() bool {
 	return true
 }
 
-// refill adds what has come in since the last call.
+// refill adds the tokens for the time since the last call.
 func (l *limiter) refill() {
 	now := time.Now()
 	if !l.last.IsZero() {

@@ -1,6 +1,6 @@
 // Command hotreload is a small HTTP service whose rate limit and log level
-// change while it runs. Where its settings come from is a URL, and nothing else
-// in the program depends on it:
+// change while it runs. A URL says where its settings are; nothing else in the
+// program depends on it:
 //
 //	hotreload --settings mem://
 //	hotreload --settings redis://127.0.0.1:6379

@@ -100,10 +100,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// keys are all settings at one time.
+// keys are all settings, by key.
 type keys map[string]string
 
-// The places where settings are, each with how an operator changes them there.
+// The origins of settings, each with the way an operator changes them there.
 var places = map[string]func(t *testing.T) (url string, change func(*testing.T, running, keys)){
 	"memory": func(*testing.T) (string, func(*testing.T, running, keys)) { return "mem://", changeOverHTTP },
 	"redis":  func(t *testing.T) (string, func(*testing.T, running, keys)) { return elsewhere(testbed.Redis(t).URL()) },
@@ -133,7 +133,7 @@ func elsewhere(url string) (string, func(*testing.T, running, keys)) {
 	return url, func(t *testing.T, _ running, k keys) { changeElsewhere(t, url, k) }
 }
 
-// changeElsewhere is another process, as far as the service can tell.
+// changeElsewhere changes the settings as another process does.
 func changeElsewhere(t *testing.T, url string, k keys) {
 	p, err := fairlead.Open(t.Context(), url)
 	if err != nil {
@@ -154,7 +154,7 @@ func changeElsewhere(t *testing.T, url string, k keys) {
 	}
 }
 
-// changeBehind changes what a sidecar, which cannot write settings, reads.
+// changeBehind changes the settings that a sidecar reads and cannot write.
 func changeBehind(t *testing.T, client *redis.Client, k keys) {
 	var pairs []string
 	for key, value := range k {
@@ -165,7 +165,7 @@ func changeBehind(t *testing.T, client *redis.Client, k keys) {
 	}
 }
 
-// write writes a file as an editor does: beside, and renamed.
+// write writes a file as an editor does: it writes another file and renames it.
 func write(t *testing.T, path string, k keys) {
 	text := "log-level: " + orDefault(k["log-level"], "info") + "\nlimits: {rate: " + orDefault(k["limits/rate"], "10") + "}\n"
 	if err := os.WriteFile(path+"~", []byte(text), 0o600); err != nil {
@@ -205,7 +205,7 @@ func TestHotReload(t *testing.T) {
 			change(t, r, keys{"log-level": "debug", "limits/rate": "-5"})
 			eventually(t, "the report", func() bool { return strings.Contains(r.log.String(), "limits.rate is negative") })
 			_, text := r.get(t, "/settings")
-			if !strings.Contains(text, "limits.rate = 100000, from ") || !strings.Contains(text, "says -5, which is rejected") || !strings.Contains(text, "wrong: ") {
+			if !strings.Contains(text, "limits.rate = 100000, from ") || !strings.Contains(text, "; -5 from ") || !strings.Contains(text, "wrong: ") {
 				t.Errorf("after a bad change:\n%s", text)
 			}
 			if status, _ := r.get(t, "/"); status != http.StatusOK {
@@ -217,7 +217,7 @@ func TestHotReload(t *testing.T) {
 	}
 }
 
-// The token guards the settings from then on, and is shown nowhere.
+// Once it is set, the token protects the settings, and is never shown.
 func TestToken(t *testing.T) {
 	r := start(t, "mem://")
 	changeOverHTTP(t, r, keys{"api-token": "hunter2"})
@@ -253,7 +253,7 @@ func TestRefusals(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "shop.yaml")
 	write(t, path, nil)
-	if status, text := start(t, "file:"+path).call(t, "PUT", "/settings/x", "", ""); status != http.StatusMethodNotAllowed || !strings.Contains(text, "edit it") {
+	if status, text := start(t, "file:"+path).call(t, "PUT", "/settings/x", "", ""); status != http.StatusMethodNotAllowed || !strings.Contains(text, "edit the file") {
 		t.Errorf("changing a file: %d %s", status, text)
 	}
 }

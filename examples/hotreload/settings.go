@@ -11,34 +11,34 @@ import (
 	"fairlead.dev/config"
 )
 
-// settings is what can be changed while the program runs.
+// settings can be changed while the program runs.
 type settings struct {
 	LogLevel slog.Level `config:"log-level" default:"info"`
 	Limits   struct {
 		Rate int `config:"rate" default:"10"` // requests a second
 	} `config:"limits"`
-	APIToken string `config:"api-token,secret"` // of those who may change settings; empty for anybody
+	APIToken string `config:"api-token,secret"` // required to change settings; if empty, anybody may
 }
 
 // Validate is called before a change is applied.
 func (s *settings) Validate() error {
 	if s.Limits.Rate < 0 {
-		return errors.New("limits.rate is negative; 0 lets nobody in")
+		return errors.New("limits.rate is negative; it must be at least 0, which allows no request")
 	}
 	return nil
 }
 
-// origin is where the settings are.
+// origin is the place of the settings.
 type origin struct {
 	layer config.Layer
-	// shared is for changing them; nil for a file, which its editor changes.
+	// shared changes the settings; nil for a file, which is edited instead.
 	shared   *config.Source
 	provider fairlead.Provider
 }
 
 const (
 	name = "shop" // of the settings on a backend
-	// quiet is for backends that cannot show all settings of one moment.
+	// quiet helps with backends that cannot read all settings of one moment.
 	quiet = 100 * time.Millisecond
 )
 

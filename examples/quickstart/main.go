@@ -1,5 +1,5 @@
-// Command quickstart counts its runs in a kv store and tells itself about it
-// over a topic, on whatever backend the URL names:
+// Command quickstart counts its runs in a kv store, and sends itself a message
+// over a topic, on the backend that the URL names:
 //
 //	go run ./examples/quickstart mem://
 //	go run ./examples/quickstart redis://127.0.0.1:6379
@@ -61,7 +61,7 @@ func run(ctx context.Context, url string, out io.Writer) (err error) {
 	return nil
 }
 
-// count adds one to a counter that other programs may count, too.
+// count adds one to a counter that other programs may also change.
 func count(ctx context.Context, p fairlead.Provider) (int, error) {
 	runs, err := kv.Open(ctx, p, "quickstart", kv.Require(kv.CAS))
 	if err != nil {
@@ -75,7 +75,7 @@ func count(ctx context.Context, p fairlead.Provider) (int, error) {
 			if !errors.Is(err, kv.ErrConflict) {
 				return 1, err
 			}
-			continue // somebody else was faster
+			continue // another program created it first
 		}
 		if err != nil {
 			return 0, err
@@ -91,7 +91,7 @@ func count(ctx context.Context, p fairlead.Provider) (int, error) {
 	}
 }
 
-// send publishes a text, and returns what comes out at the other end.
+// send publishes a text, and returns the text that it receives.
 func send(ctx context.Context, p fairlead.Provider, text string) (string, error) {
 	sub, err := pubsub.Subscribe(ctx, p, "quickstart", pubsub.Group("quickstart"))
 	if err != nil {

@@ -37,8 +37,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// daprURL is that of a sidecar whose component delivers soon what it has read
-// for the run before, just as that ended: by default, it takes a minute.
+// daprURL returns the URL of a sidecar whose component soon delivers again what the
+// run before had read as it ended. By default that takes a minute.
 func daprURL(t *testing.T) string {
 	sidecar := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()),
 		testbed.DaprMetadata(testbed.DaprPubSub, "processingTimeout", "5000"),

@@ -1,6 +1,5 @@
-// Package await holds the two ways in which code of this module waits for
-// something that is no answer to a call: until something changes, and for a
-// while.
+// Package await has the two ways to wait without a call: until something changes,
+// and for a duration.
 package await
 
 import (
@@ -8,8 +7,9 @@ import (
 	"time"
 )
 
-// Signal wakes everybody who waits for a change. It costs nothing while nobody
-// does. It is guarded by the lock of what changes; the zero value is ready.
+// Signal wakes all goroutines that wait for a change. It costs nothing while none
+// waits. The lock that guards the changing value must also guard the Signal. The
+// zero value is ready.
 type Signal struct{ next chan struct{} }
 
 // Next returns a channel that the next call of Fire closes.
@@ -20,7 +20,7 @@ func (s *Signal) Next() <-chan struct{} {
 	return s.next
 }
 
-// Fire wakes all who wait.
+// Fire wakes all goroutines that wait.
 func (s *Signal) Fire() {
 	if s.next != nil {
 		close(s.next)
@@ -28,7 +28,7 @@ func (s *Signal) Fire() {
 	}
 }
 
-// Pause waits for a while, and is false if ctx ends before.
+// Pause waits for a duration. It returns false if ctx ends before.
 func Pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// call is a driver call that answers every operation with its double.
+// double is a driver call whose result of an operation is its double.
 func double(_ context.Context, ops []int) []int {
 	out := make([]int, len(ops))
 	for i, op := range ops {
@@ -26,10 +26,10 @@ func double(_ context.Context, ops []int) []int {
 	return out
 }
 
-// length is that of an operation: its value, in MiB.
+// length returns the size of an operation: its value, in MiB.
 func length(op int) int { return op << 20 }
 
-func TestBatcherAnswersEveryCallerItsOwn(t *testing.T) {
+func TestEveryCallerGetsItsResult(t *testing.T) {
 	for _, limits := range []fairlead.Limits{{}, {MaxBatch: 7, Pipelines: 1}, {MaxBatch: 64, Pipelines: 2}} {
 		b := New(limits, length, double)
 		var wg sync.WaitGroup
@@ -50,8 +50,8 @@ func TestBatcherAnswersEveryCallerItsOwn(t *testing.T) {
 	}
 }
 
-// TestBatcherGathers shows that those who come during a call share the next.
-func TestBatcherGathers(t *testing.T) {
+// TestCallersShareACall shows that callers that come during a call share the next.
+func TestCallersShareACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
 		b := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
@@ -74,9 +74,9 @@ func TestBatcherGathers(t *testing.T) {
 	})
 }
 
-// TestBatcherBoundsBytes shows that large operations share no call, and that
-// those which belong together do.
-func TestBatcherBoundsBytes(t *testing.T) {
+// TestBytesOfACallAreBounded shows that large operations share no call, except in
+// ExecuteTogether.
+func TestBytesOfACallAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls [][]int
 		b := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
@@ -109,7 +109,7 @@ func TestBatcherBoundsBytes(t *testing.T) {
 	})
 }
 
-func TestBatcherCallerGivesUp(t *testing.T) {
+func TestCallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var served []int
@@ -118,34 +118,34 @@ func TestBatcherCallerGivesUp(t *testing.T) {
 			<-release
 			return double(ctx, ops)
 		})
-		answer := make(chan error, 4)
-		do := func(ctx context.Context, op int) {
+		results := make(chan error, 4)
+		start := func(ctx context.Context, op int) {
 			go func() {
 				_, err := b.ExecuteOne(ctx, op)
-				answer <- err
+				results <- err
 			}()
 			synctest.Wait()
 		}
-		do(t.Context(), 1) // straight through
+		start(t.Context(), 1) // makes its own call
 		waiting, cancel := context.WithCancel(t.Context())
-		do(waiting, 2)
+		start(waiting, 2)
 		cancel()
-		if err := <-answer; !errors.Is(err, fairlead.Canceled) {
+		if err := <-results; !errors.Is(err, fairlead.Canceled) {
 			t.Errorf("gave up in the queue: %v, want canceled", err)
 		}
 		handedOver, cancel := context.WithCancel(t.Context())
-		do(handedOver, 3)
-		do(t.Context(), 4)
-		release <- struct{}{} // answers 1; 3 and 4 are handed over
+		start(handedOver, 3)
+		start(t.Context(), 4)
+		release <- struct{}{} // ends the call of 1; 3 and 4 are handed over
 		synctest.Wait()
-		<-answer
+		<-results
 		cancel()
-		if err := <-answer; !errors.Is(err, fairlead.UnknownOutcome) {
+		if err := <-results; !errors.Is(err, fairlead.UnknownOutcome) {
 			t.Errorf("gave up after it was handed over: %v, want unknown outcome", err)
 		}
 		release <- struct{}{}
-		if err := <-answer; err != nil {
-			t.Errorf("a neighbour of one who gave up: %v", err)
+		if err := <-results; err != nil {
+			t.Errorf("a caller that shared the call of one that gave up: %v", err)
 		}
 		if len(served) != 3 {
 			t.Errorf("served %v, want 1, 3 and 4", served)
@@ -153,28 +153,52 @@ func TestBatcherCallerGivesUp(t *testing.T) {
 	})
 }
 
-func TestBatcherClose(t *testing.T) {
+func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(fairlead.Limits{MaxBatch: 8, Pipelines: 1}, length, func(ctx context.Context, ops []int) []int {
 			time.Sleep(time.Second)
 			return double(ctx, ops)
 		})
-		answers := make(chan error, 2)
+		results := make(chan error, 2)
 		for i := range 2 {
 			go func() {
 				_, err := b.ExecuteOne(t.Context(), i)
-				answers <- err
+				results <- err
 			}()
 		}
 		synctest.Wait()
 		if err := b.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if err := errors.Join(<-answers, <-answers); err != nil {
+		if err := errors.Join(<-results, <-results); err != nil {
 			t.Errorf("a call under way when Close was called: %v", err)
 		}
 		if _, err := b.ExecuteOne(t.Context(), 1); !errors.Is(err, fairlead.Closed) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
+}
+
+// BenchmarkExecuteOne measures a lone caller and 16 concurrent ones for each
+// processor.
+func BenchmarkExecuteOne(b *testing.B) {
+	for name, parallelism := range map[string]int{"lone": 0, "concurrent": 16} {
+		b.Run(name, func(b *testing.B) {
+			batcher := New(fairlead.Limits{MaxBatch: 64, Pipelines: 1}, length, double)
+			defer batcher.Close(b.Context())
+			b.ReportAllocs()
+			if parallelism == 0 {
+				for b.Loop() {
+					_, _ = batcher.ExecuteOne(b.Context(), 1)
+				}
+				return
+			}
+			b.SetParallelism(parallelism)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					_, _ = batcher.ExecuteOne(b.Context(), 1)
+				}
+			})
+		})
+	}
 }

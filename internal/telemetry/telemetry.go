@@ -21,8 +21,8 @@ type Telemetry struct {
 	provider string
 }
 
-// New returns the telemetry of a facet. The scope is the import path
-// of its package; metricName that of its duration, in seconds.
+// New returns the telemetry of a handle. The scope is the import path of the
+// facet's package; metricName is the name of the duration metric, in seconds.
 func New(scope, metricName, provider string) *Telemetry {
 	duration, err := otel.Meter(scope).Float64Histogram(metricName,
 		metric.WithUnit("s"),
@@ -37,8 +37,8 @@ func New(scope, metricName, provider string) *Telemetry {
 // noSpan is the span of a call in a program that has no tracer provider.
 var noSpan = trace.SpanFromContext(context.Background())
 
-// placeholder is the tracer provider of a program that has installed none; nil
-// if one was installed before this package was initialised.
+// placeholder is OpenTelemetry's tracer provider in a program that has installed
+// none; nil if one was installed before this package was initialised.
 var placeholder = func() trace.TracerProvider {
 	p := otel.GetTracerProvider()
 	_, span := p.Tracer("").Start(context.Background(), "")
@@ -49,34 +49,35 @@ var placeholder = func() trace.TracerProvider {
 	return p
 }()
 
-// traced reports whether the program has installed a tracer provider. Without
-// one, even an empty span costs three allocations a call.
-func traced() bool { return otel.GetTracerProvider() != placeholder }
+// isTraced reports whether the program has installed a tracer provider. Without
+// one, even an empty span would cost three allocations a call.
+func isTraced() bool { return otel.GetTracerProvider() != placeholder }
 
-// Operation is one kind of call on one handle, with everything prebuilt that
-// its span and its metric need: a call builds no attribute.
+// Operation is one kind of call on one handle. The attributes of its spans and
+// its metric are prebuilt: a call builds none.
 type Operation struct {
 	*Telemetry
-	op     string // as "kv.Get", for errors
-	span   string
-	start  []trace.SpanStartOption
-	record [fairlead.Internal + 1][]metric.RecordOption // by code
+	op            string // for errors, for example "kv.Get"
+	spanName      string
+	startOptions  []trace.SpanStartOption
+	recordOptions [fairlead.Internal + 1][]metric.RecordOption // by code
 }
 
-// Operation prebuilds an operation.
-func (t *Telemetry) Operation(op, span string, kind trace.SpanKind, attrs ...attribute.KeyValue) *Operation {
+// Operation returns an operation. The name op appears in errors, spanName in
+// traces.
+func (t *Telemetry) Operation(op, spanName string, kind trace.SpanKind, attrs ...attribute.KeyValue) *Operation {
 	o := &Operation{
-		Telemetry: t, op: op, span: span,
-		start: []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attrs...)},
+		Telemetry: t, op: op, spanName: spanName,
+		startOptions: []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attrs...)},
 	}
-	o.record[0] = recordOptions(attrs)
+	o.recordOptions[0] = newRecordOptions(attrs)
 	for _, c := range fairlead.Codes() {
-		o.record[c] = recordOptions(append(attrs[:len(attrs):len(attrs)], errorType(c)))
+		o.recordOptions[c] = newRecordOptions(append(attrs[:len(attrs):len(attrs)], errorType(c)))
 	}
 	return o
 }
 
-func recordOptions(attrs []attribute.KeyValue) []metric.RecordOption {
+func newRecordOptions(attrs []attribute.KeyValue) []metric.RecordOption {
 	return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
 }
 
@@ -89,14 +90,14 @@ type Call struct {
 	*Operation
 	Span  trace.Span
 	ctx   context.Context
-	began time.Time // zero if nobody measures
+	began time.Time // zero if the duration is not measured
 }
 
-// Start begins a call. The options are for what only this call knows.
+// Start begins a call.
 func (o *Operation) Start(ctx context.Context) (context.Context, Call) {
 	c := Call{Operation: o, ctx: ctx, Span: noSpan}
-	if traced() {
-		c.ctx, c.Span = o.tracer.Start(ctx, o.span, o.start...)
+	if isTraced() {
+		c.ctx, c.Span = o.tracer.Start(ctx, o.spanName, o.startOptions...)
 	}
 	if o.duration.Enabled(ctx) {
 		c.began = time.Now()
@@ -104,22 +105,21 @@ func (o *Operation) Start(ctx context.Context) (context.Context, Call) {
 	return c.ctx, c
 }
 
-// End ends a call, and returns err with the operation and the provider's name
-// in it. A missing key or an end of the caller's context is not marked as an
-// error of the span.
+// End ends a call, and returns err annotated with the operation and the provider's
+// name. NotFound and Canceled are not errors of the span.
 func (c Call) End(err error) error {
 	code := fairlead.CodeOf(err)
 	if !c.began.IsZero() {
-		c.duration.Record(c.ctx, time.Since(c.began).Seconds(), c.record[code]...)
+		c.duration.Record(c.ctx, time.Since(c.began).Seconds(), c.recordOptions[code]...)
 	}
 	if c.Span.IsRecording() {
-		mark(c.Span, code, err)
+		markError(c.Span, code, err)
 	}
 	c.Span.End()
 	return fairlead.Annotate(err, c.op, c.provider)
 }
 
-func mark(span trace.Span, code fairlead.Code, err error) {
+func markError(span trace.Span, code fairlead.Code, err error) {
 	switch code {
 	case 0, fairlead.NotFound, fairlead.Canceled:
 		return

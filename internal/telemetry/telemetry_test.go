@@ -22,8 +22,8 @@ func newTestOperation() *Operation {
 		Operation("kv.Get", "get users", trace.SpanKindClient, attribute.String("db.operation.name", "get"))
 }
 
-// BenchmarkTelemetryWithoutSDK is what a call pays in a program that has not
-// installed an OpenTelemetry SDK.
+// BenchmarkTelemetryWithoutSDK measures the cost of a call in a program that has
+// not installed an OpenTelemetry SDK.
 func BenchmarkTelemetryWithoutSDK(b *testing.B) {
 	o, ctx := newTestOperation(), context.Background()
 	b.ReportAllocs()
