@@ -14,10 +14,10 @@ const waitersPoolSize = 10_000
 
 // clientOptions returns the options of a client. The vendor's own retries are
 // off: they would apply a write twice if its reply was lost. The protocol is
-// RESP2, so that no call has to look for pushed messages.
+// RESP2, so that no call has to check for pushed messages.
 //
-// The read timeout is longer than that of our calls, whose deadlines must reach
-// the connection unchanged: see call.go.
+// The read timeout is longer than the timeout of our calls, whose deadlines must
+// reach the connection unchanged: see call.go.
 func (c config) clientOptions(poolSize int, timeout time.Duration, connected func()) *goredis.UniversalOptions {
 	return &goredis.UniversalOptions{
 		Addrs:                 c.hosts,

@@ -73,8 +73,8 @@ func mapErr(err error, sent bool) error {
 }
 
 // mapCallErr is mapErr for a call with the context ctx. If ctx has ended and
-// nothing was sent, the end of ctx is the reason, in whatever form the client
-// reports it.
+// nothing was sent, the end of ctx is the reason, although the client may report
+// it in other forms.
 func mapCallErr(ctx context.Context, err error, sent bool) error {
 	if end := contextError(ctx); err != nil && !sent && end != nil && !isErrorReply(err) {
 		return fairlead.Errorf(fairlead.CodeOf(end), "%w", end)

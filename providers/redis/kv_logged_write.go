@@ -55,7 +55,7 @@ type writeReply struct {
 
 // resolveReply returns the reply of the write, for which execute returned err.
 // If the store was gone, it creates the store and sends the write again. If the
-// reply was lost, it looks for the write in the log.
+// reply was lost, it searches the log for the write.
 func (w *loggedWrite) resolveReply(ctx context.Context, err error) (writeReply, error) {
 	err = commandError(ctx, w.mark, w.cmd, err)
 	if goredis.HasErrorPrefix(err, "NOSTORE") {
@@ -91,7 +91,7 @@ func unappliedError(err error) error {
 	return fairlead.Errorf(fairlead.Unavailable, "the write was not applied: %w", err)
 }
 
-// searchLog looks for the write in the store's log. It returns the given error,
+// searchLog searches the store's log for the write. It returns the given error,
 // an unknown outcome, if the time or the log does not suffice for certainty.
 //
 // Every entry of the log carries the name of the write that added it. A write

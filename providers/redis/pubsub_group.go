@@ -15,7 +15,7 @@ const (
 	// maxParked bounds the messages of a group that wait for another one with
 	// their ordering key. When it is reached, the group reads no new messages.
 	maxParked = 10_000
-	// giveBackStep is about how many messages one call looks at.
+	// giveBackStep is the approximate number of messages that one call checks.
 	giveBackStep = 500
 	// closeTimeout bounds how long Close waits for a running call.
 	closeTimeout = time.Second

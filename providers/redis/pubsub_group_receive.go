@@ -81,8 +81,9 @@ func (s *groupSubscription) awaitLeasing(ctx context.Context) {
 	}
 }
 
-// leaseMessages returns the reply of the receive script. Its call does not end
-// with that of Receive: what the server has leased must not be lost.
+// leaseMessages returns the reply of the receive script. The script's call does not
+// end with the call of Receive: messages that the server has leased must not be
+// lost.
 func (s *groupSubscription) leaseMessages(limit int) ([]any, error) {
 	ctx := context.Background()
 	sent := time.Now()

@@ -2,7 +2,7 @@
 -- KEYS: stream, ids, older ids
 -- ARGV: mark of the call, window in ms, then for each message: its ID, the
 --       number of its field names and values, and these names and values
--- Returns for each message its position, with "=" before that of a duplicate;
+-- Returns for each message its position, which for a duplicate has the prefix "=";
 -- or "gone" if there is no stream.
 local stream, ids, older = KEYS[1], KEYS[2], KEYS[3]
 local window = tonumber(ARGV[2])

@@ -7,7 +7,7 @@
 --
 -- A cursor has four parts: position; ordinal of the message there (-1 if
 -- unknown); highest ID that is known to have been deleted individually; and 1 if
--- the position is that of a message which was read, else 0.
+-- the message at the position was read, else 0.
 local stream, meta = KEYS[1], KEYS[2]
 local epoch, position, ordinal, deleted, seen = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local limit, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])

@@ -72,8 +72,8 @@ func dropExpired(msgs []driver.Message, results []driver.SendResult) []int {
 	return live
 }
 
-// sendResult takes a position as the publish script returns it: that of a
-// duplicate follows "=".
+// sendResult takes a position as the publish script returns it: the position of a
+// duplicate has the prefix "=".
 func sendResult(m driver.Message, position string, err error) driver.SendResult {
 	if err != nil {
 		return driver.SendResult{Err: err}

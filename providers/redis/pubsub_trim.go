@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// trimInterval is how often a handle looks for messages that need not be kept.
+// trimInterval is how often a handle drops messages that need not be kept.
 const trimInterval = time.Second
 
 // idleConsumerAge is how long a consumer that holds nothing must be silent
