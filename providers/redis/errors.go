@@ -47,10 +47,11 @@ var errorReplies = []struct {
 // have reached the server: a missing reply is then an unknown outcome. It is
 // false for a read.
 func mapErr(err error, sent bool) error {
+	if err == nil {
+		return nil // before the variable, which errors.As moves to the heap
+	}
 	var ours *fairlead.Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &ours):
 		return err
 	case isErrorReply(err):

@@ -34,7 +34,8 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 		b.failAll(err)
 		return b.results
 	}
-	cmds := b.prepareCommands(ctx)
+	var buf [2]goredis.Cmder // one read and one write: most batches
+	cmds := b.prepareCommands(ctx, buf[:0])
 	if len(cmds) == 0 {
 		return b.results
 	}
@@ -52,12 +53,11 @@ func (b *batch) failAll(err error) {
 	}
 }
 
-// prepareCommands returns the commands of all operations whose deadlines have
+// prepareCommands appends the commands of all operations whose deadlines have
 // not passed.
-func (b *batch) prepareCommands(ctx context.Context) []goredis.Cmder {
+func (b *batch) prepareCommands(ctx context.Context, cmds []goredis.Cmder) []goredis.Cmder {
 	b.sortOperations()
 	b.prepareRead(ctx)
-	cmds := make([]goredis.Cmder, 0, 1+len(b.writes))
 	if b.readCommand != nil {
 		cmds = append(cmds, b.readCommand)
 	}

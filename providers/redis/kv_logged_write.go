@@ -58,7 +58,7 @@ type writeReply struct {
 // reply was lost, it searches the log for the write.
 func (w *loggedWrite) resolveReply(ctx context.Context, err error) (writeReply, error) {
 	err = commandError(ctx, w.mark, w.cmd, err)
-	if goredis.HasErrorPrefix(err, "NOSTORE") {
+	if err != nil && goredis.HasErrorPrefix(err, "NOSTORE") {
 		err = w.repeatInNewStore(ctx)
 	}
 	switch {

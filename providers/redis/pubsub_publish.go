@@ -17,13 +17,19 @@ const maxStoreAttempts = 3
 // storeMessages stores the messages with the numbers in live, all or none, and
 // returns their positions. If the topic was deleted in the meantime, nothing
 // was stored, and it creates the topic again.
-func (t *publisher) storeMessages(ctx context.Context, msgs []driver.Message, live []int) ([]any, error) {
+func (t *publisher) storeMessages(ctx context.Context, msgs []driver.Message, live []int) (positions []any, err error) {
 	if err := checkTotalSize(msgs, live); err != nil {
 		return nil, err
 	}
-	store := t.chooseStore(msgs, live)
 	for range maxStoreAttempts {
-		positions, err := store(t, ctx, msgs, live)
+		switch { // each returns no positions if there is no topic
+		case t.needsScript(msgs, live):
+			positions, err = t.storeByScript(ctx, msgs, live)
+		case len(live) == 1:
+			positions, err = t.storeOne(ctx, msgs[live[0]])
+		default:
+			positions, err = t.storeInTransaction(ctx, msgs, live)
+		}
 		if err != nil || positions != nil {
 			return positions, err
 		}
@@ -45,23 +51,13 @@ func checkTotalSize(msgs []driver.Message, live []int) error {
 	return nil
 }
 
-// storeFunc stores all messages or none, and returns their positions. It
-// returns no positions if there is no topic.
-type storeFunc = func(t *publisher, ctx context.Context, msgs []driver.Message, live []int) ([]any, error)
-
-// chooseStore returns XADD where the IDs of the messages need not be checked:
-// it costs the server a third less than the script.
-func (t *publisher) chooseStore(msgs []driver.Message, live []int) storeFunc {
-	switch {
-	case t.p.config.pubsub.window > 0 && anyHasID(msgs, live):
-		return (*publisher).storeByScript
-	case len(live) == 1:
-		return (*publisher).storeOne
-	case t.transactions:
-		return (*publisher).storeInTransaction
-	default:
-		return (*publisher).storeByScript
+// needsScript is false where XADD does, which costs the server a third less: if no
+// IDs must be checked, and several messages can be one transaction.
+func (t *publisher) needsScript(msgs []driver.Message, live []int) bool {
+	if len(live) > 1 && !t.transactions {
+		return true
 	}
+	return t.p.config.pubsub.window > 0 && anyHasID(msgs, live)
 }
 
 func anyHasID(msgs []driver.Message, live []int) bool {
@@ -78,9 +74,9 @@ func anyHasID(msgs []driver.Message, live []int) bool {
 const noTopicFlag = "nomkstream"
 
 // storeOne stores one message with XADD.
-func (t *publisher) storeOne(ctx context.Context, msgs []driver.Message, live []int) ([]any, error) {
+func (t *publisher) storeOne(ctx context.Context, msg driver.Message) ([]any, error) {
 	m := &mark{text: noTopicFlag}
-	position, err := t.p.write(ctx, m, t.keys.stream, goredis.NewCmd(ctx, t.xaddArgs(m, msgs[live[0]])...))
+	position, err := t.p.write(ctx, m, t.keys.stream, goredis.NewCmd(ctx, t.xaddArgs(m, msg)...))
 	switch {
 	case err == goredis.Nil:
 		return nil, nil

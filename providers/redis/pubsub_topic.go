@@ -45,7 +45,8 @@ func (t *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.Se
 		}
 		return results
 	}
-	live := dropExpired(msgs, results)
+	var buf [32]int // on the stack: enough for most calls
+	live := dropExpired(buf[:0], msgs, results)
 	if len(live) == 0 {
 		return results
 	}
@@ -57,10 +58,9 @@ func (t *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.Se
 	return results
 }
 
-// dropExpired returns the numbers of the messages whose deadlines have not
-// passed, and fills in the results of the others.
-func dropExpired(msgs []driver.Message, results []driver.SendResult) []int {
-	live := make([]int, 0, len(msgs))
+// dropExpired appends the numbers of the messages whose deadlines have not passed
+// to live, and fills in the results of the others.
+func dropExpired(live []int, msgs []driver.Message, results []driver.SendResult) []int {
 	now := time.Now()
 	for i, m := range msgs {
 		if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
