@@ -186,7 +186,7 @@ func TestLoadRejects(t *testing.T) {
 		"bad item":                {mapped("routes", `[{"path": 5}]`), []string{"Routes.0.Path"}},
 		"bad map value":           {mapped("weights.a", secret), []string{"Weights.a", "map"}},
 		"two spellings":           {[]config.Option{config.Map(map[string]any{"lev_el": secret, "level": secret})}, []string{"Level", "more than once"}},
-		"unknown key":             {append(mapped("limits.rat", secret), config.Strict()), []string{"map", "Limits.rat", "not known"}},
+		"unknown key":             {append(mapped("limits.rat", secret), config.Strict()), []string{"map", "Limits.rat", "is unknown"}},
 		"Validate":                {mapped("limits.rate", 13), []string{"bad luck"}},
 		"Validate panics":         {mapped("limits.rate", 14), []string{"panicked"}},
 		"broken YAML":             {[]config.Option{config.File(file(t, "b.yaml", "a: [1"))}, []string{"b.yaml", "well-formed"}},
