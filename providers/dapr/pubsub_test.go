@@ -140,8 +140,8 @@ func TestUnsoundBroker(t *testing.T) {
 	t.Parallel()
 	redis := testbed.Redis(t).Addr()
 	for want, opts := range map[string][]testbed.DaprOption{
-		"drops what its subscriber does not acknowledge": {testbed.DaprInMemory()},
-		"there is no state.redis":                        broker(redis, "a", "a")[1:],
+		"drops messages that its subscriber does not acknowledge": {testbed.DaprInMemory()},
+		"the sidecar has no state.redis":                        broker(redis, "a", "a")[1:],
 	} {
 		d, err := open(t, testbed.Dapr(t, opts...).URL()).Describe(t.Context())
 		must(t, err)
