@@ -9,12 +9,12 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// bindings remembers which queues of groups this process has bound to an
-// exchange. A broker that is killed may forget the binding that it made last,
-// while the exchange and the queue are still there; what is published then
-// reaches no queue, until the group's consumer comes back. So that the
-// publisher, who may be quicker, does not lose it, it binds them again. A queue
-// is remembered as long as the provider is open, since it outlives its consumers.
+// bindings remembers the queues of groups that this process has bound to an
+// exchange. A broker that is killed may lose its latest binding, while the
+// exchange and the queue still exist. Messages that are published then reach no
+// queue, until the group's consumer returns. A publisher may be faster, so it
+// binds the queues again. A queue is remembered as long as the provider is open,
+// since it outlives its consumers.
 type bindings struct {
 	mu     sync.Mutex
 	queues map[string]map[string]bool // by exchange
@@ -32,7 +32,7 @@ func (b *bindings) add(exchange, queue string) {
 	b.queues[exchange][queue] = true
 }
 
-func (b *bindings) of(exchange string) []string {
+func (b *bindings) queuesOf(exchange string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Collect(maps.Keys(b.queues[exchange]))
@@ -44,10 +44,10 @@ func (b *bindings) remove(exchange, queue string) {
 	delete(b.queues[exchange], queue)
 }
 
-// restore binds them again. A queue that is gone was deleted by an operator,
-// and stays so.
-func (b *bindings) restore(conn *amqp.Connection, exchange string) error {
-	for _, queue := range b.of(exchange) {
+// rebind binds the queues of an exchange again. A queue that does not exist was
+// deleted by an operator, and is removed.
+func (b *bindings) rebind(conn *amqp.Connection, exchange string) error {
+	for _, queue := range b.queuesOf(exchange) {
 		err := bind(conn, exchange, queue)
 		var e *amqp.Error
 		if errors.As(err, &e) && e.Code == amqp.NotFound {

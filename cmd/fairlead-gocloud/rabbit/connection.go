@@ -16,25 +16,27 @@ import (
 )
 
 const (
-	// heartbeat finds a broker that is gone without a word, within twice this.
+	// heartbeat detects a broker that has disappeared without closing the
+	// connection, within twice this time.
 	heartbeat = 5 * time.Second
 	// dialTimeout bounds the opening of a connection to one host.
 	dialTimeout = 10 * time.Second
-	// hangUpTimeout is how long the broker may take to say goodbye.
-	hangUpTimeout = 2 * time.Second
-	// maxName is the longest name in AMQP.
-	maxName = 255
+	// closeTimeout is how long the broker may take to confirm the close of a
+	// connection.
+	closeTimeout = 2 * time.Second
+	// maxNameLength is the length of the longest name in AMQP.
+	maxNameLength = 255
 )
 
-// dial opens a connection to the first host that takes one.
+// dial opens a connection to the first host that accepts one.
 func (b *broker) dial(ctx context.Context) (*amqp.Connection, error) {
 	var errs []error
 	for _, host := range b.hosts {
-		conn, err := amqp.DialConfig("amqp://"+host, b.config(ctx, host))
+		conn, err := amqp.DialConfig("amqp://"+host, b.amqpConfig(ctx, host))
 		if err == nil {
 			return conn, nil
 		}
-		errs = append(errs, refused(err))
+		errs = append(errs, convertError(err))
 		if ctx.Err() != nil {
 			break
 		}
@@ -42,10 +44,10 @@ func (b *broker) dial(ctx context.Context) (*amqp.Connection, error) {
 	if len(errs) == 1 {
 		return nil, errs[0]
 	}
-	return nil, fairlead.Errorf(fairlead.Unavailable, "no host takes a connection: %w", errors.Join(errs...))
+	return nil, fairlead.Errorf(fairlead.Unavailable, "no host accepts a connection: %w", errors.Join(errs...))
 }
 
-func (b *broker) config(ctx context.Context, host string) amqp.Config {
+func (b *broker) amqpConfig(ctx context.Context, host string) amqp.Config {
 	c := amqp.Config{
 		Vhost:     b.vhost,
 		Heartbeat: heartbeat,
@@ -53,14 +55,14 @@ func (b *broker) config(ctx context.Context, host string) amqp.Config {
 		Dial:      func(network, addr string) (net.Conn, error) { return dialTCP(ctx, network, addr) },
 	}
 	if b.tls != nil {
-		// The scheme that amqp091 looks at is its own: TLS is ours to begin.
+		// amqp091 sees the scheme amqp and does not begin TLS: the driver does.
 		c.Dial = func(network, addr string) (net.Conn, error) { return b.dialTLS(ctx, network, addr) }
 	}
 	return c
 }
 
-// deadline is when the opening of a connection is given up.
-func deadline(ctx context.Context) time.Time {
+// dialDeadline returns when the opening of a connection fails.
+func dialDeadline(ctx context.Context) time.Time {
 	end := time.Now().Add(dialTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(end) {
 		return d
@@ -68,10 +70,10 @@ func deadline(ctx context.Context) time.Time {
 	return end
 }
 
-// dialTCP connects. The deadline that it sets is for the handshake, at whose
-// end amqp091 clears it.
+// dialTCP connects. The deadline of the connection is for the handshake; amqp091
+// clears it afterwards.
 func dialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
-	end := deadline(ctx)
+	end := dialDeadline(ctx)
 	c, err := (&net.Dialer{Deadline: end}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -88,8 +90,8 @@ type publisher struct {
 	closed bool
 }
 
-// get returns the connection, and opens another one if it was lost.
-func (p *publisher) get(ctx context.Context) (*amqp.Connection, error) {
+// connection returns the connection, and opens another one if it was lost.
+func (p *publisher) connection(ctx context.Context) (*amqp.Connection, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -110,19 +112,19 @@ func (p *publisher) close(context.Context) error {
 	defer p.mu.Unlock()
 	p.closed = true
 	if p.conn != nil {
-		_ = hangUp(p.conn)
+		_ = closeConnection(p.conn)
 	}
 	return nil
 }
 
-// hangUp closes a connection, which may be lost already.
-func hangUp(conn *amqp.Connection) error {
-	return conn.CloseDeadline(time.Now().Add(hangUpTimeout))
+// closeConnection closes a connection, which may be lost already.
+func closeConnection(conn *amqp.Connection) error {
+	return conn.CloseDeadline(time.Now().Add(closeTimeout))
 }
 
-// refused is the error of a connection or declaration that failed: nothing
-// was sent or received by then.
-func refused(err error) error {
+// convertError converts the error of a connection or declaration that failed:
+// nothing was sent or received then.
+func convertError(err error) error {
 	code := fairlead.Unavailable
 	var e *amqp.Error
 	if errors.As(err, &e) {
@@ -133,39 +135,39 @@ func refused(err error) error {
 
 var refusals = map[int]fairlead.Code{
 	amqp.AccessRefused:      fairlead.PermissionDenied,
-	amqp.NotAllowed:         fairlead.PermissionDenied, // above all: there is no such virtual host
+	amqp.NotAllowed:         fairlead.PermissionDenied, // usually: the virtual host does not exist
 	amqp.PreconditionFailed: fairlead.Invalid,          // it exists with other properties
 }
 
-func (b *broker) exchange(topic string) string { return b.prefix + topic }
+func (b *broker) exchangeName(topic string) string { return b.prefix + topic }
 
-// queue is the name of a group's queue. Names of topics and groups hold
-// neither a slash nor a number sign.
-func (b *broker) queue(topic, group string) string {
+// queueName returns the name of a group's queue. Names of topics and groups
+// contain neither a slash nor a number sign.
+func (b *broker) queueName(topic, group string) string {
 	name := b.prefix + topic + "/" + group
-	if len(name) <= maxName {
+	if len(name) <= maxNameLength {
 		return name
 	}
 	sum := sha256.Sum256([]byte(group))
 	return b.prefix + topic + "/#" + hex.EncodeToString(sum[:])
 }
 
-// declareExchange makes the exchange of a topic.
+// declareExchange creates the exchange of a topic.
 func declareExchange(conn *amqp.Connection, name string) error {
 	return onChannel(conn, func(ch *amqp.Channel) error {
 		return ch.ExchangeDeclare(name, amqp.ExchangeFanout, true, false, false, false, nil)
 	})
 }
 
-// declareQueue makes the exchange of a topic and the queue of a group, or one
-// that ends with the connection, and returns its name.
+// declareQueue creates the exchange of a topic and the queue of a group, or a
+// queue that ends with the connection, and returns the queue's name.
 func (b *broker) declareQueue(conn *amqp.Connection, topic, group string) (name string, err error) {
-	exchange := b.exchange(topic)
+	exchange := b.exchangeName(topic)
 	if err := declareExchange(conn, exchange); err != nil {
 		return "", err
 	}
 	if group != "" {
-		name = b.queue(topic, group)
+		name = b.queueName(topic, group)
 	}
 	err = onChannel(conn, func(ch *amqp.Channel) error {
 		q, err := ch.QueueDeclare(name, group != "", false, group == "", false, nil)

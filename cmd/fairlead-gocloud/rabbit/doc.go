@@ -6,53 +6,52 @@
 //	gocloud+rabbit://user:password@host:5672/vhost
 //	gocloud+rabbits://…   over TLS
 //
-// A topic is a durable exchange of the type fanout, a group a durable queue
-// that is bound to it, a broadcast an exclusive queue. They are made when they
-// are opened. Their names are "fairlead/TOPIC" and "fairlead/TOPIC/GROUP" (with
-// a hash in the group's place if that is longer than AMQP allows); the
-// parameter prefix sets another beginning.
+// A topic is a durable exchange of the type fanout. A group is a durable queue that
+// is bound to it. A broadcast is an exclusive queue. Each is created when it is
+// opened. The names are "fairlead/TOPIC" and "fairlead/TOPIC/GROUP" (with a hash in
+// place of the group if the name is longer than AMQP allows); the parameter prefix
+// sets another first part.
 //
-// # What is made sound
+// # What the driver repairs
 //
-//   - rabbitpubsub publishes messages that a queue forgets when the broker is
-//     restarted. They are made persistent here.
-//   - rabbitpubsub fails to publish to an exchange without queues. A topic
-//     without groups is none of the publisher's errors: it is taken for
-//     success.
-//   - rabbitpubsub acknowledges by the number of a delivery on whatever channel
-//     is open: when the channel was replaced in between, that is another
-//     message, which then never comes again, dealt with or not. Here a message
-//     is acknowledged on the channel by which it came, and the error is told:
-//     its lease was lost.
-//   - A connection that is lost ends a topic and a subscription of
-//     gocloud.dev. They are opened again.
-//   - A broker that is killed a moment after it has confirmed the binding of a
-//     queue may come back without it (seen with 3.10 on a busy machine).
-//     Whoever publishes next, or consumes, in the process that has opened the
-//     group binds the queue again, and nothing is lost. In another process the
-//     publisher cannot know: what it publishes before the group's consumer is
-//     back is taken for a message to nobody.
+//   - rabbitpubsub publishes messages that a queue loses when the broker is
+//     restarted. The driver makes them persistent.
+//   - rabbitpubsub fails to publish to an exchange without queues. A topic without
+//     groups is not an error of the publisher: the driver returns success.
+//   - rabbitpubsub acknowledges by the number of a delivery on the channel that is
+//     open. If the channel was replaced meanwhile, that number is another message,
+//     which is then never delivered again, processed or not. The driver acknowledges
+//     on the channel that the message came by, and reports the error: the lease was
+//     lost.
+//   - A lost connection ends a topic and a subscription of gocloud.dev. The driver
+//     opens them again.
+//   - A broker that is killed just after it has confirmed the binding of a queue may
+//     lose that binding (observed with 3.10 on a busy machine). In the process that
+//     has opened the group, the next publisher or consumer binds the queue again,
+//     and no message is lost. A publisher in another process cannot know: its
+//     messages reach no queue until the group's consumer has returned.
 //
-// # What is not
+// # What remains
 //
-// An acknowledgement has no answer in AMQP: one that is lost with its
-// connection makes the message come again. A broadcast ends with its
-// connection; its consumer is told of the gap. Order is not claimed:
-// messages sent at once are stored in any order, and a message that comes
-// again comes behind.
+// An acknowledgement has no answer in AMQP. If it is lost with its connection, the
+// message is delivered again. A broadcast ends with its connection; its consumer
+// gets an error for the gap. Order is not claimed: messages that are sent
+// concurrently are stored in any order, and a message that is delivered again comes
+// after later ones.
 //
-// The broker ends a channel on which a message was not acknowledged for its
-// consumer_timeout, 30 minutes unless configured otherwise: leases, extended or
-// not, and delays end then at the latest. The prefetch parameter bounds what a
-// group of this process may have in hand, leased, delayed and fetched ahead
-// together: with that many unsettled messages nothing more comes.
+// The broker closes a channel on which a message was not acknowledged for
+// consumer_timeout, 30 minutes by default: leases, extended or not, and delays end
+// then at the latest. The prefetch parameter bounds the unsettled messages of a
+// group in this process: leased, delayed and fetched ahead together. At that number
+// no more messages arrive.
 //
-// Durability is the operator's to assert (the durable parameter): a publication
-// is confirmed when the broker has stored the message in all queues. What that
-// means on its disk, and for mirrored or quorum queues, no client can ask.
-// Topics and groups cannot be listed or deleted over AMQP; use rabbitmqctl.
+// Durability is the operator's assertion (the durable parameter): the broker
+// confirms a publication when it has stored the message in all queues. No client can
+// ask what that means on its disk, and for mirrored or quorum queues. AMQP cannot
+// list or delete topics and groups; use rabbitmqctl.
 //
 // # As
 //
-// None: the provider keeps connections of its own, which come and go.
+// fairlead.As reaches nothing: the provider opens and closes connections as
+// needed.
 package rabbit

@@ -21,9 +21,9 @@ import (
 const (
 	scheme    = "rabbit"
 	schemeTLS = "rabbits"
-	// maxMessage is far below what brokers take by default, 128 MiB.
+	// maxMessage is far below the default limit of brokers, 128 MiB.
 	maxMessage = 8 << 20
-	// maxDelay leaves room below the broker's consumer_timeout.
+	// maxDelay is well below the broker's consumer_timeout.
 	maxDelay = 10 * time.Minute
 )
 
@@ -33,12 +33,12 @@ func init() {
 	}
 }
 
-// driver is the bridge's driver of a scheme, with connections from dial.
+// driver returns the bridge's driver of a scheme. open makes its pubsub facet.
 func driver(name string, open func(context.Context, *broker) (*gocloud.PubSub, error)) gocloud.Driver {
 	settings := []providers.Setting{
-		{Name: "prefix", Kind: providers.String, Default: "fairlead/", Help: "what the names of exchanges and queues begin with"},
+		{Name: "prefix", Kind: providers.String, Default: "fairlead/", Help: "first part of the names of exchanges and queues"},
 		{Name: "prefetch", Kind: providers.Int, Default: "1000", Min: 1, Max: 65535,
-			Help: "messages of a group that this process may have in hand: leased, delayed, and fetched ahead"},
+			Help: "most unsettled messages of a group in this process: leased, delayed and fetched ahead"},
 		gocloud.DurableSetting(),
 	}
 	settings = append(settings, providers.PasswordSettings()...)
@@ -56,7 +56,7 @@ func driver(name string, open func(context.Context, *broker) (*gocloud.PubSub, e
 	}
 }
 
-// broker is where connections go.
+// broker holds the settings of the connections.
 type broker struct {
 	hosts     []string
 	user      string
@@ -89,11 +89,11 @@ func newBroker(s providers.Settings) (*broker, error) {
 	}
 	if path := strings.TrimPrefix(s.URL.EscapedPath(), "/"); path != "" {
 		if b.vhost, err = url.PathUnescape(path); err != nil || strings.Contains(path, "/") {
-			return nil, fairlead.Errorf(fairlead.Invalid, "the URL's path is the virtual host, one name; escape a slash in it as %%2F")
+			return nil, fairlead.Errorf(fairlead.Invalid, "the path of the URL is the name of the virtual host; escape a slash in it as %%2F")
 		}
 	}
 	if b.user == "" && password == "" {
-		b.user, b.password = "guest", "guest" // as every client of AMQP does
+		b.user, b.password = "guest", "guest" // the default of AMQP clients
 	}
 	b.publisher = &publisher{broker: b}
 	return b, nil
@@ -104,20 +104,20 @@ func (b *broker) backend(ctx context.Context, s providers.Settings, open func(co
 	if err != nil {
 		return nil, err
 	}
-	conn, err := b.publisher.get(ctx) // to know that there is a broker
+	conn, err := b.publisher.connection(ctx) // to check that the broker can be reached
 	if err != nil {
 		return nil, err
 	}
 	version, _ := conn.Properties["version"].(string)
 	return &gocloud.Backend{
 		System: "rabbitmq", Version: version, Endpoint: strings.Join(b.hosts, ","), Shared: true, Durable: s.String("durable"),
-		Notes:   []string{"leases and delays end at the latest with the broker's consumer_timeout, 30 minutes unless configured otherwise"},
+		Notes:   []string{"leases and delays end at the latest with the broker's consumer_timeout, 30 minutes by default"},
 		PubSub:  ps,
 		Release: b.publisher.close,
 	}, nil
 }
 
-// connect is the facet as it is.
+// connect returns the pubsub facet of a broker.
 func connect(_ context.Context, b *broker) (*gocloud.PubSub, error) {
 	return &gocloud.PubSub{
 		OpenTopic: b.openTopic, OpenSubscription: b.openSubscription,
@@ -125,26 +125,26 @@ func connect(_ context.Context, b *broker) (*gocloud.PubSub, error) {
 	}, nil
 }
 
-// openTopic opens a topic on the connection that all topics share, at first or
-// after the connection was lost.
+// openTopic opens a topic on the connection that all topics share. It is also
+// called after the connection was lost.
 func (b *broker) openTopic(ctx context.Context, name string) (*gocloud.Topic, error) {
-	conn, err := b.publisher.get(ctx)
+	conn, err := b.publisher.connection(ctx)
 	if err != nil {
 		return nil, err
 	}
-	exchange := b.exchange(name)
+	exchange := b.exchangeName(name)
 	if err := declareExchange(conn, exchange); err != nil {
-		return nil, refused(err)
+		return nil, convertError(err)
 	}
-	if err := b.bindings.restore(conn, exchange); err != nil {
-		return nil, refused(err)
+	if err := b.bindings.rebind(conn, exchange); err != nil {
+		return nil, convertError(err)
 	}
 	t := rabbitpubsub.OpenTopic(conn, exchange, nil)
-	return &gocloud.Topic{Topic: t, Prepare: persist, Outcome: outcome, Close: t.Shutdown}, nil
+	return &gocloud.Topic{Topic: t, Prepare: makePersistent, Outcome: convertSendError, Close: t.Shutdown}, nil
 }
 
-// openFeed opens a subscription on a connection of its own, with which all
-// ends that the broker keeps for it.
+// openSubscription opens a subscription on a connection of its own. When that
+// closes, everything that the broker holds for it ends.
 func (b *broker) openSubscription(ctx context.Context, topic, group string) (*gocloud.Subscription, error) {
 	conn, err := b.dial(ctx)
 	if err != nil {
@@ -152,31 +152,32 @@ func (b *broker) openSubscription(ctx context.Context, topic, group string) (*go
 	}
 	queue, err := b.declareQueue(conn, topic, group)
 	if err != nil {
-		_ = hangUp(conn)
-		return nil, refused(err)
+		_ = closeConnection(conn)
+		return nil, convertError(err)
 	}
 	s := rabbitpubsub.OpenSubscription(conn, queue, &rabbitpubsub.SubscriptionOptions{PrefetchCount: &b.prefetch})
 	return &gocloud.Subscription{
 		Subscription: s, Ack: acknowledge, Requeues: true,
-		Close: func(context.Context) error { return hangUp(conn) },
+		Close: func(context.Context) error { return closeConnection(conn) },
 	}, nil
 }
 
-// persist makes a message outlive a restart of the broker.
-func persist(m *pubsub.Message) {
+// makePersistent makes a message survive a restart of the broker.
+func makePersistent(m *pubsub.Message) {
 	m.BeforeSend = func(as func(any) bool) error {
 		var p *amqp.Publishing
 		if !as(&p) {
-			return errors.New("rabbitpubsub does not let a message be made persistent")
+			return errors.New("rabbitpubsub does not give access to its message, which cannot be made persistent")
 		}
 		p.DeliveryMode = amqp.Persistent
 		return nil
 	}
 }
 
-// outcome: rabbitpubsub fails for a message that no queue takes. That one was
-// confirmed, as were all of its batch unless another error says otherwise.
-func outcome(err error) error {
+// convertSendError returns nil if the message was stored. rabbitpubsub fails for
+// a message that no queue accepts. That message was confirmed, like all of its
+// batch unless there is another error.
+func convertSendError(err error) error {
 	var many rabbitpubsub.MultiError
 	if !errors.As(err, &many) {
 		many = rabbitpubsub.MultiError{err}
@@ -189,11 +190,11 @@ func outcome(err error) error {
 	return nil
 }
 
-// acknowledge answers on the channel by which the message came.
+// acknowledge acknowledges a message on the channel that it came by.
 func acknowledge(m *pubsub.Message) error {
 	var d amqp.Delivery
 	if !m.As(&d) {
-		return errors.New("rabbitpubsub does not let a delivery be seen")
+		return errors.New("rabbitpubsub does not give access to its delivery, which cannot be acknowledged")
 	}
 	return d.Ack(false)
 }

@@ -85,8 +85,8 @@ func names(t *testing.T, s *testbed.RabbitServer) {
 	publish(t, p, long, "m")
 	receive(t, a, 1)
 	receive(t, b, 1)
-	if b := testBroker(t, s); len(b.queue(long, long)) > maxName || b.queue(long, long) == b.queue(long, long[:127]+"x") {
-		t.Errorf("the queue is called %q", b.queue(long, long))
+	if b := testBroker(t, s); len(b.queueName(long, long)) > maxNameLength || b.queueName(long, long) == b.queueName(long, long[:127]+"x") {
+		t.Errorf("the queue is called %q", b.queueName(long, long))
 	}
 }
 
@@ -191,7 +191,7 @@ func TestOutcomes(t *testing.T) {
 		{rabbitpubsub.MultiError{unroutable, other}, false},
 		{amqp.ErrClosed, false},
 	} {
-		if got := outcome(c.err); (got == nil) != c.good {
+		if got := convertSendError(c.err); (got == nil) != c.good {
 			t.Errorf("%v: %v, want success: %v", c.err, got, c.good)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// dialTLS connects and speaks TLS.
+// dialTLS connects with TLS.
 func (b *broker) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := dialTCP(ctx, network, addr)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"fairlead.dev"
 )
 
-// codes are those that have one of the same meaning in gocloud.dev. The code
-// of every other error is Unknown: above all that of UnknownOutcome.
+// codes are the codes that have an equivalent in gocloud.dev. All others are
+// Unknown, in particular UnknownOutcome.
 var codes = map[fairlead.Code]gcerrors.ErrorCode{
 	fairlead.NotFound:         gcerrors.NotFound,
 	fairlead.Conflict:         gcerrors.FailedPrecondition,
@@ -23,10 +23,11 @@ var codes = map[fairlead.Code]gcerrors.ErrorCode{
 	fairlead.Internal:         gcerrors.Internal,
 }
 
-// errorsOf answers gocloud.dev's questions about errors.
-type errorsOf struct{}
+// errorConverter implements the methods of a driver of gocloud.dev that convert
+// errors.
+type errorConverter struct{}
 
-func (errorsOf) ErrorCode(err error) gcerrors.ErrorCode {
+func (errorConverter) ErrorCode(err error) gcerrors.ErrorCode {
 	if err == nil {
 		return gcerrors.OK
 	}
@@ -36,7 +37,7 @@ func (errorsOf) ErrorCode(err error) gcerrors.ErrorCode {
 	return gcerrors.Unknown
 }
 
-func (errorsOf) ErrorAs(err error, target any) bool {
+func (errorConverter) ErrorAs(err error, target any) bool {
 	e, ok := target.(**fairlead.Error)
 	return ok && errors.As(err, e)
 }

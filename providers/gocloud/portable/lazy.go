@@ -7,9 +7,8 @@ import (
 	"fairlead.dev"
 )
 
-// lazy is a handle that is opened at once, or at its first use, and closed
-// once.
-type lazy[H interface{ Close(context.Context) error }] struct {
+// lazyHandle is a handle that is opened at its first use, and closed once.
+type lazyHandle[H interface{ Close(context.Context) error }] struct {
 	open func(ctx context.Context) (H, error)
 
 	mu     sync.Mutex
@@ -18,12 +17,12 @@ type lazy[H interface{ Close(context.Context) error }] struct {
 	closed bool
 }
 
-func (l *lazy[H]) get(ctx context.Context) (H, error) {
+func (l *lazyHandle[H]) get(ctx context.Context) (H, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var none H
 	if l.closed {
-		return none, fairlead.Errorf(fairlead.Closed, "it is shut down")
+		return none, fairlead.Errorf(fairlead.Closed, "the topic or subscription is shut down")
 	}
 	if l.opened {
 		return l.handle, nil
@@ -37,13 +36,13 @@ func (l *lazy[H]) get(ctx context.Context) (H, error) {
 }
 
 // peek returns the handle if it is open.
-func (l *lazy[H]) peek() (h H, opened bool) {
+func (l *lazyHandle[H]) peek() (h H, opened bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.handle, l.opened
 }
 
-func (l *lazy[H]) close(ctx context.Context) error {
+func (l *lazyHandle[H]) close(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || !l.opened {

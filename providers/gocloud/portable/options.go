@@ -7,9 +7,9 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// Option changes how a topic or a subscription is opened: a
+// Option changes how a topic or a subscription is opened. It is a
 // pubsub.SubscribeOption of Fairlead (for a subscription), a
-// pubsub.RequireOption, or one of this package.
+// pubsub.RequireOption, or an option of this package.
 type Option any
 
 type options struct {
@@ -19,36 +19,36 @@ type options struct {
 	onGap     func(error)
 }
 
-type setting func(*options)
+type optionFunc func(*options)
 
 // MustExist makes the first use of a topic that does not exist fail with
-// NotFound, as programs for gocloud.dev may expect, rather than create it. The
-// provider must claim pubsub.Manage. Nothing is opened before the first use,
-// so that a group begins then.
-func MustExist() Option { return setting(func(o *options) { o.mustExist = true }) }
+// NotFound, which programs for gocloud.dev may expect, instead of creating it.
+// The provider must claim pubsub.Manage. Nothing is opened before the first use,
+// so a new group begins then.
+func MustExist() Option { return optionFunc(func(o *options) { o.mustExist = true }) }
 
-// OnGap makes a subscription go on behind a gap, after calling report.
-func OnGap(report func(error)) Option { return setting(func(o *options) { o.onGap = report }) }
+// OnGap makes a subscription call report and continue after a gap.
+func OnGap(report func(error)) Option { return optionFunc(func(o *options) { o.onGap = report }) }
 
 func newOptions(opts []Option) (options, error) {
 	var o options
 	for _, opt := range opts {
 		switch opt := opt.(type) {
-		case setting:
+		case optionFunc:
 			opt(&o)
-		case pubsub.RequireOption: // is both of those below
+		case pubsub.RequireOption: // it is an option of topics and of subscriptions
 			o.subscribe, o.open = append(o.subscribe, opt), append(o.open, opt)
 		case pubsub.SubscribeOption:
 			o.subscribe = append(o.subscribe, opt)
 		default:
-			return o, fairlead.Errorf(fairlead.Invalid, "an option is a %T; accepted are those of package pubsub and of this one", opt)
+			return o, fairlead.Errorf(fairlead.Invalid, "an option has the type %T; pass options of the packages pubsub and portable", opt)
 		}
 	}
 	return o, nil
 }
 
-// exists returns a NotFound error if the topic has to exist and does not.
-func (o options) exists(ctx context.Context, p fairlead.Provider, topic string) error {
+// checkExists returns a NotFound error if the topic has to exist and does not.
+func (o options) checkExists(ctx context.Context, p fairlead.Provider, topic string) error {
 	if !o.mustExist {
 		return nil
 	}

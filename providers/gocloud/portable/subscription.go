@@ -13,13 +13,13 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// pollTime is how long one ReceiveBatch waits. gocloud.dev asks drivers for no
-// more than about a second.
+// pollTime is how long one ReceiveBatch waits. gocloud.dev asks drivers to wait
+// for at most about a second.
 const pollTime = time.Second
 
 // OpenSubscription joins a group of a topic, or begins a broadcast: one of
-// pubsub.Group and pubsub.WithoutGroup of Fairlead must be among the options.
-// Topic and group are created if need be. Errors are those of
+// pubsub.Group and pubsub.Broadcast of Fairlead must be among the options. It
+// creates topic and group if they do not exist. Its errors are those of
 // pubsub.Subscribe.
 func OpenSubscription(ctx context.Context, p fairlead.Provider, topic string, opts ...Option) (*gcpubsub.Subscription, error) {
 	s, err := NewSubscriptionDriver(ctx, p, topic, opts...)
@@ -29,7 +29,7 @@ func OpenSubscription(ctx context.Context, p fairlead.Provider, topic string, op
 	return gcpubsub.NewSubscription(s, nil, nil), nil
 }
 
-// NewSubscriptionDriver is as [OpenSubscription], for those who make the
+// NewSubscriptionDriver is like [OpenSubscription], for programs that create the
 // subscription of gocloud.dev themselves, to give it other batchers.
 func NewSubscriptionDriver(ctx context.Context, p fairlead.Provider, topic string, opts ...Option) (driver.Subscription, error) {
 	o, err := newOptions(opts)
@@ -37,15 +37,15 @@ func NewSubscriptionDriver(ctx context.Context, p fairlead.Provider, topic strin
 		return nil, err
 	}
 	s := &subscription{onGap: o.onGap}
-	s.from.open = func(ctx context.Context) (*pubsub.Subscription, error) {
-		if err := o.exists(ctx, p, topic); err != nil {
+	s.source.open = func(ctx context.Context) (*pubsub.Subscription, error) {
+		if err := o.checkExists(ctx, p, topic); err != nil {
 			return nil, err
 		}
 		return pubsub.Subscribe(ctx, p, topic, o.subscribe...)
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if !o.mustExist {
-		if _, err := s.from.get(ctx); err != nil {
+		if _, err := s.source.get(ctx); err != nil {
 			s.end()
 			return nil, err
 		}
@@ -55,41 +55,41 @@ func NewSubscriptionDriver(ctx context.Context, p fairlead.Provider, topic strin
 
 // subscription is a driver of gocloud.dev.
 type subscription struct {
-	errorsOf
-	from  lazy[*pubsub.Subscription]
-	onGap func(error)
-	life  context.Context // ends with Close
-	end   context.CancelFunc
+	errorConverter
+	source lazyHandle[*pubsub.Subscription]
+	onGap  func(error)
+	life   context.Context // ends with Close
+	end    context.CancelFunc
 
-	mu      sync.Mutex
-	waiting chan received      // of the call that waits for messages, if there is one
-	more    []*pubsub.Delivery // received beyond what was asked for
+	mu       sync.Mutex
+	waiting  chan receiveResult // of the call that receives; nil if there is none
+	buffered []*pubsub.Delivery // received beyond the limit of a call
 }
 
-type received struct {
+type receiveResult struct {
 	ds  []*pubsub.Delivery
 	err error
 }
 
 // ReceiveBatch implements gocloud.dev's driver.Subscription. gocloud.dev wants
-// an answer each second. To cut off a call that waits for messages is to let
-// some come late, when their leases end: so that call goes on, and the next
-// ReceiveBatch waits for the same.
+// an answer each second. Canceling a call that waits for messages could delay
+// some until their leases end. So that call continues, and the next ReceiveBatch
+// waits for its result.
 func (s *subscription) ReceiveBatch(ctx context.Context, limit int) ([]*driver.Message, error) {
-	from, err := s.from.get(ctx)
+	source, err := s.source.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if ds := s.left(limit); len(ds) > 0 {
-		return messages(ds), nil
+	if ds := s.takeBuffered(limit); len(ds) > 0 {
+		return convertDeliveries(ds), nil
 	}
 	timer := time.NewTimer(pollTime)
 	defer timer.Stop()
-	answer := s.ask(from, limit)
+	answer := s.startReceive(source, limit)
 	select {
 	case r := <-answer:
-		s.answered(answer)
-		return s.take(r, limit)
+		s.endReceive(answer)
+		return s.convertResult(r, limit)
 	case <-timer.C:
 		return nil, nil
 	case <-ctx.Done():
@@ -97,33 +97,33 @@ func (s *subscription) ReceiveBatch(ctx context.Context, limit int) ([]*driver.M
 	}
 }
 
-// left returns what was received before.
-func (s *subscription) left(limit int) []*pubsub.Delivery {
+// takeBuffered returns deliveries that an earlier call received.
+func (s *subscription) takeBuffered(limit int) []*pubsub.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(limit, len(s.more))
-	ds := s.more[:n]
-	s.more = s.more[n:]
+	n := min(limit, len(s.buffered))
+	ds := s.buffered[:n]
+	s.buffered = s.buffered[n:]
 	return ds
 }
 
-// ask starts to wait for messages, unless somebody does already. Of several
-// who wait for the same answer one gets it.
-func (s *subscription) ask(from *pubsub.Subscription, limit int) chan received {
+// startReceive starts to receive, unless a call is under way. If several calls
+// wait for one result, one of them gets it.
+func (s *subscription) startReceive(source *pubsub.Subscription, limit int) chan receiveResult {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting == nil {
-		answer := make(chan received, 1)
+		answer := make(chan receiveResult, 1)
 		s.waiting = answer
 		go func() {
-			ds, err := from.ReceiveMany(s.life, limit)
-			answer <- received{ds, err}
+			ds, err := source.ReceiveMany(s.life, limit)
+			answer <- receiveResult{ds, err}
 		}()
 	}
 	return s.waiting
 }
 
-func (s *subscription) answered(answer chan received) {
+func (s *subscription) endReceive(answer chan receiveResult) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting == answer {
@@ -131,21 +131,21 @@ func (s *subscription) answered(answer chan received) {
 	}
 }
 
-func (s *subscription) take(r received, limit int) ([]*driver.Message, error) {
+func (s *subscription) convertResult(r receiveResult, limit int) ([]*driver.Message, error) {
 	if errors.Is(r.err, pubsub.ErrGap) && s.onGap != nil {
 		s.onGap(r.err)
 		return nil, nil
 	}
 	if n := min(limit, len(r.ds)); n < len(r.ds) {
 		s.mu.Lock()
-		s.more = append(s.more, r.ds[n:]...)
+		s.buffered = append(s.buffered, r.ds[n:]...)
 		s.mu.Unlock()
 		r.ds = r.ds[:n]
 	}
-	return messages(r.ds), r.err
+	return convertDeliveries(r.ds), r.err
 }
 
-func messages(ds []*pubsub.Delivery) []*driver.Message {
+func convertDeliveries(ds []*pubsub.Delivery) []*driver.Message {
 	ms := make([]*driver.Message, len(ds))
 	for i, d := range ds {
 		ms[i] = &driver.Message{
@@ -172,9 +172,9 @@ func (s *subscription) SendNacks(ctx context.Context, ids []driver.AckID) error 
 	return settle(ids, func(d *pubsub.Delivery) error { return d.Nack(ctx, 0) })
 }
 
-// settle settles all at once, which package pubsub groups, and returns the
-// first error. One that says that the lease was lost, or that it was settled
-// before, is none to gocloud.dev.
+// settle settles deliveries concurrently, which package pubsub groups, and
+// returns the first error. A lost lease, or an earlier settlement, is not an
+// error for gocloud.dev.
 func settle(ids []driver.AckID, one func(*pubsub.Delivery) error) error {
 	errs := make([]error, len(ids))
 	var all sync.WaitGroup
@@ -194,8 +194,8 @@ func settle(ids []driver.AckID, one func(*pubsub.Delivery) error) error {
 	return nil
 }
 
-// IsRetryable implements gocloud.dev's driver.Subscription. To receive and to
-// settle can be repeated.
+// IsRetryable implements gocloud.dev's driver.Subscription. Receiving and
+// settling can be repeated.
 func (s *subscription) IsRetryable(err error) bool {
 	switch fairlead.CodeOf(err) {
 	case fairlead.Unavailable, fairlead.UnknownOutcome:
@@ -206,15 +206,15 @@ func (s *subscription) IsRetryable(err error) bool {
 
 // As implements gocloud.dev's driver.Subscription.
 func (s *subscription) As(target any) bool {
-	from, opened := s.from.peek()
-	return opened && assign(target, from)
+	source, opened := s.source.peek()
+	return opened && assign(target, source)
 }
 
-// Close implements gocloud.dev's driver.Subscription. What gocloud.dev has
-// fetched ahead comes to another consumer at once.
+// Close implements gocloud.dev's driver.Subscription. Another consumer gets the
+// messages that gocloud.dev has fetched ahead at once.
 func (s *subscription) Close() error {
 	s.end()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return s.from.close(ctx)
+	return s.source.close(ctx)
 }

@@ -13,42 +13,41 @@ import (
 )
 
 const (
-	// closeTimeout bounds the closing of what gocloud.dev closes without a
-	// context.
+	// closeTimeout bounds the closes that gocloud.dev calls without a context.
 	closeTimeout = 10 * time.Second
-	// sendsAtOnce bounds the messages of a topic that are under way.
-	sendsAtOnce = 256
+	// maxConcurrentSends bounds the messages of a topic that are under way.
+	maxConcurrentSends = 256
 )
 
-// one makes gocloud.dev hand over messages one by one.
-var one = &batcher.Options{MaxBatchSize: 1, MaxHandlers: sendsAtOnce}
+// unbatched makes gocloud.dev send messages one by one.
+var unbatched = &batcher.Options{MaxBatchSize: 1, MaxHandlers: maxConcurrentSends}
 
-// OpenTopic opens a topic for publishing, and creates it if need be. Errors are
-// those of pubsub.Open.
+// OpenTopic opens a topic for publishing, and creates it if it does not exist.
+// Its errors are those of pubsub.Open.
 func OpenTopic(ctx context.Context, p fairlead.Provider, name string, opts ...Option) (*gcpubsub.Topic, error) {
 	t, err := NewTopicDriver(ctx, p, name, opts...)
 	if err != nil {
 		return nil, err
 	}
-	return gcpubsub.NewTopic(t, one), nil
+	return gcpubsub.NewTopic(t, unbatched), nil
 }
 
-// NewTopicDriver is as [OpenTopic], for those who make the topic of gocloud.dev
-// themselves, to give it another batcher.
+// NewTopicDriver is like [OpenTopic], for programs that create the topic of
+// gocloud.dev themselves, to give it another batcher.
 func NewTopicDriver(ctx context.Context, p fairlead.Provider, name string, opts ...Option) (driver.Topic, error) {
 	o, err := newOptions(opts)
 	if err != nil {
 		return nil, err
 	}
 	t := &topic{}
-	t.to.open = func(ctx context.Context) (*pubsub.Topic, error) {
-		if err := o.exists(ctx, p, name); err != nil {
+	t.destination.open = func(ctx context.Context) (*pubsub.Topic, error) {
+		if err := o.checkExists(ctx, p, name); err != nil {
 			return nil, err
 		}
 		return pubsub.Open(ctx, p, name, o.open...)
 	}
 	if !o.mustExist {
-		if _, err := t.to.get(ctx); err != nil {
+		if _, err := t.destination.get(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -57,39 +56,39 @@ func NewTopicDriver(ctx context.Context, p fairlead.Provider, name string, opts 
 
 // topic is a driver of gocloud.dev.
 type topic struct {
-	errorsOf
-	to lazy[*pubsub.Topic]
+	errorConverter
+	destination lazyHandle[*pubsub.Topic]
 }
 
 // SendBatch implements gocloud.dev's driver.Topic.
 func (t *topic) SendBatch(ctx context.Context, ms []*driver.Message) error {
-	to, err := t.to.get(ctx)
+	destination, err := t.destination.get(ctx)
 	if err != nil {
 		return err
 	}
 	for _, m := range ms {
-		if err := send(ctx, to, m); err != nil {
+		if err := publish(ctx, destination, m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func send(ctx context.Context, to *pubsub.Topic, m *driver.Message) error {
+func publish(ctx context.Context, destination *pubsub.Topic, m *driver.Message) error {
 	msg := &pubsub.Message{Body: m.Body, Metadata: m.Metadata}
 	if m.BeforeSend != nil {
 		if err := m.BeforeSend(func(target any) bool { return assign(target, msg) }); err != nil {
 			return err
 		}
 	}
-	receipt, err := to.Publish(ctx, *msg)
+	receipt, err := destination.Publish(ctx, *msg)
 	if err != nil || m.AfterSend == nil {
 		return err
 	}
 	return m.AfterSend(func(target any) bool { return assign(target, receipt) })
 }
 
-// assign sets what target points to, if it is of the type of value.
+// assign sets the variable that target points to, if it has the type of value.
 func assign[V any](target any, value V) bool {
 	p, ok := target.(*V)
 	if ok {
@@ -98,19 +97,19 @@ func assign[V any](target any, value V) bool {
 	return ok
 }
 
-// IsRetryable implements gocloud.dev's driver.Topic. Nothing is repeated: who
-// sends decides.
+// IsRetryable implements gocloud.dev's driver.Topic. Nothing is repeated: the
+// program decides.
 func (t *topic) IsRetryable(error) bool { return false }
 
 // As implements gocloud.dev's driver.Topic.
 func (t *topic) As(target any) bool {
-	to, opened := t.to.peek()
-	return opened && assign(target, to)
+	destination, opened := t.destination.peek()
+	return opened && assign(target, destination)
 }
 
 // Close implements gocloud.dev's driver.Topic.
 func (t *topic) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return t.to.close(ctx)
+	return t.destination.close(ctx)
 }

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// afterError is how long a state that is an error is kept before another
-	// look.
-	afterError = 500 * time.Millisecond
+	// errorPollInterval is how long gocloud.dev waits after an error before it
+	// asks again.
+	errorPollInterval = 500 * time.Millisecond
 )
 
-// OpenVariable opens one key of the settings of a name, decoded by decoder.
-// Errors are those of config.Open; Invalid for a nil decoder.
+// OpenVariable opens one key of the settings of a name, decoded by decoder. Its
+// errors are those of config.Open; it returns Invalid for a nil decoder.
 func OpenVariable(ctx context.Context, p fairlead.Provider, name, key string, decoder *runtimevar.Decoder) (*runtimevar.Variable, error) {
 	w, err := NewVariableDriver(ctx, p, name, key, decoder)
 	if err != nil {
@@ -27,8 +27,8 @@ func OpenVariable(ctx context.Context, p fairlead.Provider, name, key string, de
 	return runtimevar.New(w), nil
 }
 
-// NewVariableDriver is as [OpenVariable], for those who make the variable of
-// gocloud.dev themselves.
+// NewVariableDriver is like [OpenVariable], for programs that create the
+// variable of gocloud.dev themselves.
 func NewVariableDriver(ctx context.Context, p fairlead.Provider, name, key string, decoder *runtimevar.Decoder) (driver.Watcher, error) {
 	if decoder == nil {
 		return nil, fairlead.Errorf(fairlead.Invalid, "the decoder is nil; pass runtimevar.StringDecoder or another one")
@@ -42,13 +42,13 @@ func NewVariableDriver(ctx context.Context, p fairlead.Provider, name, key strin
 
 // watcher is a driver of gocloud.dev.
 type watcher struct {
-	errorsOf
+	errorConverter
 	source  *config.Source
 	key     string
 	decoder *runtimevar.Decoder
 }
 
-// state is what a variable was at one time.
+// state is a state of the variable.
 type state struct {
 	version string // of all settings of the name; empty for an error of the source
 	setting config.Value
@@ -66,8 +66,8 @@ func (s *state) UpdateTime() time.Time { return s.at }
 // As implements gocloud.dev's driver.State.
 func (s *state) As(target any) bool { return assign(target, s.setting) }
 
-// same reports whether a program would see no difference.
-func (s *state) same(o *state) bool {
+// isSame reports whether a program would see no difference.
+func (s *state) isSame(o *state) bool {
 	if s.err != nil || o.err != nil {
 		return s.err != nil && o.err != nil && s.err.Error() == o.err.Error()
 	}
@@ -75,54 +75,54 @@ func (s *state) same(o *state) bool {
 }
 
 // WatchVariable implements gocloud.dev's driver.Watcher. It waits for a change
-// of the key, over changes of others.
+// of the key, and ignores changes of other keys.
 func (w *watcher) WatchVariable(ctx context.Context, prev driver.State) (driver.State, time.Duration) {
-	before, _ := prev.(*state)
+	previous, _ := prev.(*state)
 	version := ""
-	if before != nil {
-		version = before.version
+	if previous != nil {
+		version = previous.version
 	}
 	for {
-		now := w.next(ctx, version)
+		current := w.nextState(ctx, version)
 		if ctx.Err() != nil {
 			return nil, 0
 		}
 		switch {
-		case before == nil || !now.same(before):
-			return now, now.pause()
-		case now.version == "":
-			return nil, afterError
+		case previous == nil || !current.isSame(previous):
+			return current, current.waitTime()
+		case current.version == "":
+			return nil, errorPollInterval
 		}
-		version = now.version
+		version = current.version
 	}
 }
 
-// pause is how long gocloud.dev shall wait before it asks again: the settings
-// of a source that failed are not waited for, but looked at.
-func (s *state) pause() time.Duration {
+// waitTime returns how long gocloud.dev waits before it asks again: after an
+// error of the source, the state is polled.
+func (s *state) waitTime() time.Duration {
 	if s.version == "" {
-		return afterError
+		return errorPollInterval
 	}
 	return 0
 }
 
-// next waits until the settings have another version.
-func (w *watcher) next(ctx context.Context, version string) *state {
-	now := &state{at: time.Now()}
+// nextState waits until the settings have another version.
+func (w *watcher) nextState(ctx context.Context, version string) *state {
+	current := &state{at: time.Now()}
 	all, err := w.source.Next(ctx, version)
 	if err != nil {
-		now.err = err
-		return now
+		current.err = err
+		return current
 	}
-	now.version, now.at = all.Version, time.Now()
+	current.version, current.at = all.Version, time.Now()
 	setting, there := all.Values[w.key]
 	if !there {
-		now.err = fairlead.Errorf(fairlead.NotFound, "no setting %q in %q", w.key, w.source.Name())
-		return now
+		current.err = fairlead.Errorf(fairlead.NotFound, "no setting %q in %q", w.key, w.source.Name())
+		return current
 	}
-	now.setting = setting
-	now.value, now.err = w.decoder.Decode(ctx, setting.Data)
-	return now
+	current.setting = setting
+	current.value, current.err = w.decoder.Decode(ctx, setting.Data)
+	return current
 }
 
 // Close implements gocloud.dev's driver.Watcher.
