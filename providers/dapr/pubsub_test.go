@@ -141,7 +141,7 @@ func TestUnsoundBroker(t *testing.T) {
 	redis := testbed.Redis(t).Addr()
 	for want, opts := range map[string][]testbed.DaprOption{
 		"drops messages that its subscriber does not acknowledge": {testbed.DaprInMemory()},
-		"the sidecar has no state.redis":                        broker(redis, "a", "a")[1:],
+		"the sidecar has no state.redis":                          broker(redis, "a", "a")[1:],
 	} {
 		d, err := open(t, testbed.Dapr(t, opts...).URL()).Describe(t.Context())
 		must(t, err)
