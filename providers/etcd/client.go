@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// attempts bounds how often etcd's client makes one call: reads, and
-	// writes that were refused because the login had run out.
+	// attempts bounds how often etcd's client makes one call: a read, or a
+	// write that was refused because the login had expired.
 	attempts = 3
-	// pingAfter is how long a connection may be silent while somebody waits
-	// before it is tested. gRPC takes no less, servers refuse more than one in
-	// five seconds.
+	// pingAfter is how long a connection may be silent during a call before it
+	// is tested. gRPC allows no shorter time, and servers refuse more than one
+	// test in five seconds.
 	pingAfter   = 10 * time.Second
 	pingTimeout = 2 * time.Second
 )
@@ -67,9 +67,10 @@ func (c config) dialOptions() []grpc.DialOption {
 	return options
 }
 
-// streamEnded says what an error means that ended a stream: ctx, which is the
-// caller's, or the server. That one ends the streams whose deadline has passed,
-// maybe before ctx tells, and calls it canceled.
+// streamEnded returns what an error means that ended a stream: the end of ctx,
+// which is the caller's, or of the stream at the server. The server ends
+// streams whose deadline has passed, maybe before ctx does, and calls that
+// canceled.
 func streamEnded(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -87,8 +88,8 @@ func streamEnded(ctx context.Context, err error) error {
 	return fairlead.Errorf(fairlead.Unavailable, "the server ended the stream: %s", rpctypes.ErrorDesc(err))
 }
 
-// txn carries out a transaction.
-func (p *provider) txn(ctx context.Context, r *pb.TxnRequest) (resp *pb.TxnResponse, err error) {
+// commitTxn carries out a transaction that writes.
+func (p *provider) commitTxn(ctx context.Context, r *pb.TxnRequest) (resp *pb.TxnResponse, err error) {
 	err = p.calls.Write(ctx, func(ctx context.Context) (err error) {
 		resp, err = p.kv.Txn(ctx, r)
 		return err
@@ -96,8 +97,8 @@ func (p *provider) txn(ctx context.Context, r *pb.TxnRequest) (resp *pb.TxnRespo
 	return resp, err
 }
 
-// put writes a key, and answers as a transaction of that one put does.
-func (p *provider) put(ctx context.Context, r *pb.PutRequest) (*pb.TxnResponse, error) {
+// putKey writes a key. Its response is that of a transaction with this one put.
+func (p *provider) putKey(ctx context.Context, r *pb.PutRequest) (*pb.TxnResponse, error) {
 	var resp *pb.PutResponse
 	err := p.calls.Write(ctx, func(ctx context.Context) (err error) {
 		resp, err = p.kv.Put(ctx, r)
@@ -115,8 +116,8 @@ func (p *provider) readTxn(ctx context.Context, r *pb.TxnRequest) (resp *pb.TxnR
 	return resp, err
 }
 
-// get reads a range, linearizably.
-func (p *provider) get(ctx context.Context, r *pb.RangeRequest) (resp *pb.RangeResponse, err error) {
+// readRange reads a range, linearizably.
+func (p *provider) readRange(ctx context.Context, r *pb.RangeRequest) (resp *pb.RangeResponse, err error) {
 	err = p.calls.Read(ctx, func(ctx context.Context) (err error) {
 		resp, err = p.kv.Range(ctx, r)
 		return err

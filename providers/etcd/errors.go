@@ -12,7 +12,7 @@ import (
 	"fairlead.dev"
 )
 
-// refusal is an answer of the server that says that nothing was applied.
+// refusal is an answer of the server by which nothing was applied.
 type refusal struct {
 	code fairlead.Code
 	help string
@@ -46,8 +46,8 @@ var refusals = func() map[string]refusal {
 }()
 
 // mapErr returns err as an error with a code. sent says whether a write may
-// have reached the server: then a missing answer is an unknown outcome. A read
-// has sent == false always.
+// have reached the server: then a missing answer is an unknown outcome. For a
+// read, sent is always false.
 func mapErr(err error, sent bool) error {
 	if err == nil {
 		return nil
@@ -70,7 +70,7 @@ func mapErr(err error, sent bool) error {
 	return mapUnsent(err)
 }
 
-// mapUnsent is for what had no effect.
+// mapUnsent maps the error of a call that had no effect.
 func mapUnsent(err error) error {
 	code := status.Code(err)
 	switch {
@@ -85,7 +85,7 @@ func mapUnsent(err error) error {
 	}
 }
 
-// unexpected is the error for an answer that etcd does not give.
+// unexpected returns the error for an answer that etcd does not give.
 func unexpected(what string) error {
 	return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %s", what)
 }

@@ -11,7 +11,8 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// registry is the key that says that a store exists, also while it is empty.
+// registry returns the key that says that a store exists, also while it is
+// empty.
 func (p *provider) registry(store string) string { return p.config.prefix + "/kv-stores/" + store }
 
 // OpenStore implements the kv driver's Provider.
@@ -29,7 +30,7 @@ func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.
 // written again.
 func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) {
 	key := p.registry(prefix)
-	r, err := p.get(ctx, &pb.RangeRequest{Key: []byte(key), RangeEnd: prefixEnd(key), KeysOnly: true})
+	r, err := p.readRange(ctx, &pb.RangeRequest{Key: []byte(key), RangeEnd: prefixEnd(key), KeysOnly: true})
 	if err != nil {
 		return nil, err
 	}
@@ -44,12 +45,12 @@ func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) 
 }
 
 // storesWithKeys adds the names of the stores that hold keys: it looks for the
-// first key of each, and goes on behind its last one.
+// first key of each, and continues after its last one.
 func (p *provider) storesWithKeys(ctx context.Context, prefix string, names map[string]struct{}) error {
 	root := p.config.prefix + "/kv/"
 	r := &pb.RangeRequest{Key: []byte(root + prefix), RangeEnd: prefixEnd(root + prefix), KeysOnly: true, Limit: 1}
 	for {
-		found, err := p.get(ctx, r)
+		found, err := p.readRange(ctx, r)
 		if err != nil || len(found.Kvs) == 0 {
 			return err
 		}
@@ -70,7 +71,7 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 	defer s.life.End()
 	all := &pb.RangeRequest{Key: []byte(s.prefix), RangeEnd: prefixEnd(s.prefix), KeysOnly: true, Limit: deletedAtOnce}
 	for {
-		r, err := p.get(ctx, all)
+		r, err := p.readRange(ctx, all)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	_, err := p.txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
+	_, err := p.commitTxn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
 		deleteOp(&pb.DeleteRangeRequest{Key: all.Key, RangeEnd: all.RangeEnd}),
 		deleteOp(&pb.DeleteRangeRequest{Key: s.entry}),
 	}})
@@ -96,7 +97,7 @@ func (p *provider) deleteRange(ctx context.Context, from, to []byte) error {
 	})
 }
 
-// prefixEnd is the end of the range of keys that start with prefix.
+// prefixEnd returns the end of the range of keys that start with prefix.
 func prefixEnd(prefix string) []byte {
 	end := []byte(prefix)
 	for i := len(end) - 1; i >= 0; i-- {

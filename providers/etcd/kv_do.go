@@ -11,9 +11,9 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// batch is a Do under way. Its reads go out as one request; each write is one
-// of its own, and has a revision of its own, behind which a watch can go on.
-// etcd itself gathers what comes at the same time for its log.
+// batch is a Do under way. Its reads are one request. Each write is a request
+// and a revision of its own, after which a watch can resume. etcd writes its
+// log once for requests that arrive together.
 type batch struct {
 	s       *store
 	ops     []driver.Op
@@ -31,13 +31,13 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 		}
 		return b.results
 	}
-	b.divide()
-	b.run(ctx)
+	b.groupRequests()
+	b.sendRequests(ctx)
 	return b.results
 }
 
-// divide makes requests of the operations.
-func (b *batch) divide() {
+// groupRequests groups the operations into requests.
+func (b *batch) groupRequests() {
 	var now time.Time
 	most := max(1, int(b.s.p.prober.txnOps.Load()))
 	for i := range b.ops {
@@ -67,8 +67,8 @@ func (b *batch) addRead(i, most int) {
 	*last = append(*last, i)
 }
 
-// run sends the requests and waits for all answers.
-func (b *batch) run(ctx context.Context) {
+// sendRequests sends the requests and waits for all answers.
+func (b *batch) sendRequests(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	n := len(b.reads) + len(b.writes)
@@ -80,30 +80,30 @@ func (b *batch) run(ctx context.Context) {
 		}
 	}
 	for _, r := range b.reads {
-		start(func() { b.read(ctx, r) })
+		start(func() { b.runReads(ctx, r) })
 	}
 	for _, i := range b.writes {
 		start(func() { b.results[i] = b.s.write(ctx, &b.ops[i]) })
 	}
 }
 
-// read carries out reads. They see one moment.
-func (b *batch) read(ctx context.Context, indexes []int) {
-	found, err := b.s.ranges(ctx, b.ops, indexes)
+// runReads carries out reads. They see one moment.
+func (b *batch) runReads(ctx context.Context, indexes []int) {
+	found, err := b.s.readKeys(ctx, b.ops, indexes)
 	now := time.Now()
 	for n, i := range indexes {
 		if err != nil {
 			b.results[i].Err = err
 			continue
 		}
-		b.results[i] = b.s.got(ctx, found[n], now)
+		b.results[i] = b.s.resultOfRead(ctx, found[n], now)
 	}
 }
 
-// ranges returns what is at the keys.
-func (s *store) ranges(ctx context.Context, ops []driver.Op, indexes []int) ([]*pb.RangeResponse, error) {
+// readKeys reads the keys of operations.
+func (s *store) readKeys(ctx context.Context, ops []driver.Op, indexes []int) ([]*pb.RangeResponse, error) {
 	if len(indexes) == 1 {
-		r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.key(ops[indexes[0]].Key)})
+		r, err := s.p.readRange(ctx, &pb.RangeRequest{Key: s.key(ops[indexes[0]].Key)})
 		return []*pb.RangeResponse{r}, err
 	}
 	req := &pb.TxnRequest{Success: make([]*pb.RequestOp, len(indexes))}
@@ -124,26 +124,26 @@ func (s *store) ranges(ctx context.Context, ops []driver.Op, indexes []int) ([]*
 	return found, nil
 }
 
-// got is the result of a read. A key whose time to live has ended is removed,
-// and then read once more: somebody may have written it.
-func (s *store) got(ctx context.Context, r *pb.RangeResponse, now time.Time) (res driver.Result) {
+// resultOfRead returns the result of a read. A key whose time to live has ended
+// is removed, and then read once more: another program may have written it.
+func (s *store) resultOfRead(ctx context.Context, r *pb.RangeResponse, now time.Time) (res driver.Result) {
 	for {
 		if len(r.GetKvs()) == 0 {
 			res.Err = fairlead.Errorf(fairlead.NotFound, "the key does not exist")
 			return res
 		}
 		kv := r.Kvs[0]
-		v, deadline, err := value(kv)
+		v, deadline, err := decodeValue(kv)
 		if err != nil {
 			return driver.Result{Err: err}
 		}
-		if !s.p.over(deadline, now) {
+		if !s.p.isExpired(deadline, now) {
 			return driver.Result{Value: v, Revision: formatRevision(kv.ModRevision)}
 		}
-		if err := s.remove(ctx, kv); err != nil {
+		if err := s.removeExpired(ctx, kv); err != nil {
 			return driver.Result{Err: err}
 		}
-		if r, err = s.p.get(ctx, &pb.RangeRequest{Key: kv.Key}); err != nil {
+		if r, err = s.p.readRange(ctx, &pb.RangeRequest{Key: kv.Key}); err != nil {
 			return driver.Result{Err: err}
 		}
 	}

@@ -12,27 +12,28 @@ import (
 	"fairlead.dev"
 )
 
-// A key with a time to live has a lease, with which it goes. But a new leader
-// of the cluster, also after a restart, lets every lease begin anew. So the
-// value of such a key begins with the moment at which its time ends, and who
-// finds it there later deletes it before saying that it does not exist.
+// A key with a time to live has a lease, and is deleted when the lease ends. But a
+// new leader of the cluster restarts every lease, also after a restart. So the
+// value of such a key begins with the time at which its time to live ends, and a
+// reader that finds the key later deletes it and answers that it does not exist.
 
 // deadlineBytes is how much longer the value of a key with a time to live is.
 const deadlineBytes = 8
 
-// lease is what keys are written with that have the same time to live.
+// lease is the lease of keys that have the same time to live.
 type lease struct {
 	id       int64
 	deadline time.Time
 }
 
-func (l lease) wrap(value []byte) []byte {
+func (l lease) encodeValue(value []byte) []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, deadlineBytes+len(value)), uint64(l.deadline.UnixMilli()))
 	return append(b, value...)
 }
 
-// value takes what is stored apart. deadline is zero for a key that stays.
-func value(kv *mvccpb.KeyValue) (v []byte, deadline time.Time, err error) {
+// decodeValue returns the value that is stored, and the time at which its time
+// to live ends: zero for a key that has none.
+func decodeValue(kv *mvccpb.KeyValue) (v []byte, deadline time.Time, err error) {
 	if kv.Lease == 0 {
 		return kv.Value, time.Time{}, nil
 	}
@@ -43,16 +44,16 @@ func value(kv *mvccpb.KeyValue) (v []byte, deadline time.Time, err error) {
 	return kv.Value[deadlineBytes:], time.UnixMilli(int64(ms)), nil
 }
 
-// over reports whether a time to live had ended at a moment, whoever's clock
-// measured it.
-func (p *provider) over(deadline, at time.Time) bool {
+// isExpired reports whether a time to live had ended at a time, by any clock
+// that may have measured it.
+func (p *provider) isExpired(deadline, at time.Time) bool {
 	return !deadline.IsZero() && at.After(deadline.Add(p.config.clockSkew))
 }
 
-// leaseSeconds is a time to live as etcd counts it.
+// leaseSeconds returns a time to live in the unit of etcd.
 func leaseSeconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / time.Second) }
 
-// newLease begins a time to live.
+// newLease grants a lease for a time to live.
 func (p *provider) newLease(ctx context.Context, ttl time.Duration) (lease, error) {
 	granted, err := p.grant(ctx, leaseSeconds(ttl))
 	if err != nil {
@@ -61,8 +62,8 @@ func (p *provider) newLease(ctx context.Context, ttl time.Duration) (lease, erro
 	return lease{id: granted.ID, deadline: time.Now().Add(time.Duration(granted.TTL) * time.Second)}, nil
 }
 
-// grant makes a lease. Without an answer there may be one that nobody uses,
-// and that ends by itself.
+// grant makes a lease. If the answer is lost, there may be a lease that nothing
+// uses; it ends by itself.
 func (p *provider) grant(ctx context.Context, seconds int64) (resp *pb.LeaseGrantResponse, err error) {
 	err = p.calls.Read(ctx, func(ctx context.Context) (err error) {
 		resp, err = p.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: seconds})
@@ -78,9 +79,9 @@ func (p *provider) revoke(ctx context.Context, id int64) error {
 	})
 }
 
-// drop revokes a lease that no key has, some time. If it cannot be, it ends by
-// itself.
-func (p *provider) drop(id int64) {
+// revokeLater has a lease revoked that no key has. If it cannot be revoked, it
+// ends by itself.
+func (p *provider) revokeLater(id int64) {
 	select {
 	case p.unused <- id:
 	default:
@@ -100,10 +101,10 @@ func (p *provider) revokeUnusedLeases() {
 	}
 }
 
-// remove deletes a key whose time to live has ended, unless somebody has
-// written it meanwhile.
-func (s *store) remove(ctx context.Context, kv *mvccpb.KeyValue) error {
-	_, err := s.p.txn(ctx, &pb.TxnRequest{
+// removeExpired deletes a key whose time to live has ended, unless another
+// program has written it meanwhile.
+func (s *store) removeExpired(ctx context.Context, kv *mvccpb.KeyValue) error {
+	_, err := s.p.commitTxn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{isAt(kv.Key, kv.ModRevision)},
 		Success: []*pb.RequestOp{deleteOp(&pb.DeleteRangeRequest{Key: kv.Key})},
 	})
@@ -113,13 +114,13 @@ func (s *store) remove(ctx context.Context, kv *mvccpb.KeyValue) error {
 	return err
 }
 
-// clear removes those of the keys whose time to live has ended, and reports
-// whether there were any.
-func (s *store) clear(ctx context.Context, kvs []*mvccpb.KeyValue) (any bool, err error) {
+// removeExpiredOf removes those of the keys whose time to live has ended, and
+// reports whether there were any.
+func (s *store) removeExpiredOf(ctx context.Context, kvs []*mvccpb.KeyValue) (any bool, err error) {
 	for _, kv := range kvs {
-		_, deadline, err := value(kv)
-		if err == nil && s.p.over(deadline, time.Now()) {
-			any, err = true, s.remove(ctx, kv)
+		_, deadline, err := decodeValue(kv)
+		if err == nil && s.p.isExpired(deadline, time.Now()) {
+			any, err = true, s.removeExpired(ctx, kv)
 		}
 		if err != nil {
 			return any, err

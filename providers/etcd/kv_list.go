@@ -20,8 +20,8 @@ const (
 	listBytes = 4 << 20 // a page with as much is not made longer
 )
 
-// place is where a listing goes on: as of one revision, and of one moment for
-// what has a time to live.
+// place is where a listing continues: at one revision, and at one time for what
+// has a time to live.
 type place struct {
 	revision int64 // 0: the present
 	moment   time.Time
@@ -32,7 +32,7 @@ func (pl place) token(last []byte) string {
 	return fmt.Sprintf("%d.%d.%s", pl.revision, pl.moment.UnixMilli(), last)
 }
 
-// listPlace is where the page of a request begins.
+// listPlace returns where the page of a request begins.
 func (s *store) listPlace(r driver.ListRequest) (place, error) {
 	if r.Token == "" {
 		return place{moment: time.Now(), from: s.key(r.Prefix)}, nil
@@ -60,7 +60,7 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 	var page driver.Page
 	end := prefixEnd(s.prefix + r.Prefix)
 	for chunk, bytes := listChunk, 0; len(page.Entries) < r.Limit && bytes < listBytes; chunk *= 4 {
-		resp, err := s.p.get(ctx, &pb.RangeRequest{
+		resp, err := s.p.readRange(ctx, &pb.RangeRequest{
 			Key: at.from, RangeEnd: end, Revision: at.revision, Limit: int64(min(chunk, r.Limit-len(page.Entries))),
 		})
 		if err != nil {
@@ -92,9 +92,9 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 // time to live had ended when the listing began is removed.
 func (s *store) addEntries(ctx context.Context, page *driver.Page, kvs []*mvccpb.KeyValue, moment time.Time) (bytes int, err error) {
 	for _, kv := range kvs {
-		v, deadline, err := value(kv)
-		if err == nil && s.p.over(deadline, moment) {
-			if err = s.remove(ctx, kv); err == nil {
+		v, deadline, err := decodeValue(kv)
+		if err == nil && s.p.isExpired(deadline, moment) {
+			if err = s.removeExpired(ctx, kv); err == nil {
 				continue
 			}
 		}
@@ -110,7 +110,7 @@ func (s *store) addEntries(ctx context.Context, page *driver.Page, kvs []*mvccpb
 // checkHistory fails with Compacted if the cluster does not know a revision that
 // it once gave.
 func (s *store) checkHistory(ctx context.Context, revision int64) error {
-	r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.entry, KeysOnly: true})
+	r, err := s.p.readRange(ctx, &pb.RangeRequest{Key: s.entry, KeysOnly: true})
 	if err == nil && r.Header.Revision < revision {
 		err = fairlead.Errorf(fairlead.Compacted, "the cluster is at revision %d and has lost its history up to %d", r.Header.Revision, revision)
 	}

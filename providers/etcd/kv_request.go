@@ -20,7 +20,7 @@ func deleteOp(r *pb.DeleteRangeRequest) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: r}}
 }
 
-// exists holds if the key does.
+// exists holds if the key exists.
 func exists(key []byte) *pb.Compare {
 	return &pb.Compare{
 		Key: key, Target: pb.Compare_CREATE, Result: pb.Compare_GREATER,
@@ -28,7 +28,7 @@ func exists(key []byte) *pb.Compare {
 	}
 }
 
-// isAt holds if the key was last written at a revision, or for 0, if it does
+// isAt holds if the key was last written at a revision or, for 0, if it does
 // not exist.
 func isAt(key []byte, revision int64) *pb.Compare {
 	return &pb.Compare{
@@ -41,7 +41,7 @@ func isAt(key []byte, revision int64) *pb.Compare {
 
 func formatRevision(n int64) driver.Revision { return driver.Revision(strconv.FormatInt(n, 10)) }
 
-// parseRevision is false for what etcd has never given.
+// parseRevision returns false for a revision that etcd has never given.
 func parseRevision(r driver.Revision) (int64, bool) {
 	n, err := strconv.ParseInt(string(r), 10, 64)
 	return n, err == nil && n > 0 && formatRevision(n) == r

@@ -26,9 +26,9 @@ func (p *provider) newStore(name string) *store {
 	}
 }
 
-// create makes the store, unless it exists.
+// create creates the store, unless it exists.
 func (s *store) create(ctx context.Context) error {
-	_, err := s.p.txn(ctx, &pb.TxnRequest{
+	_, err := s.p.commitTxn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{isAt(s.entry, 0)},
 		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.entry})},
 	})
@@ -39,10 +39,10 @@ func (s *store) create(ctx context.Context) error {
 	return err
 }
 
-// key is where a key of the store is in etcd.
+// key returns the key in etcd of a key of the store.
 func (s *store) key(k string) []byte { return append([]byte(s.prefix), k...) }
 
-// name is the key of the store that is at a key of etcd.
+// name returns the key of the store for a key in etcd.
 func (s *store) name(key []byte) string { return string(bytes.TrimPrefix(key, []byte(s.prefix))) }
 
 // Close implements the kv driver's Store.

@@ -17,38 +17,38 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 		return "", err
 	}
 	for {
-		revision, again, err := s.tryTxn(ctx, t)
-		if err != nil || !again {
+		revision, retry, err := s.tryTxn(ctx, t)
+		if err != nil || !retry {
 			return revision, err
 		}
 	}
 }
 
-// tryTxn carries out a transaction. It is to be tried again if a key whose time
-// to live had ended was in the way.
-func (s *store) tryTxn(ctx context.Context, t driver.Txn) (revision driver.Revision, again bool, err error) {
+// tryTxn carries out a transaction. retry says that a key had to be absent and
+// had a time to live that has ended: it is removed now.
+func (s *store) tryTxn(ctx context.Context, t driver.Txn) (revision driver.Revision, retry bool, err error) {
 	var made leases
 	for i := range t.Writes {
-		if err := made.begin(ctx, s.p, &t.Writes[i]); err != nil {
-			made.drop(s.p)
+		if err := made.grantFor(ctx, s.p, &t.Writes[i]); err != nil {
+			made.revokeLater(s.p)
 			return "", false, err
 		}
 	}
-	resp, err := s.p.txn(ctx, s.txnRequest(t, made))
+	resp, err := s.p.commitTxn(ctx, s.txnRequest(t, made))
 	if err == nil && resp.Succeeded {
 		return formatRevision(resp.Header.Revision), false, nil
 	}
 	if fairlead.CodeOf(err) != fairlead.UnknownOutcome {
-		made.drop(s.p)
+		made.revokeLater(s.p)
 	}
 	if err != nil {
 		return "", false, err
 	}
-	again, err = s.unblock(ctx, t, resp)
-	if err == nil && !again {
+	retry, err = s.removeExpiredConditions(ctx, t, resp)
+	if err == nil && !retry {
 		err = txnConflict(t, resp)
 	}
-	return "", again, err
+	return "", retry, err
 }
 
 func (s *store) txnRequest(t driver.Txn, made leases) *pb.TxnRequest {
@@ -63,15 +63,15 @@ func (s *store) txnRequest(t driver.Txn, made leases) *pb.TxnRequest {
 		op := &t.Writes[i]
 		change := deleteOp(&pb.DeleteRangeRequest{Key: s.key(op.Key)})
 		if op.Kind == driver.OpPut {
-			change = made.put(s.key(op.Key), op)
+			change = made.putOp(s.key(op.Key), op)
 		}
 		r.Success = append(r.Success, change)
 	}
 	return r
 }
 
-// conditionRevision is the revision that a condition demands; 0 for a key that
-// must not exist.
+// conditionRevision returns the revision that a condition demands; 0 for a key
+// that must not exist.
 func conditionRevision(c driver.Condition) int64 {
 	if c.Revision == "" {
 		return 0
@@ -79,15 +79,16 @@ func conditionRevision(c driver.Condition) int64 {
 	return wantedRevision(c.Revision)
 }
 
-// unblock removes keys that had to be absent and whose time to live has ended.
-func (s *store) unblock(ctx context.Context, t driver.Txn, resp *pb.TxnResponse) (any bool, err error) {
+// removeExpiredConditions removes keys that had to be absent and whose time to
+// live has ended.
+func (s *store) removeExpiredConditions(ctx context.Context, t driver.Txn, resp *pb.TxnResponse) (any bool, err error) {
 	var found []*mvccpb.KeyValue
 	for i, c := range t.Conditions {
 		if c.Revision == "" {
 			found = append(found, resp.Responses[i].GetResponseRange().GetKvs()...)
 		}
 	}
-	return s.clear(ctx, found)
+	return s.removeExpiredOf(ctx, found)
 }
 
 // txnConflict names the condition that did not hold.

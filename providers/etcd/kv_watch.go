@@ -19,9 +19,9 @@ import (
 const watchRetry = 50 * time.Millisecond
 
 // watcher has a stream of its own, so that a slow reader holds the server back
-// and nothing piles up here: the server then reads what it has to send from its
-// history. When the stream breaks, another one goes on behind the last
-// revision that was delivered.
+// and no events are queued here: the server reads the events from its history
+// when it can send them. When the stream breaks, another one continues after
+// the last revision that was delivered.
 type watcher struct {
 	s      *store
 	prefix string
@@ -30,7 +30,7 @@ type watcher struct {
 	life   *providers.Lifetime
 }
 
-// news is what the pump has for Next.
+// news is what the pump passes to Next.
 type news struct {
 	events []driver.Event
 	err    error
@@ -42,7 +42,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 		return nil, err
 	}
 	w := &watcher{s: s, prefix: s.prefix + r.Prefix, news: make(chan news), life: s.life.Child("watcher")}
-	if err := w.start(ctx, r.After); err != nil {
+	if err := w.setStart(ctx, r.After); err != nil {
 		w.life.End()
 		return nil, err
 	}
@@ -50,8 +50,8 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 	return w, nil
 }
 
-// start fixes the place from which on w watches.
-func (w *watcher) start(ctx context.Context, after driver.Revision) error {
+// setStart sets the revision after which w watches.
+func (w *watcher) setStart(ctx context.Context, after driver.Revision) error {
 	if after != "" {
 		revision, ok := parseRevision(after)
 		if !ok {
@@ -60,7 +60,7 @@ func (w *watcher) start(ctx context.Context, after driver.Revision) error {
 		w.after = revision
 		return nil
 	}
-	r, err := w.s.p.get(ctx, &pb.RangeRequest{Key: w.s.entry, KeysOnly: true})
+	r, err := w.s.p.readRange(ctx, &pb.RangeRequest{Key: w.s.entry, KeysOnly: true})
 	if err == nil {
 		w.after = r.Header.Revision
 	}
@@ -82,7 +82,7 @@ func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
 	return events, err
 }
 
-// receive waits for what the pump has.
+// receive waits for news of the pump.
 func (w *watcher) receive(ctx context.Context) ([]driver.Event, bool, error) {
 	select {
 	case n := <-w.news:
@@ -95,8 +95,8 @@ func (w *watcher) receive(ctx context.Context) ([]driver.Event, bool, error) {
 // pump reads streams until the watcher is closed or its history is gone.
 func (w *watcher) pump() {
 	for {
-		err := w.stream()
-		if w.life.Err() != nil || !w.tell(news{err: err}) || fairlead.CodeOf(err) == fairlead.Compacted {
+		err := w.readStream()
+		if w.life.Err() != nil || !w.handOver(news{err: err}) || fairlead.CodeOf(err) == fairlead.Compacted {
 			return
 		}
 		if !providers.Pause(w.life.Context(), watchRetry) {
@@ -105,8 +105,8 @@ func (w *watcher) pump() {
 	}
 }
 
-// tell hands news to Next, and is false if the watcher was closed.
-func (w *watcher) tell(n news) bool {
+// handOver passes news to Next, and returns false if the watcher was closed.
+func (w *watcher) handOver(n news) bool {
 	select {
 	case w.news <- n:
 		return true
@@ -115,9 +115,9 @@ func (w *watcher) tell(n news) bool {
 	}
 }
 
-// stream reads one stream to its end. Members without a leader end theirs, so
-// that a watch does not hang on one that was cut off.
-func (w *watcher) stream() error {
+// readStream reads one stream to its end. A member without a leader ends its
+// streams, so that a watch does not hang on a member that was cut off.
+func (w *watcher) readStream() error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(w.life.Context()))
 	defer cancel()
 	stream, err := w.s.p.watch.Watch(ctx)
@@ -130,14 +130,14 @@ func (w *watcher) stream() error {
 	for err == nil {
 		var resp *pb.WatchResponse
 		if resp, err = stream.Recv(); err == nil {
-			err = w.take(ctx, resp)
+			err = w.deliver(ctx, resp)
 		}
 	}
 	return streamEnded(ctx, err)
 }
 
-// take delivers what a stream brought.
-func (w *watcher) take(ctx context.Context, resp *pb.WatchResponse) error {
+// deliver passes a response of the stream to Next.
+func (w *watcher) deliver(ctx context.Context, resp *pb.WatchResponse) error {
 	switch {
 	case resp.CompactRevision != 0:
 		return fairlead.Errorf(fairlead.Compacted, "the history was compacted up to revision %d, after %d was delivered", resp.CompactRevision, w.after)
@@ -152,22 +152,22 @@ func (w *watcher) take(ctx context.Context, resp *pb.WatchResponse) error {
 	events := make([]driver.Event, len(resp.Events))
 	for i, e := range resp.Events {
 		var err error
-		if events[i], err = w.event(e); err != nil {
+		if events[i], err = w.decodeEvent(e); err != nil {
 			return err
 		}
 	}
-	if w.tell(news{events: events}) {
+	if w.handOver(news{events: events}) {
 		w.after = resp.Events[len(resp.Events)-1].Kv.ModRevision
 	}
 	return nil
 }
 
-func (w *watcher) event(e *mvccpb.Event) (driver.Event, error) {
+func (w *watcher) decodeEvent(e *mvccpb.Event) (driver.Event, error) {
 	ev := driver.Event{Kind: driver.DeleteEvent, Key: w.s.name(e.Kv.Key), Revision: formatRevision(e.Kv.ModRevision)}
 	if e.Type == mvccpb.Event_DELETE {
 		return ev, nil
 	}
-	v, _, err := value(e.Kv)
+	v, _, err := decodeValue(e.Kv)
 	ev.Kind, ev.Value = driver.PutEvent, v
 	return ev, err
 }

@@ -14,9 +14,9 @@ import (
 // leases are the leases of one request, by their length in seconds.
 type leases map[int64]lease
 
-// begin makes the lease that an operation needs, unless another one has made
-// it.
-func (l *leases) begin(ctx context.Context, p *provider, op *driver.Op) error {
+// grantFor grants the lease that an operation needs, unless another operation
+// has its length.
+func (l *leases) grantFor(ctx context.Context, p *provider, op *driver.Op) error {
 	seconds := leaseSeconds(op.TTL)
 	if _, ok := (*l)[seconds]; ok || op.TTL == 0 {
 		return nil
@@ -31,42 +31,42 @@ func (l *leases) begin(ctx context.Context, p *provider, op *driver.Op) error {
 	return err
 }
 
-// drop gives up leases that no key has got.
-func (l leases) drop(p *provider) {
+// revokeLater gives up leases that no key has got.
+func (l leases) revokeLater(p *provider) {
 	for _, made := range l {
-		p.drop(made.id)
+		p.revokeLater(made.id)
 	}
 }
 
-// put is the request that writes an operation's value.
-func (l leases) put(key []byte, op *driver.Op) *pb.RequestOp {
+// putOp returns the request that writes an operation's value.
+func (l leases) putOp(key []byte, op *driver.Op) *pb.RequestOp {
 	if op.TTL == 0 {
 		return putOp(&pb.PutRequest{Key: key, Value: op.Value})
 	}
 	made := l[leaseSeconds(op.TTL)]
-	return putOp(&pb.PutRequest{Key: key, Value: made.wrap(op.Value), Lease: made.id})
+	return putOp(&pb.PutRequest{Key: key, Value: made.encodeValue(op.Value), Lease: made.id})
 }
 
 var errConflict = fairlead.Errorf(fairlead.Conflict, "the condition of the write did not hold")
 
-// write carries out one operation. What had to be absent may be there, with a
-// time to live that has ended: it is removed then, and the write tried again.
+// write carries out one operation. If a key had to be absent and has a time to
+// live that has ended, the key is removed and the operation tried again.
 func (s *store) write(ctx context.Context, op *driver.Op) (r driver.Result) {
-	for again := true; again; {
-		r, again = s.tryWrite(ctx, op)
+	for retry := true; retry; {
+		r, retry = s.tryWrite(ctx, op)
 	}
 	return r
 }
 
-func (s *store) tryWrite(ctx context.Context, op *driver.Op) (r driver.Result, again bool) {
+func (s *store) tryWrite(ctx context.Context, op *driver.Op) (r driver.Result, retry bool) {
 	var made leases
-	if r.Err = made.begin(ctx, s.p, op); r.Err != nil {
+	if r.Err = made.grantFor(ctx, s.p, op); r.Err != nil {
 		return r, false
 	}
-	resp, err := s.commit(ctx, s.request(op, made))
+	resp, err := s.commit(ctx, s.opRequest(op, made))
 	switch {
 	case err == nil && !resp.Succeeded:
-		if again, r.Err = s.clear(ctx, inTheWay(resp)); r.Err == nil && !again {
+		if retry, r.Err = s.removeExpiredOf(ctx, foundKeys(resp)); r.Err == nil && !retry {
 			r.Err = errConflict
 		}
 	case err != nil:
@@ -74,26 +74,27 @@ func (s *store) tryWrite(ctx context.Context, op *driver.Op) (r driver.Result, a
 	case op.Kind != driver.OpDelete && op.Kind != driver.OpDeleteIf:
 		r.Revision = formatRevision(resp.Header.Revision)
 	}
-	if again || r.Err != nil && fairlead.CodeOf(r.Err) != fairlead.UnknownOutcome {
-		made.drop(s.p)
+	if retry || r.Err != nil && fairlead.CodeOf(r.Err) != fairlead.UnknownOutcome {
+		made.revokeLater(s.p)
 	}
-	return r, again
+	return r, retry
 }
 
-// commit sends a request. A put is no transaction: etcd is quicker with it.
+// commit sends a request. An unconditional put is not sent as a transaction,
+// since etcd is faster without one.
 func (s *store) commit(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	if put := r.Success[0].GetRequestPut(); put != nil && len(r.Compare) == 0 {
-		return s.p.put(ctx, put)
+		return s.p.putKey(ctx, put)
 	}
-	return s.p.txn(ctx, r)
+	return s.p.commitTxn(ctx, r)
 }
 
-// request is an operation as a transaction.
-func (s *store) request(op *driver.Op, made leases) *pb.TxnRequest {
+// opRequest returns an operation as a transaction.
+func (s *store) opRequest(op *driver.Op, made leases) *pb.TxnRequest {
 	key := s.key(op.Key)
 	change := deleteOp(&pb.DeleteRangeRequest{Key: key})
 	if op.Kind != driver.OpDelete && op.Kind != driver.OpDeleteIf {
-		change = made.put(key, op)
+		change = made.putOp(key, op)
 	}
 	r := &pb.TxnRequest{Success: []*pb.RequestOp{change}}
 	switch op.Kind {
@@ -106,8 +107,8 @@ func (s *store) request(op *driver.Op, made leases) *pb.TxnRequest {
 	return r
 }
 
-// wantedRevision is the revision that a condition demands; -1, which no key
-// has, for what etcd has never given.
+// wantedRevision returns the revision that a condition demands. It returns -1,
+// which no key has, for a revision that etcd has never given.
 func wantedRevision(r driver.Revision) int64 {
 	if revision, ok := parseRevision(r); ok {
 		return revision
@@ -115,8 +116,8 @@ func wantedRevision(r driver.Revision) int64 {
 	return -1
 }
 
-// inTheWay is what was found where a key had to be absent.
-func inTheWay(resp *pb.TxnResponse) (kvs []*mvccpb.KeyValue) {
+// foundKeys returns the keys that were found where none was allowed.
+func foundKeys(resp *pb.TxnResponse) (kvs []*mvccpb.KeyValue) {
 	for _, r := range resp.Responses {
 		kvs = append(kvs, r.GetResponseRange().GetKvs()...)
 	}

@@ -34,9 +34,9 @@ const (
 	metricVersion = "etcd_server_version"
 )
 
-// fetchSample reads the metrics page of a member. It asks over a connection of
-// its own: http.Client writes to the log of the process when it meets a port
-// that speaks gRPC alone.
+// fetchSample reads the metrics page of a member over a connection of its own:
+// http.Client writes to the log of the process when it meets a port that speaks
+// gRPC only.
 func fetchSample(ctx context.Context, c *tls.Config, endpoint string) (sample, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/metrics", nil)
 	if err != nil {
@@ -71,8 +71,7 @@ func dial(ctx context.Context, c *tls.Config, u *url.URL) (net.Conn, error) {
 	return (&tls.Dialer{Config: c}).DialContext(ctx, "tcp", u.Host)
 }
 
-// parseSample reads the text format of Prometheus, of which it needs four
-// lines.
+// parseSample reads four lines of the text format of Prometheus.
 func parseSample(r io.Reader) (s sample, err error) {
 	found := map[string]bool{}
 	lines := bufio.NewScanner(r)
@@ -110,7 +109,7 @@ func parseSample(r io.Reader) (s sample, err error) {
 	return s, nil
 }
 
-// parseMetric takes a line `name value` or `name{label="…"} value` apart.
+// parseMetric splits a line `name value` or `name{label="…"} value`.
 func parseMetric(line string) (name, label, value string, ok bool) {
 	series, value, ok := strings.Cut(line, " ")
 	if !ok || strings.HasPrefix(line, "#") {

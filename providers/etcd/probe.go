@@ -49,9 +49,9 @@ func (p *provider) probe(ctx context.Context) (st state, err error) {
 	return st, p.probeMembers(ctx, &st, slices.Compact(urls))
 }
 
-// ping makes sure that the user may read the keys of the provider.
+// ping checks that the user may read the keys of the provider.
 func (p *provider) ping(ctx context.Context) error {
-	_, err := p.get(ctx, &pb.RangeRequest{Key: []byte(p.registry("")), Limit: 1, KeysOnly: true})
+	_, err := p.readRange(ctx, &pb.RangeRequest{Key: []byte(p.registry("")), Limit: 1, KeysOnly: true})
 	return err
 }
 
@@ -77,14 +77,14 @@ func (p *provider) members(ctx context.Context) (voters []member, err error) {
 	return voters, err
 }
 
-// probeMembers finds out about the members' logs.
+// probeMembers finds out whether the members fsync their logs.
 func (p *provider) probeMembers(ctx context.Context, st *state, urls []string) error {
 	if p.prober.minTTL == 0 {
 		if err := p.probeTTL(ctx); err != nil {
 			return err
 		}
 	}
-	samples, failures, err := p.prober.settle(ctx, urls, p.probeTTL)
+	samples, failures, err := p.prober.awaitVerdicts(ctx, urls, p.probeTTL)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (p *provider) probeMembers(ctx context.Context, st *state, urls []string) e
 		}
 	}
 	for i := range st.members {
-		v := p.prober.of(st.members[i].id)
+		v := p.prober.verdictOf(st.members[i].id)
 		st.verdicts = append(st.verdicts, v)
 		if st.version == "" {
 			st.version = v.last.version
@@ -104,7 +104,7 @@ func (p *provider) probeMembers(ctx context.Context, st *state, urls []string) e
 	return nil
 }
 
-// probeTTL learns the shortest time to live, by asking for a shorter one. It
+// probeTTL learns the shortest time to live by asking for a shorter one. It
 // makes each member write to its log, and leaves nothing.
 func (p *provider) probeTTL(ctx context.Context) error {
 	granted, err := p.grant(ctx, 1)

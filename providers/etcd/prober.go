@@ -12,8 +12,8 @@ import (
 )
 
 // prober finds out whether the members of the cluster fsync their logs. The API
-// does not tell, so it looks at two counters of each member: writes to the log,
-// and fsyncs of it. A member with --unsafe-no-fsync writes and does not fsync.
+// does not tell, so it compares two counters of each member: writes to the log,
+// and fsyncs of it. A member with --unsafe-no-fsync writes without fsync.
 type prober struct {
 	config config
 
@@ -33,19 +33,19 @@ type verdict struct {
 	fsyncs   bool
 }
 
-// refutedAfter is how often writes have to grow without an fsync until a member
-// counts as one that does none: between a write and its fsync, which may take
-// long, every member looks so. A member that waits for its fsync writes nothing
-// more meanwhile.
+// refutedAfter is how often writes must grow without an fsync until a member
+// counts as one that does not fsync. Between a write and its fsync, which may
+// take long, every member looks so; but a member that waits for its fsync
+// writes no more meanwhile.
 const refutedAfter = 3
 
 func newProber(c config) *prober {
 	return &prober{config: c, verdicts: map[uint64]verdict{}}
 }
 
-// look samples all endpoints, and learns from what has changed since it last
-// did. Several URLs may reach one member. failures are by URL.
-func (p *prober) look(ctx context.Context, urls []string) (samples map[uint64]sample, failures []string) {
+// sampleMembers samples all endpoints, and compares the samples with the ones
+// before. Several URLs may reach one member. failures are by URL.
+func (p *prober) sampleMembers(ctx context.Context, urls []string) (samples map[uint64]sample, failures []string) {
 	ctx, cancel := context.WithTimeout(ctx, p.config.requestTimeout/metricsTimeoutDivisor)
 	defer cancel()
 	var mu sync.Mutex
@@ -74,7 +74,7 @@ func (p *prober) look(ctx context.Context, urls []string) (samples map[uint64]sa
 }
 
 // learn compares a sample with the one before. Counters that shrank belong to a
-// process that was started anew: nothing is known of that.
+// process that was restarted: nothing is known of it.
 func (v verdict) learn(s sample) verdict {
 	switch {
 	case v.last.member == 0, s.fsyncs < v.last.fsyncs, s.writes < v.last.writes:
@@ -91,8 +91,8 @@ func (v verdict) learn(s sample) verdict {
 	}
 }
 
-// of returns the verdict on a member.
-func (p *prober) of(member uint64) verdict {
+// verdictOf returns the verdict on a member.
+func (p *prober) verdictOf(member uint64) verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.verdicts[member]
@@ -101,7 +101,7 @@ func (p *prober) of(member uint64) verdict {
 // settled reports whether the verdict on each sampled member is known.
 func (p *prober) settled(samples map[uint64]sample) bool {
 	for id := range samples {
-		if !p.of(id).known {
+		if !p.verdictOf(id).known {
 			return false
 		}
 	}
@@ -114,12 +114,12 @@ const (
 	writeEvery  = 3 // looks
 )
 
-// settle looks, and makes every member write to its log, until all that can be
-// sampled have been caught at it.
-func (p *prober) settle(ctx context.Context, urls []string, write func(context.Context) error) (samples map[uint64]sample, failures []string, err error) {
+// awaitVerdicts samples the members, and makes each of them write to its log,
+// until the verdict on every member that can be sampled is known.
+func (p *prober) awaitVerdicts(ctx context.Context, urls []string, write func(context.Context) error) (samples map[uint64]sample, failures []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	samples, failures = p.look(ctx, urls)
+	samples, failures = p.sampleMembers(ctx, urls)
 	for n := 0; !p.settled(samples); n++ {
 		if n%writeEvery == 0 {
 			if err := write(ctx); err != nil {
@@ -129,7 +129,7 @@ func (p *prober) settle(ctx context.Context, urls []string, write func(context.C
 		if !providers.Pause(ctx, settlePause) {
 			return samples, failures, nil
 		}
-		if again, _ := p.look(ctx, urls); len(again) > 0 {
+		if again, _ := p.sampleMembers(ctx, urls); len(again) > 0 {
 			samples = again
 		}
 	}

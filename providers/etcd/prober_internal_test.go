@@ -78,7 +78,7 @@ func FuzzValue(f *testing.F) {
 	f.Add([]byte("0123"), int64(1))
 	f.Add([]byte("0123"), int64(0))
 	f.Fuzz(func(t *testing.T, stored []byte, lease int64) {
-		v, deadline, err := value(&mvccpb.KeyValue{Value: stored, Lease: lease})
+		v, deadline, err := decodeValue(&mvccpb.KeyValue{Value: stored, Lease: lease})
 		switch {
 		case lease == 0 && (err != nil || string(v) != string(stored) || !deadline.IsZero()):
 			t.Errorf("a plain value: %q, %v, %v", v, deadline, err)

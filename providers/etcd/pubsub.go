@@ -44,13 +44,14 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 	return f
 }
 
-// topicKeys are where a topic is in etcd.
+// topicKeys are the keys of a topic in etcd.
 type topicKeys struct {
 	sequence []byte // the number of the newest message
 	groups   string // prefix of the states of groups
 	messages string // prefix of the messages
 }
 
+// topicKeys returns the keys of a topic.
 func (p *provider) topicKeys(name string) topicKeys {
 	root := p.config.prefix + "/ps/" + name
 	return topicKeys{
@@ -62,12 +63,13 @@ func (p *provider) topicKeys(name string) topicKeys {
 
 func (k topicKeys) group(name string) []byte { return []byte(k.groups + name) }
 
-// message is the key of a message. The keys are in the order of the numbers.
+// message returns the key of a message. The keys are in the order of the
+// numbers.
 func (k topicKeys) message(number uint64) []byte {
 	return fmt.Appendf(nil, "%s%020d", k.messages, number)
 }
 
-// number is the number of the message at a key.
+// number returns the number of the message at a key.
 func (k topicKeys) number(key []byte) uint64 {
 	n, _ := strconv.ParseUint(strings.TrimLeft(strings.TrimPrefix(string(key), k.messages), "0"), 10, 64)
 	return n
@@ -76,7 +78,7 @@ func (k topicKeys) number(key []byte) uint64 {
 // Topics implements the pubsub driver's Provider.
 func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) {
 	from := p.topicKeys(prefix).sequence
-	r, err := p.get(ctx, &pb.RangeRequest{Key: from, RangeEnd: prefixEnd(string(from)), KeysOnly: true})
+	r, err := p.readRange(ctx, &pb.RangeRequest{Key: from, RangeEnd: prefixEnd(string(from)), KeysOnly: true})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) 
 // DeleteTopic implements the pubsub driver's Provider.
 func (p *provider) DeleteTopic(ctx context.Context, name string) error {
 	k := p.topicKeys(name)
-	_, err := p.txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
+	_, err := p.commitTxn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
 		deleteOp(&pb.DeleteRangeRequest{Key: k.sequence}),
 		deleteOp(&pb.DeleteRangeRequest{Key: []byte(k.groups), RangeEnd: prefixEnd(k.groups)}),
 		deleteOp(&pb.DeleteRangeRequest{Key: []byte(k.messages), RangeEnd: prefixEnd(k.messages)}),
@@ -100,7 +102,7 @@ func (p *provider) DeleteTopic(ctx context.Context, name string) error {
 
 // DeleteGroup implements the pubsub driver's Provider.
 func (p *provider) DeleteGroup(ctx context.Context, topic, group string) error {
-	_, err := p.txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
+	_, err := p.commitTxn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
 		deleteOp(&pb.DeleteRangeRequest{Key: p.topicKeys(topic).group(group)}),
 	}})
 	return err

@@ -13,9 +13,9 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// maxParked bounds the messages of a group that wait for another one with their
-// ordering key.
-const maxParked = 1000
+// maxWaiting bounds the messages of a group that wait for another one with
+// their ordering key.
+const maxWaiting = 1000
 
 // receiveAtOnce bounds the messages that one call reads: each may have a
 // megabyte.
@@ -37,7 +37,7 @@ type subscription struct {
 	wakeWaiters context.CancelFunc
 }
 
-// inTurn runs f while no other call of this handle does.
+// inTurn runs f while no other call of this handle runs inTurn.
 func (s *subscription) inTurn(ctx context.Context, f func() error) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -56,11 +56,11 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 		var out []driver.Delivery
 		var idle idleness
 		err := s.inTurn(joined, func() (err error) {
-			out, idle, err = s.take(joined, min(limit, receiveAtOnce))
+			out, idle, err = s.handOut(joined, min(limit, receiveAtOnce))
 			return err
 		})
 		if err == nil && len(out) == 0 {
-			err = s.await(joined, idle)
+			err = s.awaitMessages(joined, idle)
 		}
 		switch {
 		case len(out) > 0:
@@ -73,7 +73,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 	}
 }
 
-// view is what etcd has, at one moment.
+// view is what etcd has at one moment.
 type view struct {
 	revision int64
 	newest   uint64
@@ -82,8 +82,8 @@ type view struct {
 	messages []*mvccpb.KeyValue // from the place that was asked for
 }
 
-// look reads the group and messages from a number on.
-func (s *subscription) look(ctx context.Context, from uint64, limit int) (v view, err error) {
+// readView reads the group, and messages from a number on.
+func (s *subscription) readView(ctx context.Context, from uint64, limit int) (v view, err error) {
 	r := &pb.TxnRequest{Success: []*pb.RequestOp{
 		rangeOp(&pb.RangeRequest{Key: s.keys.sequence}),
 		rangeOp(&pb.RangeRequest{Key: s.keys.message(from), RangeEnd: prefixEnd(s.keys.messages), Limit: int64(limit)}),
@@ -109,15 +109,16 @@ func (s *subscription) look(ctx context.Context, from uint64, limit int) (v view
 	return v, nil
 }
 
-// current is the state of the group, in a view that begins at its place.
-func (s *subscription) current(ctx context.Context, limit int) (v view, st groupState, err error) {
+// readState reads the state of the group, in a view that begins at its
+// position.
+func (s *subscription) readState(ctx context.Context, limit int) (v view, st groupState, err error) {
 	for {
-		if v, err = s.look(ctx, s.state.Next, limit); err != nil {
+		if v, err = s.readView(ctx, s.state.Next, limit); err != nil {
 			return v, st, err
 		}
 		switch {
 		case !v.topic:
-			return v, st, s.again(ctx)
+			return v, st, s.recreateTopic(ctx)
 		case s.group == nil:
 			return v, s.state, nil
 		case v.group == nil:
@@ -130,37 +131,37 @@ func (s *subscription) current(ctx context.Context, limit int) (v view, st group
 	}
 }
 
-// again makes a topic anew that was deleted or lost, with the group, and
-// reports the gap.
-func (s *subscription) again(ctx context.Context) error {
+// recreateTopic creates a topic again that was deleted or lost, with the group,
+// and reports the gap.
+func (s *subscription) recreateTopic(ctx context.Context) error {
 	if err := s.p.createTopic(ctx, s.keys); err != nil {
 		return err
 	}
 	s.state = groupState{Next: 1}
 	if s.group != nil {
-		if err := s.join(ctx, driver.SubscriptionConfig{Start: driver.StartEarliest}); err != nil {
+		if err := s.createGroup(ctx, driver.SubscriptionConfig{Start: driver.StartEarliest}); err != nil {
 			return err
 		}
 	}
 	return fairlead.Errorf(fairlead.Compacted, "the topic was deleted or lost, with what it held")
 }
 
-// take hands out messages: first those that come again, then new ones. If there
-// are none, it says how long there will be none.
-func (s *subscription) take(ctx context.Context, limit int) ([]driver.Delivery, idleness, error) {
+// handOut hands out messages: first those that come again, then new ones. If
+// there are none, it returns how long there will be none.
+func (s *subscription) handOut(ctx context.Context, limit int) ([]driver.Delivery, idleness, error) {
 	for {
-		v, st, err := s.current(ctx, limit)
+		v, st, err := s.readState(ctx, limit)
 		if err != nil {
 			return nil, idleness{}, err
 		}
 		h := handout{s: s, now: time.Now(), limit: limit}
-		if err := h.run(ctx, v, &st); err != nil {
+		if err := h.fill(ctx, v, &st); err != nil {
 			return nil, idleness{}, err
 		}
 		if !h.changed {
 			return nil, idleness{v.revision, st.nextDue(&s.c), s.settled}, nil
 		}
-		done, err := s.save(ctx, v, st)
+		done, err := s.saveState(ctx, v, st)
 		if err != nil {
 			return nil, idleness{}, asUnavailable(err, "taking messages")
 		}
@@ -179,15 +180,15 @@ func (s *subscription) take(ctx context.Context, limit int) ([]driver.Delivery, 
 	}
 }
 
-// save stores the state that was made of a view, and is false if somebody else
-// has changed the group since.
-func (s *subscription) save(ctx context.Context, v view, st groupState) (bool, error) {
+// saveState stores the state that was made from a view, and returns false if
+// another consumer has changed the group since.
+func (s *subscription) saveState(ctx context.Context, v view, st groupState) (bool, error) {
 	if s.group == nil {
 		s.state = st
 		return true, nil
 	}
 	value := st.encode()
-	resp, err := s.p.txn(ctx, &pb.TxnRequest{
+	resp, err := s.p.commitTxn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{isAt(s.group, v.group.ModRevision)},
 		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.group, Value: value})},
 		Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: s.group})},
@@ -207,33 +208,33 @@ func (s *subscription) save(ctx context.Context, v view, st groupState) (bool, e
 	return false, nil
 }
 
-// change changes the state of the group, until nobody comes in between, and
-// calls done then.
-func (s *subscription) change(ctx context.Context, f func(st *groupState), done func()) error {
+// changeState changes the state of the group, again and again until no other
+// consumer has changed it meanwhile, and then calls done.
+func (s *subscription) changeState(ctx context.Context, f func(st *groupState), done func()) error {
 	return s.inTurn(ctx, func() error {
 		for {
-			v, st, err := s.latest(ctx)
+			v, st, err := s.lastKnownState(ctx)
 			if err != nil {
 				return err
 			}
 			f(&st)
-			saved, err := s.save(ctx, v, st)
+			saved, err := s.saveState(ctx, v, st)
 			if err != nil {
 				return err
 			}
 			if saved {
 				done()
-				s.wake()
+				s.wakeReceivers()
 				return nil
 			}
 		}
 	})
 }
 
-// wake lets the calls of a broadcast look again that wait in Receive: what was
-// given back, or waited behind what was acknowledged, comes at once. Those of a
-// group see the change in etcd.
-func (s *subscription) wake() {
+// wakeReceivers lets the Receive calls of a broadcast look again: messages that
+// were given back, or that waited for an acknowledged one, come at once. The
+// Receive calls of a group see the change in etcd.
+func (s *subscription) wakeReceivers() {
 	if s.group != nil {
 		return
 	}
@@ -243,14 +244,14 @@ func (s *subscription) wake() {
 	s.settled, s.wakeWaiters = context.WithCancel(context.Background())
 }
 
-// latest is the state as far as it is known: if it is out of date, it cannot be
-// saved.
-func (s *subscription) latest(ctx context.Context) (v view, st groupState, err error) {
+// lastKnownState returns the state as far as it is known. A state that is out
+// of date cannot be saved.
+func (s *subscription) lastKnownState(ctx context.Context) (v view, st groupState, err error) {
 	if s.group == nil {
 		return v, s.state, nil
 	}
 	if s.known == nil {
-		r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.group})
+		r, err := s.p.readRange(ctx, &pb.RangeRequest{Key: s.group})
 		if err != nil {
 			return v, st, err
 		}
@@ -269,12 +270,12 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 	errs := make([]error, len(all))
 	err := s.life.Err()
 	if err == nil {
-		err = s.change(ctx, func(st *groupState) {
+		err = s.changeState(ctx, func(st *groupState) {
 			now := time.Now()
 			for i := range all {
 				errs[i] = st.settle(&s.c, all[i], now)
 			}
-		}, func() { s.forget(all, errs) })
+		}, func() { s.forgetLeases(all, errs) })
 	}
 	if err != nil {
 		for i := range errs {
@@ -284,8 +285,8 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 	return errs
 }
 
-// forget lets go of the leases that were settled.
-func (s *subscription) forget(all []driver.Settlement, errs []error) {
+// forgetLeases removes the leases that were settled.
+func (s *subscription) forgetLeases(all []driver.Settlement, errs []error) {
 	for i, st := range all {
 		if lease, err := parseToken(st.Token); err == nil && (st.Kind != driver.Extend || errs[i] != nil) {
 			delete(s.c.held, lease)
@@ -303,12 +304,13 @@ func (s *subscription) Close(ctx context.Context) error {
 		return nil
 	}
 	// If this fails, the messages come when their leases end.
-	_ = s.change(ctx, func(st *groupState) { st.giveBack(&s.c, time.Now()) }, func() {})
+	_ = s.changeState(ctx, func(st *groupState) { st.giveBack(&s.c, time.Now()) }, func() {})
 	return nil
 }
 
-// idleness is a time without messages: until something happens behind a revision,
-// until the next message comes again, or, of a broadcast, until it settles.
+// idleness says how long there are no messages: until something changes after a
+// revision, until the next message comes again, or, for a broadcast, until a
+// message is settled.
 type idleness struct {
 	revision int64
 	due      time.Time       // zero for never

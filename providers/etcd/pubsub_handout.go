@@ -24,47 +24,47 @@ type handout struct {
 	gap     error
 }
 
-func (h *handout) run(ctx context.Context, v view, st *groupState) error {
-	due := st.due(&h.s.c, h.now, h.limit)
-	found, err := h.s.bodies(ctx, *st, due)
+func (h *handout) fill(ctx context.Context, v view, st *groupState) error {
+	due := st.dueIndexes(&h.s.c, h.now, h.limit)
+	found, err := h.s.readMessages(ctx, *st, due)
 	if err != nil {
 		return err
 	}
 	for n := len(due) - 1; n >= 0; n-- { // those that are lost go, from behind
 		if found[n] == nil {
-			h.lose(st.Pending[due[n]].Number, st.Pending[due[n]].Number)
-			st.finish(due[n], h.now)
+			h.noteLoss(st.Pending[due[n]].Number, st.Pending[due[n]].Number)
+			st.removePending(due[n], h.now)
 		}
 	}
 	if h.gap != nil {
 		return nil
 	}
 	for n, i := range due {
-		if err := h.hand(st, i, found[n]); err != nil {
+		if err := h.addDelivery(st, i, found[n]); err != nil {
 			return err
 		}
 	}
-	return h.admit(v, st)
+	return h.addNew(v, st)
 }
 
-// lose notes that messages are gone that the group should have had.
-func (h *handout) lose(first, last uint64) {
+// noteLoss notes that messages are gone that the group should have had.
+func (h *handout) noteLoss(first, last uint64) {
 	h.changed = true
 	h.gap = fairlead.Errorf(fairlead.Compacted, "the messages %d to %d are gone", first, last)
 }
 
-// admit hands out new messages.
-func (h *handout) admit(v view, st *groupState) error {
+// addNew hands out new messages.
+func (h *handout) addNew(v view, st *groupState) error {
 	for _, kv := range v.messages {
 		number := h.s.keys.number(kv.Key)
-		if len(h.out) == h.limit || st.parked() >= maxParked {
+		if len(h.out) == h.limit || st.countWaiting() >= maxWaiting {
 			return nil
 		}
 		if number != st.Next {
 			if len(h.out) > 0 {
 				return nil // the gap is reported by the next call
 			}
-			h.lose(st.Next, number-1)
+			h.noteLoss(st.Next, number-1)
 			st.Next = number
 			return nil
 		}
@@ -73,26 +73,26 @@ func (h *handout) admit(v view, st *groupState) error {
 			return err
 		}
 		h.changed = true
-		if i, ok := st.admit(number, d.Key); ok {
-			if err := h.hand(st, i, kv); err != nil {
+		if i, ok := st.addNext(number, d.Key); ok {
+			if err := h.addDelivery(st, i, kv); err != nil {
 				return err
 			}
 		}
 	}
 	if newest := v.newest; len(v.messages) == 0 && newest+1 != st.Next && len(h.out) == 0 {
-		h.lose(min(st.Next, newest+1), max(st.Next, newest))
+		h.noteLoss(min(st.Next, newest+1), max(st.Next, newest))
 		st.Next = newest + 1
 	}
 	return nil
 }
 
-// hand hands out a pending message.
-func (h *handout) hand(st *groupState, i int, kv *mvccpb.KeyValue) error {
+// addDelivery hands out a pending message.
+func (h *handout) addDelivery(st *groupState, i int, kv *mvccpb.KeyValue) error {
 	d, err := decodeMessage(kv.Value)
 	if err != nil {
 		return err
 	}
-	p := st.hand(i, &h.s.c, h.now)
+	p := st.leaseTo(i, &h.s.c, h.now)
 	d.Position = strconv.FormatUint(p.Number, 10)
 	if d.ID == "" {
 		d.ID = d.Position
@@ -102,8 +102,8 @@ func (h *handout) hand(st *groupState, i int, kv *mvccpb.KeyValue) error {
 	return nil
 }
 
-// bodies reads pending messages; nil for those that are gone.
-func (s *subscription) bodies(ctx context.Context, st groupState, indexes []int) ([]*mvccpb.KeyValue, error) {
+// readMessages reads pending messages. A message that is gone is nil.
+func (s *subscription) readMessages(ctx context.Context, st groupState, indexes []int) ([]*mvccpb.KeyValue, error) {
 	if len(indexes) == 0 {
 		return nil, nil
 	}

@@ -33,8 +33,8 @@ func testConsumer(name string) *consumer {
 
 // take hands out what is due, and holds it.
 func (c *consumer) take(st *groupState, now time.Time) (numbers []uint64) {
-	for _, i := range st.due(c, now, 10) {
-		p := st.hand(i, c, now)
+	for _, i := range st.dueIndexes(c, now, 10) {
+		p := st.leaseTo(i, c, now)
 		c.held[p.Lease] = true
 		numbers = append(numbers, p.Number)
 	}
@@ -45,12 +45,12 @@ func TestLeasesOfOthersEndLater(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	a, b := testConsumer("a"), testConsumer("b")
 	st := groupState{Next: 1}
-	st.admit(1, "")
+	st.addNext(1, "")
 	if got := a.take(&st, now); fmt.Sprint(got) != "[1]" {
 		t.Fatalf("a gets %v", got)
 	}
 	for after, want := range map[time.Duration]string{999 * time.Millisecond: "", 1099 * time.Millisecond: "", 1100 * time.Millisecond: "[1]"} {
-		if got := st.due(b, now.Add(after), 10); (len(got) > 0) != (want != "") {
+		if got := st.dueIndexes(b, now.Add(after), 10); (len(got) > 0) != (want != "") {
 			t.Errorf("after %v b finds %v", after, got)
 		}
 	}
@@ -71,8 +71,8 @@ func TestLeaseThatWasNeverHeardOf(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	a := testConsumer("a")
 	st := groupState{Next: 1}
-	st.admit(1, "")
-	st.hand(0, a, now)
+	st.addNext(1, "")
+	st.leaseTo(0, a, now)
 	if got := a.take(&st, now); fmt.Sprint(got) != "[1]" || st.Pending[0].Attempt != 2 {
 		t.Errorf("a gets %v, %+v", got, st)
 	}
@@ -86,9 +86,9 @@ func TestLanes(t *testing.T) {
 	a := testConsumer("a")
 	st := groupState{Next: 1}
 	for n, key := range []string{"x", "x", "y", "x", ""} {
-		st.admit(uint64(n+1), key)
+		st.addNext(uint64(n+1), key)
 	}
-	if got := a.take(&st, now); fmt.Sprint(got) != "[1 3 5]" || st.parked() != 2 || st.oldest() != 1 {
+	if got := a.take(&st, now); fmt.Sprint(got) != "[1 3 5]" || st.countWaiting() != 2 || st.oldestNeeded() != 1 {
 		t.Fatalf("a gets %v, %+v", got, st)
 	}
 	for _, s := range []driver.Settlement{{Token: "1", Kind: driver.Ack}, {Token: "2", Kind: driver.Ack}} {
@@ -96,7 +96,7 @@ func TestLanes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := a.take(&st, now); fmt.Sprint(got) != "[2]" || st.oldest() != 2 {
+	if got := a.take(&st, now); fmt.Sprint(got) != "[2]" || st.oldestNeeded() != 2 {
 		t.Errorf("a gets %v, %+v", got, st)
 	}
 	if again, err := decodeState(st.encode()); err != nil || fmt.Sprint(again) != fmt.Sprint(st) {

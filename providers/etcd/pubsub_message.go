@@ -25,7 +25,8 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// decodeMessage leaves out what only a delivery has.
+// decodeMessage returns a delivery without the fields that differ between
+// deliveries of a message.
 func decodeMessage(b []byte) (d driver.Delivery, err error) {
 	r := reader{rest: b}
 	ms, n := binary.Varint(b)
@@ -49,7 +50,7 @@ func decodeMessage(b []byte) (d driver.Delivery, err error) {
 	return d, nil
 }
 
-// reader takes encoded values off.
+// reader reads encoded values.
 type reader struct {
 	rest []byte
 	bad  bool
@@ -63,7 +64,7 @@ func (r *reader) skip(n int) {
 	r.rest = r.rest[n:]
 }
 
-// length is at most what is left.
+// length returns at most the number of bytes that are left.
 func (r *reader) length() int {
 	v, n := binary.Uvarint(r.rest)
 	r.skip(n)

@@ -23,21 +23,21 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err := p.createTopic(ctx, s.keys); err != nil {
 		return nil, err
 	}
-	if err := s.join(ctx, c); err != nil {
+	if err := s.createGroup(ctx, c); err != nil {
 		return nil, err
 	}
 	s.life = p.life.Child("subscription")
-	s.wake()
+	s.wakeReceivers()
 	if err := p.subscriptions.Add(s); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	return s, nil
 }
 
-// join makes the group, unless it exists, or begins the broadcast.
-func (s *subscription) join(ctx context.Context, c driver.SubscriptionConfig) error {
+// createGroup creates the group, unless it exists, or begins the broadcast.
+func (s *subscription) createGroup(ctx context.Context, c driver.SubscriptionConfig) error {
 	for {
-		next, guard, err := s.begin(ctx, c)
+		next, guard, err := s.findStart(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (s *subscription) join(ctx context.Context, c driver.SubscriptionConfig) er
 			s.state = st
 			return nil
 		}
-		resp, err := s.p.txn(ctx, &pb.TxnRequest{
+		resp, err := s.p.commitTxn(ctx, &pb.TxnRequest{
 			Compare: append(guard, isAt(s.group, 0)),
 			Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.group, Value: st.encode()})},
 			Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: s.group, KeysOnly: true})},
@@ -60,9 +60,9 @@ func (s *subscription) join(ctx context.Context, c driver.SubscriptionConfig) er
 	}
 }
 
-// begin returns the number of the first message for a new group, and the
-// condition under which that message is still there when the group is made.
-func (s *subscription) begin(ctx context.Context, c driver.SubscriptionConfig) (next uint64, guard []*pb.Compare, err error) {
+// findStart returns the number of the first message for a new group, and the
+// condition under which that message still exists when the group is created.
+func (s *subscription) findStart(ctx context.Context, c driver.SubscriptionConfig) (next uint64, guard []*pb.Compare, err error) {
 	resp, err := s.p.readTxn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
 		rangeOp(&pb.RangeRequest{Key: s.keys.sequence}),
 		rangeOp(&pb.RangeRequest{Key: []byte(s.keys.messages), RangeEnd: prefixEnd(s.keys.messages), Limit: 1, KeysOnly: true}),

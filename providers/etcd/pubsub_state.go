@@ -11,10 +11,10 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// groupState is what a group knows of its topic: up to Next, exclusive, the
-// messages were handed out or wait in a lane; of those, the ones in Pending are
-// not yet acknowledged. It is one value in etcd, changed by compare-and-set; a
-// broadcast has it in memory.
+// groupState is the progress of a group in its topic. The messages up to Next,
+// exclusive, were handed out or wait in a lane; of those that were handed out,
+// the ones in Pending are not yet acknowledged. The state is one value in etcd,
+// changed by compare-and-set; a broadcast has it in memory.
 type groupState struct {
 	Next    uint64              `json:"next"`
 	Leases  uint64              `json:"leases,omitempty"` // that were given so far
@@ -44,8 +44,9 @@ func (st groupState) encode() []byte {
 	return b
 }
 
-// oldest is the number of the oldest message that the group still needs.
-func (st groupState) oldest() uint64 {
+// oldestNeeded returns the number of the oldest message that the group still
+// needs.
+func (st groupState) oldestNeeded() uint64 {
 	oldest := st.Next
 	for _, p := range st.Pending {
 		oldest = min(oldest, p.Number)
@@ -58,15 +59,15 @@ func (st groupState) oldest() uint64 {
 	return oldest
 }
 
-// parked counts the messages in lanes.
-func (st groupState) parked() (n int) {
+// countWaiting counts the messages in lanes.
+func (st groupState) countWaiting() (n int) {
 	for _, waiting := range st.Lanes {
 		n += len(waiting)
 	}
 	return n
 }
 
-// consumer is who takes messages.
+// consumer is the handle that takes messages.
 type consumer struct {
 	name  string
 	lease time.Duration
@@ -74,8 +75,9 @@ type consumer struct {
 	held  map[uint64]bool // its leases that are not settled
 }
 
-// dueAt is when a pending message may be handed out again, to this consumer.
-// What it holds itself and was never told of, since the answer was lost, is due.
+// dueAt returns when a pending message may be handed out again to this
+// consumer. A message that it holds itself and does not know of, since the
+// answer was lost, is due.
 func (c *consumer) dueAt(p pending) time.Time {
 	due := time.UnixMilli(p.Due)
 	switch {
@@ -90,8 +92,9 @@ func (c *consumer) dueAt(p pending) time.Time {
 	}
 }
 
-// due are the indexes of the messages that come again, the oldest first.
-func (st groupState) due(c *consumer, now time.Time, limit int) (indexes []int) {
+// dueIndexes returns the indexes of the messages that come again, the oldest
+// first.
+func (st groupState) dueIndexes(c *consumer, now time.Time, limit int) (indexes []int) {
 	for i, p := range st.Pending {
 		if !c.dueAt(p).After(now) {
 			indexes = append(indexes, i)
@@ -101,7 +104,7 @@ func (st groupState) due(c *consumer, now time.Time, limit int) (indexes []int) 
 	return indexes[:min(limit, len(indexes))]
 }
 
-// nextDue is when the next message comes again; zero if none is pending.
+// nextDue returns when the next message comes again; zero if none is pending.
 func (st groupState) nextDue(c *consumer) (next time.Time) {
 	for _, p := range st.Pending {
 		if at := c.dueAt(p); next.IsZero() || at.Before(next) {
@@ -111,8 +114,8 @@ func (st groupState) nextDue(c *consumer) (next time.Time) {
 	return next
 }
 
-// hand leases a pending message to a consumer.
-func (st *groupState) hand(i int, c *consumer, now time.Time) *pending {
+// leaseTo leases a pending message to a consumer.
+func (st *groupState) leaseTo(i int, c *consumer, now time.Time) *pending {
 	p := &st.Pending[i]
 	st.Leases++
 	p.Attempt++
@@ -120,9 +123,9 @@ func (st *groupState) hand(i int, c *consumer, now time.Time) *pending {
 	return p
 }
 
-// admit takes the message at Next: it becomes pending, or it waits behind a
-// pending one with its key.
-func (st *groupState) admit(number uint64, key string) (index int, ok bool) {
+// addNext takes the message at Next: it becomes pending, or it waits for a
+// pending one with the same key.
+func (st *groupState) addNext(number uint64, key string) (index int, ok bool) {
 	st.Next = number + 1
 	if key != "" {
 		waiting, busy := st.Lanes[key]
@@ -139,8 +142,9 @@ func (st *groupState) admit(number uint64, key string) (index int, ok bool) {
 	return len(st.Pending) - 1, true
 }
 
-// finish forgets a pending message, and lets the next one with its key come.
-func (st *groupState) finish(i int, now time.Time) {
+// removePending removes a pending message. The next one with its key becomes
+// pending.
+func (st *groupState) removePending(i int, now time.Time) {
 	key := st.Pending[i].Key
 	st.Pending = slices.Delete(st.Pending, i, i+1)
 	waiting, ok := st.Lanes[key]
@@ -167,7 +171,7 @@ func (st *groupState) settle(c *consumer, s driver.Settlement, now time.Time) er
 	p := &st.Pending[i]
 	switch s.Kind {
 	case driver.Ack:
-		st.finish(i, now)
+		st.removePending(i, now)
 	case driver.Nack:
 		p.Owner, p.Due = "", now.Add(s.Delay).UnixMilli()
 	case driver.Extend:
@@ -180,7 +184,7 @@ func (st *groupState) settle(c *consumer, s driver.Settlement, now time.Time) er
 	return nil
 }
 
-// giveBack makes what a consumer holds come again at once.
+// giveBack makes the messages that a consumer holds come again at once.
 func (st *groupState) giveBack(c *consumer, now time.Time) {
 	for i := range st.Pending {
 		if p := &st.Pending[i]; p.Owner == c.name {

@@ -24,8 +24,8 @@ type senders struct {
 	byName map[string]*sender
 }
 
-// sender publishes to one topic, for all handles of a provider: one call at a
-// time, so that they do not take each other's numbers.
+// sender publishes to one topic for all handles of a provider, one call at a
+// time, so that the calls do not conflict.
 type sender struct {
 	p    *provider
 	keys topicKeys
@@ -65,16 +65,16 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 	return &topic{sender: p.sender(c.Name), life: p.life.Child("topic")}, nil
 }
 
-// createTopic makes a topic, unless it exists.
+// createTopic creates a topic, unless it exists.
 func (p *provider) createTopic(ctx context.Context, k topicKeys) error {
-	_, err := p.txn(ctx, &pb.TxnRequest{
+	_, err := p.commitTxn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{isAt(k.sequence, 0)},
 		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: k.sequence, Value: []byte("0")})},
 	})
 	return asUnavailable(err, "creating the topic")
 }
 
-// asUnavailable is for writes of which nobody minds if they were applied.
+// asUnavailable is for writes that do no harm if they were applied.
 func asUnavailable(err error, what string) error {
 	if fairlead.CodeOf(err) == fairlead.UnknownOutcome {
 		return fairlead.Errorf(fairlead.Unavailable, "%s: %w", what, err)
@@ -106,15 +106,15 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 	case <-ctx.Done():
 		return fail(fairlead.ContextError(ctx))
 	}
-	for part, rest := t.part(msgs), 0; rest < len(msgs); part = t.part(msgs[rest:]) {
-		t.send(ctx, msgs[rest:rest+part], results[rest:rest+part])
+	for part, rest := t.countNextPart(msgs), 0; rest < len(msgs); part = t.countNextPart(msgs[rest:]) {
+		t.sendPart(ctx, msgs[rest:rest+part], results[rest:rest+part])
 		rest += part
 	}
 	return results
 }
 
-// part is how many messages go into the next transaction.
-func (t *topic) part(msgs []driver.Message) (n int) {
+// countNextPart returns how many messages go into the next transaction.
+func (t *topic) countNextPart(msgs []driver.Message) (n int) {
 	most, bytes := min(maxSend, int(t.p.prober.txnOps.Load())-1), 0
 	for n < len(msgs) && n < most {
 		size := len(msgs[n].Body)
@@ -129,8 +129,8 @@ func (t *topic) part(msgs []driver.Message) (n int) {
 	return n
 }
 
-// send stores messages in one transaction.
-func (t *topic) send(ctx context.Context, msgs []driver.Message, results []driver.SendResult) {
+// sendPart stores messages in one transaction.
+func (t *topic) sendPart(ctx context.Context, msgs []driver.Message, results []driver.SendResult) {
 	now := time.Now()
 	var live []int
 	for i, m := range msgs {
@@ -143,7 +143,7 @@ func (t *topic) send(ctx context.Context, msgs []driver.Message, results []drive
 	if len(live) == 0 {
 		return
 	}
-	first, err := t.store(ctx, msgs, live, now)
+	first, err := t.storeMessages(ctx, msgs, live, now)
 	for n, i := range live {
 		if err != nil {
 			results[i].Err = err
@@ -156,16 +156,16 @@ func (t *topic) send(ctx context.Context, msgs []driver.Message, results []drive
 		}
 	}
 	if err == nil && (first+uint64(len(live)))/trimEvery > first/trimEvery {
-		_ = t.p.trim(ctx, t.keys, t.newest) // the next one does it
+		_ = t.p.trimTopic(ctx, t.keys, t.newest) // the next one does it
 	}
 }
 
-// store returns the number of the first message. A transaction that found
-// another sequence did nothing, and is tried again with that.
-func (t *topic) store(ctx context.Context, msgs []driver.Message, live []int, now time.Time) (first uint64, err error) {
+// storeMessages returns the number of the first message. A transaction that
+// found another sequence did nothing, and is tried again with that sequence.
+func (t *topic) storeMessages(ctx context.Context, msgs []driver.Message, live []int, now time.Time) (first uint64, err error) {
 	for {
 		if !t.known {
-			if err := t.learn(ctx); err != nil {
+			if err := t.readSequence(ctx); err != nil {
 				return 0, err
 			}
 		}
@@ -178,7 +178,7 @@ func (t *topic) store(ctx context.Context, msgs []driver.Message, live []int, no
 		for n, i := range live {
 			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: t.keys.message(t.newest + 1 + uint64(n)), Value: encodeMessage(msgs[i], now)}))
 		}
-		resp, err := t.p.txn(ctx, r)
+		resp, err := t.p.commitTxn(ctx, r)
 		switch {
 		case err != nil:
 			t.known = false
@@ -187,20 +187,21 @@ func (t *topic) store(ctx context.Context, msgs []driver.Message, live []int, no
 			first, t.newest, t.revision = t.newest+1, newest, resp.Header.Revision
 			return first, nil
 		}
-		t.take(resp.Responses[0].GetResponseRange().GetKvs())
+		t.adoptSequence(resp.Responses[0].GetResponseRange().GetKvs())
 	}
 }
 
-// learn reads the sequence.
-func (s *sender) learn(ctx context.Context) error {
-	r, err := s.p.get(ctx, &pb.RangeRequest{Key: s.keys.sequence})
+// readSequence reads the number of the newest message.
+func (s *sender) readSequence(ctx context.Context) error {
+	r, err := s.p.readRange(ctx, &pb.RangeRequest{Key: s.keys.sequence})
 	if err == nil {
-		s.take(r.Kvs)
+		s.adoptSequence(r.Kvs)
 	}
 	return err
 }
 
-func (s *sender) take(kvs []*mvccpb.KeyValue) {
+// adoptSequence notes the sequence that was found.
+func (s *sender) adoptSequence(kvs []*mvccpb.KeyValue) {
 	s.known, s.newest, s.revision = true, 0, 0
 	for _, kv := range kvs {
 		s.newest, _ = parseNumber(string(kv.Value))
@@ -213,14 +214,15 @@ const (
 	trimEvery    = 500  // messages
 )
 
-// trim deletes messages that every group has acknowledged, except the newest
-// ones. It does nothing when a group was made meanwhile, which might need them.
-func (p *provider) trim(ctx context.Context, k topicKeys, newest uint64) error {
+// trimTopic deletes messages that every group has acknowledged, except the
+// newest ones. It does nothing if a group was created meanwhile, which might
+// need them.
+func (p *provider) trimTopic(ctx context.Context, k topicKeys, newest uint64) error {
 	if newest <= keptMessages {
 		return nil
 	}
 	needed := newest - keptMessages + 1
-	groups, err := p.get(ctx, &pb.RangeRequest{Key: []byte(k.groups), RangeEnd: prefixEnd(k.groups)})
+	groups, err := p.readRange(ctx, &pb.RangeRequest{Key: []byte(k.groups), RangeEnd: prefixEnd(k.groups)})
 	if err != nil {
 		return err
 	}
@@ -229,9 +231,9 @@ func (p *provider) trim(ctx context.Context, k topicKeys, newest uint64) error {
 		if err != nil {
 			return err
 		}
-		needed = min(needed, st.oldest())
+		needed = min(needed, st.oldestNeeded())
 	}
-	_, err = p.txn(ctx, &pb.TxnRequest{
+	_, err = p.commitTxn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{{
 			Key: []byte(k.groups), RangeEnd: prefixEnd(k.groups), Target: pb.Compare_CREATE, Result: pb.Compare_LESS,
 			TargetUnion: &pb.Compare_CreateRevision{CreateRevision: groups.Header.Revision + 1},

@@ -11,10 +11,11 @@ import (
 	"fairlead.dev/providers"
 )
 
-// await returns when there may be messages: a publication, or a change of the
-// group or broadcast, that came after the view in which there were none, or the
-// moment at which one comes again. The watch is a hint alone: what there is is read.
-func (s *subscription) await(ctx context.Context, idle idleness) error {
+// awaitMessages returns when there may be messages: after a publication, or a
+// change of the group or broadcast, that came after the view without messages;
+// or when a message comes again. The watch is only a hint: the caller reads
+// what there is.
+func (s *subscription) awaitMessages(ctx context.Context, idle idleness) error {
 	bounded, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	if !idle.due.IsZero() { // not as a deadline, which the server might find to have passed first
@@ -23,7 +24,7 @@ func (s *subscription) await(ctx context.Context, idle idleness) error {
 	if idle.settled != nil {
 		defer context.AfterFunc(idle.settled, cancel)()
 	}
-	err := s.watch(bounded, idle.revision+1)
+	err := s.watchChanges(bounded, idle.revision+1)
 	switch {
 	case ctx.Err() != nil:
 		return mapErr(ctx.Err(), false)
@@ -35,8 +36,9 @@ func (s *subscription) await(ctx context.Context, idle idleness) error {
 	}
 }
 
-// watch returns when something has changed since a revision.
-func (s *subscription) watch(ctx context.Context, revision int64) error {
+// watchChanges returns when the topic or the group has changed since a
+// revision.
+func (s *subscription) watchChanges(ctx context.Context, revision int64) error {
 	var requests []*pb.WatchCreateRequest
 	for _, key := range [][]byte{s.keys.sequence, s.group} {
 		if key != nil {
@@ -46,7 +48,7 @@ func (s *subscription) watch(ctx context.Context, revision int64) error {
 	return s.p.awaitChange(ctx, requests...)
 }
 
-// awaitChange returns when one of the watches shows something, or was ended by
+// awaitChange returns when one of the watches shows an event, or was ended by
 // the server.
 func (p *provider) awaitChange(ctx context.Context, requests ...*pb.WatchCreateRequest) error {
 	stream, err := p.watch.Watch(ctx)

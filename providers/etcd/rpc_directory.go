@@ -28,7 +28,8 @@ func rpcFacet() fairlead.FacetDescription {
 	}
 }
 
-// target is what the keys of a service's endpoints start with, before a slash.
+// target returns what the keys of a service's endpoints start with, before a
+// slash.
 func (p *provider) target(service string) string { return p.config.prefix + "/rpc/" + service }
 
 // registration is an endpoint under a lease, in the form that etcd's own
@@ -55,16 +56,16 @@ func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (drive
 		return nil, mapErr(err, false)
 	}
 	r := &registration{p: p, manager: manager, key: target + "/" + rand.Text(), address: c.Endpoint.Address, life: p.life.Child("registration")}
-	if err := r.enter(ctx); err != nil {
+	if err := r.addEndpoint(ctx); err != nil {
 		r.life.End()
 		return nil, err
 	}
 	return r, nil
 }
 
-// enter registers the endpoint under a new lease. The lock is held, or nobody
-// else knows r.
-func (r *registration) enter(ctx context.Context) error {
+// addEndpoint registers the endpoint under a new lease. The lock is held, or no
+// other goroutine knows r.
+func (r *registration) addEndpoint(ctx context.Context) error {
 	granted, err := r.p.grant(ctx, leaseSeconds(r.p.config.rpcLease))
 	if err != nil {
 		return err
@@ -73,11 +74,11 @@ func (r *registration) enter(ctx context.Context) error {
 		return r.manager.AddEndpoint(ctx, r.key, endpoints.Endpoint{Addr: r.address}, clientv3.WithLease(clientv3.LeaseID(granted.ID)))
 	})
 	if err != nil {
-		r.p.drop(granted.ID)
+		r.p.revokeLater(granted.ID)
 		return err
 	}
 	if r.lease != 0 {
-		r.p.drop(r.lease) // it lives, but the key was deleted
+		r.p.revokeLater(r.lease) // it lives, but the key was deleted
 	}
 	r.lease = granted.ID
 	return nil
@@ -88,8 +89,7 @@ func (r *registration) Keep(ctx context.Context) error {
 	return providers.KeepLease(ctx, r.life, r.p.config.rpcLease/3, r.renew)
 }
 
-// renew lets the lease begin anew, and makes another one if it is lost or the
-// key is.
+// renew renews the lease, and replaces it if it or the key is lost.
 func (r *registration) renew(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,16 +102,16 @@ func (r *registration) renew(ctx context.Context) error {
 	}
 	if !alive {
 		r.lease = 0
-		return r.enter(ctx)
+		return r.addEndpoint(ctx)
 	}
-	found, err := r.p.get(ctx, &pb.RangeRequest{Key: []byte(r.key), CountOnly: true})
+	found, err := r.p.readRange(ctx, &pb.RangeRequest{Key: []byte(r.key), CountOnly: true})
 	if err == nil && found.Count == 0 {
-		err = r.enter(ctx)
+		err = r.addEndpoint(ctx)
 	}
 	return err
 }
 
-// keepAlive renews a lease once, and reports whether there is one.
+// keepAlive renews a lease once, and reports whether the lease exists.
 func (p *provider) keepAlive(ctx context.Context, id int64) (alive bool, err error) {
 	err = p.calls.Read(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))

@@ -20,9 +20,8 @@ import (
 // at once are one change.
 const together = 5 * time.Millisecond
 
-// endpointWatcher shows the endpoints of a service. What it shows is read;
-// etcd's watch only wakes it, so that it needs no history and a compaction is
-// nothing to it.
+// endpointWatcher shows the endpoints of a service. It reads them; etcd's watch
+// only wakes it, so that it needs no history and is not affected by compaction.
 type endpointWatcher struct {
 	p        *provider
 	prefix   string
@@ -62,9 +61,9 @@ func (w *endpointWatcher) step(ctx context.Context) (endpoints []driver.Endpoint
 	return slices.Clone(now), true, nil
 }
 
-// readEndpoints reads what is registered, linearizably.
+// readEndpoints reads the endpoints that are registered, linearizably.
 func (w *endpointWatcher) readEndpoints(ctx context.Context) ([]driver.Endpoint, error) {
-	r, err := w.p.get(ctx, &pb.RangeRequest{Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix)})
+	r, err := w.p.readRange(ctx, &pb.RangeRequest{Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix)})
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +78,8 @@ func (w *endpointWatcher) readEndpoints(ctx context.Context) ([]driver.Endpoint,
 	return slices.Compact(now), nil
 }
 
-// parseEndpoint reads an entry, whoever wrote it. Others than those of etcd's
-// naming are passed over, as etcd's own resolver does.
+// parseEndpoint reads an entry of any program. Entries in other forms than that
+// of etcd's naming are ignored, as etcd's own resolver does.
 func parseEndpoint(value []byte) (driver.Endpoint, bool) {
 	var e endpoints.Endpoint
 	err := json.Unmarshal(value, &e)

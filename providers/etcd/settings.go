@@ -20,13 +20,13 @@ const (
 func settings() []providers.Setting {
 	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
 	own := []providers.Setting{
-		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what all keys in etcd start with, before a slash; one prefix is one world of stores"},
+		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what all keys in etcd start with, before a slash; stores and topics of different prefixes are separate"},
 		{Name: "dial-timeout", Kind: providers.Duration, Default: "2s", Min: 10 * ms, Max: h, Help: "longest wait for a connection and for a login"},
 		{Name: "request-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
 		{Name: "probe-interval", Kind: providers.Duration, Default: "3s", Min: 50 * ms, Max: 60 * s, Help: "how often the members of the cluster are looked at"},
 		{Name: "clock-skew", Kind: providers.Duration, Default: "500ms", Min: 0, Max: h, Help: "how far the clocks of the programs that share a store may differ"},
 		{Name: "rpc-lease", Kind: providers.Duration, Default: "10s", Min: 2 * s, Max: h, Help: "how long the address of a server that was killed stays in the directory"},
-		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts that no member runs with --unsafe-no-fsync, where /metrics cannot be read"},
+		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts that no member runs with --unsafe-no-fsync; for members whose /metrics cannot be read"},
 	}
 	return append(append(own, providers.TLSSettings(schemeTLS)...), providers.PasswordSettings()...)
 }
@@ -55,9 +55,9 @@ func newConfig(s providers.Settings) (c config, err error) {
 	}
 	switch {
 	case len(c.hosts) == 0:
-		return config{}, invalid("the URL names no host; as etcd://127.0.0.1:2379")
+		return config{}, invalid("the URL names no host; for example etcd://127.0.0.1:2379")
 	case strings.Trim(s.URL.Path, "/") != "":
-		return config{}, invalid("the URL has the path %q, and etcd knows none; a name space is the parameter \"prefix\"", s.URL.Path)
+		return config{}, invalid("the URL has the path %q, and etcd has none; use the parameter \"prefix\" for a name space", s.URL.Path)
 	case c.prefix == "":
 		return config{}, invalid("parameter \"prefix\" must not be empty")
 	}
@@ -74,7 +74,7 @@ func newConfig(s providers.Settings) (c config, err error) {
 	return c, err
 }
 
-// urls are the endpoints as etcd's client and HTTP name them.
+// urls returns the endpoints in the form of etcd's client and of HTTP.
 func (c config) urls() []string {
 	urls := make([]string, len(c.hosts))
 	for i, h := range c.hosts {

@@ -30,7 +30,7 @@ func (st state) notes(c config) []string {
 		notes = append(notes, fmt.Sprintf("voting members: %d; the cluster serves while %d of them do", len(st.members), len(st.members)/2+1))
 	}
 	if c.assertDurable {
-		notes = append(notes, "assert-durable: that members fsync is the operator's word, where their metrics do not tell")
+		notes = append(notes, "assert-durable: the operator vouches that members fsync, for those whose metrics do not tell")
 	}
 	return notes
 }

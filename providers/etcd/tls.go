@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// namedCredentials demand one name of every server's certificate. gRPC by
+// namedCredentials demand the same name of every server's certificate. gRPC by
 // itself demands the host of the endpoint, whatever a tls.Config says.
 type namedCredentials struct {
 	credentials.TransportCredentials
