@@ -144,7 +144,7 @@ func (w *watcher) deliver(ctx context.Context, resp *pb.WatchResponse) error {
 	case resp.Canceled:
 		return fairlead.Errorf(fairlead.Unavailable, "the server ended the watch: %s", resp.CancelReason)
 	case resp.Created && resp.Header.Revision < w.after:
-		// A follower may be behind; a cluster that is has lost its history.
+		// A follower may lag; a cluster that lags has lost its history.
 		return w.s.checkHistory(ctx, w.after)
 	case len(resp.Events) == 0:
 		return nil

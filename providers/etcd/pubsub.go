@@ -30,7 +30,7 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 			driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimDeliveryCount, driver.ClaimManage,
 		},
 		Missing: []fairlead.Missing{
-			{Claim: driver.ClaimReplayTime, Reason: "etcd has no clock, and those of publishers may differ"},
+			{Claim: driver.ClaimReplayTime, Reason: "etcd has no clock, and the clocks of publishers may differ"},
 			{Claim: driver.ClaimDedupe, Reason: "ids are not kept"},
 			{Claim: driver.ClaimAtomicBatch, Reason: "a batch may need more than one transaction"},
 		},

@@ -30,7 +30,7 @@ func (h *handout) fill(ctx context.Context, v view, st *groupState) error {
 	if err != nil {
 		return err
 	}
-	for n := len(due) - 1; n >= 0; n-- { // those that are lost go, from behind
+	for n := len(due) - 1; n >= 0; n-- { // lost messages are removed, the last one first
 		if found[n] == nil {
 			h.noteLoss(st.Pending[due[n]].Number, st.Pending[due[n]].Number)
 			st.removePending(due[n], h.now)

@@ -9,7 +9,7 @@ import (
 )
 
 // A message is stored as its time in milliseconds, id, key and metadata, each
-// string behind its length, and the body.
+// string with its length before it, and the body.
 
 func encodeMessage(m driver.Message, now time.Time) []byte {
 	b := binary.AppendVarint(nil, now.UnixMilli())

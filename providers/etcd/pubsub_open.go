@@ -87,7 +87,7 @@ func (s *subscription) findStart(ctx context.Context, c driver.SubscriptionConfi
 			return 0, nil, invalid("position %q was never one of this topic; pass one that a delivery carried", c.Position)
 		}
 		if next = n + 1; next < oldest {
-			return 0, nil, fairlead.Errorf(fairlead.Compacted, "the messages behind position %q are no longer kept; start at the earliest", c.Position)
+			return 0, nil, fairlead.Errorf(fairlead.Compacted, "the messages after position %q are no longer kept; start at the earliest", c.Position)
 		}
 	default:
 		next = newest + 1

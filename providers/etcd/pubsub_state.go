@@ -27,7 +27,7 @@ type pending struct {
 	Number  uint64 `json:"n"`
 	Key     string `json:"k,omitempty"`
 	Attempt int    `json:"a,omitempty"`
-	Owner   string `json:"o,omitempty"` // nobody holds it if empty
+	Owner   string `json:"o,omitempty"` // empty: no consumer holds it
 	Lease   uint64 `json:"l,omitempty"`
 	Due     int64  `json:"d,omitempty"` // when the lease or the delay ends, in milliseconds since 1970
 }

@@ -54,18 +54,18 @@ func (c *caller) attach(nc *natsgo.Conn) error {
 }
 
 func (c *caller) receive(m *natsgo.Msg) {
-	w, ok := c.take(m.Subject[len(c.prefix):])
+	w, ok := c.removeWaiting(m.Subject[len(c.prefix):])
 	if !ok {
 		return // nobody waits any more
 	}
 	a := answer{index: w.index, msg: m}
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		a.err = errNobody
+		a.err = errNoResponder
 	}
 	w.answers <- a
 }
 
-func (c *caller) take(token string) (waiting, bool) {
+func (c *caller) removeWaiting(token string) (waiting, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w, ok := c.waiting[token]
@@ -73,9 +73,9 @@ func (c *caller) take(token string) (waiting, bool) {
 	return w, ok
 }
 
-// send sends a request, whose answer will come on answers under index. With an
-// error, nothing was sent, and no answer comes. The token is for forget.
-func (c *caller) send(m *natsgo.Msg, index int, answers chan<- answer) (token string, err error) {
+// sendRequest sends a request; its answer comes on answers under index. With an
+// error, nothing was sent, and no answer comes. The token is for abandon.
+func (c *caller) sendRequest(m *natsgo.Msg, index int, answers chan<- answer) (token string, err error) {
 	c.mu.Lock()
 	c.last++
 	token = strconv.FormatUint(c.last, 36)
@@ -83,14 +83,14 @@ func (c *caller) send(m *natsgo.Msg, index int, answers chan<- answer) (token st
 	c.mu.Unlock()
 	m.Reply = c.prefix + token
 	if err := c.nc.PublishMsg(m); err != nil {
-		c.take(token)
+		c.removeWaiting(token)
 		return "", err
 	}
 	return token, nil
 }
 
-// forget gives requests up.
-func (c *caller) forget(tokens []string) {
+// abandon gives up requests: their answers are dropped.
+func (c *caller) abandon(tokens []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, t := range tokens {
@@ -98,8 +98,8 @@ func (c *caller) forget(tokens []string) {
 	}
 }
 
-// fail answers the requests that match with err.
-func (c *caller) fail(err error, match func(waiting) bool) {
+// failWaiting answers the requests that match with err.
+func (c *caller) failWaiting(err error, match func(waiting) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for token, w := range c.waiting {
@@ -110,12 +110,12 @@ func (c *caller) fail(err error, match func(waiting) bool) {
 	}
 }
 
-// lost ends all requests: the connection broke.
-func (c *caller) lost() { c.fail(errLost, func(waiting) bool { return true }) }
+// failAll ends all requests: the connection broke.
+func (c *caller) failAll() { c.failWaiting(errLost, func(waiting) bool { return true }) }
 
-// denied ends the requests whose subject the server refuses to this user.
-func (c *caller) denied(err error) {
-	c.fail(err, func(w waiting) bool { return strings.Contains(err.Error(), `"`+w.subject+`"`) })
+// failDenied ends the requests whose subject the server denies to this user.
+func (c *caller) failDenied(err error) {
+	c.failWaiting(err, func(w waiting) bool { return strings.Contains(err.Error(), `"`+w.subject+`"`) })
 }
 
 // request sends one request and returns its answer. sent is false if nothing
@@ -125,7 +125,7 @@ func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg
 		return nil, false, err
 	}
 	answers := make(chan answer, 1)
-	token, err := c.send(m, 0, answers)
+	token, err := c.sendRequest(m, 0, answers)
 	if err != nil {
 		return nil, false, err
 	}
@@ -137,43 +137,45 @@ func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
-		err = silentError{limit}
+		err = timeoutError{limit}
 	}
-	c.forget([]string{token})
+	c.abandon([]string{token})
 	return nil, true, err
 }
 
 const (
-	// nobodyPatience is how long a request is repeated that no server takes, as
+	// noResponderPatience is how long a request is repeated that no server takes, as
 	// while a cluster elects the leader of a stream, or has just made it.
-	nobodyPatience = 2 * time.Second
-	nobodyPause    = 20 * time.Millisecond
+	noResponderPatience = 2 * time.Second
+	noResponderPause    = 20 * time.Millisecond
 )
 
-// ask is request, repeated while no server takes it, which did nothing then.
-func (p *provider) ask(ctx context.Context, m *natsgo.Msg) (reply *natsgo.Msg, sent bool, err error) {
-	for until := time.Now().Add(nobodyPatience); ; {
+// requestUntilTaken makes a request, and repeats it while no server takes it:
+// then it had no effect.
+func (p *provider) requestUntilTaken(ctx context.Context, m *natsgo.Msg) (reply *natsgo.Msg, sent bool, err error) {
+	for until := time.Now().Add(noResponderPatience); ; {
 		reply, sent, err = p.calls.request(ctx, p.config.requestTimeout, m)
-		if !isNobody(err) || !p.nobodyPause(ctx, until) {
+		if !isNoResponder(err) || !p.pauseWithoutResponder(ctx, until) {
 			return reply, sent, err
 		}
 	}
 }
 
-// nobodyPause is false if it is of no use to wait any longer.
-func (p *provider) nobodyPause(ctx context.Context, until time.Time) bool {
-	return time.Now().Before(until) && p.nc.IsConnected() && providers.Pause(ctx, nobodyPause)
+// pauseWithoutResponder pauses before the next attempt, and returns false if
+// there should be none.
+func (p *provider) pauseWithoutResponder(ctx context.Context, until time.Time) bool {
+	return time.Now().Before(until) && p.nc.IsConnected() && providers.Pause(ctx, noResponderPause)
 }
 
-// silentError: no answer came in time, though the connection lasts.
-type silentError struct{ limit time.Duration }
+// timeoutError: no answer came in time, though the connection lasts.
+type timeoutError struct{ limit time.Duration }
 
-func (e silentError) Error() string {
+func (e timeoutError) Error() string {
 	return "no answer within the request-timeout of " + e.limit.String()
 }
 
-func isSilent(err error) bool {
-	var e silentError
+func isTimeout(err error) bool {
+	var e timeoutError
 	return errors.As(err, &e)
 }
 
@@ -182,21 +184,21 @@ func isSilent(err error) bool {
 // its replicas have elected a leader, which may take longer than any other call.
 const openAttempts = 3
 
-// insist repeats a request that was not answered while the connection lasts, or
-// that came while the server removed the last stream of the account, and with it
-// the folder of them all.
-func (p *provider) insist(ctx context.Context, request func() error) error {
+// retryOpening repeats a request that was not answered although the connection
+// lasts, or that came while the server removed the last stream of the account
+// together with the folder of all streams.
+func (p *provider) retryOpening(ctx context.Context, request func() error) error {
 	for n := 1; ; n++ {
 		err := request()
-		if !isSilent(err) && !isAPI(err, codeStoreFailed) || n == openAttempts || ctx.Err() != nil {
+		if !isTimeout(err) && !isAPI(err, codeStoreFailed) || n == openAttempts || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// api asks JetStream, decodes the answer into v, and returns its error. write
-// says whether the request changes something.
-func (p *provider) api(ctx context.Context, subject string, request, v any, write bool) error {
+// callAPI sends a request to JetStream, decodes the answer into v, and returns
+// its error. write says whether the request changes something.
+func (p *provider) callAPI(ctx context.Context, subject string, request, v any, write bool) error {
 	var body []byte
 	if request != nil {
 		var err error
@@ -205,7 +207,7 @@ func (p *provider) api(ctx context.Context, subject string, request, v any, writ
 		}
 	}
 	m := &natsgo.Msg{Subject: apiPrefix + subject, Data: body}
-	reply, sent, err := p.ask(ctx, m)
+	reply, sent, err := p.requestUntilTaken(ctx, m)
 	if err != nil {
 		return mapErr(err, write && sent)
 	}

@@ -24,8 +24,8 @@ const (
 	writeTimeout = time.Second
 )
 
-// connect connects to one of the servers. The client is left behind if ctx
-// ends first; it then ends by the dial-timeout.
+// connect connects to one of the servers. If ctx ends first, connect returns,
+// and the attempt ends with the dial-timeout.
 func (p *provider) connect(ctx context.Context) error {
 	opts, err := p.config.options()
 	if err != nil {
@@ -84,8 +84,9 @@ func (c config) servers() string {
 	return strings.Join(urls, ",")
 }
 
-// options are those of the client. It keeps nothing to send later: a write
-// that was reported as failed would be applied after all.
+// options returns the options of the client. The client buffers nothing while
+// it is disconnected: a buffered write would be reported as failed and applied
+// later.
 func (c config) options() ([]natsgo.Option, error) {
 	opts := []natsgo.Option{
 		natsgo.Name("fairlead"),
@@ -120,12 +121,12 @@ func (c config) options() ([]natsgo.Option, error) {
 	return opts, nil
 }
 
-// handlers are told what happens to the connection.
+// handlers returns the client's callbacks for changes of the connection.
 func (p *provider) handlers() []natsgo.Option {
 	return []natsgo.Option{
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
-			p.calls.lost()
-			p.streams.lost()
+			p.calls.failAll()
+			p.streams.failAll()
 			if err != nil {
 				p.logger.Debug("nats: the connection broke", slog.Any("error", err))
 			}
@@ -137,7 +138,7 @@ func (p *provider) handlers() []natsgo.Option {
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
 			p.logger.Debug("nats: an error of the connection", slog.Any("error", err))
 			if errors.Is(err, natsgo.ErrPermissionViolation) {
-				p.calls.denied(err)
+				p.calls.failDenied(err)
 			}
 		}),
 	}

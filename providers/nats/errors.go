@@ -14,8 +14,8 @@ import (
 // errLost is why a request has no answer: the connection broke under it.
 var errLost = errors.New("the connection broke before the answer came")
 
-// errNobody: no server takes the request, which therefore did nothing.
-var errNobody = errors.New("no server answers: JetStream, or the leader of the stream, is away")
+// errNoResponder: no server takes the request, which therefore did nothing.
+var errNoResponder = errors.New("no server answers: JetStream, or the leader of the stream, is away")
 
 // apiError is what JetStream answers when it refuses a request.
 type apiError struct {
@@ -42,7 +42,7 @@ const (
 	codeIncompleteBatch  = 10176
 )
 
-func isNobody(err error) bool { return errors.Is(err, errNobody) }
+func isNoResponder(err error) bool { return errors.Is(err, errNoResponder) }
 
 func isAPI(err error, codes ...int) bool {
 	var e *apiError
@@ -99,7 +99,7 @@ func mapErr(err error, sent bool) error {
 		return err
 	case errors.As(err, &api):
 		return mapAPI(api, sent)
-	case errors.Is(err, errNobody):
+	case errors.Is(err, errNoResponder):
 		return fairlead.Errorf(fairlead.Unavailable, "%w", err)
 	case isPermission(err):
 		return fairlead.Errorf(fairlead.PermissionDenied, "the server refuses the credentials, or what this provider needs: %w", err)

@@ -41,19 +41,19 @@ func (b *batch) coalesced() map[int]bool {
 func (b *batch) writeTogether(ctx context.Context, chosen []int) (again []int) {
 	msgs := make([]*natsgo.Msg, len(chosen))
 	for n, i := range chosen {
-		if msgs[n] = b.s.write(b.ops[i]); msgs[n].Header == nil {
+		if msgs[n] = b.s.writeRequest(b.ops[i]); msgs[n].Header == nil {
 			msgs[n].Header = natsgo.Header{}
 		}
 	}
 	last, err := b.s.commit(ctx, msgs)
-	if isNobody(err) || isAPI(err, codeTooManyBatches, codeIncompleteBatch) {
+	if isNoResponder(err) || isAPI(err, codeTooManyBatches, codeIncompleteBatch) {
 		return chosen
 	}
 	for n, i := range chosen {
 		if err != nil {
 			b.results[i].Err = err
 		} else {
-			b.results[i] = b.s.written(b.ops[i].Kind, last-uint64(len(chosen)-1-n))
+			b.results[i] = b.s.resultOfWrite(b.ops[i].Kind, last-uint64(len(chosen)-1-n))
 		}
 	}
 	return nil

@@ -16,8 +16,9 @@ import (
 // holds up.
 const conflictPause = 2 * time.Millisecond
 
-// Do implements the kv driver's Store. All requests go out at once. What needs
-// a second look, as a Create over what was deleted, gets it afterwards.
+// Do implements the kv driver's Store. All requests are sent at once. An
+// operation that needs a second attempt, for example a Create over a deleted
+// key, gets it afterwards.
 func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	results := make([]driver.Result, len(ops))
 	if err := s.life.Check(ctx); err != nil {
@@ -29,16 +30,16 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	ctx, cancel := s.life.Bound(ctx, s.p.config.requestTimeout)
 	defer cancel()
 	b := &batch{s: s, ctx: ctx, ops: ops, results: results}
-	together := b.send()
+	together := b.sendRequests()
 	var group sync.WaitGroup
 	var refused []int
 	if len(together) > 0 {
 		group.Go(func() { refused = b.writeTogether(ctx, together) })
 	}
-	b.collect()
+	b.collectAnswers()
 	group.Wait()
 	b.later = append(b.later, refused...)
-	b.again()
+	b.retryLater()
 	return results
 }
 
@@ -56,9 +57,9 @@ type batch struct {
 	later   []int // of ops: a second look
 }
 
-// send sends all requests, but for the writes that are to share a batch, which
+// sendRequests sends all requests, except the writes that share a batch, which
 // it returns.
-func (b *batch) send() (together []int) {
+func (b *batch) sendRequests() (together []int) {
 	shared := b.coalesced()
 	b.answers = make(chan answer, len(b.ops))
 	b.sent = make([]bool, len(b.ops))
@@ -74,7 +75,7 @@ func (b *batch) send() (together []int) {
 			together = append(together, i)
 			continue
 		}
-		m, err := b.s.first(op)
+		m, err := b.s.firstRequest(op)
 		if err != nil {
 			b.results[i].Err = err
 			continue
@@ -83,13 +84,13 @@ func (b *batch) send() (together []int) {
 			b.later = append(b.later, i)
 			continue
 		}
-		b.request(i, m)
+		b.sendRequest(i, m)
 	}
 	return together
 }
 
-func (b *batch) request(i int, m *natsgo.Msg) {
-	token, err := b.s.p.calls.send(m, i, b.answers)
+func (b *batch) sendRequest(i int, m *natsgo.Msg) {
+	token, err := b.s.p.calls.sendRequest(m, i, b.answers)
 	if err != nil {
 		b.results[i].Err = mapErr(err, false)
 		return
@@ -99,42 +100,43 @@ func (b *batch) request(i int, m *natsgo.Msg) {
 	b.left++
 }
 
-// first returns the request with which an operation begins, and nil if it has
-// to read first.
-func (s *store) first(op *driver.Op) (*natsgo.Msg, error) {
+// firstRequest returns the request with which an operation begins, and nil if
+// the operation has to read first.
+func (s *store) firstRequest(op *driver.Op) (*natsgo.Msg, error) {
 	switch op.Kind {
 	case driver.OpGet:
 		return s.getRequest(op.Key), nil
 	case driver.OpPut, driver.OpDelete:
-		return s.write(*op), nil
+		return s.writeRequest(*op), nil
 	case driver.OpCreate:
-		m := s.write(*op)
+		m := s.writeRequest(*op)
 		expect(m, 0)
 		return m, nil
 	case driver.OpCAS, driver.OpDeleteIf:
-		r, ours, err := s.parse(op.Revision)
+		r, ours, err := s.parseRevision(op.Revision)
 		switch {
 		case err != nil || !ours || r.kind == deleted:
 			return nil, conflict(op.Key)
 		case r.kind == ofTxn:
 			return nil, nil
 		}
-		m := s.write(*op)
+		m := s.writeRequest(*op)
 		expect(m, r.seq)
 		return m, nil
 	}
 	return nil, invalid("operation of the unknown kind %d", op.Kind)
 }
 
-// collect takes the answers until all have come or the context has ended.
-func (b *batch) collect() {
+// collectAnswers takes the answers until all have come or the context has
+// ended.
+func (b *batch) collectAnswers() {
 	for ; b.left > 0; b.left-- {
 		select {
 		case a := <-b.answers:
 			b.sent[a.index] = false
-			b.take(a)
+			b.takeAnswer(a)
 		case <-b.ctx.Done():
-			b.s.p.calls.forget(b.tokens)
+			b.s.p.calls.abandon(b.tokens)
 			b.giveUp()
 			return
 		}
@@ -146,17 +148,17 @@ func (b *batch) giveUp() {
 	for len(b.answers) > 0 {
 		a := <-b.answers
 		b.sent[a.index] = false
-		b.take(a)
+		b.takeAnswer(a)
 	}
 	for i, waits := range b.sent {
 		if waits {
-			b.results[i].Err = b.s.ending(b.ctx, b.ops[i].Kind.IsWrite())
+			b.results[i].Err = b.s.errorAtEnd(b.ctx, b.ops[i].Kind.IsWrite())
 		}
 	}
 }
 
-// ending is the error of a request that has no answer when ctx ends.
-func (s *store) ending(ctx context.Context, write bool) error {
+// errorAtEnd returns the error of a request that has no answer when ctx ends.
+func (s *store) errorAtEnd(ctx context.Context, write bool) error {
 	switch {
 	case write:
 		return fairlead.Errorf(fairlead.UnknownOutcome, "the call ended before the server answered the write: %w", context.Cause(ctx))
@@ -167,9 +169,9 @@ func (s *store) ending(ctx context.Context, write bool) error {
 	}
 }
 
-func (b *batch) take(a answer) {
+func (b *batch) takeAnswer(a answer) {
 	op, r := &b.ops[a.index], &b.results[a.index]
-	if isNobody(a.err) {
+	if isNoResponder(a.err) {
 		b.later = append(b.later, a.index)
 		return
 	}
@@ -179,7 +181,7 @@ func (b *batch) take(a answer) {
 			b.later = append(b.later, a.index)
 			return
 		}
-		*r = b.s.read(m, err)
+		*r = b.s.resultOfRead(m, err)
 		return
 	}
 	ack, err := parseAck(a)
@@ -189,67 +191,68 @@ func (b *batch) take(a answer) {
 	case err != nil:
 		r.Err = err
 	default:
-		*r = b.s.written(op.Kind, ack.Seq)
+		*r = b.s.resultOfWrite(op.Kind, ack.Seq)
 	}
 }
 
-func (s *store) written(kind driver.OpKind, seq uint64) (r driver.Result) {
+func (s *store) resultOfWrite(kind driver.OpKind, seq uint64) (r driver.Result) {
 	s.wrote.Store(true)
 	if kind != driver.OpDelete && kind != driver.OpDeleteIf {
-		r.Revision = s.format(revision{seq: seq})
+		r.Revision = s.formatRevision(revision{seq: seq})
 	}
 	return r
 }
 
-func (s *store) read(m *message, err error) (r driver.Result) {
+func (s *store) resultOfRead(m *message, err error) (r driver.Result) {
 	switch {
 	case err != nil:
 		r.Err = err
 	case !m.exists():
 		r.Err = fairlead.Errorf(fairlead.NotFound, "the key does not exist")
 	default:
-		r.Value, r.Revision = m.Data, s.format(m.revision())
+		r.Value, r.Revision = m.Data, s.formatRevision(m.revision())
 	}
 	return r
 }
 
-// again carries out what needs a second look, all at once.
-func (b *batch) again() {
+// retryLater carries out the operations that need a second attempt, all at
+// once.
+func (b *batch) retryLater() {
 	var group sync.WaitGroup
 	for _, i := range b.later {
 		group.Go(func() {
 			switch op := b.ops[i]; op.Kind {
 			case driver.OpGet:
-				b.results[i] = b.s.read(b.s.last(b.ctx, op.Key))
+				b.results[i] = b.s.resultOfRead(b.s.readKey(b.ctx, op.Key))
 			case driver.OpPut, driver.OpDelete:
-				b.results[i] = b.s.blind(b.ctx, op)
+				b.results[i] = b.s.writeAlways(b.ctx, op)
 			default:
-				b.results[i] = b.s.conditional(b.ctx, op)
+				b.results[i] = b.s.writeIf(b.ctx, op)
 			}
 		})
 	}
 	group.Wait()
 }
 
-// conditional reads the key, and writes if its state is as the operation
-// demands and stays so. It repeats what the server refused: nothing was
-// applied then.
-func (s *store) conditional(ctx context.Context, op driver.Op) (r driver.Result) {
+// writeIf reads the key, and writes if the operation's condition holds and
+// still holds when the server writes. It repeats a write that the server
+// refused: nothing was applied then.
+func (s *store) writeIf(ctx context.Context, op driver.Op) (r driver.Result) {
 	for {
-		m, err := s.last(ctx, op.Key)
+		m, err := s.readKey(ctx, op.Key)
 		if err == nil {
-			err = s.holds(driver.Condition{Key: op.Key, Revision: op.Revision}, m)
+			err = s.checkCondition(driver.Condition{Key: op.Key, Revision: op.Revision}, m)
 		}
 		if err != nil {
 			r.Err = err
 			return r
 		}
-		w := s.write(op)
+		w := s.writeRequest(op)
 		expect(w, seqOf(m))
 		ack, err := s.publish(ctx, w)
 		switch {
 		case err == nil:
-			return s.written(op.Kind, ack.Seq)
+			return s.resultOfWrite(op.Kind, ack.Seq)
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy):
 			r.Err = err
 			return r
@@ -260,18 +263,18 @@ func (s *store) conditional(ctx context.Context, op driver.Op) (r driver.Result)
 	}
 }
 
-// blind writes whatever the key's state.
-func (s *store) blind(ctx context.Context, op driver.Op) (r driver.Result) {
-	ack, err := s.publish(ctx, s.write(op))
+// writeAlways writes without a condition.
+func (s *store) writeAlways(ctx context.Context, op driver.Op) (r driver.Result) {
+	ack, err := s.publish(ctx, s.writeRequest(op))
 	if err != nil {
 		r.Err = err
 		return r
 	}
-	return s.written(op.Kind, ack.Seq)
+	return s.resultOfWrite(op.Kind, ack.Seq)
 }
 
 func (s *store) publish(ctx context.Context, m *natsgo.Msg) (pubAck, error) {
-	reply, sent, err := s.p.ask(ctx, m)
+	reply, sent, err := s.p.requestUntilTaken(ctx, m)
 	if err != nil {
 		return pubAck{}, mapErr(err, sent)
 	}
@@ -285,16 +288,16 @@ func seqOf(m *message) uint64 {
 	return m.Seq
 }
 
-// holds returns a Conflict unless the key, whose last message is m, is as the
-// condition demands.
-func (s *store) holds(c driver.Condition, m *message) error {
+// checkCondition returns a Conflict unless the key, whose last message is m,
+// meets the condition.
+func (s *store) checkCondition(c driver.Condition, m *message) error {
 	if c.Revision == "" {
 		if m.exists() {
 			return exists(c.Key)
 		}
 		return nil
 	}
-	if !m.exists() || s.format(m.revision()) != c.Revision {
+	if !m.exists() || s.formatRevision(m.revision()) != c.Revision {
 		return conflict(c.Key)
 	}
 	return nil

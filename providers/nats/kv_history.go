@@ -59,14 +59,14 @@ func (s *store) tick(ctx context.Context) {
 	}
 	record := &natsgo.Msg{Subject: s.ticks, Data: body}
 	expect(record, seqOf(m)) // of several providers, one writes
-	if _, _, err := s.p.ask(ctx, record); err == nil {
+	if _, _, err := s.p.requestUntilTaken(ctx, record); err == nil {
 		s.wrote.Store(false)
 	}
 }
 
 // readTicks returns the record, its own message as the last entry.
 func (s *store) readTicks(ctx context.Context) (ticks []tick, m *message, err error) {
-	m, err = s.get(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + s.stream, Data: []byte(`{"last_by_subj":"` + s.ticks + `"}`)})
+	m, err = s.readMessage(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + s.stream, Data: []byte(`{"last_by_subj":"` + s.ticks + `"}`)})
 	if err != nil || m == nil {
 		return nil, nil, err
 	}
@@ -77,18 +77,18 @@ func (s *store) readTicks(ctx context.Context) (ticks []tick, m *message, err er
 }
 
 // checkHistory fails with Compacted unless the stream holds the last state of
-// everything that changed behind seq.
+// every key that changed after seq.
 func (s *store) checkHistory(ctx context.Context, seq uint64) error {
 	info, err := s.p.streamInfo(ctx, s.stream)
 	switch {
 	case isAPI(err, codeStreamNotFound):
-		return s.lost("the store was deleted")
+		return s.errCompacted("the store was deleted")
 	case err != nil:
 		return err
 	case info.epoch() != s.epoch:
-		return s.lost("the store was deleted, and created again")
+		return s.errCompacted("the store was deleted, and created again")
 	case seq > info.State.Last:
-		return s.lost("the revision was lost with the server's data, or never existed")
+		return s.errCompacted("the revision was lost with the server's data, or never existed")
 	case seq == info.State.Last:
 		return nil
 	}
@@ -96,7 +96,7 @@ func (s *store) checkHistory(ctx context.Context, seq uint64) error {
 	if present(s.created) {
 		return nil
 	}
-	m, err := s.bySeq(ctx, seq)
+	m, err := s.readSequence(ctx, seq)
 	if err != nil || m != nil && present(m.Time) {
 		return err
 	}
@@ -109,9 +109,9 @@ func (s *store) checkHistory(ctx context.Context, seq uint64) error {
 			return nil
 		}
 	}
-	return s.lost("the store remembers what was deleted for " + strings.TrimSuffix(s.history.String(), "0s") + " (the parameter \"watch-history\" of who created it)")
+	return s.errCompacted("the store remembers what was deleted for " + strings.TrimSuffix(s.history.String(), "0s") + " (the parameter \"watch-history\" of who created it)")
 }
 
-func (s *store) lost(why string) error {
+func (s *store) errCompacted(why string) error {
 	return fairlead.Errorf(fairlead.Compacted, "the history that the watch needs is gone: %s", why)
 }

@@ -129,7 +129,7 @@ func TestWatchHistory(t *testing.T) {
 			t.Errorf("a watch behind the last tick: %v", err)
 		}
 	}
-	if err := watch(s.format(revision{seq: 1 << 40})); fairlead.CodeOf(err) != fairlead.Compacted {
+	if err := watch(s.formatRevision(revision{seq: 1 << 40})); fairlead.CodeOf(err) != fairlead.Compacted {
 		t.Errorf("a watch after what the stream has not come to: %v", err)
 	}
 }
@@ -159,7 +159,7 @@ func TestForeignStream(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
 	foreign := p.newStream(kindKV, "s", formKV)
 	foreign.Metadata = nil
-	if err := p.api(t.Context(), "STREAM.CREATE."+foreign.Name, foreign, nil, true); err != nil {
+	if err := p.callAPI(t.Context(), "STREAM.CREATE."+foreign.Name, foreign, nil, true); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"}); fairlead.CodeOf(err) != fairlead.Invalid {

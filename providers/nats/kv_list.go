@@ -28,11 +28,11 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 	if err != nil {
 		return driver.Page{}, err
 	}
-	page := driver.Page{Revision: s.format(revision{seq: l.place})}
+	page := driver.Page{Revision: s.formatRevision(revision{seq: l.place})}
 	keys, limit, bytes := l.after(last), min(r.Limit, pageEntries), 0
 	for len(keys) > 0 && len(page.Entries) < limit && bytes < pageBytes {
 		n := min(len(keys), getsAtOnce, limit-len(page.Entries))
-		entries, err := s.entries(ctx, keys[:n])
+		entries, err := s.readEntries(ctx, keys[:n])
 		if err != nil {
 			return driver.Page{}, err
 		}
@@ -75,11 +75,11 @@ func (s *store) keysOf(ctx context.Context, prefix string) (keys []string, place
 	for seen, first := 0, true; ; first = false {
 		var info streamInfo
 		request := map[string]any{"subjects_filter": filter, "offset": seen}
-		if err := s.p.api(ctx, "STREAM.INFO."+s.stream, request, &info, false); err != nil {
+		if err := s.p.callAPI(ctx, "STREAM.INFO."+s.stream, request, &info, false); err != nil {
 			return nil, 0, err
 		}
 		if info.epoch() != s.epoch {
-			return nil, 0, s.gone()
+			return nil, 0, s.errDeleted()
 		}
 		if first {
 			place = info.State.Last
@@ -100,12 +100,12 @@ func (s *store) keysOf(ctx context.Context, prefix string) (keys []string, place
 	}
 }
 
-func (s *store) gone() error {
+func (s *store) errDeleted() error {
 	return fairlead.Errorf(fairlead.Unavailable, "the store was deleted meanwhile; open it again")
 }
 
-// entries reads the values of keys, and leaves those out that do not exist.
-func (s *store) entries(ctx context.Context, keys []string) ([]driver.Entry, error) {
+// readEntries reads the values of keys, and leaves out keys that do not exist.
+func (s *store) readEntries(ctx context.Context, keys []string) ([]driver.Entry, error) {
 	ops := make([]driver.Op, len(keys))
 	for i, key := range keys {
 		ops[i] = driver.Op{Kind: driver.OpGet, Key: key}

@@ -28,7 +28,7 @@ type listing struct {
 	place  uint64 // in the history, before the keys were read
 }
 
-// after returns the keys behind one.
+// after returns the keys after a key.
 func (l *listing) after(last string) []string {
 	return l.keys[sort.Search(len(l.keys), func(i int) bool { return l.keys[i] > last }):]
 }

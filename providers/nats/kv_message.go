@@ -74,7 +74,7 @@ func (m *message) decode() error {
 	return nil
 }
 
-// state says what the message makes of its key.
+// state returns which kind of change the message is for its key.
 func (m *message) state() driver.EventKind {
 	switch {
 	case m.header == nil:
@@ -164,9 +164,9 @@ func (s *store) parseLast(a answer) (*message, error) {
 	return m, nil
 }
 
-// last returns the last message of a key, and nil if there is none.
-func (s *store) last(ctx context.Context, key string) (*message, error) {
-	reply, _, err := s.p.ask(ctx, s.getRequest(key))
+// readKey returns the last message of a key, and nil if there is none.
+func (s *store) readKey(ctx context.Context, key string) (*message, error) {
+	reply, _, err := s.p.requestUntilTaken(ctx, s.getRequest(key))
 	m, err := s.parseLast(answer{msg: reply, err: err})
 	if err == nil {
 		err = s.settle(ctx, m)
@@ -174,19 +174,20 @@ func (s *store) last(ctx context.Context, key string) (*message, error) {
 	return m, err
 }
 
-func (s *store) get(ctx context.Context, request *natsgo.Msg) (*message, error) {
-	reply, _, err := s.p.ask(ctx, request)
+func (s *store) readMessage(ctx context.Context, request *natsgo.Msg) (*message, error) {
+	reply, _, err := s.p.requestUntilTaken(ctx, request)
 	return parseGet(answer{msg: reply, err: err})
 }
 
-// bySeq returns the message with this sequence, and nil if there is none.
-func (s *store) bySeq(ctx context.Context, seq uint64) (*message, error) {
+// readSequence returns the message with this sequence, and nil if there is
+// none.
+func (s *store) readSequence(ctx context.Context, seq uint64) (*message, error) {
 	body := []byte(`{"seq":` + strconv.FormatUint(seq, 10) + `}`)
-	return s.get(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + s.stream, Data: body})
+	return s.readMessage(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + s.stream, Data: body})
 }
 
-// write returns the message that carries out a write, whatever the key's state.
-func (s *store) write(op driver.Op) *natsgo.Msg {
+// writeRequest returns the message of a write without a condition.
+func (s *store) writeRequest(op driver.Op) *natsgo.Msg {
 	m := &natsgo.Msg{Subject: s.keys + keySubject(op.Key), Data: op.Value}
 	switch op.Kind {
 	case driver.OpDelete, driver.OpDeleteIf:

@@ -21,7 +21,7 @@ const (
 	ofTxn   = byte('t')
 )
 
-func (s *store) format(r revision) driver.Revision {
+func (s *store) formatRevision(r revision) driver.Revision {
 	b := make([]byte, 0, 32)
 	b = append(append(b, s.epoch...), '.')
 	b = strconv.AppendUint(b, r.seq, 10)
@@ -31,9 +31,10 @@ func (s *store) format(r revision) driver.Revision {
 	return driver.Revision(b)
 }
 
-// parse is Invalid for a revision that this provider never gives; ours is false
-// for one of another store, or of a deleted one of this name.
-func (s *store) parse(text driver.Revision) (r revision, ours bool, err error) {
+// parseRevision returns Invalid for a revision that this provider never gives.
+// ours is false for a revision of another store, or of a deleted one of this
+// name.
+func (s *store) parseRevision(text driver.Revision) (r revision, ours bool, err error) {
 	epoch, number, ok := strings.Cut(string(text), ".")
 	if ok && number != "" {
 		if c := number[len(number)-1]; c == deleted || c == ofTxn {

@@ -32,8 +32,8 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 	}
 	ctx, cancel := s.life.Bound(ctx, s.p.config.requestTimeout)
 	defer cancel()
-	for until := time.Now().Add(nobodyPatience); ; {
-		expected, err := s.observe(ctx, t.Conditions)
+	for until := time.Now().Add(noResponderPatience); ; {
+		expected, err := s.readSequences(ctx, t.Conditions)
 		if err != nil {
 			return "", err
 		}
@@ -41,11 +41,11 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 		switch {
 		case err == nil:
 			s.wrote.Store(true)
-			return s.format(revision{seq: seq, kind: ofTxn}), nil
+			return s.formatRevision(revision{seq: seq, kind: ofTxn}), nil
 		case isAPI(err, codeWrongLast) && onRevisions(t.Conditions):
 			return "", err
-		case isNobody(err):
-			if !s.p.nobodyPause(ctx, until) {
+		case isNoResponder(err):
+			if !s.p.pauseWithoutResponder(ctx, until) {
 				return "", err
 			}
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy, codeTooManyBatches, codeIncompleteBatch):
@@ -63,15 +63,15 @@ func onRevisions(conditions []driver.Condition) bool {
 	return !slices.ContainsFunc(conditions, func(c driver.Condition) bool { return c.Revision == "" })
 }
 
-// observe returns the sequences of the last messages of the conditions' keys,
-// if all conditions hold.
-func (s *store) observe(ctx context.Context, conditions []driver.Condition) (map[string]uint64, error) {
+// readSequences returns the sequences of the last messages of the conditions'
+// keys, if all conditions hold.
+func (s *store) readSequences(ctx context.Context, conditions []driver.Condition) (map[string]uint64, error) {
 	expected := make(map[string]uint64, len(conditions))
 	answers := make(chan answer, len(conditions))
 	var tokens []string
-	defer func() { s.p.calls.forget(tokens) }()
+	defer func() { s.p.calls.abandon(tokens) }()
 	for i, c := range conditions {
-		token, err := s.p.calls.send(s.getRequest(c.Key), i, answers)
+		token, err := s.p.calls.sendRequest(s.getRequest(c.Key), i, answers)
 		if err != nil {
 			return nil, mapErr(err, false)
 		}
@@ -85,25 +85,25 @@ func (s *store) observe(ctx context.Context, conditions []driver.Condition) (map
 				err = s.settle(ctx, m)
 			}
 			if err == nil {
-				err = s.holds(conditions[a.index], m)
+				err = s.checkCondition(conditions[a.index], m)
 			}
 			if err != nil {
 				return nil, err
 			}
 			expected[conditions[a.index].Key] = seqOf(m)
 		case <-ctx.Done():
-			return nil, s.ending(ctx, false)
+			return nil, s.errorAtEnd(ctx, false)
 		}
 	}
 	return expected, nil
 }
 
-// txnMessages are the messages of the batch: first those of the conditions
-// alone, then the writes, which follow each other without a gap.
+// txnMessages returns the messages of the batch: first those of conditions on
+// keys that are not written, then the writes, without a gap between them.
 func (s *store) txnMessages(t driver.Txn, expected map[string]uint64) []*natsgo.Msg {
 	writes := make([]*natsgo.Msg, len(t.Writes))
 	for i, op := range t.Writes {
-		m := s.write(op)
+		m := s.writeRequest(op)
 		if m.Header == nil {
 			m.Header = natsgo.Header{}
 		}
@@ -135,7 +135,7 @@ func (s *store) commit(ctx context.Context, msgs []*natsgo.Msg) (uint64, error) 
 	id := randomName()
 	answers := make(chan answer, 2)
 	var tokens []string
-	defer func() { s.p.calls.forget(tokens) }()
+	defer func() { s.p.calls.abandon(tokens) }()
 	last := len(msgs) - 1
 	for i, m := range msgs {
 		m.Header[hdrBatchID] = []string{id}
@@ -149,7 +149,7 @@ func (s *store) commit(ctx context.Context, msgs []*natsgo.Msg) (uint64, error) 
 			}
 			continue
 		}
-		token, err := s.p.calls.send(m, i, answers)
+		token, err := s.p.calls.sendRequest(m, i, answers)
 		if err != nil {
 			return 0, mapErr(err, false)
 		}
@@ -167,13 +167,13 @@ func (s *store) commit(ctx context.Context, msgs []*natsgo.Msg) (uint64, error) 
 			ack, err := parseAck(a)
 			return ack.Seq, err
 		case <-ctx.Done():
-			return 0, s.ending(ctx, true)
+			return 0, s.errorAtEnd(ctx, true)
 		}
 	}
 }
 
-// firstOfBatch returns why the batch is refused as a whole. An empty answer is
-// that of a batch that goes on.
+// firstOfBatch returns why the batch is refused as a whole. The answer of a
+// batch that continues is empty.
 func firstOfBatch(a answer) error {
 	if a.err != nil || len(a.msg.Data) == 0 {
 		return nil // the answer to the last message decides

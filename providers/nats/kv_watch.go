@@ -33,7 +33,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 		return nil, err
 	}
 	w := &watcher{s: s, prefix: r.Prefix, fresh: time.Now()}
-	if err := w.place(ctx, r.After); err != nil {
+	if err := w.setStart(ctx, r.After); err != nil {
 		return nil, err
 	}
 	w.life = s.life.Child("watcher")
@@ -42,22 +42,22 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 	return w, nil
 }
 
-// place finds where the watch begins.
-func (w *watcher) place(ctx context.Context, after driver.Revision) error {
+// setStart finds where the watch begins.
+func (w *watcher) setStart(ctx context.Context, after driver.Revision) error {
 	if after == "" {
 		info, err := w.s.p.streamInfo(ctx, w.s.stream)
 		if err == nil && info.epoch() != w.s.epoch {
-			err = w.s.gone()
+			err = w.s.errDeleted()
 		}
 		w.pos = info.State.Last
 		return err
 	}
-	r, ours, err := w.s.parse(after)
+	r, ours, err := w.s.parseRevision(after)
 	if err != nil {
 		return err
 	}
 	if !ours {
-		return w.s.lost("the revision is of a store that was deleted, or of another one")
+		return w.s.errCompacted("the revision is of a store that was deleted, or of another one")
 	}
 	w.pos = r.seq
 	return w.s.checkHistory(ctx, r.seq)
@@ -91,14 +91,14 @@ func (w *watcher) step(ctx context.Context) (events []driver.Event, found bool, 
 func (w *watcher) readEvents(ctx context.Context) ([]driver.Event, error) {
 	msgs, err := w.reader.read(ctx, w.pos)
 	if err != nil {
-		if errors.Is(err, errResumed) {
+		if errors.Is(err, errNewConsumer) {
 			return nil, w.s.checkHistory(ctx, w.pos)
 		}
 		return nil, err
 	}
 	var events []driver.Event
 	for _, m := range msgs {
-		e, ok, err := w.event(m)
+		e, ok, err := w.decodeEvent(m)
 		if err != nil {
 			return nil, err
 		}
@@ -130,13 +130,13 @@ func (w *watcher) checkFresh(ctx context.Context) error {
 	return nil
 }
 
-func (w *watcher) event(d delivered) (e driver.Event, ok bool, err error) {
+func (w *watcher) decodeEvent(d delivered) (e driver.Event, ok bool, err error) {
 	m := message{Seq: d.seq, header: d.msg.Header}
 	e.Key, err = subjectKey(strings.TrimPrefix(d.msg.Subject, w.s.keys))
 	if err != nil {
 		return e, false, fairlead.Errorf(fairlead.Internal, "%w", err)
 	}
-	e.Kind, e.Revision = m.state(), w.s.format(m.revision())
+	e.Kind, e.Revision = m.state(), w.s.formatRevision(m.revision())
 	if e.Kind == driver.PutEvent {
 		e.Value = d.msg.Data
 	}
@@ -178,7 +178,7 @@ func (p *provider) createConsumer(ctx context.Context, stream string, c consumer
 		Stream string         `json:"stream_name"`
 		Config consumerConfig `json:"config"`
 	}{stream, c}
-	return p.api(ctx, "CONSUMER.CREATE."+stream+"."+c.Name, request, nil, false)
+	return p.callAPI(ctx, "CONSUMER.CREATE."+stream+"."+c.Name, request, nil, false)
 }
 
 // pull sends a request for messages, which will come to inbox.
@@ -190,7 +190,7 @@ func (p *provider) pull(stream, consumer, inbox string, r pullRequest) error {
 	return mapErr(p.nc.PublishRequest(apiPrefix+"CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, body), false)
 }
 
-// subscribe returns a channel of what comes to a new inbox.
+// subscribe returns a channel of the messages that come to a new inbox.
 func (p *provider) subscribe(capacity int) (chan *natsgo.Msg, *natsgo.Subscription, error) {
 	c := make(chan *natsgo.Msg, capacity)
 	sub, err := p.nc.ChanSubscribe(p.nc.NewInbox(), c)

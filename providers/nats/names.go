@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// streamName is that of a store's or topic's stream. Names of streams have no
-// dots, and those of stores no equals signs.
+// streamName returns the name of the stream of a store or topic. Names of
+// streams have no dots, and names of stores have no equals signs.
 func (p *provider) streamName(kind, name string) string {
 	return p.config.prefix + "-" + kind + "-" + dotless(name)
 }
@@ -39,7 +39,7 @@ func prefixFilter(prefix string) string {
 }
 
 // appendParts appends the tokens of all parts that end with a slash, and
-// returns what comes behind them.
+// returns the rest after them.
 func appendParts(b []byte, key string) ([]byte, string) {
 	for {
 		i := strings.IndexByte(key, '/')

@@ -74,24 +74,25 @@ func (p *provider) probe(ctx context.Context) (state, error) {
 		version: p.nc.ConnectedServerVersion(), cluster: p.nc.ConnectedClusterName(),
 		maxPayload: p.nc.MaxPayload(),
 	}
-	err := p.api(ctx, "INFO", nil, nil, false)
+	err := p.callAPI(ctx, "INFO", nil, nil, false)
 	switch {
-	case isAPI(err, 10039, 10076), isNobody(err):
+	case isAPI(err, 10039, 10076), isNoResponder(err):
 		st.noStream = err.Error()
 	case err != nil:
 		return state{}, err
 	}
-	if err := p.tooOld(); err != nil {
+	if err := p.checkVersion(); err != nil {
 		return state{}, err
 	}
 	for _, url := range p.config.monitors {
-		st.monitors = append(st.monitors, p.prober.look(ctx, url))
+		st.monitors = append(st.monitors, p.prober.probeMonitor(ctx, url))
 	}
 	p.syncsAlways.Store(len(st.undurable(p.config)) == 0)
 	return st, nil
 }
 
-func (p *provider) tooOld() error {
+// checkVersion returns an error for a server that is too old.
+func (p *provider) checkVersion() error {
 	var major, minor int
 	v := p.nc.ConnectedServerVersion()
 	if _, err := fmt.Sscanf(v, "%d.%d", &major, &minor); err == nil && (major < 2 || major == 2 && minor < 12) {
@@ -100,9 +101,9 @@ func (p *provider) tooOld() error {
 	return nil
 }
 
-// look reads how a server syncs.
-func (p *prober) look(ctx context.Context, url string) monitored {
-	m := p.read(ctx, url)
+// probeMonitor reads how a server syncs.
+func (p *prober) probeMonitor(ctx context.Context, url string) monitored {
+	m := p.readMonitor(ctx, url)
 	if before, ok := p.known[url]; ok && m.err != nil {
 		return before
 	}
@@ -115,7 +116,8 @@ func (p *prober) look(ctx context.Context, url string) monitored {
 	return m
 }
 
-func (p *prober) read(ctx context.Context, url string) monitored {
+// readMonitor reads a monitoring page.
+func (p *prober) readMonitor(ctx context.Context, url string) monitored {
 	m := monitored{url: url}
 	m.err = func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/jsz", nil)
@@ -182,7 +184,7 @@ func (st state) unreplicated(c config) []providers.Lack {
 	return []providers.Lack{{Reason: "replicas is 1: one server holds the data", Remedy: "open with replicas=3 on a cluster, with names that do not exist yet"}}
 }
 
-// notes are what no claim says.
+// notes returns facts for the operator that no claim tells.
 func (st state) notes(c config) (notes []string) {
 	if st.noStream != "" {
 		notes = append(notes, "JetStream cannot be used, so that there are no stores and no topics: "+st.noStream)

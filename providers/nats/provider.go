@@ -88,15 +88,15 @@ func (p *provider) Close(ctx context.Context) error {
 	p.streams.answers.empty()
 	_ = p.flush(ctx) // else what the handles gave back comes again later
 	p.life.End()
-	p.calls.fail(p.life.Err(), func(waiting) bool { return true })
+	p.calls.failWaiting(p.life.Err(), func(waiting) bool { return true })
 	p.nc.Close()
 	p.life.Drain()
 	return nil
 }
 
-// settle waits until what the server has sent to the handles was taken: calls
-// that were on their way to a listener are refused, so that another server has
-// them. It waits a second at most, as flush does.
+// settle waits until the client has processed what the server has sent to the
+// handles: calls that were on their way to a listener are refused, so that
+// another server takes them. It waits at most a second, as flush does.
 func (p *provider) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -168,7 +168,7 @@ func (r *reconnections) increment() {
 	r.next.Fire()
 }
 
-// randomName returns 12 characters that nobody else draws.
+// randomName returns 12 random characters.
 func randomName() string {
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -149,7 +149,7 @@ func groupConsumer(group string) string { return "g-" + dotless(group) }
 
 // deleteConsumer is as good twice as once, so that a lost answer does no harm.
 func (p *provider) deleteConsumer(ctx context.Context, stream, consumer string) error {
-	err := p.api(ctx, "CONSUMER.DELETE."+stream+"."+consumer, nil, nil, true)
+	err := p.callAPI(ctx, "CONSUMER.DELETE."+stream+"."+consumer, nil, nil, true)
 	if isAPI(err, codeStreamNotFound, codeConsumerNotFound) {
 		return nil
 	}

@@ -13,9 +13,10 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// deliver makes deliveries of what the server handed out. Of the messages with
-// an ordering key, only those that have their turn are. It goes on for a moment
-// when ctx ends: turns are counted.
+// deliver makes deliveries of the messages that the server handed out. A
+// message with an ordering key is delivered only if it is the next one of its
+// key. It continues for a moment after ctx ends, since a turn that was taken is
+// counted.
 func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]driver.Delivery, error) {
 	found := make([]*driver.Delivery, len(msgs))
 	state := s.current.Load()
@@ -48,8 +49,8 @@ func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]drive
 	return out, err
 }
 
-// deliverLanes fills in what has its turn, at the place of the message by which
-// it got it.
+// deliverLanes adds the deliveries of lanes, each at the place of the message
+// that brought it.
 func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int, msgs []*natsgo.Msg, metas []*natsgo.MsgMetadata, found []*driver.Delivery) error {
 	caller := ctx
 	ctx, cancel := s.life.Bound(context.WithoutCancel(ctx), s.p.config.requestTimeout)
@@ -71,7 +72,7 @@ func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int,
 			for n, i := range at {
 				all[n] = arrived{msgs[i], metas[i].Sequence.Stream}
 			}
-			t, reply, err := s.pass(ctx, lane, all)
+			t, reply, err := s.passLane(ctx, lane, all)
 			if t != nil {
 				d := s.delivery(t.head.header, t.head.Data, t.head.Seq, t.head.Time)
 				d.Attempt, d.Token = t.record.Attempt, s.leases.add(lease{reply: reply, turn: t, ends: time.Now().Add(s.lease)})
@@ -88,8 +89,8 @@ func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int,
 	return laneError(failed)
 }
 
-// laneError is that of a Receive that could not look at a lane: what it did not
-// get comes again.
+// laneError returns the error of a Receive that could not read the record of a
+// lane. The messages that it did not get come again.
 func laneError(err error) error {
 	switch fairlead.CodeOf(err) {
 	case fairlead.UnknownOutcome, fairlead.DeadlineExceeded, fairlead.Canceled:
@@ -98,7 +99,8 @@ func laneError(err error) error {
 	return err
 }
 
-// delivery is that of a message of the stream, without what is new each time.
+// delivery returns a message of the stream as a delivery, without the fields
+// that differ between deliveries.
 func (s *subscription) delivery(header natsgo.Header, data []byte, seq uint64, at time.Time) driver.Delivery {
 	d, err := decode(&natsgo.Msg{Header: header, Data: data})
 	if err != nil {

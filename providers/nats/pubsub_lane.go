@@ -51,8 +51,9 @@ func (r laneRecord) covers(seq uint64) bool {
 	return seq != r.Token && (seq <= r.Floor || r.Token != 0 && seq > r.Token)
 }
 
-// handOut is the record when the head is handed out, with seq as the token. It
-// is nil if nothing is behind the floor: the messages were purged.
+// handOut returns the record when the head is handed out, with seq as the
+// token. The head is nil if there is nothing after the floor: the messages were
+// purged.
 func (r laneRecord) handOut(seq uint64, head *message) laneRecord {
 	if head == nil {
 		return laneRecord{Floor: max(r.Floor, seq)}
@@ -77,7 +78,8 @@ func (t *topicState) laneOf(subject string) (lane string, ok bool) {
 	return strings.CutPrefix(subject, t.lanes)
 }
 
-// subjectOf is that of the messages with an ordering key; empty for none.
+// subjectOf returns the subject of the messages with an ordering key; empty for
+// those without.
 func (t *topicState) subjectOf(key string) string {
 	if key == "" {
 		return t.subject
@@ -86,10 +88,10 @@ func (t *topicState) subjectOf(key string) string {
 	return t.lanes + hex.EncodeToString(sum[:16])
 }
 
-// enter looks at a lane because of one of its messages. It returns a turn, or
-// whether the message may be acknowledged to the server; it is to be given back
-// otherwise. The record is nil if it was not written.
-func (s *subscription) enter(ctx context.Context, lane string, seq uint64) (t *turn, written *laneRecord, settled bool, err error) {
+// takeTurn looks at a lane because of one of its messages. It returns a turn,
+// or whether the message may be acknowledged to the server; otherwise the
+// message is given back. The record is nil if it was not written.
+func (s *subscription) takeTurn(ctx context.Context, lane string, seq uint64) (t *turn, written *laneRecord, settled bool, err error) {
 	for {
 		r, revision, err := s.laneRecord(ctx, lane)
 		if err != nil || seq <= r.Floor && seq != r.Token {
@@ -146,13 +148,13 @@ func (s *subscription) taken(ctx context.Context, r laneRecord, seq uint64) (boo
 	if r.Token == 0 || r.Token == seq {
 		return false, nil
 	}
-	m, err := s.p.from(ctx, s.stream, r.Token, ">")
+	m, err := s.p.readFrom(ctx, s.stream, r.Token, ">")
 	return m != nil && m.Seq == r.Token, err
 }
 
-// next returns the first message of a lane at or behind a sequence.
+// next returns the first message of a lane at or after a sequence.
 func (s *subscription) next(ctx context.Context, lane string, seq uint64) (*message, error) {
-	return s.p.from(ctx, s.stream, seq, s.current.Load().lanes+lane)
+	return s.p.readFrom(ctx, s.stream, seq, s.current.Load().lanes+lane)
 }
 
 // leaveLane raises the floor to the head. last says that the lane is free.
@@ -196,7 +198,7 @@ func (s *subscription) settleTurn(ctx context.Context, token string, x lease) er
 	return nil
 }
 
-// giveBackLater is giveBack for what cannot be dealt with now.
+// giveBackLater gives back a message that cannot be handled now, after a pause.
 func (s *subscription) giveBackLater(reply string) {
 	_ = s.p.nc.Publish(reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, laneRetry.Nanoseconds()))
 }
@@ -207,15 +209,15 @@ type arrived struct {
 	seq uint64
 }
 
-// pass takes the messages of one lane, in their order, and returns the turn, if
-// it gets one, and the delivery that it stands for.
-func (s *subscription) pass(ctx context.Context, lane string, msgs []arrived) (got *turn, reply string, err error) {
+// passLane takes the messages of one lane, in their order, and returns the
+// turn, if it gets one, and the address that settles it.
+func (s *subscription) passLane(ctx context.Context, lane string, msgs []arrived) (got *turn, reply string, err error) {
 	var known *laneRecord
 	for i, m := range msgs {
 		settled := known != nil && known.covers(m.seq)
 		if known == nil {
 			var t *turn
-			if t, known, settled, err = s.enter(ctx, lane, m.seq); err != nil {
+			if t, known, settled, err = s.takeTurn(ctx, lane, m.seq); err != nil {
 				s.abortLane(msgs[i:])
 				return got, reply, err
 			}

@@ -53,12 +53,12 @@ func TestLaneWhoseTokenIsNotItsHead(t *testing.T) {
 	sendKeyed(t, topic, "k", "1", "2", "3")
 	lane, _ := topic.current.Load().laneOf(topic.current.Load().subjectOf("k"))
 
-	got, written, _, err := s.enter(t.Context(), lane, 2) // as if the second came first
+	got, written, _, err := s.takeTurn(t.Context(), lane, 2) // as if the second came first
 	if err != nil || got == nil || string(got.head.Data[len(got.head.Data)-1:]) != "1" || written.Token != 2 {
 		t.Fatalf("%+v, %+v, %v", got, written, err)
 	}
 	for seq, want := range map[uint64]bool{1: false, 3: true} {
-		other, _, settled, err := s.enter(t.Context(), lane, seq)
+		other, _, settled, err := s.takeTurn(t.Context(), lane, seq)
 		if err != nil || other != nil || settled != want {
 			t.Errorf("message %d may be acknowledged: %v, want %v (%v, %v)", seq, settled, want, other, err)
 		}
@@ -72,17 +72,17 @@ func TestLaneWhoseTokenIsNotItsHead(t *testing.T) {
 	if _, err := s.leaveLane(t.Context(), got); !isConflict(err) {
 		t.Errorf("acknowledged twice: %v", err)
 	}
-	if _, _, settled, err := s.enter(t.Context(), lane, 1); !settled || err != nil {
+	if _, _, settled, err := s.takeTurn(t.Context(), lane, 1); !settled || err != nil {
 		t.Errorf("a message below the floor comes again: %v, %v", settled, err)
 	}
 	// The token comes again; then the server loses it.
-	if got, _, _, err = s.enter(t.Context(), lane, 2); err != nil || got == nil || got.head.Seq != 2 || got.record.Attempt != 1 {
+	if got, _, _, err = s.takeTurn(t.Context(), lane, 2); err != nil || got == nil || got.head.Seq != 2 || got.record.Attempt != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if err := p.api(t.Context(), "STREAM.MSG.DELETE."+topic.stream, map[string]uint64{"seq": 2}, nil, true); err != nil {
+	if err := p.callAPI(t.Context(), "STREAM.MSG.DELETE."+topic.stream, map[string]uint64{"seq": 2}, nil, true); err != nil {
 		t.Fatal(err)
 	}
-	if got, _, _, err = s.enter(t.Context(), lane, 3); err != nil || got == nil || got.head.Seq != 3 {
+	if got, _, _, err = s.takeTurn(t.Context(), lane, 3); err != nil || got == nil || got.head.Seq != 3 {
 		t.Fatalf("the lane of a lost token: %+v, %v", got, err)
 	}
 	if last, err := s.leaveLane(t.Context(), got); !last || err != nil {
@@ -110,7 +110,7 @@ func TestLaneRecordsAreDropped(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			entries, err := st.entries(t.Context(), keys)
+			entries, err := st.readEntries(t.Context(), keys)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -218,5 +218,5 @@ func (p *provider) deleteLanes(ctx context.Context, topic, group string) error {
 	}
 	keys := strings.TrimSuffix(info.Config.Subjects[0], ">") + "k."
 	filter := map[string]string{"filter": keys + prefixFilter(groupConsumer(group)+"/")}
-	return p.api(ctx, "STREAM.PURGE."+name, filter, nil, true)
+	return p.callAPI(ctx, "STREAM.PURGE."+name, filter, nil, true)
 }

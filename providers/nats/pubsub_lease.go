@@ -99,8 +99,8 @@ func (l *leases) clear() (replies []string) {
 	return replies
 }
 
-// due returns what has ended, what the server is to be told of, and when to
-// look again; zero for not before a change.
+// due returns the leases that have ended, those that the server must hear of,
+// and when to look again: zero for not before a change.
 func (l *leases) due(now time.Time) (ended, progress []string, next time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,8 +129,8 @@ func (l *leases) due(now time.Time) (ended, progress []string, next time.Time) {
 	return ended, progress, next
 }
 
-// keepLeases gives back what has ended and keeps the rest, until the
-// subscription is closed.
+// keepLeases gives back the messages whose lease has ended, and reports the
+// other ones to the server, until the subscription is closed.
 func (s *subscription) keepLeases() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -186,7 +186,7 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 			tokens, waits[i] = append(tokens, token), true
 		}
 	}
-	defer s.p.calls.forget(tokens)
+	defer s.p.calls.abandon(tokens)
 	for len(waits) > 0 {
 		select {
 		case a := <-answers:
@@ -208,7 +208,7 @@ func (s *subscription) settle(reply string, st driver.Settlement, index int, ans
 	if err != nil {
 		return "", err
 	}
-	token, err = s.p.calls.send(m, index, answers)
+	token, err = s.p.calls.sendRequest(m, index, answers)
 	return token, mapErr(err, false)
 }
 

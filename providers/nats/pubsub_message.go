@@ -45,8 +45,8 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// dedupeID is what the server tells duplicates by: a header has no line ends,
-// and is not long.
+// dedupeID returns the id by which the server detects duplicates: a header has
+// no line ends, and is short.
 func dedupeID(id string) string {
 	if escaped := url.QueryEscape(id); len(escaped) <= longestID {
 		return "=" + escaped
@@ -57,7 +57,8 @@ func dedupeID(id string) string {
 
 var errForeign = errors.New("the message is not one that this provider wrote")
 
-// decode undoes encode. What another program published has a body alone.
+// decode reverses encode. A message that another program published has only a
+// body.
 func decode(m *natsgo.Msg) (d driver.Delivery, err error) {
 	d.Body = m.Data
 	text := m.Header.Get(hdrMeta)

@@ -37,7 +37,7 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err != nil {
 		return nil, err
 	}
-	if err := s.join(ctx, config); err != nil {
+	if err := s.createConsumer(ctx, config); err != nil {
 		return nil, err
 	}
 	if err := s.open(); err != nil {
@@ -46,7 +46,7 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	return s, nil
 }
 
-// consumerConfig is that of a new group or broadcast.
+// config returns the configuration of a new group or broadcast.
 func (s *subscription) config() consumerConfig {
 	c := consumerConfig{
 		Name: s.consumer, Durable: s.consumer, DeliverPolicy: "new", AckPolicy: "explicit",
@@ -97,12 +97,13 @@ func (s *subscription) startPosition(ctx context.Context, position string) (uint
 	return seq, nil
 }
 
-// join finds the consumer of the group, and creates it if need be. Creating it
-// twice is as good as once, so that a lost answer does no harm.
-func (s *subscription) join(ctx context.Context, config consumerConfig) error {
+// createConsumer finds the consumer of the group, and creates it if need be.
+// Creating it twice has the effect of creating it once, so a lost answer does
+// no harm.
+func (s *subscription) createConsumer(ctx context.Context, config consumerConfig) error {
 	var info consumerInfo
 	for {
-		err := s.p.insist(ctx, func() (err error) {
+		err := s.p.retryOpening(ctx, func() (err error) {
 			info, err = s.p.consumerInfo(ctx, s.stream, s.consumer)
 			return err
 		})
@@ -113,7 +114,7 @@ func (s *subscription) join(ctx context.Context, config consumerConfig) error {
 		if !isAPI(err, codeConsumerNotFound) {
 			return err
 		}
-		err = s.p.insist(ctx, func() error { return s.p.createConsumer(ctx, s.stream, config) })
+		err = s.p.retryOpening(ctx, func() error { return s.p.createConsumer(ctx, s.stream, config) })
 		switch {
 		case err != nil && !isAPI(err, codeConsumerExists):
 			return err
@@ -124,7 +125,7 @@ func (s *subscription) join(ctx context.Context, config consumerConfig) error {
 }
 
 // bind opens the records of the consumer's lanes. A consumer that was deleted
-// and created again knows nothing of those of the one before.
+// and created again does not use the records of the earlier one.
 func (s *subscription) bind(info consumerInfo) {
 	var book laneBook = newOwnBook()
 	if s.group != "" {
@@ -150,12 +151,13 @@ func (s *subscription) book() laneBook {
 }
 
 func (p *provider) consumerInfo(ctx context.Context, stream, consumer string) (info consumerInfo, err error) {
-	err = p.api(ctx, "CONSUMER.INFO."+stream+"."+consumer, nil, &info, false)
+	err = p.callAPI(ctx, "CONSUMER.INFO."+stream+"."+consumer, nil, &info, false)
 	return info, err
 }
 
-// missing finds out what it means that the server does not know the consumer.
-func (s *subscription) missing(ctx context.Context) error {
+// explainMissing finds out why the server does not know the consumer, and
+// creates it again where that is possible.
+func (s *subscription) explainMissing(ctx context.Context) error {
 	info, err := s.p.streamInfo(ctx, s.stream)
 	gone := isAPI(err, codeStreamNotFound)
 	if err != nil && !gone {
@@ -170,15 +172,15 @@ func (s *subscription) missing(ctx context.Context) error {
 			return fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 		}
 	}
-	return errors.Join(s.again(ctx), fairlead.Errorf(fairlead.Compacted, "messages were lost: the topic was deleted, or the server lost it, or forgot the broadcast after %v without a word from it", broadcastIdle))
+	return errors.Join(s.recreate(ctx), fairlead.Errorf(fairlead.Compacted, "messages were lost: the topic was deleted, or the server lost it, or forgot the broadcast after %v without a word from it", broadcastIdle))
 }
 
-// again begins anew, with the oldest message that there is.
-func (s *subscription) again(ctx context.Context) error {
+// recreate begins again with the oldest message that there is.
+func (s *subscription) recreate(ctx context.Context) error {
 	if err := s.find(ctx); err != nil {
 		return err
 	}
 	config := s.config()
 	config.DeliverPolicy = "all"
-	return s.join(ctx, config)
+	return s.createConsumer(ctx, config)
 }

@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// settlement is what tells the server.
+// settlement returns the message that reports a settlement to the server.
 func settlement(reply string, st driver.Settlement) (*natsgo.Msg, error) {
 	m := &natsgo.Msg{Subject: reply}
 	switch st.Kind {

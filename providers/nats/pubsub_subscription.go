@@ -62,8 +62,8 @@ func (s *subscription) open() error {
 	return s.p.handles.Add(s)
 }
 
-// incoming hands a message to the Receive that waits, or gives it back.
-func (s *subscription) incoming(q *pull, m *natsgo.Msg) {
+// takeMessage passes a message to the Receive that waits, or gives it back.
+func (s *subscription) takeMessage(q *pull, m *natsgo.Msg) {
 	s.mu.Lock()
 	if !q.left {
 		select {
@@ -74,7 +74,7 @@ func (s *subscription) incoming(q *pull, m *natsgo.Msg) {
 		}
 	}
 	if q.left && endsPull(m) {
-		s.forget(q)
+		s.forgetPull(q)
 	}
 	s.mu.Unlock()
 	if m.Header.Get("Status") == "" {
@@ -82,11 +82,11 @@ func (s *subscription) incoming(q *pull, m *natsgo.Msg) {
 	}
 }
 
-// endsPull reports whether nothing comes behind m for a pull of one message.
+// endsPull reports whether m is the last message for a pull of one message.
 func endsPull(m *natsgo.Msg) bool { return m.Header.Get("Status") != "100" }
 
-// forget is called with the lock held, for a pull to which nothing more comes.
-func (s *subscription) forget(q *pull) {
+// forgetPull removes a pull to which nothing more comes. The lock is held.
+func (s *subscription) forgetPull(q *pull) {
 	delete(s.pulls, q)
 	if s.idle == q {
 		s.idle = nil
@@ -100,33 +100,33 @@ func (s *subscription) giveBack(reply string) {
 	_ = s.p.nc.Publish(reply, []byte("-NAK"))
 }
 
-// begin sends a request for messages.
-func (s *subscription) begin(r pullRequest) (*pull, error) {
-	q, err := s.fresh()
+// startPull sends a request for messages.
+func (s *subscription) startPull(r pullRequest) (*pull, error) {
+	q, err := s.newPull()
 	if err != nil {
 		return nil, err
 	}
 	if err := s.p.pull(s.stream, s.consumer, q.sub.Subject, r); err != nil {
-		s.drop(q)
+		s.dropPull(q)
 		return nil, err
 	}
 	return q, nil
 }
 
-// fresh returns a pull that nothing was asked for yet.
-func (s *subscription) fresh() (*pull, error) {
+// newPull returns a pull without a request.
+func (s *subscription) newPull() (*pull, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.free); n > 0 {
 		q := s.free[n-1]
 		s.free = s.free[:n-1]
-		s.abandon(q) // a late heartbeat
+		s.drainPull(q) // a late heartbeat
 		q.left = false
 		return q, nil
 	}
 	q := &pull{msgs: make(chan *natsgo.Msg, pubsubBatch+16)}
 	var err error
-	q.sub, err = s.p.nc.Subscribe(s.p.nc.NewInbox(), func(m *natsgo.Msg) { s.incoming(q, m) })
+	q.sub, err = s.p.nc.Subscribe(s.p.nc.NewInbox(), func(m *natsgo.Msg) { s.takeMessage(q, m) })
 	if err != nil {
 		return nil, mapErr(err, false)
 	}
@@ -134,12 +134,12 @@ func (s *subscription) fresh() (*pull, error) {
 	return q, nil
 }
 
-// drop is for a pull that is of no use any more: what still comes for it is
+// dropPull ends a pull that is not needed: messages that still come for it are
 // given back.
-func (s *subscription) drop(q *pull) {
+func (s *subscription) dropPull(q *pull) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.abandon(q)
+	s.drainPull(q)
 	delete(s.pulls, q)
 	if s.idle == q {
 		s.idle = nil
@@ -147,8 +147,9 @@ func (s *subscription) drop(q *pull) {
 	_ = q.sub.Drain() // what is on its way is given back, too
 }
 
-// abandon is called with the lock held.
-func (s *subscription) abandon(q *pull) (ended bool) {
+// drainPull gives back the messages of a pull that no Receive waits for. The
+// lock is held.
+func (s *subscription) drainPull(q *pull) (ended bool) {
 	q.left = true
 	for len(q.msgs) > 0 {
 		m := <-q.msgs
@@ -160,19 +161,19 @@ func (s *subscription) abandon(q *pull) (ended bool) {
 	return ended
 }
 
-// finish is for a pull that was answered to its end.
-func (s *subscription) finish(q *pull) {
+// reusePull keeps a pull that was answered completely for a later Receive.
+func (s *subscription) reusePull(q *pull) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.free) < freePulls && s.life.Err() == nil {
 		s.free = append(s.free, q)
 		return
 	}
-	s.forget(q)
+	s.forgetPull(q)
 }
 
-// waiting returns a pull that waits for one message.
-func (s *subscription) waiting() (*pull, error) {
+// waitingPull returns a pull that waits for one message.
+func (s *subscription) waitingPull() (*pull, error) {
 	s.mu.Lock()
 	if q := s.idle; q != nil {
 		s.idle, q.left = nil, false
@@ -180,15 +181,15 @@ func (s *subscription) waiting() (*pull, error) {
 		return q, nil
 	}
 	s.mu.Unlock()
-	return s.begin(pullRequest{Batch: 1, Expires: pullExpires, Heartbeat: pullHeartbeat})
+	return s.startPull(pullRequest{Batch: 1, Expires: pullExpires, Heartbeat: pullHeartbeat})
 }
 
-// leave is for a pull whose Receive gives up. The next Receive takes it over, so
-// that they do not pile up; what comes before then is given back.
-func (s *subscription) leave(q *pull) {
+// keepPull keeps a pull whose Receive gives up for the next Receive, so that
+// pulls do not accumulate. Messages that come before then are given back.
+func (s *subscription) keepPull(q *pull) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch ended := s.abandon(q); {
+	switch ended := s.drainPull(q); {
 	case ended || s.idle != nil:
 		delete(s.pulls, q)
 		_ = q.sub.Drain()
@@ -214,29 +215,29 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 	})
 }
 
-// step takes what is there and, if that is nothing, waits for one message; it
-// may return none.
+// step takes the messages that are there. If there are none, it waits for one
+// message; it may return none.
 func (s *subscription) step(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	q, err := s.begin(pullRequest{Batch: limit, NoWait: true})
+	q, err := s.startPull(pullRequest{Batch: limit, NoWait: true})
 	if err != nil {
 		return nil, err
 	}
-	msgs, over, err := s.collect(ctx, q, limit)
-	s.close(q, over)
+	msgs, over, err := s.collectMessages(ctx, q, limit)
+	s.endPull(q, over)
 	if len(msgs) > 0 {
 		return s.deliver(ctx, msgs)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if q, err = s.waiting(); err != nil {
+	if q, err = s.waitingPull(); err != nil {
 		return nil, err
 	}
-	msgs, over, err = s.collect(ctx, q, 1)
+	msgs, over, err = s.collectMessages(ctx, q, 1)
 	if len(msgs) == 0 && !over && ctx.Err() != nil {
-		s.leave(q)
+		s.keepPull(q)
 	} else {
-		s.close(q, over)
+		s.endPull(q, over)
 	}
 	if len(msgs) > 0 {
 		return s.deliver(ctx, msgs)
@@ -244,17 +245,18 @@ func (s *subscription) step(ctx context.Context, limit int) ([]driver.Delivery, 
 	return nil, err
 }
 
-func (s *subscription) close(q *pull, over bool) {
+// endPull ends a pull; complete says that nothing more comes for it.
+func (s *subscription) endPull(q *pull, over bool) {
 	if over {
-		s.finish(q)
+		s.reusePull(q)
 	} else {
-		s.drop(q)
+		s.dropPull(q)
 	}
 }
 
-// collect returns what comes for a pull of n messages. over says that nothing
-// more comes.
-func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []*natsgo.Msg, over bool, err error) {
+// collectMessages returns the messages that come for a pull of n messages. over
+// says that nothing more comes.
+func (s *subscription) collectMessages(ctx context.Context, q *pull, n int) (out []*natsgo.Msg, over bool, err error) {
 	_, broken := s.p.reconnected.current()
 	silence := time.NewTimer(pullSilence)
 	defer silence.Stop()
@@ -266,7 +268,7 @@ func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []*nats
 				out = append(out, m)
 				continue
 			}
-			if over, err := s.status(ctx, m); over {
+			if over, err := s.takeStatus(ctx, m); over {
 				return out, true, err
 			}
 		case <-broken:
@@ -282,16 +284,16 @@ func (s *subscription) collect(ctx context.Context, q *pull, n int) (out []*nats
 	return out, true, nil
 }
 
-// status takes what is no message; over says that the pull has ended.
-func (s *subscription) status(ctx context.Context, m *natsgo.Msg) (over bool, err error) {
+// takeStatus handles a status of the server; over says that the pull has ended.
+func (s *subscription) takeStatus(ctx context.Context, m *natsgo.Msg) (over bool, err error) {
 	switch m.Header.Get("Status") {
 	case "100":
 		return false, nil
 	case "404", "408":
 		return true, nil
 	default: // 409: the consumer moves, or was deleted; 503: there is none
-		providers.Pause(ctx, nobodyPause)
-		return true, s.missing(ctx)
+		providers.Pause(ctx, noResponderPause)
+		return true, s.explainMissing(ctx)
 	}
 }
 
@@ -304,7 +306,7 @@ func (s *subscription) Close(ctx context.Context) error {
 	s.life.Drain()
 	s.mu.Lock()
 	for q := range s.pulls {
-		s.abandon(q)
+		s.drainPull(q)
 		_ = q.sub.Drain()
 	}
 	s.mu.Unlock()

@@ -42,7 +42,7 @@ func (h *publisher) Close(context.Context) error {
 // Send implements the pubsub driver's Topic. All messages go out at once, and
 // the server stores them in their order.
 func (h *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.SendResult {
-	s := &sending{h: h, msgs: msgs, results: make([]driver.SendResult, len(msgs)), until: time.Now().Add(nobodyPatience)}
+	s := &sending{h: h, msgs: msgs, results: make([]driver.SendResult, len(msgs)), until: time.Now().Add(noResponderPatience)}
 	if err := h.life.Check(ctx); err != nil {
 		for i := range s.results {
 			s.results[i].Err = err
@@ -56,8 +56,8 @@ func (h *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.Se
 		all[i] = i
 	}
 	for again := all; len(again) > 0; {
-		again = s.attempt(ctx, again)
-		if len(again) > 0 && !providers.Pause(ctx, nobodyPause) {
+		again = s.sendAll(ctx, again)
+		if len(again) > 0 && !providers.Pause(ctx, noResponderPause) {
 			break
 		}
 	}
@@ -73,9 +73,9 @@ type sending struct {
 	until   time.Time // how long it is waited for that somebody takes the messages
 }
 
-// attempt sends messages, and returns those that were not stored and may be
+// sendAll sends messages, and returns those that were not stored and may be
 // sent again.
-func (s *sending) attempt(ctx context.Context, todo []int) (again []int) {
+func (s *sending) sendAll(ctx context.Context, todo []int) (again []int) {
 	state := s.h.current.Load()
 	answers := make(chan answer, len(todo))
 	waits := make(map[int]bool, len(todo))
@@ -87,19 +87,19 @@ func (s *sending) attempt(ctx context.Context, todo []int) (again []int) {
 			s.results[i].Err = fairlead.Errorf(fairlead.DeadlineExceeded, "the deadline passed %v before the message was sent", now.Sub(m.Deadline))
 			continue
 		}
-		token, err := s.h.p.calls.send(encode(state.subjectOf(m.Key), *m), i, answers)
+		token, err := s.h.p.calls.sendRequest(encode(state.subjectOf(m.Key), *m), i, answers)
 		if err != nil {
 			s.results[i].Err = mapErr(err, false)
 			continue
 		}
 		tokens, waits[i] = append(tokens, token), true
 	}
-	defer s.h.p.calls.forget(tokens)
+	defer s.h.p.calls.abandon(tokens)
 	for len(waits) > 0 {
 		select {
 		case a := <-answers:
 			delete(waits, a.index)
-			if s.take(ctx, state, a) {
+			if s.takeAnswer(ctx, state, a) {
 				again = append(again, a.index)
 			}
 		case <-ctx.Done():
@@ -112,8 +112,9 @@ func (s *sending) attempt(ctx context.Context, todo []int) (again []int) {
 	return again
 }
 
-// take notes an answer, and reports whether the message is to be sent again.
-func (s *sending) take(ctx context.Context, state *topicState, a answer) bool {
+// takeAnswer notes an answer, and reports whether the message should be sent
+// again.
+func (s *sending) takeAnswer(ctx context.Context, state *topicState, a answer) bool {
 	r := &s.results[a.index]
 	ack, err := parseAck(a)
 	r.Err = err
@@ -127,15 +128,15 @@ func (s *sending) take(ctx context.Context, state *topicState, a answer) bool {
 		return false
 	case isAPI(err, codeDuplicateBusy):
 		return true
-	case isNobody(err):
-		return s.deleted(ctx, state) || time.Now().Before(s.until) && s.h.p.nc.IsConnected()
+	case isNoResponder(err):
+		return s.recreateTopic(ctx, state) || time.Now().Before(s.until) && s.h.p.nc.IsConnected()
 	}
 	return false
 }
 
-// deleted finds out whether nobody takes the messages because the topic was
-// deleted: then it is created again.
-func (s *sending) deleted(ctx context.Context, state *topicState) bool {
+// recreateTopic finds out whether no stream takes the messages because the
+// topic was deleted, and then creates it again.
+func (s *sending) recreateTopic(ctx context.Context, state *topicState) bool {
 	if !s.found {
 		s.found = true
 		_ = s.h.find(ctx) // without success, the message's own error stands

@@ -13,8 +13,8 @@ import (
 // that need not be kept.
 const trimEvery = 10 * time.Second
 
-// trimTopics drops what is older than the retention and acknowledged by all
-// groups. A failure is left to the next time.
+// trimTopics drops messages that are older than the retention and acknowledged
+// by all groups. After a failure the next call tries again.
 func (p *provider) trimTopics() {
 	ctx, cancel := context.WithTimeout(p.life.Context(), probeTimeout)
 	defer cancel()
@@ -53,7 +53,7 @@ func (t *topic) trim(ctx context.Context) error {
 		return err
 	}
 	old := func(seq uint64) (bool, error) {
-		m, err := p.from(ctx, t.stream, seq, ">")
+		m, err := p.readFrom(ctx, t.stream, seq, ">")
 		return m != nil && info.Now.Sub(m.Time) > p.config.retention, err
 	}
 	if is, err := old(info.State.First); !is || err != nil {
@@ -80,14 +80,14 @@ func (t *topic) trim(ctx context.Context) error {
 	if low <= info.State.First {
 		return nil
 	}
-	return p.api(ctx, "STREAM.PURGE."+t.stream, map[string]uint64{"seq": low}, nil, true)
+	return p.callAPI(ctx, "STREAM.PURGE."+t.stream, map[string]uint64{"seq": low}, nil, true)
 }
 
-// from returns the first message at or behind a sequence whose subject the
-// filter takes, and nil if there is none.
-func (p *provider) from(ctx context.Context, stream string, seq uint64, filter string) (*message, error) {
+// readFrom returns the first message at or after a sequence whose subject
+// matches the filter, and nil if there is none.
+func (p *provider) readFrom(ctx context.Context, stream string, seq uint64, filter string) (*message, error) {
 	body := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, seq, filter)
-	reply, _, err := p.ask(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + stream, Data: body})
+	reply, _, err := p.requestUntilTaken(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + stream, Data: body})
 	return parseGet(answer{msg: reply, err: err})
 }
 
@@ -100,7 +100,7 @@ func (p *provider) ackedByAll(ctx context.Context, stream string, last uint64) (
 			Consumers []consumerInfo `json:"consumers"`
 			Missing   []string       `json:"missing"`
 		}
-		if err := p.api(ctx, "CONSUMER.LIST."+stream, map[string]int{"offset": seen}, &page, false); err != nil {
+		if err := p.callAPI(ctx, "CONSUMER.LIST."+stream, map[string]int{"offset": seen}, &page, false); err != nil {
 			return 0, err
 		}
 		if len(page.Missing) > 0 {

@@ -24,9 +24,9 @@ const (
 	consumerIdle = 30 * time.Second
 )
 
-// errResumed says that a consumer was made anew: the caller checks whether the
+// errNewConsumer says that a consumer was made anew: the caller checks whether the
 // stream still holds what comes behind the place.
-var errResumed = errors.New("the consumer was made anew")
+var errNewConsumer = errors.New("the consumer was made anew")
 
 // reader reads a stream without acknowledgements. It belongs to one goroutine
 // at a time, close excepted.
@@ -71,33 +71,33 @@ func (r *reader) close() {
 	}
 }
 
-// restart has the next read begin behind the place that it is given.
+// restart makes the next read begin after the sequence that it gets.
 func (r *reader) restart() { r.consumer = "" }
 
-// read waits for messages behind the sequence after. It may return none. With
-// any error but errResumed, it is to be called again.
+// read waits for messages after the sequence after. It may return none. After
+// any error it may be called again; errNewConsumer is not a failure.
 func (r *reader) read(ctx context.Context, after uint64) ([]delivered, error) {
 	connection, broken := r.p.reconnected.current()
 	if r.consumer == "" || r.connection != connection {
-		if err := r.start(ctx, after, connection); err != nil {
+		if err := r.createConsumer(ctx, after, connection); err != nil {
 			return nil, err
 		}
-		return nil, errResumed
+		return nil, errNewConsumer
 	}
-	if err := r.ask(); err != nil {
+	if err := r.startPull(); err != nil {
 		r.consumer = ""
 		return nil, err
 	}
 	select {
 	case m := <-r.msgs:
-		return r.take(m), nil
+		return r.takeMessages(m), nil
 	default:
 	}
 	timer := time.NewTimer(time.Until(r.heard.Add(readSilence)))
 	defer timer.Stop()
 	select {
 	case m := <-r.msgs:
-		return r.take(m), nil
+		return r.takeMessages(m), nil
 	case <-broken:
 		return nil, nil
 	case <-timer.C:
@@ -108,8 +108,8 @@ func (r *reader) read(ctx context.Context, after uint64) ([]delivered, error) {
 	}
 }
 
-// start makes a consumer that begins behind a sequence.
-func (r *reader) start(ctx context.Context, after uint64, connection int) error {
+// createConsumer creates a consumer that begins after a sequence.
+func (r *reader) createConsumer(ctx context.Context, after uint64, connection int) error {
 	r.consumer = ""
 	if err := r.resubscribe(); err != nil {
 		return err
@@ -144,7 +144,8 @@ func (r *reader) resubscribe() error {
 	return err
 }
 
-func (r *reader) ask() error {
+// startPull asks the consumer for messages, unless a request is under way.
+func (r *reader) startPull() error {
 	if r.asked {
 		return nil
 	}
@@ -157,11 +158,11 @@ func (r *reader) ask() error {
 	return err
 }
 
-// take returns the messages that are there, of which m is the first.
-func (r *reader) take(m *natsgo.Msg) (all []delivered) {
+// takeMessages returns the messages that are there, of which m is the first.
+func (r *reader) takeMessages(m *natsgo.Msg) (all []delivered) {
 	for {
 		r.heard = time.Now()
-		d, ok := r.accept(m)
+		d, ok := r.takeMessage(m)
 		if ok {
 			all = append(all, d)
 		}
@@ -176,8 +177,8 @@ func (r *reader) take(m *natsgo.Msg) (all []delivered) {
 	}
 }
 
-// accept takes a message, or a status.
-func (r *reader) accept(m *natsgo.Msg) (d delivered, ok bool) {
+// takeMessage handles a message or a status.
+func (r *reader) takeMessage(m *natsgo.Msg) (d delivered, ok bool) {
 	switch status := m.Header.Get("Status"); status {
 	case "":
 	case "100": // a heartbeat

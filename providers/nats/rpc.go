@@ -81,8 +81,8 @@ func (p *provider) serviceSubject(service string) string {
 	return p.config.prefix + ".rpc.call." + dotless(service)
 }
 
-// cancelSubject is where a client cancels a call of which it does not know who
-// has it.
+// cancelSubject returns the subject on which a client cancels a call whose
+// server it does not know.
 func (p *provider) cancelSubject(service string) string {
 	return p.config.prefix + ".rpc.cancel." + dotless(service)
 }
@@ -94,7 +94,7 @@ func (c *carrier) receive(m *natsgo.Msg) {
 		c.receiveBatch(m)
 	case len(m.Data) == 0 && m.Header.Get("Status") == "503":
 		if s := c.find(token); s != nil {
-			s.nobody()
+			s.handleNoResponder()
 		}
 	default:
 		c.deliver(token, m.Reply, m.Data)
@@ -110,7 +110,7 @@ func (c *carrier) deliver(token, from string, data []byte) {
 	}
 }
 
-// reset tells the sender that it speaks to nobody.
+// reset tells the sender of a packet that the stream does not exist.
 func (c *carrier) reset(from string, data []byte) {
 	if k, err := parsePacket(data); err == nil && from != "" && k.kind != packetReset && k.kind != packetClose {
 		_ = c.p.nc.Publish(from, appendPacket(nil, packet{kind: packetReset})) // or the silence tells it
@@ -151,8 +151,8 @@ func (c *carrier) remove(s *stream) {
 	c.open.Store(int64(len(c.streams)))
 }
 
-// of returns the stream of a server that has this client.
-func (c *carrier) of(client string) *stream {
+// findByClient returns the stream of a server that has this client.
+func (c *carrier) findByClient(client string) *stream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.clients[client]
@@ -197,9 +197,9 @@ func (c *carrier) each(f func(*stream)) {
 	}
 }
 
-// lost ends the streams of a connection that broke: nobody knows what of them
-// was on its way.
-func (c *carrier) lost() {
+// failAll ends the streams of a connection that broke: it is not known which of
+// their packets arrived.
+func (c *carrier) failAll() {
 	err := fairlead.Errorf(fairlead.Unavailable, "the connection to the server broke under the call")
 	c.each(func(s *stream) { s.fail(err) })
 }
@@ -222,7 +222,7 @@ func (p *provider) OpenStream(ctx context.Context, cfg driver.StreamConfig) (dri
 		s.pending = [][]byte{appendFrames(nil, rest)}
 	}
 	p.streams.add(s)
-	if err := s.offerAgain(); err != nil {
+	if err := s.offerCall(); err != nil {
 		p.streams.remove(s)
 		return nil, err
 	}

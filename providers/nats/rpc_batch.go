@@ -61,7 +61,7 @@ func (o *outbox) add(to string, x outgoing) {
 	}
 }
 
-// run posts what there is, as long as the provider is open.
+// run posts the packets that are there, until the provider is closed.
 func (o *outbox) run() {
 	for {
 		select {
@@ -73,7 +73,8 @@ func (o *outbox) run() {
 	}
 }
 
-// empty posts what there is, and returns when it was given to the connection.
+// empty posts the packets that are there, and returns when the connection has
+// them.
 func (o *outbox) empty() {
 	o.posting.Lock()
 	defer o.posting.Unlock()
@@ -87,7 +88,7 @@ func (o *outbox) empty() {
 	}
 }
 
-// take returns what shares the next message.
+// take returns the packets that share the next message.
 func (o *outbox) take() (to string, batch []outgoing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -114,7 +115,7 @@ func (c *carrier) batches(size int) bool { return size <= batchBytes && c.open.L
 func (c *carrier) postCalls(subject string, batch []outgoing) {
 	live := batch[:0]
 	for _, x := range batch {
-		if x.s.leaves() {
+		if x.s.takeFromQueue() {
 			live = append(live, x)
 		}
 	}
@@ -162,7 +163,7 @@ func (c *carrier) postAnswers(prefix string, batch []outgoing) {
 // rooms are buffers for batches: the connection copies what it is to send.
 var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
-// prefixOf is what the addresses of a process have in common.
+// prefixOf returns the common prefix of the addresses of a process.
 func prefixOf(address string) string { return address[:strings.LastIndexByte(address, '.')+1] }
 
 // batched returns the addresses of the calls of a batch, from its own.
@@ -185,7 +186,7 @@ func (c *carrier) receiveBatch(m *natsgo.Msg) {
 		addresses, _ := batched(m.Subject)
 		for _, a := range addresses {
 			if s := c.find(a[len(c.prefix):]); s != nil {
-				s.nobody()
+				s.handleNoResponder()
 			}
 		}
 		return

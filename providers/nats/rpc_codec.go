@@ -81,7 +81,7 @@ func appendBytes(b, v []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
 }
 
-// roomFor is about what frames take.
+// roomFor returns about how many bytes frames take.
 func roomFor(frames []driver.Frame) int {
 	n := 0
 	for _, f := range frames {

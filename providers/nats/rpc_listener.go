@@ -116,7 +116,7 @@ func (l *listener) queue(in driver.Incoming) bool {
 
 // cancel ends the stream of a client that has not heard of it yet.
 func (l *listener) cancel(m *natsgo.Msg) {
-	if s := l.p.streams.of(string(m.Data)); s != nil {
+	if s := l.p.streams.findByClient(string(m.Data)); s != nil {
 		s.fail(errPeerClosed)
 	}
 }
@@ -167,8 +167,8 @@ func (s *stream) refuse() {
 	s.c.remove(s)
 }
 
-// Close implements the rpc driver's Listener. Calls that nobody has accepted,
-// and those that are still on their way here, are refused.
+// Close implements the rpc driver's Listener. Calls that were not accepted, and
+// calls that are still on their way here, are refused.
 func (l *listener) Close(context.Context) error {
 	l.p.handles.Remove(l)
 	l.life.End()

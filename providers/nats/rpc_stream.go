@@ -67,8 +67,8 @@ var (
 	errStreamClosed = fairlead.Errorf(fairlead.Closed, "the stream is closed")
 )
 
-// offerAgain offers the call to the servers of its service.
-func (s *stream) offerAgain() error {
+// offerCall offers the call to the servers of its service.
+func (s *stream) offerCall() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.err != nil {
@@ -84,35 +84,35 @@ func (s *stream) offerAgain() error {
 	return mapErr(s.c.p.nc.PublishMsg(m), false)
 }
 
-// leaves reports whether a call that was gathered is still to be offered.
-func (s *stream) leaves() bool {
+// takeFromQueue reports whether a queued call should still be offered.
+func (s *stream) takeFromQueue() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queued = false
 	return !s.closed && s.err == nil
 }
 
-// nobody is told that nobody was there for a packet.
-func (s *stream) nobody() {
+// handleNoResponder handles the server's answer that no client took a packet.
+func (s *stream) handleNoResponder() {
 	s.mu.Lock()
 	again := s.peer == "" && s.offered > 0 && s.offered < offers
 	s.mu.Unlock()
 	if again {
 		time.AfterFunc(offerPause, func() {
-			if err := s.offerAgain(); err != nil {
+			if err := s.offerCall(); err != nil {
 				s.fail(err)
 			}
 		})
 		return
 	}
-	if s.offered > 0 && s.peerless() {
+	if s.offered > 0 && s.hasNoPeer() {
 		s.fail(fairlead.Errorf(fairlead.NotFound, "no server listens for the service %q", s.service))
 		return
 	}
 	s.fail(fairlead.Errorf(fairlead.Unavailable, "the other end of the call is gone"))
 }
 
-func (s *stream) peerless() bool {
+func (s *stream) hasNoPeer() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.peer == ""
@@ -142,7 +142,7 @@ func (s *stream) receive(from string, data []byte) {
 		s.fail(fairlead.Errorf(fairlead.Unavailable, "the other end of the call is gone"))
 		return
 	case err == nil && k.kind == packetRefuse:
-		s.nobody()
+		s.handleNoResponder()
 		return
 	}
 	s.mu.Lock()
@@ -216,16 +216,16 @@ func (s *stream) frames(k packet) (over bool) {
 	return false
 }
 
-// ends reports whether frames end their call. The server closes its end behind
+// ends reports whether frames end their call. The server closes its end after
 // them, as the contract says, and neither end sends a packet to say so.
 func ends(frames []driver.Frame) bool {
 	return len(frames) > 0 && frames[len(frames)-1].Kind == driver.FrameTrailers
 }
 
-// flush sends what waited for the peer's address. The lock is held.
+// flush sends the packets that waited for the peer's address. The lock is held.
 func (s *stream) flush() {
 	for _, blob := range s.pending {
-		if err := s.write(blob); err != nil {
+		if err := s.writePackets(blob); err != nil {
 			s.end(err)
 		}
 	}
@@ -240,7 +240,7 @@ func (s *stream) writeFrames(frames []driver.Frame) error {
 	b := appendPacket(make([]byte, 0, packetHeader+roomFor(frames)), packet{number: s.sent, kind: packetFrames})
 	header := len(b)
 	if b = appendFrames(b, frames); len(b)-header > s.c.p.packetBody() {
-		return s.write(b[header:])
+		return s.writePackets(b[header:])
 	}
 	if s.sent == 0 && s.server && ends(frames) && s.c.batches(len(b)) {
 		s.sent++ // this packet is all that is ever sent
@@ -250,8 +250,8 @@ func (s *stream) writeFrames(frames []driver.Frame) error {
 	return s.publish(b)
 }
 
-// write sends frames, in pieces if need be. The lock is held.
-func (s *stream) write(blob []byte) error {
+// writePackets sends frames, in pieces if need be. The lock is held.
+func (s *stream) writePackets(blob []byte) error {
 	limit := s.c.p.packetBody()
 	for len(blob) > limit {
 		if err := s.packet(packetPiece, blob[:limit]); err != nil {
@@ -348,8 +348,8 @@ func (s *stream) Close(context.Context) error {
 	return nil
 }
 
-// shut closes this end, with the lock held. It reports whether the stream has to
-// wait for the peer's address, to send what is pending.
+// shut closes this end. The lock is held. It reports whether the stream must
+// wait for the peer's address before it can send its pending packets.
 func (s *stream) shut() (lingers bool) {
 	if s.closed {
 		return s.peer == "" && s.err == nil && len(s.pending) > 0

@@ -76,8 +76,8 @@ func (p *provider) openStream(ctx context.Context, want streamConfig) (streamInf
 	for {
 		info, err := p.streamInfo(ctx, want.Name)
 		if isAPI(err, codeStreamNotFound) {
-			err = p.insist(ctx, func() error {
-				return p.api(ctx, "STREAM.CREATE."+want.Name, want, &info, false)
+			err = p.retryOpening(ctx, func() error {
+				return p.callAPI(ctx, "STREAM.CREATE."+want.Name, want, &info, false)
 			})
 			if isAPI(err, codeStreamExists) {
 				continue // somebody else was faster, or it was this call
@@ -103,7 +103,7 @@ func (p *provider) checkStream(got, want streamConfig) error {
 }
 
 func (p *provider) streamInfo(ctx context.Context, name string) (info streamInfo, err error) {
-	err = p.api(ctx, "STREAM.INFO."+name, nil, &info, false)
+	err = p.callAPI(ctx, "STREAM.INFO."+name, nil, &info, false)
 	return info, err
 }
 
@@ -115,7 +115,7 @@ func (p *provider) streamNames(ctx context.Context, kind, prefix string) ([]stri
 			Total   int      `json:"total"`
 			Streams []string `json:"streams"`
 		}
-		if err := p.api(ctx, "STREAM.NAMES", map[string]int{"offset": seen}, &page, false); err != nil {
+		if err := p.callAPI(ctx, "STREAM.NAMES", map[string]int{"offset": seen}, &page, false); err != nil {
 			return nil, err
 		}
 		for _, s := range page.Streams {
@@ -131,7 +131,7 @@ func (p *provider) streamNames(ctx context.Context, kind, prefix string) ([]stri
 
 // deleteStream is as good twice as once, so that a lost answer does no harm.
 func (p *provider) deleteStream(ctx context.Context, name string) error {
-	err := p.api(ctx, "STREAM.DELETE."+name, nil, nil, true)
+	err := p.callAPI(ctx, "STREAM.DELETE."+name, nil, nil, true)
 	if isAPI(err, codeStreamNotFound) {
 		return nil
 	}
@@ -187,7 +187,8 @@ func plainAck(data []byte) (ack pubAck, ok bool) {
 	return pubAck{Stream: string(name), Seq: seq}, true
 }
 
-// notOfStream is true for what the names of our streams do not have.
+// notOfStream reports whether a character does not appear in the names of our
+// streams.
 func notOfStream(r rune) bool {
 	return r != '-' && r != '_' && r != '=' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
