@@ -52,8 +52,8 @@ func (c *Calls) Write(ctx context.Context, f func(context.Context) error) error 
 	return c.explain(ctx, bounded, c.MapError(err, sent.Load()))
 }
 
-// explain returns what an error of MapError means if it came because somebody
-// gave up: the caller, whose context is ctx, or the provider, whose limit
+// explain returns what an error of MapError means if the call was given up: by
+// the caller, whose context is ctx, or by the provider, whose limit
 // bounded has. The backend knows the deadline, and may be the first to report
 // that it has passed.
 func (c *Calls) explain(ctx, bounded context.Context, err error) error {

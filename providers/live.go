@@ -44,8 +44,8 @@ func (l *Live) Update(d fairlead.Description) bool {
 	return true
 }
 
-// Announce is Update, and tells the operator in the log about durability that
-// was lost or holds now: one line for each claim, with the facets concerned.
+// Announce is Update, and logs durability that was lost, or holds again, for the
+// operator: one line for each claim, with its facets.
 func (l *Live) Announce(d fairlead.Description, log *slog.Logger) {
 	before, _, err := l.state()
 	if err != nil || !l.Update(d) {
@@ -62,8 +62,8 @@ func (l *Live) Announce(d fairlead.Description, log *slog.Logger) {
 	}
 }
 
-// losses returns the facets that make a claim in before and not in after, and
-// the reasons, each once.
+// losses returns the facets that have a claim in before and not in after, and the
+// reasons, each once.
 func losses(before, after fairlead.Description, claim fairlead.Claim) (lost []fairlead.Facet, missing []string) {
 	for _, f := range after.Facets {
 		if old, _ := before.Facet(f.Facet); !old.Has(claim) || f.Has(claim) {

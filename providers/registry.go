@@ -14,7 +14,7 @@ import (
 // Scheme is what a provider's package registers: how URLs of one scheme are
 // opened.
 type Scheme struct {
-	Name     string // of the URL, as "redis"
+	Name     string // of the URL, for example "redis"
 	Help     string // one line, with an example of a URL
 	Settings []Setting
 	// Open connects, probes, and returns a provider whose Describe is true.
@@ -28,8 +28,8 @@ var registry = struct {
 	resolvers []Resolver
 }{schemes: map[string]Scheme{}}
 
-// Resolver finds a scheme that no linked package has registered, as one that
-// a plugin offers. It returns false if it does not know the name, and an error
+// Resolver finds a scheme that no linked package has registered, for example one
+// that a plugin offers. It returns false if it does not know the name, and an error
 // if it does and cannot offer it.
 type Resolver func(ctx context.Context, name string) (Scheme, bool, error)
 

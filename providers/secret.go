@@ -8,7 +8,7 @@ import (
 )
 
 // SecretSettings returns the settings from which [Settings.Secret] reads. what
-// is what the secret is, for the help.
+// describes the secret in the help.
 func SecretSettings(name, what string) []Setting {
 	return []Setting{
 		{Name: name + "-env", Kind: Env, Help: "environment variable that holds " + what},
@@ -19,8 +19,8 @@ func SecretSettings(name, what string) []Setting {
 // PasswordSettings returns the settings from which [Settings.Password] reads.
 func PasswordSettings() []Setting { return SecretSettings("password", "the password") }
 
-// Password returns the password that the URL gives in its user part, or that
-// [Settings.Secret] finds; and "" if there is none. More than one is Invalid.
+// Password returns the password in the URL's user part, or the one that
+// [Settings.Secret] finds, and "" if there is none. More than one is Invalid.
 func (s Settings) Password() (string, error) {
 	if s.URL.User != nil {
 		if inURL, ok := s.URL.User.Password(); ok {
@@ -33,9 +33,9 @@ func (s Settings) Password() (string, error) {
 	return s.Secret("password")
 }
 
-// Secret returns what the environment variable or the file holds that the
-// [SecretSettings] of that name name, and "" if none is given. Both of them, an
-// unset variable and an empty file are Invalid.
+// Secret returns the content of the environment variable or of the file that the
+// [SecretSettings] of that name give, and "" if they give none. It is Invalid to
+// give both, an unset variable or an empty file.
 func (s Settings) Secret(name string) (string, error) {
 	env, file := s.String(name+"-env"), s.String(name+"-file")
 	switch {

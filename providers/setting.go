@@ -39,7 +39,7 @@ type Setting struct {
 	Help    string   // one line
 }
 
-// Settings is a validated URL, as a [Scheme]'s Open gets it.
+// Settings is a validated URL. The Open of a [Scheme] gets it.
 type Settings struct {
 	URL    *url.URL // without its query; may hold credentials: never print it
 	Logger *slog.Logger

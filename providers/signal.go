@@ -7,7 +7,7 @@ import (
 	"fairlead.dev/internal/await"
 )
 
-// Signal wakes everybody who waits for a change. It costs nothing while nobody
+// Signal wakes all goroutines that wait for a change. It costs nothing while none
 // waits. The lock that guards what changes guards the Signal, too. The zero
 // value is ready for use.
 type Signal struct{ signal await.Signal }
@@ -15,7 +15,7 @@ type Signal struct{ signal await.Signal }
 // Next returns a channel that the next call of Fire closes.
 func (s *Signal) Next() <-chan struct{} { return s.signal.Next() }
 
-// Fire wakes all who wait.
+// Fire wakes all goroutines that wait.
 func (s *Signal) Fire() { s.signal.Fire() }
 
 // Pause waits for d, and returns false if ctx ends first.

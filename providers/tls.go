@@ -9,8 +9,8 @@ import (
 )
 
 // TLSSettings returns the settings from which [Settings.TLS] and
-// [Settings.TLSConfig] read. scheme is the one whose URLs speak TLS, for the
-// help; empty if there is no such scheme.
+// [Settings.TLSConfig] read. scheme is the scheme whose URLs use TLS, for the help;
+// empty if there is none.
 func TLSSettings(scheme string) []Setting {
 	only := ""
 	if scheme != "" {
@@ -25,14 +25,15 @@ func TLSSettings(scheme string) []Setting {
 	}
 }
 
-// TLS returns what the [TLSSettings] say, for a URL of the given scheme, and
-// nil for every other URL, where it is Invalid to give one of them.
+// TLS returns the configuration of the [TLSSettings] for a URL of the given scheme,
+// and nil for every other URL. A URL of another scheme that has one of these
+// settings is Invalid.
 func (s Settings) TLS(scheme string) (*tls.Config, error) {
 	if s.URL.Scheme == scheme {
 		return s.TLSConfig()
 	}
 	if name := s.givenTLS(); name != "" {
-		return nil, fairlead.Errorf(fairlead.Invalid, "parameter %q is of use with TLS alone; write the URL with %s://", name, scheme)
+		return nil, fairlead.Errorf(fairlead.Invalid, "parameter %q requires TLS; write the URL with %s://", name, scheme)
 	}
 	return nil, nil
 }
@@ -50,7 +51,7 @@ func (s Settings) givenTLS() string {
 // TLSGiven reports whether the URL has one of the [TLSSettings].
 func (s Settings) TLSGiven() bool { return s.givenTLS() != "" }
 
-// TLSConfig returns what the [TLSSettings] say.
+// TLSConfig returns the configuration of the [TLSSettings].
 func (s Settings) TLSConfig() (*tls.Config, error) {
 	c := &tls.Config{
 		MinVersion:         tls.VersionTLS12,

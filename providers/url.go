@@ -32,7 +32,7 @@ func parseURL(rawURL string) (*url.URL, error) {
 }
 
 // splitHosts returns rawURL with only the first of its hosts, and the hosts.
-// net/url takes one host alone.
+// net/url accepts only one host.
 func splitHosts(rawURL string) (single string, hosts []string) {
 	start := strings.Index(rawURL, "://")
 	if start < 0 {

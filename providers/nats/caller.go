@@ -56,7 +56,7 @@ func (c *caller) attach(nc *natsgo.Conn) error {
 func (c *caller) receive(m *natsgo.Msg) {
 	w, ok := c.removeWaiting(m.Subject[len(c.prefix):])
 	if !ok {
-		return // nobody waits any more
+		return // the caller has given up
 	}
 	a := answer{index: w.index, msg: m}
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {

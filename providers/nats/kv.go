@@ -94,8 +94,8 @@ func (p *provider) openStore(ctx context.Context, kind, name, form string) (*sto
 	want.MaxMsgsPerSubject = 1
 	want.AllowRollup, want.AllowMsgTTL, want.AllowAtomic = true, true, true
 	want.MarkerTTL = p.config.history
-	// Any replica answers a direct read, also one that is behind: with one
-	// replica there is none, and a direct read is twice as fast.
+	// Any replica answers a direct read, also one that lags. With one replica
+	// none can lag, and a direct read is twice as fast.
 	want.AllowDirect = p.config.replicas == 1
 	info, err := p.openStream(ctx, want)
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 	"fairlead.dev"
 )
 
-// What was deleted, and what expired, leaves a marker in the stream that the
-// server drops after the store's history. A watch after a place in the stream
-// misses nothing as long as the markers behind that place are there. So the
-// time of the place has to be known, or an earlier one. The message at the
-// place tells it, if it was not overwritten; otherwise a record does that is
-// written now and then while the store is: the ticks.
+// A deleted or expired key leaves a marker in the stream, which the server drops
+// after the store's history. A watch after a position in the stream misses nothing
+// as long as all markers after that position are there. So the time of the
+// position must be known, or an earlier time. The message at the position has it,
+// if it was not overwritten. Otherwise a record has it, the ticks, which is written
+// from time to time while the store is written to.
 
 const (
 	ticksKept     = 32

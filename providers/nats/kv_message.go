@@ -20,7 +20,7 @@ const (
 	hdrExpectedOf   = "Nats-Expected-Last-Subject-Sequence-Subject"
 	hdrMarkerReason = "Nats-Marker-Reason"
 	hdrOperation    = "KV-Operation" // PURGE marks a deleted key, as in NATS KV
-	hdrTxn          = "Fairlead-Txn" // the messages of the transaction behind this one
+	hdrTxn          = "Fairlead-Txn" // the number of messages of the transaction after this one
 	reasonExpired   = "MaxAge"
 	operationPurge  = "PURGE"
 )
@@ -155,7 +155,7 @@ func (s *store) parseLast(a answer) (*message, error) {
 		return nil, fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %w", err)
 	}
 	m := &message{Seq: seq, Data: a.msg.Data, header: h}
-	if h.Get(hdrTTL) != "" { // else nobody asks for the time
+	if h.Get(hdrTTL) != "" { // otherwise the time is not used
 		m.Time, err = time.Parse(time.RFC3339Nano, h.Get("Nats-Time-Stamp"))
 	}
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// revision is where in the stream a state of a key begins: the sequence of its
-// message. All keys of a transaction have that of its last message, so that a
-// watch after it begins behind all of them.
+// revision is the sequence of the message with which a state of a key begins. All
+// keys of a transaction have the sequence of its last message, so that a watch
+// after the revision begins after all of them.
 type revision struct {
 	seq  uint64
 	kind byte
@@ -17,7 +17,7 @@ type revision struct {
 
 const (
 	plain   = byte(0)
-	deleted = byte('d') // no key has it: it is a place in the history alone
+	deleted = byte('d') // no key has it: it is only a position in the history
 	ofTxn   = byte('t')
 )
 

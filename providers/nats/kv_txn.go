@@ -17,7 +17,7 @@ import (
 // A transaction is an atomic batch: the server takes all of its messages, if
 // the last messages of the keys have the sequences that are expected, or none.
 // A condition on a key that is written goes with its write; one on another key
-// goes with an empty message of a subject of its own, which nobody reads.
+// goes with an empty message on a subject of its own, which is never read.
 
 const (
 	hdrBatchID     = "Nats-Batch-Id"

@@ -14,8 +14,9 @@ import (
 	"fairlead.dev/providers"
 )
 
-// watcher reads the stream behind a place with a consumer that the server may
-// forget at any time: the watcher then makes another, behind what it has read.
+// watcher reads the stream after a position with a consumer that the server may
+// forget at any time: the watcher then creates another one, which begins after the
+// last message that was read.
 type watcher struct {
 	s      *store
 	prefix string

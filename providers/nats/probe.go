@@ -15,8 +15,7 @@ import (
 
 const (
 	probeTimeout = 5 * time.Second
-	// jszBytes is more than the page of a server takes that is asked for its
-	// settings alone.
+	// jszBytes is more than the page of a server has if it shows only settings.
 	jszBytes = 1 << 20
 )
 

@@ -14,35 +14,35 @@ import (
 )
 
 // A lane is the messages of a topic with one ordering key, on a subject of their
-// own, as one group sees them. JetStream knows no lanes: it hands out whatever is
-// next. So each group has a record of each lane, changed by compare-and-swap, and
-// what the server hands out is no more than a reason to look at it:
+// own, as one group sees them. JetStream knows no lanes: it hands out the next
+// message of the stream. So each group has a record of each lane, changed by
+// compare-and-swap, and a message from the server is only a reason to look at it:
 //
-//   - The lane is free. Whoever has the message makes it the lane's token, and
-//     is handed the lane's head, the first message behind the floor. That is
+//   - The lane is free. The consumer that has the message makes it the lane's
+//     token, and gets the lane's head, the first message after the floor. That is
 //     mostly the same message.
-//   - The lane is taken. A message behind the token is acknowledged to the server,
-//     since it will be found by its subject. The record is written anew before,
-//     so that whoever frees the lane at this moment has to look once more. One
-//     before the token is given back: what a group has not dealt with must not
-//     be acknowledged as far as the floor of the consumer, by which topics are
-//     trimmed.
+//   - The lane is taken. A message after the token is acknowledged to the server,
+//     since it will be found by its subject. The record is rewritten before, so
+//     that a consumer that frees the lane at this moment must look once more. A
+//     message before the token is given back: a message that the group has not
+//     finished must not be acknowledged below the floor of the consumer, by which
+//     topics are trimmed.
 //   - The message is the token: its consumer died, or gave it back. The head is
 //     handed out again.
 //
-// So the server's lease of the token is the lane's. With an acknowledgement the
-// floor rises to the head. If there is another message behind it, the token goes
-// back to the server, for any consumer that waits; else the lane is free.
-// The record says who was handed the head, so that nobody else can
+// So the server's lease of the token is the lane's lease. An acknowledgement raises
+// the floor to the head. If there is another message after it, the token goes back
+// to the server, for any consumer that waits; otherwise the lane is free. The
+// record names the consumer that has the head, so that no other one can
 // acknowledge it.
 
-// laneRecord is what a group knows of a lane. Numbers are sequences.
+// laneRecord is the state of a lane in a group. Numbers are sequences.
 type laneRecord struct {
 	Floor   uint64 `json:"floor"`             // all up to here are settled
-	Token   uint64 `json:"token,omitempty"`   // of whose delivery the lane's lease is; 0: the lane is free
-	Head    uint64 `json:"head,omitempty"`    // what was handed out
+	Token   uint64 `json:"token,omitempty"`   // the message whose lease is the lane's; 0: the lane is free
+	Head    uint64 `json:"head,omitempty"`    // the message that was handed out
 	Attempt int    `json:"attempt,omitempty"` // how often
-	Owner   string `json:"owner,omitempty"`   // to whom, the last time
+	Owner   string `json:"owner,omitempty"`   // the consumer that got it last
 }
 
 // covers reports whether a message of the lane may be acknowledged to the

@@ -29,7 +29,7 @@ type laneBook interface {
 	read(ctx context.Context, lane string) (r laneRecord, revision string, err error)
 	// write is Conflict unless the record has the revision; empty: there is none.
 	write(ctx context.Context, lane string, r laneRecord, revision string) (string, error)
-	// sweep drops the records of free lanes that know of nothing behind floor.
+	// sweep drops the records of free lanes whose floor is not after floor.
 	sweep(ctx context.Context, floor uint64) error
 	close()
 }
@@ -38,7 +38,7 @@ type laneBook interface {
 // group's consumer.
 func (r laneRecord) idle(floor uint64) bool { return r.Token == 0 && r.Floor <= floor }
 
-// ownBook is that of a broadcast, which shares its messages with nobody.
+// ownBook is the book of a broadcast, which shares its messages with no consumer.
 type ownBook struct {
 	mu      sync.Mutex
 	last    uint64

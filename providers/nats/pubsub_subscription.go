@@ -39,7 +39,7 @@ type subscription struct {
 	mu    sync.Mutex
 	pulls map[*pull]struct{}
 	lanes laneBook
-	idle  *pull   // one that waits for nobody: see leave
+	idle  *pull   // no Receive waits for it: see keepPull
 	free  []*pull // their inboxes serve again
 
 	life  *providers.Lifetime
@@ -50,7 +50,7 @@ type subscription struct {
 type pull struct {
 	sub  *natsgo.Subscription
 	msgs chan *natsgo.Msg // has room for all that may come
-	left bool             // nobody waits: what comes is given back
+	left bool             // no Receive waits: messages that come are given back
 }
 
 // open begins the subscription's life.

@@ -69,7 +69,7 @@ type sending struct {
 	h       *publisher
 	msgs    []driver.Message
 	results []driver.SendResult
-	found   bool      // the topic was looked for anew
+	found   bool      // the topic was looked for again
 	until   time.Time // how long it is waited for that somebody takes the messages
 }
 

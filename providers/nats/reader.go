@@ -20,13 +20,13 @@ const (
 	// readSilence without a heartbeat is that of a consumer, or of its server,
 	// that is gone.
 	readSilence = 2500 * time.Millisecond
-	// consumerIdle is how long the server keeps a consumer that nobody asks.
+	// consumerIdle is how long the server keeps a consumer without requests.
 	consumerIdle = 30 * time.Second
 )
 
-// errNewConsumer says that a consumer was made anew: the caller checks whether the
-// stream still holds what comes behind the place.
-var errNewConsumer = errors.New("the consumer was made anew")
+// errNewConsumer says that a new consumer was created: the caller checks whether
+// the stream still holds the messages after the position.
+var errNewConsumer = errors.New("a new consumer was created")
 
 // reader reads a stream without acknowledgements. It belongs to one goroutine
 // at a time, close excepted.
@@ -198,7 +198,7 @@ func (r *reader) takeMessage(m *natsgo.Msg) (d delivered, ok bool) {
 		r.consumer = ""
 		return d, false
 	}
-	if meta.Sequence.Consumer != r.delivered+1 { // one was dropped on the way: begin behind the last
+	if meta.Sequence.Consumer != r.delivered+1 { // a message was dropped: begin after the last one
 		r.consumer = ""
 		return d, false
 	}

@@ -12,11 +12,12 @@ import (
 // What costs most of a small call is the broker's work for its two messages. So
 // calls of one process that begin at the same time share a message, and so do
 // the answers that go back to one process, where an answer is a single packet.
-// Nothing waits for that: whoever sends packets takes those that are there.
+// No packet waits for that: a goroutine that sends packets takes those that are
+// there.
 
 const (
 	batchCalls = 16       // more would let one server have what others could
-	batchBytes = 32 << 10 // longer packets go alone
+	batchBytes = 32 << 10 // longer packets have a message of their own
 	// batchToken begins the last token of the address of a batch: no stream's
 	// does. Behind it are the tokens of its calls.
 	batchToken = "_"

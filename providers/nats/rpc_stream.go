@@ -43,7 +43,7 @@ type stream struct {
 	heard time.Duration
 	piece []byte
 	inbox []driver.Frame
-	err   error // why nothing more comes, behind the inbox
+	err   error // why nothing more comes after the inbox
 }
 
 func (c *carrier) newStream() *stream {
@@ -291,7 +291,7 @@ func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
 	case s.err != nil:
 		return s.err
 	case s.ended:
-		// Credits that come late: nobody reads behind the trailers, and these
+		// Late credits: nothing is read after the trailers, and these
 		// may still wait to share a message, which would be overtaken.
 		return nil
 	case s.peer == "":

@@ -17,7 +17,7 @@ import (
 func settings() []providers.Setting {
 	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
 	return append([]providers.Setting{
-		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what the names of all streams and subjects start with; one prefix is one world of stores, topics and services"},
+		{Name: "prefix", Kind: providers.String, Default: "fairlead", Help: "what the names of all streams and subjects start with; stores, topics and services of different prefixes are separate"},
 		{Name: "replicas", Kind: providers.Int, Default: "1", Min: 1, Max: 5, Help: "number of servers that hold each stream; an existing stream with another number is refused"},
 		{Name: "nkey-file", Kind: providers.File, Help: "file that holds the seed of an NKey"},
 		{Name: "creds-file", Kind: providers.File, Help: "credentials file: a user's JWT and the seed of its NKey"},
@@ -25,7 +25,7 @@ func settings() []providers.Setting {
 		{Name: "dial-timeout", Kind: providers.Duration, Default: "2s", Min: 10 * ms, Max: h, Help: "longest wait for a connection to one server"},
 		{Name: "request-timeout", Kind: providers.Duration, Default: "5s", Min: 10 * ms, Max: h, Help: "longest wait for an answer, where the context allows more"},
 		{Name: "probe-interval", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often the servers are probed"},
-		{Name: "monitor", Kind: providers.String, Help: "URLs of the servers' monitoring pages, separated by commas, as http://127.0.0.1:8222: of every server that may hold data; they prove whether sync_interval is always"},
+		{Name: "monitor", Kind: providers.String, Help: "URLs of the servers' monitoring pages, separated by commas, for example http://127.0.0.1:8222: of every server that may hold data; they prove whether sync_interval is always"},
 		{Name: "assert-sync-always", Kind: providers.Bool, Default: "false", Help: "the operator asserts that every server has sync_interval always, where no monitoring page can be read"},
 		{Name: "watch-history", Kind: providers.Duration, Default: "1h", Min: 60 * s, Max: 8760 * h, Help: "how long a new store remembers what was deleted, for watchers that resume; an existing store keeps its own"},
 	}, slices.Concat(providers.SecretSettings("token", "the token"), providers.TLSSettings(""), pubsubSettings(), providers.PasswordSettings())...)
@@ -73,7 +73,7 @@ var prefixForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$`)
 func (c *config) setPlace(s providers.Settings) error {
 	switch {
 	case len(c.hosts) == 0:
-		return invalid("the URL names no host; as nats://127.0.0.1:4222")
+		return invalid("the URL names no host; for example nats://127.0.0.1:4222")
 	case strings.Trim(s.URL.Path, "/") != "":
 		return invalid("a NATS URL has no path; got %q", s.URL.Path)
 	case !prefixForm.MatchString(c.prefix):
@@ -109,7 +109,7 @@ func (c *config) setCredentials(s providers.Settings) (err error) {
 	if c.token, err = s.Secret("token"); err != nil {
 		return err
 	}
-	if c.user != "" && c.password == "" { // as NATS has it: a name alone is a token
+	if c.user != "" && c.password == "" { // as in NATS: a name without a password is a token
 		if c.token != "" {
 			return tooManyCredentials()
 		}
@@ -125,7 +125,7 @@ func (c *config) setCredentials(s providers.Settings) (err error) {
 	case ways > 1:
 		return tooManyCredentials()
 	case c.user == "" && c.password != "":
-		return invalid("a password is given and no user; name the user in the URL, as nats://user@host")
+		return invalid("a password is given and no user; name the user in the URL, for example nats://user@host")
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func (c *config) setTLS(s providers.Settings) (err error) {
 	case !s.Bool("tls") && !s.TLSGiven():
 		return nil
 	case s.Given("tls") && !s.Bool("tls"):
-		return invalid("parameter \"tls\" is false, and others that are of use with TLS alone are given; leave one of them out")
+		return invalid("parameter \"tls\" is false, and parameters that require TLS are given; leave out tls=false, or the others")
 	}
 	c.tls, err = s.TLSConfig()
 	return err

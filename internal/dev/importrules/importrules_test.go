@@ -30,6 +30,22 @@ func TestImportRules(t *testing.T) {
 	}
 }
 
+// TestProvidersHaveWhatStrangersHave: a provider imports no internal package of
+// the module directly, since the module of another author could not.
+func TestProvidersHaveWhatStrangersHave(t *testing.T) {
+	for path, p := range load(t) {
+		provider, _ := below(path)
+		if match(`providers/.+`, provider) == nil || match(`providers/gocloud/portable`, provider) != nil {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if own, ok := below(imported); ok && strings.HasPrefix(own, "internal/") {
+				t.Errorf("%s imports %s; the authors' kit should offer what it needs", provider, own)
+			}
+		}
+	}
+}
+
 // TestRulesCatch checks each rule with imports that break it.
 func TestRulesCatch(t *testing.T) {
 	const vendor = "github.com/vendor/client"
