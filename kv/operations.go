@@ -74,7 +74,7 @@ func (s *Store) runOperation(ctx context.Context, t *telemetry.Operation, op dri
 	r, err := s.batcher.ExecuteOne(ctx, op)
 	switch {
 	case err == nil && r.Err != nil:
-		err = r.Err
+		err = addCurrent(r.Err, op.Key, r.Current)
 	case err != nil && !op.Kind.IsWrite():
 		err = readError(ctx, err)
 	}

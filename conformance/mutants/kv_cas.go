@@ -77,6 +77,21 @@ var kvCASMutants = []Mutant{
 			return r
 		}}
 	}),
+	kvMutant("conflict-stale", "every Conflict of a key tells the entry that the first one told", cases("kv/conflict-current"), func(driver.Store) store {
+		var mu sync.Mutex
+		first := map[string]*driver.Entry{}
+		return store{out: func(op driver.Op, r *driver.Result) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case r.Current == nil:
+			case first[op.Key] == nil:
+				first[op.Key] = r.Current
+			default:
+				r.Current = first[op.Key]
+			}
+		}}
+	}),
 	kvMutant("check-then-act", "a condition is checked before the write, and not with it", cases("kv/create-race", "kv/cas-race", "kv/cas-counter", "kv/delete-if-race", "kv/txn-race", "kv/txn-transfers"), checkThenAct),
 	kvMutant("delete-if-dropped", "DeleteIf is acknowledged and dropped", cases("kv/delete-if-ok"), func(s driver.Store) store {
 		return store{each: func(op driver.Op) driver.Result {

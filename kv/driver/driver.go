@@ -158,6 +158,13 @@ type Result struct {
 	Value    []byte   // OpGet; an existing empty value is not an error
 	Revision Revision // OpGet: the key's; OpPut, OpCreate, OpCAS: the one just written
 	Err      error    // nil or a *fairlead.Error
+	// Current is optional. A driver sets it for an OpCreate, OpCAS or
+	// OpDeleteIf that failed with Conflict, if the backend told the key's
+	// state in the very answer that refused the operation. An Entry without a
+	// Revision was told not to exist; nil was not told. A driver never reads
+	// again for it, and never fills it from an earlier answer. It may leave
+	// out what is large.
+	Current *Entry
 }
 
 // Condition is a condition of a [Txn].

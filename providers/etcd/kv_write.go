@@ -66,8 +66,10 @@ func (s *store) tryWrite(ctx context.Context, op *driver.Op) (r driver.Result, r
 	resp, err := s.commit(ctx, s.opRequest(op, made))
 	switch {
 	case err == nil && !resp.Succeeded:
-		if retry, r.Err = s.removeExpiredOf(ctx, foundKeys(resp)); r.Err == nil && !retry {
+		found := foundKeys(resp)
+		if retry, r.Err = s.removeExpiredOf(ctx, found); r.Err == nil && !retry {
 			r.Err = errConflict
+			r.Current = presentEntry(found)
 		}
 	case err != nil:
 		r.Err = err
@@ -100,11 +102,27 @@ func (s *store) opRequest(op *driver.Op, made leases) *pb.TxnRequest {
 	switch op.Kind {
 	case driver.OpCreate:
 		r.Compare = []*pb.Compare{isAt(key, 0)}
-		r.Failure = []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: key})}
 	case driver.OpCAS, driver.OpDeleteIf:
 		r.Compare = []*pb.Compare{isAt(key, wantedRevision(op.Revision))}
 	}
+	if len(r.Compare) > 0 {
+		r.Failure = []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: key})}
+	}
 	return r
+}
+
+// presentEntry returns the entry that a refused write found, without a revision
+// if the key does not exist. It returns nil for a value that this provider did
+// not write.
+func presentEntry(found []*mvccpb.KeyValue) *driver.Entry {
+	if len(found) == 0 {
+		return &driver.Entry{}
+	}
+	v, _, err := decodeValue(found[0])
+	if err != nil {
+		return nil
+	}
+	return &driver.Entry{Value: v, Revision: formatRevision(found[0].ModRevision)}
 }
 
 // wantedRevision returns the revision that a condition demands. It returns -1,

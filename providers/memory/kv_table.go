@@ -42,7 +42,7 @@ func (t *table) execute(op driver.Op, now time.Time) driver.Result {
 		return t.get(op.Key)
 	}
 	if err := t.checkPrecondition(op); err != nil {
-		return driver.Result{Err: err}
+		return driver.Result{Err: err, Current: t.presentEntry(op.Key)}
 	}
 	t.applyWrite(op, t.revision+1, now)
 	return driver.Result{Revision: formatRevision(t.revision)}
@@ -69,6 +69,16 @@ func (t *table) get(key string) driver.Result {
 		return driver.Result{Err: fairlead.Errorf(fairlead.NotFound, "no key %q", key)}
 	}
 	return driver.Result{Value: copyBytes(it.value), Revision: formatRevision(it.revision)}
+}
+
+// presentEntry returns the state of a key, without a revision if it does not
+// exist.
+func (t *table) presentEntry(key string) *driver.Entry {
+	it, exists := t.items.Get(key)
+	if !exists {
+		return &driver.Entry{Key: key}
+	}
+	return &driver.Entry{Key: key, Value: copyBytes(it.value), Revision: formatRevision(it.revision)}
 }
 
 // checkPrecondition checks the condition that the kind of an operation implies.

@@ -63,12 +63,34 @@ func (s *store) writeResult(reply any) (r driver.Result) {
 		r.Err = mapErr(v, true)
 	case int64:
 		if v == replyConflict {
-			r.Err = fairlead.Errorf(fairlead.Conflict, "the condition of the write did not hold")
+			r.Err = conditionFailed()
 		}
+	case []any:
+		r.Err = conditionFailed()
+		r.Current = presentEntry(v)
 	default:
 		r.Err = unexpectedReply(v)
 	}
 	return r
+}
+
+func conditionFailed() error {
+	return fairlead.Errorf(fairlead.Conflict, "the condition of the write did not hold")
+}
+
+// presentEntry returns the entry that the reply to a refused write tells. The
+// reply holds what is stored under the key, and nothing if the key does not
+// exist. presentEntry returns nil for a value that this provider did not write.
+func presentEntry(reply []any) *driver.Entry {
+	if len(reply) == 0 {
+		return &driver.Entry{}
+	}
+	stored, _ := reply[0].(string)
+	value, revision, err := parseKept(stored)
+	if err != nil {
+		return nil
+	}
+	return &driver.Entry{Value: value, Revision: revision}
 }
 
 // resultOfLostReply returns the result of an operation that was applied, and

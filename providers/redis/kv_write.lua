@@ -2,8 +2,10 @@
 -- KEYS: log, index, deadlines, fence, then the value key of each operation
 -- ARGV: history, name of the call, index of the key in a value key,
 --       then for each operation: kind, value, revision, time to live in ms
--- Returns one value for each operation: the revision written, 0 for a delete, 1
--- for a condition that did not hold, or an error.
+-- Returns one value for each operation: the revision written, 0 for a delete,
+-- an error, or for a condition that did not hold: a table with what is stored
+-- under the key, an empty table if the key does not exist, or 1 if the values
+-- in this reply are too large together.
 log, index, deadlines, history = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local refused = refusalError(KEYS[4], ARGV[2])
 if refused then
@@ -21,10 +23,25 @@ local function delete(valueKey, key, flag)
   return 0
 end
 
+-- room is the number of bytes of present values that one reply still takes.
+local room = 1048576
+
+-- conflict returns the reply for a condition that did not hold.
+local function conflict(valueKey, exists)
+  if not exists then
+    return {}
+  end
+  room = room - redis.call('STRLEN', valueKey)
+  if room < 0 then
+    return 1
+  end
+  return { redis.call('GET', valueKey) }
+end
+
 local function write(valueKey, key, kind, value, revision, ttl)
   local current, flag = readHead(valueKey, key)
   if kind == '3' and current or (kind == '4' or kind == '6') and current ~= revision then
-    return 1
+    return conflict(valueKey, current)
   end
   if kind == '5' or kind == '6' then
     return delete(valueKey, key, flag)

@@ -123,6 +123,7 @@ var casCases = []suite.Case{
 		}, true)
 	}),
 	casCase("cas-counter", "16 clients that increment one key by CAS lose no increment", testCASCounter),
+	casCase("conflict-current", "a Conflict that tells the present entry tells what a read returns, never an earlier state", testConflictCurrent),
 	casCase("delete-if-ok", "DeleteIf with the present revision deletes", func(t *suite.T) {
 		s := t.Store()
 		rev := put(t, s, "k", "1")
@@ -272,5 +273,48 @@ func countUp(t *suite.T, s *kv.Store) error {
 		if fairlead.CodeOf(err) != fairlead.Conflict {
 			return err
 		}
+	}
+}
+
+// testConflictCurrent makes writes of a key fail in all of its states. A
+// provider need not tell the present entry; what it tells has to be right.
+func testConflictCurrent(t *suite.T) {
+	name := t.Name()
+	s, other := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
+	stale := put(t, s, "k", "stale")
+	for _, value := range []string{"1", "", "2"} {
+		put(t, other, "k", value)
+		checkCurrent(t, s, stale)
+		_, err := s.Create(t.Context(), "k", nil)
+		t.WantCode("Create of a key that exists", err, fairlead.Conflict)
+		wantCurrent(t, s, err)
+	}
+	t.Must(other.Delete(t.Context(), "k"))
+	checkCurrent(t, s, stale)
+	put(t, other, "k", "again")
+	checkCurrent(t, s, stale)
+}
+
+// checkCurrent makes a CAS and a DeleteIf fail, and checks what they tell.
+func checkCurrent(t *suite.T, s *kv.Store, stale kv.Revision) {
+	_, err := s.CAS(t.Context(), "k", []byte("must not be written"), stale)
+	t.WantCode("CAS with a stale revision", err, fairlead.Conflict)
+	wantCurrent(t, s, err)
+	err = s.DeleteIf(t.Context(), "k", stale)
+	t.WantCode("DeleteIf with a stale revision", err, fairlead.Conflict)
+	wantCurrent(t, s, err)
+}
+
+// wantCurrent compares the entry that an error tells, if it does, with a read.
+func wantCurrent(t *suite.T, s *kv.Store, conflict error) {
+	current, told := kv.Current(conflict)
+	if !told {
+		return
+	}
+	read, err := s.GetMany(t.Context(), "k")
+	t.Must(err)
+	if current.Key != "k" || current.Revision != read[0].Revision || string(current.Value) != string(read[0].Value) {
+		t.Errorf("the conflict tells the value %q with the revision %q, a read returns %q with %q",
+			current.Value, current.Revision, read[0].Value, read[0].Revision)
 	}
 }

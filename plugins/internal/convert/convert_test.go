@@ -46,6 +46,9 @@ func (f *filler) fill(v reflect.Value) {
 		for i := range v.NumField() {
 			f.fill(v.Field(i))
 		}
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		f.fill(v.Elem())
 	case v.Kind() == reflect.Map:
 		f.fillMap(v)
 	case v.Kind() == reflect.Slice:

@@ -31,13 +31,21 @@ func ToOps(ops []*pluginpb.KVOp) []driver.Op {
 func FromResults(rs []driver.Result) *pluginpb.KVResults {
 	return &pluginpb.KVResults{Results: messages(rs, func(m *pluginpb.KVResult, r driver.Result) {
 		m.Value, m.Revision, m.Error = r.Value, raw(r.Revision), FromError(r.Err)
+		if r.Current != nil {
+			m.Current = fromEntry(*r.Current)
+		}
 	})}
 }
 
 // ToResults returns the results of a message.
 func ToResults(rs *pluginpb.KVResults) []driver.Result {
 	return each(rs.GetResults(), func(r *pluginpb.KVResult) driver.Result {
-		return driver.Result{Value: r.Value, Revision: driver.Revision(r.Revision), Err: ToError(r.Error)}
+		result := driver.Result{Value: r.Value, Revision: driver.Revision(r.Revision), Err: ToError(r.Error)}
+		if r.Current != nil {
+			entry := toEntry(r.Current)
+			result.Current = &entry
+		}
+		return result
 	})
 }
 
@@ -61,6 +69,14 @@ func ToTxn(t *pluginpb.KVTxn) driver.Txn {
 	}
 }
 
+func fromEntry(e driver.Entry) *pluginpb.KVEntry {
+	return &pluginpb.KVEntry{Key: raw(e.Key), Value: e.Value, Revision: raw(e.Revision)}
+}
+
+func toEntry(e *pluginpb.KVEntry) driver.Entry {
+	return driver.Entry{Key: string(e.Key), Value: e.Value, Revision: driver.Revision(e.Revision)}
+}
+
 // FromPage returns the message for a page.
 func FromPage(p driver.Page) *pluginpb.KVPage {
 	return &pluginpb.KVPage{
@@ -74,10 +90,8 @@ func FromPage(p driver.Page) *pluginpb.KVPage {
 // ToPage returns the page of a message.
 func ToPage(p *pluginpb.KVPage) driver.Page {
 	return driver.Page{
-		Entries: each(p.GetEntries(), func(e *pluginpb.KVEntry) driver.Entry {
-			return driver.Entry{Key: string(e.Key), Value: e.Value, Revision: driver.Revision(e.Revision)}
-		}),
-		Token: string(p.GetToken()), Revision: driver.Revision(p.GetRevision()),
+		Entries: each(p.GetEntries(), toEntry),
+		Token:   string(p.GetToken()), Revision: driver.Revision(p.GetRevision()),
 	}
 }
 

@@ -90,14 +90,24 @@ func (s *session) applyOps(ctx context.Context, c *pluginpb.Call) (*pluginpb.Rep
 }
 
 // limitValues replaces values that do not fit in one reply by TooLarge: the host
-// reads them again. Writes have no value.
+// reads them again. The present entries of refused writes that do not fit are
+// left out.
 func limitValues(results []driver.Result) {
-	n := countFitting(results, func(r driver.Result) int { return len(r.Value) })
+	n := countFitting(results, valueBytes)
 	for i := n; i < len(results); i++ {
+		results[i].Current = nil
 		if len(results[i].Value) > 0 {
 			results[i] = driver.Result{Err: fairlead.Errorf(fairlead.TooLarge, "the values before this one fill the reply; read this one again")}
 		}
 	}
+}
+
+// valueBytes returns the size of the values that a result carries.
+func valueBytes(r driver.Result) int {
+	if r.Current != nil {
+		return len(r.Value) + len(r.Current.Value)
+	}
+	return len(r.Value)
 }
 
 func (s *session) applyTxn(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {

@@ -460,8 +460,13 @@ type KVResult struct {
 	// GET.
 	Value []byte `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
 	// GET: the key's; PUT, CREATE, CAS: the one just written.
-	Revision      []byte `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	Error         *Error `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Revision []byte `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Error    *Error `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// CREATE, CAS, DELETE_IF with CONFLICT: what was at the key, if the backend
+	// told it in the very answer that refused the operation. Without a revision:
+	// the key does not exist. Not set: not told. Optional; leave out what finds
+	// no room in the reply.
+	Current       *KVEntry `protobuf:"bytes,4,opt,name=current,proto3" json:"current,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -513,6 +518,13 @@ func (x *KVResult) GetRevision() []byte {
 func (x *KVResult) GetError() *Error {
 	if x != nil {
 		return x.Error
+	}
+	return nil
+}
+
+func (x *KVResult) GetCurrent() *KVEntry {
+	if x != nil {
+		return x.Current
 	}
 	return nil
 }
@@ -1081,11 +1093,12 @@ const file_fairlead_plugin_v1_kv_proto_rawDesc = "" +
 	"\tttl_nanos\x18\x05 \x01(\x03R\bttlNanos\x12#\n" +
 	"\rtimeout_nanos\x18\x06 \x01(\x03R\ftimeoutNanos\"C\n" +
 	"\tKVResults\x126\n" +
-	"\aresults\x18\x01 \x03(\v2\x1c.fairlead.plugin.v1.KVResultR\aresults\"m\n" +
+	"\aresults\x18\x01 \x03(\v2\x1c.fairlead.plugin.v1.KVResultR\aresults\"\xa4\x01\n" +
 	"\bKVResult\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\fR\brevision\x12/\n" +
-	"\x05error\x18\x03 \x01(\v2\x19.fairlead.plugin.v1.ErrorR\x05error\"z\n" +
+	"\x05error\x18\x03 \x01(\v2\x19.fairlead.plugin.v1.ErrorR\x05error\x125\n" +
+	"\acurrent\x18\x04 \x01(\v2\x1b.fairlead.plugin.v1.KVEntryR\acurrent\"z\n" +
 	"\x05KVTxn\x12?\n" +
 	"\n" +
 	"conditions\x18\x01 \x03(\v2\x1f.fairlead.plugin.v1.KVConditionR\n" +
@@ -1174,16 +1187,17 @@ var file_fairlead_plugin_v1_kv_proto_depIdxs = []int32{
 	0,  // 1: fairlead.plugin.v1.KVOp.kind:type_name -> fairlead.plugin.v1.KVOpKind
 	8,  // 2: fairlead.plugin.v1.KVResults.results:type_name -> fairlead.plugin.v1.KVResult
 	19, // 3: fairlead.plugin.v1.KVResult.error:type_name -> fairlead.plugin.v1.Error
-	10, // 4: fairlead.plugin.v1.KVTxn.conditions:type_name -> fairlead.plugin.v1.KVCondition
-	6,  // 5: fairlead.plugin.v1.KVTxn.writes:type_name -> fairlead.plugin.v1.KVOp
-	14, // 6: fairlead.plugin.v1.KVPage.entries:type_name -> fairlead.plugin.v1.KVEntry
-	18, // 7: fairlead.plugin.v1.KVEvents.events:type_name -> fairlead.plugin.v1.KVEvent
-	1,  // 8: fairlead.plugin.v1.KVEvent.kind:type_name -> fairlead.plugin.v1.KVEventKind
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	14, // 4: fairlead.plugin.v1.KVResult.current:type_name -> fairlead.plugin.v1.KVEntry
+	10, // 5: fairlead.plugin.v1.KVTxn.conditions:type_name -> fairlead.plugin.v1.KVCondition
+	6,  // 6: fairlead.plugin.v1.KVTxn.writes:type_name -> fairlead.plugin.v1.KVOp
+	14, // 7: fairlead.plugin.v1.KVPage.entries:type_name -> fairlead.plugin.v1.KVEntry
+	18, // 8: fairlead.plugin.v1.KVEvents.events:type_name -> fairlead.plugin.v1.KVEvent
+	1,  // 9: fairlead.plugin.v1.KVEvent.kind:type_name -> fairlead.plugin.v1.KVEventKind
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_plugin_v1_kv_proto_init() }

@@ -1,0 +1,90 @@
+package fairlead
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Closer is what a program opens and has to close: providers, stores, topics,
+// subscriptions, watchers, rpc servers and Closers themselves.
+type Closer interface {
+	Close(ctx context.Context) error
+}
+
+// CloserFunc makes a function a [Closer], for example
+//
+//	fairlead.CloserFunc(httpServer.Shutdown)
+type CloserFunc func(ctx context.Context) error
+
+// Close calls f.
+func (f CloserFunc) Close(ctx context.Context) error { return f(ctx) }
+
+// Closers closes what a program has opened, the last opened first, so that a
+// store is closed before its provider. The zero value is ready for use. All
+// methods may be called concurrently.
+//
+//	var opened fairlead.Closers
+//	defer opened.CloseWithin(10 * time.Second)
+//
+//	p, err := fairlead.Open(ctx, url)
+//	if err != nil { … }
+//	opened.Add(p)
+type Closers struct {
+	mu     sync.Mutex
+	opened []Closer
+}
+
+// Add makes the next Close close c, before everything that was added before.
+func (cs *Closers) Add(c Closer) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.opened = append(cs.opened, c)
+}
+
+// closeGrace is how long Close waits for a closer to return after the context
+// has ended.
+const closeGrace = time.Second
+
+// Close closes one after the other, the last added first, and returns all
+// their errors joined. After the context has ended, the rest is still closed,
+// each with the ended context; a closer that then does not return within a
+// second is left behind, with a DeadlineExceeded or Canceled error. A second
+// call closes what was added since the first.
+func (cs *Closers) Close(ctx context.Context) error {
+	cs.mu.Lock()
+	opened := cs.opened
+	cs.opened = nil
+	cs.mu.Unlock()
+	var errs []error
+	for _, c := range slices.Backward(opened) {
+		errs = append(errs, closeOne(ctx, c))
+	}
+	return errors.Join(errs...)
+}
+
+// CloseWithin is Close with a context that ends after d.
+func (cs *Closers) CloseWithin(d time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return cs.Close(ctx)
+}
+
+// closeOne returns when c is closed, or a second after the context has ended.
+func closeOne(ctx context.Context, c Closer) error {
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close(ctx) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeGrace):
+		return Errorf(CodeOf(ctx.Err()), "closing %T: it did not return within %v of the end of the context: %w", c, closeGrace, ctx.Err())
+	}
+}

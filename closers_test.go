@@ -1,0 +1,81 @@
+package fairlead_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fairlead.dev"
+)
+
+func TestClosersCloseTheLastFirst(t *testing.T) {
+	var order []string
+	var opened fairlead.Closers
+	first, second := errors.New("first failed"), errors.New("second failed")
+	opened.Add(closerOf(&order, "first", first))
+	opened.Add(closerOf(&order, "second", second))
+	opened.Add(closerOf(&order, "third", nil))
+	err := opened.Close(t.Context())
+	if !slices.Equal(order, []string{"third", "second", "first"}) {
+		t.Errorf("closed in the order %v", order)
+	}
+	if !errors.Is(err, first) || !errors.Is(err, second) {
+		t.Errorf("the errors are %v", err)
+	}
+	if err := opened.Close(t.Context()); err != nil || len(order) != 3 {
+		t.Errorf("closed again: %v, %v", order, err)
+	}
+}
+
+func closerOf(order *[]string, name string, err error) fairlead.Closer {
+	return fairlead.CloserFunc(func(context.Context) error {
+		*order = append(*order, name)
+		return err
+	})
+}
+
+// TestClosersLeaveBehindWhatHangs closes what is left although one closer never
+// returns.
+func TestClosersLeaveBehindWhatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened fairlead.Closers
+		var ended error
+		hang := make(chan struct{})
+		defer close(hang)
+		opened.Add(fairlead.CloserFunc(func(ctx context.Context) error {
+			ended = ctx.Err()
+			return nil
+		}))
+		opened.Add(fairlead.CloserFunc(func(context.Context) error {
+			<-hang
+			return nil
+		}))
+		began := time.Now()
+		err := opened.CloseWithin(time.Minute)
+		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded || time.Since(began) != time.Minute+time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if !errors.Is(ended, context.DeadlineExceeded) {
+			t.Errorf("the closer after the one that hangs got a context with %v", ended)
+		}
+	})
+}
+
+func ExampleClosers() {
+	var opened fairlead.Closers
+	for _, name := range []string{"provider", "store"} {
+		opened.Add(fairlead.CloserFunc(func(context.Context) error {
+			fmt.Println("close the", name)
+			return nil
+		}))
+	}
+	fmt.Println(opened.CloseWithin(10 * time.Second))
+	// Output:
+	// close the store
+	// close the provider
+	// <nil>
+}
