@@ -246,7 +246,7 @@ func TestRelativeFolders(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := newHost(t, plugins.WithFolders(folder)).Open(t.Context(), "plugin+mem://")
-			if !errors.Is(err, fairlead.PermissionDenied) || !strings.Contains(err.Error(), "outside of the plugin folder") {
+			if !errors.Is(err, fairlead.PermissionDenied) || !strings.Contains(err.Error(), "outside the plugin folder") {
 				t.Errorf("a link to outside: got %v, want PermissionDenied", err)
 			}
 		})

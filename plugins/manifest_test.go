@@ -193,13 +193,13 @@ func TestVerify(t *testing.T) {
 		}, "the checksum of"},
 		"a link to outside": {func(_, b, _ string) error {
 			return errors.Join(os.Rename(b, outside), os.Symlink(outside, b))
-		}, "outside of the plugin folder"},
+		}, "outside the plugin folder"},
 		"a link within": {func(dir, b, _ string) error {
 			return errors.Join(os.Rename(b, filepath.Join(dir, "real")), os.Symlink("real", b))
 		}, ""},
 		"a manifest that is a link to outside": {func(_, _, m string) error {
 			return errors.Join(os.Rename(m, outside+".json"), os.Symlink(outside+".json", m))
-		}, "outside of the plugin folder"},
+		}, "outside the plugin folder"},
 		"a binary that every user may write":   {func(_, b, _ string) error { return os.Chmod(b, 0o757) }, "every user may write"},
 		"a manifest that every user may write": {func(_, _, m string) error { return os.Chmod(m, 0o646) }, "every user may write"},
 		"a folder that every user may write":   {func(d, _, _ string) error { return os.Chmod(d, 0o757) }, "every user may write"},

@@ -137,7 +137,7 @@ func TestOutcomesOfAKilledPlugin(t *testing.T) {
 }
 
 // TestTokensEndWithTheirPlugin shows that a message which was received before
-// its plugin was started anew cannot be settled any more, and comes again.
+// its plugin was restarted cannot be settled any more, and is delivered again.
 func TestTokensEndWithTheirPlugin(t *testing.T) {
 	g := newGroup(t, "redis", testbed.Redis(t).URL())
 	g.publish("m")

@@ -295,7 +295,7 @@ func TestReattach(t *testing.T) {
 	default:
 	}
 	for value, want := range map[string]string{
-		"redis":                            "no JSON object",
+		"redis":                            "not a JSON object",
 		`{"memory":"tcp://example.com:1"}`: "accepted: unix:///path, tcp://127.0.0.1:port",
 		`{"memory":"unix://x"}`:            "absolute path",
 	} {
@@ -327,7 +327,7 @@ func TestArguments(t *testing.T) {
 		want string
 		code int
 	}{
-		{nil, "give it --listen", 2},
+		{nil, "start it with --listen", 2},
 		{[]string{"--unknown"}, "see --help", 2},
 		{[]string{"word"}, `unexpected argument "word"`, 2},
 		{[]string{"--help"}, "sidecar+unix:///path", 0},
@@ -337,12 +337,12 @@ func TestArguments(t *testing.T) {
 		{[]string{"--listen", "unix://path"}, "absolute path", 2},
 		{[]string{"--listen", "tcp://127.0.0.1"}, "a host and a port", 2},
 		{[]string{"--listen", "tcp://0.0.0.0:1", "--url", "mem://"}, "--tls-cert, --tls-key and --tls-client-ca", 2},
-		{append([]string{"--listen", "tcp://0.0.0.0:1"}, tlsArgs...), "a URL is missing", 2},
+		{append([]string{"--listen", "tcp://0.0.0.0:1"}, tlsArgs...), "the backend's URL is missing", 2},
 		{append([]string{"--listen", "tcp://0.0.0.0:1"}, tlsArgs[:4]...), "given together", 2},
-		{append([]string{"--listen", "unix:///tmp/x"}, tlsArgs...), "are for tcp://", 2},
+		{append([]string{"--listen", "unix:///tmp/x"}, tlsArgs...), "require a tcp:// address", 2},
 		{[]string{"--listen", "unix:///tmp/x", "--url", "redis://x"}, "offered: mem", 2},
 		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://?a=b"}, `unknown parameter "a"`, 2},
-		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://", "--url-file", empty}, "give one of them", 2},
+		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://", "--url-file", empty}, "exclude each other", 2},
 		{[]string{"--listen", "unix:///tmp/x", "--url-file", empty}, "is empty", 2},
 		{[]string{"--check", "nonsense"}, "accepted: unix:///path", 1},
 	} {

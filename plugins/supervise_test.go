@@ -181,7 +181,7 @@ func TestCrashLoop(t *testing.T) {
 	if n := strings.Count(log.String(), "restarting"); n != 2 {
 		t.Errorf("the plugin was restarted %d times, want 2\n%s", n, log.String())
 	}
-	if !strings.Contains(log.String(), `msg="out of luck"`) || !strings.Contains(log.String(), "level=ERROR msg=\"a plugin fails\"") {
+	if !strings.Contains(log.String(), `msg="out of luck"`) || !strings.Contains(log.String(), "level=ERROR msg=\"a plugin has failed\"") {
 		t.Errorf("the log is\n%s", log.String())
 	}
 }
@@ -233,7 +233,7 @@ func TestAPluginEndsWell(t *testing.T) {
 	if err := open(t, h, "plugin+mem://").Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(log.String(), "did not end well") {
+	if strings.Contains(log.String(), "did not exit with status 0") {
 		t.Error(log.String())
 	}
 }

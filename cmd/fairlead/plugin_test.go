@@ -87,7 +87,7 @@ func TestPluginLife(t *testing.T) {
 	want(t, exitUsage, "plugin verify redis", `there is no plugin "redis" in `+dir+"; installed: memory")
 
 	appendTo(t, filepath.Join(dir, "fairlead-memory"), "changed")
-	want(t, exitFailure, "plugin verify", "the checksum of", "install it again if you trust it", "1 of 1 plugins refused: [memory]")
+	want(t, exitFailure, "plugin verify", "the checksum of", "install the plugin again if you trust the file", "1 of 1 plugins refused: [memory]")
 	want(t, exitFailure, "plugin run memory -- --manifest", "the checksum of")
 	want(t, exitFailure, "describe plugin+mem://", "the checksum of")
 }
