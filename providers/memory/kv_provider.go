@@ -52,19 +52,21 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 	if err := p.life.Check(ctx); err != nil {
 		return err
 	}
-	if t := p.backend.detachTable(name); t != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.markDeleted()
-	}
+	p.backend.deleteTable(name)
 	return nil
 }
 
-// detachTable removes a table from the backend and returns it, or nil.
-func (b *backend) detachTable(name string) *table {
+// deleteTable removes a table, if it exists, and marks it deleted. It holds both
+// locks, so that no write is accepted in between.
+func (b *backend) deleteTable(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.tables[name]
+	if t == nil {
+		return
+	}
 	delete(b.tables, name)
-	return t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.markDeleted()
 }
