@@ -97,7 +97,7 @@ func TestLeasesNeverOverlap(t *testing.T) {
 						case <-l.Lost():
 						}
 						in.leave(l)
-						_ = l.Unlock(t.Context()) // what that cannot remove ends by itself
+						_ = l.Release(t.Context()) // what that cannot remove ends by itself
 					}
 				})
 			}

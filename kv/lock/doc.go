@@ -2,7 +2,7 @@
 //
 //	m, err := lock.New(store, "reports", lock.TTL(10*time.Second))
 //	lease, err := m.Lock(ctx) // waits its turn
-//	defer lease.Unlock(context.Background())
+//	defer lease.Release(context.Background())
 //
 //	work, cancel := lease.Context(ctx) // ends when the lease is lost
 //	defer cancel()
@@ -18,7 +18,7 @@
 // was sent: before it ends in the store. The tenth is for clocks that run at
 // different rates; where a provider says that the clocks of programs must agree
 // for times to live (etcd's clock-skew), that holds for leases, too. A program
-// that ends without Unlock keeps others out for the rest of the TTL.
+// that ends without Release keeps others out for the rest of the TTL.
 //
 // # What it cannot promise
 //
@@ -62,19 +62,20 @@
 // # Compared with etcd's package concurrency
 //
 // The same: exclusion by a lease, renewal in the background, waiting by a watch,
-// TryLock, Campaign, Proclaim, Resign, Leader, Observe.
+// TryLock, Campaign, Proclaim, Leader, Observe.
 //
 // Different: waiters of concurrency queue up, in the order of their keys'
 // revisions; ours do not. There, all locks of a Session share one lease, and
 // Session.Done is closed when the client learns that the lease has ended; here,
 // each lock has its own, and Lost is closed before it ends, also when the
-// backend cannot be asked. There, Unlock of a lost lock succeeds; here, it fails
-// with Conflict. There, the key's create revision serves as a token, and IsOwner
+// backend cannot be asked. There, Unlock of a lost lock succeeds; here, Release
+// fails with Conflict. There, the key's create revision serves as a token, and IsOwner
 // as a condition of a Txn; here, Token and Fence, on every provider.
 //
 // # Concurrency
 //
 // All methods may be called concurrently; two calls of Lock exclude each other,
 // also on the same Mutex. Every held lease has one goroutine, which ends when it
-// is lost or unlocked. Closing the store loses its leases at once; unlock first.
+// is lost or released. Closing the store loses its leases at once; release them
+// first.
 package lock

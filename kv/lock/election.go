@@ -3,6 +3,7 @@ package lock
 import (
 	"bytes"
 	"context"
+	"errors"
 	"iter"
 	"math"
 
@@ -10,8 +11,8 @@ import (
 	"fairlead.dev/kv"
 )
 
-// Election chooses one leader among programs, who has a value to show: an
-// address, say.
+// Election chooses one leader among programs. The leader shows a value to the
+// others, for example its address.
 type Election struct{ place }
 
 // NewElection returns the election of that name in a store; see [New].
@@ -23,40 +24,78 @@ func NewElection(store *kv.Store, name string, opts ...Option) (*Election, error
 	return &Election{p}, nil
 }
 
-// Leader is who leads.
+// Leader is what an election shows of its leader.
 type Leader struct {
 	Value []byte
 	Token uint64 // of the leader's lease; 0: there is no leader
 }
 
-// Leadership is the lease of a leader. Resign is another name of Unlock.
-type Leadership struct{ *Lease }
+// Run waits until there is no leader, and calls lead as the leader, with a
+// value that others can see. lead's context ends when the leadership is lost
+// and when ctx ends. When lead returns, Run gives the leadership back.
+//
+// Run returns what lead returned, with one exception: if the leadership was
+// lost, and lead returned nil or the error of its context, Run waits to become
+// the leader again. lead is therefore called once for each leadership, one call
+// at a time.
+//
+// Errors: those of lead, unchanged; those of [Election.Campaign] while it
+// waits.
+func (e *Election) Run(ctx context.Context, value []byte, lead func(ctx context.Context, lease *Lease) error) error {
+	for {
+		l, err := e.Campaign(ctx, value)
+		if err != nil {
+			return err
+		}
+		if lost, err := callLeader(ctx, l, lead); !lost {
+			return err
+		}
+	}
+}
 
-// Campaign waits until nobody leads, and leads until [Leadership.Resign] with a
-// value that others can see. It goes on through failures of the backend that
-// pass.
+// callLeader calls lead during one leadership. lost reports that lead ended
+// because the leadership was lost.
+func callLeader(ctx context.Context, l *Lease, lead func(context.Context, *Lease) error) (lost bool, err error) {
+	defer l.releaseSoon(ctx)
+	work, cancel := l.Context(ctx)
+	defer cancel()
+	err = lead(work, l)
+	if ctx.Err() != nil || l.Err() == nil {
+		return false, err
+	}
+	return err == nil || errors.Is(err, work.Err()) || errors.Is(err, context.Cause(work)), err
+}
+
+// releaseSoon gives a lease back as far as that is possible soon. Otherwise the
+// lease ends by itself.
+func (l *Lease) releaseSoon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+	defer cancel()
+	_ = l.release(ctx)
+}
+
+// Campaign waits until there is no leader, and leads until [Lease.Release],
+// with a value that others can see. It continues through failures of the
+// backend that pass.
 //
 // Errors: as [Mutex.Lock]; TooLarge for a value beyond about three quarters of
 // the store's limit.
-func (e *Election) Campaign(ctx context.Context, value []byte) (*Leadership, error) {
+func (e *Election) Campaign(ctx context.Context, value []byte) (*Lease, error) {
 	l, err := e.wait(ctx, bytes.Clone(value))
-	if err != nil {
-		return nil, fairlead.Annotate(err, "lock.Campaign", "")
-	}
-	return &Leadership{l}, nil
+	return l, fairlead.Annotate(err, "lock.Campaign", "")
 }
 
-// Leader returns who leads, and NotFound if nobody does. What it says may be
-// over when it returns.
+// Leader returns the present leader, and NotFound if there is none. The
+// leadership may have ended when Leader returns.
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
-	leader, err := e.leader(ctx)
+	leader, err := e.readLeader(ctx)
 	if err == nil && leader.Token == 0 {
-		err = fairlead.Errorf(fairlead.NotFound, "nobody leads")
+		err = fairlead.Errorf(fairlead.NotFound, "there is no leader")
 	}
 	return leader, fairlead.Annotate(err, "lock.Leader", "")
 }
 
-func (p place) leader(ctx context.Context) (Leader, error) {
+func (p place) readLeader(ctx context.Context) (Leader, error) {
 	_, r, held, err := p.holder(ctx)
 	if err != nil || !held || r.Token == 0 {
 		return Leader{}, err
@@ -64,18 +103,18 @@ func (p place) leader(ctx context.Context) (Leader, error) {
 	return Leader{Value: r.Value, Token: r.Token}, nil
 }
 
-// Observe yields who leads now, and then every change, with Token 0 for nobody.
-// Of changes in quick succession it may pass
-// over some, never the last. It goes on through failures that pass, until the
-// context ends or the store is closed; the error is yielded last.
+// Observe yields the present leader, and then every change, with Token 0 while
+// there is no leader. Of changes in quick succession it may leave out all but
+// the last. It continues through failures that pass, until the context ends or
+// the store is closed. It yields the error that ended it last.
 func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		b := e.newBell()
 		defer b.close()
-		shown := Leader{Token: math.MaxUint64} // nobody's
+		shown := Leader{Token: math.MaxUint64} // no lease has this token
 		for {
 			b.prepare(ctx)
-			leader, err := e.leader(ctx)
+			leader, err := e.readLeader(ctx)
 			if err == nil && leader.differs(shown) {
 				if shown = leader; !yield(leader, nil) {
 					return
@@ -96,15 +135,16 @@ func (l Leader) differs(other Leader) bool {
 	return l.Token != other.Token || !bytes.Equal(l.Value, other.Value)
 }
 
-// Proclaim shows another value from now on. When it fails, the value may change
-// later still, with the next renewal.
+// Proclaim changes the value that [Election.Leader] and [Election.Observe]
+// show. After a failure the value may still change later, with the next
+// renewal.
 //
-// Errors: Conflict if the leadership was lost or resigned; those of the store.
-func (l *Leadership) Proclaim(ctx context.Context, value []byte) error {
+// Errors: Conflict if the lease was lost or released; those of the store.
+func (l *Lease) Proclaim(ctx context.Context, value []byte) error {
 	return fairlead.Annotate(l.proclaim(ctx, value), "lock.Proclaim", "")
 }
 
-func (l *Leadership) proclaim(ctx context.Context, value []byte) error {
+func (l *Lease) proclaim(ctx context.Context, value []byte) error {
 	if err := l.lockWriting(ctx); err != nil {
 		return err
 	}
@@ -114,9 +154,4 @@ func (l *Leadership) proclaim(ctx context.Context, value []byte) error {
 	}
 	l.record.Value = bytes.Clone(value)
 	return l.renewLocked(ctx)
-}
-
-// Resign gives the leadership back, as [Lease.Unlock].
-func (l *Leadership) Resign(ctx context.Context) error {
-	return fairlead.Annotate(l.unlock(ctx), "lock.Resign", "")
 }

@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func newElection(t *testing.T, s *kv.Store) *lock.Election {
 	return e
 }
 
-func campaign(t *testing.T, e *lock.Election, value string) *lock.Leadership {
+func campaign(t *testing.T, e *lock.Election, value string) *lock.Lease {
 	t.Helper()
 	l, err := e.Campaign(t.Context(), []byte(value))
 	must(t, err)
@@ -52,7 +53,7 @@ func TestElection(t *testing.T) {
 			t.Errorf("the leader is %q, token %d", l.Value, l.Token)
 		}
 
-		must(t, ann.Resign(t.Context()))
+		must(t, ann.Release(t.Context()))
 		wantLeader(t, next, "")
 		wantCode(t, ann.Proclaim(t.Context(), []byte("ann3")), fairlead.Conflict)
 		bob := campaign(t, e, "bob")
@@ -60,7 +61,7 @@ func TestElection(t *testing.T) {
 			t.Errorf("token %d after %d", bob.Token(), ann.Token())
 		}
 		wantLeader(t, next, "bob")
-		must(t, bob.Resign(t.Context()))
+		must(t, bob.Release(t.Context()))
 	})
 }
 
@@ -71,11 +72,11 @@ func TestALeaderThatDiesIsSucceeded(t *testing.T) {
 		other := openStore(t, p)
 		must(t, s.Close(t.Context()))
 		bob := campaign(t, newElection(t, other), "bob")
-		if !isLost(ann.Lease) {
+		if !isLost(ann) {
 			t.Error("two leaders")
 		}
-		wantCode(t, ann.Resign(t.Context()), fairlead.Closed)
-		must(t, bob.Resign(t.Context()))
+		wantCode(t, ann.Release(t.Context()), fairlead.Closed)
+		must(t, bob.Release(t.Context()))
 	})
 }
 
@@ -91,5 +92,56 @@ func TestObserveEndsWithItsContext(t *testing.T) {
 		for range newElection(t, s).Observe(t.Context()) {
 			break
 		}
+	})
+}
+
+// TestRunLeadsAgainAfterALoss takes the first leadership away. Run gives the
+// second one back, and returns what lead returned.
+func TestRunLeadsAgainAfterALoss(t *testing.T) {
+	failed := errors.New("the work failed")
+	for name, afterLoss := range map[string]func(context.Context) error{
+		"nil":   func(context.Context) error { return nil },
+		"error": context.Context.Err,
+		"cause": context.Cause,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+				var tokens []uint64
+				e := newElection(t, s)
+				err := e.Run(t.Context(), []byte("ann"), func(ctx context.Context, l *lock.Lease) error {
+					if tokens = append(tokens, l.Token()); len(tokens) == 2 {
+						return failed
+					}
+					must(t, s.Delete(t.Context(), "e/holder"))
+					<-ctx.Done()
+					return afterLoss(ctx)
+				})
+				if err != failed || len(tokens) != 2 || tokens[1] <= tokens[0] {
+					t.Errorf("Run returned %v after the tokens %v", err, tokens)
+				}
+				_, err = e.Leader(t.Context())
+				wantCode(t, err, fairlead.NotFound)
+			})
+		})
+	}
+}
+
+// TestRunEndsWithItsContext ends the context while Run leads, and while it
+// waits.
+func TestRunEndsWithItsContext(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+		e := newElection(t, s)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := e.Run(ctx, nil, func(ctx context.Context, _ *lock.Lease) error {
+			wantCode(t, e.Run(ctx, nil, nil), fairlead.DeadlineExceeded)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		_, err = e.Leader(t.Context())
+		wantCode(t, err, fairlead.NotFound)
 	})
 }

@@ -47,7 +47,7 @@ func (o *ours) tryLock(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-func (o *ours) unlock(ctx context.Context) error { return o.l.Unlock(ctx) }
+func (o *ours) unlock(ctx context.Context) error { return o.l.Release(ctx) }
 func (o *ours) token() int64                     { return int64(o.l.Token()) }
 func (o *ours) lost() <-chan struct{}            { return o.l.Lost() }
 func (o *ours) die()                             { must(o, o.store.Close(context.Background())) }
@@ -198,7 +198,7 @@ func TestElectionComparedWithEtcd(t *testing.T) {
 		}
 	}
 	must(t, etcds.Resign(ctx))
-	must(t, ann.Resign(ctx))
+	must(t, ann.Release(ctx))
 	_, err = e.Leader(ctx)
 	wantCode(t, err, fairlead.NotFound)
 }

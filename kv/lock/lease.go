@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/kv"
 )
 
-// Lease is a lock that is held.
+// Lease is a lock or a leadership that is held.
 type Lease struct {
 	place
 	token    uint64
@@ -56,12 +56,12 @@ func (l *Lease) Token() uint64 { return l.token }
 func (l *Lease) Fence() kv.TxnPart { return kv.IfRevision(l.name+tokenSuffix, l.tokenRev) }
 
 // Lost is closed when the lease is not known to be held any more: when it was
-// lost, and after Unlock.
+// lost, and after Release.
 func (l *Lease) Lost() <-chan struct{} { return l.life.Done() }
 
 // Err says why the lease was lost: Conflict if it ended in the store or another
 // one is held, else why it could not be renewed in time. It is nil while the
-// lease is held, and after an Unlock that came first.
+// lease is held, and after a Release that came first.
 func (l *Lease) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,7 +69,7 @@ func (l *Lease) Err() error {
 }
 
 // Context returns a context that ends when parent does and when the lease is
-// lost or unlocked; context.Cause then is [Lease.Err] if it was lost.
+// lost or released; context.Cause then is [Lease.Err] if it was lost.
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	stop := context.AfterFunc(l.life, func() { cancel(l.Err()) })
@@ -79,17 +79,18 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 	}
 }
 
-// Unlock gives the lock back, if it is still this lease's. Whatever it returns,
-// the lease is over for this program, and is not renewed any more: after a
-// failure it ends by itself within the TTL, or with another call of Unlock.
+// Release gives the lock or the leadership back, if it is still this lease's.
+// Whatever it returns, the lease has ended for this program and is not renewed
+// any more. After a failure it ends in the store within the TTL, or with
+// another call of Release.
 //
 // Errors: Conflict if the lease was lost before; those of the store. Calls after
 // one that succeeded return nil.
-func (l *Lease) Unlock(ctx context.Context) error {
-	return fairlead.Annotate(l.unlock(ctx), "lock.Unlock", "")
+func (l *Lease) Release(ctx context.Context) error {
+	return fairlead.Annotate(l.release(ctx), "lock.Release", "")
 }
 
-func (l *Lease) unlock(ctx context.Context) error {
+func (l *Lease) release(ctx context.Context) error {
 	l.end(nil)
 	select {
 	case <-l.kept: // nobody writes the holder's key behind our back

@@ -44,7 +44,7 @@ func TestLocksExcludeAndTokensGrow(t *testing.T) {
 					last = l.Token()
 					time.Sleep(time.Millisecond)
 					held.Unlock()
-					must(t, l.Unlock(t.Context()))
+					must(t, l.Release(t.Context()))
 				}
 			})
 		}
@@ -73,14 +73,14 @@ func TestAWaiterIsWokenByTheWatch(t *testing.T) {
 				group.Go(func() {
 					time.Sleep(10*time.Second + 500*time.Microsecond)
 					free = time.Now()
-					must(t, first.Unlock(t.Context()))
+					must(t, first.Release(t.Context()))
 				})
 				second := mustLock(t, m)
 				group.Wait()
 				if late := time.Since(free); late < c.least || late > c.most {
 					t.Errorf("it waited for %v after the lock was free, want %v to %v", late, c.least, c.most)
 				}
-				must(t, second.Unlock(t.Context()))
+				must(t, second.Release(t.Context()))
 			})
 		})
 	}
@@ -96,10 +96,10 @@ func TestALeaseIsKept(t *testing.T) {
 		}
 		_, err := m.TryLock(t.Context())
 		wantCode(t, err, fairlead.Conflict)
-		must(t, l.Unlock(t.Context()))
-		must(t, l.Unlock(t.Context()))
+		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context()))
 		if !isLost(l) || l.Err() != nil {
-			t.Errorf("after Unlock, Lost is closed: %v; %v", isLost(l), l.Err())
+			t.Errorf("after Release, Lost is closed: %v; %v", isLost(l), l.Err())
 		}
 	})
 }
@@ -129,7 +129,7 @@ func TestAnUnreachableStoreLosesLeasesInTime(t *testing.T) {
 					l, err := other.Lock(t.Context())
 					must(t, err)
 					after := time.Since(cut)
-					must(t, l.Unlock(t.Context()))
+					must(t, l.Release(t.Context()))
 					next <- after
 				}()
 				<-l.Lost()
@@ -139,7 +139,7 @@ func TestAnUnreachableStoreLosesLeasesInTime(t *testing.T) {
 				}
 				wantCode(t, l.Err(), fairlead.Unavailable)
 				p.set(nil)
-				wantCode(t, l.Unlock(t.Context()), fairlead.Conflict)
+				wantCode(t, l.Release(t.Context()), fairlead.Conflict)
 			})
 		})
 	}
@@ -160,7 +160,7 @@ func TestAShortOutageLosesNothing(t *testing.T) {
 		if isLost(l) {
 			t.Errorf("lost: %v", l.Err())
 		}
-		must(t, l.Unlock(t.Context()))
+		must(t, l.Release(t.Context()))
 	})
 }
 
@@ -189,12 +189,12 @@ func TestLostAnswers(t *testing.T) {
 				if isLost(l) {
 					t.Fatalf("write %d, applied %v: lost: %v", nth, applied, l.Err())
 				}
-				must(t, l.Unlock(t.Context()))
+				must(t, l.Release(t.Context()))
 				next := mustLock(t, m)
 				if next.Token() <= l.Token() {
 					t.Errorf("token %d after %d", next.Token(), l.Token())
 				}
-				must(t, next.Unlock(t.Context()))
+				must(t, next.Release(t.Context()))
 				if writes <= nth {
 					t.Fatalf("there were %d writes", writes)
 				}
@@ -208,7 +208,7 @@ func TestLostAnswers(t *testing.T) {
 func TestASlowAttemptGetsNoLease(t *testing.T) {
 	for slow := 2; slow <= 4; slow++ {
 		bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
-			must(t, mustLock(t, newMutex(t, s)).Unlock(t.Context()))
+			must(t, mustLock(t, newMutex(t, s)).Release(t.Context()))
 			other := openStore(t, p.Provider)
 			step := 0
 			p.set(func(_ context.Context, _ driver.Op, do func() driver.Result) driver.Result {
@@ -229,7 +229,7 @@ func TestASlowAttemptGetsNoLease(t *testing.T) {
 			if isLost(l) {
 				t.Errorf("lost: %v", l.Err())
 			}
-			must(t, l.Unlock(t.Context()))
+			must(t, l.Release(t.Context()))
 		})
 	}
 }
@@ -264,12 +264,12 @@ func TestAStolenLeaseIsLost(t *testing.T) {
 		wantCode(t, l.Err(), fairlead.Conflict)
 		<-ctx.Done()
 		wantCode(t, context.Cause(ctx), fairlead.Conflict)
-		wantCode(t, l.Unlock(t.Context()), fairlead.Conflict)
-		must(t, l.Unlock(t.Context()))
+		wantCode(t, l.Release(t.Context()), fairlead.Conflict)
+		must(t, l.Release(t.Context()))
 		if _, err := s.Get(t.Context(), "m/holder"); err != nil || isLost(thief) {
-			t.Errorf("Unlock has removed another's lease: %v", err)
+			t.Errorf("Release has removed another's lease: %v", err)
 		}
-		must(t, thief.Unlock(t.Context()))
+		must(t, thief.Release(t.Context()))
 	})
 }
 
@@ -278,7 +278,7 @@ func TestTheContextEndsWithTheLease(t *testing.T) {
 		l := mustLock(t, newMutex(t, s))
 		ctx, cancel := l.Context(t.Context())
 		defer cancel()
-		must(t, l.Unlock(t.Context()))
+		must(t, l.Release(t.Context()))
 		<-ctx.Done()
 		if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 			t.Error(err)
@@ -295,13 +295,13 @@ func TestFenceRefusesTheLeaseBefore(t *testing.T) {
 		time.Sleep(time.Minute) // renewals do not change it
 		_, err = s.Txn(t.Context(), before.Fence(), kv.ThenPut("data", []byte("2")))
 		must(t, err)
-		must(t, before.Unlock(t.Context()))
+		must(t, before.Release(t.Context()))
 		now := mustLock(t, m)
 		_, err = s.Txn(t.Context(), before.Fence(), kv.ThenPut("data", []byte("late")))
 		wantCode(t, err, fairlead.Conflict)
 		_, err = s.Txn(t.Context(), now.Fence(), kv.ThenPut("data", []byte("3")))
 		must(t, err)
-		must(t, now.Unlock(t.Context()))
+		must(t, now.Release(t.Context()))
 	})
 }
 
@@ -313,7 +313,7 @@ func TestWhoGivesUpLeavesNothing(t *testing.T) {
 		defer cancel()
 		_, err := m.Lock(ctx)
 		wantCode(t, err, fairlead.DeadlineExceeded)
-		must(t, l.Unlock(t.Context()))
+		must(t, l.Release(t.Context()))
 
 		p.set(func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result {
 			if op.Kind == driver.OpCreate {
@@ -334,24 +334,24 @@ func TestWhoGivesUpLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestUnlockThatFailsCanBeRepeated(t *testing.T) {
+func TestReleaseThatFailsCanBeRepeated(t *testing.T) {
 	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
 		m := newMutex(t, s)
 		l := mustLock(t, m)
 		p.set(func(context.Context, driver.Op, func() driver.Result) driver.Result {
 			return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "away")}
 		})
-		wantCode(t, l.Unlock(t.Context()), fairlead.Unavailable)
+		wantCode(t, l.Release(t.Context()), fairlead.Unavailable)
 		if !isLost(l) {
-			t.Error("the lease goes on after Unlock")
+			t.Error("the lease goes on after Release")
 		}
 		_, err := m.TryLock(t.Context())
 		wantCode(t, err, fairlead.Unavailable)
 		p.set(nil)
-		must(t, l.Unlock(t.Context()))
+		must(t, l.Release(t.Context()))
 		next, err := m.TryLock(t.Context())
 		must(t, err)
-		must(t, next.Unlock(t.Context()))
+		must(t, next.Release(t.Context()))
 	})
 }
 
@@ -361,7 +361,7 @@ func TestLockGoesOnThroughAnOutage(t *testing.T) {
 			return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "away")}
 		})
 		time.AfterFunc(time.Minute, func() { p.set(nil) })
-		must(t, mustLock(t, newMutex(t, s)).Unlock(t.Context()))
+		must(t, mustLock(t, newMutex(t, s)).Release(t.Context()))
 	})
 }
 

@@ -42,7 +42,7 @@ func newPlace(store *kv.Store, name string, opts []Option) (place, error) {
 }
 
 // Lock waits until the lock is free, takes it, and keeps it until
-// [Lease.Unlock]. It goes on through failures of the backend that pass.
+// [Lease.Release]. It goes on through failures of the backend that pass.
 //
 // Errors: the code of the context's error when that ends first; those of the
 // store that do not pass, as PermissionDenied.

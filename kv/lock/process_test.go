@@ -107,5 +107,5 @@ func TestProcesses(t *testing.T) {
 	if l.Token() <= stopped.token || isLost(l) {
 		t.Errorf("token %d after %d; lost: %v", l.Token(), stopped.token, l.Err())
 	}
-	must(t, l.Unlock(t.Context()))
+	must(t, l.Release(t.Context()))
 }

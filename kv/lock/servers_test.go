@@ -90,7 +90,7 @@ func (w worker) run(ctx context.Context, stop *atomic.Bool) {
 		w.add(ctx, l)
 		w.in.leave(l)
 		call, cancel := context.WithTimeout(ctx, serverTTL)
-		_ = l.Unlock(call) // what that cannot remove ends by itself
+		_ = l.Release(call) // what that cannot remove ends by itself
 		cancel()
 	}
 }
