@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Claim names one guarantee or ability, as "kv.Watch". The claims of a facet
-// are declared in the facet's driver package and again, under the same names,
-// in the facet's own package; the ones that hold for every facet are here.
+// Claim names one guarantee or ability, for example "kv.Watch". Package kv
+// declares that claim as the constant kv.Watch, and so for every facet. The
+// claims that any facet may make are declared here.
 type Claim string
 
 const (
 	// DurableFsync: a write that was acknowledged has reached stable storage
 	// of the server that acknowledged it, and survives that server's kill and
-	// its loss of power. It says nothing about that server's loss.
+	// its loss of power. It does not promise to survive the loss of that server.
 	DurableFsync Claim = "DurableFsync"
 	// DurableQuorum: a write that was acknowledged has reached stable storage
 	// of a majority of the servers, and survives the loss of any minority.
@@ -43,7 +43,7 @@ type ClaimInfo struct {
 // Missing says why a guarantee does not hold.
 type Missing struct {
 	Claim  Claim
-	Reason string // what was found, as "appendfsync is everysec"
+	Reason string // what was found, for example "appendfsync is everysec"
 	Remedy string // what to change on the backend; empty if nothing can
 }
 
@@ -59,8 +59,8 @@ func (m Missing) String() string {
 	return s
 }
 
-// Requirement is something that a program demands of a facet when it opens
-// it. A [Claim] is one; [TTLWithin] and [TxnOps] demand a limit.
+// Requirement is what a program demands of a facet when it opens it. A [Claim]
+// is a Requirement; [TTLWithin] and [TxnOps] demand a limit.
 type Requirement interface {
 	// Check returns what is missing in d, and false if nothing is.
 	Check(d FacetDescription) (Missing, bool)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Facet is one of the four things that a provider may offer.
+// Facet is one of the four interfaces that a provider may offer.
 type Facet string
 
 // The facets.
@@ -22,7 +22,7 @@ func Facets() []Facet { return []Facet{KV, PubSub, RPC, Config} }
 // Description says what holds on one live backend. It is data: it crosses a
 // process and is compared, printed and stored. The receiver owns it.
 type Description struct {
-	Provider string // the provider's name, as "redis"
+	Provider string // the provider's name, for example "redis"
 	System   string // db.system.name or messaging.system of the OpenTelemetry semantic conventions
 	Version  string // the backend's own version, if it tells
 	Endpoint string // host and port or the like, without credentials
@@ -60,9 +60,9 @@ func (d Description) Facet(f Facet) (FacetDescription, bool) {
 // Has reports whether the claim holds.
 func (d FacetDescription) Has(c Claim) bool { return slices.Contains(d.Claims, c) }
 
-// Limits are the largest things a facet takes, checked by the portable layer
-// before anything is sent. Zero means that the limit does not apply, except
-// where a field says otherwise. Sizes are in bytes.
+// Limits are the limits of a facet. The portable packages check them before
+// anything is sent. Zero means that the limit does not apply, except where a
+// field says otherwise. Sizes are in bytes.
 type Limits struct {
 	MaxKeyBytes   int // kv: longest key; at least 512 on every provider
 	MaxValueBytes int // kv: longest value; at least 1,000,000 on every provider

@@ -30,16 +30,16 @@ const (
 	Invalid Code = 6
 	// TooLarge: a limit is exceeded. The message says both numbers.
 	TooLarge Code = 7
-	// Compacted: the history that a watch or a subscription needs in order to
-	// go on without a gap is gone. What was missed cannot be had any more:
-	// read the present state and start again from there.
+	// Compacted: the history that a watch or a subscription needs to continue
+	// without a gap is gone. Missed changes cannot be read any more: read the
+	// present state and start again from there.
 	Compacted Code = 8
 	// PermissionDenied: the backend refused the credentials or the operation.
 	PermissionDenied Code = 9
 	// DeadlineExceeded: the context's deadline passed before the call was
 	// handed to the backend, or while a read was under way.
 	DeadlineExceeded Code = 10
-	// Canceled: as DeadlineExceeded, for a canceled context.
+	// Canceled: like DeadlineExceeded, for a canceled context.
 	Canceled Code = 11
 	// Closed: the provider, store, topic, subscription or watcher is closed.
 	Closed Code = 12
@@ -120,8 +120,8 @@ func (c Code) Retry() Retry {
 // adds Op and Provider once, with [Annotate]. It never holds a credential.
 type Error struct {
 	Code     Code
-	Op       string // the portable operation, as "kv.Put"
-	Provider string // the provider's name, as "redis"
+	Op       string // the portable operation, for example "kv.Put"
+	Provider string // the provider's name, for example "redis"
 	Message  string // what is wrong and how to mend it; may be empty
 	Err      error  // the cause, may be nil; does not cross a process, its text does
 }
@@ -167,8 +167,9 @@ func (e *Error) Is(target error) bool {
 	return ok && code == e.Code
 }
 
-// CodeOf returns the code of err: that of the [*Error] in its chain, that of
-// a context error, Internal for any other error, and 0 for nil.
+// CodeOf returns the code of the [*Error] or Code in err's chain. It returns the
+// corresponding code for a context error, Internal for any other error, and 0
+// for nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return 0 // before the variables below, which cost an allocation each

@@ -10,8 +10,8 @@ import (
 // Option changes how [Open] opens a provider.
 type Option func(*opening.Options) error
 
-// WithLogger sets the logger for rare events: a connection is lost or found
-// again, a guarantee is lost. The default is slog.Default.
+// WithLogger sets the logger for rare events, for example that a connection or
+// a guarantee is lost or restored. The default is slog.Default.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *opening.Options) error {
 		if l == nil {
@@ -49,7 +49,7 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (Provider, error) 
 	}
 	open := opening.CurrentOpener()
 	if open == nil {
-		return nil, Annotate(Errorf(Invalid, "no provider is linked in; import one, as _ \"fairlead.dev/providers/memory\""), "fairlead.Open", "")
+		return nil, Annotate(Errorf(Invalid, "no provider is linked in; import one, for example _ \"fairlead.dev/providers/memory\""), "fairlead.Open", "")
 	}
 	p, err := open(ctx, rawURL, o)
 	if err != nil {

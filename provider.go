@@ -3,8 +3,8 @@ package fairlead
 import "context"
 
 // Provider is one connection to one backend. It also implements the Provider
-// interface of the driver package of each facet that it describes; the
-// description decides, a type assertion alone is never trusted.
+// interface of the driver package of each facet that it describes. The
+// description decides: a type assertion by itself is never trusted.
 //
 // All methods may be called concurrently.
 type Provider interface {

@@ -28,22 +28,24 @@
 // # Errors
 //
 // Every error is a [*fairlead.Error]. A write fails with ErrConflict if its
-// condition did not hold, and then changed nothing; with ErrUnknownOutcome if
-// it was sent and no answer came: it may have been applied, may be applied
-// yet, or never. Read before you repeat it. With any other code it was not
+// condition did not hold, and then changed nothing; [Current] may tell what is
+// there now. It fails with ErrUnknownOutcome if it was sent and no answer came:
+// it may have been applied, may be applied later, or may never be. Read before
+// you repeat it. With any other code it was not
 // applied. A key or value beyond the limits, an empty key, one that is not
 // UTF-8: Invalid or TooLarge, before anything is sent.
 //
-// A store that was opened with [Require] goes on checking: while a guarantee
-// is lost, because somebody changed the backend's settings, every call fails
-// with ErrUnsupported, which says what was lost and how to mend it.
+// A store that was opened with [Require] checks its requirements as long as it
+// is open. While a guarantee is lost, for example because the backend's settings
+// were changed, every call fails with ErrUnsupported. The error says what was
+// lost and how to restore it.
 //
 // # Concurrency
 //
 // All methods of [Store] may be called concurrently. Where the backend gains
 // from it, the calls of concurrent callers are sent as one, so that they share
-// a round trip and an fsync; a caller who gives up gets its answer at once and
-// disturbs nobody. Slices that are passed in must not be changed until the
+// a round trip and an fsync. A caller that gives up gets its error at once and
+// does not affect the others. Slices that are passed in must not be changed until the
 // call returns, and are not kept after that (with one exception: a write that
 // ended with ErrUnknownOutcome may still be under way; leave its value alone).
 // Slices that are returned belong to the caller.

@@ -12,15 +12,15 @@
 // concurrently. [Watcher.Next] is called by one goroutine at a time;
 // [Watcher.Close] may be called while Next runs.
 //
-// Retries: nobody above the driver repeats a write. A driver repeats a write
+// Retries: the layers above the driver never repeat a write. A driver repeats a write
 // only where it knows that the first attempt was not applied; the vendor's
 // own retries of writes are off. A driver may repeat a read until its context
 // ends.
 //
 // Bytes: a driver does not modify, and does not keep after the call returns,
-// any slice that it is given. What it returns belongs to the caller, who may
-// change it: nothing that it returns shares memory with the store or with
-// another result.
+// any slice that it is given. Slices that it returns belong to the caller,
+// which may change them: they share no memory with the store or with another
+// result.
 //
 // Contexts: every call returns within about a second of the end of its
 // context, whatever the backend does. An end of the context before an
@@ -111,8 +111,8 @@ type Store interface {
 	Close(ctx context.Context) error
 }
 
-// Revision is the opaque name of one state of a key: some bytes, compared for
-// equality alone. Every write of a key gives it a revision that it never had
+// Revision is the opaque name of one state of a key: bytes, compared for
+// equality only. Every write of a key gives it a revision that it never had
 // before, also after it was deleted and created again. The empty Revision
 // names no state.
 type Revision string
@@ -209,8 +209,8 @@ type Page struct {
 	//
 	// Where ClaimWatchTxn is claimed but ClaimSnapshotList is not, it is
 	// exactly the Revision of the store's last event before that moment (one
-	// fixed value if there was none). A reader who applies to a listing the
-	// events up to the Revision of a later one then has the state of one
+	// fixed value if there was none). A reader that applies to a listing
+	// the events up to the Revision of a later listing has the state of one
 	// moment.
 	Revision Revision
 }
@@ -234,8 +234,8 @@ type Event struct {
 	Key   string
 	Value []byte // PutEvent
 	// Revision is the key's revision for a PutEvent, and a place in the
-	// store's history for every event: a watch after it goes on just behind
-	// this event (behind the whole Txn, where one Txn made several).
+	// store's history for every event: a watch after it begins just after
+	// this event (after the whole Txn, where one Txn made several).
 	Revision Revision
 }
 
@@ -254,8 +254,8 @@ type WatchRequest struct {
 // events of one Txn come in one batch where ClaimWatchTxn is claimed.
 type Watcher interface {
 	// Next blocks until there are events, and returns at least one. After an
-	// error with the code Compacted or Closed, the watcher is at its end: the
-	// same error comes again. Every other error is passing.
+	// error with the code Compacted or Closed the watcher has ended: every
+	// later call returns the same error. Every other error is temporary.
 	//
 	// A Next whose context has ended already returns no events. If the context
 	// ends later, Next returns its error, or events that it has read. Either way

@@ -10,13 +10,13 @@ import (
 	"fairlead.dev/kv"
 )
 
-// abandonTime bounds how long a call that failed tries to leave nothing behind.
+// abandonTime bounds how long a failed call tries to remove what it wrote.
 const abandonTime = time.Second
 
 var errHeld = fairlead.Errorf(fairlead.Conflict, "the lock is held by another lease")
 
-// attempt is one caller's way to a lease. It may try several times, always with
-// the same owner, so that it knows what it has written without having heard so.
+// attempt is one call that wants a lease. It may try several times, always with
+// the same owner, so that it recognises a write whose outcome was unknown.
 type attempt struct {
 	place
 	owner  string
@@ -28,27 +28,27 @@ func (p place) newAttempt(value []byte) *attempt {
 	return &attempt{place: p, owner: rand.Text(), value: value}
 }
 
-func (p place) try(ctx context.Context) (*Lease, error) {
+func (p place) tryAcquire(ctx context.Context) (*Lease, error) {
 	a := p.newAttempt(nil)
-	l, err := a.once(ctx)
+	l, err := a.tryOnce(ctx)
 	if err != nil {
 		a.abandon(ctx)
 	}
 	return l, err
 }
 
-// wait tries until it has a lease.
-func (p place) wait(ctx context.Context, value []byte) (*Lease, error) {
+// acquire tries until it has a lease.
+func (p place) acquire(ctx context.Context, value []byte) (*Lease, error) {
 	a := p.newAttempt(value)
 	b := p.newBell()
 	defer b.close()
 	for {
-		l, err := a.once(ctx)
+		l, err := a.tryOnce(ctx)
 		if err == nil {
 			return l, nil
 		}
-		if passes(err) && ctx.Err() == nil {
-			err = a.untilFree(ctx, b)
+		if isTemporary(err) && ctx.Err() == nil {
+			err = a.waitUntilFree(ctx, b)
 		}
 		if err != nil {
 			a.abandon(ctx)
@@ -57,8 +57,8 @@ func (p place) wait(ctx context.Context, value []byte) (*Lease, error) {
 	}
 }
 
-// passes says whether a failure to lock is worth another try.
-func passes(err error) bool {
+// isTemporary reports whether an error is worth another try.
+func isTemporary(err error) bool {
 	switch fairlead.CodeOf(err) {
 	case fairlead.Conflict, fairlead.Unavailable, fairlead.UnknownOutcome, fairlead.DeadlineExceeded, fairlead.Canceled:
 		return true
@@ -66,17 +66,17 @@ func passes(err error) bool {
 	return false
 }
 
-// untilFree waits until nobody but this attempt has the lock.
-func (a *attempt) untilFree(ctx context.Context, b *bell) error {
+// waitUntilFree waits until the lock is free, or held by this attempt itself.
+func (a *attempt) waitUntilFree(ctx context.Context, b *bell) error {
 	for {
 		b.prepare(ctx) // before looking, so that no change falls in between
-		_, r, held, err := a.holder(ctx)
+		_, r, held, err := a.readHolder(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ended(ctx, err)
 		case err == nil && (!held || r.Owner == a.owner):
 			return nil
-		case err != nil && !passes(err):
+		case err != nil && !isTemporary(err):
 			return err
 		}
 		if err := b.wait(ctx); err != nil {
@@ -85,7 +85,8 @@ func (a *attempt) untilFree(ctx context.Context, b *bell) error {
 	}
 }
 
-// ended is the error of a call whose context has ended, with what it met last.
+// ended returns the error of a call whose context has ended, with the last error
+// before that.
 func ended(ctx context.Context, last error) error {
 	if last == nil || fairlead.CodeOf(last) == fairlead.CodeOf(ctx.Err()) {
 		return fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up: %w", ctx.Err())
@@ -93,32 +94,32 @@ func ended(ctx context.Context, last error) error {
 	return fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up: %w; before that: %v", ctx.Err(), last)
 }
 
-// once tries to get a lease. It takes no longer than one lasts: what was created
-// first would be gone.
-func (a *attempt) once(ctx context.Context) (*Lease, error) {
+// tryOnce tries to get a lease. It takes no longer than the TTL: after that the
+// holder's key that it created would have expired.
+func (a *attempt) tryOnce(ctx context.Context) (*Lease, error) {
 	call, cancel := context.WithTimeout(ctx, a.ttl)
 	defer cancel()
-	l, err := a.steps(call)
+	l, err := a.writeKeys(call)
 	if err != nil && call.Err() != nil && ctx.Err() == nil {
 		err = fairlead.Errorf(fairlead.Unavailable, "locking took longer than the TTL of %v: %w", a.ttl, err)
 	}
 	return l, err
 }
 
-func (a *attempt) steps(ctx context.Context) (*Lease, error) {
-	rev, err := a.create(ctx)
+func (a *attempt) writeKeys(ctx context.Context) (*Lease, error) {
+	rev, err := a.createHolder(ctx)
 	if err != nil {
 		return nil, err
 	}
-	token, tokenRev, err := a.count(ctx)
+	token, tokenRev, err := a.incrementToken(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return a.complete(ctx, rev, token, tokenRev)
+	return a.completeLease(ctx, rev, token, tokenRev)
 }
 
-// create makes the holder's key, or finds that it has made it before.
-func (a *attempt) create(ctx context.Context) (kv.Revision, error) {
+// createHolder writes the holder's key, or finds that this attempt wrote it before.
+func (a *attempt) createHolder(ctx context.Context) (kv.Revision, error) {
 	rev, err := a.store.Create(ctx, a.name+holderSuffix, record{Owner: a.owner, Value: a.value}.encode(), kv.WithTTL(a.ttl))
 	switch fairlead.CodeOf(err) {
 	case 0:
@@ -134,7 +135,7 @@ func (a *attempt) create(ctx context.Context) (kv.Revision, error) {
 	if !a.traces {
 		return "", err
 	}
-	e, r, held, readErr := a.holder(ctx)
+	e, r, held, readErr := a.readHolder(ctx)
 	switch {
 	case readErr != nil:
 		return "", readErr
@@ -144,9 +145,9 @@ func (a *attempt) create(ctx context.Context) (kv.Revision, error) {
 	return "", err
 }
 
-// count counts the token up while the holder's key is there. One that it does
-// not hear of is left out.
-func (p place) count(ctx context.Context) (token uint64, rev kv.Revision, err error) {
+// incrementToken increments the token while the holder's key exists. A token whose write
+// has an unknown outcome is skipped.
+func (p place) incrementToken(ctx context.Context) (token uint64, rev kv.Revision, err error) {
 	key := p.name + tokenSuffix
 	for {
 		e, err := p.store.Get(ctx, key)
@@ -164,19 +165,19 @@ func (p place) count(ctx context.Context) (token uint64, rev kv.Revision, err er
 		switch fairlead.CodeOf(err) {
 		case fairlead.Conflict, fairlead.UnknownOutcome:
 			if ctx.Err() == nil {
-				continue // somebody else was there in between, or perhaps this call
+				continue // another writer was faster, or this call was applied
 			}
 		}
 		return token, rev, err
 	}
 }
 
-// complete writes the token into the holder's key, by which it learns whether
-// that was this attempt's all the time.
-func (a *attempt) complete(ctx context.Context, rev kv.Revision, token uint64, tokenRev kv.Revision) (*Lease, error) {
+// completeLease writes the token into the holder's key. The write fails if the key
+// was not this attempt's all the time.
+func (a *attempt) completeLease(ctx context.Context, rev kv.Revision, token uint64, tokenRev kv.Revision) (*Lease, error) {
 	l := newLease(a.place, record{Owner: a.owner, Token: token, Value: a.value}, rev, tokenRev)
 	began := time.Now()
-	if err := l.write(ctx); err != nil {
+	if err := l.writeRecord(ctx); err != nil {
 		l.end(nil)
 		return nil, err
 	}
@@ -184,15 +185,15 @@ func (a *attempt) complete(ctx context.Context, rev kv.Revision, token uint64, t
 	return l, nil
 }
 
-// abandon removes what a failed attempt may have left, as far as that is
-// possible soon: else it ends by itself.
+// abandon removes the holder's key that a failed attempt may have left, if that
+// is possible soon. Otherwise the key expires.
 func (a *attempt) abandon(ctx context.Context) {
 	if !a.traces {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
 	defer cancel()
-	if e, r, held, err := a.holder(ctx); err == nil && held && r.Owner == a.owner {
+	if e, r, held, err := a.readHolder(ctx); err == nil && held && r.Owner == a.owner {
 		_ = a.store.DeleteIf(ctx, e.Key, e.Revision)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"fairlead.dev/kv"
 )
 
-// bell says that a holder's key may have changed: when a watch tells so, and
-// from time to time.
+// bell says that a holder's key may have changed: when a watch reports it, and
+// at least once in each poll interval.
 type bell struct {
 	place
 	watches bool
@@ -20,8 +20,8 @@ func (p place) newBell() *bell {
 	return &bell{place: p, watches: fairlead.CheckRequirements(p.store.Describe(), []fairlead.Requirement{kv.Watch}) == nil}
 }
 
-// prepare sees to it that the next wait ends with the first change from now on.
-// Where that fails, time alone ends it.
+// prepare makes the next wait end with the first change from now on. If that
+// fails, only the poll interval ends the wait.
 func (b *bell) prepare(ctx context.Context) {
 	if !b.watches || b.watcher != nil {
 		return
@@ -42,10 +42,10 @@ func (b *bell) wait(ctx context.Context) error {
 		if b.rings(events) {
 			return nil
 		}
-		if err != nil && !passes(err) {
-			b.close() // the history is gone, or the store was closed: prepare, or the next read, says more
+		if err != nil && !isTemporary(err) {
+			b.close() // the history is gone, or the store was closed: prepare or the next read reports it
 		} else if err != nil {
-			break // the backend is away
+			break // the backend cannot be reached
 		}
 	}
 	<-nap.Done()
@@ -70,6 +70,6 @@ func (b *bell) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = b.watcher.Close(ctx) // it served its time
+	_ = b.watcher.Close(ctx) // nothing depends on it any more
 	b.watcher = nil
 }

@@ -13,9 +13,9 @@
 // While [Lease.Lost] is open, no other lease of the same name is held: between
 // all programs that use the same store, over restarts of the backend too. A
 // lease lasts the [TTL] by the store's clock, and is renewed three times in it.
-// It is lost when the store says that it is somebody else's or gone, and when
-// nine tenths of the TTL have passed since the last renewal that was confirmed
-// was sent: before it ends in the store. The tenth is for clocks that run at
+// It is lost when the store says that another lease is held or that it has
+// expired, and when nine tenths of the TTL have passed since the last confirmed
+// renewal was sent: before it ends in the store. The tenth is for clocks that run at
 // different rates; where a provider says that the clocks of programs must agree
 // for times to live (etcd's clock-skew), that holds for leases, too. A program
 // that ends without Release keeps others out for the rest of the TTL.
@@ -44,20 +44,20 @@
 //
 // # In the store
 //
-// A lock is two keys: NAME/holder, with a time to live, is who holds it; and
-// NAME/token, which stays, counts. Do not delete the second, or tokens begin
-// anew. Both may stand among other keys, and locks and elections of the same
+// A lock is two keys. NAME/holder names the holder and has a time to live.
+// NAME/token holds the last token and stays: if it is deleted, tokens start from
+// 1 again. Both may stand among other keys. A lock and an election of the same
 // name are the same: use one or the other.
 //
-// Locking takes three writes and a read: the holder is created, the token is
-// counted up, the holder gets it. Thus a token is taken while the lock is held,
-// and whoever was so slow that the holder's key has gone meanwhile is told so by
-// the last write, and has no lease. A write whose outcome is unknown is looked
-// up: the holder's key says whose it is.
+// Locking takes three writes and a read: the holder's key is created, the token
+// is incremented, and the token is written into the holder's key. Thus a token is
+// taken while the lock is held. If a program is so slow that its holder's key
+// expires meanwhile, the last write fails and there is no lease. After a write
+// with an unknown outcome the holder's key is read: it names its owner.
 //
-// Who waits watches the holder's key where the store claims Watch, and looks
-// for itself every [PollInterval] in any case. There is no queue: who asks first
-// when the lock is free gets it, and a waiter may be passed by.
+// A waiter watches the holder's key where the store claims Watch, and reads the
+// key every [PollInterval] in any case. There is no queue: the first program
+// that asks after the lock is free gets it, and a waiter may be overtaken.
 //
 // # Compared with etcd's package concurrency
 //

@@ -81,7 +81,7 @@ func (l *Lease) releaseSoon(ctx context.Context) {
 // Errors: as [Mutex.Lock]; TooLarge for a value beyond about three quarters of
 // the store's limit.
 func (e *Election) Campaign(ctx context.Context, value []byte) (*Lease, error) {
-	l, err := e.wait(ctx, bytes.Clone(value))
+	l, err := e.acquire(ctx, bytes.Clone(value))
 	return l, fairlead.Annotate(err, "lock.Campaign", "")
 }
 
@@ -96,7 +96,7 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 }
 
 func (p place) readLeader(ctx context.Context) (Leader, error) {
-	_, r, held, err := p.holder(ctx)
+	_, r, held, err := p.readHolder(ctx)
 	if err != nil || !held || r.Token == 0 {
 		return Leader{}, err
 	}
@@ -120,7 +120,7 @@ func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 					return
 				}
 			}
-			if err == nil || passes(err) {
+			if err == nil || isTemporary(err) {
 				err = b.wait(ctx)
 			}
 			if err != nil {

@@ -10,12 +10,12 @@ import (
 
 var errLost = fairlead.Errorf(fairlead.Conflict, "the lease has ended in the store, or another one is held")
 
-// lostAt is when a lease that was written by a call which began then is given
-// up, before it ends in the store.
+// lostAt returns when to give up a lease that was written by a call which began
+// at the given time: before the lease ends in the store.
 func (l *Lease) lostAt(began time.Time) time.Time { return began.Add(l.ttl - l.ttl/10) }
 
-// keep renews the lease until it ends.
-func (l *Lease) keep() {
+// renewUntilEnd renews the lease until it ends.
+func (l *Lease) renewUntilEnd() {
 	defer close(l.kept)
 	pause := time.NewTimer(l.ttl / 3)
 	defer pause.Stop()
@@ -33,8 +33,9 @@ func (l *Lease) keep() {
 	}
 }
 
-// renew makes the lease last from now on; it counts from when the call began. A try does not take all the time that
-// is left: the next one may reach another server.
+// renew makes the lease last for another TTL, from when the call began. One try
+// does not take all the time that is left: the next one may reach another
+// server.
 func (l *Lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/3)
 	defer cancel()
@@ -45,30 +46,30 @@ func (l *Lease) renew(ctx context.Context) error {
 	return l.renewLocked(ctx)
 }
 
-// renewLocked is renew for one who holds writing.
+// renewLocked is renew for a caller that holds writing.
 func (l *Lease) renewLocked(ctx context.Context) error {
 	began := time.Now()
-	err := l.write(ctx)
+	err := l.writeRecord(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last = err
 	switch {
-	case err == errLost || err != nil && !passes(err):
+	case err == errLost || err != nil && !isTemporary(err):
 		l.endLocked(err)
 		return err
 	case err != nil:
 		return err
 	case l.life.Err() != nil:
-		return errLost // and stays so: its owner was told
+		return errLost // it stays lost: its owner was told
 	}
 	l.deadline = l.lostAt(began)
 	l.timer.Reset(time.Until(l.deadline))
 	return nil
 }
 
-// write writes the record over what this lease has written last. Only a write
-// that is confirmed counts: of one that is not it is unknown when it happened.
-func (l *Lease) write(ctx context.Context) error {
+// writeRecord replaces the record that this lease wrote last. Only a confirmed write
+// counts: of an unconfirmed one it is unknown when it was applied.
+func (l *Lease) writeRecord(ctx context.Context) error {
 	for {
 		rev, err := l.store.CAS(ctx, l.name+holderSuffix, l.record.encode(), l.rev, kv.WithTTL(l.ttl))
 		switch fairlead.CodeOf(err) {
@@ -82,7 +83,7 @@ func (l *Lease) write(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		if mine, err := l.look(ctx); err != nil {
+		if mine, err := l.readOwnRevision(ctx); err != nil {
 			return err
 		} else if !mine {
 			return errLost
@@ -90,9 +91,10 @@ func (l *Lease) write(ctx context.Context) error {
 	}
 }
 
-// look reads the holder's key, and its revision if it is this lease's.
-func (l *Lease) look(ctx context.Context) (mine bool, err error) {
-	e, r, held, err := l.holder(ctx)
+// readOwnRevision reads the holder's key. If the key is this lease's, it takes over its
+// revision.
+func (l *Lease) readOwnRevision(ctx context.Context) (mine bool, err error) {
+	e, r, held, err := l.readHolder(ctx)
 	if err != nil || !held || r.Owner != l.record.Owner {
 		return false, err
 	}
@@ -100,7 +102,7 @@ func (l *Lease) look(ctx context.Context) (mine bool, err error) {
 	return true, nil
 }
 
-// expire ends a lease whose time is over.
+// expire ends a lease whose deadline has passed.
 func (l *Lease) expire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,7 +17,7 @@ type Lease struct {
 	tokenRev kv.Revision
 	life     context.Context // ends when the lease does
 	stop     context.CancelFunc
-	kept     chan struct{} // closed when keep has returned
+	kept     chan struct{} // closed when renewUntilEnd has returned
 
 	writing  chan struct{} // holds one while the holder's key is written; guards the three below
 	record   record
@@ -38,21 +38,22 @@ func newLease(p place, r record, rev, tokenRev kv.Revision) *Lease {
 	return l
 }
 
-// start begins to keep a lease that was written by a call which began then.
+// start begins to renew a lease that was written by a call which began at the
+// given time.
 func (l *Lease) start(began time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.deadline = l.lostAt(began)
 	l.timer = time.AfterFunc(time.Until(l.deadline), l.expire)
-	go l.keep()
+	go l.renewUntilEnd()
 }
 
 // Token is the fencing token: greater than that of every lease of this name
 // before, and at least 1.
 func (l *Lease) Token() uint64 { return l.token }
 
-// Fence is a condition for [kv.Store.Txn] of the lock's store: nobody has got a
-// later lease. It needs one of the operations of the transaction.
+// Fence is a condition for [kv.Store.Txn] of the lock's store: there is no later
+// lease. It counts as one of the operations of the transaction.
 func (l *Lease) Fence() kv.TxnPart { return kv.IfRevision(l.name+tokenSuffix, l.tokenRev) }
 
 // Lost is closed when the lease is not known to be held any more: when it was
@@ -93,7 +94,7 @@ func (l *Lease) Release(ctx context.Context) error {
 func (l *Lease) release(ctx context.Context) error {
 	l.end(nil)
 	select {
-	case <-l.kept: // nobody writes the holder's key behind our back
+	case <-l.kept: // no renewal writes the holder's key meanwhile
 	case <-ctx.Done():
 		return ended(ctx, nil)
 	}
@@ -104,7 +105,7 @@ func (l *Lease) release(ctx context.Context) error {
 	if l.released {
 		return nil
 	}
-	if err := l.remove(ctx); err != nil {
+	if err := l.deleteHolder(ctx); err != nil {
 		l.released = errors.Is(err, fairlead.Conflict)
 		return err
 	}
@@ -115,8 +116,8 @@ func (l *Lease) release(ctx context.Context) error {
 	return nil
 }
 
-// remove deletes the holder's key if it is this lease's.
-func (l *Lease) remove(ctx context.Context) error {
+// deleteHolder deletes the holder's key if it is this lease's.
+func (l *Lease) deleteHolder(ctx context.Context) error {
 	for unknown := false; ; {
 		err := l.store.DeleteIf(ctx, l.name+holderSuffix, l.rev)
 		switch fairlead.CodeOf(err) {
@@ -129,18 +130,18 @@ func (l *Lease) remove(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		switch mine, readErr := l.look(ctx); {
+		switch mine, readErr := l.readOwnRevision(ctx); {
 		case readErr != nil:
 			return readErr
 		case !mine && unknown:
-			return nil // it was this call that deleted it, or it has ended
+			return nil // this call deleted it, or it has expired
 		case !mine:
 			return errLost
 		}
 	}
 }
 
-// end ends the lease for this program; the first reason counts.
+// end ends the lease for this program. Only the first reason is kept.
 func (l *Lease) end(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -42,24 +42,24 @@ func newPlace(store *kv.Store, name string, opts []Option) (place, error) {
 }
 
 // Lock waits until the lock is free, takes it, and keeps it until
-// [Lease.Release]. It goes on through failures of the backend that pass.
+// [Lease.Release]. It continues through failures of the backend that pass.
 //
-// Errors: the code of the context's error when that ends first; those of the
-// store that do not pass, as PermissionDenied.
+// Errors: the code of the context's error if the context ends first; errors of
+// the store that do not pass, for example PermissionDenied.
 func (m *Mutex) Lock(ctx context.Context) (*Lease, error) {
-	l, err := m.wait(ctx, nil)
+	l, err := m.acquire(ctx, nil)
 	return l, fairlead.Annotate(err, "lock.Lock", "")
 }
 
 // TryLock takes the lock if it is free, and fails with Conflict if it is not.
-// It does not go on through failures: Unavailable, UnknownOutcome.
+// It does not continue through failures: Unavailable, UnknownOutcome.
 func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
-	l, err := m.try(ctx)
+	l, err := m.tryAcquire(ctx)
 	return l, fairlead.Annotate(err, "lock.TryLock", "")
 }
 
-// holder returns the record at the holder's key; ok is false if there is none.
-func (p place) holder(ctx context.Context) (e kv.Entry, r record, ok bool, err error) {
+// readHolder returns the record at the holder's key; ok is false if there is none.
+func (p place) readHolder(ctx context.Context) (e kv.Entry, r record, ok bool, err error) {
 	e, err = p.store.Get(ctx, p.name+holderSuffix)
 	switch fairlead.CodeOf(err) {
 	case 0:

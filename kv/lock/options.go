@@ -20,27 +20,27 @@ type Option func(*settings) error
 
 type settings struct{ ttl, poll time.Duration }
 
-// TTL is how long a lease lasts without renewal: how long others wait for one
-// whose program has died. The default is 15 s; the least is that of the store,
-// and 100 ms. Choose it longer than a restart of the backend takes, or that
-// loses leases.
+// TTL sets how long a lease lasts without renewal: other programs wait that long
+// after a holder has died. The default is 15 s. The minimum is 100 ms, or the
+// store's MinTTL if that is longer. Choose a TTL longer than a restart of the
+// backend takes: a shorter one loses leases.
 func TTL(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < shortestTTL {
-			return fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the least is %v", d, shortestTTL)
+			return fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the minimum is %v", d, shortestTTL)
 		}
 		s.ttl = d
 		return nil
 	}
 }
 
-// PollInterval is how often one who waits looks whether the lock is free, give
-// or take a fifth. The default is a quarter of the TTL, at most a second. Where
-// the store claims Watch this is a fallback alone.
+// PollInterval sets how often a waiter reads whether the lock is free, plus or
+// minus a fifth. The default is a quarter of the TTL, at most a second. Where the
+// store claims Watch, polling is only a fallback.
 func PollInterval(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < time.Millisecond {
-			return fairlead.Errorf(fairlead.Invalid, "the PollInterval is %v; the least is 1ms", d)
+			return fairlead.Errorf(fairlead.Invalid, "the PollInterval is %v; the minimum is 1ms", d)
 		}
 		s.poll = d
 		return nil
@@ -59,12 +59,13 @@ func newSettings(store *kv.Store, opts []Option) (settings, error) {
 	}
 	facet := store.Describe()
 	if least := facet.Limits.MinTTL; s.ttl < least {
-		return s, fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the least of this store is %v", s.ttl, least)
+		return s, fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the minimum of this store is %v", s.ttl, least)
 	}
 	return s, fairlead.CheckRequirements(facet, []fairlead.Requirement{kv.CAS, kv.TTL})
 }
 
-// jittered spreads those who wait for the same lock.
+// jittered returns the poll interval plus or minus a fifth, so that waiters for
+// the same lock do not read at the same moment.
 func (s settings) jittered() time.Duration {
 	return time.Duration(float64(s.poll) * (0.8 + 0.4*rand.Float64()))
 }
