@@ -213,7 +213,8 @@ func (l late) Close(ctx context.Context) error {
 	return nil
 }
 
-// eager is a listener that takes the next call before it is asked for.
+// eager is a listener that takes the next call before it is asked for, and holds
+// it for a while: so there is nearly always a call that its Close drops.
 type eager struct {
 	rpcdriver.Listener
 	taken chan rpcdriver.Incoming
@@ -235,11 +236,24 @@ func (e *eager) take() {
 			e.end()
 			return
 		}
-		select {
-		case e.taken <- in:
-		case <-e.life.Done():
+		if !e.handOver(in) {
 			_ = in.Stream.Close(context.Background())
 		}
+	}
+}
+
+// handOver returns false if the listener is closed before Accept has the call.
+func (e *eager) handOver(in rpcdriver.Incoming) bool {
+	select {
+	case <-time.After(checkPause):
+	case <-e.life.Done():
+		return false
+	}
+	select {
+	case e.taken <- in:
+		return true
+	case <-e.life.Done():
+		return false
 	}
 }
 
