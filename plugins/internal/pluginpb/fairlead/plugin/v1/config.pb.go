@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ConfigOpenSource opens the settings of a name. The reply has a handle.
+// ConfigOpenSource opens the source with a name. The reply has a handle.
 type ConfigOpenSource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -104,8 +104,8 @@ func (*ConfigSnapshot) Descriptor() ([]byte, []int) {
 	return file_fairlead_plugin_v1_config_proto_rawDescGZIP(), []int{1}
 }
 
-// ConfigNext waits until the version differs from the one given. On the handle
-// of a source. Answered by ConfigState.
+// ConfigNext waits until the version differs from the one in the call. On the
+// handle of a source. Answered by ConfigState.
 type ConfigNext struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       []byte                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -206,7 +206,7 @@ type ConfigSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Data  []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	// Of this setting; empty if the backend has none.
+	// The version of this setting; empty if the backend has none.
 	Version       []byte `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -314,8 +314,8 @@ type ConfigChange struct {
 	Key    []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Data   []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	Delete bool                   `protobuf:"varint,3,opt,name=delete,proto3" json:"delete,omitempty"`
-	// The change depends on the setting's version; an empty version then means
-	// that the setting does not exist.
+	// The change is applied only if the setting has the version; an empty version
+	// then means that the setting does not exist.
 	Checked       bool   `protobuf:"varint,4,opt,name=checked,proto3" json:"checked,omitempty"`
 	Version       []byte `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -21,20 +21,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// KVOpKind says what a KVOp does.
+// KVOpKind is the kind of a KVOp.
 type KVOpKind int32
 
 const (
 	KVOpKind_KV_OP_KIND_UNSPECIFIED KVOpKind = 0
 	KVOpKind_KV_OP_KIND_GET         KVOpKind = 1
 	KVOpKind_KV_OP_KIND_PUT         KVOpKind = 2
-	// Writes a key that does not exist; else CONFLICT.
+	// Writes a key that does not exist; otherwise CONFLICT.
 	KVOpKind_KV_OP_KIND_CREATE KVOpKind = 3
-	// Writes a key that has the revision; else CONFLICT.
+	// Writes a key that has the revision; otherwise CONFLICT.
 	KVOpKind_KV_OP_KIND_CAS KVOpKind = 4
-	// Removes a key; a missing one is no error.
+	// Removes a key; a missing key is not an error.
 	KVOpKind_KV_OP_KIND_DELETE KVOpKind = 5
-	// Removes a key that has the revision; else CONFLICT.
+	// Removes a key that has the revision; otherwise CONFLICT.
 	KVOpKind_KV_OP_KIND_DELETE_IF KVOpKind = 6
 )
 
@@ -139,7 +139,7 @@ func (KVEventKind) EnumDescriptor() ([]byte, []int) {
 	return file_fairlead_plugin_v1_kv_proto_rawDescGZIP(), []int{1}
 }
 
-// KVOpenStore opens a store, and creates it if need be. The reply has a handle.
+// KVOpenStore opens a store, and creates it if necessary. The reply has a handle.
 type KVOpenStore struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -230,7 +230,7 @@ func (x *KVStores) GetPrefix() string {
 	return ""
 }
 
-// KVDeleteStore removes a store with all that it holds. Claimed as kv.Manage.
+// KVDeleteStore removes a store and its contents. Claimed as kv.Manage.
 type KVDeleteStore struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -275,8 +275,8 @@ func (x *KVDeleteStore) GetName() string {
 	return ""
 }
 
-// KVDo carries out operations that are independent of each other, in no
-// promised order. On the handle of a store. Answered by KVResults.
+// KVDo applies operations that are independent of each other, in any order. On
+// the handle of a store. Answered by KVResults.
 type KVDo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ops           []*KVOp                `protobuf:"bytes,1,rep,name=ops,proto3" json:"ops,omitempty"`
@@ -325,14 +325,15 @@ func (x *KVDo) GetOps() []*KVOp {
 type KVOp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  KVOpKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=fairlead.plugin.v1.KVOpKind" json:"kind,omitempty"`
-	// UTF-8, with any other byte.
+	// Valid UTF-8, with any characters.
 	Key   []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Value []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	// CAS and DELETE_IF: not empty.
 	Revision []byte `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	// PUT, CREATE, CAS: 0 for none, which also clears an earlier one.
+	// PUT, CREATE, CAS: the time to live. 0 for none, which also clears an earlier
+	// one.
 	TtlNanos int64 `protobuf:"varint,5,opt,name=ttl_nanos,json=ttlNanos,proto3" json:"ttl_nanos,omitempty"`
-	// What is left of the time of this operation; 0 for any time.
+	// The time that this operation has left; 0 for no limit.
 	TimeoutNanos  int64 `protobuf:"varint,6,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -459,7 +460,7 @@ type KVResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// GET.
 	Value []byte `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	// GET: the key's; PUT, CREATE, CAS: the one just written.
+	// GET: the revision of the key; PUT, CREATE, CAS: the revision just written.
 	Revision []byte `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	Error    *Error `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
 	// CREATE, CAS, DELETE_IF with CONFLICT: what was at the key, if the backend
@@ -529,12 +530,12 @@ func (x *KVResult) GetCurrent() *KVEntry {
 	return nil
 }
 
-// KVTxn applies all writes if all conditions hold, and none otherwise. On the
+// KVTxn applies all writes if all conditions hold, and otherwise none. On the
 // handle of a store. Answered by KVTxnResult. Claimed as kv.Txn.
 type KVTxn struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Conditions []*KVCondition         `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	// Of the kinds PUT and DELETE.
+	// Only of the kinds PUT and DELETE.
 	Writes        []*KVOp `protobuf:"bytes,2,rep,name=writes,proto3" json:"writes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -587,7 +588,7 @@ func (x *KVTxn) GetWrites() []*KVOp {
 type KVCondition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// Empty: the key does not exist.
+	// Empty if the key must not exist.
 	Revision      []byte `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -686,7 +687,7 @@ func (x *KVTxnResult) GetRevision() []byte {
 type KVList struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Prefix []byte                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// Of the page before; empty for the first.
+	// The token of the previous page; empty for the first page.
 	Token         []byte `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	Limit         int64  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -750,7 +751,7 @@ type KVPage struct {
 	Entries []*KVEntry             `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	// Empty after the last page.
 	Token []byte `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
-	// A place in the history at or before the first page's moment.
+	// A place in the store's history, at or before the time of the first page.
 	Revision      []byte `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -867,12 +868,12 @@ func (x *KVEntry) GetRevision() []byte {
 	return nil
 }
 
-// KVWatch fixes a place in the history of a store. The reply has a handle, for
-// KVNext. Claimed as kv.Watch.
+// KVWatch begins a watch at a place in a store's history. The reply has a handle
+// for KVNext. Claimed as kv.Watch.
 type KVWatch struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Prefix []byte                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// What happened after it is delivered; empty for what happens from now on.
+	// Events after this revision are delivered; empty for events from now on.
 	After         []byte `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -5,8 +5,8 @@
 // source: fairlead/plugin/v1/plugin.proto
 
 // The protocol between a host (a Go program that uses Fairlead) and a plugin
-// (a process that offers a provider). docs/plugin-protocol.md tells how a
-// plugin is launched and what order things happen in.
+// (a process that offers a provider). docs/plugin-protocol.md describes how a
+// plugin is launched, and the order of calls.
 
 package pluginpb
 
@@ -27,11 +27,11 @@ const (
 
 type OpenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The URL of the backend, its query included. It may hold credentials. Empty
+	// The URL of the backend, including its query. It may hold credentials. Empty
 	// for the backend that the plugin was started for.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	// Variables that the URL's settings name (password-env), which the plugin
-	// does not find in its own environment.
+	// The environment variables that the URL's settings name (for example
+	// password-env). They are not in the plugin's own environment.
 	Environment   map[string]string `protobuf:"bytes,2,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -84,12 +84,12 @@ func (x *OpenRequest) GetEnvironment() map[string]string {
 type OpenResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Session uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
-	// What an Attach must show.
+	// The Attach must present it.
 	Token       []byte       `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	Description *Description `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	// The path of a Unix socket that takes the same frames as Exchange, each
-	// with its length before it, as four bytes, the most significant first.
-	// Empty if there is none.
+	// The path of a Unix socket that takes the same frames as Exchange. Each frame
+	// follows its length: four bytes, most significant first. Empty if there is no
+	// socket.
 	Socket        string `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,10 +457,11 @@ func (x *Attach) GetToken() []byte {
 // ExchangeRequest is a frame from the host.
 type ExchangeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the first frame, and only there.
+	// Only in the first frame.
 	Attach *Attach `protobuf:"bytes,1,opt,name=attach,proto3" json:"attach,omitempty"`
 	Calls  []*Call `protobuf:"bytes,2,rep,name=calls,proto3" json:"calls,omitempty"`
-	// Calls whose callers gave up. The plugin ends them soon and still replies.
+	// The ids of calls whose callers gave up. The plugin ends them soon and still
+	// replies.
 	Cancels       []uint64 `protobuf:"varint,3,rep,packed,name=cancels,proto3" json:"cancels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -520,9 +521,9 @@ func (x *ExchangeRequest) GetCancels() []uint64 {
 // ExchangeResponse is a frame from the plugin.
 type ExchangeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In any order. In answer to an Attach that is accepted, a frame without any.
+	// In any order. The response to an accepted Attach is a frame without replies.
 	Replies []*Reply `protobuf:"bytes,1,rep,name=replies,proto3" json:"replies,omitempty"`
-	// Why the session is at an end. The connection is closed after it.
+	// Why the session has ended. The plugin closes the connection after it.
 	End           *Error `protobuf:"bytes,2,opt,name=end,proto3" json:"end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -572,18 +573,19 @@ func (x *ExchangeResponse) GetEnd() *Error {
 	return nil
 }
 
-// Call is one call of the driver contract. Calls run side by side: the host
-// waits for a reply before it makes a call that must come after.
+// Call is one call of the driver contract. Calls run concurrently: before the host
+// makes a call that depends on another one, it waits for the other one's reply.
 type Call struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Not used before in this session, and not 0.
+	// Unique in the session, and not 0.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What the call works on, as an earlier reply named it; 0 for the provider.
+	// The handle on which the call is made, from an earlier reply; 0 for the
+	// provider.
 	Handle uint64 `protobuf:"varint,2,opt,name=handle,proto3" json:"handle,omitempty"`
-	// What is left of the caller's time, in nanoseconds, and a little more: the
-	// host ends its calls itself. 0 for any time.
+	// The time that the caller has left, and a little more, in nanoseconds: the host
+	// ends its calls itself. 0 for no limit.
 	TimeoutNanos int64 `protobuf:"varint,3,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
-	// W3C trace context of the caller; empty if there is none.
+	// The caller's W3C trace context; empty if there is none.
 	Traceparent string `protobuf:"bytes,4,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	Tracestate  string `protobuf:"bytes,5,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
 	// Types that are valid to be assigned to Body:
@@ -970,7 +972,7 @@ type isCall_Body interface {
 }
 
 type Call_CloseHandle struct {
-	// On any handle: closes it. Its calls that wait are answered with CLOSED.
+	// On any handle: closes it. Calls that wait on the handle fail with CLOSED.
 	CloseHandle *CloseHandle `protobuf:"bytes,10,opt,name=close_handle,json=closeHandle,proto3,oneof"`
 }
 
@@ -1150,7 +1152,7 @@ func (*Call_RpcWatchEndpoints) isCall_Body() {}
 
 func (*Call_RpcNextEndpoints) isCall_Body() {}
 
-// CloseHandle releases a handle.
+// CloseHandle closes a handle.
 type CloseHandle struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1187,15 +1189,15 @@ func (*CloseHandle) Descriptor() ([]byte, []int) {
 	return file_fairlead_plugin_v1_plugin_proto_rawDescGZIP(), []int{12}
 }
 
-// Reply answers the call of the same id.
+// Reply answers the call with the same id.
 type Reply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Why the call as a whole failed; then there is no body.
+	// Why the whole call failed; there is no body then.
 	Error *Error `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
-	// What was opened: a store, topic, stream…
+	// The new handle of what was opened: a store, topic, stream…
 	Handle uint64 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
-	// None where the call returns nothing else.
+	// Not set if the call returns nothing else.
 	//
 	// Types that are valid to be assigned to Body:
 	//

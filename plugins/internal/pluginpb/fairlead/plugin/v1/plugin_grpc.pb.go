@@ -5,8 +5,8 @@
 // source: fairlead/plugin/v1/plugin.proto
 
 // The protocol between a host (a Go program that uses Fairlead) and a plugin
-// (a process that offers a provider). docs/plugin-protocol.md tells how a
-// plugin is launched and what order things happen in.
+// (a process that offers a provider). docs/plugin-protocol.md describes how a
+// plugin is launched, and the order of calls.
 
 package pluginpb
 
@@ -34,29 +34,29 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// PluginService is what a plugin serves. Open, Describe, Close and Lifetime
+// PluginService is the service of a plugin. Open, Describe, Close and Lifetime
 // are the control plane; Exchange is the data plane.
 //
-// Errors of the control plane are gRPC statuses whose details hold one Error;
-// those of the data plane are in the replies.
+// Errors of the control plane are gRPC statuses whose details hold one Error.
+// Errors of the data plane are in the replies.
 type PluginServiceClient interface {
-	// Open opens a backend and returns a session. A session whose data plane is
-	// not attached within 30 seconds, or was attached and broke, is closed.
+	// Open opens a backend and returns a session. The plugin closes a session
+	// whose data plane is not attached within 30 seconds, or breaks later.
 	Open(ctx context.Context, in *OpenRequest, opts ...grpc.CallOption) (*OpenResponse, error)
-	// Describe returns what holds on the backend. It waits until the
-	// description's generation differs from the one given; 0 differs from all.
+	// Describe returns the description of the live backend. It waits until the
+	// description's generation differs from the one in the request; 0 differs
+	// from every generation.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
 	// Close closes a session and everything that was opened in it, and returns
-	// when that is done. A session that does not exist is no error.
+	// when that is done. An unknown session is not an error.
 	Close(ctx context.Context, in *CloseRequest, opts ...grpc.CallOption) (*CloseResponse, error)
-	// Lifetime is held open by the host as long as it lives. A plugin that a
-	// host launched ends when it breaks, whatever the reason. The plugin sends
+	// The host holds a Lifetime stream open while it runs. A plugin that a host
+	// launched ends when the stream breaks, whatever the reason. The plugin sends
 	// one response when it is ready.
 	Lifetime(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[LifetimeRequest, LifetimeResponse], error)
-	// Exchange carries the calls of one session and their replies, in frames:
-	// one message each of this stream. The first frame of the host holds the
-	// Attach. A plugin may offer the same frames over a socket: see
-	// OpenResponse.
+	// Exchange carries the calls of one session and their replies. Each message of
+	// the stream is a frame. The host's first frame has the Attach. A plugin may
+	// offer the same frames on a socket: see OpenResponse.
 	Exchange(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ExchangeRequest, ExchangeResponse], error)
 }
 
@@ -128,29 +128,29 @@ type PluginService_ExchangeClient = grpc.BidiStreamingClient[ExchangeRequest, Ex
 // All implementations must embed UnimplementedPluginServiceServer
 // for forward compatibility.
 //
-// PluginService is what a plugin serves. Open, Describe, Close and Lifetime
+// PluginService is the service of a plugin. Open, Describe, Close and Lifetime
 // are the control plane; Exchange is the data plane.
 //
-// Errors of the control plane are gRPC statuses whose details hold one Error;
-// those of the data plane are in the replies.
+// Errors of the control plane are gRPC statuses whose details hold one Error.
+// Errors of the data plane are in the replies.
 type PluginServiceServer interface {
-	// Open opens a backend and returns a session. A session whose data plane is
-	// not attached within 30 seconds, or was attached and broke, is closed.
+	// Open opens a backend and returns a session. The plugin closes a session
+	// whose data plane is not attached within 30 seconds, or breaks later.
 	Open(context.Context, *OpenRequest) (*OpenResponse, error)
-	// Describe returns what holds on the backend. It waits until the
-	// description's generation differs from the one given; 0 differs from all.
+	// Describe returns the description of the live backend. It waits until the
+	// description's generation differs from the one in the request; 0 differs
+	// from every generation.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	// Close closes a session and everything that was opened in it, and returns
-	// when that is done. A session that does not exist is no error.
+	// when that is done. An unknown session is not an error.
 	Close(context.Context, *CloseRequest) (*CloseResponse, error)
-	// Lifetime is held open by the host as long as it lives. A plugin that a
-	// host launched ends when it breaks, whatever the reason. The plugin sends
+	// The host holds a Lifetime stream open while it runs. A plugin that a host
+	// launched ends when the stream breaks, whatever the reason. The plugin sends
 	// one response when it is ready.
 	Lifetime(grpc.BidiStreamingServer[LifetimeRequest, LifetimeResponse]) error
-	// Exchange carries the calls of one session and their replies, in frames:
-	// one message each of this stream. The first frame of the host holds the
-	// Attach. A plugin may offer the same frames over a socket: see
-	// OpenResponse.
+	// Exchange carries the calls of one session and their replies. Each message of
+	// the stream is a frame. The host's first frame has the Attach. A plugin may
+	// offer the same frames on a socket: see OpenResponse.
 	Exchange(grpc.BidiStreamingServer[ExchangeRequest, ExchangeResponse]) error
 	mustEmbedUnimplementedPluginServiceServer()
 }

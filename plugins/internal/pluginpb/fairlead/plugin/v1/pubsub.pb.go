@@ -128,7 +128,7 @@ func (PubSubSettleKind) EnumDescriptor() ([]byte, []int) {
 	return file_fairlead_plugin_v1_pubsub_proto_rawDescGZIP(), []int{1}
 }
 
-// PubSubOpenTopic opens a topic for publishing, and creates it if need be. The
+// PubSubOpenTopic opens a topic for publishing, and creates it if necessary. The
 // reply has a handle.
 type PubSubOpenTopic struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -182,7 +182,7 @@ type PubSubOpenSubscription struct {
 	// Empty for broadcast.
 	Group string      `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	Start PubSubStart `protobuf:"varint,3,opt,name=start,proto3,enum=fairlead.plugin.v1.PubSubStart" json:"start,omitempty"`
-	// Since 1970, for PUB_SUB_START_TIME.
+	// For PUB_SUB_START_TIME: nanoseconds since 1970.
 	TimeUnixNanos    int64  `protobuf:"varint,4,opt,name=time_unix_nanos,json=timeUnixNanos,proto3" json:"time_unix_nanos,omitempty"`
 	Position         []byte `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
 	AckDeadlineNanos int64  `protobuf:"varint,6,opt,name=ack_deadline_nanos,json=ackDeadlineNanos,proto3" json:"ack_deadline_nanos,omitempty"`
@@ -454,13 +454,13 @@ func (x *PubSubSend) GetMessages() []*PubSubMessage {
 
 type PubSubMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty: the provider uses the position.
+	// If empty, the provider uses the position.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The ordering key; empty for none.
 	Key      []byte            `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Body     []byte            `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
 	Metadata map[string]string `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// What is left of the time of this message; 0 for any time.
+	// The time that this message has left; 0 for no limit.
 	TimeoutNanos  int64 `protobuf:"varint,5,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -644,8 +644,9 @@ func (x *PubSubSendResult) GetError() *Error {
 	return nil
 }
 
-// PubSubReceive waits for messages: it is a credit for limit of them. On the
-// handle of a subscription. Answered by PubSubDeliveries, at least one.
+// PubSubReceive waits for messages: it gives credit for up to limit of them. On
+// the handle of a subscription. Answered by PubSubDeliveries with at least one
+// delivery.
 type PubSubReceive struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Limit         int64                  `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -740,7 +741,7 @@ type PubSubDelivery struct {
 	Key      []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Body     []byte                 `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
 	Metadata map[string]string      `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Since 1970; 0 if unknown.
+	// Nanoseconds since 1970; 0 if unknown.
 	TimeUnixNanos int64  `protobuf:"varint,5,opt,name=time_unix_nanos,json=timeUnixNanos,proto3" json:"time_unix_nanos,omitempty"`
 	Token         []byte `protobuf:"bytes,6,opt,name=token,proto3" json:"token,omitempty"`
 	Attempt       int64  `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -988,7 +989,7 @@ func (x *PubSubSettled) GetFailures() []*PubSubSettleFailure {
 
 type PubSubSettleFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which settlement of the call, from 0.
+	// The index of the settlement in the call, from 0.
 	Index         int64  `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	Error         *Error `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -79,7 +79,8 @@ func (RPCFrameKind) EnumDescriptor() ([]byte, []int) {
 	return file_fairlead_plugin_v1_rpc_proto_rawDescGZIP(), []int{0}
 }
 
-// RPCListen makes the caller a server. The reply has a handle, for RPCAccept.
+// RPCListen makes the caller a server of a service. The reply has a handle for
+// RPCAccept.
 type RPCListen struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -185,7 +186,7 @@ func (x *RPCOpenStream) GetFirst() []*RPCFrame {
 	return nil
 }
 
-// RPCStart is what a server learns of a call when it accepts it.
+// RPCStart is what a server learns about a call when it accepts the call.
 type RPCStart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Method        string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
@@ -373,8 +374,8 @@ func (x *RPCSend) GetFrames() []*RPCFrame {
 	return nil
 }
 
-// RPCReceive waits for frames. On the handle of a stream. Answered by
-// RPCFrames, at least one.
+// RPCReceive waits for frames. On the handle of a stream. Answered by RPCFrames
+// with at least one frame.
 type RPCReceive struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -644,8 +645,8 @@ func (x *RPCStatus) GetDetails() []byte {
 	return nil
 }
 
-// RPCRegister enters an endpoint into the directory. The reply has a handle,
-// for RPCKeep.
+// RPCRegister registers an endpoint in the directory. The reply has a handle for
+// RPCKeep.
 type RPCRegister struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -736,8 +737,8 @@ func (*RPCKeep) Descriptor() ([]byte, []int) {
 	return file_fairlead_plugin_v1_rpc_proto_rawDescGZIP(), []int{12}
 }
 
-// RPCWatchEndpoints watches the endpoints of a service. The reply has a handle,
-// for RPCNextEndpoints.
+// RPCWatchEndpoints watches the endpoints of a service. The reply has a handle for
+// RPCNextEndpoints.
 type RPCWatchEndpoints struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -782,8 +783,8 @@ func (x *RPCWatchEndpoints) GetService() string {
 	return ""
 }
 
-// RPCNextEndpoints waits until the endpoints differ from those of the last
-// answer. On the handle of a watcher. Answered by RPCEndpoints.
+// RPCNextEndpoints waits until the endpoints differ from those in the last reply.
+// On the handle of a watcher. Answered by RPCEndpoints.
 type RPCNextEndpoints struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

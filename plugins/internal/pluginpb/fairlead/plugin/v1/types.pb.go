@@ -26,14 +26,14 @@ type Code int32
 
 const (
 	Code_CODE_UNSPECIFIED Code = 0
-	// The key, topic or position that was asked for does not exist.
+	// The requested key, topic or position does not exist.
 	Code_CODE_NOT_FOUND Code = 1
 	// A condition of the write did not hold. Nothing was applied.
 	Code_CODE_CONFLICT Code = 2
-	// A write was handed to the backend and no answer came: it may have been
-	// applied, may be applied later, or may never be.
+	// A write was sent to the backend and no response came: it may have been
+	// applied, may be applied later, or may never be applied.
 	Code_CODE_UNKNOWN_OUTCOME Code = 3
-	// The backend cannot serve the call now. A write was not applied.
+	// The backend cannot serve the call at present. A write was not applied.
 	Code_CODE_UNAVAILABLE Code = 4
 	// The provider does not claim what the call needs.
 	Code_CODE_UNSUPPORTED Code = 5
@@ -44,9 +44,9 @@ const (
 	// The history that a watch or subscription needs is gone.
 	Code_CODE_COMPACTED         Code = 8
 	Code_CODE_PERMISSION_DENIED Code = 9
-	// Only for a write that was not handed to the backend, or a read.
+	// Only for reads, and for writes that were not sent to the backend.
 	Code_CODE_DEADLINE_EXCEEDED Code = 10
-	// As DEADLINE_EXCEEDED.
+	// Like DEADLINE_EXCEEDED: only for reads, and for writes that were not sent.
 	Code_CODE_CANCELED Code = 11
 	// The session or the handle is closed.
 	Code_CODE_CLOSED   Code = 12
@@ -170,16 +170,16 @@ func (x *Error) GetMessage() string {
 	return ""
 }
 
-// Description says what holds on the live backend.
+// Description says which claims hold on the live backend, and its limits.
 type Description struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Provider string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
-	// db.system.name or messaging.system of the OpenTelemetry conventions.
+	// The db.system.name or messaging.system of the OpenTelemetry conventions.
 	System  string `protobuf:"bytes,2,opt,name=system,proto3" json:"system,omitempty"`
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Without credentials.
 	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// Starts at 1 and grows with every change.
+	// Starts at 1 and increases with every change.
 	Generation uint64              `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
 	Notes      []string            `protobuf:"bytes,6,rep,name=notes,proto3" json:"notes,omitempty"`
 	Facets     []*FacetDescription `protobuf:"bytes,7,rep,name=facets,proto3" json:"facets,omitempty"`
@@ -279,7 +279,7 @@ type FacetDescription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// kv, pubsub, rpc or config.
 	Facet string `protobuf:"bytes,1,opt,name=facet,proto3" json:"facet,omitempty"`
-	// What holds.
+	// The claims that hold.
 	Claims        []string   `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"`
 	Missing       []*Missing `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`
 	Limits        *Limits    `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
