@@ -68,27 +68,17 @@ func count(ctx context.Context, p fairlead.Provider) (int, error) {
 		return 0, err
 	}
 	defer runs.Close(context.WithoutCancel(ctx))
-	for {
-		entry, err := runs.Get(ctx, "runs")
-		if errors.Is(err, kv.ErrNotFound) {
-			_, err = runs.Create(ctx, "runs", []byte("1"))
-			if !errors.Is(err, kv.ErrConflict) {
-				return 1, err
-			}
-			continue // another program created it first
+	entry, err := runs.Update(ctx, "runs", func(before kv.Entry) ([]byte, error) {
+		if !before.Exists() {
+			return []byte("1"), nil
 		}
-		if err != nil {
-			return 0, err
-		}
-		n, err := strconv.Atoi(string(entry.Value))
-		if err != nil {
-			return 0, err
-		}
-		_, err = runs.CAS(ctx, "runs", []byte(strconv.Itoa(n+1)), entry.Revision)
-		if !errors.Is(err, kv.ErrConflict) {
-			return n + 1, err
-		}
+		n, err := strconv.Atoi(string(before.Value))
+		return []byte(strconv.Itoa(n + 1)), err
+	})
+	if err != nil {
+		return 0, err
 	}
+	return strconv.Atoi(string(entry.Value))
 }
 
 // send publishes a text, and returns the text that it receives.
