@@ -67,8 +67,9 @@ func benchTopic(b *testing.B, p fairlead.Provider, name string) *pubsub.Topic {
 	return check(b, t, err)
 }
 
-// BenchmarkPublish compares publishing with the SDK as its users use it, and
-// with the redis provider on the same Redis, which shows what a sidecar costs.
+// BenchmarkPublish compares publishing with this provider, with the SDK as its
+// users use it, and with the redis provider on the same Redis. The last one shows
+// what a sidecar costs.
 func BenchmarkPublish(b *testing.B) {
 	back := newBenchBackend(b)
 	ctx := b.Context()
@@ -103,8 +104,8 @@ func BenchmarkPublish(b *testing.B) {
 	b.Run("redis/batch of 100", func(b *testing.B) { contest.Run(b, "redis", batch(ours), batch(straight)) })
 }
 
-// BenchmarkDeliver compares 100 messages from their publication to their
-// acknowledgement.
+// BenchmarkDeliver compares the time that 100 messages take from their
+// publication to their acknowledgement.
 func BenchmarkDeliver(b *testing.B) {
 	back := newBenchBackend(b)
 	ctx := b.Context()
@@ -177,8 +178,8 @@ func sdkThrough(b *testing.B, client sdk.Client, events []any) func() error {
 	}
 }
 
-// BenchmarkCall compares unary calls through two sidecars with those of plain
-// stubs to a plain server, as people use Dapr.
+// BenchmarkCall compares unary calls of this provider through two sidecars with
+// calls of plain stubs to a plain server, which is how people use Dapr.
 func BenchmarkCall(b *testing.B) {
 	names := filepath.Join(b.TempDir(), "names.db")
 	port := testbed.Port(b)

@@ -23,8 +23,8 @@ func TestConformanceRedis(t *testing.T) {
 	wantProven(t, conformance.Test(t, opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("redis")))
 }
 
-// TestKilledRedis runs the cases that kill the backend with the Redis behind the
-// sidecar, whose writes are on stable storage, as the URL asserts.
+// TestKilledRedis runs the cases that kill the backend: they kill the Redis behind
+// the sidecar. Its writes are on stable storage, as the URL asserts.
 func TestKilledRedis(t *testing.T) {
 	t.Parallel()
 	redis := testbed.Redis(t)

@@ -35,10 +35,10 @@ func benchStore(b *testing.B, url string, keys []string) *kv.Store {
 }
 
 // BenchmarkKV compares the kv facet with the SDK on the same sidecar, and with
-// the redis provider on the same Redis, which shows what a sidecar costs. The
-// SDK's SaveState overwrites without reading, and fails on this component for a
-// key that was ever written conditionally. Reading, and saving with the etag,
-// does what Put does.
+// the redis provider on the same Redis. The last one shows what a sidecar costs.
+// The SDK's SaveState overwrites without reading, and fails on this component for
+// a key that was ever written conditionally. Reading the key and saving it with
+// its etag does what Put does.
 func BenchmarkKV(b *testing.B) {
 	server := testbed.Redis(b)
 	sidecar := testbed.Dapr(b, testbed.DaprRedis(server.Addr()))

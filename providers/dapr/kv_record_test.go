@@ -57,7 +57,7 @@ func TestRecordRemembers(t *testing.T) {
 			t.Errorf("write %d: coversWritesSince(nil) returns %v", i, got)
 		}
 	}
-	// A key that was removed from the component starts again.
+	// The record of a key that was removed from the component starts again.
 	if written := chain(1)[0].successor(writeID{99}); written.coversWritesSince(all[len(all)-1]) {
 		t.Error("a record covers the writes since one that it does not follow")
 	}

@@ -81,8 +81,8 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
-// writesOf returns one write of each kind that puts "k", which has a revision,
-// or creates "new".
+// writesOf returns one write of each kind: writes to "k", whose revision is rev,
+// and a Create of "new".
 func writesOf(rev driver.Revision) []driver.Op {
 	return []driver.Op{
 		{Kind: driver.OpPut, Key: "k"}, {Kind: driver.OpCAS, Key: "k", Revision: rev}, {Kind: driver.OpCreate, Key: "new"},
@@ -113,7 +113,8 @@ func TestLostAnswerOfComponent(t *testing.T) {
 	}
 }
 
-// TestLostAnswerOfSidecar does the same between the program and the sidecar.
+// TestLostAnswerOfSidecar cuts the connection between the program and the sidecar
+// in the same way.
 func TestLostAnswerOfSidecar(t *testing.T) {
 	sidecar := testbed.Dapr(t, testbed.DaprInMemory())
 	proxy := testbed.Proxy(t, sidecar.Addr())
@@ -161,7 +162,7 @@ func TestRivals(t *testing.T) {
 	}
 	wg.Wait()
 	if len(seen) < 100 {
-		t.Errorf("%d of 160 writes are known to be made", len(seen))
+		t.Errorf("only %d of 160 writes are known to have been made", len(seen))
 	}
 }
 

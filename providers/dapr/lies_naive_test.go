@@ -18,9 +18,9 @@ import (
 	pubsubdriver "fairlead.dev/pubsub/driver"
 )
 
-// naive is a provider as one writes it who believes what Dapr says of its
-// components: etags for revisions, transactions for transactions, RETRY to give
-// a message back.
+// naive is a provider that trusts what Dapr says about its components: it uses
+// etags as revisions, Dapr's transactions as transactions, and RETRY to give a
+// message back.
 type naive struct {
 	fairlead.Provider
 	client     runtimev1.DaprClient
@@ -59,7 +59,7 @@ func (n *naive) Await(ctx context.Context, generation uint64) (fairlead.Descript
 	return n.forced(n.Provider.Await(ctx, generation))
 }
 
-// naiveKV is a facet that believes in etags, times to live and transactions.
+// naiveKV is a facet that trusts etags, times to live and transactions.
 var naiveKV = fairlead.FacetDescription{
 	Facet:  fairlead.KV,
 	Claims: []fairlead.Claim{kvdriver.ClaimCAS, kvdriver.ClaimTTL, kvdriver.ClaimTxn},
@@ -129,7 +129,7 @@ func (s naiveStore) get(ctx context.Context, key string) (r kvdriver.Result) {
 	return r
 }
 
-// Txn puts the conditions on the writes of their keys.
+// Txn attaches each condition to the write of its key.
 func (s naiveStore) Txn(ctx context.Context, t kvdriver.Txn) (kvdriver.Revision, error) {
 	conditions := map[string]kvdriver.Revision{}
 	for _, c := range t.Conditions {
@@ -173,7 +173,7 @@ func conflict(err error) error {
 	return fairlead.Errorf(fairlead.Conflict, "%w", err)
 }
 
-// naivePubSub is a facet that believes in the order of the broker.
+// naivePubSub is a facet that trusts the broker's order.
 var naivePubSub = fairlead.FacetDescription{
 	Facet:  fairlead.PubSub,
 	Claims: []fairlead.Claim{pubsubdriver.ClaimOrdered},

@@ -15,9 +15,9 @@ import (
 // daprGroups is how many groups a topic may have: as many as the suite makes.
 const daprGroups = 20
 
-// processing is shorter than the patience of the suite: sometimes the
-// component's reader gives up just when it gets messages, which come only after
-// that time.
+// processing is shorter than the patience of the suite. Sometimes the component's
+// reader gives up just when it gets messages, and these messages come only after
+// the processing timeout.
 const processing = 5 * time.Second
 
 // pubsubSidecar starts a sidecar with a pubsub component for each group, and
@@ -47,8 +47,8 @@ func TestPubSubConformance(t *testing.T) {
 	wantProven(t, report)
 }
 
-// TestPubSubSidecarRestart runs the cases of restarts while the sidecar is
-// killed and started, which the provider has to bridge by itself.
+// TestPubSubSidecarRestart runs the restart cases, which kill and start the
+// sidecar. The provider has to bridge that by itself.
 func TestPubSubSidecarRestart(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	sidecar, url := pubsubSidecar(t, testbed.Redis(t).Addr())

@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// event is what the runtime makes of an event that was published as data.
+// event returns the request that the runtime makes of an event published as data.
 func event(t *testing.T, data []byte) *runtimev1.TopicEventRequest {
 	t.Helper()
 	var all map[string]any
@@ -36,7 +36,7 @@ func event(t *testing.T, data []byte) *runtimev1.TopicEventRequest {
 	}
 }
 
-// FuzzEvent sends messages and copies of them through their encoding.
+// FuzzEvent encodes and decodes messages and copies of them.
 func FuzzEvent(f *testing.F) {
 	f.Add("", []byte(nil), "name", "value")
 	f.Add("id", []byte("\x00\xff"), "a b&c=d;%41+", "\n{\"e\":1}\x00ü")
@@ -73,7 +73,7 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// FuzzForeign reads what other programs may write.
+// FuzzForeign reads events that other programs may write.
 func FuzzForeign(f *testing.F) {
 	f.Add("id", "type", "m.a=b&u=x", "2026-01-02T03:04:05Z")
 	f.Add("", eventType, "%zz;&=", "yesterday")

@@ -21,8 +21,8 @@ import (
 
 const trialParams = "&processing-timeout=2s&clock-skew=20ms"
 
-// broker adds a state component and pubsub components on a Redis: names, each
-// with the consumerID behind it.
+// broker adds a state component and pubsub components on a Redis. The arguments are
+// pairs: the name of a pubsub component and its consumerID.
 func broker(redis string, consumers ...string) []testbed.DaprOption {
 	opts := []testbed.DaprOption{testbed.DaprComponent(testbed.DaprState, "state.redis", map[string]string{"redisHost": redis})}
 	for i := 0; i < len(consumers); i += 2 {
@@ -51,7 +51,7 @@ func subscribe(t *testing.T, p fairlead.Provider, topic, group string, opts ...p
 }
 
 // collect receives and acknowledges until all bodies have come, and returns how
-// often each came.
+// often each body came.
 func collect(t *testing.T, s *pubsub.Subscription, want []string) map[string]int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -89,7 +89,7 @@ func bodies(prefix string, n int) (all []string, msgs []pubsub.Message) {
 	return all, msgs
 }
 
-// publish publishes, and repeats that while the sidecar is down.
+// publish publishes messages, and tries again while the sidecar is down.
 func publish(t *testing.T, topic *pubsub.Topic, msgs []pubsub.Message) {
 	t.Helper()
 	eventually(t, "a publication", func() bool {
@@ -101,7 +101,7 @@ func publish(t *testing.T, topic *pubsub.Topic, msgs []pubsub.Message) {
 	})
 }
 
-// TestGroupsNeedComponents has one group more than components.
+// TestGroupsNeedComponents opens one group more than there are components.
 func TestGroupsNeedComponents(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a", "b", "b")...)
@@ -121,7 +121,7 @@ func TestGroupsNeedComponents(t *testing.T) {
 	wantCode(t, err, fairlead.Invalid)
 }
 
-// TestComponentsMustDiffer names components that cannot stand side by side.
+// TestComponentsMustDiffer names components that cannot be used together.
 func TestComponentsMustDiffer(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a", "b", "b", "same", "a")...)
@@ -134,8 +134,8 @@ func TestComponentsMustDiffer(t *testing.T) {
 	}
 }
 
-// TestUnsoundBroker: the pubsub facet is missing, with the reason, where it is
-// not possible.
+// TestUnsoundBroker: the pubsub facet is not offered where it is not possible, and
+// the notes give the reason.
 func TestUnsoundBroker(t *testing.T) {
 	t.Parallel()
 	redis := testbed.Redis(t).Addr()
@@ -177,9 +177,9 @@ func TestLongHold(t *testing.T) {
 	quiet(t, subscribe(t, again, "orders", "g"), 3*time.Second)
 }
 
-// TestBacklog opens a subscription repeatedly on a full queue: the runtime
-// delivers before its stream is ready, and drops what fails then, unless there
-// is a dead letter topic.
+// TestBacklog opens a subscription repeatedly on a full queue. The runtime
+// delivers before its stream is ready. It drops messages that fail then, unless
+// there is a dead letter topic.
 func TestBacklog(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a")...)
@@ -195,8 +195,8 @@ func TestBacklog(t *testing.T) {
 	}
 }
 
-// TestCrash kills a consumer that holds messages, a sidecar, and the broker:
-// every message comes.
+// TestCrash kills a consumer that holds messages, a sidecar, and the broker.
+// Every message is still delivered.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	redis := testbed.Redis(t)
@@ -227,8 +227,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// consumeInChild lets a child process receive n messages, which are published
-// once it is ready, and kills it. It returns their bodies.
+// consumeInChild starts a child process that receives n messages, and then kills
+// it. The messages are published once the child is ready. It returns their bodies.
 func consumeInChild(t *testing.T, url string, n int, publish func(n int) []string) []string {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestChild$")
@@ -312,7 +312,7 @@ func nativeEvents(t *testing.T, client runtimev1.DaprClient, component, topic st
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	all := map[string]*runtimev1.TopicEventRequest{}
-	dead := topic // else what comes before the stream is ready would be lost
+	dead := topic // without it, messages that come before the stream is ready are lost
 	stream, err := client.SubscribeTopicEventsAlpha1(ctx)
 	must(t, err)
 	must(t, stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
@@ -337,7 +337,7 @@ func nativeEvents(t *testing.T, client runtimev1.DaprClient, component, topic st
 	return all
 }
 
-// TestNothingLeaks closes a provider over open handles.
+// TestNothingLeaks closes a provider while handles are open.
 func TestNothingLeaks(t *testing.T) {
 	s := testbed.Dapr(t, append(broker(testbed.Redis(t).Addr(), "a", "a"), testbed.DaprAppPort(testbed.Port(t)))...)
 	before := goleak.IgnoreCurrent()

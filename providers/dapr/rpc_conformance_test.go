@@ -13,8 +13,8 @@ func largeBodies() testbed.DaprOption { return testbed.DaprArgs("--max-body-size
 
 const largeBodiesURL = "&max-body-bytes=16777216"
 
-// TestRPCConformance runs the suite over one sidecar, which is killed and
-// started on the way, and calls its own app.
+// TestRPCConformance runs the suite over one sidecar that calls its own app. The
+// sidecar is killed and started again during the run.
 func TestRPCConformance(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprAppPort(testbed.Port(t)), largeBodies())
 	report := conformance.Test(t, opener(s.URL()+"?pubsub=-&app=app"+largeBodiesURL),

@@ -22,7 +22,7 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// greeter answers with what it is asked.
+// greeter answers with the request.
 type greeter struct {
 	pb.UnimplementedTestServiceServer
 	calls atomic.Int32
@@ -154,21 +154,21 @@ func TestPlainGRPC(t *testing.T) {
 	}
 }
 
-// TestNoApp calls an app that does not exist, and serves where no client can
-// call.
+// TestNoApp calls an app that does not exist, and listens where no client can reach
+// the server.
 func TestNoApp(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory())
 	d, err := open(t, s.URL()).Describe(t.Context())
 	must(t, err)
 	if _, offered := d.Facet(fairlead.RPC); offered {
-		t.Error("a sidecar without an app offers rpc, with nobody to call")
+		t.Error("a sidecar without an app offers rpc, although it has no app to call")
 	}
 	p := open(t, s.URL()+"?app=*")
 	conn, err := rpc.Dial(t.Context(), p, "nobody", rpc.Require(rpc.FastNoResponder))
 	must(t, err)
 	defer conn.Close()
 	if err := ask(t.Context(), conn, "hello"); status.Code(err) != codes.Unavailable {
-		t.Errorf("a call of nobody: %v", err)
+		t.Errorf("a call of an app that does not exist: %v", err)
 	}
 	srv, err := rpc.NewServer(t.Context(), p, "app")
 	must(t, err)
@@ -176,7 +176,7 @@ func TestNoApp(t *testing.T) {
 	wantCode(t, srv.Listen(t.Context()), fairlead.Invalid)
 }
 
-// TestAppPortTaken serves where another program listens.
+// TestAppPortTaken serves on a port on which another program listens.
 func TestAppPortTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -72,7 +72,7 @@ func TestSnapshot(t *testing.T) {
 	wantCode(t, err, fairlead.Unsupported)
 }
 
-// next waits for the state in which a key has a value.
+// next waits for the snapshot in which a key has a value.
 func next(t *testing.T, s driver.Source, version, key, value string) driver.Snapshot {
 	t.Helper()
 	var state driver.Snapshot
@@ -90,8 +90,8 @@ func next(t *testing.T, s driver.Source, version, key, value string) driver.Snap
 	return state
 }
 
-// changeWhileWaiting changes a setting most likely while Next waits, again and
-// again until Next returns, and returns what it did.
+// changeWhileWaiting changes a setting, most likely while Next waits. It repeats
+// that until Next returns, and returns the snapshot that Next returned.
 func changeWhileWaiting(t *testing.T, s driver.Source, c *redis.Client, version, value string) driver.Snapshot {
 	t.Helper()
 	done := make(chan driver.Snapshot, 1)
@@ -117,8 +117,8 @@ func changeWhileWaiting(t *testing.T, s driver.Source, c *redis.Client, version,
 	return driver.Snapshot{}
 }
 
-// TestNextIsTold: the component tells of changes, so that nobody waits for the
-// next poll.
+// TestNextIsTold: the component notifies the provider of changes, so that Next
+// does not wait for the next poll.
 func TestNextIsTold(t *testing.T) {
 	_, sidecar, client := settings(t)
 	s := openSource(t, open(t, sidecar.URL()+"?pubsub=-&config-poll=1m"), "app")
@@ -129,8 +129,8 @@ func TestNextIsTold(t *testing.T) {
 	}
 }
 
-// TestNextPolls: Redis is told not to tell of changes, which the component does
-// not notice.
+// TestNextPolls: Redis is configured to send no notifications, and the component
+// does not notice that.
 func TestNextPolls(t *testing.T) {
 	_, sidecar, client := settings(t)
 	s := openSource(t, open(t, sidecar.URL()+"?pubsub=-&config-poll=200ms"), "app")
@@ -198,7 +198,7 @@ func TestNextEnds(t *testing.T) {
 		case err := <-done:
 			wantCode(t, err, e.want)
 		case <-time.After(5 * time.Second):
-			t.Errorf("Next goes on after what ought to be %v", e.want)
+			t.Errorf("Next continues where it should return %v", e.want)
 		}
 		ctx = t.Context()
 	}
@@ -207,7 +207,8 @@ func TestNextEnds(t *testing.T) {
 	}
 }
 
-// TestForeignSettings: what the component cannot read is an error, not silence.
+// TestForeignSettings: a setting that the component cannot read causes an error;
+// it is not left out silently.
 func TestForeignSettings(t *testing.T) {
 	_, sidecar, client := settings(t)
 	s := openSource(t, open(t, sidecar.URL()+"?pubsub=-"), "app")

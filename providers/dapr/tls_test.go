@@ -13,8 +13,8 @@ import (
 	"fairlead.dev/internal/dev/testbed"
 )
 
-// TestTLS opens a sidecar through a proxy that speaks TLS, as a sidecar itself
-// does not.
+// TestTLS opens a sidecar through a proxy that speaks TLS, because a sidecar does
+// not speak it.
 func TestTLS(t *testing.T) {
 	certs, err := testbed.NewCertificates(t.TempDir())
 	must(t, err)
@@ -36,7 +36,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// terminateTLS forwards what comes over TLS to target, and returns its address.
+// terminateTLS starts a proxy that accepts TLS and forwards the plain bytes to
+// target. It returns the proxy's address.
 func terminateTLS(t *testing.T, certs *testbed.Certificates, target string) string {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(certs.ServerCert, certs.ServerKey)

@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// TestBroker is everything that takes one broker and leaves it alive.
+// TestBroker runs the tests that share one broker and do not kill it.
 func TestBroker(t *testing.T) {
 	t.Parallel()
 	s := testbed.Rabbit(t)
@@ -34,9 +34,9 @@ func TestBroker(t *testing.T) {
 	}
 }
 
-// staleAck makes the broker close the channel by which messages came, as it does
-// after its consumer_timeout. rabbitpubsub opens another one without a word,
-// on which the numbers of deliveries begin anew.
+// staleAck makes the broker close the channel that delivered the messages, as it
+// does after its consumer_timeout. rabbitpubsub silently opens another channel,
+// on which delivery tags start from 1 again.
 func staleAck(t *testing.T, s *testbed.RabbitServer) {
 	b := testBroker(t, s)
 	f, err := b.openSubscription(t.Context(), "stale", "g")
@@ -51,16 +51,16 @@ func staleAck(t *testing.T, s *testbed.RabbitServer) {
 	if !one.As(&d) {
 		t.Fatal("no delivery")
 	}
-	check.NoError(t, d.Acknowledger.Ack(999, false)) // PRECONDITION_FAILED, as there
+	check.NoError(t, d.Acknowledger.Ack(999, false)) // PRECONDITION_FAILED, as after the timeout
 
-	_, err = f.Receive(ctx) // on the new channel, where the numbers begin anew
+	_, err = f.Receive(ctx) // on the new channel, where delivery tags start again
 	check.NoError(t, err)
 	for _, old := range []*gcpubsub.Message{one, two} {
 		if err := acknowledge(old); err == nil {
 			t.Errorf("%s was acknowledged on a channel that is gone", old.Body)
 		}
 	}
-	check.NoError(t, f.Close(ctx)) // nobody has dealt with either of them
+	check.NoError(t, f.Close(ctx)) // neither message was acknowledged
 
 	rest := subscribe(t, open(t, "gocloud+rabbit://"+s.Addr()), "stale", pubsub.Group("g"))
 	if got := receive(t, rest, 2); got["first"] == nil || got["second"] == nil {
@@ -90,7 +90,7 @@ func names(t *testing.T, s *testbed.RabbitServer) {
 	}
 }
 
-// prefix: a program that uses rabbitpubsub alone reaches the same exchange.
+// prefix: a program that uses only rabbitpubsub reaches the same exchange.
 func prefix(t *testing.T, s *testbed.RabbitServer) {
 	p := open(t, "gocloud+rabbit://guest:guest@"+s.Addr()+"/%2F?prefix=")
 	sub := subscribe(t, p, "plain", pubsub.Group("g"))
@@ -197,7 +197,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// interrupted: who has a broadcast is told of the gap, once, and goes on.
+// interrupted: a broadcast reports the gap once, and then continues.
 func interrupted(t *testing.T, s *testbed.RabbitServer) {
 	proxy := testbed.Proxy(t, s.Addr())
 	p := open(t, "gocloud+rabbit://"+proxy.Addr())

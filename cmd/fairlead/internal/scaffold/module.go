@@ -49,8 +49,8 @@ func FindFairlead(build *debug.BuildInfo, folder string) (Fairlead, error) {
 	return f, nil
 }
 
-// released returns the version of fairlead.dev in a program, or "" if nobody
-// else can get it.
+// released returns the version of fairlead.dev in a program, or "" if that
+// version cannot be downloaded.
 func released(build *debug.BuildInfo) string {
 	if build == nil {
 		return ""
