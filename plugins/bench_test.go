@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/plugins"
 )
 
-// BenchmarkLoopback shows what the way through a plugin costs beside the
-// change of processes, in time of all processors and in allocations for a call.
+// BenchmarkLoopback measures the cost of the plugin protocol without the switch
+// between processes: the time of all processors and the allocations per call.
 func BenchmarkLoopback(b *testing.B) {
 	for _, over := range []plugins.Transport{plugins.Frames, plugins.Stream} {
 		b.Run(string(over), func(b *testing.B) {

@@ -20,7 +20,7 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// observer is a provider whose store tells what reaches it.
+// observer is a provider whose store records the contexts that reach it.
 type observer struct {
 	*providers.Live
 	contexts chan context.Context
@@ -53,7 +53,7 @@ type observed struct {
 	o *observer
 }
 
-// Do waits for the end of its context where the key is "wait".
+// Do waits for the end of its context if the key is "wait".
 func (s observed) Do(ctx context.Context, ops []kvdriver.Op) []kvdriver.Result {
 	s.o.contexts <- ctx
 	if ops[0].Key != "wait" {
@@ -118,7 +118,7 @@ func TestTraceContextCrosses(t *testing.T) {
 }
 
 // TestDeadlineAndCancellationCross shows that the driver learns how long its
-// caller waits, and that it does no more.
+// caller waits, and when the caller stops waiting.
 func TestDeadlineAndCancellationCross(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		o, _, s := observing(t, over)
@@ -140,7 +140,7 @@ func TestDeadlineAndCancellationCross(t *testing.T) {
 	})
 }
 
-// TestPanicOfADriver shows that it fails its call alone.
+// TestPanicOfADriver shows that a panic of a driver fails only its own call.
 func TestPanicOfADriver(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		_, p, s := observing(t, over)
@@ -153,7 +153,7 @@ func TestPanicOfADriver(t *testing.T) {
 	})
 }
 
-// doing is an observer whose store does what a test says.
+// doing is an observer whose store calls a function of the test.
 type doing struct {
 	*observer
 	do func(context.Context, []kvdriver.Op) []kvdriver.Result
@@ -182,8 +182,9 @@ func looped(t *testing.T, p fairlead.Provider, over plugins.Transport) fairlead.
 	return l
 }
 
-// TestFarDeadlinesCross shows that a caller with more time than there is has
-// time: neither its context nor its operation arrives as one of the past.
+// TestFarDeadlinesCross shows that deadlines at and beyond the range of a
+// time.Duration cross: neither the context nor the operation arrives with a
+// deadline in the past.
 func TestFarDeadlinesCross(t *testing.T) {
 	century := time.Now().AddDate(100, 0, 0)
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
@@ -216,8 +217,8 @@ func TestFarDeadlinesCross(t *testing.T) {
 	})
 }
 
-// waited tells when somebody begins to wait for the end of a context: a caller
-// whose call is under way, or stands in a queue.
+// waited is a context that reports when a caller begins to wait for its end: the
+// caller's call is then under way or queued.
 type waited struct {
 	context.Context
 	waits func()
@@ -228,9 +229,8 @@ func (w waited) Done() <-chan struct{} {
 	return w.Context.Done()
 }
 
-// TestConcurrentCallersShareCalls shows that callers who are there at once share
-// a driver's calls, also those of a driver that gains nothing by it: the wire
-// does.
+// TestConcurrentCallersShareCalls shows that concurrent callers share a driver's
+// calls, even if only the wire gains by it and the driver does not.
 func TestConcurrentCallersShareCalls(t *testing.T) {
 	const callers, most = 64, 8
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
@@ -272,7 +272,7 @@ func TestConcurrentCallersShareCalls(t *testing.T) {
 	})
 }
 
-// sending is an observer whose topic tells how many messages each Send has.
+// sending is an observer whose topic reports the number of messages in each Send.
 type sending struct {
 	*observer
 	sent chan int
@@ -297,8 +297,8 @@ func (s sent) Send(_ context.Context, msgs []psdriver.Message) []psdriver.SendRe
 func (s sent) Close(context.Context) error { return nil }
 
 // TestAtomicBatchesCrossWhole shows that an atomic batch reaches the driver in
-// one call, also where it has more bytes than a call gathers, and that another
-// batch of that size does not.
+// one call, even if it has more bytes than a call gathers. A batch of that size
+// that is not atomic is split.
 func TestAtomicBatchesCrossWhole(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		s := &sending{newObserver(), make(chan int, 10)}

@@ -23,9 +23,9 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// TestEndingIsNoEnd asks a sidecar to end while all kinds of waiting wait on it:
-// nobody is told that what he has open is closed, and all go on with the next
-// sidecar.
+// TestEndingIsNoEnd asks a sidecar to end while calls of all kinds wait in it: no
+// caller is told that its handle is closed, and all of them continue with the
+// next sidecar.
 func TestEndingIsNoEnd(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		server := testbed.Redis(t)
@@ -38,8 +38,8 @@ func TestEndingIsNoEnd(t *testing.T) {
 		w := newWaiting(t, p)
 		answer(t, p, "first")
 		w.come(1)
-		// The watcher's, the settings' and the subscription's calls are in
-		// Redis; that of the registration lasts as long as it.
+		// The calls of the watcher, the settings and the subscription wait in
+		// Redis. The registration's call lasts as long as the registration.
 		check.Eventually(t, "all wait", func() bool { return blocked(t, server) == 3 })
 		first.signal(t, syscall.SIGTERM)
 		if code := first.cmd.ProcessState.ExitCode(); code != 0 {
@@ -52,7 +52,7 @@ func TestEndingIsNoEnd(t *testing.T) {
 	})
 }
 
-// blocked is how many calls wait in a server for something to come.
+// blocked returns the number of calls that wait in a server for data.
 func blocked(t *testing.T, server *testbed.RedisServer) (n int) {
 	t.Helper()
 	for _, c := range clients(t, server) {
@@ -63,7 +63,7 @@ func blocked(t *testing.T, server *testbed.RedisServer) (n int) {
 	return n
 }
 
-// clients are the connections of a server, but for the one that asks.
+// clients returns the connections of a server, except the one that asks.
 func clients(t *testing.T, server *testbed.RedisServer) (all []string) {
 	t.Helper()
 	err := server.Do(t.Context(), func(ctx context.Context, c *redis.Client) error {
@@ -81,8 +81,8 @@ func clients(t *testing.T, server *testbed.RedisServer) (all []string) {
 	return all
 }
 
-// TestEndingIsNoEndOfAServer is the same for a server whose calls come through
-// the sidecar.
+// TestEndingIsNoEndOfAServer shows the same as TestEndingIsNoEnd for a server
+// whose calls come through the sidecar.
 func TestEndingIsNoEndOfAServer(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		server := testbed.NATS(t)
@@ -100,8 +100,8 @@ func TestEndingIsNoEndOfAServer(t *testing.T) {
 	})
 }
 
-// TestNoOrphans shows that no plugin outlives its host, not even one that is
-// killed, whatever the plugin's provider is at.
+// TestNoOrphans shows that no plugin outlives its host, even if the host is
+// killed and whatever the plugin's provider is doing.
 func TestNoOrphans(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		folder := installed(t, "memory")
@@ -114,8 +114,8 @@ func TestNoOrphans(t *testing.T) {
 	})
 }
 
-// hung returns how long a plugin outlives its host whose provider does not end:
-// it cannot give back a message.
+// hung returns how long a plugin outlives its host if the plugin's provider does
+// not end because it cannot give a message back.
 func hung(t *testing.T, server *testbed.RedisServer, folder string) time.Duration {
 	t.Helper()
 	publish(t, server, "held")
@@ -123,26 +123,26 @@ func hung(t *testing.T, server *testbed.RedisServer, folder string) time.Duratio
 	defer paused(t, server)()
 	took := outlives(t, h)
 	if took < time.Second {
-		t.Errorf("after %v the plugin was gone, and has not waited for its provider", took)
+		t.Errorf("the plugin was gone after %v: it did not wait for its provider", took)
 	}
 	return took
 }
 
-// quickly fails if it takes more than 2 s. Of three attempts the best one
-// counts, so that it is not for a busy machine to decide.
+// quickly fails if the attempt takes more than 2 s. The best of three attempts
+// counts, so that a busy machine does not fail the test.
 func quickly(t *testing.T, attempt func() time.Duration) {
 	t.Helper()
 	took := attempt()
 	for range 2 {
 		took = min(took, attempt())
 	}
-	t.Logf("measured: the plugin was gone %v after its host was killed, at best of three times", took.Round(time.Millisecond))
+	t.Logf("measured: the plugin was gone %v after its host was killed, the best of three attempts", took.Round(time.Millisecond))
 	if took > 2*time.Second {
 		t.Errorf("the plugin was gone %v after its host was killed, want 2 s at most", took)
 	}
 }
 
-// outlives kills a host, and returns after what time its plugin was gone.
+// outlives kills a host, and returns how long its plugin outlived it.
 func outlives(t *testing.T, h *hosting) time.Duration {
 	t.Helper()
 	dir := environ(t, h.plugin)["FAIRLEAD_SOCKET_DIR"]
@@ -156,7 +156,7 @@ func outlives(t *testing.T, h *hosting) time.Duration {
 	return took
 }
 
-// paused stops a server, and returns what lets it go on.
+// paused stops a server, and returns a function that resumes it.
 func paused(t *testing.T, server *testbed.RedisServer) func() {
 	t.Helper()
 	if err := server.Pause(t.Context()); err != nil {
@@ -179,7 +179,7 @@ func publish(t *testing.T, server *testbed.RedisServer, topic string) {
 
 // TestKilledHostGivesBack shows that the session of a host that was killed is
 // closed, by a sidecar and by a plugin that ends with its host: what the host
-// held comes to another one, long before its lease ends.
+// held is delivered to another consumer long before its lease ends.
 func TestKilledHostGivesBack(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		t.Run("sidecar", func(t *testing.T) {
@@ -195,8 +195,8 @@ func TestKilledHostGivesBack(t *testing.T) {
 	})
 }
 
-// givesBack has a host that opens a URL hold two messages, one of which it has
-// not read yet, kills it, and waits for the messages.
+// givesBack starts a host that opens a URL and holds two messages, one of which
+// it has not read yet. It kills the host, and waits for the messages.
 func givesBack(t *testing.T, server *testbed.RedisServer, url, folder string) {
 	publish(t, server, "held")
 	h := startHost(t, url, "held", folder)
@@ -212,12 +212,13 @@ func givesBack(t *testing.T, server *testbed.RedisServer, url, folder string) {
 	h.kill()
 	for range 2 {
 		if d := next(t, sub); d.Attempt != 2 {
-			t.Errorf("the message comes for the time %d, want 2: the killed host has not held it", d.Attempt)
+			t.Errorf("the message has the attempt %d, want 2: the killed host did not hold it", d.Attempt)
 		}
 	}
 }
 
-// held is how many messages of the topic "held" the group has out.
+// held returns the number of messages of the topic "held" that are delivered to
+// the group and not settled.
 func held(t *testing.T, server *testbed.RedisServer) (n int64) {
 	t.Helper()
 	err := server.Do(t.Context(), func(ctx context.Context, c *redis.Client) error {
@@ -233,9 +234,9 @@ func held(t *testing.T, server *testbed.RedisServer) (n int64) {
 	return n
 }
 
-// TestLoggingIsNoEnd shows that a plugin which logs something while it closes its
-// sessions, because its host is gone, does not end by that: nobody reads its
-// standard error any more, and a write to it would kill.
+// TestLoggingIsNoEnd shows that a plugin whose host is gone can still log while it
+// closes its sessions. Nothing reads its standard error any more, so a write to
+// it would kill the plugin with SIGPIPE.
 func TestLoggingIsNoEnd(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")))
 	open(t, h, "plugin+mem://")
@@ -245,7 +246,7 @@ func TestLoggingIsNoEnd(t *testing.T) {
 }
 
 // TestInterruptIsTheHosts shows that Ctrl-C, which reaches all processes of a
-// terminal, does not end a plugin under its host.
+// terminal, does not end a plugin that a host has started.
 func TestInterruptIsTheHosts(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")), eager)
 	p := open(t, h, "plugin+mem://")
@@ -261,8 +262,8 @@ func TestInterruptIsTheHosts(t *testing.T) {
 	}
 }
 
-// TestOtherSignalsAreNoEnd shows that a sidecar ends with the signals that ask it
-// to, and not with those that every process gets now and then.
+// TestOtherSignalsAreNoEnd shows that a sidecar ends on the signals that ask it
+// to end, and not on other signals that any process may get.
 func TestOtherSignalsAreNoEnd(t *testing.T) {
 	path := socketPath(t)
 	s := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
@@ -277,7 +278,7 @@ func TestOtherSignalsAreNoEnd(t *testing.T) {
 	}
 }
 
-// interrupt sends a signal to a process, and returns when it was taken.
+// interrupt sends a signal to a process, and returns once the process took it.
 func interrupt(t *testing.T, pid int, sig syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(pid, sig); err != nil {
@@ -286,7 +287,7 @@ func interrupt(t *testing.T, pid int, sig syscall.Signal) {
 	check.Eventually(t, "the signal is taken", func() bool { return signals(t, pid, "ShdPnd")&(1<<(sig-1)) == 0 })
 }
 
-// signals are the set of a process of that name, as bits.
+// signals returns the set of signals of that name in a process's status, as bits.
 func signals(t *testing.T, pid int, name string) uint64 {
 	t.Helper()
 	status := must[[]byte](t)(os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status"))
@@ -295,7 +296,7 @@ func signals(t *testing.T, pid int, name string) uint64 {
 	return must[uint64](t)(strconv.ParseUint(strings.TrimSpace(set), 16, 64))
 }
 
-// ending is a way in which a provider that has puts under way ends.
+// ending is a way to end a provider while puts are under way.
 type ending struct {
 	name string
 	open func(t *testing.T, url string) (p fairlead.Provider, end func())
@@ -328,9 +329,9 @@ func closes(t *testing.T, c interface{ Close(context.Context) error }) {
 	}
 }
 
-// TestEndingTellsTheTruth ends providers, hosts and sidecars under 200 puts:
-// what was acknowledged is there, and what is there was acknowledged or said to
-// be unknown.
+// TestEndingTellsTheTruth ends providers, hosts and sidecars during 200 puts:
+// every acknowledged put is stored, and every stored put was either acknowledged
+// or reported as unknown.
 func TestEndingTellsTheTruth(t *testing.T) {
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
@@ -343,14 +344,14 @@ func TestEndingTellsTheTruth(t *testing.T) {
 				failed += truthful(t, server, name, told)
 			}
 			if failed == 0 {
-				t.Error("no put failed: the ends were not felt")
+				t.Error("no put failed: the endings interrupted nothing")
 			}
 		})
 	}
 }
 
-// putsUnder puts 200 keys in a store, of which n are acknowledged before the
-// end. It returns what was told about each.
+// putsUnder puts 200 keys in a store, and calls end once n of them are
+// acknowledged. It returns the error of each put.
 func putsUnder(t *testing.T, p fairlead.Provider, name string, n int64, end func()) map[string]error {
 	t.Helper()
 	s := must[*kv.Store](t)(kv.Open(t.Context(), p, name))
@@ -384,8 +385,8 @@ func putsUnder(t *testing.T, p fairlead.Provider, name string, n int64, end func
 	return told
 }
 
-// truthful compares what was told with what is there, and returns how many puts
-// failed.
+// truthful compares the reported outcomes with the stored keys, and returns the
+// number of puts that failed.
 func truthful(t *testing.T, server *testbed.RedisServer, name string, told map[string]error) (failed int) {
 	t.Helper()
 	check.Eventually(t, "the server has carried out all it got", func() bool { return len(clients(t, server)) == 0 })
@@ -400,9 +401,9 @@ func truthful(t *testing.T, server *testbed.RedisServer, name string, told map[s
 		}
 		switch {
 		case err == nil && missing != nil:
-			t.Errorf("%s was acknowledged, and is missing", key)
+			t.Errorf("%s was acknowledged, but is missing", key)
 		case err != nil && !errors.Is(err, fairlead.UnknownOutcome) && missing == nil:
-			t.Errorf("%s is there, and was said not to have been applied: %v", key, err)
+			t.Errorf("%s is stored, but was reported as not applied: %v", key, err)
 		}
 		if err != nil {
 			failed++

@@ -22,7 +22,7 @@ import (
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// environ is the environment that a process was started with.
+// environ returns the environment that a process was started with.
 func environ(t *testing.T, pid int) map[string]string {
 	t.Helper()
 	env := map[string]string{}
@@ -47,7 +47,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	t.Setenv("FAIRLEAD_TEST_SECRET", "s3cret")
 	if os.Getenv("PATH") == "" {
-		t.Fatal("there is no PATH: this shows nothing")
+		t.Fatal("PATH is not set: the test would show nothing")
 	}
 	h := newHost(t, plugins.WithFolders(dir))
 	open(t, h, "plugin+mem://")
@@ -68,7 +68,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestLogLevelCrosses shows that a plugin learns what its host logs.
+// TestLogLevelCrosses shows that a plugin learns its host's log level.
 func TestLogLevelCrosses(t *testing.T) {
 	dir := installed(t, "memory")
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
@@ -81,7 +81,7 @@ func TestLogLevelCrosses(t *testing.T) {
 	}
 }
 
-// TestLogLevelIsHeeded shows that a plugin logs what FAIRLEAD_LOG_LEVEL says.
+// TestLogLevelIsHeeded shows that a plugin logs at the level FAIRLEAD_LOG_LEVEL.
 func TestLogLevelIsHeeded(t *testing.T) {
 	for level, want := range map[string]bool{"": true, "INFO": true, "warn": false, "ERROR": false} {
 		path := socketPath(t)
@@ -94,13 +94,14 @@ func TestLogLevelIsHeeded(t *testing.T) {
 	}
 }
 
-// beStranger connects to a socket and says what comes of it.
+// beStranger connects to a socket and prints the result.
 func beStranger(socket string) {
 	fmt.Print(attach(socket))
 	os.Exit(0)
 }
 
-// attach asks for a session that does not exist: who is let in gets an answer.
+// attach asks for a session that does not exist: a client that is let in gets an
+// answer.
 func attach(socket string) string {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
@@ -112,7 +113,7 @@ func attach(socket string) string {
 	if err != nil {
 		return err.Error()
 	}
-	// Who is refused may not come to send: only what can be read counts.
+	// A refused client may fail to send: only the result of reading counts.
 	_, _ = conn.Write(append([]byte{0, 0, 0, byte(len(b))}, b...))
 	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	switch n, err := conn.Read(make([]byte, 1)); {
@@ -125,7 +126,7 @@ func attach(socket string) string {
 	}
 }
 
-// attachAs is attach in a process of its own, of another user.
+// attachAs runs attach in a process of its own, as another user.
 func attachAs(t *testing.T, program, socket string, user uint32) string {
 	t.Helper()
 	cmd := exec.Command(program)
@@ -139,9 +140,9 @@ func attachAs(t *testing.T, program, socket string, user uint32) string {
 	return string(out)
 }
 
-// TestStrangersAreRefused shows that nobody else gets at a plugin's sockets:
-// neither their folder nor their mode lets him, and if both did, a frame socket
-// asks who he is.
+// TestStrangersAreRefused shows that another user cannot reach a plugin's
+// sockets: neither the folder nor the socket's mode permits it, and even if both
+// did, a frame socket checks the user of its peer.
 func TestStrangersAreRefused(t *testing.T) {
 	t.Run("launched", func(t *testing.T) {
 		var log lockedBuffer
@@ -173,7 +174,8 @@ func wantMode(t *testing.T, path string, want os.FileMode) {
 	}
 }
 
-// refuses looks at a frame socket as it is, and then with all doors open.
+// refuses tries a frame socket with its own permissions, and then with
+// permissions for everybody.
 func refuses(t *testing.T, socket string, log func() string) {
 	t.Helper()
 	wantMode(t, socket, 0o600)
@@ -181,7 +183,7 @@ func refuses(t *testing.T, socket string, log func() string) {
 		t.Errorf("its own user is %s", got)
 	}
 	if os.Geteuid() != 0 {
-		return // only root can be somebody else
+		return // only root can act as another user
 	}
 	const nobody = 65534
 	program := enterable(t, socket)
@@ -200,8 +202,8 @@ func refuses(t *testing.T, socket string, log func() string) {
 	check.Eventually(t, "the refusal is logged", func() bool { return strings.Contains(log(), "belongs to user 65534") })
 }
 
-// enterable lets everybody into the folder of a socket, and returns a copy of
-// this program that everybody may start.
+// enterable opens the folder of a socket to every user, and returns a copy of
+// this program that every user may start.
 func enterable(t *testing.T, socket string) string {
 	t.Helper()
 	dir := must[string](t)(os.MkdirTemp("/tmp", "fl-stranger-"))
@@ -223,7 +225,7 @@ func enterable(t *testing.T, socket string) string {
 }
 
 // TestRelativeFolders shows that plugin folders may be given by any path, and
-// that what leads out of them is refused still.
+// that links out of them are still refused.
 func TestRelativeFolders(t *testing.T) {
 	built := binary(t, "memory")
 	for _, folder := range []string{".", "plugins", "./plugins/", "../plugins"} {

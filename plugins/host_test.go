@@ -41,7 +41,7 @@ func store(t testing.TB, p fairlead.Provider) *kv.Store {
 	return s
 }
 
-// exercise puts and gets.
+// exercise puts a key and gets it.
 func exercise(t testing.TB, s *kv.Store) {
 	t.Helper()
 	if _, err := s.Put(t.Context(), "ann", []byte("1")); err != nil {
@@ -64,7 +64,8 @@ func TestHostOpensAPlugin(t *testing.T) {
 	}
 }
 
-// One process serves all providers of a host, and ends with the last of them.
+// One process serves all providers of a host, and ends when the last of them is
+// closed.
 func TestProvidersShareAProcess(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")))
 	a, err := h.Open(t.Context(), "plugin+mem://shared")
@@ -89,7 +90,7 @@ func TestProvidersShareAProcess(t *testing.T) {
 		}
 	}
 	if alive(before[0].PID) {
-		t.Error("the process is there after the last provider was closed")
+		t.Error("the process still exists after the last provider was closed")
 	}
 	exercise(t, store(t, open(t, h, "plugin+mem://")))
 	if s := h.Status()[0]; s.Generation != 2 {
@@ -169,7 +170,7 @@ func TestLargeValues(t *testing.T) {
 	s := store(t, p)
 	value := make([]byte, facet.Limits.MaxValueBytes)
 	if len(value) <= 4<<20 {
-		t.Fatalf("the limit is %d: this would show nothing", len(value))
+		t.Fatalf("the limit is %d: the test would show nothing", len(value))
 	}
 	if _, err := s.Put(t.Context(), "large", value); err != nil {
 		t.Fatal(err)

@@ -22,11 +22,11 @@ import (
 // The load of TestKilledPluginLosesNothing.
 const (
 	loadWriters = 16
-	loadWrites  = 1250 // of each, acknowledged: half of them puts, half publications
+	loadWrites  = 1250 // acknowledged ones of each writer: half of them puts, half publications
 	loadKills   = 50
 )
 
-// write is what a writer was told about one write.
+// write is the outcome of one write, as its writer was told.
 type write struct {
 	name string
 	put  bool
@@ -34,9 +34,9 @@ type write struct {
 }
 
 // TestKilledPluginLosesNothing kills the plugin 50 times during 20,000 puts and
-// publications, while a group receives and a watcher watches: everything that
-// was acknowledged is there, and comes; what is there and was not acknowledged
-// had been reported as unknown. newHost checks that nothing is left.
+// publications, while a group receives and a watcher watches. Every acknowledged
+// write is stored and delivered. A stored write that was not acknowledged had
+// been reported as unknown. newHost checks that no process or socket is left.
 func TestKilledPluginLosesNothing(t *testing.T) {
 	for _, over := range []plugins.Transport{plugins.Frames, plugins.Stream} {
 		t.Run(string(over), func(t *testing.T) { killUnderLoad(t, over) })
@@ -60,7 +60,7 @@ func killUnderLoad(t *testing.T, over plugins.Transport) {
 		len(recovered.took), len(writes), l.done.Load(), recovered.took[len(recovered.took)/2].Round(time.Millisecond), recovered.took[len(recovered.took)-1].Round(time.Millisecond))
 }
 
-// load is what uses the provider meanwhile.
+// load uses the provider while the plugin is killed.
 type load struct {
 	t     *testing.T
 	store *kv.Store
@@ -68,7 +68,7 @@ type load struct {
 	group *pubsub.Subscription
 	watch *kv.Watcher
 	done  atomic.Int64 // writes that were acknowledged
-	left  atomic.Int64 // writers
+	left  atomic.Int64 // writers that have not ended
 
 	mu       sync.Mutex
 	received map[string]bool
@@ -110,7 +110,7 @@ func (l *load) receive(ctx context.Context) {
 			l.mu.Lock()
 			l.received[string(d.Body)] = true
 			l.mu.Unlock()
-			_ = d.Ack(ctx) // else it comes again
+			_ = d.Ack(ctx) // if this fails, the message is delivered again
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (l *load) watching(ctx context.Context) {
 	}
 }
 
-// writes makes the load and returns what came of it.
+// writes runs the writers and returns the outcome of each write.
 func (l *load) writes(ctx context.Context) []write {
 	all := make([][]write, loadWriters)
 	l.left.Store(loadWriters)
@@ -143,7 +143,7 @@ func (l *load) writes(ctx context.Context) []write {
 				if all[i] = append(all[i], w); w.err == nil {
 					n++
 				} else {
-					time.Sleep(20 * time.Millisecond) // until the plugin is there again
+					time.Sleep(20 * time.Millisecond) // the plugin is being restarted
 				}
 			}
 		})
@@ -167,14 +167,13 @@ func (l *load) write(ctx context.Context, name string, put bool) write {
 	return w
 }
 
-// recovery is how long it took until writes were acknowledged again.
+// recovery has the times from each kill until writes were acknowledged again.
 type recovery struct {
 	took []time.Duration
 	done chan struct{}
 }
 
-// killing kills the plugin as long as there are writers, each time after some
-// writes.
+// killing kills the plugin loadKills times, each time after some writes.
 func (l *load) killing(ctx context.Context, h *plugins.Host) *recovery {
 	r := &recovery{done: make(chan struct{})}
 	go func() {
@@ -200,8 +199,8 @@ func (l *load) killing(ctx context.Context, h *plugins.Host) *recovery {
 	return r
 }
 
-// reaches waits until so many writes were acknowledged, and reports whether
-// that happened while there were writers.
+// reaches waits until n writes are acknowledged. It reports false if all writers
+// have ended before.
 func (l *load) reaches(ctx context.Context, n int64) bool {
 	for l.done.Load() < n {
 		if ctx.Err() != nil || l.done.Load() > 0 && l.left.Load() == 0 {
@@ -212,9 +211,9 @@ func (l *load) reaches(ctx context.Context, n int64) bool {
 	return true
 }
 
-// check compares what was told with what is there.
+// check compares the reported outcomes with the stored and the delivered writes.
 func (l *load) check(writes []write) {
-	check.Eventually(l.t, "the plugin is there again", func() bool {
+	check.Eventually(l.t, "the plugin runs again", func() bool {
 		_, err := l.store.Get(l.t.Context(), "first")
 		return err == nil
 	})
@@ -236,18 +235,18 @@ func (l *load) check(writes []write) {
 	failures := 0
 	for _, w := range writes {
 		if w.err == nil {
-			check.Eventually(l.t, "the acknowledged write of "+w.name+" comes", func() bool { return has(w) })
+			check.Eventually(l.t, "the acknowledged write of "+w.name+" is delivered", func() bool { return has(w) })
 			continue
 		}
 		failures++
 		if code := fairlead.CodeOf(w.err); code == fairlead.Unavailable && (w.put && stored[w.name] || !w.put && has(w)) {
-			l.t.Errorf("%s is there, and was said to have failed: %v", w.name, w.err)
+			l.t.Errorf("%s is stored, but was reported as failed: %v", w.name, w.err)
 		} else if code != fairlead.Unavailable && code != fairlead.UnknownOutcome {
 			l.t.Errorf("writing %s: %v", w.name, w.err)
 		}
 	}
 	if failures == 0 {
-		l.t.Error("no write failed: the kills were not felt")
+		l.t.Error("no write failed: the kills interrupted nothing")
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// What makes the test binary something else.
+// These variables make the test binary act as another program.
 const (
 	hostEnv     = "FAIRLEAD_TEST_HOST"     // a host: the URL that it opens
 	holdEnv     = "FAIRLEAD_TEST_HOLD"     // a topic of which that host keeps a message
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(built.dir)
 	}
 	if code == 0 {
-		// gocloud.dev leaves this one behind if messages arrive just as a
+		// gocloud.dev leaks this goroutine if messages arrive just as a
 		// subscription is shut down.
 		if err := goleak.Find(goleak.IgnoreTopFunction("gocloud.dev/pubsub.(*Subscription).Receive.func2")); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines are left:", err)
@@ -63,7 +63,8 @@ func beHost(url, topic string) {
 	select {}
 }
 
-// openAndHold returns 0 for a sidecar, which is not this process's own.
+// openAndHold returns the plugin's process id, or 0 for a sidecar, which this
+// process has not started.
 func openAndHold(ctx context.Context, url, topic string) (pid int, err error) {
 	h, err := plugins.NewHost()
 	if err != nil {
@@ -95,14 +96,14 @@ func hold(ctx context.Context, p fairlead.Provider, topic string) error {
 	return err
 }
 
-// hosting is a host in a process of its own.
+// hosting is a host that runs in a process of its own.
 type hosting struct {
 	cmd    *exec.Cmd
 	plugin int // process id; 0 for a sidecar
 }
 
-// startHost starts a host that opens a URL and holds a message of a topic, if
-// one is given. It returns when the host has done so.
+// startHost starts a host that opens a URL and, if a topic is given, holds a
+// message of it. It returns when the host has done both.
 func startHost(t *testing.T, url, topic, folder string) *hosting {
 	t.Helper()
 	self := must[string](t)(os.Executable())
@@ -125,14 +126,14 @@ func (h *hosting) kill() {
 	_ = h.cmd.Wait()
 }
 
-// built are the plugins' binaries, built once for all tests.
+// built holds the plugins' binaries, which are built once for all tests.
 var built struct {
 	sync.Once
 	dir string
 	err error
 }
 
-// binary is the path of a plugin's binary.
+// binary returns the path of a plugin's binary.
 func binary(t testing.TB, name string) string {
 	t.Helper()
 	built.Do(func() {
@@ -151,7 +152,7 @@ func binary(t testing.TB, name string) string {
 	return filepath.Join(built.dir, "fairlead-"+name)
 }
 
-// installed is a plugin folder with the plugins of these names.
+// installed returns a plugin folder with the plugins of these names.
 func installed(t testing.TB, names ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "plugins")
@@ -163,8 +164,8 @@ func installed(t testing.TB, names ...string) string {
 	return dir
 }
 
-// newHost is a host whose plugins, sockets and processes have to be gone when
-// it is closed at the end of the test.
+// newHost returns a host that is closed at the end of the test. Its plugins,
+// sockets and processes must be gone then.
 func newHost(t testing.TB, opts ...plugins.Option) *plugins.Host {
 	t.Helper()
 	sockets, err := os.MkdirTemp("/tmp", "fl-test-")
@@ -193,14 +194,14 @@ func newHost(t testing.TB, opts ...plugins.Option) *plugins.Host {
 	return h
 }
 
-// alive reports whether a process exists and is no zombie.
+// alive reports whether a process exists and is not a zombie.
 func alive(pid int) bool {
 	s := state(pid)
 	return s != "" && s != "Z" && s != "X"
 }
 
-// state is the letter that stands for the state of a process; empty if there is
-// none.
+// state returns the letter for the state of a process, or "" if the process does
+// not exist.
 func state(pid int) string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

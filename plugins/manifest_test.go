@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/plugins"
 )
 
-// sum is the checksum of a file.
+// sum returns the checksum of a file.
 func sum(t testing.TB, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -35,7 +35,7 @@ func TestParseManifest(t *testing.T) {
 	}
 	s, found := m.Scheme("a+b")
 	if !found {
-		t.Fatal("the scheme is not there")
+		t.Fatal("the manifest has no such scheme")
 	}
 	if set, err := s.Parse("a+b://x?n=4"); err != nil || set.Int("n") != 4 {
 		t.Errorf("got %v, %v", set, err)
@@ -85,7 +85,7 @@ func FuzzParseManifest(f *testing.F) {
 		}
 		again, err := plugins.ParseManifest("f", b)
 		if err != nil {
-			t.Fatalf("what was accepted is refused when it is written again: %v", err)
+			t.Fatalf("an accepted manifest is refused when it is written again: %v", err)
 		}
 		if b2, _ := json.Marshal(again); string(b) != string(b2) {
 			t.Errorf("got %s, want %s", b2, b)
@@ -212,7 +212,7 @@ func TestVerify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "somebody else's" && os.Geteuid() != 0 {
-				return // only root can give a file away
+				return // only root can change the owner of a file
 			}
 			dir := installed(t, "memory")
 			if err := c.change(dir, filepath.Join(dir, "fairlead-memory"), filepath.Join(dir, "fairlead-memory.json")); err != nil {

@@ -24,8 +24,8 @@ import (
 // nodeExample is a plugin in another language.
 const nodeExample = "../examples/provider-node"
 
-// TestNodeConformance runs the suite over a plugin in Node.js, in a process
-// that is killed.
+// TestNodeConformance runs the suite over a plugin in Node.js, whose process the
+// suite kills.
 func TestNodeConformance(t *testing.T) {
 	n := newNode(t)
 	opened := func(ctx context.Context) (fairlead.Provider, error) {
@@ -38,8 +38,8 @@ func TestNodeConformance(t *testing.T) {
 	}
 }
 
-// TestNodeProtocol compares the protocol that the plugin ships with the one of
-// this package.
+// TestNodeProtocol compares the plugin's copy of the protocol with the protocol
+// of this package.
 func TestNodeProtocol(t *testing.T) {
 	files, err := filepath.Glob("proto/fairlead/plugin/v*/*.proto")
 	if err != nil || len(files) == 0 {
@@ -75,7 +75,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-// checkout is a copy of the example with its packages.
+// checkout returns a copy of the example with its packages.
 func checkout(t *testing.T) string {
 	dir := t.TempDir()
 	files, err := os.ReadDir(nodeExample)
@@ -138,8 +138,8 @@ func cache(t *testing.T) string {
 	return dir
 }
 
-// onDisk makes a folder where files survive a loss of power, which those of
-// TMPDIR may not.
+// onDisk makes a folder whose files survive a loss of power. Files in TMPDIR may
+// not.
 func onDisk(t *testing.T) string {
 	dir, err := os.MkdirTemp(cache(t), "fairlead-test-")
 	if err != nil {
@@ -153,7 +153,7 @@ func onDisk(t *testing.T) string {
 	return dir
 }
 
-// program is what the command starts.
+// program returns the path of the program that the command starts.
 func (n *node) program() string { return filepath.Join(n.folder, "fairlead-lmdb.d") }
 
 // Kill implements conformance.Control. The host would start the plugin again;
@@ -194,7 +194,7 @@ func until(ctx context.Context, ok func() bool) error {
 	return nil
 }
 
-// TestNodeCrash looks at what a host says of the plugin when it cannot start.
+// TestNodeCrash shows what a host reports if the plugin cannot start.
 func TestNodeCrash(t *testing.T) {
 	n := newNode(t)
 	if err := os.Rename(n.program(), n.program()+".away"); err != nil {
@@ -209,8 +209,8 @@ func TestNodeCrash(t *testing.T) {
 	}
 }
 
-// TestNodeSidecar opens a sidecar in another language, which was killed once
-// and has left its socket.
+// TestNodeSidecar opens a sidecar in another language. The sidecar was killed
+// once and has left its socket.
 func TestNodeSidecar(t *testing.T) {
 	dir := checkout(t)
 	socket := "unix://" + filepath.Join(onDisk(t), "s")

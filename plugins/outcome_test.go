@@ -20,8 +20,8 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// interrupted are calls through a plugin that is killed while its server has
-// carried them out and the plugin has no answer yet.
+// interrupted makes calls through a plugin that is killed after its server has
+// carried them out and before the plugin gets an answer.
 type interrupted struct {
 	t      *testing.T
 	server *testbed.RedisServer
@@ -35,14 +35,14 @@ func newInterrupted(t *testing.T, over plugins.Transport) *interrupted {
 	i := &interrupted{t: t, server: testbed.Redis(t)}
 	i.proxy = testbed.Proxy(t, i.server.Addr())
 	i.host = newHost(t, plugins.WithFolders(installed(t, "redis")), plugins.WithTransport(over), eager)
-	// Nothing but the calls of the test is to reach the server meanwhile.
+	// Only the calls of the test may reach the server.
 	i.p = open(t, i.host, "plugin+redis://"+i.proxy.Addr()+"?read-timeout=1m&probe-interval=60s")
 	return i
 }
 
-// call makes a call, which it makes once before, so that it is the server's
-// command that is still to come; kills the plugin when the server has carried
-// the command out; and returns the errors of the call.
+// call makes a call twice. The first one prepares what the call needs, so that the
+// second one sends only the command. It kills the plugin when the server has
+// carried out that command, and returns the errors of the second call.
 func (i *interrupted) call(command string, f func() []error) []error {
 	i.t.Helper()
 	if err := errors.Join(f()...); err != nil {
@@ -64,7 +64,7 @@ func (i *interrupted) call(command string, f func() []error) []error {
 	return errs
 }
 
-// commands is how often a server has carried a command out.
+// commands returns how often a server has carried out a command.
 func commands(t *testing.T, server *testbed.RedisServer, name string) (n int) {
 	t.Helper()
 	err := server.Do(t.Context(), func(ctx context.Context, c *redis.Client) error {
@@ -83,9 +83,9 @@ func commands(t *testing.T, server *testbed.RedisServer, name string) (n int) {
 	return n
 }
 
-// TestOutcomesOfAKilledPlugin shows what callers are told whose plugin is killed
-// under their calls: a write may have been applied, also one that shares its
-// call with a read, and a read has failed.
+// TestOutcomesOfAKilledPlugin shows the outcomes of calls whose plugin is killed
+// meanwhile: the outcome of a write is unknown, even if it shares its call with a
+// read, and a read has failed.
 func TestOutcomesOfAKilledPlugin(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		i := newInterrupted(t, over)
@@ -137,7 +137,7 @@ func TestOutcomesOfAKilledPlugin(t *testing.T) {
 }
 
 // TestTokensEndWithTheirPlugin shows that a message which was received before
-// its plugin was restarted cannot be settled any more, and is delivered again.
+// the plugin was restarted can no longer be settled, and is delivered again.
 func TestTokensEndWithTheirPlugin(t *testing.T) {
 	g := newGroup(t, "redis", testbed.Redis(t).URL())
 	g.publish("m")
@@ -146,15 +146,15 @@ func TestTokensEndWithTheirPlugin(t *testing.T) {
 	g.refused(before)
 	after := next(t, g.sub)
 	if string(after.Body) != "m" || after.Attempt != 2 {
-		t.Errorf("%q came, for the time %d, want \"m\" for the time 2", after.Body, after.Attempt)
+		t.Errorf("got %q with the attempt %d, want \"m\" with the attempt 2", after.Body, after.Attempt)
 	}
 	if err := after.Ack(t.Context()); err != nil {
-		t.Errorf("acknowledging what came again: %v", err)
+		t.Errorf("acknowledging the message that was delivered again: %v", err)
 	}
 }
 
-// TestTokensAreNotMistaken shows the same where the token of another message is
-// the same in the new plugin: NATS counts them from 1.
+// TestTokensAreNotMistaken shows the same if another message has the same token
+// in the new plugin: NATS counts tokens from 1.
 func TestTokensAreNotMistaken(t *testing.T) {
 	g := newGroup(t, "nats", testbed.NATS(t).URL())
 	g.publish("first")
@@ -191,11 +191,11 @@ func (g *group) publish(text string) {
 	must[pubsub.Receipt](g.t)(g.topic.Publish(g.t.Context(), pubsub.Message{Body: []byte(text)}))
 }
 
-// refused acknowledges a message of the plugin before.
+// refused acknowledges a message of the previous plugin, which must fail.
 func (g *group) refused(d *pubsub.Delivery) {
 	g.t.Helper()
 	err := d.Ack(g.t.Context())
 	if !errors.Is(err, pubsub.ErrLeaseLost) || !strings.Contains(err.Error(), "before the plugin was restarted") {
-		g.t.Errorf("acknowledging what was delivered before: %v", err)
+		g.t.Errorf("acknowledging a message that the previous plugin delivered: %v", err)
 	}
 }

@@ -42,11 +42,11 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// settings are those that tests watch.
+// settings is the struct that tests watch.
 type settings struct{ Rate int }
 
-// waiting is what waits on a provider for something to come. An error that is
-// not a passing one fails the test.
+// waiting has a watcher, a subscription and settings that wait in a provider for
+// changes. Any error that does not pass fails the test.
 type waiting struct {
 	t                *testing.T
 	store            *kv.Store
@@ -96,7 +96,7 @@ func watchSettings(t *testing.T, p fairlead.Provider) *config.Watcher[settings] 
 	return w
 }
 
-// come makes something come to each, and waits until it has.
+// come makes one change for each of them, and waits until all have arrived.
 func (w *waiting) come(n int) {
 	w.t.Helper()
 	ctx, text := w.t.Context(), strconv.Itoa(n)
@@ -107,17 +107,17 @@ func (w *waiting) come(n int) {
 		select {
 		case got := <-come:
 			if got != text {
-				w.t.Errorf("the %s %q came, want %q", what, got, text)
+				w.t.Errorf("got the %s %q, want %q", what, got, text)
 			}
 		case <-time.After(30 * time.Second):
-			w.t.Fatalf("the %s %s does not come", what, text)
+			w.t.Fatalf("the %s %s does not arrive", what, text)
 		}
 	}
 	check.Eventually(w.t, "the setting is seen", func() bool { return w.settings.Get().Rate == n })
 }
 
-// follow calls f again and again until the test ends, also after passing errors,
-// and returns what comes of it. Any other error fails the test.
+// follow calls f repeatedly until the test ends, and returns a channel of its
+// results. It ignores the error Unavailable; any other error fails the test.
 func follow(t *testing.T, what string, f func(context.Context) (string, error)) <-chan string {
 	t.Helper()
 	come := make(chan string, 100)
@@ -143,8 +143,8 @@ func follow(t *testing.T, what string, f func(context.Context) (string, error)) 
 	return come
 }
 
-// TestThoseWhoWaitGoOn shows that a watcher, a group and settings of a plugin
-// that was killed go on.
+// TestThoseWhoWaitGoOn shows that a watcher, a group and settings continue after
+// their plugin was killed.
 func TestThoseWhoWaitGoOn(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "redis")), eager)
 	p := open(t, h, "plugin+"+testbed.Redis(t).URL())
@@ -156,8 +156,8 @@ func TestThoseWhoWaitGoOn(t *testing.T) {
 	}
 }
 
-// TestMendedPluginGoesOn shows that what is open goes on when a plugin that could
-// not be started any more was installed again.
+// TestMendedPluginGoesOn shows that open handles work again after a plugin that
+// could no longer be started was installed again.
 func TestMendedPluginGoesOn(t *testing.T) {
 	folder := installed(t, "redis")
 	h := newHost(t, plugins.WithFolders(folder), plugins.WithRestart(plugins.RestartPolicy{
@@ -182,8 +182,8 @@ func TestMendedPluginGoesOn(t *testing.T) {
 	}
 }
 
-// TestServerGoesOn shows that a server whose calls come through a plugin that
-// was killed serves again.
+// TestServerGoesOn shows that a server serves again after the plugin that its
+// calls come through was killed.
 func TestServerGoesOn(t *testing.T) {
 	server := testbed.NATS(t)
 	h := newHost(t, plugins.WithFolders(installed(t, "nats")), eager)
@@ -197,7 +197,7 @@ func TestServerGoesOn(t *testing.T) {
 	}
 }
 
-// next receives through passing errors.
+// next receives a message. It tries again after the error Unavailable.
 func next(t *testing.T, s *pubsub.Subscription) *pubsub.Delivery {
 	t.Helper()
 	var d *pubsub.Delivery
@@ -214,8 +214,8 @@ func next(t *testing.T, s *pubsub.Subscription) *pubsub.Delivery {
 	return d
 }
 
-// TestBroadcastGoesOn shows that a broadcast of a plugin that was killed goes on
-// behind what was acknowledged.
+// TestBroadcastGoesOn shows that a broadcast subscription continues after the
+// last acknowledged message when its plugin was killed.
 func TestBroadcastGoesOn(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "redis")), eager)
 	p := open(t, h, "plugin+"+testbed.Redis(t).URL())
@@ -241,18 +241,18 @@ func TestBroadcastGoesOn(t *testing.T) {
 	}
 	killed(t, h, p)
 	if err := held[0].Ack(ctx); fairlead.CodeOf(err) != fairlead.Conflict {
-		t.Errorf("acknowledging what was delivered before: %v", err)
+		t.Errorf("acknowledging a message that the previous plugin delivered: %v", err)
 	}
 	publish(10, 12)
 	for i := 5; i < 12; i++ {
 		if d := next(t, sub); string(d.Body) != fmt.Sprintf("%02d", i) {
-			t.Fatalf("%s came, want %02d", d.Body, i)
+			t.Fatalf("got %s, want %02d", d.Body, i)
 		}
 	}
 }
 
-// TestWatchGoesOn shows that a watcher of a plugin that was killed goes on, also
-// one that had read nothing yet.
+// TestWatchGoesOn shows that a watcher continues after its plugin was killed, even
+// if it had read nothing yet.
 func TestWatchGoesOn(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "redis")), eager)
 	p := open(t, h, "plugin+"+testbed.Redis(t).URL())
@@ -272,7 +272,7 @@ func TestWatchGoesOn(t *testing.T) {
 			}
 			for _, e := range events {
 				if string(e.Value) != fmt.Sprint(i) {
-					t.Fatalf("a watcher %s: the event of %s came, want that of %d", name, e.Value, i)
+					t.Fatalf("a watcher %s: got the event of %s, want the event of %d", name, e.Value, i)
 				}
 				i++
 			}
@@ -280,8 +280,8 @@ func TestWatchGoesOn(t *testing.T) {
 	}
 }
 
-// TestVolatileIsAGap shows that what a plugin loses with its process is not
-// passed over in silence.
+// TestVolatileIsAGap shows that watchers and subscriptions report a gap after a
+// plugin lost its data with its process.
 func TestVolatileIsAGap(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")), eager)
 	p := open(t, h, "plugin+mem://")
@@ -292,7 +292,7 @@ func TestVolatileIsAGap(t *testing.T) {
 	topic := must[*pubsub.Topic](t)(pubsub.Open(ctx, p, "t"))
 	sub := must[*pubsub.Subscription](t)(pubsub.Subscribe(ctx, p, "t", pubsub.Group("g")))
 	killed(t, h, p)
-	for range 3 { // the new store has revisions that the old one had
+	for range 3 { // the new store repeats revisions of the old one
 		must[kv.Revision](t)(s.Put(ctx, "b", nil))
 	}
 	if _, err := w.Next(ctx); fairlead.CodeOf(err) != fairlead.Compacted {

@@ -19,7 +19,7 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// answering is a server that says its name.
+// answering is a server that answers with its name.
 type answering struct {
 	pb.UnimplementedTestServiceServer
 	name string
@@ -46,8 +46,8 @@ func answer(t *testing.T, p fairlead.Provider, name string) {
 	})
 }
 
-// eventuallyAnswered waits until a call that is new to the provider is answered
-// by the server of that name.
+// eventuallyAnswered waits until a call over a new connection is answered by the
+// server of that name.
 func eventuallyAnswered(t *testing.T, p fairlead.Provider, name string) {
 	t.Helper()
 	conn := must[*rpc.Conn](t)(rpc.Dial(t.Context(), p, "greeter"))
@@ -66,8 +66,8 @@ func eventuallyAnswered(t *testing.T, p fairlead.Provider, name string) {
 	}
 }
 
-// TestDirectoryConformance runs the cases of rpc over a directory whose
-// addresses are kept behind each transport.
+// TestDirectoryConformance runs the cases of rpc over a directory whose addresses
+// are kept in a plugin, once for each transport.
 func TestDirectoryConformance(t *testing.T) {
 	for _, w := range ways {
 		t.Run(w.name, func(t *testing.T) {
@@ -77,9 +77,9 @@ func TestDirectoryConformance(t *testing.T) {
 	}
 }
 
-// TestCallsOutliveADirectory kills the plugin that keeps the addresses: calls go
-// on meanwhile, since they do not pass through it, and afterwards servers that
-// join are found, and those that were there are registered again.
+// TestCallsOutliveADirectory kills the plugin that keeps the addresses. Calls
+// continue meanwhile, since they do not pass through it. Afterwards, servers that
+// join are found, and earlier servers are registered again.
 func TestCallsOutliveADirectory(t *testing.T) {
 	server := testbed.Redis(t)
 	h := newHost(t, plugins.WithFolders(installed(t, "redis")), eager)
@@ -107,9 +107,9 @@ func TestCallsOutliveADirectory(t *testing.T) {
 	check.Eventually(t, "the first server is registered again", func() bool { return ask() == "first" })
 }
 
-// TestCallsNeedNoDirectory takes away the plugin that keeps the addresses, for
-// longer than these last without it: calls go on between those that know each
-// other, and servers are registered again when the plugin is back.
+// TestCallsNeedNoDirectory removes the plugin that keeps the addresses until their
+// leases have expired. Calls between processes that are already connected
+// continue, and servers are registered again when the plugin is back.
 func TestCallsNeedNoDirectory(t *testing.T) {
 	server := testbed.Redis(t)
 	folder := installed(t, "redis")
@@ -134,16 +134,16 @@ func TestCallsNeedNoDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	check.Eventually(t, "the plugin cannot be started", func() bool { return h.Status()[0].State == plugins.Failed })
-	check.Eventually(t, "the address is not kept any more", func() bool { return len(registered(t, server)) == 0 })
+	check.Eventually(t, "the address has expired", func() bool { return len(registered(t, server)) == 0 })
 	for range 100 {
 		ask()
 	}
-	back() // and the directory says, truly, that nobody is registered
+	back() // the directory now reports correctly that no server is registered
 	check.Eventually(t, "the server is registered again", func() bool { return len(registered(t, server)) == 1 })
 	eventuallyAnswered(t, openURL(t, server.URL()), "first")
 }
 
-// away moves a file away, and returns what moves it back.
+// away moves a file away, and returns a function that moves it back.
 func away(t *testing.T, file string) func() {
 	t.Helper()
 	move := func(from, to string) {
@@ -155,7 +155,7 @@ func away(t *testing.T, file string) func() {
 	return func() { move(file+".away", file) }
 }
 
-// registered are the addresses of the greeters in a directory.
+// registered returns the addresses of the greeters in a directory.
 func registered(t *testing.T, server *testbed.RedisServer) []driver.Endpoint {
 	t.Helper()
 	p := must[fairlead.Provider](t)(fairlead.Open(t.Context(), server.URL()))

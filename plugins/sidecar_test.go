@@ -22,14 +22,14 @@ import (
 	"fairlead.dev/plugins"
 )
 
-// sidecar is a plugin that a test has started.
+// sidecar is a plugin that a test has started as a sidecar.
 type sidecar struct {
 	cmd    *exec.Cmd
 	output lockedBuffer
 	ended  chan struct{}
 }
 
-// lockedBuffer is written while it is read.
+// lockedBuffer is a buffer that may be written while it is read.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -59,13 +59,14 @@ func startSidecar(t testing.TB, name string, env []string, args ...string) *side
 	}
 	go func() {
 		defer close(s.ended)
-		_ = s.cmd.Wait() // how it ended is in ProcessState
+		_ = s.cmd.Wait() // ProcessState has the result
 	}()
 	t.Cleanup(func() { s.signal(t, syscall.SIGKILL) })
 	return s
 }
 
-// signal signals the process and, if that ends it, waits for its end.
+// signal sends a signal to the process and, if the signal ends it, waits until it
+// has ended.
 func (s *sidecar) signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
 	_ = s.cmd.Process.Signal(sig)
@@ -76,7 +77,7 @@ func (s *sidecar) signal(t testing.TB, sig syscall.Signal) {
 	}
 }
 
-// socketPath is a short path for a socket.
+// socketPath returns a short path for a socket.
 func socketPath(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "fl-side-")
@@ -114,7 +115,7 @@ func TestSidecar(t *testing.T) {
 			}()
 			first := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://one")
 			if err := <-opened; err != nil {
-				t.Fatalf("opening before the sidecar is there: %v", err)
+				t.Fatalf("opening before the sidecar listens: %v", err)
 			}
 			t.Cleanup(func() { _ = early.Close(context.Background()) })
 			exercise(t, store(t, early))
@@ -147,11 +148,11 @@ func TestSidecarIsNotThere(t *testing.T) {
 	}
 }
 
-// A frame socket that the host cannot reach is no obstacle.
+// A host works without a frame socket if it cannot reach the socket.
 func TestSidecarWithoutItsFrameSocket(t *testing.T) {
 	path := socketPath(t)
 	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
-	check.Eventually(t, "the frame socket is there", func() bool { _, err := os.Stat(path + ".frames"); return err == nil })
+	check.Eventually(t, "the frame socket exists", func() bool { _, err := os.Stat(path + ".frames"); return err == nil })
 	if err := os.Remove(path + ".frames"); err != nil {
 		t.Fatal(err)
 	}
@@ -173,11 +174,11 @@ func TestSidecarOfRedis(t *testing.T) {
 	startSidecar(t, "redis", []string{"FAIRLEAD_URL=" + backend}, "--listen", "unix://"+path)
 	exercise(t, store(t, openURL(t, "sidecar+unix://"+path)))
 	if strings.Contains(s.output.String(), "s3cret") {
-		t.Errorf("the secret is in what the sidecar wrote:\n%s", s.output.String())
+		t.Errorf("the sidecar's output contains the secret:\n%s", s.output.String())
 	}
 }
 
-// Two processes cannot have one socket; a file that is not a socket stays.
+// Two processes cannot share one socket; a file that is not a socket is kept.
 func TestSidecarSocketIsTaken(t *testing.T) {
 	path := socketPath(t)
 	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
@@ -203,13 +204,13 @@ func TestCheck(t *testing.T) {
 	path := socketPath(t)
 	runCheck := func() error { return exec.Command(binary(t, "memory"), "--check", "unix://"+path).Run() }
 	if err := runCheck(); err == nil {
-		t.Error("a sidecar that is not there is said to be well")
+		t.Error("a sidecar that does not run is reported as healthy")
 	}
 	s := startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://")
-	check.Eventually(t, "the sidecar is well", func() bool { return runCheck() == nil })
+	check.Eventually(t, "the sidecar is healthy", func() bool { return runCheck() == nil })
 	s.signal(t, syscall.SIGTERM)
 	if err := runCheck(); err == nil {
-		t.Error("a sidecar that has ended is said to be well")
+		t.Error("a sidecar that has ended is reported as healthy")
 	}
 }
 
@@ -273,7 +274,7 @@ func TestSidecarURLs(t *testing.T) {
 	}
 }
 
-// A host uses a plugin that somebody runs in a debugger, and leaves it alone.
+// A host uses a plugin that a developer runs in a debugger, and does not end it.
 func TestReattach(t *testing.T) {
 	path := socketPath(t)
 	s := startSidecar(t, "memory", nil, "--listen", "unix://"+path)
@@ -311,7 +312,8 @@ func openReattached(t *testing.T, dir string) fairlead.Provider {
 	return open(t, newHost(t, plugins.WithFolders(dir)), "plugin+mem://b")
 }
 
-// Wrong arguments give the exit code 2 and say what is wrong.
+// Wrong arguments lead to the exit code 2 and to a message that says what is
+// wrong.
 func TestArguments(t *testing.T) {
 	certs, err := testbed.NewCertificates(t.TempDir())
 	if err != nil {
@@ -355,7 +357,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// A sidecar opens nothing but what it was started for.
+// A sidecar opens only the URL that it was started for.
 func TestSidecarServesOneBackend(t *testing.T) {
 	path := socketPath(t)
 	startSidecar(t, "memory", nil, "--listen", "unix://"+path, "--url", "mem://one")

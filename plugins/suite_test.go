@@ -55,14 +55,14 @@ func inProcess(over plugins.Transport) func(*testing.T, string, string) conforma
 	}
 }
 
-// backend is a real server, or none for memory.
+// backend is a real server, or the memory provider, which has none.
 type backend struct {
 	plugin string
-	// whole are the ways over which the whole suite runs, and passes the same
-	// cases; quick those with the quick profile, which leaves out what is large
-	// or takes long. Each backend is reached over the plugin process, which is
-	// what programs get. The other ways carry the same messages: what goes wrong
-	// on them alone is not the backend's.
+	// whole has the ways over which the whole suite runs and passes the same
+	// cases. quick has the ways with the quick profile, which leaves out large and
+	// slow cases. Each backend is reached over the plugin process, as in programs.
+	// The other ways carry the same messages: a failure on only one of them is not
+	// the backend's fault.
 	whole, quick []string
 	start        func(t *testing.T) (url string, control conformance.Control)
 }
@@ -84,7 +84,7 @@ var backends = []backend{
 		return s.URL() + "?monitor=" + s.MonitorURL(), s
 	}},
 	{"dapr", nil, []string{"process"}, func(t *testing.T) (string, conformance.Control) {
-		s := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr())) // the one that has a config facet of its own
+		s := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr())) // only Redis gives Dapr a config facet of its own
 		return s.URL() + "?pubsub=-", s
 	}},
 }
@@ -100,7 +100,7 @@ func TestConformance(t *testing.T) {
 				continue
 			}
 			t.Run(b.plugin+"/"+w.name, func(t *testing.T) {
-				t.Parallel() // the cases mostly wait
+				t.Parallel() // most cases spend their time waiting
 				report := b.suite(t, w, whole)
 				if whole {
 					same.add(w.name, report)
@@ -110,7 +110,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// passed are the cases without kills that passed in whole runs, by transport.
+// passed holds the cases without kills that passed in whole runs, by transport.
 type passed struct {
 	mu    sync.Mutex
 	cases map[string][]string
@@ -126,7 +126,7 @@ func (p *passed) add(over string, r *conformance.Report) {
 	}
 }
 
-// check compares them with those that passed in a process.
+// check compares them with the cases that passed over a plugin process.
 func (p *passed) check(t *testing.T, plugin string) {
 	want := p.cases["process"]
 	for over, cases := range p.cases {
@@ -138,8 +138,8 @@ func (p *passed) check(t *testing.T, plugin string) {
 	}
 }
 
-// suite runs the suite over a way: the whole of it or the quick profile. Kills
-// of the backend take minutes; they are for processes alone.
+// suite runs the whole suite or the quick profile over a way. Killing the backend
+// takes minutes, so only the runs over processes do it.
 func (b backend) suite(t *testing.T, w way, whole bool) *conformance.Report {
 	url, control := b.start(t)
 	opts := []conformance.Option{conformance.WithTransport(w.name)}

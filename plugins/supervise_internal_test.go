@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// none and all are the ends of what is random.
+// none and all return the smallest and the largest random value.
 func none(time.Duration) time.Duration  { return 0 }
 func all(n time.Duration) time.Duration { return n - 1 }
 
-// TestPauses shows that the pauses between starts double up to their bound,
-// whatever the policy and however many starts there were, and that half of each
-// is random.
+// TestPauses shows that the pauses between starts double up to their bound, for
+// any policy and any number of starts, and that half of each pause is random.
 func TestPauses(t *testing.T) {
 	const ms = time.Millisecond
 	short := RestartPolicy{MinPause: 50 * ms, MaxPause: 10 * time.Second}
@@ -40,7 +39,7 @@ func TestPauses(t *testing.T) {
 }
 
 // TestPausesAreSpread shows that plugins which end together do not start
-// together: pauses come from all quarters of what is random.
+// together: the pauses come from all four quarters of the random range.
 func TestPausesAreSpread(t *testing.T) {
 	p := RestartPolicy{MinPause: time.Second, MaxPause: time.Second}
 	var quarters [4]int
@@ -51,7 +50,7 @@ func TestPausesAreSpread(t *testing.T) {
 		}
 		quarters[min(int((pause-time.Second/2)*8/time.Second), 3)]++
 	}
-	for i, n := range quarters { // each of them is missed once in 10^125 times
+	for i, n := range quarters { // a quarter stays empty once in 10^125 runs
 		if n == 0 {
 			t.Errorf("no pause of 1,000 is in quarter %d: %v", i+1, quarters)
 		}

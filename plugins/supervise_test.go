@@ -24,13 +24,13 @@ import (
 	"fairlead.dev/plugins"
 )
 
-// eager starts plugins again at once, as often as it takes.
+// eager restarts plugins at once, without a limit on the number of restarts.
 var eager = plugins.WithRestart(plugins.RestartPolicy{
 	MinPause: time.Millisecond, MaxPause: 10 * time.Millisecond,
 	MaxStarts: 1000, Window: time.Minute, Cooldown: time.Minute,
 })
 
-// running waits for a process that is not the one given.
+// running waits for a process other than the given one.
 func running(t testing.TB, h *plugins.Host, other int) plugins.Status {
 	t.Helper()
 	var s plugins.Status
@@ -41,7 +41,7 @@ func running(t testing.TB, h *plugins.Host, other int) plugins.Status {
 	return s
 }
 
-// works polls until the provider does what it should again.
+// works polls until the provider works again.
 func works(t testing.TB, p fairlead.Provider) {
 	t.Helper()
 	var err error
@@ -68,7 +68,7 @@ func TestFiftyKills(t *testing.T) {
 			pids := killMany(t, h, ps, 25)
 			for _, pid := range pids {
 				if alive(pid) {
-					t.Errorf("the process %d is there although it was killed", pid)
+					t.Errorf("the process %d still exists although it was killed", pid)
 				}
 			}
 			if s := h.Status()[0]; s.Generation != 26 || s.Restarts != 25 || s.LastError == nil {
@@ -112,7 +112,7 @@ func killMany(t *testing.T, h *plugins.Host, ps []fairlead.Provider, n int) (kil
 	return killed
 }
 
-// A plugin that is stopped does not end, and does not answer.
+// A plugin that is stopped by a signal neither ends nor answers.
 func TestAHangingPluginIsReplaced(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")), eager,
 		plugins.WithHealthCheck(50*time.Millisecond, 500*time.Millisecond))
@@ -123,7 +123,7 @@ func TestAHangingPluginIsReplaced(t *testing.T) {
 	}
 	s := running(t, h, first)
 	if alive(first) {
-		t.Error("the process that hangs is still there")
+		t.Error("the process that hangs still exists")
 	}
 	if !strings.Contains(fmt.Sprint(s.LastError), "does not answer") {
 		t.Errorf("the last error is %v", s.LastError)
@@ -131,7 +131,7 @@ func TestAHangingPluginIsReplaced(t *testing.T) {
 	works(t, p)
 }
 
-// script is a plugin folder with a plugin that is a shell script.
+// script returns a plugin folder with a plugin that is a shell script.
 func script(t testing.TB, text string) string {
 	t.Helper()
 	dir := installed(t)
@@ -186,8 +186,8 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
-// A provider that is open sees the crash loop, and works again when another
-// Open has found that the plugin is mended.
+// An open provider reports the crash loop, and works again after another Open has
+// started the repaired plugin.
 func TestCrashLoopIsTriedAgainAtTheNextOpen(t *testing.T) {
 	dir := script(t, "exec "+binary(t, "memory"))
 	h := newHost(t, plugins.WithFolders(dir), plugins.WithRestart(plugins.RestartPolicy{
@@ -210,7 +210,7 @@ func TestCrashLoopIsTriedAgainAtTheNextOpen(t *testing.T) {
 	works(t, p)
 }
 
-// What another start cannot mend is not tried again and again.
+// A fault that another start cannot fix leads to no further starts.
 func TestARefusedBinaryIsNotTriedAgain(t *testing.T) {
 	dir := installed(t, "memory")
 	h := newHost(t, plugins.WithFolders(dir))
@@ -250,7 +250,7 @@ func TestOpenGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
-// Closing the host ends a plugin that is just being started for an Open.
+// Closing the host ends a plugin that an Open is still starting.
 func TestCloseDuringOpen(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(script(t, "sleep 3600")))
 	opened := make(chan error, 1)
@@ -284,10 +284,10 @@ func TestIdle(t *testing.T) {
 	if s := h.Status()[0]; s.Generation != 1 {
 		t.Errorf("the generation is %d, want 1: the process is kept for the next Open", s.Generation)
 	}
-	check.Eventually(t, "the plugin that nobody uses is stopped", func() bool { return h.Status()[0].State == plugins.Stopped })
+	check.Eventually(t, "the unused plugin is stopped", func() bool { return h.Status()[0].State == plugins.Stopped })
 }
 
-// Opens and closes side by side use one process at a time.
+// Concurrent opens and closes use one process at a time.
 func TestOpenAndCloseSideBySide(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")))
 	var wg sync.WaitGroup

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// This program links no provider: both URLs are a plugin's.
+// This program links no provider: plugins serve both URLs.
 func TestOpenFindsPlugins(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(plugins.PathEnv, dir)

@@ -15,16 +15,16 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-// message is what vtprotobuf generates.
+// message has the methods that vtprotobuf generates.
 type message interface {
 	MarshalVT() ([]byte, error)
 	UnmarshalVT([]byte) error
 	UnmarshalVTUnsafe([]byte) error
 }
 
-// filler gives every field a value of its own that is not zero, so that one
-// which is forgotten, or exchanged for another, makes a difference. Of bools
-// every other one is true: which ones, a second filling turns round.
+// filler gives every field a distinct value that is not zero, so that a test
+// detects a field that is forgotten or exchanged for another. Every other bool is
+// true; a second run with the opposite odd makes the others true.
 type filler struct {
 	last int
 	odd  bool // the next bool
@@ -87,14 +87,15 @@ func (f *filler) fillScalar(v reflect.Value) {
 	}
 }
 
-// way is a way over the wire: what is sent, and what is made of what comes.
+// way is a conversion to the wire and back: send makes the message, and get makes
+// a value of the message that arrives.
 type way struct {
 	send func() message
 	get  func(message) any
 	want any
 }
 
-// there returns the way of a D that the filler has filled.
+// there returns the way of a D that the filler fills.
 func there[D any, M message](f filler, from func(D) M, to func(M) D) way {
 	d := reflect.New(reflect.TypeFor[D]()).Elem()
 	f.fill(d)
@@ -106,7 +107,7 @@ func there[D any, M message](f filler, from func(D) M, to func(M) D) way {
 	}
 }
 
-// cross takes a message over the wire.
+// cross encodes a message and decodes it again.
 func cross(t *testing.T, m message) message {
 	t.Helper()
 	b, err := m.MarshalVT()
@@ -120,8 +121,8 @@ func cross(t *testing.T, m message) message {
 	return got
 }
 
-// ways are those of all that crosses. Where a type crosses in a message of
-// others, that stands around it.
+// ways returns a way for each type that crosses. A type that crosses only as a
+// part of a message is converted with that message around it.
 func ways(f filler) map[string]way {
 	return map[string]way{
 		"Description":   there(f, FromDescription, ToDescription),
@@ -172,8 +173,8 @@ func TestEveryFieldCrosses(t *testing.T) {
 	}
 }
 
-// near makes deadlines equal that are so but for the time of the crossing: what
-// crosses is what is left of them.
+// near makes deadlines equal that differ only by the time of the crossing: the
+// remaining time crosses, not the deadline.
 func near(t *testing.T, got, want any) {
 	t.Helper()
 	g, w := deadlines(reflect.ValueOf(got)), deadlines(reflect.ValueOf(want))
@@ -187,7 +188,7 @@ func near(t *testing.T, got, want any) {
 	}
 }
 
-// deadlines returns the fields of that name, which have to be in slices.
+// deadlines returns the fields named Deadline, which must be in slices.
 func deadlines(v reflect.Value) (all []reflect.Value) {
 	switch v.Kind() {
 	case reflect.Slice:
@@ -206,7 +207,7 @@ func deadlines(v reflect.Value) (all []reflect.Value) {
 	return all
 }
 
-// texts returns copies of all strings in a value, in an order of their own.
+// texts returns sorted copies of all strings in a value.
 func texts(v reflect.Value) (all []string) {
 	switch v.Kind() {
 	case reflect.String:
@@ -228,8 +229,9 @@ func texts(v reflect.Value) (all []string) {
 	return all
 }
 
-// TestStringsShareNoMemory shows that what a driver may keep keeps no frame: on
-// a socket all calls of a frame share its bytes, which the test overwrites.
+// TestStringsShareNoMemory shows that the strings that a driver may keep do not
+// keep a frame in memory. On a socket, all calls of a frame share its bytes, which
+// the test overwrites.
 func TestStringsShareNoMemory(t *testing.T) {
 	all := ways(filler{})
 	for _, name := range []string{
@@ -251,14 +253,14 @@ func TestStringsShareNoMemory(t *testing.T) {
 				b[i] = '?'
 			}
 			if after := texts(got); !slices.Equal(before, after) {
-				t.Errorf("there were %q, and now are %q", before, after)
+				t.Errorf("the strings were %q, and now are %q", before, after)
 			}
 		})
 	}
 }
 
-// TestBytesShareMemory shows what the test above stands on: that the message is
-// made of the bytes which it overwrites.
+// TestBytesShareMemory shows the precondition of the test above: the message
+// shares memory with the bytes that the test overwrites.
 func TestBytesShareMemory(t *testing.T) {
 	b, err := FromMessages([]psdriver.Message{{Body: []byte("body")}}).MarshalVT()
 	if err != nil {

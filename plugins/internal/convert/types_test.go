@@ -40,8 +40,8 @@ func TestCodesCross(t *testing.T) {
 	}
 }
 
-// TestUnknownCodes shows that a plugin's code of which the host knows nothing is
-// Internal, also where its last eight bits are those of another one.
+// TestUnknownCodes shows that a plugin's code that the host does not know becomes
+// Internal, even if its last eight bits equal a known code.
 func TestUnknownCodes(t *testing.T) {
 	for _, c := range []pluginpb.Code{0, -1, pluginpb.Code_CODE_INTERNAL + 1, 256 + pluginpb.Code_CODE_CONFLICT, math.MaxInt32} {
 		if err := ToError(&pluginpb.Error{Code: c, Message: "why"}); fairlead.CodeOf(err) != fairlead.Internal {
@@ -50,8 +50,8 @@ func TestUnknownCodes(t *testing.T) {
 	}
 }
 
-// TestKindsAgree shows that the numbers of the drivers are those of the
-// protocol: they cross as they are.
+// TestKindsAgree shows that the drivers and the protocol use the same numbers:
+// they cross unchanged.
 func TestKindsAgree(t *testing.T) {
 	for _, k := range []struct {
 		protocol map[string]int32
@@ -103,8 +103,8 @@ func numbers[K ~uint8](kinds ...K) (all []uint8) {
 	return all
 }
 
-// TestErrorTexts shows what of an error crosses: its code and text, without what
-// the portable layer of the host adds itself.
+// TestErrorTexts shows the parts of an error that cross: its code and its text,
+// without the parts that the host's portable layer adds itself.
 func TestErrorTexts(t *testing.T) {
 	for _, e := range []struct {
 		err  error
@@ -135,12 +135,12 @@ func TestErrorTexts(t *testing.T) {
 	}
 }
 
-// TestDeadlines shows that what is left of a deadline crosses, whatever it is.
+// TestDeadlines shows that the time until a deadline crosses, however long it is.
 func TestDeadlines(t *testing.T) {
 	const century = 100 * 365 * 24 * time.Hour
 	for name, d := range map[string]struct {
 		deadline    time.Time
-		least, most time.Duration // from now to what arrives
+		least, most time.Duration // from now to the deadline that arrives
 	}{
 		"soon":     {time.Now().Add(time.Hour), 59 * time.Minute, 61 * time.Minute},
 		"far":      {time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), century, math.MaxInt64},
@@ -157,8 +157,9 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// TestEqualDeadlines shows that what is called together ends together: a driver
-// leaves out what is late, and an atomic batch would be stored in part.
+// TestEqualDeadlines shows that equal deadlines stay equal. If they differed, a
+// driver could leave out some operations of a call as late, and would store only
+// a part of an atomic batch.
 func TestEqualDeadlines(t *testing.T) {
 	deadline := time.Now().Add(time.Minute)
 	ops, msgs := make([]kvdriver.Op, 100), make([]psdriver.Message, 100)
@@ -168,13 +169,13 @@ func TestEqualDeadlines(t *testing.T) {
 	ops, msgs = ToOps(FromOps(ops)), ToMessages(FromMessages(msgs))
 	for i := range ops {
 		if !ops[i].Deadline.Equal(ops[0].Deadline) || !msgs[i].Deadline.Equal(msgs[0].Deadline) {
-			t.Fatalf("the deadlines of number %d differ from those of the first", i)
+			t.Fatalf("the deadlines of operation and message %d differ from the first ones", i)
 		}
 	}
 }
 
-// TestStatusOfAnyPart shows that a status crosses that has one part alone: the
-// message has none for a status that is empty.
+// TestStatusOfAnyPart shows that a status with only one of its parts crosses. An
+// empty status is left out of the message.
 func TestStatusOfAnyPart(t *testing.T) {
 	for _, s := range []rpcdriver.Status{{}, {Code: 5}, {Message: "why"}, {Details: []byte("details")}} {
 		got := toFrames(cross(t, fromFrames([]rpcdriver.Frame{{Kind: rpcdriver.FrameTrailers, Status: s}})).(*pluginpb.RPCSend))[0].Status
@@ -184,8 +185,8 @@ func TestStatusOfAnyPart(t *testing.T) {
 	}
 }
 
-// TestSettledCrosses shows that every settlement gets its own outcome, and that
-// a plugin's outcome of one that was not asked for does no harm.
+// TestSettledCrosses shows that every settlement gets its own outcome, and that a
+// plugin's outcome for a settlement that was not requested does no harm.
 func TestSettledCrosses(t *testing.T) {
 	want := []fairlead.Code{0, fairlead.Conflict, 0, fairlead.UnknownOutcome}
 	var errs []error
@@ -208,8 +209,8 @@ func TestSettledCrosses(t *testing.T) {
 	}
 }
 
-// TestEmptySettingIsPresent shows that a setting without a value is not lost: it
-// is another thing than one that was deleted.
+// TestEmptySettingIsPresent shows that a setting with an empty value crosses: it
+// differs from a deleted setting.
 func TestEmptySettingIsPresent(t *testing.T) {
 	s := FromSnapshot(configdriver.Snapshot{Version: "1", Values: map[string]configdriver.Value{"a": {}}})
 	got := ToSnapshot(cross(t, s).(*pluginpb.ConfigState))

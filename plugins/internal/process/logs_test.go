@@ -72,7 +72,7 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// After a panic began, all lines are errors.
+// After the first line of a panic, all lines are errors.
 func TestPanicLines(t *testing.T) {
 	var log bytes.Buffer
 	l := newLogger(slog.New(slog.NewTextHandler(&log, nil)), &tail{})

@@ -18,7 +18,7 @@ import (
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// The test binary is the plugin as well: this variable says how it behaves.
+// The test binary also acts as the plugin: this variable selects its behaviour.
 const roleEnv = "FAIRLEAD_TEST_ROLE"
 
 var roles = map[string]func(){
@@ -36,7 +36,7 @@ var roles = map[string]func(){
 	"mute":      func() { fmt.Println("1|1|unix|" + os.Getenv(SocketDirEnv) + "/x|grpc|"); select {} },
 	"children":  func() { startSleeper(); servePlugin(nil) },
 	"stubborn":  func() { startSleeper(); servePlugin(func() { select {} }) },
-	// The two ways to notice that the host is gone, each one alone.
+	// Each of these has only one of the two ways to notice that the host is gone.
 	"no stdin": func() {
 		os.Stdin, _ = os.Open(os.DevNull)
 		servePlugin(nil)
@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// lifetime is the least service that a plugin needs.
+// lifetime is the smallest service that a plugin needs.
 type lifetime struct {
 	pluginpb.UnimplementedPluginServiceServer
 	lost func()
@@ -77,7 +77,7 @@ func (l lifetime) Lifetime(s pluginpb.PluginService_LifetimeServer) error {
 	}
 }
 
-// Describe answers with what a test wants to know about the process.
+// Describe returns the process's environment in its notes.
 func (l lifetime) Describe(context.Context, *pluginpb.DescribeRequest) (*pluginpb.DescribeResponse, error) {
 	var notes []string
 	if b, err := json.Marshal(os.Environ()); err == nil {
@@ -126,7 +126,7 @@ func endlessLine() {
 	servePlugin(nil)
 }
 
-// oddLines are lines on stderr of which each one is unusual.
+// oddLines are unusual lines on stderr.
 var oddLines = []string{
 	`{"@message": 42}`,
 	`{"@level": 7, "@message": "m"}`,
@@ -148,7 +148,7 @@ func oddLogs() {
 	servePlugin(nil)
 }
 
-// startSleeper starts a grandchild of the host.
+// startSleeper starts a child of the plugin: a grandchild of the host.
 func startSleeper() {
 	c := exec.Command("/bin/sleep", "3600")
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
@@ -164,7 +164,8 @@ func runImpatientHost() {
 	panic(err)
 }
 
-// runHost launches a plugin, says where it is, and waits to be killed.
+// runHost launches a plugin, prints its process id, its socket folder and its
+// child's process id, if any, and waits to be killed.
 func runHost() {
 	p, err := Launch(context.Background(), spec(os.Getenv("PLUGIN_ROLE"), slog.New(slog.DiscardHandler)))
 	if err != nil {
@@ -204,7 +205,7 @@ func launch(t *testing.T, s Spec) *Process {
 	return p
 }
 
-// alive reports whether a process exists and is no zombie.
+// alive reports whether a process exists and is not a zombie.
 func alive(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

@@ -59,7 +59,7 @@ func TestLaunchAndStop(t *testing.T) {
 	}
 }
 
-// A stop lets the plugin finish; go-plugin would cut it off.
+// Stopping a plugin lets it finish; go-plugin would cut it off.
 func TestStopLetsThePluginFinish(t *testing.T) {
 	p := launch(t, spec("slow", slog.New(slog.DiscardHandler)))
 	if err := p.Stop(t.Context()); err != nil {
@@ -82,7 +82,7 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
-// Every launch is made afresh: go-plugin fails on a configuration used before.
+// Every launch uses a new configuration: go-plugin fails on one used before.
 func TestLaunchAgainAndAgain(t *testing.T) {
 	s := spec("well", slog.New(slog.DiscardHandler))
 	for range 5 {
@@ -101,7 +101,7 @@ func TestExitedAfterACrash(t *testing.T) {
 	<-p.Exited()
 	<-p.Lost()
 	if err := p.Check(t.Context()); err == nil {
-		t.Error("a dead plugin is said to be well")
+		t.Error("a dead plugin is reported as healthy")
 	}
 }
 
@@ -144,7 +144,7 @@ func TestNoiseOnStdout(t *testing.T) {
 	}
 }
 
-// A line of more than 64 KiB stalls the one who writes it to go-plugin.
+// With go-plugin, a line of more than 64 KiB stalls the plugin that writes it.
 func TestEndlessLines(t *testing.T) {
 	var log capture
 	p := launch(t, spec("endless", log.logger()))
@@ -179,7 +179,7 @@ func TestEnvironmentIsNotInherited(t *testing.T) {
 		}
 	}
 	if !slices.Contains(env, "ALLOWED=yes") {
-		t.Errorf("the plugin did not get what it should; it got %q", env)
+		t.Errorf("the plugin's environment lacks variables; it is %q", env)
 	}
 }
 
@@ -205,8 +205,8 @@ func TestLongTMPDIR(t *testing.T) {
 	}
 }
 
-// What a host and a plugin that were killed together have left is removed, and
-// nothing else.
+// The files that a host and a plugin left when they were killed together are
+// removed, and no others.
 func TestStaleSocketFolders(t *testing.T) {
 	base, err := os.MkdirTemp("/tmp", "fl-stale-")
 	if err != nil {
@@ -257,7 +257,7 @@ func TestStaleSocketFolders(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(stale); !os.IsNotExist(err) {
-		t.Errorf("the stale folder is there: %v", err)
+		t.Errorf("the stale folder still exists: %v", err)
 	}
 }
 
@@ -298,8 +298,8 @@ func TestFailedLaunches(t *testing.T) {
 	})
 }
 
-// ownSocketDir returns a folder that nobody else makes socket folders in, and that
-// has to be empty at the end of the test.
+// ownSocketDir returns a folder for socket folders that no other test uses. It
+// must be empty at the end of the test.
 func ownSocketDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "fl-sockets-")
@@ -314,8 +314,7 @@ func ownSocketDir(t *testing.T) string {
 	return dir
 }
 
-// go-plugin leaves an orphan with its socket, and so it does with the plugin's
-// own children.
+// go-plugin would leave the plugin, its socket and its children behind.
 func TestHostIsKilled(t *testing.T) {
 	for _, c := range []struct {
 		role    string
@@ -342,7 +341,7 @@ func TestHostIsKilled(t *testing.T) {
 	}
 }
 
-// A plugin that knows nothing of hosts, and is not even ready, ends with its
+// A plugin that does not watch its host, and is not even ready, ends with its
 // host as well.
 func TestHostIsKilledDuringLaunch(t *testing.T) {
 	dir, err := os.MkdirTemp("/tmp", "fl-launch-")
@@ -420,12 +419,12 @@ func startHost(t *testing.T, role string) (*exec.Cmd, hosted) {
 	return host, h
 }
 
-// A plugin's own children end with it, even if it crashes; one that holds the
-// pipes open does not keep the host waiting.
+// A plugin's own children end with it, even if it crashes. A child that holds the
+// pipes open does not make the host wait.
 func TestGrandchildren(t *testing.T) {
 	p := launch(t, spec("children", slog.New(slog.DiscardHandler)))
 	var sleeper int
-	check.Eventually(t, "the plugin says its child's id", func() bool {
+	check.Eventually(t, "the plugin reports its child's id", func() bool {
 		for _, l := range p.Stderr() {
 			if pid, ok := strings.CutPrefix(l, "sleeper "); ok {
 				sleeper, _ = strconv.Atoi(pid)
@@ -447,7 +446,7 @@ func TestCheckHasADeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The signal takes a moment to stop all threads.
-	check.Eventually(t, "a stopped plugin is not said to be well", func() bool {
+	check.Eventually(t, "a stopped plugin is not reported as healthy", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		return p.Check(ctx) != nil

@@ -17,19 +17,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// plugin is one that does what a test says, in virtual time: all of it is in
-// this process, and connected by a pipe.
+// fakePlugin is a plugin that answers with functions of the test. It runs in this
+// process and is connected by a pipe, so that tests can use virtual time.
 type fakePlugin struct {
-	pluginpb.PluginServiceClient // nil: what no test calls
+	pluginpb.PluginServiceClient // nil: no test calls the other methods
 
 	description *pluginpb.Description
-	// describe answers Describe; nil: when the session ends.
+	// describe answers Describe. If it is nil or returns nil, Describe waits for
+	// the end of its context.
 	describe func(generation uint64) *pluginpb.Description
 	// answer answers a call.
 	answer func(context.Context, *pluginpb.Call) *pluginpb.Reply
 
 	mu    sync.Mutex
-	calls []*pluginpb.Call // that have come
+	calls []*pluginpb.Call // all that have arrived
 }
 
 // Describe implements the control plane.
@@ -55,7 +56,8 @@ func (p *fakePlugin) handleCall(ctx context.Context, c *pluginpb.Call) *pluginpb
 	return p.answer(ctx, c)
 }
 
-// came returns those of the calls that have come which one asks for, in order.
+// selectCalls returns the results of ask for the calls that have arrived and that
+// ask selects, in order.
 func selectCalls[B any](p *fakePlugin, ask func(*pluginpb.Call) (B, bool)) (all []B) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,8 +69,8 @@ func selectCalls[B any](p *fakePlugin, ask func(*pluginpb.Call) (B, bool)) (all 
 	return all
 }
 
-// opened returns a provider over a session of the plugin. It is closed when the
-// test ends.
+// openProvider returns a provider over a session of the plugin. It is closed when
+// the test ends.
 func (p *fakePlugin) openProvider(t *testing.T) Provider {
 	t.Helper()
 	var serving sync.WaitGroup
@@ -103,8 +105,8 @@ func (p *fakePlugin) serveConn(t *testing.T, conn net.Conn) {
 	_ = wire.Serve(context.Background(), c, p.route)
 }
 
-// opening answers calls that open and close things: the handle of what is open
-// is the id of the call that opened it. It returns nil for other calls.
+// replyToOpening answers calls that open and close handles: a handle is the id of
+// the call that opened it. It returns nil for other calls.
 func replyToOpening(c *pluginpb.Call) *pluginpb.Reply {
 	switch c.Body.(type) {
 	case *pluginpb.Call_KvOpenStore, *pluginpb.Call_KvWatch, *pluginpb.Call_PubsubOpenTopic,
@@ -116,7 +118,7 @@ func replyToOpening(c *pluginpb.Call) *pluginpb.Reply {
 	return nil
 }
 
-// closedHandles are those that the host has closed.
+// closedHandles returns the handles that the host has closed.
 func closedHandles(p *fakePlugin) []uint64 {
 	return selectCalls(p, func(c *pluginpb.Call) (uint64, bool) { return c.Handle, c.GetCloseHandle() != nil })
 }

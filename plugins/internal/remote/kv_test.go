@@ -13,14 +13,14 @@ import (
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 )
 
-// cramped answers calls as a plugin whose replies have little room: a read of a
-// key with a b has some only in the first place, one with an x nowhere. Writes
-// of such keys are too large, too.
+// answerWithLimit answers calls like a plugin whose replies have little room. The
+// value of a key with a b fits only in the first place, the value of a key with an
+// x nowhere. Writes of such keys are too large, too.
 func answerWithLimit(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
 	if r := replyToOpening(c); r != nil {
 		return r
 	}
-	time.Sleep(time.Second) // so that who asks for ever comes to the end of its time
+	time.Sleep(time.Second) // so that a caller that asks for ever reaches its deadline
 	results := &pluginpb.KVResults{}
 	for i, op := range c.GetKvDo().GetOps() {
 		key, r := string(op.Key), &pluginpb.KVResult{Value: op.Key}
@@ -35,7 +35,7 @@ func answerWithLimit(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
 	return &pluginpb.Reply{Body: &pluginpb.Reply_KvResults{KvResults: results}}
 }
 
-// ops are reads, and writes where a ! stands before the key.
+// parseOps returns a read for each key, and a write if a ! precedes the key.
 func parseOps(keys string) (all []driver.Op) {
 	for _, key := range strings.Fields(keys) {
 		op := driver.Op{Kind: driver.OpGet, Key: key}
@@ -47,7 +47,7 @@ func parseOps(keys string) (all []driver.Op) {
 	return all
 }
 
-// outcomes are what ops get: values, and codes.
+// formatResults returns the value or the error's code of each result.
 func formatResults(results []driver.Result) string {
 	var all []string
 	for _, r := range results {
@@ -60,13 +60,13 @@ func formatResults(results []driver.Result) string {
 	return strings.Join(all, " ")
 }
 
-// TestCrowdedOutIsReadAgain shows that values which found no room in one reply
-// come with others, and that nothing else is asked twice: no write, and nothing
-// that does not fit although it is alone.
+// TestCrowdedOutIsReadAgain shows that values which did not fit in one reply are
+// read again. No other operation is repeated: neither a write nor a read whose
+// value does not fit even in a reply of its own.
 func TestCrowdedOutIsReadAgain(t *testing.T) {
 	for _, c := range []struct {
 		ops   string
-		calls []string // the keys of each
+		calls []string // the keys of each call
 		want  string
 	}{
 		{"a b c", []string{"a b c", "b"}, "a b c"},

@@ -18,13 +18,14 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-// history is a store of which every event goes once to every watch: what a
-// watch has handed out, it has no more. The revision of an event is its number.
+// fakeHistory is a store whose watches return each event once: an event that a
+// watch has returned cannot be read from it again. The revision of an event is
+// its number.
 type fakeHistory struct {
 	mu           sync.Mutex
-	watches      map[uint64]int // what each has handed out last
+	watches      map[uint64]int // the last event that each has returned
 	hold         chan struct{}  // holds replies with events while it is not nil
-	pageRevision string         // of the page: its revision; empty: it does not list
+	pageRevision string         // the revision of the listed page; empty: the store cannot list
 }
 
 func (h *fakeHistory) answerCall(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
@@ -36,7 +37,7 @@ func (h *fakeHistory) answerCall(ctx context.Context, c *pluginpb.Call) *pluginp
 	case c.GetKvNext() != nil:
 		return h.nextEvent(ctx, c.Handle)
 	case c.GetKvWatch() != nil:
-		after, _ := strconv.Atoi(string(c.GetKvWatch().After)) // the first one is from now on
+		after, _ := strconv.Atoi(string(c.GetKvWatch().After)) // no After means from now on: 0 here
 		h.mu.Lock()
 		h.watches[c.Id] = after
 		h.mu.Unlock()
@@ -76,26 +77,27 @@ func openWatcher(t *testing.T, p *fakePlugin, after kvdriver.Revision) kvdriver.
 	return w
 }
 
-// tooLate is longer than a caller of the link waits behind its context's end.
+// afterGrace is longer than a caller of the link waits after its context's end.
 const afterGrace = time.Minute
 
-// giveUp makes a call whose context ends, and returns its error.
+// callWithTimeout makes a call whose context ends after a second, and returns its
+// error.
 func callWithTimeout(call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return call(ctx)
 }
 
-// TestLateEventsAreNotLost shows that events which the plugin hands out when
-// nobody is there any more are read again: by a watch behind the last event that
-// somebody got, or where it began.
+// TestLateEventsAreNotLost shows that events which the plugin returns after the
+// caller has gone are read again, by a new watch. It begins after the last event
+// that a caller got, or where the first watch began.
 func TestLateEventsAreNotLost(t *testing.T) {
 	for name, c := range map[string]struct {
 		after    kvdriver.Revision
 		page     string // the revision of the store's page
-		read     int    // so many events are, before
-		behind   string // where it is opened anew; empty: it cannot be
-		volatile bool   // the store is that of the plugin's process, which lives on
+		read     int    // the number of events that are read before
+		behind   string // the revision after which the new watch begins; empty: there can be none
+		volatile bool   // the store is in the plugin's process, which continues to run
 	}{
 		"behind a revision":               {"0", "", 0, "0", false},
 		"behind an event":                 {"0", "", 2, "2", false},
@@ -131,7 +133,7 @@ func TestLateEventsAreNotLost(t *testing.T) {
 				wantEvents(t, w, c.read+1, c.read+3)
 				watches := selectCalls(p, func(c *pluginpb.Call) (string, bool) { return string(c.GetKvWatch().GetAfter()), c.GetKvWatch() != nil })
 				if want := []string{string(c.after), c.behind}; !reflect.DeepEqual(watches, want) {
-					t.Errorf("watches were opened behind %q, want %q", watches, want)
+					t.Errorf("watches were opened after %q, want %q", watches, want)
 				}
 				wantFirstClosed(t, p)
 			})
@@ -139,7 +141,7 @@ func TestLateEventsAreNotLost(t *testing.T) {
 	}
 }
 
-// wantEvents reads the events of these numbers.
+// wantEvents reads the events with the numbers from and to and all between them.
 func wantEvents(t *testing.T, w kvdriver.Watcher, from, to int) {
 	t.Helper()
 	for i := from; i <= to; i++ {
@@ -150,17 +152,17 @@ func wantEvents(t *testing.T, w kvdriver.Watcher, from, to int) {
 	}
 }
 
-// wantCompacted shows that a watcher is at its end.
+// wantCompacted checks that a watcher has ended with Compacted.
 func wantCompacted(t *testing.T, w kvdriver.Watcher) {
 	t.Helper()
 	for range 2 {
 		if events, err := w.Next(t.Context()); fairlead.CodeOf(err) != fairlead.Compacted {
-			t.Errorf("a watch that cannot go on: %v, %v", events, err)
+			t.Errorf("a watch that cannot continue: %v, %v", events, err)
 		}
 	}
 }
 
-// wantFirstClosed shows that the first watch is closed in the plugin, and no
+// wantFirstClosed checks that the first watch is closed in the plugin, and no
 // other handle.
 func wantFirstClosed(t *testing.T, p *fakePlugin) {
 	t.Helper()
@@ -171,8 +173,8 @@ func wantFirstClosed(t *testing.T, p *fakePlugin) {
 	}
 }
 
-// TestGivenUpInTime shows that a watch goes on as it is if the plugin says in
-// time what came of the call: that there was nothing, or events.
+// TestGivenUpInTime shows that a watch stays open if the plugin reports the result
+// of the canceled call in time, whether it is no event or some.
 func TestGivenUpInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHistory{watches: map[uint64]int{}}
@@ -190,7 +192,7 @@ func TestGivenUpInTime(t *testing.T) {
 		w := openWatcher(t, p, "0")
 		err := callWithTimeout(func(ctx context.Context) error { _, err := w.Next(ctx); return err })
 		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded {
-			t.Errorf("nothing came: %v", err)
+			t.Errorf("a call without an event: %v", err)
 		}
 		for want := range 3 {
 			err := callWithTimeout(func(ctx context.Context) error {
@@ -201,7 +203,7 @@ func TestGivenUpInTime(t *testing.T) {
 				return err
 			})
 			if err != nil {
-				t.Errorf("an event came: %v", err)
+				t.Errorf("a call with an event: %v", err)
 			}
 		}
 		if n := len(h.watches); n != 1 || len(closedHandles(p)) > 0 {
@@ -210,7 +212,7 @@ func TestGivenUpInTime(t *testing.T) {
 	})
 }
 
-// late answers one kind of calls, and does it only when it is released.
+// answerWhenReleased answers the calls that is selects once release is closed.
 func answerWhenReleased(is func(*pluginpb.Call) bool, release <-chan struct{}, r *pluginpb.Reply) func(context.Context, *pluginpb.Call) *pluginpb.Reply {
 	return func(_ context.Context, c *pluginpb.Call) *pluginpb.Reply {
 		if r := replyToOpening(c); r != nil {
@@ -224,8 +226,8 @@ func answerWhenReleased(is func(*pluginpb.Call) bool, release <-chan struct{}, r
 	}
 }
 
-// TestLateMessagesAreGivenBack shows that messages which come when nobody is
-// there any more go back to their group, as soon as somebody reads.
+// TestLateMessagesAreGivenBack shows that messages which arrive after their caller
+// has gone are returned to their group, as soon as another caller reads.
 func TestLateMessagesAreGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -246,7 +248,7 @@ func TestLateMessagesAreGivenBack(t *testing.T) {
 		time.Sleep(afterGrace)
 		close(release)
 		synctest.Wait()
-		if _, err := r.Topics(t.Context(), ""); err != nil { // somebody reads
+		if _, err := r.Topics(t.Context(), ""); err != nil { // this caller reads
 			t.Error(err)
 		}
 		synctest.Wait()
@@ -264,8 +266,8 @@ func TestLateMessagesAreGivenBack(t *testing.T) {
 	})
 }
 
-// TestLateFramesEndTheStream shows that a stream with a gap is none: frames that
-// come when nobody is there any more are lost, and the stream says so.
+// TestLateFramesEndTheStream shows that a stream with a gap ends: frames that
+// arrive after their caller has gone are lost, and the stream reports an error.
 func TestLateFramesEndTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -285,10 +287,10 @@ func TestLateFramesEndTheStream(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		if frames, err := s.Recv(t.Context()); fairlead.CodeOf(err) != fairlead.Closed {
-			t.Errorf("reading behind the gap: %v, %v", frames, err)
+			t.Errorf("receiving after the gap: %v, %v", frames, err)
 		}
 		if err := s.Send(t.Context(), nil); fairlead.CodeOf(err) != fairlead.Closed {
-			t.Errorf("sending behind the gap: %v", err)
+			t.Errorf("sending after the gap: %v", err)
 		}
 		if closed := closedHandles(p); len(closed) != 1 {
 			t.Errorf("the handles %v were closed, want the stream's", closed)

@@ -14,8 +14,8 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// TestDescribe shows what a link changes of a description: callers gather where
-// the driver takes several operations at once, and nothing else.
+// TestDescribe shows the only change that the host makes to a description: if the
+// driver takes batches, there are at least two pipelines, so that callers gather.
 func TestDescribe(t *testing.T) {
 	for _, c := range []struct{ batch, pipelines, want int }{
 		{0, 0, 0}, {1, 0, 0}, {1, 1, 1}, {2, 0, 2}, {256, 0, 2}, {256, 1, 2}, {256, 2, 2}, {8, 5, 5},
@@ -47,7 +47,7 @@ func TestDescribeThatDoesNotWait(t *testing.T) {
 		p := &fakePlugin{description: newDescription(1, "1")}
 		p.describe = func(uint64) *pluginpb.Description {
 			if asked++; asked > 10*seconds {
-				return nil // enough is enough
+				return nil // the test fails: wait for its end
 			}
 			return newDescription(1, "1")
 		}
@@ -55,13 +55,13 @@ func TestDescribeThatDoesNotWait(t *testing.T) {
 		time.Sleep(seconds * time.Second)
 		synctest.Wait()
 		if asked < 2 || asked > 3*seconds {
-			t.Errorf("it was asked %d times in %d seconds", asked, seconds)
+			t.Errorf("the plugin was asked %d times in %d seconds", asked, seconds)
 		}
 	})
 }
 
-// TestDescriptionsFollow shows that a description which changes is published at
-// once, and that the plugin is asked for what differs from it.
+// TestDescriptionsFollow shows that a changed description is published at once,
+// and that the host then asks the plugin for one that differs from it.
 func TestDescriptionsFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &fakePlugin{description: newDescription(5, "5")}
@@ -88,8 +88,8 @@ func TestDescriptionsFollow(t *testing.T) {
 	})
 }
 
-// TestAnswersWithoutContent shows that a plugin which does not keep its promises
-// is found out, and no caller gets nothing for something.
+// TestAnswersWithoutContent shows that a reply without the required content is
+// detected, and that its callers get an error.
 func TestAnswersWithoutContent(t *testing.T) {
 	results := &pluginpb.Reply{Body: &pluginpb.Reply_KvResults{KvResults: &pluginpb.KVResults{Results: make([]*pluginpb.KVResult, 1)}}}
 	for name, r := range map[string]*pluginpb.Reply{
@@ -116,7 +116,7 @@ func TestAnswersWithoutContent(t *testing.T) {
 	}
 }
 
-// answered makes calls that have to get something, and returns their errors.
+// answered makes calls whose replies need content, and returns their errors.
 func answered(t *testing.T, p Provider) map[string]error {
 	t.Helper()
 	ctx := t.Context()
@@ -148,7 +148,7 @@ func answered(t *testing.T, p Provider) map[string]error {
 	return errs
 }
 
-// TestLost shows what callers get for a call whose reply did not come.
+// TestLost shows the error of a call whose reply did not arrive.
 func TestLost(t *testing.T) {
 	broken := errors.New("broken")
 	ended, cancel := context.WithCancel(context.Background())
