@@ -23,8 +23,9 @@ func check[V any](b *testing.B, v V, err error) V {
 	return v
 }
 
-// BenchmarkPortableAgainstNATS compares what programs call with nats.go as
-// people use it: one goroutine, and 64 with one call at a time each.
+// BenchmarkPortableAgainstNATS compares the packages that programs call with
+// nats.go as people use it. It measures one goroutine, and 64 goroutines that make
+// one call at a time each.
 func BenchmarkPortableAgainstNATS(b *testing.B) {
 	for name, opts := range map[string][]testbed.NATSOption{"default": nil, "sync always": {testbed.NATSSync("always")}} {
 		b.Run(name, func(b *testing.B) { benchPortable(b, testbed.NATS(b, opts...)) })

@@ -15,9 +15,9 @@ import (
 	"fairlead.dev/providers"
 )
 
-// caller sends requests, many at a time, and hands each answer to who waits
-// for it. Unlike the client's own, its requests end when the connection breaks:
-// whether an answer is still to be had is then known at once.
+// caller sends requests, many at a time, and hands each answer to the goroutine
+// that waits for it. Unlike the client's own requests, its requests end when the
+// connection breaks: the caller learns at once that no answer will come.
 type caller struct {
 	nc     *natsgo.Conn
 	prefix string // of the inboxes
@@ -34,7 +34,7 @@ type waiting struct {
 	answers chan<- answer // never blocks: it has room for all its requests
 }
 
-// answer is that of the request with this index.
+// answer is the answer to the request with this index.
 type answer struct {
 	index int
 	msg   *natsgo.Msg
@@ -144,8 +144,9 @@ func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg
 }
 
 const (
-	// noResponderPatience is how long a request is repeated that no server takes, as
-	// while a cluster elects the leader of a stream, or has just made it.
+	// noResponderPatience is how long a request is repeated that no server takes,
+	// for example while a cluster elects the leader of a stream, or when it has just
+	// created the stream.
 	noResponderPatience = 2 * time.Second
 	noResponderPause    = 20 * time.Millisecond
 )
@@ -179,9 +180,9 @@ func isTimeout(err error) bool {
 	return errors.As(err, &e)
 }
 
-// openAttempts is how often a request is made that is part of opening, and as
-// good twice as once: a cluster that makes a stream or a consumer answers when
-// its replicas have elected a leader, which may take longer than any other call.
+// openAttempts is how often a request is made that is part of opening and is
+// idempotent. A cluster that creates a stream or a consumer answers when its
+// replicas have elected a leader, which may take longer than any other call.
 const openAttempts = 3
 
 // retryOpening repeats a request that was not answered although the connection

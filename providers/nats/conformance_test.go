@@ -15,7 +15,7 @@ func opener(url string) conformance.Opener {
 }
 
 // TestConformance runs the whole suite on a server that is killed and started
-// on the way, and demands that every claim is proven.
+// again during the run, and demands that every claim is proven.
 func TestConformance(t *testing.T) {
 	server := testbed.NATS(t, testbed.NATSSync("always"))
 	report := conformance.Test(t, opener(server.URL()+"?monitor="+server.MonitorURL()), conformance.WithControl(server))

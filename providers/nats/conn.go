@@ -15,11 +15,11 @@ import (
 
 const (
 	reconnectWait = 50 * time.Millisecond
-	// pingInterval and pingsOut find a server out that is silent: after 4 to 6
-	// seconds the connection is given up for another.
+	// pingInterval and pingsOut detect a silent server: after 4 to 6 seconds the
+	// client gives up the connection and connects to another server.
 	pingInterval = 2 * time.Second
 	pingsOut     = 2
-	// writeTimeout bounds how long a stopped server may hold up a caller who
+	// writeTimeout bounds how long a stopped server may hold up a caller that
 	// sends.
 	writeTimeout = time.Second
 )

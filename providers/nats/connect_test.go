@@ -30,7 +30,7 @@ func open(t *testing.T, url string) fairlead.Provider {
 	return p
 }
 
-// works demands that a store can be written to and read.
+// works requires that a store can be written and read.
 func works(t *testing.T, p fairlead.Provider) {
 	t.Helper()
 	s, err := kv.Open(t.Context(), p, "works")
@@ -131,7 +131,7 @@ func must[V any](t *testing.T, v V, err error) V {
 	return v
 }
 
-// identity is a key with its public part.
+// identity returns a key pair and its public key.
 func identity(t *testing.T, create func() (nkeys.KeyPair, error)) (key nkeys.KeyPair, public string) {
 	t.Helper()
 	k, err := create()
@@ -155,7 +155,7 @@ func TestNKey(t *testing.T) {
 	refused(t, server.URL()+"?nkey-file="+write(t, "no seed"), fairlead.Invalid)
 }
 
-// token signs the claims of a JWT as NATS has them.
+// token returns a signed JWT with claims in the form that NATS uses.
 func token(t *testing.T, signer nkeys.KeyPair, issuer, subject string, claims map[string]any) string {
 	t.Helper()
 	part := func(v any) string {
@@ -249,8 +249,8 @@ func TestLeavesNothingBehind(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// TestOpenWhileTheLastStoreIsDeleted: the server removes the folder of all
-// streams with the last one, and can make none at that moment.
+// TestOpenWhileTheLastStoreIsDeleted: the server removes the folder of all streams
+// together with the last stream. It cannot create a stream at that moment.
 func TestOpenWhileTheLastStoreIsDeleted(t *testing.T) {
 	p := open(t, testbed.NATS(t).URL())
 	ctx := t.Context()

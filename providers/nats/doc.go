@@ -15,7 +15,7 @@
 //
 // The client does not buffer requests while it is disconnected, and repeats
 // nothing. It gives up a server that is silent for 4 to 6 seconds, and tries the
-// next one of the URL, or of those that the cluster names.
+// next server in the URL, or the next one that the cluster names.
 //
 // # Durability
 //
@@ -139,8 +139,8 @@
 // Retention. A message is dropped when it is older than the parameter retention
 // (1h) and every group and broadcast has acknowledged it, never before. Providers
 // that have the topic open drop messages every ten seconds: a topic that no
-// provider has open keeps its messages. A group that nobody reads keeps its
-// messages until it is deleted.
+// provider has open keeps its messages. A group from which no program
+// receives keeps its messages until it is deleted.
 //
 // Loss. When the topic was deleted, or the server forgot a broadcast, Receive
 // reports Compacted, and continues with the oldest message of the topic as it then

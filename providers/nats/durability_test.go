@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/internal/dev/testbed"
 )
 
-// found returns the claims of the first facet among these, and why the others
-// are missing.
+// found returns the durability claims of the first facet, and why the others are
+// missing.
 func found(t *testing.T, url string) (claims []fairlead.Claim, missing string) {
 	t.Helper()
 	d, err := open(t, url).Describe(t.Context())

@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/internal/dev/testbed"
 )
 
-// TestKilledLeadersLoseNothingAcknowledged kills the leader of the store and that
-// of the topic in turns, while programs publish, count and watch.
+// TestKilledLeadersLoseNothingAcknowledged kills the store's leader and the
+// topic's leader in turns, while programs publish, count and watch.
 func TestKilledLeadersLoseNothingAcknowledged(t *testing.T) {
 	group := testbed.NATSCluster(t, 3)
 	streams := []string{"fairlead-kv-failover", "fairlead-ps-failover"}
@@ -25,8 +25,8 @@ func TestKilledLeadersLoseNothingAcknowledged(t *testing.T) {
 	}))
 }
 
-// TestConformanceWhileLeadersAreKilled runs the suite meanwhile: each server is
-// the leader of some of its streams.
+// TestConformanceWhileLeadersAreKilled runs the suite while leaders are killed:
+// each server leads some of the suite's streams.
 func TestConformanceWhileLeadersAreKilled(t *testing.T) {
 	group := testbed.NATSCluster(t, 3)
 	failover.Suite(t, opener(clusterURL(group)), 5*time.Second, func(ctx context.Context) error {

@@ -19,7 +19,7 @@ func proxied(t *testing.T) (server *testbed.NATSServer, proxy *testbed.TCPProxy,
 	return server, proxy, "nats://" + proxy.Addr()
 }
 
-// A write whose answer is lost is of unknown outcome, soon, and not repeated.
+// A write whose answer is lost soon fails with UnknownOutcome, and is not repeated.
 func TestLostAnswer(t *testing.T) {
 	server, proxy, url := proxied(t)
 	s, err := kv.Open(t.Context(), open(t, url), "lost")
@@ -36,11 +36,11 @@ func TestLostAnswer(t *testing.T) {
 	if !errors.Is(err, fairlead.UnknownOutcome) {
 		t.Fatalf("a write whose answer was lost: %v", err)
 	}
-	t.Logf("known after %v", time.Since(began))
+	t.Logf("the write failed after %v", time.Since(began))
 	select {
 	case <-trap.Sprung():
 	case <-time.After(10 * time.Second):
-		t.Fatal("no answer was swallowed: the test shows nothing")
+		t.Fatal("the proxy dropped no answer: the test shows nothing")
 	}
 	e, err := direct.Get(t.Context(), "k")
 	if err != nil || string(e.Value) != "v" {
@@ -48,7 +48,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// calls returns both ends of a call, over two providers.
+// calls returns both ends of a call between two providers.
 func calls(t *testing.T, client, server string) (c, s rpcdriver.Stream) {
 	t.Helper()
 	l, err := open(t, server).(rpcdriver.Provider).Listen(t.Context(), rpcdriver.ListenConfig{Service: "greeter"})
@@ -86,12 +86,12 @@ func wantLost(t *testing.T, what string, s rpcdriver.Stream) {
 		if !errors.Is(err, fairlead.Unavailable) {
 			t.Errorf("%s: %v, want Unavailable", what, err)
 		}
-		t.Logf("%s knows after %v", what, time.Since(began))
+		t.Logf("%s noticed it after %v", what, time.Since(began))
 		return
 	}
 }
 
-// An end whose connection breaks is noticed by both.
+// If the connection of one end breaks, both ends notice it.
 func TestPeerLost(t *testing.T) {
 	server, proxy, url := proxied(t)
 	c, s := calls(t, server.URL(), url)
@@ -103,7 +103,7 @@ func TestPeerLost(t *testing.T) {
 	wantLost(t, "the client", c)
 }
 
-// A listener goes on with the next connection.
+// A listener continues with the next connection.
 func TestListenerSurvivesRestart(t *testing.T) {
 	server := testbed.NATS(t)
 	l, err := open(t, server.URL()).(rpcdriver.Provider).Listen(t.Context(), rpcdriver.ListenConfig{Service: "greeter"})

@@ -64,7 +64,7 @@ type store struct {
 	stream  string
 	epoch   string
 	keys    string // what the subjects of all keys start with
-	checks  string // those of conditions in transactions: see kv_txn.go
+	checks  string // what the subjects of conditions in transactions start with: see kv_txn.go
 	ticks   string // the subject of the record of times: see kv_history.go
 	history time.Duration
 	created time.Time

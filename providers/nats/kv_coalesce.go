@@ -14,7 +14,7 @@ import (
 
 const (
 	coalesceLeast = 8        // a batch costs the server as much as some syncs
-	coalesceBytes = 64 << 10 // longest value: what is longer takes its time anyway
+	coalesceBytes = 64 << 10 // longest value: for a longer one, the sync matters little
 )
 
 // coalesced picks the writes that share a batch, if there are enough: one for
@@ -36,8 +36,8 @@ func (b *batch) coalesced() map[int]bool {
 	return chosen
 }
 
-// writeTogether carries out writes as one batch. It returns those that are to be
-// carried out one by one: the server did not take the batch.
+// writeTogether carries out writes as one batch. If the server did not take the
+// batch, it returns the writes that are to be carried out one by one.
 func (b *batch) writeTogether(ctx context.Context, chosen []int) (again []int) {
 	msgs := make([]*natsgo.Msg, len(chosen))
 	for n, i := range chosen {

@@ -12,8 +12,8 @@ import (
 	"fairlead.dev/providers"
 )
 
-// conflictPause is how long a write waits that another one of the same key
-// holds up.
+// conflictPause is how long a write waits while another write of the same key
+// holds it up.
 const conflictPause = 2 * time.Millisecond
 
 // Do implements the kv driver's Store. All requests are sent at once. An
@@ -143,7 +143,8 @@ func (b *batch) collectAnswers() {
 	}
 }
 
-// giveUp is for the operations without an answer.
+// giveUp takes the answers that have come, and sets an error for every operation
+// without one.
 func (b *batch) giveUp() {
 	for len(b.answers) > 0 {
 		a := <-b.answers

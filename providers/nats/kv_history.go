@@ -42,8 +42,8 @@ func (p *provider) tickStores() {
 	}
 }
 
-// tick appends to the record if the last entry is old enough. A failure is no
-// matter: the next one comes.
+// tick appends to the record if the last entry is old enough. A failure does no
+// harm: the next tick follows.
 func (s *store) tick(ctx context.Context) {
 	info, err := s.p.streamInfo(ctx, s.stream)
 	if err != nil || info.epoch() != s.epoch || info.Now.Sub(s.created) < s.history/ticksADay {
@@ -58,7 +58,7 @@ func (s *store) tick(ctx context.Context) {
 		return
 	}
 	record := &natsgo.Msg{Subject: s.ticks, Data: body}
-	expect(record, seqOf(m)) // of several providers, one writes
+	expect(record, seqOf(m)) // if several providers tick at once, only one of them writes
 	if _, _, err := s.p.requestUntilTaken(ctx, record); err == nil {
 		s.wrote.Store(false)
 	}

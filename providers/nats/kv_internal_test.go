@@ -46,7 +46,7 @@ func put(t *testing.T, s *store, key string) driver.Revision {
 	return do(t, s, driver.Op{Kind: driver.OpPut, Key: key, Value: []byte("v")})
 }
 
-// Writes that share a batch have each the revision that a read shows.
+// Each write that shares a batch has the revision that a read shows.
 func TestCoalescedWrites(t *testing.T) {
 	server := testbed.NATS(t, testbed.NATSSync("always"))
 	p := openProvider(t, server.URL()+"?monitor="+server.MonitorURL())
@@ -92,8 +92,9 @@ func TestCoalescedWrites(t *testing.T) {
 	}
 }
 
-// A watch after a place whose time is not known to be recent is refused: what
-// was deleted since may be forgotten. The record of times makes it known.
+// A watch after a position whose time is not known to be recent is refused: keys
+// that were deleted since then may be forgotten. The record of times makes the time
+// known.
 func TestWatchHistory(t *testing.T) {
 	server := testbed.NATS(t)
 	p := openProvider(t, server.URL())
@@ -126,15 +127,15 @@ func TestWatchHistory(t *testing.T) {
 	put(t, s, "k2")
 	for _, rev := range []driver.Revision{overwritten, last} {
 		if err := watch(rev); err != nil {
-			t.Errorf("a watch behind the last tick: %v", err)
+			t.Errorf("a watch after the last tick: %v", err)
 		}
 	}
 	if err := watch(s.formatRevision(revision{seq: 1 << 40})); fairlead.CodeOf(err) != fairlead.Compacted {
-		t.Errorf("a watch after what the stream has not come to: %v", err)
+		t.Errorf("a watch after a position that the stream has not reached: %v", err)
 	}
 }
 
-// A handle of a deleted store does not write to the next one of its name.
+// A handle of a deleted store does not write to the next store of the same name.
 func TestDeletedStore(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
 	old := openTestStore(t, p)
@@ -148,7 +149,7 @@ func TestDeletedStore(t *testing.T) {
 	}
 	r := next.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}, {Kind: driver.OpCAS, Key: "k", Revision: rev}})
 	if fairlead.CodeOf(r[0].Err) != fairlead.NotFound || fairlead.CodeOf(r[1].Err) != fairlead.Conflict {
-		t.Errorf("the next store of the name: %v, %v", r[0].Err, r[1].Err)
+		t.Errorf("the next store of the same name: %v, %v", r[0].Err, r[1].Err)
 	}
 	if _, err := next.Watch(t.Context(), driver.WatchRequest{After: rev}); fairlead.CodeOf(err) != fairlead.Compacted {
 		t.Errorf("a watch after a revision of the deleted store: %v", err)
@@ -163,12 +164,12 @@ func TestForeignStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"}); fairlead.CodeOf(err) != fairlead.Invalid {
-		t.Errorf("a store whose name another stream has: %v", err)
+		t.Errorf("a store whose stream belongs to another program: %v", err)
 	}
 }
 
-// TestListings shows that a page finds the keys of its listing, and does without
-// them when they are not kept.
+// TestListings shows that a page finds the keys of its listing, and still works
+// when they are not kept.
 func TestListings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ls listings
@@ -183,7 +184,7 @@ func TestListings(t *testing.T) {
 		time.Sleep(listingKept)
 		synctest.Wait()
 		if ls.find("x") != nil {
-			t.Error("a listing that was left is kept")
+			t.Error("an abandoned listing is kept")
 		}
 		for i := range 2 * listingsKept {
 			ls.keep(&listing{name: string(rune('a' + i))})
@@ -216,7 +217,7 @@ func FuzzPageToken(f *testing.F) {
 	})
 }
 
-// TestListGoesOnElsewhere shows that a page's token is good on another handle,
+// TestListGoesOnElsewhere shows that a page's token is valid on another handle,
 // which does not have the keys of the listing.
 func TestListGoesOnElsewhere(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())

@@ -51,8 +51,8 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 	return page, nil
 }
 
-// listing returns the listing that a page is of, and the last key of the page
-// before.
+// listing returns the listing to which a page belongs, and the last key of the
+// previous page.
 func (s *store) listing(ctx context.Context, r driver.ListRequest) (l *listing, last string, err error) {
 	if r.Token != "" {
 		var name string
@@ -67,9 +67,9 @@ func (s *store) listing(ctx context.Context, r driver.ListRequest) (l *listing, 
 	return &listing{name: rand.Text(), prefix: r.Prefix, keys: keys, place: place}, last, err
 }
 
-// keysOf returns the keys with a prefix, in order, and a place in the history
-// before the moment at which they were read. Among them are keys that were
-// deleted not long ago.
+// keysOf returns the keys with a prefix, in order, and a position in the history
+// before the time at which they were read. Some of them may have been deleted
+// recently.
 func (s *store) keysOf(ctx context.Context, prefix string) (keys []string, place uint64, err error) {
 	filter := s.keys + prefixFilter(prefix)
 	for seen, first := 0, true; ; first = false {

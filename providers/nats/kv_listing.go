@@ -12,15 +12,15 @@ const (
 	// key of the page follow.
 	tokenMark  = "after:"
 	tokenJoint = ":"
-	// listingKept is for how long the keys of a listing are kept for its next
-	// page, and listingsKept how many listings a handle keeps.
+	// listingKept is how long the keys of a listing are kept for its next page.
+	// listingsKept is how many listings a handle keeps.
 	listingKept  = 30 * time.Second
 	listingsKept = 4
 )
 
-// listing is the keys of one listing, in order, as they were before its first
-// page, so that a later page need not ask for all of them again. Which of them
-// are still there, the page finds out.
+// listing holds the keys of one listing, in order, as they were before its first
+// page, so that a later page need not ask for all of them again. The page itself
+// finds out which of them still exist.
 type listing struct {
 	name   string // no other one has it
 	prefix string
@@ -35,8 +35,8 @@ func (l *listing) after(last string) []string {
 
 func (l *listing) token(last string) string { return tokenMark + l.name + tokenJoint + last }
 
-// parseToken returns the listing's name and the last key of the page before. The
-// listing may be of another handle, or one that is not kept any more.
+// parseToken returns the listing's name and the last key of the previous page. The
+// listing may belong to another handle, or may not be kept any more.
 func parseToken(token, prefix string) (name, last string, err error) {
 	rest, ok := strings.CutPrefix(token, tokenMark)
 	name, last, joined := strings.Cut(rest, tokenJoint)
@@ -46,7 +46,7 @@ func parseToken(token, prefix string) (name, last string, err error) {
 	return name, last, nil
 }
 
-// listings are those under way on one handle.
+// listings holds the listings under way on one handle.
 type listings struct {
 	mu   sync.Mutex
 	kept map[string]keptListing

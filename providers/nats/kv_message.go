@@ -100,7 +100,8 @@ func (m *message) overdue(now time.Time) bool {
 	return err == nil && now.Sub(m.Time) >= time.Duration(n)*time.Second
 }
 
-// settle finds out whether the time to live has ended that has by our clock.
+// settle finds out whether a time to live that has ended by our clock has ended by
+// the server's.
 func (s *store) settle(ctx context.Context, m *message) error {
 	if !m.overdue(time.Now()) {
 		return nil
@@ -112,7 +113,7 @@ func (s *store) settle(ctx context.Context, m *message) error {
 	return err
 }
 
-// revision is that which the message gives its key.
+// revision returns the revision that the message gives its key.
 func (m *message) revision() revision {
 	r := revision{seq: m.Seq}
 	if m.header != nil {
@@ -201,8 +202,8 @@ func (s *store) writeRequest(op driver.Op) *natsgo.Msg {
 	return m
 }
 
-// expect makes the write depend on the sequence of the key's last message; 0
-// for none.
+// expect makes the write depend on the sequence of the key's last message. 0 means
+// that there is no such message.
 func expect(m *natsgo.Msg, seq uint64) {
 	if m.Header == nil {
 		m.Header = natsgo.Header{}

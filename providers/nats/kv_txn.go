@@ -56,9 +56,9 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 	}
 }
 
-// onRevisions reports whether all conditions are on the revisions of keys, which
-// do not hold any more when the key's last message is another one. A key that is
-// missing may stay so.
+// onRevisions reports whether all conditions are on the revisions of keys. Such a
+// condition fails as soon as the key has another last message. A condition that a
+// key is missing may still hold then.
 func onRevisions(conditions []driver.Condition) bool {
 	return !slices.ContainsFunc(conditions, func(c driver.Condition) bool { return c.Revision == "" })
 }
@@ -98,8 +98,8 @@ func (s *store) readSequences(ctx context.Context, conditions []driver.Condition
 	return expected, nil
 }
 
-// txnMessages returns the messages of the batch: first those of conditions on
-// keys that are not written, then the writes, without a gap between them.
+// txnMessages returns the messages of the batch: first the conditions on keys that
+// are not written, then the writes, without a gap between them.
 func (s *store) txnMessages(t driver.Txn, expected map[string]uint64) []*natsgo.Msg {
 	writes := make([]*natsgo.Msg, len(t.Writes))
 	for i, op := range t.Writes {
@@ -124,9 +124,9 @@ func (s *store) txnMessages(t driver.Txn, expected map[string]uint64) []*natsgo.
 	return append(all, writes...)
 }
 
-// commit sends a batch and returns the sequence of its last message. The answer
-// to the first message, which comes before all others are looked at, is of
-// interest only if it is a refusal: the last one then is refused as well.
+// commit sends a batch and returns the sequence of its last message. The answer to
+// the first message comes before the server looks at the others. It matters only
+// if it is a refusal: the server then refuses the last message as well.
 func (s *store) commit(ctx context.Context, msgs []*natsgo.Msg) (uint64, error) {
 	if len(msgs) == 1 {
 		ack, err := s.publish(ctx, msgs[0])

@@ -14,7 +14,8 @@ func (p *provider) streamName(kind, name string) string {
 
 func dotless(name string) string { return strings.ReplaceAll(name, ".", "=") }
 
-// nameOf undoes streamName; ok is false for another's stream.
+// nameOf undoes streamName. ok is false for a stream of another kind or with
+// another prefix.
 func (p *provider) nameOf(kind, stream string) (name string, ok bool) {
 	rest, ok := strings.CutPrefix(stream, p.config.prefix+"-"+kind+"-")
 	return strings.ReplaceAll(rest, "=", "."), ok

@@ -45,10 +45,10 @@ func FuzzKeySubject(f *testing.F) {
 			t.Fatalf("%q and %q have the subjects %q and %q", a, b, s, keySubject(b))
 		}
 		if strings.ContainsAny(s, " \t\r\n*>") || strings.Contains(s, "..") || strings.HasSuffix(s, ".") || strings.HasPrefix(s, ".") {
-			t.Fatalf("%q is no subject", s)
+			t.Fatalf("%q is not a subject", s)
 		}
 		if filter, _ := strings.CutSuffix(prefixFilter(a), ">"); !strings.HasPrefix(keySubject(a+b), filter) {
-			t.Fatalf("the filter %q of the prefix %q leaves %q out", filter, a, keySubject(a+b))
+			t.Fatalf("the filter %q of the prefix %q does not match %q", filter, a, keySubject(a+b))
 		}
 	})
 }

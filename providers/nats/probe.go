@@ -19,9 +19,9 @@ const (
 	jszBytes = 1 << 20
 )
 
-// prober asks the monitoring pages. A server that cannot be reached is what it
-// was when it was: it cannot change its settings without a start, after which it
-// is reached again.
+// prober reads the monitoring pages. For a server that cannot be reached, the last
+// page that was read counts: the server cannot change its settings without a
+// restart, after which it is reached again.
 type prober struct {
 	http  http.Client
 	known map[string]monitored // by URL; of one goroutine at a time
@@ -144,7 +144,7 @@ func (p *prober) readMonitor(ctx context.Context, url string) monitored {
 	return m
 }
 
-// serves reports whether stores and topics can be had.
+// serves reports whether stores and topics can be used.
 func (st state) serves() bool { return st.noStream == "" && st.maxPayload >= leastPayload }
 
 // undurable lists what keeps acknowledged writes from being on stable storage.
@@ -183,7 +183,7 @@ func (st state) unreplicated(c config) []providers.Lack {
 	return []providers.Lack{{Reason: "replicas is 1: one server holds the data", Remedy: "open with replicas=3 on a cluster, with names that do not exist yet"}}
 }
 
-// notes returns facts for the operator that no claim tells.
+// notes returns facts for the operator that no claim expresses.
 func (st state) notes(c config) (notes []string) {
 	if st.noStream != "" {
 		notes = append(notes, "JetStream cannot be used, so that there are no stores and no topics: "+st.noStream)

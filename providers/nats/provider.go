@@ -82,11 +82,11 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
-	_ = p.handles.CloseAll(ctx) // what is not given back comes again later
+	_ = p.handles.CloseAll(ctx) // messages that are not given back come again later
 	p.settle(ctx)
 	p.streams.each(func(s *stream) { _ = s.Close(ctx) })
 	p.streams.answers.empty()
-	_ = p.flush(ctx) // else what the handles gave back comes again later
+	_ = p.flush(ctx) // otherwise messages that the handles gave back come again later
 	p.life.End()
 	p.calls.failWaiting(p.life.Err(), func(waiting) bool { return true })
 	p.nc.Close()
@@ -117,7 +117,7 @@ func (p *provider) flush(ctx context.Context) error {
 	return p.nc.FlushWithContext(ctx)
 }
 
-// As implements what [fairlead.As] asks for.
+// As implements the method that [fairlead.As] calls.
 func (p *provider) As(target any) bool {
 	t, ok := target.(**natsgo.Conn)
 	if ok {

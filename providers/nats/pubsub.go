@@ -21,15 +21,15 @@ const (
 	pubsubPipelines = 2
 	minAckDeadline  = 100 * time.Millisecond
 	maxDelay        = 30 * 24 * time.Hour
-	// ackWait is how soon the server gives the messages of a consumer that is
-	// gone to others. Consumers that are not gone say so in time.
+	// ackWait is the time after which the server gives the messages of a consumer
+	// that is gone to other consumers. A live consumer reports in time.
 	ackWait = 10 * time.Second
 	// maxAckPending bounds what a group has in flight.
 	maxAckPending = 65_536
 	// maxWaiting bounds how many calls of Receive of a group wait at once.
 	maxWaiting = 10_000
-	// broadcastIdle is how long the place of a broadcast is kept whose process
-	// is not heard of.
+	// broadcastIdle is how long the server keeps the position of a broadcast without
+	// hearing from its process.
 	broadcastIdle = 15 * time.Minute
 )
 
@@ -88,7 +88,7 @@ type topic struct {
 type topicState struct {
 	epoch   string
 	subject string // of messages without an ordering key
-	lanes   string // what the subjects of those with one start with
+	lanes   string // what the subjects of messages with an ordering key start with
 }
 
 // openTopic finds the topic's stream, and creates it if need be.
@@ -113,8 +113,8 @@ func (s *topicState) position(seq uint64) string {
 	return s.epoch + "." + strconv.FormatUint(seq, 10)
 }
 
-// parsePosition is Invalid for a position that is not one; ours is false for
-// one of another topic, or of a deleted one of this name.
+// parsePosition returns Invalid for a malformed position. ours is false for a
+// position in another topic, or in a deleted topic of the same name.
 func (s *topicState) parsePosition(text string) (seq uint64, ours bool, err error) {
 	epoch, number, ok := strings.Cut(text, ".")
 	seq, err = strconv.ParseUint(number, 10, 64)
@@ -147,7 +147,7 @@ func (p *provider) DeleteGroup(ctx context.Context, topic, group string) error {
 
 func groupConsumer(group string) string { return "g-" + dotless(group) }
 
-// deleteConsumer is as good twice as once, so that a lost answer does no harm.
+// deleteConsumer is idempotent, so that a lost answer does no harm.
 func (p *provider) deleteConsumer(ctx context.Context, stream, consumer string) error {
 	err := p.callAPI(ctx, "CONSUMER.DELETE."+stream+"."+consumer, nil, nil, true)
 	if isAPI(err, codeStreamNotFound, codeConsumerNotFound) {

@@ -13,10 +13,10 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// deliver makes deliveries of the messages that the server handed out. A
-// message with an ordering key is delivered only if it is the next one of its
-// key. It continues for a moment after ctx ends, since a turn that was taken is
-// counted.
+// deliver makes deliveries of the messages that the server handed out. A message
+// with an ordering key is delivered only if it is the next one of its key. deliver
+// continues for a moment after ctx ends, since a turn that was taken counts as an
+// attempt.
 func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]driver.Delivery, error) {
 	found := make([]*driver.Delivery, len(msgs))
 	state := s.current.Load()

@@ -188,8 +188,8 @@ func (s *subscription) settleTurn(ctx context.Context, token string, x lease) er
 		return err
 	}
 	s.leases.remove(token)
-	// If this does not reach the server, it hands the token to somebody, who
-	// finds the record.
+	// If this does not reach the server, the server hands the token to a consumer
+	// later, and that consumer reads the record.
 	if last {
 		_ = s.p.nc.Publish(x.reply, []byte("+ACK"))
 	} else {

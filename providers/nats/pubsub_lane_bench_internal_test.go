@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// BenchmarkOrderedByKey receives and acknowledges, a hundred messages at a time,
-// what has no key, one key, or one of a thousand.
+// BenchmarkOrderedByKey receives and acknowledges a hundred messages at a time. The
+// messages have no ordering key, all the same key, or one of a thousand keys.
 func BenchmarkOrderedByKey(b *testing.B) {
 	p := openProvider(b, testbed.NATS(b).URL())
 	for _, keys := range []int{0, 1, 1000} {

@@ -38,22 +38,23 @@ func ackNext(t *testing.T, s *subscription, want string) {
 	t.Helper()
 	got, err := s.Receive(t.Context(), 10)
 	if err != nil || len(got) != 1 || string(got[0].Body) != want {
-		t.Fatalf("got %v, %v; want %s alone", got, err, want)
+		t.Fatalf("got %v, %v; want only %s", got, err, want)
 	}
 	if err := s.Settle(t.Context(), []driver.Settlement{{Token: got[0].Token, Kind: driver.Ack}})[0]; err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A message behind the token is acknowledged to the server, and found again by
-// its lane; one before it is not acknowledged, so that it is not trimmed.
+// A message after the token is acknowledged to the server, and found again through
+// its lane. A message before the token is not acknowledged, so that it is not
+// trimmed.
 func TestLaneWhoseTokenIsNotItsHead(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
 	topic, s := openTopicAndGroup(t, p, "g")
 	sendKeyed(t, topic, "k", "1", "2", "3")
 	lane, _ := topic.current.Load().laneOf(topic.current.Load().subjectOf("k"))
 
-	got, written, _, err := s.takeTurn(t.Context(), lane, 2) // as if the second came first
+	got, written, _, err := s.takeTurn(t.Context(), lane, 2) // as if the second message came first
 	if err != nil || got == nil || string(got.head.Data[len(got.head.Data)-1:]) != "1" || written.Token != 2 {
 		t.Fatalf("%+v, %+v, %v", got, written, err)
 	}
@@ -90,8 +91,8 @@ func TestLaneWhoseTokenIsNotItsHead(t *testing.T) {
 	}
 }
 
-// The records of keys go when they say nothing, with their group, and with the
-// topic.
+// The records of keys are dropped when they are not needed any more, when their
+// group is deleted, and when the topic is deleted.
 func TestLaneRecordsAreDropped(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
 	topic, s := openTopicAndGroup(t, p, "g")
@@ -145,7 +146,7 @@ func TestLaneRecordsAreDropped(t *testing.T) {
 		info, _ = p.consumerInfo(t.Context(), s.stream, s.consumer)
 	}
 	sweep()
-	records(1) // what is in flight stays
+	records(1) // the record of a message in flight stays
 	if got, err = other.Receive(t.Context(), 10); err != nil || len(got) != 3 {
 		t.Fatalf("%v, %v", got, err)
 	}
@@ -160,7 +161,7 @@ func TestLaneRecordsAreDropped(t *testing.T) {
 	if _, err := p.streamInfo(t.Context(), p.streamName(kindLanes, "t")); !isAPI(err, codeStreamNotFound) {
 		t.Errorf("the records outlive their topic: %v", err)
 	}
-	// The same handle goes on with the topic made anew.
+	// The same handle continues with the topic that was created again.
 	sendKeyed(t, topic, "a", "3")
 	for range 3 {
 		if got, err = s.Receive(t.Context(), 10); err == nil {
@@ -172,7 +173,7 @@ func TestLaneRecordsAreDropped(t *testing.T) {
 	}
 }
 
-// Both kinds of books keep to their contract.
+// Both implementations of laneBook keep to its contract.
 func TestLaneBooks(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
 	shared := &sharedBook{p: p, topic: "t", prefix: "g/1/"}
@@ -189,7 +190,7 @@ func TestLaneBooks(t *testing.T) {
 				t.Fatal(first, err)
 			}
 			if _, err := b.write(ctx, "l", laneRecord{}, ""); !isConflict(err) {
-				t.Errorf("made twice: %v", err)
+				t.Errorf("a record was created twice: %v", err)
 			}
 			if r, revision, err := b.read(ctx, "l"); r != want || revision != first || err != nil {
 				t.Fatalf("%+v %q %v", r, revision, err)
@@ -205,19 +206,19 @@ func TestLaneBooks(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, revision, _ := b.read(ctx, "l"); revision != second {
-				t.Errorf("a record that the server does not know of is swept")
+				t.Errorf("a sweep dropped a record that says more than the server knows")
 			}
 			if err := b.sweep(ctx, 2); err != nil {
 				t.Fatal(err)
 			}
 			if _, revision, err := b.read(ctx, "l"); revision != "" || err != nil {
-				t.Errorf("a record that says nothing stays: %q, %v", revision, err)
+				t.Errorf("a sweep kept a record that is not needed: %q, %v", revision, err)
 			}
 		})
 	}
 }
 
-// A broadcast keeps the order of keys, too, and its records to itself.
+// A broadcast keeps the order of keys, too, and stores no records on the server.
 func TestBroadcastKeepsLanes(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
 	topic, s := openTopicAndGroup(t, p, "")

@@ -15,7 +15,7 @@ import (
 const (
 	kindLanes = "psk"
 	formLanes = "psk1"
-	// laneRetry is how long a message stays away that could not be dealt with.
+	// laneRetry is the delay of a message that could not be handled.
 	laneRetry = 100 * time.Millisecond
 	// lanesAtOnce is how many lanes one Receive looks at side by side.
 	lanesAtOnce = 32
@@ -34,8 +34,8 @@ type laneBook interface {
 	close()
 }
 
-// idle reports whether no record is as good as this one, given the floor of the
-// group's consumer.
+// idle reports whether this record says no more than a missing one, given the
+// floor of the group's consumer.
 func (r laneRecord) idle(floor uint64) bool { return r.Token == 0 && r.Floor <= floor }
 
 // ownBook is the book of a broadcast, which shares its messages with no consumer.
@@ -84,9 +84,9 @@ func (b *ownBook) sweep(_ context.Context, floor uint64) error {
 
 func (b *ownBook) close() {}
 
-// sharedBook is that of a group: a store of the kv facet in all but its name,
-// {prefix}-psk-{topic}, that its consumers share. It is opened, and made, with
-// the first message that has a key.
+// sharedBook is the book of a group, which its consumers share. It is a store of
+// the kv facet, except for its name, {prefix}-psk-{topic}. It is opened, and
+// created if need be, with the first message that has a key.
 type sharedBook struct {
 	p      *provider
 	topic  string

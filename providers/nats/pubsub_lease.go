@@ -10,7 +10,8 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// progressEvery is how often the server is told that a consumer is still there.
+// progressEvery is how often a consumer reports to the server that it still holds
+// its messages.
 const progressEvery = ackWait / 4
 
 // leases are the deliveries that were received and not settled. The server
@@ -99,8 +100,8 @@ func (l *leases) clear() (replies []string) {
 	return replies
 }
 
-// due returns the leases that have ended, those that the server must hear of,
-// and when to look again: zero for not before a change.
+// due returns the leases that have ended, the leases that must be reported to the
+// server, and when to look again. A zero time means: not before a change.
 func (l *leases) due(now time.Time) (ended, progress []string, next time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,7 +113,7 @@ func (l *leases) due(now time.Time) (ended, progress []string, next time.Time) {
 	for token, x := range l.byToken {
 		switch {
 		case !now.Before(x.ends):
-			if now.Sub(x.told) < ackWait { // else it is another's already
+			if now.Sub(x.told) < ackWait { // otherwise another consumer may have it already
 				ended = append(ended, x.reply)
 			}
 			delete(l.byToken, token)

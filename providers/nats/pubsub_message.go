@@ -18,7 +18,7 @@ const (
 	// and metadata. Without it, the payload is the body.
 	hdrMeta  = "Fairlead-Meta"
 	hdrMsgID = "Nats-Msg-Id"
-	// longestID is that which the server is given as it is.
+	// longestID is the length of the longest id that the server gets as it is.
 	longestID = 200
 )
 

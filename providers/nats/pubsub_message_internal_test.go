@@ -30,7 +30,7 @@ func TestDedupeID(t *testing.T) {
 	for _, id := range []string{"a", "A", "a b", "a+b", "a%20b", "\r\n", long, long + "x"} {
 		got := dedupeID(id)
 		if other, ok := seen[got]; ok || len(got) > longestID+1 {
-			t.Errorf("%.20q is told to the server as %q, as %.20q", id, got, other)
+			t.Errorf("%.20q is sent to the server as %q, and so is %.20q", id, got, other)
 		}
 		seen[got] = id
 	}

@@ -58,7 +58,7 @@ func (s *subscription) config() consumerConfig {
 	return c
 }
 
-// start returns the configuration that begins where c says.
+// start returns the configuration of a consumer that begins where c says.
 func (s *subscription) start(ctx context.Context, c driver.SubscriptionConfig) (consumerConfig, error) {
 	config := s.config()
 	switch c.Start {

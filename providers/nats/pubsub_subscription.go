@@ -16,8 +16,8 @@ const (
 	// pullExpires is how long the server keeps a request that waits.
 	pullExpires   = 5 * time.Second
 	pullHeartbeat = time.Second
-	// pullSilence without a heartbeat is that of a consumer, or of its server,
-	// that is gone.
+	// pullSilence is the time without a heartbeat after which the consumer, or its
+	// server, counts as gone.
 	pullSilence = 2500 * time.Millisecond
 	// deliverGrace is how long the records of ordering keys may still be changed
 	// after the caller's context has ended.
@@ -27,8 +27,8 @@ const (
 )
 
 // subscription is a consumer of a group, or a broadcast, which is a group of
-// its own. It asks the server for no more than what a Receive wants, so that
-// nothing lies here that others could have.
+// its own. It asks the server for no more messages than a Receive wants, so that
+// it holds no messages that other consumers could process.
 type subscription struct {
 	*topic
 	group    string // empty: a broadcast
@@ -43,7 +43,7 @@ type subscription struct {
 	free  []*pull // their inboxes serve again
 
 	life  *providers.Lifetime
-	swept time.Time // when the lanes' records were, last
+	swept time.Time // when the lanes' records were last swept
 }
 
 // pull is a request for messages under way.
@@ -94,8 +94,8 @@ func (s *subscription) forgetPull(q *pull) {
 	_ = q.sub.Unsubscribe() // it may have ended with the connection
 }
 
-// giveBack makes the message come again at once. If that does not reach the
-// server, it comes when the server misses this consumer.
+// giveBack makes the message come again at once. If the request does not reach the
+// server, the message comes when the server misses this consumer.
 func (s *subscription) giveBack(reply string) {
 	_ = s.p.nc.Publish(reply, []byte("-NAK"))
 }
@@ -144,7 +144,7 @@ func (s *subscription) dropPull(q *pull) {
 	if s.idle == q {
 		s.idle = nil
 	}
-	_ = q.sub.Drain() // what is on its way is given back, too
+	_ = q.sub.Drain() // messages on their way are given back, too
 }
 
 // drainPull gives back the messages of a pull that no Receive waits for. The

@@ -70,10 +70,10 @@ type sending struct {
 	msgs    []driver.Message
 	results []driver.SendResult
 	found   bool      // the topic was looked for again
-	until   time.Time // how long it is waited for that somebody takes the messages
+	until   time.Time // how long to wait for a stream that takes the messages
 }
 
-// sendAll sends messages, and returns those that were not stored and may be
+// sendAll sends messages. It returns the messages that were not stored and may be
 // sent again.
 func (s *sending) sendAll(ctx context.Context, todo []int) (again []int) {
 	state := s.h.current.Load()

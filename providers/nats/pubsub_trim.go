@@ -9,8 +9,8 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 )
 
-// trimEvery is how often the topics that are open are looked at for messages
-// that need not be kept.
+// trimEvery is how often the provider looks in the open topics for messages that
+// need not be kept.
 const trimEvery = 10 * time.Second
 
 // trimTopics drops messages that are older than the retention and acknowledged
@@ -31,7 +31,7 @@ func (p *provider) trimTopics() {
 	}
 }
 
-// sweepLanes drops the records of ordering keys that are of no use any more.
+// sweepLanes drops the records of ordering keys that are not needed any more.
 func (p *provider) sweepLanes() {
 	ctx, cancel := context.WithTimeout(p.life.Context(), probeTimeout)
 	defer cancel()
@@ -104,7 +104,7 @@ func (p *provider) ackedByAll(ctx context.Context, stream string, last uint64) (
 			return 0, err
 		}
 		if len(page.Missing) > 0 {
-			return 0, nil // of some, nothing is known now
+			return 0, nil // the state of some is not known now
 		}
 		for _, c := range page.Consumers {
 			last = min(last, c.Acked.Stream)

@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// What is old is dropped if every group has acknowledged it, and only then.
+// An old message is dropped if every group has acknowledged it, and only then.
 func TestTrim(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL()+"?retention=100ms")
 	top, err := p.OpenTopic(t.Context(), driver.TopicConfig{Name: "t"})
@@ -67,5 +67,5 @@ func TestTrim(t *testing.T) {
 	ack(fast, 1)
 	ack(slow, 1)
 	p.config.retention = time.Hour
-	first(11) // it is not old
+	first(11) // the message is not old
 }

@@ -17,8 +17,8 @@ const (
 	readBytes     = 4 << 20
 	readExpires   = 4 * time.Second
 	readHeartbeat = time.Second
-	// readSilence without a heartbeat is that of a consumer, or of its server,
-	// that is gone.
+	// readSilence is the time without a heartbeat after which the consumer, or its
+	// server, counts as gone.
 	readSilence = 2500 * time.Millisecond
 	// consumerIdle is how long the server keeps a consumer without requests.
 	consumerIdle = 30 * time.Second

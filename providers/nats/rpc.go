@@ -17,8 +17,8 @@ import (
 
 const (
 	maxFrameBytes = 16 << 20
-	// beatEvery is how often each end of a stream says that it lives, if it
-	// says nothing else, and silence how long the other end waits for it.
+	// beatEvery is how often each end of a stream says that it lives, if it sends
+	// nothing else. silence is how long the other end waits for that.
 	beatEvery = time.Second
 	silence   = 4 * time.Second
 	// packetRoom is what a packet needs besides its body.
@@ -58,7 +58,7 @@ type carrier struct {
 
 	mu      sync.Mutex
 	streams map[string]*stream // by the address's last token
-	clients map[string]*stream // those of servers, by the client's address
+	clients map[string]*stream // the servers' ends, by the client's address
 	beating bool
 }
 
@@ -74,7 +74,7 @@ func (c *carrier) attach() (err error) {
 	if c.sub, err = c.p.nc.Subscribe(c.prefix+"*", c.receive); err != nil {
 		return err
 	}
-	return c.sub.SetPendingLimits(-1, -1) // credits bound what waits
+	return c.sub.SetPendingLimits(-1, -1) // credits bound the number of waiting packets
 }
 
 func (p *provider) serviceSubject(service string) string {

@@ -9,17 +9,17 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 )
 
-// What costs most of a small call is the broker's work for its two messages. So
-// calls of one process that begin at the same time share a message, and so do
-// the answers that go back to one process, where an answer is a single packet.
-// No packet waits for that: a goroutine that sends packets takes those that are
-// there.
+// The largest part of a small call's cost is the broker's work for its two
+// messages. So calls of one process that begin at the same time share a message.
+// Answers that go back to one process also share a message, where an answer is a
+// single packet. No packet waits for others: a goroutine that sends packets takes
+// the ones that are queued.
 
 const (
 	batchCalls = 16       // more would let one server have what others could
 	batchBytes = 32 << 10 // longer packets have a message of their own
-	// batchToken begins the last token of the address of a batch: no stream's
-	// does. Behind it are the tokens of its calls.
+	// batchToken begins the last token of the address of a batch. No stream's token
+	// begins with it. The tokens of the batch's calls follow it.
 	batchToken = "_"
 	batchJoint = "-"
 )
@@ -109,7 +109,7 @@ func (o *outbox) take() (to string, batch []outgoing) {
 	return "", nil
 }
 
-// batches reports whether a packet is worth to be gathered with others.
+// batches reports whether it pays to gather a packet with others.
 func (c *carrier) batches(size int) bool { return size <= batchBytes && c.open.Load() > 1 }
 
 // postCalls offers calls to the servers of a service.
@@ -142,8 +142,8 @@ func (c *carrier) postCalls(subject string, batch []outgoing) {
 	}
 }
 
-// postAnswers sends answers to a process. That the connection breaks, its
-// client notices by itself.
+// postAnswers sends answers to a process. The client notices by itself if the
+// connection breaks.
 func (c *carrier) postAnswers(prefix string, batch []outgoing) {
 	first := batch[0].s
 	m := &natsgo.Msg{Subject: first.peer, Reply: first.address, Data: batch[0].data}
@@ -183,7 +183,7 @@ func batched(address string) (addresses []string, ok bool) {
 // receiveBatch takes answers.
 func (c *carrier) receiveBatch(m *natsgo.Msg) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		// Nobody took a batch of calls.
+		// No server took a batch of calls.
 		addresses, _ := batched(m.Subject)
 		for _, a := range addresses {
 			if s := c.find(a[len(c.prefix):]); s != nil {

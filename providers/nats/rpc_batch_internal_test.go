@@ -19,7 +19,7 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// What is gathered goes out once, in its order, in batches of a bounded size.
+// Every gathered packet is sent once, in its order, in a batch of bounded size.
 func TestOutbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -51,22 +51,22 @@ func TestOutbox(t *testing.T) {
 		synctest.Wait()
 		for to, got := range posted {
 			if len(got) != 100 || !slices.IsSorted(got) {
-				t.Errorf("to %s went %v", to, got)
+				t.Errorf("%v were sent to %s", got, to)
 			}
 		}
 		if most < 2 {
-			t.Error("nothing shared a message")
+			t.Error("no packets shared a message")
 		}
 		cancel()
 		synctest.Wait()
-		for range 3 { // nobody takes it any more; it must not block
+		for range 3 { // add must not block, although no goroutine takes packets any more
 			o.add("a", outgoing{data: []byte{1}})
 		}
 	})
 }
 
-// Calls of one message are calls like all others: answered each to its own
-// address, refused each, and each told that nobody serves them.
+// Calls that share a message are calls like all others. Each one is answered at its
+// own address, is given back on its own, and fails on its own if no server listens.
 func TestBatchedCalls(t *testing.T) {
 	url := testbed.NATS(t).URL()
 	client, server := openProvider(t, url), openProvider(t, url)
@@ -86,7 +86,7 @@ func TestBatchedCalls(t *testing.T) {
 	}
 	for i, s := range open(5) {
 		if _, err := s.Recv(t.Context()); !errors.Is(err, fairlead.NotFound) {
-			t.Errorf("call %d, that nobody serves: %v", i, err)
+			t.Errorf("call %d, for which no server listens: %v", i, err)
 		}
 		_ = s.Close(t.Context())
 	}
@@ -129,7 +129,7 @@ func TestBatchedCalls(t *testing.T) {
 	}
 	_ = sub.Unsubscribe()
 
-	// A server that leaves gives each back.
+	// A server that stops gives back each call.
 	back := open(6)
 	until := time.Now().Add(5 * time.Second)
 	for l.(*listener).waiting() < len(back) && time.Now().Before(until) {
@@ -157,23 +157,23 @@ func FuzzBatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, reply string, body []byte) {
 		eachAnswer(body, func(token, sender, data []byte) {
 			if len(token)+len(sender)+len(data) > len(body) {
-				t.Error("more came out than went in")
+				t.Error("the answer is longer than the batch")
 			}
 		})
 		eachCall(reply, body, func(client string, _ []byte) {
 			if !strings.HasPrefix(client, prefixOf(reply)) {
-				t.Errorf("%q is not of the process of %q", client, reply)
+				t.Errorf("%q is not an address of the process of %q", client, reply)
 			}
 		})
 	})
 }
 
-// An answer that waits to share a message is overtaken by nothing: no sign of
-// life and no credit goes out behind it.
+// No packet overtakes an answer that waits to share a message: after the answer,
+// the end sends neither heartbeats nor credits.
 func TestNothingOvertakesAnAnswer(t *testing.T) {
 	p := &provider{life: providers.NewLifetime("provider"), nc: testbedConn(t)}
 	c := newCarrier(p)
-	c.answers = newOutbox(t.Context(), func(string, []outgoing) {}) // and nobody sends it
+	c.answers = newOutbox(t.Context(), func(string, []outgoing) {}) // never sends the answer
 	c.answers.start.Do(func() {})
 	c.open.Store(2)
 	s := &stream{c: c, server: true, peer: "_INBOX.client.1", address: c.prefix + "1"}
@@ -186,7 +186,7 @@ func TestNothingOvertakesAnAnswer(t *testing.T) {
 		t.Error(err)
 	}
 	if s.sent != 1 || s.err != nil {
-		t.Errorf("%d packets were sent, want the answer alone; %v", s.sent, s.err)
+		t.Errorf("%d packets were sent, want only the answer; %v", s.sent, s.err)
 	}
 }
 

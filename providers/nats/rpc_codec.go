@@ -9,9 +9,8 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// What goes over NATS is packets: the number of the packet in its direction, its
-// kind, and what it carries. Numbers are varints, texts have their length before
-// them.
+// A packet holds its number in its direction, its kind, and its body. Numbers are
+// varints, and texts are preceded by their length.
 
 type packetKind byte
 
@@ -19,7 +18,7 @@ const (
 	packetOpen   packetKind = 'O' // a call and its first frames; to the service
 	packetFrames packetKind = 'F' // frames, or the last piece of them
 	packetPiece  packetKind = 'P' // a piece of frames that are longer than a message
-	packetBeat   packetKind = 'H' // nothing but the sender's life
+	packetBeat   packetKind = 'H' // a heartbeat: the sender lives
 	packetClose  packetKind = 'C' // the sender has closed its end
 	packetReset  packetKind = 'R' // the sender knows no such stream; it has no number
 	packetBatch  packetKind = 'B' // packets of several calls, see rpc_batch.go

@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// queueGroup is that of the servers of one service.
+// queueGroup is the queue group that the servers of one service share.
 const queueGroup = "servers"
 
 // listener is one server of a service.
@@ -150,8 +150,8 @@ func (l *listener) next() (driver.Incoming, <-chan struct{}) {
 	return in, nil
 }
 
-// refuse gives a call back that no program has seen: its client offers it to
-// other servers, unless it knows this one already.
+// refuse gives back a call that no program has seen. Its client offers the call to
+// other servers, unless it already knows this server's address.
 func (s *stream) refuse() {
 	s.mu.Lock()
 	known := s.sent > 0

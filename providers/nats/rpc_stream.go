@@ -31,10 +31,10 @@ type stream struct {
 	sent    uint64        // packets
 	last    time.Duration // when the last one was sent, since beginning
 	offer   []byte        // the packet that opens the call
-	offered int           // how often
-	queued  bool          // the offer waits for others to share a message with
+	offered int           // how often it was offered
+	queued  bool          // the offer is queued in the outbox
 	pending [][]byte      // frames that wait for the peer's address
-	ended   bool          // the frame was sent that ends the call
+	ended   bool          // the frame that ends the call was sent
 	closed  bool          // by this end
 	since   time.Duration
 
@@ -53,7 +53,7 @@ func (c *carrier) newStream() *stream {
 	return &stream{c: c, address: address, last: now, heard: now}
 }
 
-// token is the last of the address.
+// token returns the last token of the address.
 func (s *stream) token() string { return s.address[len(s.c.prefix):] }
 
 var beginning = time.Now()
@@ -92,7 +92,7 @@ func (s *stream) takeFromQueue() bool {
 	return !s.closed && s.err == nil
 }
 
-// handleNoResponder handles the server's answer that no client took a packet.
+// handleNoResponder handles the broker's answer that no subscriber took a packet.
 func (s *stream) handleNoResponder() {
 	s.mu.Lock()
 	again := s.peer == "" && s.offered > 0 && s.offered < offers
@@ -118,7 +118,7 @@ func (s *stream) hasNoPeer() bool {
 	return s.peer == ""
 }
 
-// fail ends the stream. What came before is still to be read.
+// fail ends the stream. Frames that came before can still be read.
 func (s *stream) fail(err error) {
 	s.mu.Lock()
 	s.end(err)

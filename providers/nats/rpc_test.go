@@ -20,7 +20,7 @@ func listen(t *testing.T, p fairlead.Provider) driver.Listener {
 	return l
 }
 
-// A server that leaves gives back the calls that it has not accepted.
+// A server that stops gives back the calls that it has not accepted.
 func TestUnacceptedCallsGoToAnotherServer(t *testing.T) {
 	p := open(t, testbed.NATS(t).URL())
 	leaving := listen(t, p)
@@ -35,7 +35,7 @@ func TestUnacceptedCallsGoToAnotherServer(t *testing.T) {
 		t.Cleanup(func() { _ = s.Close(context.Background()) })
 		streams = append(streams, s)
 	}
-	first, err := leaving.Accept(t.Context()) // from now on it has got others, too
+	first, err := leaving.Accept(t.Context()) // by now the server has received other calls, too
 	if err != nil {
 		t.Fatal(err)
 	}

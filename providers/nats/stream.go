@@ -71,7 +71,7 @@ func (p *provider) newStream(kind, name, form string) streamConfig {
 }
 
 // openStream returns the stream of that name, and creates it if need be.
-// Creating it twice is as good as once, so that a lost answer does no harm.
+// Creation is idempotent, so that a lost answer does no harm.
 func (p *provider) openStream(ctx context.Context, want streamConfig) (streamInfo, error) {
 	for {
 		info, err := p.streamInfo(ctx, want.Name)
@@ -80,7 +80,7 @@ func (p *provider) openStream(ctx context.Context, want streamConfig) (streamInf
 				return p.callAPI(ctx, "STREAM.CREATE."+want.Name, want, &info, false)
 			})
 			if isAPI(err, codeStreamExists) {
-				continue // somebody else was faster, or it was this call
+				continue // another program created it first, or this call did
 			}
 		}
 		if err != nil {
@@ -129,7 +129,7 @@ func (p *provider) streamNames(ctx context.Context, kind, prefix string) ([]stri
 	}
 }
 
-// deleteStream is as good twice as once, so that a lost answer does no harm.
+// deleteStream is idempotent, so that a lost answer does no harm.
 func (p *provider) deleteStream(ctx context.Context, name string) error {
 	err := p.callAPI(ctx, "STREAM.DELETE."+name, nil, nil, true)
 	if isAPI(err, codeStreamNotFound) {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzPlainAck: what the fast way reads, JSON reads as well, and the same.
+// FuzzPlainAck: JSON reads every acknowledgement that plainAck reads, with the same
+// result.
 func FuzzPlainAck(f *testing.F) {
 	for _, ack := range []string{
 		`{"stream":"fairlead-kv-s","seq":7}`, `{"stream":"s","seq":0}`, `{"stream":"s","seq":-7}`, `{"stream":"s","seq":+7}`,
