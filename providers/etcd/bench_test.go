@@ -15,10 +15,11 @@ import (
 	"fairlead.dev/kv"
 )
 
-// slice is how long one side runs before the other one has its turn.
+// slice is how long one side runs before it is the other side's turn.
 const slice = 100 * time.Millisecond
 
-// inTurns is a contest of callers that go on by themselves for their turn.
+// inTurns compares the rates of two functions, which run in turns. In its turn,
+// each caller calls its function without waiting for the other callers.
 func inTurns(b *testing.B, callers int, ours, theirs func(caller int) error) {
 	b.Helper()
 	rate := func(f func(int) error) func() float64 {
@@ -51,7 +52,7 @@ func BenchmarkKVAgainstClientV3(b *testing.B) {
 	raw, err := server.Client()
 	must(b, err)
 	b.Cleanup(func() { _ = raw.Close() })
-	ctx, cancel := context.WithCancel(b.Context()) // as in a server's handler
+	ctx, cancel := context.WithCancel(b.Context()) // as a server's handler does
 	defer cancel()
 	s, err := kv.Open(ctx, open(b, server.URL()), "bench")
 	must(b, err)

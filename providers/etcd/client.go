@@ -67,10 +67,10 @@ func (c config) dialOptions() []grpc.DialOption {
 	return options
 }
 
-// streamEnded returns what an error means that ended a stream: the end of ctx,
-// which is the caller's, or of the stream at the server. The server ends
-// streams whose deadline has passed, maybe before ctx does, and calls that
-// canceled.
+// streamEnded returns what an error that ended a stream means: either ctx, the
+// caller's context, has ended, or the server ended the stream. The server ends
+// streams whose deadline has passed, possibly before ctx ends, and reports that as
+// a cancellation.
 func streamEnded(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -97,7 +97,7 @@ func (p *provider) commitTxn(ctx context.Context, r *pb.TxnRequest) (resp *pb.Tx
 	return resp, err
 }
 
-// putKey writes a key. Its response is that of a transaction with this one put.
+// putKey writes a key. It returns the response of a transaction with this one put.
 func (p *provider) putKey(ctx context.Context, r *pb.PutRequest) (*pb.TxnResponse, error) {
 	var resp *pb.PutResponse
 	err := p.calls.Write(ctx, func(ctx context.Context) (err error) {

@@ -17,9 +17,9 @@ type late struct{ context.Context }
 
 func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
 
-// TestStreamEnded shows that who waits on a watch is never told that it was
-// canceled unless it canceled: a server whose clock is ahead by a hair says so
-// when a deadline has passed.
+// TestStreamEnded shows that a caller that waits on a watch gets Canceled only if
+// it canceled. A server whose clock is slightly ahead reports a cancellation when a
+// deadline has passed.
 func TestStreamEnded(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()

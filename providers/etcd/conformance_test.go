@@ -15,7 +15,7 @@ func opener(url string) conformance.Opener {
 }
 
 // TestConformance runs the whole suite on one server that is killed and started
-// on the way, and demands that every claim is proven.
+// again during the run, and demands that every claim is proven.
 func TestConformance(t *testing.T) {
 	server := testbed.Etcd(t)
 	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server))
@@ -24,8 +24,8 @@ func TestConformance(t *testing.T) {
 	wantClaim(t, report, fairlead.DurableQuorum, conformance.NotClaimed)
 }
 
-// TestConformanceCluster does so on three members, which are killed at once. The
-// other facets are made of kv, and know nothing of members.
+// TestConformanceCluster runs the suite on three members, which are killed at once.
+// The facets that are left out are built on kv, and do not depend on members.
 func TestConformanceCluster(t *testing.T) {
 	cluster := testbed.EtcdCluster(t, 3)
 	report := conformance.Test(t, opener(cluster.URL()), conformance.WithControl(cluster), conformance.WithTransport("cluster"),

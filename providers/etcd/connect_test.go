@@ -100,7 +100,7 @@ func TestLoginSurvivesRestart(t *testing.T) {
 	}
 }
 
-// addUser adds a user who may read and write what begins with a prefix.
+// addUser adds a user that may read and write the keys with a prefix.
 func addUser(t *testing.T, server *testbed.EtcdServer, name, password, prefix string) {
 	t.Helper()
 	c, err := server.Client()
@@ -137,7 +137,7 @@ func TestBadURLs(t *testing.T) {
 	}
 }
 
-// TestNobodyThere: a clear error in seconds.
+// TestNobodyThere: Open fails with a clear error within seconds.
 func TestNobodyThere(t *testing.T) {
 	paused := testbed.Etcd(t)
 	must(t, paused.Pause(t.Context()))

@@ -7,7 +7,7 @@
 //	etcds://n1,n2,n3?ca-file=/etc/etcd/ca.pem TLS
 //
 // Name all members, or as many as a program should be able to reach: calls take
-// turns over those that answer. [providers.Schemes] lists the parameters.
+// turns over the members that answer. [providers.Schemes] lists the parameters.
 // [fairlead.As] knows *clientv3.Client of go.etcd.io/etcd/client/v3. Permissions
 // are listed in docs/providers/etcd.md, measurements in docs/performance.md.
 //
@@ -22,14 +22,14 @@
 // metrics do. When the provider opens, and when a member was restarted, the
 // provider grants a lease and revokes it, which every member writes to its log.
 // On each member's page /metrics, at the URL for clients, it then compares the
-// counter of fsyncs with that of writes. A member that writes without fsync is
-// named in Missing. A member whose page was never read is unverified, and neither
-// claim is made: the pages of all members must be reachable, over the same TLS as
-// the API. With assert-durable=true the operator vouches for members that do not
-// tell (Notes say so); a member that was seen to write without fsync still
-// refutes it. The provider looks at the members at every probe-interval, and logs
-// a loss at run time once. If a member is restarted with other flags, the
-// description is out of date until the next look.
+// counters of fsyncs and of writes. A member that writes without fsync is named
+// in Missing. A member whose page was never read is unverified, and neither claim
+// is made: the pages of all members must be reachable, over the same TLS as the
+// API. With assert-durable=true the operator vouches for members that do not tell
+// (Notes say so); a member that was seen to write without fsync still refutes it.
+// The provider looks at the members at every probe-interval, and logs a loss at
+// run time once. If a member is restarted with other flags, the description is
+// out of date until the next look.
 //
 // The provider cannot see whether the disks keep what they were told to flush,
 // nor whether members share one.
@@ -48,9 +48,9 @@
 // between them. etcd writes its log once for all requests that arrive together.
 //
 // Requests must stay within the server's --max-request-bytes (1.5 MiB by default;
-// the server does not tell it), those of Txn with all their values: a larger one
-// is TooLarge. The limit of operations is the server's --max-txn-ops, which is
-// probed, or 128 if that is less.
+// the server does not tell it). The request of a Txn holds all its values. A larger
+// request is TooLarge. The limit of operations is the server's --max-txn-ops, which
+// is probed, or 128 if that is less.
 //
 // Times to live are leases, in whole seconds, rounded up. MinTTL is what the
 // server grants when it is asked for less (two seconds by default; it grows with
@@ -83,11 +83,11 @@
 // gRPC and etcd do not allow shorter intervals.
 //
 // Lost answers. Nothing is sent twice. A write that was not handed to a
-// connection is Unavailable, or has the error of its context. A write that was,
-// and has no answer, is UnknownOutcome; so is one whose server answers that it
-// timed out or stopped. etcd does not say who wrote a key, so the outcome is not
-// resolved. etcd's client logs in and sends again when a login has expired:
-// nothing was applied then.
+// connection is Unavailable, or has the error of its context. A write that was
+// handed to one and has no answer is UnknownOutcome, and so is a write whose server
+// answers that it timed out or stopped. etcd does not say who wrote a key, so the
+// outcome is not resolved. When a login has expired, etcd's client logs in and
+// sends again: nothing was applied then.
 //
 // A store that was deleted exists again when an open handle writes to it.
 //
@@ -123,11 +123,12 @@
 // to the same handle.
 //
 // A message is deleted when every group has acknowledged it and there are 1,000
-// newer ones. A group that nobody reads keeps its messages until it is deleted.
-// Positions are numbers. Delivery.Time is by the clock of the publisher, so there
-// is no ReplayTime. When the topic was deleted, or the cluster has lost it,
-// Receive reports Compacted, and creates topic and group again; positions then
-// start from the beginning. Receive of a group that was deleted is NotFound.
+// newer ones. A group from which no program receives keeps its messages until it
+// is deleted. Positions are numbers. Delivery.Time is by the clock of the
+// publisher, so there is no ReplayTime. When the topic was deleted, or the
+// cluster has lost it, Receive reports Compacted, and creates topic and group
+// again; positions then start from the beginning. Receive of a group that was
+// deleted is NotFound.
 //
 // # RPC
 //
@@ -141,9 +142,9 @@
 //	{prefix}/rpc/{service}/{name}    {"Op":0,"Addr":"10.0.0.1:7000","Metadata":null}
 //
 // A server renews its lease three times within its length. It replaces a lease
-// that was lost, and a key that somebody deleted. The address of a server that was
-// killed stays for rpc-lease, and if etcd elects a leader meanwhile, for rpc-lease
-// from then on: clients notice the broken connection by themselves.
+// that was lost, and a key that another program deleted. The address of a server
+// that was killed stays for rpc-lease, and if etcd elects a leader meanwhile, for
+// rpc-lease from then on: clients notice the broken connection by themselves.
 //
 // A watcher reads the addresses, linearizably, whenever etcd's watch reports a
 // change: it needs no history, and is not affected by compaction. It ignores

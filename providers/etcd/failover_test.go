@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/internal/dev/testbed"
 )
 
-// TestKilledLeadersLoseNothingAcknowledged kills the leader of three members
-// again and again, while programs publish, count and watch.
+// TestKilledLeadersLoseNothingAcknowledged repeatedly kills the leader of three
+// members, while programs publish, count and watch.
 func TestKilledLeadersLoseNothingAcknowledged(t *testing.T) {
 	cluster := testbed.EtcdCluster(t, 3)
 	failover.Run(t, cluster.URL(), failover.Usual(func(ctx context.Context) error {
@@ -23,7 +23,7 @@ func TestKilledLeadersLoseNothingAcknowledged(t *testing.T) {
 	}))
 }
 
-// TestConformanceWhileLeadersAreKilled runs the suite meanwhile.
+// TestConformanceWhileLeadersAreKilled runs the suite while leaders are killed.
 func TestConformanceWhileLeadersAreKilled(t *testing.T) {
 	cluster := testbed.EtcdCluster(t, 3)
 	failover.Suite(t, opener(cluster.URL()), 5*time.Second, func(ctx context.Context) error {

@@ -88,7 +88,7 @@ func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not in 20s: %s", what)
+			t.Fatalf("did not happen within 20s: %s", what)
 		}
 	}
 }

@@ -87,7 +87,8 @@ func (b *batch) sendRequests(ctx context.Context) {
 	}
 }
 
-// runReads carries out reads. They see one moment.
+// runReads carries out reads. All of them see the same revision, and judge times
+// to live at the same time.
 func (b *batch) runReads(ctx context.Context, indexes []int) {
 	found, err := b.s.readKeys(ctx, b.ops, indexes)
 	now := time.Now()

@@ -31,8 +31,8 @@ func (l lease) encodeValue(value []byte) []byte {
 	return append(b, value...)
 }
 
-// decodeValue returns the value that is stored, and the time at which its time
-// to live ends: zero for a key that has none.
+// decodeValue returns the stored value, and the time at which its time to live
+// ends. That time is zero for a key without a time to live.
 func decodeValue(kv *mvccpb.KeyValue) (v []byte, deadline time.Time, err error) {
 	if kv.Lease == 0 {
 		return kv.Value, time.Time{}, nil
@@ -79,8 +79,8 @@ func (p *provider) revoke(ctx context.Context, id int64) error {
 	})
 }
 
-// revokeLater has a lease revoked that no key has. If it cannot be revoked, it
-// ends by itself.
+// revokeLater queues the revocation of a lease that no key has. If the lease cannot
+// be revoked, it ends by itself.
 func (p *provider) revokeLater(id int64) {
 	select {
 	case p.unused <- id:
@@ -114,8 +114,8 @@ func (s *store) removeExpired(ctx context.Context, kv *mvccpb.KeyValue) error {
 	return err
 }
 
-// removeExpiredOf removes those of the keys whose time to live has ended, and
-// reports whether there were any.
+// removeExpiredOf removes the keys in kvs whose time to live has ended, and reports
+// whether there were any.
 func (s *store) removeExpiredOf(ctx context.Context, kvs []*mvccpb.KeyValue) (any bool, err error) {
 	for _, kv := range kvs {
 		_, deadline, err := decodeValue(kv)

@@ -17,11 +17,11 @@ import (
 
 const (
 	listChunk = 128     // entries of the first request of a page
-	listBytes = 4 << 20 // a page with as much is not made longer
+	listBytes = 4 << 20 // a page of this size gets no more entries
 )
 
-// place is where a listing continues: at one revision, and at one time for what
-// has a time to live.
+// place is where a listing continues. All its pages show one revision, and judge
+// times to live at one time.
 type place struct {
 	revision int64 // 0: the present
 	moment   time.Time

@@ -33,7 +33,7 @@ func (s *store) create(ctx context.Context) error {
 		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.entry})},
 	})
 	if fairlead.CodeOf(err) == fairlead.UnknownOutcome {
-		// Nobody minds if it exists.
+		// It does no harm if the store was created.
 		return fairlead.Errorf(fairlead.Unavailable, "creating the store: %w", err)
 	}
 	return err

@@ -30,7 +30,7 @@ func watch(t testing.TB, s driver.Store, after driver.Revision) driver.Watcher {
 	return w
 }
 
-// next returns the next events, through passing errors.
+// next returns the next events. It retries while the server is unavailable.
 func next(t testing.TB, w driver.Watcher) []driver.Event {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -46,8 +46,8 @@ func next(t testing.TB, w driver.Watcher) []driver.Event {
 	}
 }
 
-// TestEndedKeysOfNewLeader: a restart lets leases begin anew. Who needs a key to
-// be absent is not held up by that.
+// TestEndedKeysOfNewLeader: a restart starts all leases again. That does not hold
+// up operations that need a key to be absent.
 func TestEndedKeysOfNewLeader(t *testing.T) {
 	ctx := t.Context()
 	server := testbed.Etcd(t)
@@ -58,8 +58,8 @@ func TestEndedKeysOfNewLeader(t *testing.T) {
 	for _, key := range []string{"create", "txn", "get", "list", "many"} {
 		mustPut(t, s, key, "old", ttl)
 	}
-	// The same as if a new leader had come after 18 seconds: the time ends, the
-	// lease goes on.
+	// The effect is that of a new leader after 18 seconds: the time to live ends, and
+	// the lease continues.
 	shorten(t, server, s, ended)
 	time.Sleep(time.Until(ended.Add(600 * time.Millisecond)))
 	if r := one(t, s, driver.Op{Kind: driver.OpCreate, Key: "create", Value: []byte("new")}); r.Err != nil {
@@ -88,7 +88,7 @@ func TestEndedKeysOfNewLeader(t *testing.T) {
 	}
 }
 
-// shorten sets the end of the time of all keys that have one.
+// shorten sets the end of all times to live in the store.
 func shorten(t *testing.T, server *testbed.EtcdServer, s driver.Store, ended time.Time) {
 	t.Helper()
 	c, err := server.Client()
@@ -109,7 +109,7 @@ func shorten(t *testing.T, server *testbed.EtcdServer, s driver.Store, ended tim
 	}
 }
 
-// TestUnusedLeasesAreRevoked: a write that was refused leaves no lease.
+// TestUnusedLeasesAreRevoked: a refused write leaves no lease.
 func TestUnusedLeasesAreRevoked(t *testing.T) {
 	server := testbed.Etcd(t)
 	s := openStore(t, open(t, server.URL()), "s")
@@ -188,7 +188,8 @@ func TestWatchOfLostHistory(t *testing.T) {
 	}
 }
 
-// TestFrozenServer: calls end with their contexts, and a write is unknown.
+// TestFrozenServer: calls end with their contexts, and a write fails with
+// UnknownOutcome.
 func TestFrozenServer(t *testing.T) {
 	ctx := t.Context()
 	server := testbed.Etcd(t)
@@ -222,7 +223,7 @@ func TestRequestTooLargeForTheServer(t *testing.T) {
 	wantCode(t, res[1].Err, 0)
 }
 
-// TestWritesHaveTheirOwnRevisions: a watch can go on behind each of them.
+// TestWritesHaveTheirOwnRevisions: a watch can resume after each write.
 func TestWritesHaveTheirOwnRevisions(t *testing.T) {
 	s := openStore(t, open(t, testbed.Etcd(t).URL()), "s")
 	var ops []driver.Op

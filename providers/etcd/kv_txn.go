@@ -56,7 +56,7 @@ func (s *store) txnRequest(t driver.Txn, made leases) *pb.TxnRequest {
 	for _, c := range t.Conditions {
 		key, revision := s.key(c.Key), conditionRevision(c)
 		r.Compare = append(r.Compare, isAt(key, revision))
-		// The value says when the time of a key that had to be absent ends.
+		// The value says when the time to live of a key that had to be absent ends.
 		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: key, KeysOnly: c.Revision != ""}))
 	}
 	for i := range t.Writes {

@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// missing is why a claim is not made, and empty if it is.
+// missing returns why a claim is not made. It is empty if the claim is made.
 func missing(t *testing.T, p fairlead.Provider, c fairlead.Claim) string {
 	t.Helper()
 	m, _ := c.Check(facet(t, p))
@@ -45,7 +45,7 @@ func TestMemberThatDoesNotFsync(t *testing.T) {
 	}
 }
 
-// TestUnreadableMetrics: the API has a port of its own, which shows no metrics.
+// TestUnreadableMetrics: the API has a port of its own, which serves no metrics.
 func TestUnreadableMetrics(t *testing.T) {
 	server := testbed.Etcd(t, testbed.EtcdArgs("--listen-client-http-urls=http://127.0.0.1:0"))
 	p := open(t, server.URL())

@@ -28,15 +28,15 @@ type prober struct {
 // verdict is what is known of one member.
 type verdict struct {
 	last     sample
-	unsynced int // how often in a row writes were seen to grow, and fsyncs not
+	unsynced int // how often in a row the writes grew and the fsyncs did not
 	known    bool
 	fsyncs   bool
 }
 
-// refutedAfter is how often writes must grow without an fsync until a member
-// counts as one that does not fsync. Between a write and its fsync, which may
-// take long, every member looks so; but a member that waits for its fsync
-// writes no more meanwhile.
+// refutedAfter is how often writes must grow without an fsync until a member counts
+// as one that does not fsync. Between a write and its fsync, which may take long,
+// every member looks like that. But a member that waits for its fsync writes no
+// more until it ends.
 const refutedAfter = 3
 
 func newProber(c config) *prober {
@@ -73,8 +73,8 @@ func (p *prober) sampleMembers(ctx context.Context, urls []string) (samples map[
 	return samples, failures
 }
 
-// learn compares a sample with the one before. Counters that shrank belong to a
-// process that was restarted: nothing is known of it.
+// learn compares a sample with the previous one. Counters that shrank belong to a
+// process that was restarted: nothing is known about it.
 func (v verdict) learn(s sample) verdict {
 	switch {
 	case v.last.member == 0, s.fsyncs < v.last.fsyncs, s.writes < v.last.writes:

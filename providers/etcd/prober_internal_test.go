@@ -30,7 +30,7 @@ func TestParseSample(t *testing.T) {
 		}
 	}
 	if _, err := parseSample(strings.NewReader(strings.Replace(metricsPage, " 7\n", " seven\n", 1))); err == nil {
-		t.Error("a metric that is no number is accepted")
+		t.Error("a metric that is not a number is accepted")
 	}
 }
 

@@ -98,13 +98,13 @@ func (p *provider) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
 	}
-	_ = p.subscriptions.CloseAll(ctx) // what is not given back comes again when its leases end
+	_ = p.subscriptions.CloseAll(ctx) // messages that are not given back come again when their leases end
 	err := p.disconnect()
 	p.life.Drain()
 	return err
 }
 
-// As implements what [fairlead.As] asks for.
+// As implements the method that [fairlead.As] calls.
 func (p *provider) As(target any) bool {
 	t, ok := target.(**clientv3.Client)
 	if ok {

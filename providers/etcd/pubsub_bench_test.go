@@ -10,9 +10,9 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// BenchmarkPubSub measures the ceiling that the package's doc names: messages
-// of 256 bytes, published by callers that publish one at a time, and received
-// by consumers in one process that acknowledge each one on its own.
+// BenchmarkPubSub measures how many messages of 256 bytes can be published, and how
+// many a group can deliver. Each caller publishes one message at a time. The
+// consumers run in one process, and acknowledge each message on its own.
 func BenchmarkPubSub(b *testing.B) {
 	server := testbed.Etcd(b)
 	p := open(b, server.URL())
@@ -52,7 +52,7 @@ func BenchmarkPubSub(b *testing.B) {
 	}
 }
 
-// share lets callers make b.N calls together.
+// share distributes b.N calls over callers.
 func share(b *testing.B, callers int, f func() error) {
 	b.Helper()
 	calls := make(chan struct{}, b.N)

@@ -27,10 +27,10 @@ type subscription struct {
 	p     *provider
 	keys  topicKeys
 	group []byte        // nil for a broadcast
-	turn  chan struct{} // holds a token while somebody changes the state
+	turn  chan struct{} // holds a token while a call changes the state
 	c     consumer
 	state groupState       // of a broadcast; of a group, where to look for messages
-	known *mvccpb.KeyValue // what the group was when it was last changed; may be out of date
+	known *mvccpb.KeyValue // the group's value at its last change; may be out of date
 	life  *providers.Lifetime
 
 	settled     context.Context // of a broadcast: ends when its state changes next by more than a Receive
@@ -73,7 +73,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 	}
 }
 
-// view is what etcd has at one moment.
+// view is what etcd holds at one revision.
 type view struct {
 	revision int64
 	newest   uint64
@@ -146,7 +146,7 @@ func (s *subscription) recreateTopic(ctx context.Context) error {
 	return fairlead.Errorf(fairlead.Compacted, "the topic was deleted or lost, with what it held")
 }
 
-// handOut hands out messages: first those that come again, then new ones. If
+// handOut hands out messages: first messages that come again, then new ones. If
 // there are none, it returns how long there will be none.
 func (s *subscription) handOut(ctx context.Context, limit int) ([]driver.Delivery, idleness, error) {
 	for {
@@ -208,8 +208,8 @@ func (s *subscription) saveState(ctx context.Context, v view, st groupState) (bo
 	return false, nil
 }
 
-// changeState changes the state of the group, again and again until no other
-// consumer has changed it meanwhile, and then calls done.
+// changeState changes the state of the group, and then calls done. It tries again
+// if another consumer has changed the state meanwhile.
 func (s *subscription) changeState(ctx context.Context, f func(st *groupState), done func()) error {
 	return s.inTurn(ctx, func() error {
 		for {

@@ -47,7 +47,7 @@ func (h *handout) fill(ctx context.Context, v view, st *groupState) error {
 	return h.addNew(v, st)
 }
 
-// noteLoss notes that messages are gone that the group should have had.
+// noteLoss notes that messages that the group should have received are gone.
 func (h *handout) noteLoss(first, last uint64) {
 	h.changed = true
 	h.gap = fairlead.Errorf(fairlead.Compacted, "the messages %d to %d are gone", first, last)

@@ -31,7 +31,7 @@ func testConsumer(name string) *consumer {
 	return &consumer{name: name, lease: time.Second, skew: 100 * time.Millisecond, held: map[uint64]bool{}}
 }
 
-// take hands out what is due, and holds it.
+// take hands out the messages that are due, and holds them.
 func (c *consumer) take(st *groupState, now time.Time) (numbers []uint64) {
 	for _, i := range st.dueIndexes(c, now, 10) {
 		p := st.leaseTo(i, c, now)
@@ -59,14 +59,15 @@ func TestLeasesOfOthersEndLater(t *testing.T) {
 	}
 	err := st.settle(a, driver.Settlement{Token: a.token(1), Kind: driver.Ack}, now)
 	if fairlead.CodeOf(err) != fairlead.Conflict {
-		t.Errorf("a acknowledges what is b's: %v", err)
+		t.Errorf("a acknowledges a message that b holds: %v", err)
 	}
 	if err := st.settle(b, driver.Settlement{Token: b.token(2), Kind: driver.Ack}, now); err != nil || len(st.Pending) > 0 {
 		t.Errorf("b: %v, %+v", err, st)
 	}
 }
 
-// TestLeaseThatWasNeverHeardOf: the answer that carried a message was lost.
+// TestLeaseThatWasNeverHeardOf: the answer that carried a message was lost, so that
+// the consumer does not know its lease.
 func TestLeaseThatWasNeverHeardOf(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	a := testConsumer("a")
@@ -77,7 +78,7 @@ func TestLeaseThatWasNeverHeardOf(t *testing.T) {
 		t.Errorf("a gets %v, %+v", got, st)
 	}
 	if got := a.take(&st, now); got != nil {
-		t.Errorf("a gets what it holds: %v", got)
+		t.Errorf("a gets messages that it holds: %v", got)
 	}
 }
 

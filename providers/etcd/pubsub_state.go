@@ -11,15 +11,15 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// groupState is the progress of a group in its topic. The messages up to Next,
-// exclusive, were handed out or wait in a lane; of those that were handed out,
-// the ones in Pending are not yet acknowledged. The state is one value in etcd,
-// changed by compare-and-set; a broadcast has it in memory.
+// groupState is the progress of a group in its topic. The messages before Next were
+// handed out or wait in a lane. The messages in Pending were handed out and are not
+// yet acknowledged. The state is one value in etcd, changed by compare-and-set; a
+// broadcast has it in memory.
 type groupState struct {
 	Next    uint64              `json:"next"`
-	Leases  uint64              `json:"leases,omitempty"` // that were given so far
+	Leases  uint64              `json:"leases,omitempty"` // number of leases given so far
 	Pending []pending           `json:"pending,omitempty"`
-	Lanes   map[string][]uint64 `json:"lanes,omitempty"` // what waits, by ordering key, as long as one is pending
+	Lanes   map[string][]uint64 `json:"lanes,omitempty"` // waiting messages by ordering key, as long as one with the key is pending
 }
 
 // pending is a message that was handed out or is to come again.
@@ -75,9 +75,9 @@ type consumer struct {
 	held  map[uint64]bool // its leases that are not settled
 }
 
-// dueAt returns when a pending message may be handed out again to this
-// consumer. A message that it holds itself and does not know of, since the
-// answer was lost, is due.
+// dueAt returns when a pending message may be handed out again to this consumer. A
+// message is due at once if the consumer holds it without knowing, since the answer
+// was lost.
 func (c *consumer) dueAt(p pending) time.Time {
 	due := time.UnixMilli(p.Due)
 	switch {

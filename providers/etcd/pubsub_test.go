@@ -16,8 +16,8 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// received are the bodies that a subscription got, each acknowledged, with how
-// often it came, until all that are wanted have come.
+// received receives and acknowledges messages until all that are wanted have come.
+// It returns how often each body came.
 func received(ctx context.Context, t *testing.T, s *pubsub.Subscription, wanted func(seen map[string]int) bool) map[string]int {
 	t.Helper()
 	seen := map[string]int{}
@@ -35,8 +35,9 @@ func received(ctx context.Context, t *testing.T, s *pubsub.Subscription, wanted 
 	return seen
 }
 
-// TestPublishingWhileLeadersAreKilled: what was acknowledged arrives, of the
-// rest only what is of unknown outcome. Two providers publish to one topic.
+// TestPublishingWhileLeadersAreKilled: every acknowledged message arrives. Of the
+// other messages, only those with an unknown outcome may arrive. Two providers
+// publish to one topic.
 func TestPublishingWhileLeadersAreKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
@@ -114,8 +115,8 @@ func TestPublishingWhileLeadersAreKilled(t *testing.T) {
 	}
 }
 
-// TestTrim: acknowledged messages go, but the newest stay, and none that a group
-// still needs goes.
+// TestTrim: acknowledged messages are deleted, except the newest ones. A message
+// that a group still needs is not deleted.
 func TestTrim(t *testing.T) {
 	ctx := t.Context()
 	server := testbed.Etcd(t)
@@ -144,7 +145,7 @@ func TestTrim(t *testing.T) {
 	}
 	publish(3000)
 	if n := kept(); n != 3000 {
-		t.Errorf("%d of 3000 messages are kept for a group that has none", n)
+		t.Errorf("%d of 3000 messages are kept for a group that has received none", n)
 	}
 	n := 0
 	received(ctx, t, slow, func(seen map[string]int) bool { n = seen["m"]; return n >= 3000 })

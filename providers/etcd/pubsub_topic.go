@@ -29,9 +29,9 @@ type senders struct {
 type sender struct {
 	p    *provider
 	keys topicKeys
-	turn chan struct{} // holds a token while somebody publishes
+	turn chan struct{} // holds a token while a call publishes
 
-	// What the topic was like last, for whose turn it is.
+	// The topic as last seen. Only the call whose turn it is uses these fields.
 	known    bool
 	newest   uint64
 	revision int64 // of the sequence; 0: the topic does not exist
@@ -74,7 +74,7 @@ func (p *provider) createTopic(ctx context.Context, k topicKeys) error {
 	return asUnavailable(err, "creating the topic")
 }
 
-// asUnavailable is for writes that do no harm if they were applied.
+// asUnavailable returns the error of a write that does no harm if it was applied.
 func asUnavailable(err error, what string) error {
 	if fairlead.CodeOf(err) == fairlead.UnknownOutcome {
 		return fairlead.Errorf(fairlead.Unavailable, "%s: %w", what, err)
@@ -156,7 +156,7 @@ func (t *topic) sendPart(ctx context.Context, msgs []driver.Message, results []d
 		}
 	}
 	if err == nil && (first+uint64(len(live)))/trimEvery > first/trimEvery {
-		_ = t.p.trimTopic(ctx, t.keys, t.newest) // the next one does it
+		_ = t.p.trimTopic(ctx, t.keys, t.newest) // after a failure, the next call trims
 	}
 }
 
@@ -214,8 +214,8 @@ const (
 	trimEvery    = 500  // messages
 )
 
-// trimTopic deletes messages that every group has acknowledged, except the
-// newest ones. It does nothing if a group was created meanwhile, which might
+// trimTopic deletes messages that every group has acknowledged, except the newest
+// ones. It does nothing if a group was created meanwhile, since the group might
 // need them.
 func (p *provider) trimTopic(ctx context.Context, k topicKeys, newest uint64) error {
 	if newest <= keptMessages {

@@ -11,14 +11,13 @@ import (
 	"fairlead.dev/providers"
 )
 
-// awaitMessages returns when there may be messages: after a publication, or a
-// change of the group or broadcast, that came after the view without messages;
-// or when a message comes again. The watch is only a hint: the caller reads
-// what there is.
+// awaitMessages returns when there may be messages: when a message was published or
+// the group or broadcast has changed since the view without messages, or when a
+// message comes again. The watch is only a hint: the caller reads what there is.
 func (s *subscription) awaitMessages(ctx context.Context, idle idleness) error {
 	bounded, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	if !idle.due.IsZero() { // not as a deadline, which the server might find to have passed first
+	if !idle.due.IsZero() { // not as a deadline, since the server's clock might reach it first
 		defer time.AfterFunc(time.Until(idle.due), cancel).Stop()
 	}
 	if idle.settled != nil {

@@ -28,7 +28,7 @@ func rpcFacet() fairlead.FacetDescription {
 	}
 }
 
-// target returns what the keys of a service's endpoints start with, before a
+// target returns the prefix of the keys of a service's endpoints, without the final
 // slash.
 func (p *provider) target(service string) string { return p.config.prefix + "/rpc/" + service }
 

@@ -30,7 +30,7 @@ func etcdClient(t *testing.T, server *testbed.EtcdServer) *clientv3.Client {
 	return c
 }
 
-// register makes an address known and keeps it until the test ends.
+// register registers an address, and keeps it registered until the test ends.
 func register(t *testing.T, p fairlead.Provider, address string) driver.Registration {
 	t.Helper()
 	var r driver.Registration
@@ -87,7 +87,7 @@ func wantEndpoints(t *testing.T, w driver.EndpointWatcher, want ...string) {
 	}
 }
 
-// keys are the keys of the service.
+// keys returns the keys of the service, and the lease of its last key.
 func keys(t *testing.T, c *clientv3.Client) (keys []string, lease clientv3.LeaseID) {
 	t.Helper()
 	r, err := c.Get(t.Context(), target+"/", clientv3.WithPrefix())
@@ -98,7 +98,7 @@ func keys(t *testing.T, c *clientv3.Client) (keys []string, lease clientv3.Lease
 	return keys, lease
 }
 
-// The layout is that of etcd's own naming, in both directions.
+// The provider writes and reads the layout of etcd's own naming.
 func TestEndpointsAreThoseOfEtcdsNaming(t *testing.T) {
 	server := testbed.Etcd(t)
 	client := etcdClient(t, server)
@@ -126,7 +126,7 @@ func TestEndpointsAreThoseOfEtcdsNaming(t *testing.T) {
 	}
 }
 
-// A program that knows nothing but etcd's resolver reaches the server.
+// A program that uses only etcd's resolver reaches the server.
 func TestEtcdsResolverFindsServers(t *testing.T) {
 	server := testbed.Etcd(t)
 	srv, err := rpc.NewServer(t.Context(), open(t, server.URL()), "greeter")
@@ -147,7 +147,7 @@ func TestEtcdsResolverFindsServers(t *testing.T) {
 	must(t, <-served)
 }
 
-// What the backend has lost is registered again under another lease.
+// A registration that the backend has lost is made again under another lease.
 func TestLostRegistrationIsMadeAnew(t *testing.T) {
 	server := testbed.Etcd(t)
 	client := etcdClient(t, server)
@@ -179,7 +179,7 @@ func TestLostRegistrationIsMadeAnew(t *testing.T) {
 	})
 }
 
-// A watcher needs no history, and goes on behind a restart.
+// A watcher needs no history, and continues after a restart.
 func TestEndpointWatcherOverCompactionAndRestart(t *testing.T) {
 	server := testbed.Etcd(t)
 	client := etcdClient(t, server)
@@ -193,7 +193,7 @@ func TestEndpointWatcherOverCompactionAndRestart(t *testing.T) {
 	must(t, err)
 	_, err = client.Compact(t.Context(), now.Header.Revision, clientv3.WithCompactPhysical())
 	must(t, err)
-	wantEndpoints(t, w, "10.0.0.2:1") // its last look is older than the history
+	wantEndpoints(t, w, "10.0.0.2:1") // its last read is older than the history
 
 	must(t, server.Kill(t.Context()))
 	_, err = w.Next(t.Context())

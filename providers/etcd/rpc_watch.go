@@ -27,7 +27,7 @@ type endpointWatcher struct {
 	prefix   string
 	last     []driver.Endpoint
 	told     bool
-	revision int64 // of the last look
+	revision int64 // of the last read
 	life     *providers.Lifetime
 }
 
@@ -47,8 +47,8 @@ func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
 	return providers.Retry(ctx, w.life, providers.Patience{}, w.step)
 }
 
-// step reads the endpoints, and if they are those that Next returned last, waits
-// until they may have changed.
+// step reads the endpoints. If they are the same as those that Next last returned,
+// it waits until they may have changed.
 func (w *endpointWatcher) step(ctx context.Context) (endpoints []driver.Endpoint, changed bool, err error) {
 	now, err := w.readEndpoints(ctx)
 	if err != nil {
@@ -78,17 +78,17 @@ func (w *endpointWatcher) readEndpoints(ctx context.Context) ([]driver.Endpoint,
 	return slices.Compact(now), nil
 }
 
-// parseEndpoint reads an entry of any program. Entries in other forms than that
-// of etcd's naming are ignored, as etcd's own resolver does.
+// parseEndpoint reads an entry of any program. It ignores an entry that is not in
+// the form of etcd's naming, as etcd's own resolver does.
 func parseEndpoint(value []byte) (driver.Endpoint, bool) {
 	var e endpoints.Endpoint
 	err := json.Unmarshal(value, &e)
 	return driver.Endpoint{Address: e.Addr}, err == nil && e.Addr != "" && len(e.Addr) <= driver.MaxAddress
 }
 
-// awaitChange returns when something may have changed since the last read. It
-// pauses also after a stream that the server ended, so that a server which ends
-// every stream is not asked without a pause.
+// awaitChange returns when something may have changed since the last read. It also
+// pauses after the server has ended a stream, so that it does not call a server
+// that ends every stream without a pause.
 func (w *endpointWatcher) awaitChange(ctx context.Context) error {
 	bounded, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel() // the stream

@@ -35,7 +35,7 @@ func (st state) notes(c config) []string {
 	return notes
 }
 
-// undurable lists why a write may be acknowledged that is not on stable storage.
+// undurable lists why an acknowledged write may not be on stable storage.
 func (st state) undurable(c config) []providers.Lack {
 	for i, v := range st.verdicts {
 		if v.known && !v.fsyncs {
@@ -57,7 +57,7 @@ func (st state) undurable(c config) []providers.Lack {
 	return st.unverified()
 }
 
-// unverified names the first member that was not seen to fsync.
+// unverified names the first member whose fsyncs were not observed.
 func (st state) unverified() []providers.Lack {
 	i := slices.IndexFunc(st.verdicts, func(v verdict) bool { return !v.known })
 	if i < 0 {
@@ -70,8 +70,8 @@ func (st state) unverified() []providers.Lack {
 	return []providers.Lack{{Reason: reason, Remedy: "let this program read /metrics at the client URL of every member, or set assert-durable=true"}}
 }
 
-// unreplicated lists why a write may be acknowledged that is not on the stable
-// storage of a majority.
+// unreplicated lists why an acknowledged write may not be on the stable storage of
+// a majority.
 func (st state) unreplicated(c config) []providers.Lack {
 	if lacks := st.undurable(c); len(lacks) > 0 {
 		return lacks
