@@ -12,9 +12,9 @@ import (
 	"fairlead.dev/config"
 )
 
-// BenchmarkGet compares, interleaved in one run, Get with what it is built on
-// and with what it replaces, while the settings keep changing. It reports the
-// best round of each in nanoseconds, and the ratios.
+// BenchmarkGet compares Get with the operation that it is built on and with the
+// code that it replaces, interleaved in one run, while the settings keep
+// changing. It reports the best round of each in nanoseconds, and the ratios.
 func BenchmarkGet(b *testing.B) {
 	p := open(b, "mem://")
 	s := openSource(b, p)
@@ -62,7 +62,7 @@ func BenchmarkGet(b *testing.B) {
 	b.ReportMetric(best[2]/best[0], "koanf+mutex/get")
 }
 
-// perCall returns the time that each of 8 readers takes for a call.
+// perCall returns the time that a call takes in each of 8 concurrent readers.
 func perCall(f func() int, calls int) float64 {
 	const readers = 8
 	var wg sync.WaitGroup

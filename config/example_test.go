@@ -85,7 +85,7 @@ func ExampleWatch() {
 	// still 5
 }
 
-// OnChange of a part is called only if that part changes.
+// A callback for a part of the settings is called only if that part changes.
 func ExampleOnChange() {
 	ctx := context.Background()
 	p, shared := openShared(ctx)

@@ -78,7 +78,7 @@ func TestExplainWithoutStruct(t *testing.T) {
 	}
 }
 
-// What is rejected is told, and is not what holds.
+// Explain shows a rejected value, and the value that still applies.
 func TestWatcherExplain(t *testing.T) {
 	p := open(t, "mem://")
 	s := openSource(t, p)
@@ -91,7 +91,7 @@ func TestWatcherExplain(t *testing.T) {
 	<-reported
 	all, err = w.Explain("left")
 	wantLines(t, all, err, `Left = 1, from memory "app"; overrides 0 from map; -3 from memory "app" is rejected`)
-	all, err = w.Explain("right") // is rejected as well, and says what it said before
+	all, err = w.Explain("right") // its update is rejected as well, but its value is unchanged
 	wantLines(t, all, err, `Right = 1, from memory "app"`)
 	set(t, s, config.Delete("left"))
 	eventually(t, "the layer below", func() bool { return w.Get().Left == 0 && w.Err() == nil }, func() any { return w.Health() })

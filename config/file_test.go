@@ -16,8 +16,8 @@ import (
 	"fairlead.dev/providers"
 )
 
-// A ConfigMap in a volume is a link to a link to a folder; an update swaps the
-// link in the middle.
+// A file of a ConfigMap in a volume is a link that leads through a second link to
+// a folder; an update replaces the second link.
 func TestWatchConfigMap(t *testing.T) {
 	dir := t.TempDir()
 	swap := func(version, text string) {
@@ -61,8 +61,8 @@ func TestWatchConfigMap(t *testing.T) {
 	})
 }
 
-// A file that is written piece by piece, at whatever moments it is looked at,
-// is taken when it is whole, and not before.
+// A file that is written piece by piece is applied only when it is complete,
+// whatever parts of it were read before.
 func TestWatchHalfWrittenFile(t *testing.T) {
 	path := file(t, "app.yaml", "left: 1\nright: 1")
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestWatchHalfWrittenFile(t *testing.T) {
 		changes := make(chan pair, 100)
 		w.OnChange(func(_, now *pair) { changes <- *now })
 		text := "left: 22222\nnote: " + strings.Repeat("x", 50) + "\nright: 22222"
-		for end := range len(text) + 1 { // from the empty file on
+		for end := range len(text) + 1 { // begins with the empty file
 			if err := os.WriteFile(path, []byte(text[:end]), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +109,7 @@ func TestFromURL(t *testing.T) {
 	wantCode(t, err, fairlead.Invalid)
 }
 
-// closing tells that it is closed.
+// closing is a provider that reports when it is closed.
 type closing struct {
 	kvdriver.Provider
 	closed chan<- bool

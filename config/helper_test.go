@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds what happens "soon". It decides no test that passes.
+// patience bounds the wait for an event that happens soon. It only affects how
+// long a failing test takes.
 const patience = 30 * time.Second
 
 func open(t testing.TB, url string) fairlead.Provider {
@@ -24,7 +25,7 @@ func open(t testing.TB, url string) fairlead.Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.WithoutCancel(t.Context())) }) // tests of the end close it
+	t.Cleanup(func() { _ = p.Close(context.WithoutCancel(t.Context())) }) // some tests have closed it
 	return p
 }
 
@@ -63,7 +64,8 @@ func watch[T any](t testing.TB, opts ...config.Option) *config.Watcher[T] {
 	return w
 }
 
-// eventually polls until ok, and fails with what state prints otherwise.
+// eventually polls until ok returns true. It fails the test with the result of
+// state if that takes longer than patience.
 func eventually(t testing.TB, what string, ok func() bool, state func() any) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {

@@ -94,7 +94,7 @@ c_d = 2
 cert_file = "c.pem"
 `
 
-// Every kind of layer says the same in its own way.
+// Every kind of layer can express the same settings.
 func TestLoadFormats(t *testing.T) {
 	flags := flag.NewFlagSet("test", flag.ContinueOnError)
 	for _, name := range []string{"service-name", "limits.rate", "limits.wait", "tags", "share", "listen", "weights", "routes", "tls.cert-file", "unset"} {

@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/config"
 )
 
-// The callback of a field is called for its changes alone, in order.
+// The callback of a field is called only for changes of that field, in order.
 func TestOnChangeOfField(t *testing.T) {
 	p := open(t, "mem://")
 	s := openSource(t, p)
@@ -40,7 +40,7 @@ func TestOnChangeOfField(t *testing.T) {
 	step("left", 5)
 	<-lefts
 	if len(lefts)+len(rights) > 0 {
-		t.Errorf("%d and %d calls too many", len(lefts), len(rights))
+		t.Errorf("the callbacks were called %d and %d times too often", len(lefts), len(rights))
 	}
 }
 

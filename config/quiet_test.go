@@ -18,7 +18,7 @@ func tornProvider(t testing.TB) fairlead.Provider {
 	return altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []fairlead.Claim{kvdriver.ClaimTxn, kvdriver.ClaimWatchTxn}}
 }
 
-// slowly sets both halves, with a pause between them.
+// slowly sets both halves, with a pause in between.
 func slowly(t testing.TB, s *config.Source, n int, pause time.Duration) {
 	set(t, s, put("left", strconv.Itoa(n)))
 	time.Sleep(pause)
@@ -45,7 +45,7 @@ func TestQuietPeriod(t *testing.T) {
 	})
 }
 
-// Load as well waits, and a source that does not rest is taken as it is.
+// Load waits as well. If a source keeps changing, Load takes its present state.
 func TestQuietPeriodIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := tornProvider(t)

@@ -40,7 +40,7 @@ func TestRedisRestart(t *testing.T) {
 	t.Logf("caught up after %v", time.Since(start).Round(time.Millisecond))
 }
 
-// A server that hangs does not refuse anything.
+// A server that hangs does not refuse calls: they time out.
 func TestRedisHangs(t *testing.T) {
 	server := testbed.Redis(t)
 	p := open(t, server.URL())

@@ -18,7 +18,8 @@ import (
 	_ "fairlead.dev/providers/nats"
 )
 
-// ledger tells whether it is of one version: Sum is that of everything else.
+// ledger can show that all of it is of one version: Sum is a checksum of the other
+// fields.
 type ledger struct {
 	Version int
 	Cells   map[string]int
@@ -34,7 +35,7 @@ func (l *ledger) sum() int {
 	return total
 }
 
-// Validate says nothing of the sum, so that a mix would be seen.
+// Validate does not check the sum, so that readers would see a mix of versions.
 func (l *ledger) Validate() error {
 	if l.Version < 0 {
 		return errors.New("the version is negative")
@@ -50,7 +51,7 @@ func (l *ledger) values() map[string]string {
 	return m
 }
 
-// vary makes the next version: a few cells have other values, or are gone.
+// vary makes the next version: it changes or deletes a few cells.
 func (l *ledger) vary() {
 	l.Version++
 	for range 1 + rand.IntN(6) {
@@ -61,7 +62,7 @@ func (l *ledger) vary() {
 	}
 }
 
-// spoil makes values invalid, in one of the ways that there are.
+// spoil makes values invalid in one of four ways.
 func spoil(values map[string]string) {
 	switch rand.IntN(4) {
 	case 0:
@@ -75,7 +76,7 @@ func spoil(values map[string]string) {
 	}
 }
 
-// bookkeeper writes versions into a store that comes and goes.
+// bookkeeper writes versions into a store that is not always available.
 type bookkeeper struct {
 	source  *config.Source
 	stored  map[string]string
@@ -106,7 +107,8 @@ func (b *bookkeeper) write(t *testing.T, values map[string]string) {
 	}
 }
 
-// try may be repeated whatever the outcome: there is no other writer.
+// try makes the changes. It may be repeated after any error, because there is no
+// other writer.
 func (b *bookkeeper) try(t *testing.T, changes []config.Change) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
@@ -119,9 +121,9 @@ type restartable interface {
 	Start(context.Context) error
 }
 
-// restarting kills and starts a server again and again, until the function that
-// it returns is called, or the test ends. count is how often. The server lives
-// for a second each time, however long it takes to start.
+// restarting kills and starts a server repeatedly, until the function that it
+// returns is called or the test ends. count is the number of restarts. The server
+// runs for a second each time, however long it takes to start.
 func restarting(t *testing.T, server restartable) (count *atomic.Int64, stop func()) {
 	ended, count := make(chan struct{}), &atomic.Int64{}
 	var running sync.WaitGroup
@@ -146,8 +148,8 @@ func restarting(t *testing.T, server restartable) (count *atomic.Int64, stop fun
 	return count, stop
 }
 
-// reading has four readers check all that they see, until the function that it
-// returns is called, or the test ends.
+// reading starts four readers that check every state that they see, until the
+// function that it returns is called or the test ends.
 func reading(t *testing.T, w *config.Watcher[ledger]) (stop func()) {
 	done := make(chan struct{})
 	var readers sync.WaitGroup
@@ -162,7 +164,7 @@ func reading(t *testing.T, w *config.Watcher[ledger]) (stop func()) {
 	return stop
 }
 
-// readLedgers checks all that a reader sees until it is done.
+// readLedgers checks every state that a reader sees until done is closed.
 func readLedgers(t *testing.T, w *config.Watcher[ledger], done <-chan struct{}) {
 	for before := 0; ; time.Sleep(200 * time.Microsecond) {
 		select {
@@ -172,16 +174,17 @@ func readLedgers(t *testing.T, w *config.Watcher[ledger], done <-chan struct{}) 
 		}
 		l := w.Get()
 		if l.Sum != l.sum() || l.Version < before {
-			t.Errorf("a mix of versions, or a step back: %+v after version %d", *l, before)
+			t.Errorf("a mix of versions, or an older version: %+v after version %d", *l, before)
 			return
 		}
 		before = l.Version
 	}
 }
 
-// 10,000 updates of several keys, a tenth of them invalid, while the server is
-// killed every second: no reader sees a mix, a step back or an invalid state,
-// and every version that is waited for is reached, the last one included.
+// 10,000 updates of several keys are made, a tenth of them invalid, while the
+// server is killed every second. No reader sees a mix of versions, an older
+// version after a newer one, or an invalid state. Every version that the test
+// waits for is reached, including the last one.
 func TestUpdatesWhileRedisRestarts(t *testing.T) {
 	server := testbed.Redis(t)
 	updatesWhileRestarting(t, server.URL(), server, true, 10_000)
@@ -192,8 +195,8 @@ func TestUpdatesWhileEtcdRestarts(t *testing.T) {
 	updatesWhileRestarting(t, server.URL(), server, true, 1000)
 }
 
-// NATS does not claim Snapshot: a mix may be seen there, and every version that
-// is waited for is reached all the same.
+// NATS does not claim Snapshot, so readers may see a mix of versions. Every version
+// that the test waits for is reached nevertheless.
 func TestUpdatesWhileNATSRestarts(t *testing.T) {
 	server := testbed.NATS(t)
 	updatesWhileRestarting(t, server.URL(), server, false, 500)
@@ -239,7 +242,7 @@ func updatesWhileRestarting(t *testing.T, url string, server restartable, snapsh
 	t.Logf("%d updates (%d invalid) in %v, %d restarts, %d Sets tried again; %d applied, %d rejected",
 		made, invalid, time.Since(start).Round(time.Millisecond), restarts.Load(), keeper.retries, h.Applied, h.Rejected)
 	if keeper.retries == 0 || h.Rejected < uint64(invalid)/10 || h.Applied < uint64(made)/10 {
-		t.Error("too little happened to show anything")
+		t.Error("too few retries, rejections or updates for the test to show anything")
 	}
 }
 
@@ -252,7 +255,7 @@ func (l *ledger) spoilt() map[string]string {
 	return values
 }
 
-// awaitIn waits until a watcher has just this version.
+// awaitIn waits until a watcher has exactly this version.
 func (l *ledger) awaitIn(t *testing.T, w *config.Watcher[ledger]) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("version %d", l.Version), func() bool { return maps.Equal(w.Get().values(), l.values()) && w.Get().Sum == l.sum() },

@@ -31,7 +31,7 @@ func (v *vault) Validate() error {
 	return nil
 }
 
-// The values that no text may hold.
+// No text may contain these values.
 const hidden = "hunter2"
 
 func vaultLayer(level string) config.Layer {
@@ -90,7 +90,7 @@ func TestSecretsInPanicsOfCallbacks(t *testing.T) {
 	}
 }
 
-// What a parser says may hold parts of the file.
+// The errors of a parser may contain parts of the file.
 func TestSecretsInMalformedFiles(t *testing.T) {
 	for name, text := range map[string]string{
 		"alias.yaml":   "user: a\npassword: *" + hidden,
@@ -110,7 +110,7 @@ func TestSecretsInMalformedFiles(t *testing.T) {
 		}
 		wantHidden(t, name, err.Error())
 		if strings.HasPrefix(name, "bare.") && !strings.Contains(err.Error(), "line 2") {
-			t.Errorf("%s: %v does not name the line", name, err)
+			t.Errorf("%s: the error %v does not name the line", name, err)
 		}
 	}
 }

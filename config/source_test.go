@@ -83,8 +83,8 @@ func TestSourceNext(t *testing.T) {
 	wantCode(t, err, fairlead.DeadlineExceeded)
 }
 
-// A caller whose version is newer than what the source follows must not be
-// taken back in time.
+// A caller whose version is newer than the state that the source follows must not
+// get an older state.
 func TestSourceNextNeverGoesBack(t *testing.T) {
 	p := open(t, "mem://")
 	s, writer := openSource(t, p), openSource(t, p)

@@ -13,7 +13,7 @@ import (
 	kvdriver "fairlead.dev/kv/driver"
 )
 
-// altered is a provider that claims less, and whose store may do less.
+// altered is a provider with fewer claims, whose stores a test may alter.
 type altered struct {
 	kvdriver.Provider
 	without []fairlead.Claim
@@ -36,8 +36,8 @@ func (a altered) OpenStore(ctx context.Context, c kvdriver.StoreConfig) (kvdrive
 	return a.alter(s), nil
 }
 
-// moments lists one key a page, each page of another moment: between is called
-// before every page but the first.
+// moments lists one key per page, and each page shows another moment: between is
+// called before every page except the first.
 type moments struct {
 	kvdriver.Store
 	between func()
@@ -68,7 +68,7 @@ func torn(p fairlead.Provider, between func()) altered {
 		func(s kvdriver.Store) kvdriver.Store { return moments{s, between} }}
 }
 
-// A listing whose pages show several moments still makes a snapshot of one.
+// A snapshot shows one moment even if the pages of the listing show several.
 func TestSnapshotFromPagesOfManyMoments(t *testing.T) {
 	p := open(t, "mem://")
 	writer, n := openSource(t, p), 0
@@ -85,7 +85,7 @@ func TestSnapshotFromPagesOfManyMoments(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a, z := string(state.Values["a"].Data), string(state.Values["z"].Data); a != z || n == before {
-			t.Fatalf("a is %s while z is %s, after %d changes", a, z, n-before)
+			t.Fatalf("a is %s and z is %s, after %d changes", a, z, n-before)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func TestSourceOnPlainStore(t *testing.T) {
 	}
 }
 
-// Without Txn a Set stops at the first change that fails.
+// Without Txn, a Set stops at the first change that fails.
 func TestSourceSetOneByOne(t *testing.T) {
 	p := altered{Provider: open(t, "mem://").(kvdriver.Provider), without: []fairlead.Claim{kvdriver.ClaimTxn}}
 	s := openSource(t, p, config.Require(config.CompareAndSet))
@@ -139,8 +139,8 @@ func TestOpenNeedsListAndWatch(t *testing.T) {
 	}
 }
 
-// silent is a store that goes away: calls fail, and its watchers go quiet as
-// one that reconnects without a word does.
+// silent is a store that a test can make unreachable: calls fail then, and watchers
+// report nothing, like a watcher that reconnects without an error.
 type silent struct {
 	kvdriver.Store
 	away *atomic.Bool
@@ -170,7 +170,7 @@ type silentWatcher struct {
 	away *atomic.Bool
 }
 
-// Next loses what comes while the store is away.
+// Next loses the events that arrive while the store is away.
 func (w silentWatcher) Next(ctx context.Context) ([]kvdriver.Event, error) {
 	for {
 		events, err := w.Watcher.Next(ctx)
@@ -192,7 +192,7 @@ func TestWatchOutage(t *testing.T) {
 	eventually(t, "the outage in Health", func() bool { return w.Health().Layers[0].Unreachable != nil }, func() any { return w.Health() })
 	set(t, writer, both(7)...)
 	if w.Get().Left != 0 {
-		t.Errorf("a change passed a store that is away")
+		t.Errorf("a change was seen although the store is away")
 	}
 	away.Store(false)
 	eventually(t, "the change made meanwhile", func() bool { return w.Get().Left == 7 && w.Err() == nil }, func() any { return w.Health() })

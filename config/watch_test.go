@@ -84,8 +84,8 @@ func TestWatchLastGoodStays(t *testing.T) {
 	}
 }
 
-// The rejected content of one layer holds up neither another layer nor itself
-// once the other makes it good.
+// A layer with rejected content does not delay other layers. Its content is applied
+// once another layer makes the settings valid.
 func TestWatchLayersAreIndependent(t *testing.T) {
 	p := open(t, "mem://")
 	low, err := config.Open(t.Context(), p, "low")
@@ -111,7 +111,7 @@ func TestWatchCallbacks(t *testing.T) {
 	w := watch[pair](t, config.From(p, "app"), config.OnError(func(err error) { reported <- err; panic("contained") }))
 	type change struct{ old, now pair }
 	seen := make(chan change, 100)
-	cancelled := w.OnChange(func(_, _ *pair) { t.Error("called after its end") })
+	cancelled := w.OnChange(func(_, _ *pair) { t.Error("OnChange was called after it was canceled") })
 	cancelled()
 	w.OnChange(func(_, now *pair) {
 		if now.Left == 2 {
@@ -138,8 +138,8 @@ func TestWatchCallbacks(t *testing.T) {
 	}
 }
 
-// storm makes random updates, a tenth of them invalid, and checks that no
-// reader ever sees halves of two, or the invalid ones.
+// storm makes random updates, a tenth of them invalid, and checks that no reader
+// ever sees halves of two updates, or an invalid update.
 func storm(t *testing.T, p fairlead.Provider, updates int) {
 	s := openSource(t, p, config.Require(config.Snapshot, config.AtomicSet))
 	set(t, s, both(0)...)
@@ -168,7 +168,7 @@ func storm(t *testing.T, p fairlead.Provider, updates int) {
 	h := w.Health()
 	t.Logf("%d updates (%d invalid, last valid %d): %d applied, %d rejected", updates, invalid, last, h.Applied, h.Rejected)
 	if h.Rejected == 0 || h.Applied < 10 {
-		t.Errorf("too few updates were seen to show anything: %+v", h)
+		t.Errorf("too few updates were seen for the test to show anything: %+v", h)
 	}
 }
 
@@ -181,7 +181,7 @@ func readPairs(t *testing.T, w *config.Watcher[pair], done <-chan struct{}) {
 		}
 		switch p := w.Get(); {
 		case p.Left != p.Right || p.Left < before:
-			t.Errorf("a mix, or a step back: %+v after %d", *p, before)
+			t.Errorf("a mix of updates, or an older one: %+v after %d", *p, before)
 			return
 		default:
 			before = p.Left
@@ -192,7 +192,7 @@ func readPairs(t *testing.T, w *config.Watcher[pair], done <-chan struct{}) {
 
 func TestWatchStorm(t *testing.T) { storm(t, open(t, "mem://"), 2000) }
 
-// The history is shorter than what passes between two listings.
+// The history is shorter than the number of changes between two listings.
 func TestWatchStormCompacted(t *testing.T) { storm(t, open(t, "mem://?history=4"), 500) }
 
 func TestWatchFile(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 	_ "fairlead.dev/providers/redis"
 )
 
-// tellingBackends start the backends whose conflicts tell the present entry.
+// tellingBackends has functions that start the backends whose conflicts carry the
+// present entry.
 var tellingBackends = map[string]func(t *testing.T) (url string){
 	"memory": func(*testing.T) string { return "mem://" },
 	"redis":  func(t *testing.T) string { return testbed.Redis(t).URL() },
@@ -39,8 +40,8 @@ func openAt(t *testing.T, url string) *kv.Store {
 	return s
 }
 
-// TestConflictTellsTheCurrentEntry makes each conditional write fail while the
-// key exists, and after it was deleted.
+// TestConflictTellsTheCurrentEntry makes each conditional write fail, once while
+// the key exists and once after it was deleted.
 func TestConflictTellsTheCurrentEntry(t *testing.T) {
 	for name, start := range tellingBackends {
 		t.Run(name, func(t *testing.T) {

@@ -70,7 +70,7 @@ func ExampleStore_Update() {
 	// 3 <nil>
 }
 
-// A lost CAS tells what is there now.
+// The error of a CAS that lost carries the present entry.
 func ExampleCurrent() {
 	ctx := context.Background()
 	s, done := openExample()

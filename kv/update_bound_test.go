@@ -17,8 +17,8 @@ func refuseWrites(op driver.Op, apply func() driver.Result) driver.Result {
 	return driver.Result{Err: fairlead.Errorf(fairlead.Conflict, "somebody was faster")}
 }
 
-// TestUpdateGivesUp loses every attempt: the number of attempts bounds an
-// Update, and so does its context.
+// TestUpdateGivesUp makes every attempt lose: an Update ends after a number of
+// attempts, or with its context.
 func TestUpdateGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openScripted(t, refuseWrites)

@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// increment counts a number up; a key that does not exist counts as 0.
+// increment adds one to a number; a key that does not exist counts as 0.
 func increment(e kv.Entry) ([]byte, error) {
 	n := 0
 	if e.Exists() {
@@ -51,7 +51,7 @@ func TestUpdatesLoseNothing(t *testing.T) {
 	}
 }
 
-// scripted is a store whose operations a test answers.
+// scripted is a provider whose stores let a test answer their operations.
 type scripted struct {
 	driver.Provider
 	answer func(op driver.Op, apply func() driver.Result) driver.Result
@@ -89,8 +89,9 @@ func openScripted(t *testing.T, answer func(op driver.Op, apply func() driver.Re
 	return s
 }
 
-// TestUpdateUsesWhatTheConflictTells lets another writer be faster once: the
-// second attempt needs no second read, unless the conflict does not tell.
+// TestUpdateUsesWhatTheConflictTells lets another writer be faster once. The second
+// attempt reads the key again only if the conflict does not carry the present
+// entry.
 func TestUpdateUsesWhatTheConflictTells(t *testing.T) {
 	for tells, want := range map[bool][]driver.OpKind{
 		true:  {driver.OpGet, driver.OpCAS, driver.OpCAS},

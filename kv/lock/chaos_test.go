@@ -13,8 +13,8 @@ import (
 	"fairlead.dev/kv/lock"
 )
 
-// chaos loses answers, delays calls by more than a lease at times, and refuses
-// others.
+// chaos returns a hook that loses answers, refuses calls, and sometimes delays a
+// call by more than a lease.
 func chaos(random *rand.Rand, mu *sync.Mutex) hook {
 	return func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result {
 		mu.Lock()
@@ -37,8 +37,8 @@ func chaos(random *rand.Rand, mu *sync.Mutex) hook {
 	}
 }
 
-// inside watches that leases do not overlap: one is over when it is lost, if its
-// holder has not unlocked it before.
+// inside checks that leases do not overlap. A lease ends when it is lost or
+// released.
 type inside struct {
 	mu   sync.Mutex
 	now  *lock.Lease
@@ -51,7 +51,7 @@ func (in *inside) enter(t *testing.T, l *lock.Lease) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.now != nil && !isLost(in.now) {
-		t.Errorf("lease %d is held, and so is %d", in.now.Token(), l.Token())
+		t.Errorf("the leases %d and %d are held at the same time", in.now.Token(), l.Token())
 	}
 	if l.Token() <= in.last {
 		t.Errorf("token %d after %d", l.Token(), in.last)
@@ -73,7 +73,7 @@ func (in *inside) leave(l *lock.Lease) {
 
 // TestLeasesNeverOverlap has eight programs lock and unlock on a bad network.
 func TestLeasesNeverOverlap(t *testing.T) {
-	lost := 0 // of all seeds: one alone may be lucky
+	lost := 0 // over all seeds: a single seed may lose none
 	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newHooked(t)
@@ -97,7 +97,7 @@ func TestLeasesNeverOverlap(t *testing.T) {
 						case <-l.Lost():
 						}
 						in.leave(l)
-						_ = l.Release(t.Context()) // what that cannot remove ends by itself
+						_ = l.Release(t.Context()) // if this fails, the lease expires
 					}
 				})
 			}
@@ -109,6 +109,6 @@ func TestLeasesNeverOverlap(t *testing.T) {
 		})
 	}
 	if lost == 0 {
-		t.Error("no lease was lost: the network is too good to show anything")
+		t.Error("no lease was lost: the network is too good for the test to show anything")
 	}
 }

@@ -46,7 +46,7 @@ func TestElection(t *testing.T) {
 
 		must(t, ann.Proclaim(t.Context(), []byte("ann2")))
 		wantLeader(t, next, "ann2")
-		time.Sleep(time.Hour) // the value lasts over renewals
+		time.Sleep(time.Hour) // renewals keep the value
 		l, err := e.Leader(t.Context())
 		must(t, err)
 		if string(l.Value) != "ann2" || l.Token != ann.Token() {
@@ -73,7 +73,7 @@ func TestALeaderThatDiesIsSucceeded(t *testing.T) {
 		must(t, s.Close(t.Context()))
 		bob := campaign(t, newElection(t, other), "bob")
 		if !isLost(ann) {
-			t.Error("two leaders")
+			t.Error("there are two leaders")
 		}
 		wantCode(t, ann.Release(t.Context()), fairlead.Closed)
 		must(t, bob.Release(t.Context()))
@@ -95,8 +95,8 @@ func TestObserveEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestRunLeadsAgainAfterALoss takes the first leadership away. Run gives the
-// second one back, and returns what lead returned.
+// TestRunLeadsAgainAfterALoss takes the first leadership away. Run releases the
+// second one after lead returns, and returns lead's error.
 func TestRunLeadsAgainAfterALoss(t *testing.T) {
 	failed := errors.New("the work failed")
 	for name, afterLoss := range map[string]func(context.Context) error{

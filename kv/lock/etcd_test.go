@@ -15,7 +15,8 @@ import (
 	"fairlead.dev/kv/lock"
 )
 
-// program is one that locks, with this package or with etcd's concurrency.
+// program is a program that locks with this package or with etcd's package
+// concurrency.
 type program interface {
 	lock(ctx context.Context) error
 	tryLock(ctx context.Context) (held bool, err error)
@@ -86,8 +87,9 @@ func (o *theirs) steal(ctx context.Context) error {
 	return err
 }
 
-// TestComparedWithEtcd runs the same programs on the same etcd with this package
-// and with etcd's own locks; where they differ, it says how.
+// TestComparedWithEtcd runs the same programs on the same etcd, once with this
+// package and once with etcd's own locks. They differ only in unlocking a lost
+// lock: this package returns Conflict.
 func TestComparedWithEtcd(t *testing.T) {
 	server := testbed.Etcd(t)
 	makers := map[string]func(t *testing.T) program{
@@ -116,7 +118,7 @@ func TestComparedWithEtcd(t *testing.T) {
 			handOver(ctx, t, a, b)
 			first := b.token()
 			b.die()
-			must(t, a.lock(ctx)) // when the lease of b has ended
+			must(t, a.lock(ctx)) // waits until b's lease has ended
 			if a.token() <= first {
 				t.Errorf("token %d after %d", a.token(), first)
 			}
@@ -130,14 +132,15 @@ func TestComparedWithEtcd(t *testing.T) {
 	}
 }
 
-// handOver: a locks, b cannot; a unlocks, b gets it.
+// handOver lets a lock, shows that b cannot lock meanwhile, and that b gets the
+// lock after a unlocks.
 func handOver(ctx context.Context, t *testing.T, a, b program) {
 	t.Helper()
 	must(t, a.lock(ctx))
 	held, err := b.tryLock(ctx)
 	must(t, err)
 	if !held {
-		t.Fatal("two have the lock")
+		t.Fatal("both programs have the lock")
 	}
 	got := make(chan error)
 	go func() { got <- b.lock(ctx) }()
@@ -149,7 +152,8 @@ func handOver(ctx context.Context, t *testing.T, a, b program) {
 	}
 }
 
-// TestElectionComparedWithEtcd: what an observer sees of the same campaign.
+// TestElectionComparedWithEtcd compares the events that the observers of both
+// packages see in the same campaign.
 func TestElectionComparedWithEtcd(t *testing.T) {
 	server := testbed.Etcd(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -174,7 +178,7 @@ func TestElectionComparedWithEtcd(t *testing.T) {
 	seen := make(chan string, 10)
 	go func() {
 		for l := range e.Observe(ctx) {
-			if l.Token != 0 { // etcd's observer is not told that nobody leads
+			if l.Token != 0 { // etcd's observer gets no event when there is no leader
 				seen <- string(l.Value)
 			}
 		}

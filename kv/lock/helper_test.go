@@ -33,11 +33,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// hook stands between the locks and the store. It may call do or not, before or
-// after whatever else it does.
+// hook intercepts each operation between the locks and the store. do carries the
+// operation out; a hook need not call it.
 type hook func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result
 
-// hooked is a provider in memory behind a hook, that may be without Watch.
+// hooked is a memory provider whose operations pass through a hook. It may lack
+// the claim Watch.
 type hooked struct {
 	driver.Provider
 	mu      sync.Mutex
@@ -142,7 +143,7 @@ func isLost(l *lock.Lease) bool {
 	}
 }
 
-// wantLost waits for the end of a lease.
+// wantLost waits until a lease is lost.
 func wantLost(t testing.TB, l *lock.Lease, within time.Duration) {
 	t.Helper()
 	select {

@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/kv/lock"
 )
 
-// bubble runs a test on a store in memory, with a clock of its own.
+// bubble runs a test on a store in memory, in virtual time.
 func bubble(t *testing.T, f func(t *testing.T, p *hooked, s *kv.Store)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestAWaiterIsWokenByTheWatch(t *testing.T) {
 				second := mustLock(t, m)
 				group.Wait()
 				if late := time.Since(free); late < c.least || late > c.most {
-					t.Errorf("it waited for %v after the lock was free, want %v to %v", late, c.least, c.most)
+					t.Errorf("Lock waited for %v after the lock was free, want %v to %v", late, c.least, c.most)
 				}
 				must(t, second.Release(t.Context()))
 			})
@@ -104,8 +104,9 @@ func TestALeaseIsKept(t *testing.T) {
 	})
 }
 
-// TestAnUnreachableStoreLosesLeasesInTime cuts the holder off: whether calls
-// fail at once or hang, it knows of its loss before anybody can get the lock.
+// TestAnUnreachableStoreLosesLeasesInTime cuts the holder off from the store.
+// Whether its calls fail at once or hang, its lease is reported as lost before
+// another program can get the lock.
 func TestAnUnreachableStoreLosesLeasesInTime(t *testing.T) {
 	for name, h := range map[string]hook{
 		"refused": func(context.Context, driver.Op, func() driver.Result) driver.Result {
@@ -145,7 +146,7 @@ func TestAnUnreachableStoreLosesLeasesInTime(t *testing.T) {
 	}
 }
 
-// TestAShortOutageLosesNothing: renewals go on afterwards.
+// TestAShortOutageLosesNothing shows that renewals continue after a short outage.
 func TestAShortOutageLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
 		l := mustLock(t, newMutex(t, s))
@@ -164,8 +165,8 @@ func TestAShortOutageLosesNothing(t *testing.T) {
 	})
 }
 
-// TestLostAnswers loses the answer of each write in turn, whether it was applied
-// or not.
+// TestLostAnswers loses the answer of each write in turn, for writes that were
+// applied and for writes that were not.
 func TestLostAnswers(t *testing.T) {
 	for _, applied := range []bool{true, false} {
 		for nth := 1; nth <= 6; nth++ {
@@ -203,8 +204,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestASlowAttemptGetsNoLease is too slow at each of its steps: meanwhile another
-// one has the lock, with a token of its own.
+// TestASlowAttemptGetsNoLease delays an attempt at each of its steps for too long.
+// Meanwhile another attempt gets the lock, with a token of its own.
 func TestASlowAttemptGetsNoLease(t *testing.T) {
 	for slow := 2; slow <= 4; slow++ {
 		bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
@@ -267,7 +268,7 @@ func TestAStolenLeaseIsLost(t *testing.T) {
 		wantCode(t, l.Release(t.Context()), fairlead.Conflict)
 		must(t, l.Release(t.Context()))
 		if _, err := s.Get(t.Context(), "m/holder"); err != nil || isLost(thief) {
-			t.Errorf("Release has removed another's lease: %v", err)
+			t.Errorf("Release has removed another holder's lease: %v", err)
 		}
 		must(t, thief.Release(t.Context()))
 	})
@@ -343,7 +344,7 @@ func TestReleaseThatFailsCanBeRepeated(t *testing.T) {
 		})
 		wantCode(t, l.Release(t.Context()), fairlead.Unavailable)
 		if !isLost(l) {
-			t.Error("the lease goes on after Release")
+			t.Error("Lost is not closed after Release")
 		}
 		_, err := m.TryLock(t.Context())
 		wantCode(t, err, fairlead.Unavailable)

@@ -19,13 +19,14 @@ import (
 	_ "fairlead.dev/providers/redis"
 )
 
-// holderURL is set in the environment of a test program that is a holder of the
-// lock "m", in the store of that URL.
+// holderURL is the environment variable that makes the test program hold the lock
+// "m", in the store at the URL that is its value.
 const holderURL = "FAIRLEAD_TEST_LOCK_HOLDER"
 
 const processTTL = 2 * time.Second
 
-// holdUntilKilled prints its token, and what becomes of its lease.
+// holdUntilKilled takes the lock, and prints its token. After the lease is lost, it
+// prints the code of a late write.
 func holdUntilKilled(url string) {
 	ctx := context.Background()
 	check := func(err error) {
@@ -78,9 +79,9 @@ func (h *holder) line() string {
 	return h.out.Text()
 }
 
-// TestProcesses kills a program that has the lock, and stops another one until
-// after its lease: that one learns of it when it goes on, and what it then writes
-// with its fence is refused.
+// TestProcesses kills a program that has the lock, and stops another one until its
+// lease has expired. When the stopped program continues, it learns of the loss,
+// and a write with its fence is refused.
 func TestProcesses(t *testing.T) {
 	server := testbed.Redis(t)
 	p, err := fairlead.Open(t.Context(), server.URL())

@@ -20,7 +20,7 @@ import (
 // backend is a server or a cluster that can fail.
 type backend struct {
 	url  string
-	fail func(ctx context.Context) error // and mend it
+	fail func(ctx context.Context) error // makes it fail, and repairs it
 }
 
 var backends = map[string]func(t *testing.T) backend{
@@ -56,7 +56,7 @@ func killAndPause(p *testbed.Process) func(context.Context) error {
 	}
 }
 
-// pause is longer than a lease.
+// pause pauses a process for longer than a lease.
 func pause(ctx context.Context, p *testbed.Process) error {
 	err := p.Pause(ctx)
 	time.Sleep(serverTTL + serverTTL/2)
@@ -65,8 +65,8 @@ func pause(ctx context.Context, p *testbed.Process) error {
 
 const serverTTL = 2 * time.Second
 
-// worker adds one to a counter under a lock, with a fence: what an owner too
-// late would write is refused.
+// worker adds one to a counter under a lock, with a fence: the write of an owner
+// that is too late is refused.
 type worker struct {
 	*testing.T
 	in                      *inside
@@ -84,13 +84,13 @@ func (w worker) run(ctx context.Context, stop *atomic.Bool) {
 		}
 		w.in.enter(w.T, l)
 		select {
-		case <-time.After(30 * time.Millisecond): // its work
+		case <-time.After(30 * time.Millisecond): // the work
 		case <-l.Lost():
 		}
 		w.add(ctx, l)
 		w.in.leave(l)
 		call, cancel := context.WithTimeout(ctx, serverTTL)
-		_ = l.Release(call) // what that cannot remove ends by itself
+		_ = l.Release(call) // if this fails, the lease expires
 		cancel()
 	}
 }
@@ -171,7 +171,7 @@ func (in *inside) wantMore(t *testing.T, n int) {
 	}
 	for from, end := count(), time.Now().Add(30*time.Second); count() < from+n; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("in 30s, %d leases", count()-from)
+			t.Fatalf("only %d leases in 30 s", count()-from)
 		}
 	}
 }

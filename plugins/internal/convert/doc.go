@@ -1,8 +1,8 @@
-// Package convert makes messages of the protocol of the structs of the driver
-// packages, and the other way round. What comes from a message shares its
-// memory with it, and a message that is made with what it is made of: it is for
-// being sent at once. Strings that drivers keep (names, ids, metadata) are
-// copies: else one of them would keep a whole frame.
+// Package convert converts between the structs of the driver packages and the
+// messages of the protocol. Both results share memory with the value that they
+// are made from, so a message must be sent at once. Strings that drivers keep
+// (names, ids, metadata) are copied: otherwise one of them would keep a whole
+// frame in memory.
 package convert
 
 import (
@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// messages makes a message of every element, all in one allocation.
+// messages makes a message from each element, all in one allocation.
 func messages[A, M any](in []A, set func(*M, A)) []*M {
 	if len(in) == 0 {
 		return nil
@@ -43,10 +43,10 @@ func each[A, B any](in []A, f func(A) B) []B {
 	return out
 }
 
-// until returns what is left of the time to a deadline, and 0 for none. A
-// deadline that has passed leaves a nanosecond. Whoever converts several takes
-// the time once: those that are equal remain so, else a driver would leave out
-// a part of what belongs together.
+// until returns the time from now to a deadline, and 0 for no deadline. For a
+// deadline that has passed it returns a nanosecond. A caller that converts
+// several deadlines passes the same now to all, so that equal deadlines remain
+// equal: otherwise a driver could leave out a part of an atomic batch.
 func until(now, deadline time.Time) int64 {
 	if deadline.IsZero() {
 		return 0
