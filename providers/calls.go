@@ -26,7 +26,7 @@ type Calls struct {
 type sentKey struct{}
 
 // MarkSent notes that the request of the call with this context may reach the
-// backend from now on. It does nothing for a context that is not of
+// backend from now on. It does nothing for a context that does not come from
 // [Calls.Write].
 func MarkSent(ctx context.Context) {
 	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
@@ -52,10 +52,10 @@ func (c *Calls) Write(ctx context.Context, f func(context.Context) error) error 
 	return c.explain(ctx, bounded, c.MapError(err, sent.Load()))
 }
 
-// explain returns what an error of MapError means if the call was given up: by
-// the caller, whose context is ctx, or by the provider, whose limit
-// bounded has. The backend knows the deadline, and may be the first to report
-// that it has passed.
+// explain returns what an error of MapError means if the call was given up, either
+// by the caller, whose context is ctx, or by the provider, whose time limit is in
+// bounded. The backend knows the deadline, and may be the first to report that it
+// has passed.
 func (c *Calls) explain(ctx, bounded context.Context, err error) error {
 	code := fairlead.CodeOf(err)
 	switch {

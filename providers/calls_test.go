@@ -10,7 +10,7 @@ import (
 	"fairlead.dev"
 )
 
-// mapTestError is what a provider's own function does.
+// mapTestError stands for a provider's own MapError.
 func mapTestError(err error, sent bool) error {
 	switch {
 	case err == nil:

@@ -15,30 +15,30 @@
 // [Settings] is the validated URL that Open receives, with its passwords and its
 // TLS configuration.
 //
-// What a provider implements for each facet stands in the driver packages:
+// The driver packages specify what a provider implements for each facet:
 // kv/driver, pubsub/driver, rpc/driver and config/driver.
 //
 // # Describing
 //
 // [Live] holds the description of an open provider, and [Live.Keep] keeps it
 // true: it probes the backend at every interval, and whenever a [Trigger] asks
-// for it. [DescribeState] makes the probe, and [SettleClaim] adds a claim, or
-// what keeps it from holding, to the description of a facet.
+// for it. [DescribeState] makes the probe. [SettleClaim] adds a claim to the
+// description of a facet, or the reasons why the claim does not hold.
 //
 // # Handles
 //
 // A [Lifetime] is how long the provider, or a handle that was opened from it, is
-// open. [Handles] is the set of those that have something to give back when the
-// provider is closed. [Signal], [Pause] and [Lifetime.Wait] wait for what is no
-// answer to a call.
+// open. [Handles] is the set of the handles that have something to give back when
+// the provider is closed. [Signal], [Pause] and [Lifetime.Wait] wait for events
+// that are not answers to calls.
 //
 // # Calls
 //
 // [Calls] bounds the calls of a client in time, and tells a write that was not
 // sent from one whose outcome is unknown; package providers/grpcsent reports to
-// it what a gRPC client sends. [Retry] repeats what has no effect while the
-// backend cannot be reached: the Next of a watcher, or the renewal of a lease.
-// [AddEndpoint] tells in an error of Open which server was tried.
+// it what a gRPC client sends. [Retry] repeats a step that has no effect while the
+// backend cannot be reached, for example the Next of a watcher or the renewal of a
+// lease. [AddEndpoint] adds the server that was tried to an error of Open.
 //
 // This package imports the root package and the standard library only.
 package providers

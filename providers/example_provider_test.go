@@ -57,7 +57,7 @@ func openAcme(ctx context.Context, s providers.Settings) (fairlead.Provider, err
 	return p, nil
 }
 
-// mapAcmeError gives the client's errors codes. What is not answered was not
+// mapAcmeError gives the client's errors codes. A write without an answer was not
 // applied if it was not sent, and has an unknown outcome if it was.
 func mapAcmeError(err error, sent bool) error {
 	switch {
@@ -86,7 +86,7 @@ func describeAcme(fsyncs bool) fairlead.Description {
 	return fairlead.Description{Provider: "acme", Facets: []fairlead.FacetDescription{f}}
 }
 
-// Close closes what is open, ends what is under way, and waits for it.
+// Close closes the open handles, ends the calls under way, and waits for them.
 func (p *acme) Close(ctx context.Context) error {
 	if !p.Shut() {
 		return nil
@@ -151,7 +151,7 @@ func (s *acmeStore) apply(ctx context.Context, op driver.Op) (r driver.Result) {
 	return r
 }
 
-// What is not claimed is refused.
+// Operations that are not claimed are refused.
 
 var errUnclaimed = fairlead.Errorf(fairlead.Unsupported, "the ability is not claimed")
 

@@ -10,7 +10,7 @@ import (
 
 // Lifetime is how long a provider, or a handle that was opened from it, is
 // open. It has a context that ends with it, it says why a call may not begin,
-// and it counts what is under way. A provider has a Lifetime of its own from
+// and it counts the calls under way. A provider has a Lifetime of its own from
 // [NewLifetime]; each of its handles has a child of that, and a watcher of a
 // store has a child of the store's.
 //
@@ -151,8 +151,8 @@ func (l *Lifetime) enter() bool {
 	return true
 }
 
-// Drain ends l and waits until what Begin and Go began is over. It must not be
-// called by what it waits for.
+// Drain ends l, and waits for the calls that Begin began and the goroutines that Go
+// started. None of them may call Drain.
 func (l *Lifetime) Drain() {
 	l.End()
 	l.running.Wait()

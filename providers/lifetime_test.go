@@ -82,8 +82,8 @@ func TestLifetimeJoins(t *testing.T) {
 	wantClosed(t, "the cause", context.Cause(second), "store")
 }
 
-// TestLifetimeDrains shows that Drain waits for what is under way, and that
-// nothing begins after the end.
+// TestLifetimeDrains shows that Drain waits for calls under way, and that none
+// begins after the end.
 func TestLifetimeDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLifetime("provider")

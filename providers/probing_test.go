@@ -13,9 +13,9 @@ import (
 	"fairlead.dev"
 )
 
-// TestKeep shows that a description follows what is found at every interval and
-// whenever somebody asks, that a backend that cannot be reached changes
-// nothing, and that a probe that hangs is ended.
+// TestKeep shows that every probe updates the description, at every interval and
+// whenever a Trigger asks for it. A backend that cannot be reached changes nothing,
+// and a probe that hangs is ended.
 func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -88,7 +88,7 @@ func open(ctx context.Context, rawURL string, o opening.Options) (fairlead.Provi
 }
 
 // OpenURL opens a URL with this scheme; it does not look at the scheme that
-// the URL names. The errors are those of [fairlead.Open].
+// the URL names. It returns the same errors as [fairlead.Open].
 func (s Scheme) OpenURL(ctx context.Context, rawURL string, opts ...fairlead.Option) (fairlead.Provider, error) {
 	o := opening.Defaults()
 	for _, opt := range opts {

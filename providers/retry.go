@@ -8,7 +8,8 @@ import (
 )
 
 // Patience says how long [Retry] tries again while the backend cannot be
-// reached. The zero value is what the driver packages ask of watchers: a second.
+// reached. The zero value is the time that the driver packages require of watchers:
+// a second.
 type Patience struct {
 	// Limit is how long failures in a row are retried, counted from the first
 	// of them. 0 means one second.
@@ -47,9 +48,9 @@ func (p Patience) withDefaults() Patience {
 //
 // The end of life has precedence over everything: Retry returns [Lifetime.Err],
 // and drops a result that the last step had. When ctx has ended, no step is
-// begun; a step that is done has its result returned all the same, so that
-// nothing is lost that it has taken. The error of an ended ctx also tells the
-// last failure of a step, if the backend could not be reached.
+// begun. The result of a step that is done is returned all the same, so that
+// nothing that it has taken is lost. The error of an ended ctx also names the last
+// failure of a step, if the backend could not be reached.
 func Retry[T any](ctx context.Context, life *Lifetime, p Patience, step func(context.Context) (result T, done bool, err error)) (T, error) {
 	var none T
 	joined, leave := life.Join(ctx)

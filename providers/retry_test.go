@@ -14,8 +14,8 @@ import (
 
 var errAway = fairlead.Errorf(fairlead.Unavailable, "connection refused")
 
-// steps returns a step that takes a moment and ends as told, in turn; the last
-// outcome repeats.
+// steps returns a step that takes a moment and has the given outcomes in turn. The
+// last outcome repeats.
 func steps(outcomes ...func(context.Context) (string, bool, error)) func(context.Context) (string, bool, error) {
 	return func(ctx context.Context) (string, bool, error) {
 		now := outcomes[0]
@@ -89,7 +89,7 @@ func TestRetryEnds(t *testing.T) {
 		if got, err := Retry(ctx, l, Patience{}, done); got != "" || fairlead.CodeOf(err) != fairlead.Canceled {
 			t.Errorf("with an ended context: %q, %v", got, err)
 		}
-		// The last cause is told.
+		// The error names the last cause.
 		short, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer stop()
 		_, err := Retry(short, l, Patience{}, failing(errAway))

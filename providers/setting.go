@@ -24,7 +24,7 @@ const (
 	Duration Kind = "duration" // as time.ParseDuration reads it: 1500ms, 2s, 1h
 	Enum     Kind = "enum"     // one of Values
 	File     Kind = "file"     // a path of a file that can be read
-	Env      Kind = "env"      // the name of an environment variable, which holds what is secret
+	Env      Kind = "env"      // the name of an environment variable that holds a secret
 )
 
 // Setting declares one query parameter of a provider's URL. It is data, so

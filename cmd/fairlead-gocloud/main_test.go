@@ -48,8 +48,8 @@ func TestConformance(t *testing.T) {
 	}, conformance.WithTransport("process"))
 }
 
-// TestPlugin: a host that links nothing of gocloud.dev reaches RabbitMQ, and
-// what is wrong with a URL is told before anything is started.
+// TestPlugin: a host that links nothing of gocloud.dev reaches RabbitMQ. An error
+// in a URL is reported before anything is started.
 func TestPlugin(t *testing.T) {
 	t.Parallel()
 	h := host(t)

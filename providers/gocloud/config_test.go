@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// patience is how long to wait for what must come.
+// patience is how long to wait for an event that must happen.
 const patience = 30 * time.Second
 
 func openProvider(t *testing.T, url string) fairlead.Provider {
@@ -26,7 +26,7 @@ func openProvider(t *testing.T, url string) fairlead.Provider {
 	return p
 }
 
-// replace writes a file as careful programs do.
+// replace replaces a file atomically, as careful programs do.
 func replace(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
@@ -42,8 +42,8 @@ func TestFileConformance(t *testing.T) {
 	conformance.Test(t, func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) })
 }
 
-// TestUnreadableIsNotMissing: filevar calls every file that it cannot open
-// missing; settings that are there and cannot be read are not none.
+// TestUnreadableIsNotMissing: filevar reports every file that it cannot open as
+// missing. Settings that exist and cannot be read must not count as missing.
 func TestUnreadableIsNotMissing(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "app.json"), 0o700); err != nil {
@@ -65,7 +65,7 @@ func openSource(t *testing.T, url, name string) *config.Source {
 	return s
 }
 
-// follow calls Next until a state fits, over passing errors.
+// follow calls Next until a state fits. It retries after temporary errors.
 func follow(t *testing.T, s *config.Source, what string, fits func(config.State, error) bool) config.State {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -93,7 +93,7 @@ func holds(key, value string) func(config.State, error) bool {
 	}
 }
 
-// TestFileIsEditedLive follows a file through all that editors and operators
+// TestFileIsEditedLive follows a file through everything that editors and operators
 // do to it.
 func TestFileIsEditedLive(t *testing.T) {
 	dir := t.TempDir()
@@ -166,7 +166,7 @@ type settings struct {
 	Limits struct{ Rate int }
 }
 
-// TestWatcherOverFile is what a program does with it.
+// TestWatcherOverFile follows a file with the Watcher of package config.
 func TestWatcherOverFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "app.json")

@@ -25,7 +25,7 @@ func init() {
 	}
 }
 
-// opener is a driver of gocloud.dev that the bridge knows nothing of: a queue
+// opener is a driver of gocloud.dev that the bridge does not know. It has a queue
 // for each group, from which every open subscription takes messages.
 type opener struct {
 	nackable bool
@@ -64,7 +64,7 @@ func (o *opener) OpenSubscriptionURL(_ context.Context, u *url.URL) (*pubsub.Sub
 
 var errQueue = errors.New("the queue broke")
 
-// common is what topics and subscriptions have in common.
+// common holds the methods that topics and subscriptions share.
 type common struct{}
 
 func (common) IsRetryable(error) bool             { return false }
@@ -80,7 +80,7 @@ type queueTopic struct {
 
 func (t *queueTopic) Close() error { return nil }
 
-// SendBatch fails for a message that says so.
+// SendBatch fails for a message that asks for a failure.
 func (t *queueTopic) SendBatch(_ context.Context, ms []*driver.Message) error {
 	t.o.mu.Lock()
 	defer t.o.mu.Unlock()
@@ -150,8 +150,9 @@ func (f *queueFeed) SendNacks(_ context.Context, ids []driver.AckID) error {
 }
 func (f *queueFeed) CanNack() bool { return f.o.nackable }
 
-// Close gives back what was taken: at once without Nack, as a queue does whose
-// consumer is gone; else when the time is over for which a queue hides it.
+// Close gives back the messages that were taken. Without Nack that happens at once,
+// as in a queue whose consumer is gone. With Nack it happens when the time has
+// passed for which the queue hides the messages.
 func (f *queueFeed) Close() error {
 	if f.o.nackable {
 		time.AfterFunc(time.Second, f.giveBack)
@@ -170,13 +171,13 @@ func (f *queueFeed) giveBack() {
 	}
 }
 
-// linkedURL is how a driver is opened that the bridge knows nothing of.
+// linkedURL returns the URL that opens a driver that the bridge does not know.
 func linkedURL(scheme string) string {
 	return "gocloud+" + scheme + "://?topic=" + scheme + "://{topic}&subscription=" + scheme + "://{topic}/{group}&ack-deadline=1h"
 }
 
-// TestLinked runs the suite on drivers with and without Nack, of which the
-// bridge knows no more than gocloud.dev says.
+// TestLinked runs the suite on drivers with and without Nack. The bridge knows only
+// what gocloud.dev says about them.
 func TestLinked(t *testing.T) {
 	for _, scheme := range []string{"likesqs", "likekafka"} {
 		t.Run(scheme, func(t *testing.T) {

@@ -37,7 +37,7 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// FuzzForeign decodes what strangers send.
+// FuzzForeign decodes messages of other programs.
 func FuzzForeign(f *testing.F) {
 	f.Add("name", "value", `{"a":"b"}`)
 	f.Add(idName, "", `{"":"b"}`)
@@ -55,7 +55,7 @@ func FuzzForeign(f *testing.F) {
 
 func TestPanicsAreContained(t *testing.T) {
 	m := &pubsub.Message{}
-	err := recoverPanic(func() error { m.Nack(); return nil }) // of no subscription at all
+	err := recoverPanic(func() error { m.Nack(); return nil }) // the message belongs to no subscription
 	if err == nil || !strings.Contains(err.Error(), "gocloud.dev panicked") {
 		t.Errorf("a panic became %v", err)
 	}

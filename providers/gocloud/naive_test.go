@@ -18,8 +18,8 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// naive is the provider with more claims than it has a right to, and perhaps
-// with what a bridge would do that believes the library.
+// naive is the provider with claims that it does not fulfil. It may also behave like
+// a bridge that trusts the library.
 type naive struct {
 	bridge
 	facet  fairlead.Facet
@@ -86,8 +86,8 @@ func (s *shelf) collection(name string) (c *docstore.Collection, err error) {
 	return s.colls[name], err
 }
 
-// TestNaiveClaimsAreRefuted claims what the library seems to offer. The suite
-// must find every one of them out.
+// TestNaiveClaimsAreRefuted claims what the library seems to offer. The suite must
+// refute every one of these claims.
 func TestNaiveClaimsAreRefuted(t *testing.T) {
 	for name, n := range map[string]naive{
 		"a subscription of mempubsub is in order": {
@@ -138,8 +138,8 @@ func proves(f fairlead.Facet, claim fairlead.Claim) *regexp.Regexp {
 	return regexp.MustCompile(names + ")$")
 }
 
-// bare is a store that believes docstore: every operation is the action of
-// the same name, and a transaction is a list of atomic writes.
+// bare is a store that trusts docstore: every operation is the action of the same
+// name, and a transaction is a list of atomic writes.
 type bare struct {
 	kvdriver.Store
 	coll *docstore.Collection
@@ -194,8 +194,8 @@ func bareError(k kvdriver.OpKind, err error) error {
 	return fairlead.Errorf(fairlead.Conflict, "%w", err)
 }
 
-// Txn puts conditions into the writes of their keys, since there is no other
-// place.
+// Txn attaches each condition to the write of its key, since docstore has no other
+// place for it.
 func (b bare) Txn(ctx context.Context, x kvdriver.Txn) (kvdriver.Revision, error) {
 	conditions := map[string]kvdriver.Revision{}
 	for _, c := range x.Conditions {

@@ -43,6 +43,6 @@
 //
 // A publication: publisher.Send calls topic.publish for each message, which looks
 // for a duplicate and appends the message to the log; then trimLog drops messages
-// that nobody needs, and the waiting subscriptions wake. They read in
+// that no group needs, and the waiting subscriptions wake. They read in
 // subscription.Receive: group.deliver picks the next message and leases it.
 package memory

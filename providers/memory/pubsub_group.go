@@ -89,7 +89,7 @@ func (g *group) oldestNeeded() uint64 {
 	return oldest
 }
 
-// deliver leases up to limit messages to a subscription: first those that are
+// deliver leases up to limit messages to a subscription: first messages that are
 // due again, then new ones.
 func (g *group) deliver(s *subscription, limit int, now time.Time) []driver.Delivery {
 	var deliveries []driver.Delivery

@@ -27,7 +27,7 @@ func BenchmarkKVAgainstGoRedis(b *testing.B) {
 	raw := goredis.NewClient(&goredis.Options{Addr: u.Host, MaxRetries: -1, ContextTimeoutEnabled: true})
 	b.Cleanup(func() { _ = raw.Close() })
 
-	ctx, cancel := context.WithCancel(b.Context()) // as in a server's handler
+	ctx, cancel := context.WithCancel(b.Context()) // as a server's handler does
 	defer cancel()
 	value := make([]byte, 256)
 	mustPut(b, s, "k", string(value), 0)

@@ -126,9 +126,9 @@ func markClosed(err error, cmds []goredis.Cmder) error {
 	return err
 }
 
-// sendUntilServed sends the commands, and sends again those that the server
-// rejected without executing them: because it does not know a script yet, or
-// because their hash slot was moved.
+// sendUntilServed sends the commands. It sends a command again if the server
+// rejected it without executing it, because the server does not know a script yet
+// or because the command's hash slot was moved.
 func (r route) sendUntilServed(ctx context.Context, key string, cmds []goredis.Cmder) error {
 	pending := cmds
 	for attempt := 0; ; attempt++ {

@@ -6,7 +6,7 @@ import (
 )
 
 // No reply of a server, and no data of another program, makes a decoder panic or
-// return something else than it read.
+// return something other than it read.
 
 func FuzzParseKept(f *testing.F) {
 	for _, s := range []string{"", "1-1.", "1-1!v", "abc", "1760000000000-0.a.b!c"} {

@@ -14,7 +14,8 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// proxied starts a server behind a proxy, and returns the URL of the proxy.
+// proxied starts a server and a proxy in front of it, and returns the URL of the
+// proxy.
 func proxied(t *testing.T, opts ...testbed.RedisOption) (*testbed.RedisServer, *testbed.TCPProxy, string) {
 	t.Helper()
 	server := testbed.Redis(t, opts...)

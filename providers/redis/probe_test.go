@@ -115,7 +115,7 @@ func permissionsOf(t *testing.T, facet string) string {
 	return strings.ReplaceAll(commands, `\|`, "|")
 }
 
-// startForLeastUser starts a server with the user "least", who has only the
+// startForLeastUser starts a server with the user "least", which has only the
 // documented permissions of the facets.
 func startForLeastUser(t *testing.T, facets ...string) *testbed.RedisServer {
 	rules := "~fairlead:*"

@@ -44,7 +44,7 @@ type provider struct {
 
 	life          *providers.Lifetime
 	stores        providers.Handles[*store]
-	subscriptions providers.Handles[*groupSubscription] // those that may hold messages
+	subscriptions providers.Handles[*groupSubscription] // the subscriptions that may hold messages
 }
 
 func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {

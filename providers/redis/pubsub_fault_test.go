@@ -161,7 +161,7 @@ func TestTrimOvertakesABroadcast(t *testing.T) {
 }
 
 // publishUntilStopped publishes bodies "0", "1"… until stop is closed, even while
-// the server is down. It returns those that were acknowledged.
+// the server is down. It returns the bodies that were acknowledged.
 func publishUntilStopped(ctx context.Context, topic driver.Topic, stop <-chan struct{}) (acknowledged []string, err error) {
 	for n := 0; ; n++ {
 		select {
@@ -199,7 +199,7 @@ func (c *collector) run(ctx context.Context, s driver.Subscription) {
 		for _, d := range got {
 			c.add(d)
 		}
-		_ = settle(ctx, s, driver.Ack, 0, got...) // else it is delivered again
+		_ = settle(ctx, s, driver.Ack, 0, got...) // otherwise it is delivered again
 	}
 }
 

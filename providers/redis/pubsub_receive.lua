@@ -1,5 +1,5 @@
--- Leases messages to a consumer of a group: first those that are delivered again,
--- then new ones.
+-- Leases messages to a consumer of a group: first messages that are delivered
+-- again, then new ones.
 -- KEYS: stream, meta, due, parked, wake
 -- ARGV: group, consumer, epoch, limit, lease in ms, base of the group's keys,
 --       maximum bytes, maximum number of parked messages

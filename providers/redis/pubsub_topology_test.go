@@ -171,12 +171,12 @@ func (l *laneCheck) fail(err error) {
 	l.bad = errors.Join(l.bad, err)
 }
 
-// handle acknowledges in half of the cases. Else it gives back, or does nothing.
+// handle acknowledges in half of the cases. Otherwise it gives back, or does nothing.
 func (l *laneCheck) handle(tt topicTest, s driver.Subscription, d driver.Delivery, chance int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if got, want := string(d.Body), fmt.Sprint(l.next[d.Key]); got != want {
-		if err := settle(tt.Context(), s, driver.Ack, 0, d)[0]; !errors.Is(err, fairlead.Conflict) { // else its lease has ended
+		if err := settle(tt.Context(), s, driver.Ack, 0, d)[0]; !errors.Is(err, fairlead.Conflict) { // otherwise its lease has ended
 			l.bad = errors.Join(l.bad, fmt.Errorf("key %s: got %s, want %s; settling it: %w", d.Key, got, want, err))
 		}
 		return

@@ -20,7 +20,7 @@ func isUint(s string) bool {
 	return err == nil && strconv.FormatUint(n, 10) == s
 }
 
-// lastIDBefore returns the last possible ID before those of a millisecond.
+// lastIDBefore returns the last possible ID before all IDs of a millisecond.
 func lastIDBefore(ms int64) string {
 	if ms <= 0 {
 		return "0-0"

@@ -23,7 +23,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// backends are the providers on which gocloud.dev's own suites have to pass.
+// backends holds the providers on which gocloud.dev's own suites have to pass.
 func backends(t *testing.T, run func(t *testing.T, p fairlead.Provider)) {
 	for name, url := range map[string]func(*testing.T) string{
 		"memory": func(*testing.T) string { return "mem://" },
@@ -44,10 +44,10 @@ func backends(t *testing.T, run func(t *testing.T, p fairlead.Provider)) {
 
 var serial atomic.Int64
 
-// uniqueName is a name that no other test of this program has.
+// uniqueName returns a name that no other test of this program uses.
 func uniqueName(kind string) string { return kind + "-" + strconv.FormatInt(serial.Add(1), 10) }
 
-// pubsubHarness is what gocloud.dev's suite makes topics with.
+// pubsubHarness creates topics and subscriptions for gocloud.dev's suite.
 type pubsubHarness struct {
 	p      fairlead.Provider
 	topics map[driver.Topic]string
@@ -92,7 +92,7 @@ func TestPubSubDrivertest(t *testing.T) {
 	})
 }
 
-// variableHarness keeps all variables of a test in settings of one name.
+// variableHarness keeps all variables of a test in the settings of one name.
 type variableHarness struct {
 	p      fairlead.Provider
 	name   string

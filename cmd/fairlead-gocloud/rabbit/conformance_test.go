@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/internal/dev/testbed"
 )
 
-// TestConformance runs the full suite against a real broker, which it kills
-// and starts.
+// TestConformance runs the full suite against a real broker. The suite kills the
+// broker and starts it again.
 func TestConformance(t *testing.T) {
 	s := testbed.Rabbit(t)
 	url := "gocloud+rabbit://" + s.Addr() + "?durable=fsync"
@@ -39,7 +39,7 @@ func TestConformance(t *testing.T) {
 			t.Errorf("%s is %s: %s", c.Claim, c.Verdict, c.Reason)
 		}
 	}
-	// Exchanges and queues are left: AMQP cannot list them, and so Manage is
-	// not claimed.
+	// The suite leaves exchanges and queues: AMQP cannot list them, so Manage is not
+	// claimed.
 	t.Logf("fairlead-provider-ran: %s-rabbit %s cases=%d", report.Provider, report.Transport, ran)
 }

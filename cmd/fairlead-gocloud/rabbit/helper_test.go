@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// patience is how long to wait for what must come.
+// patience is how long to wait for an event that must happen.
 const patience = 30 * time.Second
 
 func open(t *testing.T, url string) fairlead.Provider {
@@ -58,7 +58,7 @@ func receive(t *testing.T, s *pubsub.Subscription, n int) map[string]*pubsub.Del
 	return got
 }
 
-// admin is a channel of AMQP, for what an operator does.
+// admin returns an AMQP channel, for actions of an operator.
 func admin(t *testing.T, url string) *amqp.Channel {
 	t.Helper()
 	conn, err := amqp.Dial(url)

@@ -16,8 +16,8 @@ import (
 	"fairlead.dev/providers/gocloud"
 )
 
-// naive are drivers that believe rabbitpubsub in one thing, with a case that
-// must find it out.
+// naive holds drivers that each trust rabbitpubsub in one respect, with a case that
+// must detect that.
 var naive = []struct {
 	scheme, url, refutedBy string
 	control                bool
@@ -49,7 +49,7 @@ func init() {
 	}
 }
 
-// TestNaiveDriversAreRefuted runs the case for each lie of rabbitpubsub.
+// TestNaiveDriversAreRefuted runs the case for each naive driver.
 func TestNaiveDriversAreRefuted(t *testing.T) {
 	t.Parallel()
 	s := testbed.Rabbit(t)

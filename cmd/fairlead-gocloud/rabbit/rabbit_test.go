@@ -137,7 +137,8 @@ func description(t *testing.T, s *testbed.RabbitServer) {
 }
 
 // lostBinding: the broker has lost a binding, as it may when it is killed. The
-// publisher makes it again, and does not bring back what an operator deleted.
+// publisher binds the queue again. It does not create again what an operator
+// deleted.
 func lostBinding(t *testing.T, s *testbed.RabbitServer) {
 	p := open(t, "gocloud+rabbit://"+s.Addr())
 	for _, group := range []string{"g", "gone"} {
@@ -150,12 +151,12 @@ func lostBinding(t *testing.T, s *testbed.RabbitServer) {
 	publish(t, p, "unbound", "m")
 	receive(t, subscribe(t, p, "unbound", pubsub.Group("g")), 1)
 	if _, err := ch.QueueDeclarePassive("fairlead/unbound/gone", true, false, false, false, nil); err == nil {
-		t.Error("a queue that was deleted is there again")
+		t.Error("a queue that was deleted exists again")
 	}
 }
 
-// deletedQueue: an operator deletes the queue under a consumer that waits. It
-// is made again, and its consumer told.
+// deletedQueue: an operator deletes the queue while a consumer waits. The queue is
+// created again, and the consumer gets an error.
 func deletedQueue(t *testing.T, s *testbed.RabbitServer) {
 	p := open(t, "gocloud+rabbit://"+s.Addr())
 	sub := subscribe(t, p, "deleted", pubsub.Group("g"))

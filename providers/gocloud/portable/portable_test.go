@@ -46,8 +46,8 @@ func receive(t *testing.T, s *gcpubsub.Subscription) *gcpubsub.Message {
 	return m
 }
 
-// TestMessagesCrossBothWays: what is published by the types of one side is
-// received by those of the other.
+// TestMessagesCrossBothWays: each side receives the messages that the types of the
+// other side publish.
 func TestMessagesCrossBothWays(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	p, err := fairlead.Open(t.Context(), "mem://")
@@ -83,8 +83,8 @@ func TestMessagesCrossBothWays(t *testing.T) {
 	check.NoError(t, ours.Close(t.Context()))
 }
 
-// TestShutdownGivesBack: what gocloud.dev fetched and nobody asked for comes
-// to another consumer at once.
+// TestShutdownGivesBack: messages that gocloud.dev fetched and no call received are
+// delivered to another consumer at once.
 func TestShutdownGivesBack(t *testing.T) {
 	p := open(t)
 	sub, err := portable.OpenSubscription(t.Context(), p, "orders", pubsub.Group("g"), pubsub.AckDeadline(time.Hour))
@@ -129,7 +129,7 @@ func wantCode(t *testing.T, what string, err error, want fairlead.Code) {
 	}
 }
 
-// TestErrorsHaveCodes of gocloud.dev.
+// TestErrorsHaveCodes: errors have gocloud.dev's codes.
 func TestErrorsHaveCodes(t *testing.T) {
 	p := open(t)
 	topic, err := portable.OpenTopic(t.Context(), p, "orders")
@@ -146,7 +146,7 @@ func TestErrorsHaveCodes(t *testing.T) {
 	}
 }
 
-// TestVariableFollows a setting, and no other one.
+// TestVariableFollows: a variable follows its setting, and ignores other settings.
 func TestVariableFollows(t *testing.T) {
 	p := open(t)
 	src, err := config.Open(t.Context(), p, "app")
@@ -172,7 +172,7 @@ func TestVariableFollows(t *testing.T) {
 	want("1")
 	set("other", "x")
 	set("rate", "2")
-	want("2") // and was not woken in between
+	want("2") // without an update in between
 	if latest, err := v.Latest(t.Context()); err != nil || latest.Value != "2" {
 		t.Errorf("the latest is %v, %v", latest.Value, err)
 	}

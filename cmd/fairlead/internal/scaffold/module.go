@@ -16,7 +16,7 @@ import (
 
 const (
 	fairlead = "fairlead.dev"
-	// goVersion is the one that fairlead.dev needs.
+	// goVersion is the Go version that fairlead.dev needs.
 	goVersion = "1.26.0"
 	// replaced is the version that stands for a folder.
 	replaced = "v0.0.0"
@@ -24,7 +24,7 @@ const (
 
 // Fairlead says where the new module gets fairlead.dev from.
 type Fairlead struct {
-	Version string // a released one; or empty, and Folder is set
+	Version string // a released version; if it is empty, Folder is set
 	Folder  string // a checkout that replaces it; an absolute path, or empty
 }
 
@@ -83,7 +83,7 @@ func (p Provider) goMod() ([]byte, error) {
 
 var goodName = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
-// refused are names that Go or Fairlead gives a meaning.
+// refused holds names that have a meaning in Go or Fairlead.
 var refused = []string{"main", "init", "internal", "vendor", "plugin", "sidecar"}
 
 // CheckName returns why a provider cannot have a name. taken are the schemes

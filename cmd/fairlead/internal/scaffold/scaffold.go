@@ -18,7 +18,7 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// The delimiters of actions leave "{{", which is Go, alone.
+// The delimiters of actions are not "{{" and "}}", which occur in Go.
 var parsed = template.Must(template.New("").Delims("[[", "]]").ParseFS(templates, "templates/*.tmpl"))
 
 // Provider is a provider to be written.

@@ -14,7 +14,8 @@ import (
 
 var acme = Provider{Name: "acme", Module: "example.com/acme", Fairlead: Fairlead{Version: "v1.2.3"}}
 
-// TestGoVersion: a module cannot name an older Go than what it requires does.
+// TestGoVersion: a module cannot name an older Go version than the modules that it
+// requires.
 func TestGoVersion(t *testing.T) {
 	b, err := os.ReadFile("../../../../go.mod")
 	if err != nil {
@@ -74,7 +75,7 @@ func TestWriteLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// TestNamesInFiles: no file speaks of a placeholder.
+// TestNamesInFiles: no file contains a placeholder.
 func TestNamesInFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "x")
 	p := acme
