@@ -199,7 +199,7 @@ func refuses(t *testing.T, socket string, log func() string) {
 	if got := attachAs(t, program, socket, nobody); got != "refused" {
 		t.Errorf("another user is %s", got)
 	}
-	check.Eventually(t, "the refusal is logged", func() bool { return strings.Contains(log(), "belongs to user 65534") })
+	check.Eventually(t, "the refusal is logged", func() bool { return strings.Contains(log(), "runs as user 65534") })
 }
 
 // enterable opens the folder of a socket to every user, and returns a copy of
