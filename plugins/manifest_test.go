@@ -205,7 +205,7 @@ func TestVerify(t *testing.T) {
 		"a folder that every user may write":   {func(d, _, _ string) error { return os.Chmod(d, 0o757) }, "every user may write"},
 		"a sticky folder":                      {func(d, _, _ string) error { return os.Chmod(d, 0o777|os.ModeSticky) }, "every user may write"},
 		"a folder above":                       {func(d, _, _ string) error { return os.Chmod(filepath.Dir(d), 0o777) }, "every user may write"},
-		"somebody else's":                      {func(_, b, _ string) error { return os.Chown(b, 1234, -1) }, "belongs to the user 1234"},
+		"somebody else's":                      {func(_, b, _ string) error { return os.Chown(b, 1234, -1) }, "belongs to user 1234"},
 		"not executable":                       {func(_, b, _ string) error { return os.Chmod(b, 0o644) }, "not executable"},
 		"no file":                              {func(_, b, _ string) error { return os.Remove(b) }, "no such file"},
 		"a folder":                             {func(_, b, _ string) error { return errors.Join(os.Remove(b), os.Mkdir(b, 0o755)) }, "not a regular file"},
