@@ -104,7 +104,7 @@ func TestLifetimeDrains(t *testing.T) {
 		default:
 		}
 		leave()
-		leave() // as often as one likes
+		leave() // a second call does nothing
 		<-drained
 		if _, _, err := l.Begin(t.Context()); fairlead.CodeOf(err) != fairlead.Closed {
 			t.Errorf("Begin after the end: %v", err)

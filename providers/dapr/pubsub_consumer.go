@@ -90,7 +90,7 @@ func (g *groupConsumer) redeliveryTopic() string { return g.topic + "~" + g.grou
 
 // close ends the streams. It returns when the runtime has read all answers.
 // Events without an answer move to the redelivery topic, after the provider has
-// stopped to read that: a stream that ends while events have no answer would
+// stopped reading that topic: a stream that ends while events have no answer would
 // block all subscriptions of the sidecar.
 func (g *groupConsumer) close() {
 	timer := time.AfterFunc(drainTimeout, g.kill)

@@ -67,8 +67,8 @@ type independenceRecord struct {
 }
 
 // checkIndependence requires that each of the components receives a message of a
-// topic: components with the same consumerID would share it. Each check leaves a
-// topic behind, so it is not repeated within a day.
+// topic: components with the same consumerID would share it. The topic of a check is
+// not removed, so the check is not repeated within a day.
 func (p *provider) checkIndependence(ctx context.Context, store string, names []string) error {
 	key := p.config.prefix + "/pubsub-components"
 	data, etag, err := p.readKey(ctx, store, key)

@@ -7,8 +7,8 @@ import (
 )
 
 // How long an acknowledged event is remembered, as a multiple of the processing
-// timeout: one that was answered, and one that can be answered only when it is
-// delivered again.
+// timeout: an event that was answered, and an event that can be answered only when
+// it is delivered again.
 const (
 	answeredMemory = 2
 	settledMemory  = 20
@@ -63,7 +63,7 @@ func (g *groupConsumer) isForgotten(e *pendingEvent, age time.Duration) bool {
 	return !e.renewing && age > settledMemory*g.p.config.processingTimeout
 }
 
-// original is how an event was to be answered before it was renewed.
+// original says how to answer an event as it was before its renewal.
 type original struct {
 	e      *pendingEvent
 	stream *eventStream
@@ -76,7 +76,7 @@ func (g *groupConsumer) renew(due []*pendingEvent) {
 	var originals []original
 	g.mu.Lock()
 	for _, e := range due {
-		if e.settled || e.stream == nil { // meanwhile
+		if e.settled || e.stream == nil { // it was settled, or its stream has ended, meanwhile
 			e.renewing = false
 			continue
 		}

@@ -10,8 +10,8 @@ import (
 	"fairlead.dev"
 )
 
-// TestSubscribeError shows that a consumer whose sidecar hangs is not told that it
-// canceled its own call.
+// TestSubscribeError shows that a consumer whose sidecar hangs does not get Canceled,
+// since it did not cancel its call.
 func TestSubscribeError(t *testing.T) {
 	for err, want := range map[error]fairlead.Code{
 		context.Canceled:                         fairlead.Unavailable,

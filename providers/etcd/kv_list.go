@@ -88,7 +88,7 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 	return page, nil
 }
 
-// addEntries adds what was found to a page, and returns its size. A key whose
+// addEntries adds the keys in kvs to a page, and returns the page's size. A key whose
 // time to live had ended when the listing began is removed.
 func (s *store) addEntries(ctx context.Context, page *driver.Page, kvs []*mvccpb.KeyValue, moment time.Time) (bytes int, err error) {
 	for _, kv := range kvs {

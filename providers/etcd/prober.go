@@ -25,7 +25,7 @@ type prober struct {
 	txnOps atomic.Int64
 }
 
-// verdict is what is known of one member.
+// verdict is what is known about one member.
 type verdict struct {
 	last     sample
 	unsynced int // how often in a row the writes grew and the fsyncs did not

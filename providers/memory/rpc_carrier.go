@@ -7,8 +7,8 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-// carrier is the rpc facet of one provider that carries calls itself. What it
-// opens, accepts and listens to ends with the provider's life.
+// carrier is the rpc facet of one provider that carries calls itself. Its streams
+// and listeners end with the provider's life.
 type carrier struct {
 	life      *providers.Lifetime
 	listeners *listenerRegistry

@@ -8,7 +8,7 @@
 // The credentials are one of these: a user and password, a token (the URL's user
 // without a password, or token-env, token-file), the seed of an NKey (nkey-file),
 // or a credentials file (creds-file). The parameter tls demands TLS, and so do the
-// parameters of certificates; a server that demands TLS gets it in any case.
+// parameters of certificates. A server that demands TLS gets it in any case.
 // [providers.Schemes] lists the parameters. [fairlead.As] knows *nats.Conn of
 // github.com/nats-io/nats.go. Permissions are listed in docs/providers/nats.md,
 // measurements in docs/performance.md.

@@ -211,7 +211,7 @@ func expect(m *natsgo.Msg, seq uint64) {
 	m.Header[hdrExpected] = []string{strconv.FormatUint(seq, 10)}
 }
 
-// seconds rounds up.
+// seconds returns a duration in whole seconds, rounded up.
 func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

@@ -15,7 +15,7 @@ import (
 
 const (
 	probeTimeout = 5 * time.Second
-	// jszBytes is more than the page of a server has if it shows only settings.
+	// jszBytes is more than the length of a server's page, if that shows only settings.
 	jszBytes = 1 << 20
 )
 

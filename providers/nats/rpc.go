@@ -44,7 +44,7 @@ func (p *provider) rpcFacet() fairlead.FacetDescription {
 	}
 }
 
-// carrier is the streams of one provider. All of them share one subscription,
+// carrier holds the streams of one provider. All of them share one subscription,
 // and each has an address below its subject.
 type carrier struct {
 	p      *provider

@@ -58,10 +58,11 @@ func (s *stream) token() string { return s.address[len(s.c.prefix):] }
 
 var beginning = time.Now()
 
-// sinceBeginning is the time, in a third of the room.
+// sinceBeginning returns the time since beginning, which takes a third of the memory
+// of a time.Time.
 func sinceBeginning() time.Duration { return time.Since(beginning) }
 
-// Every call ends with one of these: they are made once.
+// Every call ends with one of these errors. They are made once.
 var (
 	errPeerClosed   = fairlead.Errorf(fairlead.Closed, "the other end of the call closed it")
 	errStreamClosed = fairlead.Errorf(fairlead.Closed, "the stream is closed")

@@ -98,7 +98,7 @@ func prefix(t *testing.T, s *testbed.RabbitServer) {
 		Body: []byte("foreign"), Headers: amqp.Table{"Number": int32(3)}}))
 	d := receive(t, sub, 1)["foreign"]
 	if d == nil || d.Metadata["Number"] != "3" || d.ID == "" {
-		t.Errorf("a message of a stranger came as %+v", d)
+		t.Errorf("a message of another program was received as %+v", d)
 	}
 }
 
