@@ -14,8 +14,8 @@ import (
 )
 
 // Opening is the name under which the suite groups the cases of opening,
-// describing and closing a provider, and of its errors. It is no facet of a
-// description.
+// describing and closing a provider, and of its errors. No description has a
+// facet of this name.
 const Opening fairlead.Facet = suite.Opening
 
 // Profile says how much is run.

@@ -1,10 +1,10 @@
 // Package conformance is the suite that every provider passes.
 //
 // A [Case] is data: a name, a facet, the claims that it needs, its rule in one
-// line, and a function. [Cases] returns them all. A case whose claims hold is
-// run; one that tests the absence of a claim is run where the claim does not
-// hold, and demands that the ability answers Unsupported. So a provider fails
-// for claiming too much and for claiming too little.
+// line, and a function. [Cases] returns them all. A case is run if its claims
+// hold. A case that tests the absence of a claim is run if the claim does not
+// hold, and demands that calls that need it return Unsupported. So a provider
+// fails for claiming too much and for claiming too little.
 //
 // # From a test
 //
@@ -23,16 +23,16 @@
 // # On shared infrastructure
 //
 // A run touches only names that start with [Prefix], each with the time of
-// the run and a random part; it removes them when it ends, also when its
-// context ends early. What a run that was killed has left is removed by
-// [Clean]. Names on a provider that does not claim Manage cannot be removed;
-// the report names them.
+// the run and a random part. It removes them when it ends, also when its
+// context ends early. [Clean] removes the names that a killed run has left.
+// Names on a provider that does not claim Manage cannot be removed; the report
+// lists them.
 //
 // # What a pass does not say
 //
-// A case sees what a client can see. That an acknowledged write is on stable
-// storage cannot be seen by a client: the durability cases check that the
-// provider's probe holds and, given a [Control] that kills and starts the
-// backend, that nothing acknowledged is lost by a kill. A loss of power is
+// A case sees what a client can see, and a client cannot see whether an
+// acknowledged write is on stable storage. The durability cases check that the
+// provider's probe holds. Given a [Control] that kills and starts the backend,
+// they also check that a kill loses no acknowledged write. A loss of power is
 // more than a kill.
 package conformance

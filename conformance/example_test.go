@@ -56,7 +56,7 @@ func ExampleWithMatch() {
 	// Output: kv/put-get passed
 }
 
-// server starts and kills the backend that is tested.
+// server starts and kills the backend under test.
 type server struct{ process *exec.Cmd }
 
 // Kill ends the server as SIGKILL does.
@@ -72,8 +72,8 @@ func (s *server) Start(context.Context) error {
 	return s.process.Start()
 }
 
-// A control kills and starts the backend. It lets the cases run that need it:
-// those that prove durability, and those about an outage.
+// A control kills and starts the backend, so that the cases of durability and of
+// outages can run.
 func ExampleWithControl() {
 	testDurability := func(t *testing.T) {
 		backend := &server{}
@@ -96,7 +96,7 @@ func ExampleWithKnownFailures() {
 		fmt.Println(err)
 		return
 	}
-	// The fault is repaired: the list must not keep what passes.
+	// The fault is repaired: the list must not contain a case that passes.
 	fmt.Println(report.Results[0].Outcome)
 	fmt.Println(report.Results[0].Failures)
 	// Output:

@@ -11,16 +11,16 @@ import (
 )
 
 // Opener opens the provider under test. The suite calls it several times and
-// closes what it returns.
+// closes the providers that it returns.
 type Opener func(ctx context.Context) (fairlead.Provider, error)
 
-// Control lets the suite do to the backend what operators and accidents do.
-// The methods return when it is done, or fail.
+// Control lets the suite kill and start the backend, as operators and accidents
+// do. The methods return when that is done, or fail.
 type Control interface {
 	// Kill ends the backend with no warning, as SIGKILL does.
 	Kill(ctx context.Context) error
-	// Start starts the backend again, on what it had stored, and returns when
-	// it serves.
+	// Start starts the backend again, on the data that it had stored, and
+	// returns when it serves.
 	Start(ctx context.Context) error
 }
 
@@ -66,13 +66,13 @@ func WithCases(names ...string) Option { return func(o *options) { o.cases = nam
 // control the backend always run one at a time.
 func WithParallel(n int) Option { return func(o *options) { o.parallel = max(n, 1) } }
 
-// DefaultPatience is how long a case waits for what must come, unless
+// DefaultPatience is how long a case waits for something that must come, unless
 // [WithPatience] says otherwise. It is long because a slow provider conforms.
 const DefaultPatience = 20 * time.Second
 
 // WithPatience sets how long a case waits for something that must come before
-// it fails. A run that expects failures, for example of a broken provider, is quicker
-// with less.
+// it fails. A shorter time makes a run quicker that expects failures, for example
+// of a broken provider.
 func WithPatience(d time.Duration) Option { return func(o *options) { o.patience = d } }
 
 // WithControl makes the cases run that kill and start the backend.

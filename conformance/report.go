@@ -16,7 +16,7 @@ type Outcome string
 const (
 	Passed     Outcome = "passed"
 	Failed     Outcome = "failed"       // by an assertion
-	Hung       Outcome = "hung"         // not at its end some seconds after its deadline
+	Hung       Outcome = "hung"         // still running some seconds after its deadline
 	NotRun     Outcome = "not run"      // see Reason: a claim, the profile, or no control
 	KnownFails Outcome = "known"        // failed, as said beforehand
 	Unexpected Outcome = "passes again" // known to fail, and passed: a failure of the list
@@ -78,8 +78,8 @@ type Report struct {
 	Claims      []ClaimResult        `json:"claims"`
 	// Leftovers are names that could not be removed from the backend.
 	Leftovers []string `json:"leftovers,omitempty"`
-	// Unmanaged: they could not because the provider does not claim Manage,
-	// which is no fault.
+	// Unmanaged: they could not be removed because the provider does not claim
+	// Manage, which is no fault.
 	Unmanaged bool `json:"unmanaged,omitempty"`
 	// Interrupted: the context ended before all cases had run.
 	Interrupted bool `json:"interrupted,omitempty"`
@@ -96,8 +96,8 @@ func (r *Report) Count(o Outcome) int {
 	return n
 }
 
-// Err returns nil if the provider conforms in what was run: at least one case
-// ran, and none failed.
+// Err returns nil if the provider conforms, as far as cases were run: at least
+// one case ran, and none failed.
 func (r *Report) Err() error {
 	var bad []string
 	ran := 0

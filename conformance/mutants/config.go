@@ -55,8 +55,8 @@ func (p *configProvider) OpenSource(ctx context.Context, c configdriver.SourceCo
 	return p.wrap(s), nil
 }
 
-// source makes a driver of a portable source. The hooks change what goes in
-// and comes out; a nil one changes nothing.
+// source makes a driver's source from a portable source. The hooks change its
+// arguments and results; a nil one changes nothing.
 type source struct {
 	portable
 	name  string
@@ -99,14 +99,12 @@ func (s source) Set(ctx context.Context, changes []configdriver.Change) (string,
 	return s.portable.Set(ctx, changes...)
 }
 
-// withState opens memory providers whose settings are changed on their way
-// out.
+// withState opens memory providers that change the settings which they return.
 func withState(change func(*configdriver.Snapshot)) conformance.Opener {
 	return withSource(func(s source) configdriver.Source { s.state = change; return s })
 }
 
-// withChanges opens memory providers whose changes are changed on their way
-// in.
+// withChanges opens memory providers that modify the changes which they get.
 func withChanges(change func(*configdriver.Change)) conformance.Opener {
 	return withSource(func(s source) configdriver.Source {
 		s.set = func(ctx context.Context, changes []configdriver.Change) (string, error) {

@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// configClaimMutants claim what does not hold.
+// configClaimMutants make claims that do not hold.
 var configClaimMutants = []Mutant{
 	{
 		Name: "config-snapshot-torn", Breaks: "the two halves of a snapshot are of different moments",
@@ -130,7 +130,7 @@ func checkedBy(s source, change func(c *configdriver.Change, now configdriver.Va
 	}
 }
 
-// configAbsentMutants let through what they did not claim at first.
+// configAbsentMutants allow the calls of a claim that they did not make at first.
 func configAbsentMutants() []Mutant {
 	var mutants []Mutant
 	for name, claim := range map[string]fairlead.Claim{

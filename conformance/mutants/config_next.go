@@ -62,7 +62,7 @@ var configNextMutants = []Mutant{
 					return state, err
 				}
 				state, err = s.portable.Snapshot(ctx)
-				state.Version += "+" // the same one again would not leave package config
+				state.Version += "+" // package config would drop a state with the same version
 				return state, err
 			}
 		}),
@@ -143,9 +143,9 @@ var neverWakes = withNext(func(s source) nexting {
 	}
 })
 
-// olderStates returns a Next that, at the calls for which older is true, gives
-// the values of a state that it keeps: at first the state of the beginning, and
-// after each call for which moves is true the state of that call.
+// olderStates returns a Next that returns the values of a kept state at the calls
+// for which older is true. The kept state is at first the state before the first
+// call, and after each call for which moves is true the state of that call.
 func olderStates(s source, older, moves func(call int) bool) nexting {
 	var mu sync.Mutex
 	last, _ := s.portable.Snapshot(context.Background()) // memory does not fail here
@@ -171,7 +171,7 @@ func olderStates(s source, older, moves func(call int) bool) nexting {
 
 func always(int) bool { return true }
 
-// closesAll returns a wrapper whose sources of one name end together.
+// closesAll returns a wrapper whose Close closes all sources of the same name.
 func closesAll() func(source) configdriver.Source {
 	var mu sync.Mutex
 	byName := map[string][]source{}

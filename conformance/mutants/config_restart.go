@@ -83,7 +83,7 @@ func (o *outage) killed() bool {
 
 func (o *outage) restarted() bool { return o.killed() && o.ready() == nil }
 
-// ready returns why nothing can be done now.
+// ready returns an error while the backend is down.
 func (o *outage) ready() error {
 	select {
 	case <-o.ends():
@@ -124,7 +124,7 @@ func (o *outage) wrap(s source) configdriver.Source {
 	return outageSource{s, o}
 }
 
-// healthyNext is Next as it must be.
+// healthyNext is a correct Next.
 func (o *outage) healthyNext(ctx context.Context, s source, version string) (configdriver.Snapshot, error) {
 	if err := o.ready(); err != nil {
 		return configdriver.Snapshot{}, err

@@ -15,7 +15,7 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// configValueMutants keep settings wrongly.
+// configValueMutants store settings wrongly.
 var configValueMutants = []Mutant{
 	{
 		Name: "config-no-version", Breaks: "an empty source has no version", CaughtBy: cases("config/new-name"),
@@ -157,7 +157,7 @@ func renamed(name func(string) string) conformance.Opener {
 }
 
 // staleHandles opens memory providers whose handles read the state before the last
-// Set, but for the handle that made it.
+// Set, except the handle that made it.
 func staleHandles() conformance.Opener {
 	var mu sync.Mutex
 	before := map[string]configdriver.Snapshot{}

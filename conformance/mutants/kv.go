@@ -87,10 +87,11 @@ type store struct {
 	do   func(ctx context.Context, ops []driver.Op) []driver.Result
 	txn  func(ctx context.Context, t driver.Txn) (driver.Revision, error)
 	list func(ctx context.Context, r driver.ListRequest) (driver.Page, error)
-	// watching changes what is asked of a watch.
+	// watching changes the request of a watch.
 	watching func(*driver.WatchRequest)
 	watch    func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error)
-	// events changes what a watcher returns; the watcher waits on when nothing is left.
+	// events changes the events that a watcher returns. If none is left, the
+	// watcher continues to wait.
 	events func([]driver.Event) []driver.Event
 	close  func(ctx context.Context) error
 }
@@ -223,7 +224,7 @@ func kvMutant(name, breaks string, caughtBy []string, wrap func(s driver.Store) 
 	return kvMutantOf(name, breaks, caughtBy, kvProvider{wrap: changed(wrap)})
 }
 
-// changed makes a wrapper of a function that returns changes.
+// changed makes a wrapper from a function that returns changes.
 func changed(wrap func(s driver.Store) store) func(driver.Store) driver.Store {
 	return func(s driver.Store) driver.Store {
 		w := wrap(s)
@@ -237,8 +238,8 @@ func kvMutantOf(name, breaks string, caughtBy []string, p kvProvider) Mutant {
 	return Mutant{Name: "kv-" + name, Breaks: breaks, CaughtBy: caughtBy, Open: p.opens("mem://")}
 }
 
-// kvDrift is a mutant whose kv facet is described to the suite otherwise than
-// later.
+// kvDrift is a mutant whose first description of the kv facet, which the suite
+// uses, differs from the later ones.
 func kvDrift(name, breaks string, caughtBy []string, change func(*fairlead.FacetDescription)) Mutant {
 	return Mutant{Name: "kv-" + name, Breaks: breaks, CaughtBy: caughtBy, Open: drifting(func(d *fairlead.Description) {
 		for i := range d.Facets {

@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// kvCallMutants break what is about contexts, closing, calls of many keys and
+// kvCallMutants break rules about contexts, closing, calls of many keys and
 // concurrent calls.
 func kvCallMutants() []Mutant {
 	return []Mutant{
@@ -95,7 +95,7 @@ func kvCallMutants() []Mutant {
 	}
 }
 
-// batching is a mutant to which concurrent calls come together.
+// batching is a mutant that gets concurrent calls in batches.
 func batching(name, breaks string, caughtBy []string, spoil func([]driver.Result, []driver.Op)) Mutant {
 	return kvMutantOf(name, breaks, caughtBy, kvProvider{
 		describe: func(f *fairlead.FacetDescription) { f.Limits.Pipelines = 1 },
@@ -129,8 +129,8 @@ func closesAllHandles() func(driver.Store) store {
 	}
 }
 
-// writeBehind keeps blind puts until something else is done through the same
-// handle, or there are more than 20. The last ones are kept always.
+// writeBehind buffers blind puts until another operation is made through the same
+// handle, or there are more than 20. Close drops the puts that are still buffered.
 func writeBehind(s driver.Store) store {
 	var mu sync.Mutex
 	var buffer []driver.Op
@@ -155,7 +155,7 @@ func writeBehind(s driver.Store) store {
 	}}
 }
 
-// staleReads answers every fifth read of a key as the one before.
+// staleReads gives every fifth read of a key the result of the previous read.
 func staleReads(s driver.Store) store {
 	var mu sync.Mutex
 	before := map[string]driver.Result{}

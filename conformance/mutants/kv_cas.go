@@ -9,7 +9,7 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// becoming makes operations of one kind be done as another.
+// becoming carries out operations of one kind as operations of another kind.
 func becoming(from, to driver.OpKind) func(driver.Store) store {
 	return func(driver.Store) store {
 		return store{in: func(op *driver.Op) {
@@ -104,8 +104,8 @@ var kvCASMutants = []Mutant{
 	kvMutant("delete-if-ignored", "DeleteIf deletes whatever the revision", cases("kv/delete-if-stale", "kv/delete-if-missing", "kv/delete-if-race", "kv/cas-garbage", "kv/cas-expired"), becoming(driver.OpDeleteIf, driver.OpDelete)),
 }
 
-// checkPause is how long checkThenAct waits: long enough that others act
-// meanwhile, also on a busy machine.
+// checkPause is how long checkThenAct waits: long enough that other writers write
+// meanwhile, even on a busy machine.
 const checkPause = 10 * time.Millisecond
 
 // checkThenAct checks conditions, waits a little, and writes blindly.

@@ -11,8 +11,8 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// kvAbsentMutants say at first that a claim does not hold, and let what needs
-// it through later.
+// kvAbsentMutants do not make a claim at first, and later allow the calls that need
+// it.
 func kvAbsentMutants() []Mutant {
 	var mutants []Mutant
 	for _, info := range conformance.ClaimsOf(fairlead.KV) {
@@ -40,8 +40,8 @@ func claimsOfKV(claims ...fairlead.Claim) func(*fairlead.FacetDescription) {
 	}
 }
 
-// describedLater opens memory providers of which all descriptions but the
-// first are changed.
+// describedLater opens memory providers that change all their descriptions except
+// the first.
 func describedLater(change func(*fairlead.FacetDescription)) conformance.Opener {
 	return withHooksOf(func() hooks {
 		first := true
@@ -96,7 +96,7 @@ func durableAtFirst(name string, c fairlead.Claim) Mutant {
 	return kvDrift(name+"-withdrawn", "the claim "+string(c)+" is made once and never again", cases("kv/"+name), claimsOfKV(c))
 }
 
-// before returns the revision of memory before one.
+// before returns the memory provider's revision that precedes rev.
 func before(rev driver.Revision) driver.Revision {
 	n, err := strconv.ParseUint(string(rev), 10, 64)
 	if err != nil {

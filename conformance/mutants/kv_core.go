@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// kvCoreMutants break what every store does with one key.
+// kvCoreMutants break operations on one key that every store has.
 func kvCoreMutants() []Mutant {
 	return append([]Mutant{
 		kvMutant("value-truncated", "a value is stored only to its first zero byte", cases("kv/put-get", "kv/binary-value"), func(driver.Store) store {
@@ -112,8 +112,8 @@ func kvCoreMutants() []Mutant {
 	}, kvRevisionMutants()...)
 }
 
-// oneSlice returns a function that answers with the first slice that it was
-// given for a state of a key.
+// oneSlice returns a function that returns the first slice that it was given for a
+// state of a key.
 func oneSlice() func(key string, rev driver.Revision, value []byte) []byte {
 	var mu sync.Mutex
 	kept := map[string][]byte{}
@@ -145,15 +145,15 @@ func kvRevisionMutants() []Mutant {
 	}
 }
 
-// label is the revision that a key is said to have.
+// label is the revision that a mutant reports for a key.
 type label struct {
 	name   string
 	writes int
 	real   driver.Revision
 }
 
-// relabeled gives keys revisions of its own making: name is called for every
-// write. A label that was given again means the newest state.
+// relabeled replaces the revisions of keys: name makes a label for every write. A
+// label that was given several times means the newest state.
 func relabeled(s driver.Store, name func(l *label, value []byte) string) store {
 	var mu sync.Mutex
 	labels := map[string]*label{}

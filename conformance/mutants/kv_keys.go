@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// keyChanges are what backends and their encodings do to keys, under the name
-// of the case that must notice.
+// keyChanges has changes that backends and their encodings make to keys, each under
+// the name of the case that must detect it.
 var keyChanges = map[string]func(key string) string{
 	"slash":         replacing("/", "_"),
 	"unicode":       func(key string) string { return strings.Map(onlyASCII, key) },
@@ -72,7 +72,8 @@ func replacing(old, by string) func(string) string {
 	return func(key string) string { return strings.ReplaceAll(key, old, by) }
 }
 
-// cutting ends a key where something begins, if anything comes before.
+// cutting cuts a key before the first occurrence of a string, unless the key begins
+// with it.
 func cutting(at string) func(string) string {
 	return func(key string) string {
 		before, _, _ := strings.Cut(key, at)

@@ -11,9 +11,9 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// killable makes a mutant whose backend can be killed and started, and claims
-// durability. Its stores are changed by wrap; what wrap returns is asked only
-// while the backend is up, if it does not replace do itself.
+// killable makes a mutant that claims durability and whose backend can be killed
+// and started. wrap changes its stores. While the backend is down, calls fail
+// before they reach the changes, unless wrap replaces do or list itself.
 func killable(name, breaks string, caughtBy []string, wrap func(o *brokerOutage, s driver.Store) store) Mutant {
 	o := newBrokerOutage()
 	m := kvMutantOf(name, breaks, caughtBy, kvProvider{})
@@ -33,8 +33,8 @@ func killableProvider(o *brokerOutage, wrap func(o *brokerOutage, s driver.Store
 	}.opens("mem://")
 }
 
-// outageOver makes every call of a store fail while the backend is down, but
-// those that the store deals with itself through do.
+// outageOver makes every call of a store fail while the backend is down, except
+// calls for which the store has a do or list of its own.
 func outageOver(o *brokerOutage, s store) store {
 	over := store{
 		do: func(ctx context.Context, ops []driver.Op) []driver.Result {
@@ -69,7 +69,7 @@ func outageOver(o *brokerOutage, s store) store {
 	return over
 }
 
-// next fails while the backend is down.
+// next returns a Next that fails while the backend is down.
 func (o *brokerOutage) next(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 	return func(ctx context.Context) ([]driver.Event, error) {
 		if o.down() {
@@ -154,7 +154,7 @@ func gapAfterKill(o *brokerOutage, _ driver.Store) store {
 	})}
 }
 
-// ttlAnew writes what has a time to live again at every start.
+// ttlAnew writes all keys with a time to live again at every start.
 func ttlAnew(o *brokerOutage, s driver.Store) store {
 	var mu sync.Mutex
 	given := map[string]driver.Op{}

@@ -12,14 +12,14 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// listing changes how a page comes about.
+// listing is a mutant that makes pages in another way.
 func listing(name, breaks string, caughtBy []string, change func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error)) Mutant {
 	return kvMutant(name, breaks, caughtBy, func(s driver.Store) store {
 		return store{list: func(ctx context.Context, r driver.ListRequest) (driver.Page, error) { return change(ctx, s, r) }}
 	})
 }
 
-// paging changes pages once they are there.
+// paging is a mutant that changes the pages of the memory provider.
 func paging(name, breaks string, caughtBy []string, change func(driver.ListRequest, *driver.Page)) Mutant {
 	return listing(name, breaks, caughtBy, func(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
 		page, err := s.List(ctx, r)
@@ -124,7 +124,7 @@ var kvListMutants = []Mutant{
 	}),
 }
 
-// byOffset pages by the number of entries before.
+// byOffset makes pages whose token is the number of earlier entries.
 func byOffset(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
 	offset, _ := strconv.Atoi(r.Token)
 	page, err := s.List(ctx, driver.ListRequest{Prefix: r.Prefix, Limit: offset + r.Limit})
@@ -138,7 +138,8 @@ func byOffset(ctx context.Context, s driver.Store, r driver.ListRequest) (driver
 	return page, nil
 }
 
-// byKey pages by the last key before, of the present.
+// byKey makes pages of the present state whose token is the last key of the
+// previous page.
 func byKey(ctx context.Context, s driver.Store, r driver.ListRequest) (driver.Page, error) {
 	page, err := s.List(ctx, driver.ListRequest{Prefix: r.Prefix, Limit: 10_000})
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// TestKillableConforms shows that a kill as such fails no kv case: what the
-// mutants do on top of it does.
+// TestKillableConforms shows that a kill by itself fails no kv case: only the
+// faults that the mutants add do.
 func TestKillableConforms(t *testing.T) {
-	t.Parallel() // the cases mostly wait
+	t.Parallel() // most cases spend their time waiting
 	o := newBrokerOutage()
 	open := killableProvider(o, func(*brokerOutage, driver.Store) store { return store{} })
 	conformance.Test(t, open, conformance.WithFacets(fairlead.KV), conformance.WithControl(o))

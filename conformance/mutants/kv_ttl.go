@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// ttlMutant changes times to live that are given.
+// ttlMutant changes the times to live of writes.
 func ttlMutant(name, breaks string, caughtBy []string, change func(time.Duration) time.Duration) Mutant {
 	return kvMutant(name, breaks, caughtBy, func(driver.Store) store {
 		return store{in: func(op *driver.Op) {
@@ -55,7 +55,7 @@ var kvTTLMutants = []Mutant{
 		return store{in: func(op *driver.Op) {
 			if op.TTL > 0 {
 				key := op.Key
-				// Early, for timers are late when the machine is busy.
+				// Early, because timers are late on a busy machine.
 				time.AfterFunc(op.TTL/2, func() { one(s, driver.Op{Kind: driver.OpDelete, Key: key}) })
 				op.TTL = 0
 			}
@@ -72,8 +72,8 @@ var kvTTLMutants = []Mutant{
 	}),
 }
 
-// survivingTTL keeps the end of the first time to live that a key is given,
-// as long as it exists.
+// survivingTTL keeps the end of the first time to live that a key was given, for as
+// long as the key exists.
 func survivingTTL(s driver.Store) store {
 	var mu sync.Mutex
 	ends := map[string]time.Time{}

@@ -16,7 +16,7 @@ func eventMutant(name, breaks string, caughtBy []string, change func([]driver.Ev
 	return kvMutant(name, breaks, caughtBy, func(driver.Store) store { return store{events: change} })
 }
 
-// watchingMutant changes what is asked of a watch.
+// watchingMutant changes the requests of watches.
 func watchingMutant(name, breaks string, caughtBy []string, change func(*driver.WatchRequest)) Mutant {
 	return kvMutant(name, breaks, caughtBy, func(driver.Store) store { return store{watching: change} })
 }
@@ -127,7 +127,7 @@ var kvWatchMutants = []Mutant{
 	}),
 }
 
-// perKey keeps one event of each key.
+// perKey keeps only one event of each key.
 func perKey(keep func([]driver.Event) int) func([]driver.Event) []driver.Event {
 	return func(events []driver.Event) []driver.Event {
 		byKey := map[string][]driver.Event{}
@@ -214,7 +214,7 @@ var kvNextMutants = []Mutant{
 	}),
 }
 
-// lateWatcher delivers what there was when it was closed.
+// lateWatcher delivers, after it is closed, the events that were waiting then.
 type lateWatcher struct {
 	driver.Watcher
 	mu     sync.Mutex
@@ -251,7 +251,7 @@ func (w deafWatcher) Next(ctx context.Context) ([]driver.Event, error) {
 
 func (deafWatcher) Close(context.Context) error { return nil }
 
-// skipping returns a Next that starts again where it should say Compacted.
+// skipping returns a Next that begins a new watch where it should return Compacted.
 func skipping(s driver.Store, prefix string, w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 	return func(ctx context.Context) ([]driver.Event, error) {
 		events, err := w.Next(ctx)

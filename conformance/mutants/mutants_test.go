@@ -12,11 +12,11 @@ import (
 // TestEveryMutantIsCaught runs each mutant against the cases that it names, and
 // then looks for cases that no mutant fails.
 func TestEveryMutantIsCaught(t *testing.T) {
-	t.Parallel() // the cases mostly wait
+	t.Parallel() // most cases spend their time waiting
 	var mu sync.Mutex
 	failed := map[string]bool{}
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 8) // more than there are processors: mutants mostly make cases wait
+	slots := make(chan struct{}, 8) // more than there are processors: most cases wait
 	for _, m := range All() {
 		slots <- struct{}{}
 		wg.Go(func() {
@@ -43,7 +43,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 const tries = 3
 
 // caught runs the cases that a mutant names, demands that each fails by
-// assertion, and returns those that do.
+// assertion, and returns the cases that do.
 func caught(t *testing.T, m Mutant) (names []string) {
 	left := slices.Clone(m.CaughtBy)
 	for try := 1; len(left) > 0; try++ {

@@ -116,8 +116,8 @@ func ofKV(change func(*fairlead.FacetDescription)) conformance.Opener {
 	})
 }
 
-// drifting opens memory providers whose first description, which is the one
-// that the suite goes by, is changed; the later ones are not.
+// drifting opens memory providers that change only their first description, which
+// is the one that the suite uses.
 func drifting(change func(*fairlead.Description)) conformance.Opener {
 	return withHooksOf(func() hooks {
 		var later atomic.Bool

@@ -12,11 +12,11 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// leak is how long a goroutine that is leaked lives, so that the tests of the
-// mutants end with none.
+// leak is how long a leaked goroutine lives. It is short, so that none is left at
+// the end of the mutants' tests.
 const leak = 15 * time.Second
 
-// openLifeMutants open, wait and close wrongly.
+// openLifeMutants break rules about opening, awaiting and closing.
 var openLifeMutants = []Mutant{
 	{
 		Name: "open-await-waits", Breaks: "Await waits although the generation is an old one", CaughtBy: cases("open/await-differs"),
@@ -160,7 +160,7 @@ func atMost(n int64) conformance.Opener {
 	}
 }
 
-// openErrorMutants fail wrongly.
+// openErrorMutants return wrong errors.
 var openErrorMutants = []Mutant{
 	{
 		Name: "open-error-vendors-op", Breaks: "errors name the vendor's command as the operation", CaughtBy: cases("open/error-fields"),

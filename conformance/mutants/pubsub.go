@@ -48,8 +48,7 @@ type brokenBroker struct {
 // broken opens memory providers with these hooks.
 func broken(b broker) conformance.Opener { return brokenOf("mem://", func() broker { return b }) }
 
-// breaking opens memory providers that have hooks, and their state, each of
-// their own.
+// breaking opens memory providers, each with hooks and state of its own.
 func breaking(b func() broker) conformance.Opener { return brokenOf("mem://", b) }
 
 var backends atomic.Int64
@@ -173,7 +172,7 @@ func (t *brokenTopic) Send(ctx context.Context, msgs []psdriver.Message) []psdri
 	return results
 }
 
-// brokenSub is a subscription with hooks, which knows what its consumer
+// brokenSub is a subscription with hooks. It knows which messages its consumer
 // holds.
 type brokenSub struct {
 	psdriver.Subscription
@@ -183,7 +182,7 @@ type brokenSub struct {
 
 	mu   sync.Mutex
 	held map[string]psdriver.Delivery
-	gone map[string]psdriver.Delivery // held before
+	gone map[string]psdriver.Delivery // messages that were held before
 }
 
 func (s *brokenSub) Receive(ctx context.Context, limit int) ([]psdriver.Delivery, error) {
@@ -207,7 +206,7 @@ func (s *brokenSub) hold(d psdriver.Delivery) {
 	s.held[d.Token] = d
 }
 
-// holds returns what the consumer holds.
+// holds returns the deliveries that the consumer holds.
 func (s *brokenSub) holds() []psdriver.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()

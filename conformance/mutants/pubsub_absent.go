@@ -10,8 +10,8 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// pubsubAbsentMutants say at first that a claim does not hold, and let the
-// calls of package pubsub through later.
+// pubsubAbsentMutants do not make a claim at first, and later allow the calls that
+// need it.
 func pubsubAbsentMutants() []Mutant {
 	var mutants []Mutant
 	for _, info := range append(psdriver.Claims(), fairlead.CommonClaims()...) {
@@ -24,8 +24,8 @@ func pubsubAbsentMutants() []Mutant {
 	return mutants
 }
 
-// hiding opens memory providers that make a claim in every description but
-// the first.
+// hiding opens memory providers that make a claim in every description except the
+// first.
 func hiding(c fairlead.Claim) conformance.Opener {
 	return func(ctx context.Context) (fairlead.Provider, error) {
 		p, err := fairlead.Open(ctx, "mem://")

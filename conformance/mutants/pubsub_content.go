@@ -13,7 +13,7 @@ import (
 	psdriver "fairlead.dev/pubsub/driver"
 )
 
-// delivering opens providers that change what they deliver.
+// delivering opens providers that change the messages that they deliver.
 func delivering(change func(*psdriver.Delivery)) conformance.Opener {
 	return broken(broker{deliver: func(_ *brokenSub, d *psdriver.Delivery) { change(d) }})
 }
@@ -192,7 +192,7 @@ func ascii(s string) string {
 	}, s)
 }
 
-// shelf keeps the first message that is put under a name.
+// shelf keeps only the first message that is put under a name.
 type shelf struct {
 	mu   sync.Mutex
 	kept map[string]psdriver.Message

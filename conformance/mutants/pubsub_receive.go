@@ -135,7 +135,8 @@ var pubsubReceiveMutants = []Mutant{
 		Open: brokenShared(broker{shut: func(func() error) error { return nil }})},
 }
 
-// hoarding takes all messages that are there, and returns them as it is asked.
+// hoarding takes all available messages at once, and returns them in the portions
+// that callers request.
 func hoarding() conformance.Opener {
 	return breaking(func() broker {
 		var mu sync.Mutex
@@ -199,7 +200,8 @@ func oneLane(one bool, more ...func(*broker)) conformance.Opener {
 	})
 }
 
-// closeBehind gives back the held messages with a delay, so that others overtake.
+// closeBehind returns the held messages to their group with a delay, so that other
+// messages overtake them.
 func closeBehind(ctx context.Context, s *brokenSub) error {
 	for _, d := range s.holds() {
 		_ = s.Subscription.Settle(ctx, []psdriver.Settlement{{Token: d.Token, Kind: psdriver.Nack, Delay: 100 * time.Millisecond}})

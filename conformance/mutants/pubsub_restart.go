@@ -18,7 +18,7 @@ type brokerOutage struct {
 	mu     sync.Mutex
 	kills  int
 	killed chan struct{} // closed while it is down
-	starts []func()      // what happens at a start
+	starts []func()      // called at each start
 }
 
 func newBrokerOutage() *brokerOutage { return &brokerOutage{killed: make(chan struct{})} }
@@ -51,8 +51,8 @@ func (o *brokerOutage) Start(context.Context) error {
 	return nil
 }
 
-// state returns how often it was killed, and a channel that is closed when it
-// is down.
+// state returns how often the backend was killed, and a channel that is closed while
+// it is down.
 func (o *brokerOutage) state() (kills int, killed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -152,7 +152,7 @@ func restarting(name, breaks string, caughtBy []string, b func(o *brokerOutage) 
 	}
 }
 
-// durable are the names of the cases of both claims of durability.
+// durable returns the names of the cases for both claims of durability.
 func durable(names ...string) []string {
 	var out []string
 	for _, name := range names {
@@ -254,8 +254,8 @@ func pubsubRestartMutants() []Mutant {
 	}
 }
 
-// storedLater stores messages that are sent while the backend is down, and
-// reports that it does not.
+// storedLater stores messages that are sent while the backend is down, but reports
+// that they were not stored.
 func storedLater() Mutant {
 	m := restarting("pubsub-publish-later", "a message that failed while the backend was down is stored nevertheless", durable("publish"), func(*brokerOutage) broker { return broker{} })
 	o := m.Control().(*brokerOutage)

@@ -141,8 +141,8 @@ func republish(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool
 	return true, s.one(ctx, st.Token, psdriver.Ack)
 }
 
-// sleepy receives the messages that are there, or else looks again only after ten
-// seconds.
+// sleepy receives the available messages. If there are none, it looks again only
+// after ten seconds.
 func sleepy(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 	for {
 		now, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
@@ -195,8 +195,8 @@ func lateAcks(url string) conformance.Opener {
 	})
 }
 
-// unfenced lets a settlement whose lease was lost settle the new owner's delivery,
-// and returns an error or nil for it.
+// unfenced lets a settlement after the loss of its lease settle the new owner's
+// delivery, and returns the given error or nil for it.
 func unfenced(answer error) conformance.Opener {
 	type owner struct {
 		sub   *brokenSub
@@ -241,7 +241,7 @@ func countingTogether() conformance.Opener {
 	})
 }
 
-// nackUnseen carries out a Nack when its consumer receives next.
+// nackUnseen carries out a Nack only when its consumer receives next.
 func nackUnseen() conformance.Opener {
 	return breaking(func() broker {
 		var mu sync.Mutex

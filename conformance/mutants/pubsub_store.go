@@ -173,7 +173,7 @@ func limits(change func(*fairlead.Limits)) func(*fairlead.Description) {
 	}
 }
 
-// claim makes a description claim something for the facet.
+// claim adds a claim to the facet in a description.
 func claim(c fairlead.Claim) func(*fairlead.Description) {
 	return func(d *fairlead.Description) {
 		for i := range d.Facets {

@@ -8,13 +8,12 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// TestHealthyBroker runs the cases on the very wrappers that the mutants are
-// made of, with hooks that break nothing: so a case that catches a mutant catches
-// its fault.
-// It also runs the cases that the memory provider cannot show: those that kill the
-// backend.
+// TestHealthyBroker runs the cases on the mutants' own wrappers, with hooks that
+// break nothing: so a case that catches a mutant catches the mutant's fault. It
+// also runs the cases that kill the backend, which the memory provider by itself
+// cannot run.
 func TestHealthyBroker(t *testing.T) {
-	t.Parallel() // the cases mostly wait
+	t.Parallel() // most cases spend their time waiting
 	o := newBrokerOutage()
 	open := breaking(func() broker { return o.over(broker{}) })
 	conformance.Test(t, open, conformance.WithControl(o), conformance.WithFacets(fairlead.PubSub), conformance.WithPatience(5*time.Second))

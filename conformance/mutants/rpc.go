@@ -107,8 +107,8 @@ func (p *carrying) OpenStream(ctx context.Context, c rpcdriver.StreamConfig) (rp
 	return s, err
 }
 
-// framed is one end of a call, with its frames changed on their way out of it
-// and into it; a nil function changes nothing.
+// framed is one end of a call that changes the frames which it sends and receives;
+// a nil function changes nothing.
 type framed struct {
 	rpcdriver.Stream
 	out, in func([]rpcdriver.Frame) []rpcdriver.Frame
@@ -133,15 +133,15 @@ func (f framed) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
 	}
 }
 
-// withFrames opens memory providers whose frames, in both directions, go
-// through a filter that is made for each direction of each call.
+// withFrames opens memory providers whose frames pass through a filter. A filter is
+// made for each direction of each call.
 func withFrames(filter func() func([]rpcdriver.Frame) []rpcdriver.Frame) conformance.Opener {
 	wrap := func(s rpcdriver.Stream) rpcdriver.Stream { return framed{Stream: s, out: filter()} }
 	return carriedBy("mem://", carrying{client: wrap, server: wrap})
 }
 
-// withFrame opens memory providers that change single frames; those for which
-// change returns false are lost.
+// withFrame opens memory providers that change single frames, and lose the frames
+// for which change returns false.
 func withFrame(change func(*rpcdriver.Frame) bool) conformance.Opener {
 	return withFrames(func() func([]rpcdriver.Frame) []rpcdriver.Frame { return each(change) })
 }

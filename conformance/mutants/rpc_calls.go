@@ -10,7 +10,7 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-// rpcCallMutants carry calls wrongly.
+// rpcCallMutants transfer calls wrongly.
 var rpcCallMutants = []Mutant{
 	{
 		Name: "rpc-text-alone", Breaks: "bytes that are not text are replaced", CaughtBy: cases("rpc/unary"),
@@ -140,8 +140,8 @@ func withNth(n int, replace func(rpcdriver.Frame) []rpcdriver.Frame) conformance
 	})
 }
 
-// swapsTenth returns a filter that holds the tenth message back until another
-// frame but credit comes.
+// swapsTenth returns a filter that holds the tenth message back until another frame
+// comes that is not a credit.
 func swapsTenth() func([]rpcdriver.Frame) []rpcdriver.Frame {
 	count := 0
 	var held []rpcdriver.Frame

@@ -58,7 +58,7 @@ func (p *listed) WatchEndpoints(ctx context.Context, c rpcdriver.WatchConfig) (r
 	return w, err
 }
 
-// rpcDirectoryMutants keep addresses wrongly.
+// rpcDirectoryMutants store addresses wrongly.
 var rpcDirectoryMutants = []Mutant{
 	{
 		Name: "rpc-directory-not-there", Breaks: "what is registered is not where the server is", CaughtBy: cases("rpc/directory-plain"),
@@ -133,7 +133,8 @@ var rpcDirectoryMutants = []Mutant{
 	},
 }
 
-// drifted is described differently the first time.
+// drifted is a memory provider whose first description differs from the later
+// ones.
 type drifted struct {
 	*listed
 	later  atomic.Bool
@@ -194,7 +195,7 @@ func (b *busy) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
 	return now, err
 }
 
-// endedShows is a watcher that does not look at an ended context.
+// endedShows is a watcher that ignores that its context has ended.
 type endedShows struct{ rpcdriver.EndpointWatcher }
 
 func (e endedShows) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
@@ -206,7 +207,7 @@ func (e endedShows) Next(ctx context.Context) ([]rpcdriver.Endpoint, error) {
 	return e.EndpointWatcher.Next(ctx)
 }
 
-// closedShows is a watcher that shows after Close what there was before.
+// closedShows is a watcher that, after Close, still shows the earlier addresses.
 type closedShows struct {
 	rpcdriver.EndpointWatcher
 	mu     sync.Mutex

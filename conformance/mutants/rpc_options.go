@@ -9,7 +9,7 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-// rpcOptionMutants lose what call options ask for, and mix up streams.
+// rpcOptionMutants ignore call options, and mix up streams.
 var rpcOptionMutants = []Mutant{
 	{
 		Name: "rpc-encoding-lost", Breaks: "the server does not learn that messages are compressed", CaughtBy: cases("rpc/compression"),

@@ -13,7 +13,7 @@ import (
 	rpcdriver "fairlead.dev/rpc/driver"
 )
 
-// rpcServerMutants find, lose and limit servers wrongly.
+// rpcServerMutants break rules about finding, losing and limiting servers.
 var rpcServerMutants = []Mutant{
 	{
 		Name: "rpc-cancel-lost", Breaks: "the end of a call at the client does not reach the server", CaughtBy: cases("rpc/cancel"),
@@ -93,7 +93,7 @@ var rpcServerMutants = []Mutant{
 	rpcRestartMutant(),
 }
 
-// rpcAbsentMutants let through what they did not claim at first.
+// rpcAbsentMutants allow the calls of a claim that they did not make at first.
 func rpcAbsentMutants() []Mutant {
 	var mutants []Mutant
 	for name, claim := range map[string]fairlead.Claim{
@@ -124,7 +124,8 @@ func (b blind) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
 	return frames, err
 }
 
-// withholding is a client's end that receives nothing before its last message.
+// withholding is a client's end that receives nothing before it has sent its last
+// message.
 type withholding struct {
 	rpcdriver.Stream
 	once  sync.Once
@@ -213,8 +214,8 @@ func (l late) Close(ctx context.Context) error {
 	return nil
 }
 
-// eager is a listener that takes the next call before it is asked for, and holds
-// it for a while: so there is nearly always a call that its Close drops.
+// eager is a listener that takes the next call before Accept asks for it, and holds
+// it for a while. So there is nearly always a call that its Close drops.
 type eager struct {
 	rpcdriver.Listener
 	taken chan rpcdriver.Incoming

@@ -9,7 +9,7 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// basicCases is reading and writing settings.
+// basicCases are about reading and writing settings.
 var basicCases = []suite.Case{
 	{
 		Name: "config/new-name",
@@ -185,7 +185,7 @@ var basicCases = []suite.Case{
 	},
 }
 
-// stateAfterPassing returns the state after one that may be a passing one.
+// stateAfterPassing returns the present state, given one that may be outdated.
 func stateAfterPassing(t *suite.T, s *config.Source, state config.State) config.State {
 	if now := takeSnapshot(t, s); now.Version != state.Version {
 		return followUntil(t, s, state.Version, "the present version", func(got config.State) bool { return got.Version == now.Version })
@@ -255,7 +255,7 @@ func testOddKeys(t *suite.T) {
 	}
 }
 
-// badKeys tries keys that are not accepted, each together with a good one.
+// badKeys tries keys that must be refused, each together with a valid one.
 func badKeys(t *suite.T, s *config.Source) {
 	good := config.Put("a", []byte("new"))
 	for key, want := range map[string]fairlead.Code{

@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// checkedCases is changes that depend on the present version of their key.
+// checkedCases are about changes that depend on the present version of their key.
 var checkedCases = []suite.Case{
 	{
 		Name: "config/cas", Needs: withWrite(config.CompareAndSet),
@@ -137,7 +137,7 @@ func testCASCounter(t *suite.T) {
 	wantValues(t, "afterwards", takeSnapshot(t, s), "n", strconv.Itoa(writers*counts))
 }
 
-// addSetting adds one, and tries again after a Conflict.
+// addSetting adds one to a setting, and tries again after a Conflict.
 func addSetting(ctx context.Context, s *config.Source) error {
 	for {
 		v, err := s.Get(ctx, "n")

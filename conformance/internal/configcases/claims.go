@@ -101,9 +101,10 @@ func wantWritesRefused(t *suite.T, c fairlead.Claim) {
 	t.WantCode("Set", err, fairlead.Unsupported)
 }
 
-// testSnapshotMoment sets two pairs of keys in turns, the first of a pair
-// before the second one. One pair is in the order of its keys and one is not,
-// since a listing that is no snapshot reads in some order.
+// testSnapshotMoment sets two pairs of keys in turns, the first key of a pair
+// before the second one. The first key of one pair is the lower key, and the first
+// key of the other pair is the higher one: a listing that is no snapshot may read
+// in either order.
 func testSnapshotMoment(t *suite.T) {
 	s := t.Source(t.Name())
 	for i := range 20 { // so that a listing takes some time
@@ -128,7 +129,7 @@ func testSnapshotMoment(t *suite.T) {
 			}
 		})
 	}
-	// Fewer rounds where each takes long, since a race shows sooner there.
+	// Fewer rounds if each takes long: a race then shows sooner.
 	began := time.Now()
 	for i := 0; i < 100 && (i < 10 || time.Since(began) < 5*time.Second); i++ {
 		for _, key := range []string{"a", "z", "y", "b"} {
@@ -155,7 +156,7 @@ func wantOrder(t *suite.T, state config.State, first, second string) {
 	}
 }
 
-// pairsPerSet returns how many pairs of keys one Set can hold, 16 at most.
+// pairsPerSet returns how many pairs of keys one Set can hold, at most 16.
 func pairsPerSet(t *suite.T) int {
 	if limit := t.Facet().Limits.MaxTxnOps; limit > 0 {
 		return max(1, min(16, limit/2))
@@ -178,7 +179,7 @@ func testSnapshotWhole(t *suite.T) {
 				state, err := read(t.Context())
 				if err != nil {
 					t.Errorf("reading: %v", err)
-					reads.Add(60) // enough
+					reads.Add(60) // ends the wait for 60 reads
 					return
 				}
 				wantPairs(t, state, pairs)
@@ -193,7 +194,7 @@ func testSnapshotWhole(t *suite.T) {
 		version = state.Version
 		return state, err
 	})
-	// More than 200, if those end before the readers have begun.
+	// More than 200 if the readers have not begun by then.
 	for i := 0; i < 200 || reads.Load() < 60 && i < 20_000; i++ {
 		setChanges(t, s, setPairs(strconv.Itoa(i), pairs, 1+rand.IntN(pairs))...)
 	}

@@ -24,7 +24,7 @@ func setChanges(t *suite.T, s *config.Source, changes ...config.Change) string {
 	return version
 }
 
-// setTexts sets keys to values, given in turns.
+// setTexts sets keys to values, which are given alternately.
 func setTexts(t *suite.T, s *config.Source, keysAndValues ...string) string {
 	var changes []config.Change
 	for pair := range slices.Chunk(keysAndValues, 2) {
@@ -49,7 +49,7 @@ func textsOf(s config.State) map[string]string {
 }
 
 // wantValues demands that a state has a version and exactly these keys and
-// values, given in turn.
+// values, which are given alternately.
 func wantValues(t *suite.T, what string, s config.State, keysAndValues ...string) {
 	want := map[string]string{}
 	for pair := range slices.Chunk(keysAndValues, 2) {
@@ -108,7 +108,7 @@ func startNext(t *suite.T, s *config.Source, version string) <-chan answer {
 	return answers
 }
 
-// wantNoResult demands that no answer comes for a while.
+// wantNoResult demands that Next does not return for a while.
 func wantNoResult(t *suite.T, answers <-chan answer, why string) {
 	select {
 	case a := <-answers:
@@ -117,7 +117,7 @@ func wantNoResult(t *suite.T, answers <-chan answer, why string) {
 	}
 }
 
-// wantResult demands that an answer comes.
+// wantResult demands that Next returns a state.
 func wantResult(t *suite.T, answers <-chan answer, what string) config.State {
 	select {
 	case a := <-answers:

@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// nextCases is waiting for changes.
+// nextCases are about waiting for changes.
 var nextCases = []suite.Case{
 	{
 		Name: "config/version-changes", Needs: writable,

@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// restartCases kills the backend.
+// restartCases kill the backend.
 var restartCases = []suite.Case{
 	{
 		Name: "config/restart-next", Needs: writable, Control: true, Timeout: 2 * time.Minute,

@@ -28,7 +28,7 @@ func (s *typed) Validate() error {
 	return nil
 }
 
-// typedCases is settings as the structs of a program.
+// typedCases are about settings in the structs of a program.
 var typedCases = []suite.Case{
 	{
 		Name: "config/load-layers", Needs: writable,
@@ -132,7 +132,7 @@ func watchTyped(t *suite.T, keysAndValues ...string) (*config.Source, *config.Wa
 	return s, w, r
 }
 
-// waitForTyped waits until the settings of a watcher are as wanted.
+// waitForTyped waits until a watcher has the wanted settings.
 func waitForTyped(t *suite.T, w *config.Watcher[typed], what string, ok func(*typed) bool) {
 	t.Eventually(t.Patience(), "the watcher has "+what, func() bool { return ok(w.Get()) })
 }

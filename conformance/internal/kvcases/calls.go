@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/kv"
 )
 
-// callCases is about contexts, closing, calls of many keys and concurrent calls.
+// callCases are about contexts, closing, calls of many keys and concurrent calls.
 var callCases = []suite.Case{
 	newCase("canceled-before", "a call whose context was canceled before fails with Canceled and applies nothing", func(t *suite.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -82,7 +82,7 @@ var callCases = []suite.Case{
 	newCase("failures-apart", "calls that fail do not make concurrent calls fail", testFailuresApart),
 }
 
-// putSame writes a key with itself as the value, and reports whether that
+// putSame writes a key with the key as its value, and reports whether that
 // succeeded. Any goroutine may call it.
 func putSame(t *suite.T, s *kv.Store, key, value string) bool {
 	_, err := s.Put(t.Context(), key, []byte(value))
@@ -243,7 +243,7 @@ func testGetMany(t *suite.T) {
 	wantFound(t, s, []string{"c", "x", "a", "c", "b", "y", "x", "a"}, func(key string) bool { return key <= "c" })
 }
 
-// wantFound reads keys that have themselves as the value, or are missing.
+// wantFound reads keys, each of which has the key as its value or is missing.
 func wantFound(t *suite.T, s *kv.Store, keys []string, exists func(string) bool) {
 	found, err := s.GetMany(t.Context(), keys...)
 	t.Must(err)

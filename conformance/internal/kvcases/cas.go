@@ -15,7 +15,7 @@ func casCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) sui
 	return newCase(name, rule, run, append(needs, kv.CAS)...)
 }
 
-// casCases is about writes with a condition.
+// casCases are about writes with a condition.
 var casCases = []suite.Case{
 	casCase("create-new", "Create writes a key that does not exist, also one that was deleted", func(t *suite.T) {
 		s := t.Store()
@@ -276,8 +276,8 @@ func countUp(t *suite.T, s *kv.Store) error {
 	}
 }
 
-// testConflictCurrent makes writes of a key fail in all of its states. A
-// provider need not tell the present entry; what it tells has to be right.
+// testConflictCurrent makes writes of a key fail in all of its states. An error
+// need not carry the present entry, but an entry that it carries must be right.
 func testConflictCurrent(t *suite.T) {
 	name := t.Name()
 	s, other := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
@@ -295,7 +295,8 @@ func testConflictCurrent(t *suite.T) {
 	checkCurrent(t, s, stale)
 }
 
-// checkCurrent makes a CAS and a DeleteIf fail, and checks what they tell.
+// checkCurrent makes a CAS and a DeleteIf fail, and checks the entries that their
+// errors carry.
 func checkCurrent(t *suite.T, s *kv.Store, stale kv.Revision) {
 	_, err := s.CAS(t.Context(), "k", []byte("must not be written"), stale)
 	t.WantCode("CAS with a stale revision", err, fairlead.Conflict)
@@ -305,7 +306,7 @@ func checkCurrent(t *suite.T, s *kv.Store, stale kv.Revision) {
 	wantCurrent(t, s, err)
 }
 
-// wantCurrent compares the entry that an error tells, if it does, with a read.
+// wantCurrent compares the entry that an error carries, if any, with a read.
 func wantCurrent(t *suite.T, s *kv.Store, conflict error) {
 	current, told := kv.Current(conflict)
 	if !told {

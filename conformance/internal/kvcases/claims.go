@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/kv"
 )
 
-// callsOfClaims are the calls that each claim allows. A claim without a call can
-// only be demanded.
+// callsOfClaims has the calls that need each claim. A claim that no call needs can
+// only be required.
 var callsOfClaims = []struct {
 	claim fairlead.Claim
 	call  func(t *suite.T, s *kv.Store) error
@@ -35,7 +35,7 @@ var callsOfClaims = []struct {
 	{fairlead.DurableFsync, nil}, {fairlead.DurableQuorum, nil}, {fairlead.Shared, nil},
 }
 
-// absentCases is one case for each claim that does not hold.
+// absentCases returns a case for each claim that may be absent.
 func absentCases() []suite.Case {
 	var cases []suite.Case
 	for _, info := range suite.ClaimsOf(fairlead.KV) {
@@ -65,7 +65,7 @@ func wantAbsent(t *suite.T, claim fairlead.Claim) {
 	wantMissing(t, s, "k")
 }
 
-// manageCases is about stores as a whole.
+// manageCases are about whole stores.
 var manageCases = []suite.Case{
 	newCase("stores-listed", "Stores returns the names that start with the prefix, including closed stores, each once, in order", func(t *suite.T) {
 		name := t.Name()
@@ -131,7 +131,7 @@ var manageCases = []suite.Case{
 	}, kv.Manage),
 }
 
-// sharedCases is about two Opens of one backend.
+// sharedCases are about two Opens of one backend.
 var sharedCases = []suite.Case{
 	newCase("shared-sees", "the writes and deletes of one Open are seen by another", func(t *suite.T) {
 		s, other := sharedStores(t)

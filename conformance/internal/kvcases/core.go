@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/kv"
 )
 
-// coreCases is what every store does with one key.
+// coreCases are about the operations on one key that every store has.
 var coreCases = []suite.Case{
 	newCase("put-get", "Get returns exactly the bytes that were put, with the revision that Put returned", func(t *suite.T) {
 		s := t.Store()

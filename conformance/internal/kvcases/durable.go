@@ -51,7 +51,7 @@ func durable(t *suite.T) bool {
 	return slices.ContainsFunc(durabilities, t.Facet().Has)
 }
 
-// killCases is what must hold when the backend is killed, durable or not.
+// killCases are the rules for a backend that is killed, whether durable or not.
 var killCases = []suite.Case{
 	newControlCase("kill-outcomes", "a write in progress during a kill is acknowledged, or is UnknownOutcome, or is never applied; afterwards the same handle works again", func(t *suite.T) { killUnderWriters(t, durable(t)) }),
 	newControlCase("kill-reads", "while the backend is down no read answers that a key does not exist, and every call returns within about a second of its deadline", testKillReads),
@@ -60,7 +60,7 @@ var killCases = []suite.Case{
 	newControlCase("kill-ttl", "a time to live keeps running while the backend is down: it neither ends early nor starts again", testKillTTL, kv.TTL),
 }
 
-// writers write key after key, each key with itself as the value.
+// writers write one key after the other, each with the key as its value.
 type writers struct {
 	t             *suite.T
 	store         *kv.Store

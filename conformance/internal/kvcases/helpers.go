@@ -17,8 +17,8 @@ func newCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) sui
 	return suite.Case{Name: "kv/" + name, Rule: rule, Run: run, Needs: needs}
 }
 
-// large is the size of values that are large together. With a key before it,
-// one is still within the least limit that a provider may publish.
+// large is the size of the values in the cases of large calls. One value with a
+// key is still within the least limit that a provider may publish.
 const large = 999_000
 
 // newFullCase is a case of the kv facet that takes long.
@@ -76,7 +76,7 @@ func wantMissing(t *suite.T, s *kv.Store, key string) {
 	t.WantCode("Get of "+quoteBriefly(key), err, fairlead.NotFound)
 }
 
-// quoteBriefly quotes a string, a long one in part.
+// quoteBriefly quotes a string, or only a part of it if it is long.
 func quoteBriefly(s string) string {
 	if len(s) <= 60 {
 		return fmt.Sprintf("%q", s)
@@ -134,7 +134,7 @@ func numberedKeys(prefix string, n int) []string {
 	return keys
 }
 
-// putAll writes keys concurrently, each with itself as the value, and returns
+// putAll writes keys concurrently, each with the key as its value, and returns
 // their revisions.
 func putAll(t *suite.T, s *kv.Store, keys []string, opts ...kv.WriteOption) map[string]kv.Revision {
 	var mu sync.Mutex
@@ -168,7 +168,7 @@ func forEachConcurrently[E any](n int, all []E, do func(E)) {
 	})
 }
 
-// concurrent are writers that change a store, each in a loop.
+// concurrent counts the writes of concurrent writers.
 type concurrent struct {
 	t      *suite.T
 	writes atomic.Int64 // that were acknowledged
@@ -201,8 +201,8 @@ func runWhileWriting(t *suite.T, writers int, write func(writer, round int) erro
 	do(c)
 }
 
-// waitForWrites waits for n more writes, so that something happens between two
-// looks also where looking is quick.
+// waitForWrites waits for n more writes, so that the store changes between two
+// reads even if reading is quick.
 func (c *concurrent) waitForWrites(n int64) {
 	want := c.writes.Load() + n
 	for deadline := time.Now().Add(c.t.Patience()); c.writes.Load() < want; time.Sleep(50 * time.Microsecond) {
@@ -212,8 +212,8 @@ func (c *concurrent) waitForWrites(n int64) {
 	}
 }
 
-// wantReturn runs do in a goroutine of its own and ends the case if it is not
-// back within d.
+// wantReturn runs do in a goroutine of its own and ends the case if do has not
+// returned within d.
 func wantReturn(t *suite.T, what string, d time.Duration, do func()) {
 	done := make(chan struct{})
 	go func() {
@@ -235,8 +235,8 @@ func openWatcher(t *suite.T, s *kv.Store, prefix string, opts ...kv.WatchOption)
 	return w
 }
 
-// readEventsUntil reads events until enough says so of those that came; it ends
-// the case if that takes too long.
+// readEventsUntil reads events until enough returns true for the events so far. It
+// ends the case if that takes too long.
 func readEventsUntil(t *suite.T, w *kv.Watcher, what string, enough func([]kv.Event) bool) []kv.Event {
 	var all []kv.Event
 	ctx := t.Within(t.Patience())
@@ -255,7 +255,7 @@ func readEventsUntil(t *suite.T, w *kv.Watcher, what string, enough func([]kv.Ev
 	return all
 }
 
-// readEventsToKey reads events up to the first of a key.
+// readEventsToKey reads events up to the first event of a key.
 func readEventsToKey(t *suite.T, w *kv.Watcher, key string) []kv.Event {
 	return readEventsUntil(t, w, fmt.Sprintf("an event of the key %q", key), func(all []kv.Event) bool {
 		return len(all) > 0 && hasKey(all, key)
@@ -276,7 +276,7 @@ func readEvents(t *suite.T, w *kv.Watcher, n int) []kv.Event {
 	return readEventsUntil(t, w, fmt.Sprintf("%d events", n), func(all []kv.Event) bool { return len(all) >= n })
 }
 
-// formatEvent returns an event in short.
+// formatEvent returns an event in a short form.
 func formatEvent(e kv.Event) string {
 	kind := map[any]string{kv.PutEvent: "put", kv.DeleteEvent: "delete", kv.ExpireEvent: "expire"}[e.Kind]
 	if e.Kind == kv.PutEvent {
@@ -297,7 +297,8 @@ func formatEvents(all []kv.Event) string {
 	return "[" + strings.Join(shown, ", ") + "]"
 }
 
-// wantEvents compares events with what [showEvent] says of those wanted.
+// wantEvents compares events with the wanted ones, which are in the form of
+// [formatEvent].
 func wantEvents(t *suite.T, got []kv.Event, want ...string) {
 	if shown, wanted := formatEvents(got), "["+strings.Join(want, ", ")+"]"; shown != wanted {
 		t.Errorf("events %s, want %s", shown, wanted)
@@ -310,7 +311,7 @@ func wantEvents(t *suite.T, got []kv.Event, want ...string) {
 }
 
 // spare is how much later than promised something may be seen before a case
-// fails: for the machine that runs the suite.
+// fails. It allows for delays of the machine that runs the suite.
 const spare = time.Second
 
 // exactTTL returns a time to live of at least d that the provider keeps exactly.

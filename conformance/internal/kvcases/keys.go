@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/kv"
 )
 
-// oddKeys are keys that some backend treats in a way of its own, each with
-// keys that must stay apart from it.
+// oddKeys are keys that some backend treats specially, each with keys that must
+// stay distinct from it.
 var oddKeys = []struct {
 	name  string
 	key   string
@@ -63,7 +63,7 @@ func keyCases() []suite.Case {
 	}))
 }
 
-// wantOddKeyDistinct does everything with a key beside keys that resemble it.
+// wantOddKeyDistinct makes all calls with a key while keys exist that resemble it.
 func wantOddKeyDistinct(t *suite.T, key string, twins []string) {
 	s := t.Store()
 	keys := append([]string{key}, twins...)

@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/kv"
 )
 
-// linearCases is about what readers see of acknowledged writes.
+// linearCases are about the acknowledged writes that readers must see.
 var linearCases = []suite.Case{
 	newCase("linear-handles", "the next read through another handle sees a write that one handle acknowledged", func(t *suite.T) {
 		name := t.Name()
@@ -50,7 +50,7 @@ var linearCases = []suite.Case{
 	}, kv.LinearizableRead, fairlead.DurableFsync),
 }
 
-// history is what concurrent clients did and saw.
+// history records the calls and results of concurrent clients.
 type history struct {
 	t       *suite.T
 	handles []*kv.Store
@@ -63,15 +63,15 @@ type history struct {
 	failed int // calls that were not applied
 }
 
-// step is one call of one key. A value is written once, so that it stands for
-// its revision; no value stands for a missing key.
+// step is one call of one key. Each value is written only once, so it stands for
+// its revision. An empty value stands for a missing key.
 type step struct {
 	kind          string
 	key           string
 	value, expect string
 }
 
-// seen is the answer.
+// seen is the result of a step.
 type seen struct {
 	value    string // of a read
 	conflict bool
@@ -91,7 +91,7 @@ func newHistory(t *suite.T) *history {
 	return h
 }
 
-// run lets 8 clients make that many calls each, and then more while more
+// run lets each of 8 clients make that many calls, and further calls while more
 // returns true.
 func (h *history) run(calls int, more func() bool) {
 	suite.RunConcurrently(8, func(client int) {
@@ -102,9 +102,9 @@ func (h *history) run(calls int, more func() bool) {
 			h.call(ctx, r, client, n, known)
 			cancel()
 			if n >= calls || h.failures() > 0 {
-				// The backend is about to be down, is down, or was down. Few calls:
-				// the search for an order takes long with many whose
-				// outcome is unknown.
+				// The backend is about to be down, is down, or was down. Make few
+				// calls: the search for an order takes long if the outcomes of many
+				// calls are unknown.
 				time.Sleep(50 * time.Millisecond)
 			}
 		}
@@ -164,7 +164,7 @@ func (h *history) readList(ctx context.Context, s *kv.Store, record func(step, s
 	}
 }
 
-// record keeps a call for the check, unless it failed without effect. A call
+// record records a call for the check, unless it failed without effect. A call
 // whose outcome is unknown may take effect at any later time.
 func (h *history) record(client int, began time.Duration, in step, out seen, err error) {
 	ended := time.Since(h.began).Nanoseconds()

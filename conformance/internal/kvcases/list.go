@@ -15,7 +15,7 @@ func listCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) su
 	return newCase(name, rule, run, append(needs, kv.List)...)
 }
 
-// listCases is about listings.
+// listCases are about listings.
 var listCases = []suite.Case{
 	listCase("list-prefix", "a listing has exactly the keys that start with the prefix, including the key that equals the prefix", func(t *suite.T) {
 		s := t.Store()
@@ -170,7 +170,7 @@ func testListDuringWrites(t *suite.T) {
 	s := t.Store()
 	stable := numberedKeys("s", 120)
 	putAll(t, s, stable)
-	// The others come and go between the stable ones.
+	// Writers create and delete other keys between the stable ones.
 	write := func(writer, round int) error {
 		key := fmt.Sprintf("s%05d-%d", (round*7)%120, writer)
 		if round%2 == 1 {
@@ -190,7 +190,7 @@ func testListDuringWrites(t *suite.T) {
 			}
 			for _, key := range stable {
 				if !seen[key] {
-					t.Errorf("the key %s, which nobody touches, is left out", key)
+					t.Errorf("the key %s, which no writer touches, is left out", key)
 				}
 			}
 		}

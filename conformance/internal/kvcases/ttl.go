@@ -14,7 +14,7 @@ func ttlCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) sui
 	return newCase(name, rule, run, append(needs, kv.TTL)...)
 }
 
-// ttlCases is about times to live.
+// ttlCases are about times to live.
 func ttlCases() []suite.Case {
 	return []suite.Case{
 		ttlCase("ttl-expires", "a key does not expire before its time to live, counted from the call, and expires soon after", func(t *suite.T) {
@@ -100,8 +100,8 @@ func ttlCases() []suite.Case {
 	}
 }
 
-// wantLifetime writes the key "k" with a time to live and demands that it lives as
-// long and not much longer.
+// wantLifetime writes the key "k" with a time to live and demands that the key
+// lives for that time and not much longer.
 func wantLifetime(t *suite.T, s *kv.Store, ttl time.Duration, write func(time.Duration) error) {
 	began := time.Now()
 	t.Must(write(ttl))
@@ -198,8 +198,8 @@ func testTTLCAS(t *suite.T) {
 	})
 }
 
-// beforeItEnds does something that must be done before a time to live ends, and
-// then checks. If it was too slow, it tries again with a longer time to live.
+// beforeItEnds runs a function that must end before a time to live does, and then
+// a check. If the function was too slow, it tries again with a longer time to live.
 func beforeItEnds(t *suite.T, do func(key string, ttl time.Duration) error, check func(key string, ttl time.Duration)) {
 	for ttl := exactTTL(t, 200*time.Millisecond); ; ttl *= 4 {
 		key, began := fmt.Sprintf("lives-%v", ttl), time.Now()

@@ -14,7 +14,7 @@ func txnCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) sui
 	return newCase(name, rule, run, append(needs, kv.Txn)...)
 }
 
-// txnCases is about transactions.
+// txnCases are about transactions.
 var txnCases = []suite.Case{
 	txnCase("txn-applies", "a Txn whose conditions hold applies all its writes, and all written keys have the revision that it returns", func(t *suite.T) {
 		s := t.Store()
@@ -223,7 +223,7 @@ func transfer(t *suite.T, s *kv.Store, from, to string, amount int) error {
 	}
 }
 
-// number returns the number that an entry holds.
+// number returns the number in an entry's value.
 func number(t *suite.T, e kv.Entry) int {
 	var n int
 	if _, err := fmt.Sscan(string(e.Value), &n); err != nil {
@@ -232,7 +232,7 @@ func number(t *suite.T, e kv.Entry) int {
 	return n
 }
 
-// pairWriter writes "a" and "b" together, over and over.
+// pairWriter writes "a" and "b" together, repeatedly.
 func pairWriter(t *suite.T, s *kv.Store) func(writer, round int) error {
 	return func(_, round int) error {
 		v := []byte(fmt.Sprint(round))

@@ -17,8 +17,8 @@ func watchCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) s
 	return newCase(name, rule, run, append(needs, kv.Watch)...)
 }
 
-// watchCases is what every watch does. No case waits for nothing to happen:
-// "sees none of it" is shown by what comes next.
+// watchCases are the rules for every watch. No case waits to see that no event
+// comes: the next event that comes shows it.
 var watchCases = []suite.Case{
 	watchCase("watch-put", "a watch sees a put with its value, and with the revision that the put returned", func(t *suite.T) {
 		s := t.Store()
@@ -282,7 +282,7 @@ func testWatchClose(t *suite.T) {
 			_, err := w.Next(t.Context())
 			ended <- err
 		}()
-		time.Sleep(20 * time.Millisecond) // so that it mostly waits already
+		time.Sleep(20 * time.Millisecond) // so that it usually waits already
 		t.Must(closeIt(t.Context()))
 		select {
 		case err := <-ended:
@@ -305,8 +305,8 @@ func testWatchClose(t *suite.T) {
 	closed("store", openWatcher(t, s, ""), s.Close)
 }
 
-// testWatchEnded speaks to the driver: the portable watcher hides what it does
-// after Close.
+// testWatchEnded calls the driver, because the portable watcher hides the driver's
+// behaviour after Close.
 func testWatchEnded(t *suite.T) {
 	name := t.Name()
 	s := t.StoreOf(t.Provider(), name)

@@ -17,7 +17,7 @@ func everyCase(name, rule string, run func(*suite.T), needs ...fairlead.Claim) s
 	return watchCase(name, rule, run, append(needs, kv.WatchEvery)...)
 }
 
-// watchEveryCases is about every change, changes of transactions, and expiry.
+// watchEveryCases are about every change, changes of transactions, and expiry.
 var watchEveryCases = []suite.Case{
 	everyCase("every-change", "every change comes once, in the order of the store, also a put of the same value", func(t *suite.T) {
 		s := t.Store()
@@ -249,7 +249,7 @@ func testExpiryEvents(t *suite.T) {
 	}
 }
 
-// watchGapCases is about watchers that lag and histories that end.
+// watchGapCases are about watchers that lag and histories that end.
 var watchGapCases = []suite.Case{
 	watchCase("list-watch", "a listing, and a watch after its page, together give the present state at every later time, also under concurrent writers", testListWatch, kv.List),
 	watchCase("watch-slow", "a reader that lags by 1,500 changes gets every key's last state (every change where WatchEvery is claimed) or Compacted", func(t *suite.T) {
@@ -334,8 +334,8 @@ func testListWatch(t *suite.T) {
 	}
 }
 
-// listState reads the store, and the revision of the first page; writers go
-// on between pages.
+// listState reads the store, and the revision of the first page. Writers continue
+// between pages.
 func listState(t *suite.T, s *kv.Store, limit int, c *concurrent) (map[string]string, kv.Revision) {
 	state := map[string]string{}
 	page, err := s.ListPage(t.Context(), "k", "", limit)

@@ -15,7 +15,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// describeCases is about descriptions.
+// describeCases are about descriptions.
 var describeCases = []suite.Case{
 	{
 		Name: "open/describe-names",

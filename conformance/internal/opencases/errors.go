@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/kv"
 )
 
-// errorCases is about errors, and about what Open refuses.
+// errorCases are about errors, and about the arguments that Open refuses.
 var errorCases = []suite.Case{
 	{
 		Name: "open/require-claimed",
@@ -119,7 +119,7 @@ var errorCases = []suite.Case{
 	},
 }
 
-// failure is a call that failed, with the code that it must have.
+// failure is a call that failed, with the code that its error must have.
 type failure struct {
 	what string
 	err  error
@@ -187,8 +187,8 @@ func tryOpen(t *suite.T, u user, reqs ...fairlead.Requirement) error {
 	return err
 }
 
-// wantNamed demands that opening a facet that requires a claim fails, and that
-// the error says what the provider says about the claim.
+// wantNamed demands that opening a facet with a required claim fails, and that the
+// error contains the description's reason why the claim does not hold.
 func wantNamed(t *suite.T, u user, m fairlead.Missing) {
 	err := tryOpen(t, u, m.Claim)
 	t.WantCode(string(u.facet)+": opening with "+string(m.Claim)+" required", err, fairlead.Unsupported)

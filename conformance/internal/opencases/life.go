@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// lifeCases is about opening, awaiting and closing providers.
+// lifeCases are about opening, awaiting and closing providers.
 var lifeCases = []suite.Case{
 	{
 		Name: "open/await-differs",
@@ -164,7 +164,7 @@ func closedWakes(t *suite.T, u user) {
 	t.WantEnd("the call that waits", done, fairlead.Closed)
 }
 
-// awaitFailure waits until Await fails, whatever changes meanwhile.
+// awaitFailure waits until Await fails, and ignores changes until then.
 func awaitFailure(ctx context.Context, p fairlead.Provider) error {
 	d, err := p.Describe(ctx)
 	for err == nil {
@@ -288,9 +288,8 @@ func goroutinesOfProviders(t *suite.T) {
 	})
 }
 
-// callLabelled calls f with a label on its goroutine. The goroutines that it
-// starts, and those that they start, inherit the label, so that they can be
-// counted.
+// callLabelled calls f with a label on its goroutine. All goroutines that f starts,
+// directly or indirectly, inherit the label, so that they can be counted.
 func callLabelled(t *suite.T, f func(count func() int)) {
 	label := t.Name()
 	pprof.Do(t.Context(), pprof.Labels("fairlead-case", label), func(context.Context) {
@@ -298,8 +297,8 @@ func callLabelled(t *suite.T, f func(count func() int)) {
 	})
 }
 
-// labelled returns how many goroutines have the label. In the profile's text,
-// a line with the number of goroutines is followed by one with their labels.
+// labelled returns how many goroutines have the label. In the profile's text, a
+// line with their labels follows each line with a number of goroutines.
 func labelled(label string) int {
 	var profile bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&profile, 1) // a buffer does not fail

@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// nameCases is about which names are accepted, and that each is separate.
+// nameCases are about the names that are accepted, and that they are separate.
 var nameCases = []suite.Case{
 	{
 		Name: "open/bad-names",

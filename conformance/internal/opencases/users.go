@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// user opens and uses a facet, for the rules that hold for all facets.
+// user opens and uses a facet. It serves the rules that hold for all facets.
 type user struct {
 	facet fairlead.Facet
 	open  func(ctx context.Context, p fairlead.Provider, name string, reqs ...fairlead.Requirement) (opened, error)

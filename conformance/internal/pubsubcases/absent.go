@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// absentCalls are the calls that must return Unsupported where a claim does not
-// hold. A claim that no call needs has none.
+// absentCalls has the calls that must return Unsupported if a claim does not hold.
+// It has no entry for a claim that no call needs.
 var absentCalls = map[fairlead.Claim]func(p *pipe){
 	pubsub.OrderedByKey: func(p *pipe) {
 		_, err := p.pub.Publish(p.Context(), pubsub.Message{Key: "k"})

@@ -227,7 +227,7 @@ func atomicGivenUp(p *pipe) {
 			stored += size
 		}
 	}
-	// Batches with an unknown outcome may come too.
+	// Batches with an unknown outcome may arrive, too.
 	for got := 0; got < stored || came["last"] == 0; {
 		body := string(p.sub.receiveAndAck(1)[0].Body)
 		name := body
@@ -249,8 +249,8 @@ func atomicGivenUp(p *pipe) {
 	}
 }
 
-// countLeft counts what is still there, by the beginning of the bodies. For the
-// rest of a batch it waits longer.
+// countLeft counts the messages that are left, by the beginning of their bodies.
+// It waits longer for the rest of a batch.
 func (p *pipe) countLeft(came map[string]int, size int) {
 	for {
 		wait := 400 * time.Millisecond

@@ -208,8 +208,8 @@ func closeConcurrent(t *suite.T) {
 	}
 }
 
-// wantClosedOrNothing accepts what a call may return beside a Close. A settlement
-// may find its lease given back.
+// wantClosedOrNothing accepts the errors that a call may return during a Close. A
+// settlement may find that Close has returned its message to the group.
 func wantClosedOrNothing(t *suite.T, what string, err error) {
 	switch fairlead.CodeOf(err) {
 	case 0, fairlead.Closed, fairlead.Conflict, fairlead.UnknownOutcome:
@@ -239,7 +239,8 @@ func closeProvider(t *suite.T) {
 	p.sub.wantTexts("after the provider of a consumer with two messages closed", want...)
 }
 
-// testRolling lets consumers, each with a provider of its own, take turns.
+// testRolling replaces consumers one after the other, as a rolling update does.
+// Each has a provider of its own.
 func testRolling(t *suite.T) {
 	var stored, handled tally
 	topic := t.Name()
@@ -274,11 +275,11 @@ func testRolling(t *suite.T) {
 	load.Wait()
 	handled.waitUntil(t, stored.total())
 	leave()
-	wantSame(t, "what consumers handled that came and went", handled.texts(), stored.texts())
+	wantSame(t, "the messages that the replaced consumers handled", handled.texts(), stored.texts())
 }
 
-// startRollingConsumer handles messages until it leaves; works waits until it has
-// some.
+// startRollingConsumer starts a consumer that handles messages until it leaves.
+// works waits until it has handled some.
 func startRollingConsumer(t *suite.T, topic string, all *tally) (works, leave func()) {
 	p := t.Open()
 	sub := &consumer{t.SubscribeOf(p, topic, pubsub.Group(topic)), t}

@@ -31,7 +31,7 @@ func contentCases() []suite.Case {
 	return cases
 }
 
-// regardlessOfLimits makes a content's function of messages that fit any limit.
+// regardlessOfLimits returns a content's function for messages that fit any limit.
 func regardlessOfLimits(msgs ...pubsub.Message) func(fairlead.Limits) []pubsub.Message {
 	return func(fairlead.Limits) []pubsub.Message { return msgs }
 }
@@ -61,7 +61,7 @@ func (p *pipe) wantExact(msgs []pubsub.Message) {
 	p.sub.wantSilence("each message came once")
 }
 
-// wantMessage compares a delivery with what was published.
+// wantMessage compares a delivery with the published message.
 func wantMessage(t *suite.T, what string, d *pubsub.Delivery, m pubsub.Message) {
 	if !bytes.Equal(d.Body, m.Body) {
 		t.Errorf("%s: the body of %d bytes arrived as %d bytes, %s", what, len(m.Body), len(d.Body), describeDifference(d.Body, m.Body))

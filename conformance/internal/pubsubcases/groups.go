@@ -103,7 +103,7 @@ var groupCases = []suite.Case{
 				meanwhile = append(meanwhile, b)
 			}
 		}
-		wantSame(p.T, "what was published while nobody consumed", meanwhile, want)
+		wantSame(p.T, "the messages that were published while there was no consumer", meanwhile, want)
 		p.sub.wantSilence("everything came once")
 	})},
 	{Name: "pubsub/missing-topic", Rule: "publishing to a topic without subscriptions succeeds, and so does subscribing to a topic that was never opened", Run: func(t *suite.T) {
@@ -191,7 +191,7 @@ func topicIsolation(t *suite.T) {
 	for i, name := range names {
 		subs[i] = &consumer{t.Subscribe(name, pubsub.Group("g")), t}
 	}
-	for _, name := range slices.Backward(names) { // so that the right messages do not come by chance
+	for _, name := range slices.Backward(names) { // in another order, so that the messages cannot match by chance
 		_, err := t.Topic(name).Publish(t.Context(), pubsub.Message{Body: []byte("to " + name)})
 		t.Must(err)
 	}

@@ -160,7 +160,7 @@ func handleGivesBack(p *pipe) {
 		dealt = append(dealt, body)
 	}
 	left := other.receiveAndAck(len(want) - len(dealt))
-	wantSame(p.T, "what the handler dealt with and what came to another consumer", append(dealt, bodies(left)...), want)
+	wantSame(p.T, "the messages of the handler and of the other consumer", append(dealt, bodies(left)...), want)
 	other.wantSilence("every message was dealt with once")
 }
 

@@ -30,7 +30,7 @@ func newPipe(t *suite.T, opts ...pubsub.SubscribeOption) *pipe {
 	return p
 }
 
-// withPipe makes the function of a case out of one that needs a pipe.
+// withPipe returns the function of a case that needs a pipe.
 func withPipe(run func(p *pipe)) func(*suite.T) { return func(t *suite.T) { run(newPipe(t)) } }
 
 // join returns one more consumer of the pipe's group.
@@ -138,7 +138,7 @@ func (c *consumer) receiveAndAck(n int) []*pubsub.Delivery {
 	return ds
 }
 
-// receiveBatch receives what is there, waiting for the first.
+// receiveBatch waits for a message, and receives all that are available then.
 func (c *consumer) receiveBatch(limit int) ([]*pubsub.Delivery, error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), c.t.Patience())
 	defer cancel()
@@ -154,7 +154,7 @@ func (c *consumer) ackAll(ds ...*pubsub.Delivery) {
 	})
 }
 
-// giveBack gives a delivery back.
+// giveBack returns a delivery to its group.
 func (c *consumer) giveBack(d *pubsub.Delivery, delay time.Duration) {
 	c.t.Must(d.Nack(c.t.Context(), delay))
 }
@@ -191,7 +191,8 @@ type received struct {
 	took time.Duration
 }
 
-// receiveInBackground receives in the background, and returns when that call most likely waits.
+// receiveInBackground receives in the background, and returns when that call most
+// likely waits.
 func (c *consumer) receiveInBackground(ctx context.Context) <-chan received {
 	answer := make(chan received, 1)
 	go func() {
@@ -203,7 +204,7 @@ func (c *consumer) receiveInBackground(ctx context.Context) <-chan received {
 	return answer
 }
 
-// receiveFrom returns what comes from a channel, and ends the case if nothing does.
+// receiveFrom returns the next value of a channel, and ends the case if none comes.
 func receiveFrom[V any](t *suite.T, what string, from <-chan V) V {
 	select {
 	case v := <-from:
@@ -227,7 +228,8 @@ func (c *consumer) handleInBackground(fn pubsub.Handler, opts ...pubsub.HandleOp
 	})
 }
 
-// atOnce makes messages that a handler failed on come again without delay.
+// atOnce makes Handle deliver a message again without delay after its handler
+// failed.
 var atOnce = pubsub.RetryDelay(func(int) time.Duration { return 0 })
 
 // tally counts bodies, from any goroutine, in the order in which they came.
@@ -289,7 +291,7 @@ func bodies(ds []*pubsub.Delivery) []string {
 	return out
 }
 
-// wantSame compares without regard to order.
+// wantSame compares two lists without regard to order.
 func wantSame(t *suite.T, what string, got, want []string) {
 	g, w := slices.Clone(got), slices.Clone(want)
 	slices.Sort(g)
@@ -299,7 +301,7 @@ func wantSame(t *suite.T, what string, got, want []string) {
 	}
 }
 
-// wantOrder compares with regard to order.
+// wantOrder compares two lists with regard to order.
 func wantOrder(t *suite.T, what string, got, want []string) {
 	if slices.Equal(got, want) {
 		return

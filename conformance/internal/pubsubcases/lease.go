@@ -139,8 +139,8 @@ func nackDelay(p *pipe) {
 	wantSame(p.T, "both messages", []string{string(r.d.Body), string(last.Body)}, []string{"m", "not delayed"})
 }
 
-// extendHolds extends every quarter of a lease. A run in which the suite
-// itself was too slow for that proves nothing, and is repeated.
+// extendHolds extends a lease every quarter of its length. A run in which the
+// suite itself was too slow for that proves nothing, and is repeated.
 func extendHolds(t *suite.T) {
 	deadline := max(shortLease(t), time.Second)
 	for range 5 {
@@ -190,10 +190,9 @@ func extendThroughLease(t *suite.T, deadline time.Duration) (inTime bool) {
 	return true
 }
 
-// handleExtends has a handler that takes three leases. A lease of the case's own
-// is extended at the same pace as Handle does it: where that is too slow for a
-// lease, as on a busy machine, the run proves nothing, and is repeated with a
-// longer one.
+// handleExtends has a handler that takes as long as three leases. The case extends
+// a lease of its own at the same pace as Handle. If that is too slow, as on a busy
+// machine, the run proves nothing, and is repeated with a longer lease.
 func handleExtends(t *suite.T) {
 	deadline := max(shortLease(t), 1500*time.Millisecond)
 	for range 3 {
@@ -208,11 +207,12 @@ func handleExtends(t *suite.T) {
 		}
 		deadline *= 2
 	}
-	t.Errorf("this machine is too slow for the case: a call of Extend takes up to a third of a lease of %v", deadline/2)
+	t.Errorf("this machine is too slow for the case: a call of Extend takes a third of a lease of %v or longer", deadline/2)
 }
 
-// extendInBackground extends a lease of a minute that nobody else knows. The function
-// that it returns ends that and returns how long a call took at most.
+// extendInBackground extends a lease of a minute on a message that no other part of
+// the case uses. The function that it returns stops that and returns the longest
+// duration of a call.
 func extendInBackground(t *suite.T, pause time.Duration) func() time.Duration {
 	p := newPipe(t, pubsub.AckDeadline(time.Minute))
 	p.publishTexts("mine")
@@ -241,7 +241,7 @@ func extendInBackground(t *suite.T, pause time.Duration) func() time.Duration {
 	}
 }
 
-// handleLongerThanLease returns what went wrong.
+// handleLongerThanLease returns the faults that it found.
 func handleLongerThanLease(t *suite.T, deadline time.Duration) (problems []string) {
 	p := newPipe(t, pubsub.AckDeadline(deadline))
 	other := p.join()

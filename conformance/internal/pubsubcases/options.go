@@ -120,8 +120,8 @@ func minDeadline(t *suite.T) {
 	least := t.Facet().Limits.MinAckDeadline
 	_, err := pubsub.Subscribe(t.Context(), t.Provider(), t.Name(), pubsub.Group("g"), pubsub.AckDeadline(least-1))
 	t.WantCode("an AckDeadline below the least", err, fairlead.Invalid)
-	// Whether a message arrives before such a lease ends depends on the way to
-	// the backend: that is shown with a longer one.
+	// Whether a message arrives before such a short lease ends depends on the
+	// connection to the backend, so a longer lease shows the delivery.
 	p := newPipe(t, pubsub.AckDeadline(max(least, 1)))
 	p.publishTexts("m")
 	p.join(withShortLease(t)).wantTexts("beside a consumer with the shortest AckDeadline", "m")

@@ -58,7 +58,7 @@ var orderCases = []suite.Case{
 			}
 			p.sub.ackAll(d)
 		}
-		wantOrder(p.T, "those that came for the first time", first, want)
+		wantOrder(p.T, "the messages that came for the first time", first, want)
 	})},
 }
 
@@ -77,7 +77,7 @@ func publishInOrder(p *pipe, all []string) {
 	}
 }
 
-// receiveOrdered receives and acknowledges n messages, some at a time.
+// receiveOrdered receives and acknowledges n messages, a few at a time.
 func (p *pipe) receiveOrdered(n int) []string { return bodies(p.sub.receiveAndAck(n)) }
 
 func orderedPublishers(p *pipe) {
@@ -138,8 +138,8 @@ var keyCases = []suite.Case{
 		other := p.join(withShortLease(t))
 		p.publish(keyedMessages("k", 3)...)
 		p.receiveHead("k", p.sub, 0)
-		// Of two deliveries in a row each may be late by now: none is
-		// acknowledged, all must be the head.
+		// Each delivery may come after the previous lease has ended: no
+		// message is acknowledged, so every delivery must be the head.
 		p.receiveHead("k", other, 0)
 		p.receiveHead("k", p.sub, 0)
 	}},
@@ -215,9 +215,8 @@ func (p *pipe) receiveHead(key string, from *consumer, i int) *pubsub.Delivery {
 	return d
 }
 
-// wantSilenceAtBoth gives nothing back: it takes the head that comes again, demands
-// that nothing else comes to either consumer, and returns the head to its
-// group.
+// wantSilenceAtBoth takes the head that comes again, demands that nothing else
+// comes to either consumer, and only then returns the head to its group.
 func (p *pipe) wantSilenceAtBoth(other *consumer, round int) {
 	d := p.receiveHead("k", other, 0)
 	p.sub.wantSilence(fmt.Sprintf("the head of the key is in flight, round %d", round))
@@ -229,7 +228,7 @@ func keyOne(p *pipe) {
 	p.publish(append(keyedMessages("a", 3), keyedMessages("b", 1)...)...)
 	p.publishTexts("plain", "plain too")
 	ds := p.sub.receive(4)
-	wantSame(p.T, "the heads and what has no key", bodies(ds), []string{"a0000", "b0000", "plain", "plain too"})
+	wantSame(p.T, "the heads and the messages without a key", bodies(ds), []string{"a0000", "b0000", "plain", "plain too"})
 	p.sub.wantSilence("one message with the key is in flight")
 	other.wantSilence("one message with the key is in flight, at another consumer")
 	for _, d := range ds {
@@ -250,7 +249,7 @@ func keyBroadcast(p *pipe) {
 		p.Must(r.err)
 		sub.giveBack(r.d, 0)
 		again := sub.receive(1)[0]
-		wantOrder(p.T, "the message whose turn it is, and once more", bodies([]*pubsub.Delivery{r.d, again}), []string{want, want})
+		wantOrder(p.T, "the message whose turn it is, twice", bodies([]*pubsub.Delivery{r.d, again}), []string{want, want})
 		sub.wantSilence("one message with the key is in flight")
 		next = sub.receiveInBackground(p.Context())
 		sub.ackAll(again)
@@ -258,5 +257,5 @@ func keyBroadcast(p *pipe) {
 	p.publishTexts("last")
 	r := receiveFrom(p.T, "a Receive that waits gets a message without a key", next)
 	p.Must(r.err)
-	wantOrder(p.T, "what comes when all with the key are acknowledged", bodies([]*pubsub.Delivery{r.d}), []string{"last"})
+	wantOrder(p.T, "the message that comes when all with the key are acknowledged", bodies([]*pubsub.Delivery{r.d}), []string{"last"})
 }

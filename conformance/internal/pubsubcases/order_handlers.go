@@ -17,10 +17,10 @@ type keyLog struct {
 	running map[string]string   // by key
 	begun   map[string][]string // by key
 	done    map[string]bool     // by body
-	all     tally               // of what succeeded
+	all     tally               // of the messages that were handled
 }
 
-// begin notes that a handler has a message, and returns whether this is the
+// begin records that a handler has a message, and reports whether this is the
 // first time.
 func (l *keyLog) begin(d *pubsub.Delivery) bool {
 	l.mu.Lock()

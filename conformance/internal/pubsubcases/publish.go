@@ -208,7 +208,7 @@ func plausibleTime(p *pipe) {
 	}
 }
 
-// overwrite overwrites a body to the end of its memory, and metadata.
+// overwrite overwrites a body, up to its capacity, and metadata.
 func overwrite(body []byte, metadata map[string]string) {
 	for i := range body[:cap(body)] {
 		body[:cap(body)][i] = '!'

@@ -17,8 +17,8 @@ import (
 
 const restartTimeout = 3 * time.Minute
 
-// restartCases hold on every backend, also on one that forgets everything: it
-// says so.
+// restartCases hold for every backend, even for one that forgets everything: it
+// reports a gap then.
 var restartCases = []suite.Case{
 	{Name: "pubsub/restart-receive", Control: true, Timeout: restartTimeout,
 		Rule: "a Receive that waits while the backend is killed and started, or the next Receive, gets the messages that are published afterwards, or first reports a gap",
@@ -51,7 +51,7 @@ func durableCases() []suite.Case {
 	return cases
 }
 
-// recoveryTime is how long everything may take to work again.
+// recoveryTime is how long the provider may take to work again.
 func recoveryTime(t *suite.T) time.Duration { return 3 * t.Patience() }
 
 // killAndStart kills the backend, demands that publishing fails, and starts it.
@@ -111,9 +111,9 @@ func (p *pipe) receiveThroughOutage(sub *consumer, got func(*pubsub.Delivery)) {
 	})
 }
 
-// wantSurvival demands that a subscription which waits through an outage gets
-// what is published after it. A backend that forgets everything may forget a
-// few messages, until the provider has noticed and made the group again.
+// wantSurvival demands that a subscription which waits through an outage gets the
+// messages that are published after it. A backend that forgets everything may lose
+// a few messages, until the provider has noticed and created the group again.
 func (p *pipe) wantSurvival(sub *consumer) {
 	var all tally
 	p.receiveThroughOutage(sub, func(d *pubsub.Delivery) { all.count(d.Body); _ = d.Ack(p.Context()) })
@@ -251,8 +251,8 @@ func durablePublish(p *pipe) {
 	}
 }
 
-// receiveAfterOutage receives one message and acknowledges it, through what an outage
-// leaves; a gap is no excuse.
+// receiveAfterOutage receives one message and acknowledges it. It tolerates the
+// errors that an outage excuses, except a gap.
 func (p *pipe) receiveAfterOutage(lost func() string) *pubsub.Delivery {
 	deadline := time.Now().Add(recoveryTime(p.T))
 	for {
@@ -342,18 +342,18 @@ func durableAck(t *suite.T) {
 		}
 		return true
 	})
-	time.Sleep(leaseForOutage(t) + 2*silence) // for those that come again
+	time.Sleep(leaseForOutage(t) + 2*silence) // for the messages that come again
 }
 
-// keyTurns is how far the messages of each key were acknowledged.
+// keyTurns records how many messages of each key were acknowledged.
 type keyTurns struct {
 	t     *suite.T
 	mu    sync.Mutex
 	acked map[string]int
 }
 
-// ackInTurn acknowledges a message, after it has demanded that all before it were
-// acknowledged. The next one may come before the acknowledgement returns.
+// ackInTurn demands that all messages before this one were acknowledged, and
+// acknowledges it. The next one may come before the acknowledgement returns.
 func (k *keyTurns) ackInTurn(d *pubsub.Delivery) {
 	key, n := d.Key, 0
 	if _, err := fmt.Sscanf(strings.TrimPrefix(string(d.Body), key), "%d", &n); key == "" || err != nil {
@@ -363,7 +363,7 @@ func (k *keyTurns) ackInTurn(d *pubsub.Delivery) {
 	if done := k.raiseTo(key, 0); n > done {
 		k.t.Errorf("message %d with the key %s came while only those before %d were acknowledged", n, key, done)
 	}
-	time.Sleep(4 * time.Millisecond) // for those that come too early
+	time.Sleep(4 * time.Millisecond) // for messages that come too early
 	before := k.raiseTo(key, n+1)
 	switch err := d.Ack(k.t.Context()); fairlead.CodeOf(err) {
 	case 0, fairlead.UnknownOutcome, fairlead.DeadlineExceeded:
@@ -372,7 +372,8 @@ func (k *keyTurns) ackInTurn(d *pubsub.Delivery) {
 	}
 }
 
-// raiseTo returns how many were acknowledged before.
+// raiseTo raises the number of acknowledged messages of a key, and returns the
+// number before.
 func (k *keyTurns) raiseTo(key string, to int) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -92,7 +92,7 @@ var startCases = []suite.Case{
 	{Name: "pubsub/replay-start", Needs: fromStart, Rule: "a new group from the start gets every message that is kept, also those that other groups acknowledged, and then new ones", Run: withPipe(func(p *pipe) {
 		keeper, want := p.joinGroup(p.T.Name()), numberedTexts("m", 30)
 		p.publishTexts(want[:20]...)
-		p.sub.receiveAndAck(20) // the keeper did not get them: they are kept
+		p.sub.receiveAndAck(20) // they are still kept: the keeper has not received them
 		late := p.joinGroup(p.T.Name(), pubsub.FromStart())
 		p.publishTexts(want[20:]...)
 		late.wantTexts("a group from the start", want...)

@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/conformance/internal/suite"
 )
 
-// callCases is the four kinds of call and their messages.
+// callCases are about the four kinds of call and their messages.
 var callCases = []suite.Case{
 	{
 		Name: "rpc/unary",

@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// directoryCases is providers that keep the addresses of servers.
+// directoryCases are about providers that keep the addresses of servers.
 var directoryCases = []suite.Case{
 	{
 		Name: "rpc/directory-plain", Needs: []fairlead.Claim{rpc.Directory},
@@ -90,7 +90,7 @@ func registerAndKeep(t *suite.T, name, address string) driver.Registration {
 	return r
 }
 
-// waitForEndpoints demands that a watcher comes to show the addresses.
+// waitForEndpoints demands that a watcher shows the addresses in time.
 func waitForEndpoints(t *suite.T, w driver.EndpointWatcher, want ...string) {
 	var got []string
 	ctx := t.PatientContext()
@@ -109,7 +109,7 @@ func waitForEndpoints(t *suite.T, w driver.EndpointWatcher, want ...string) {
 	}
 }
 
-// wantEndpoints demands that the next look shows the addresses.
+// wantEndpoints demands that the next call of Next shows the addresses.
 func wantEndpoints(t *suite.T, w driver.EndpointWatcher, want ...string) {
 	now, err := w.Next(t.PatientContext())
 	t.Must(err)

@@ -22,7 +22,7 @@ const (
 	flowBound    = 4 << 20
 )
 
-// flowCases is flow control.
+// flowCases are about flow control.
 var flowCases = []suite.Case{
 	{
 		Name: "rpc/flow-download", Needs: []fairlead.Claim{rpc.FlowControl},

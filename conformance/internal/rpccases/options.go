@@ -19,7 +19,7 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// optionCases is call options, and calls that are many or stuck.
+// optionCases are about call options, and about many calls and stuck calls.
 var optionCases = []suite.Case{
 	{
 		Name: "rpc/compression",
@@ -71,8 +71,8 @@ func testCompression(t *suite.T) {
 	t.Must(exchangeMessages(t, both, 20, 5000))
 }
 
-// exchangeMessages sends n messages, each after the answer to the one before, and
-// wants each back; then it ends the call.
+// exchangeMessages sends n messages, each after the previous one has come back, and
+// then ends the call.
 func exchangeMessages(t *suite.T, both grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], n, size int) error {
 	for i := range n {
 		if err := both.Send(&pb.StreamingOutputCallRequest{Payload: numberedPayload(i, size)}); err != nil {
@@ -145,7 +145,7 @@ func testWaitForReady(t *suite.T) {
 	name := t.Name()
 	c := dial(t, t.Provider(), name)
 	_, err := c.EmptyCall(t.Within(suite.Quiet), &pb.Empty{}, grpc.WaitForReady(true))
-	wantStatus(t, "a call that nobody comes to serve", err, codes.DeadlineExceeded)
+	wantStatus(t, "a call for which no server comes", err, codes.DeadlineExceeded)
 	ctx := t.PatientContext()
 	waiting := suite.RunInBackground(func() error {
 		_, err := c.EmptyCall(ctx, &pb.Empty{}, grpc.WaitForReady(true))

@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// serverCases is servers that come and go, and the claims.
+// serverCases are about servers that come and go, and about the claims.
 var serverCases = []suite.Case{
 	{
 		Name: "rpc/no-server", Needs: []fairlead.Claim{rpc.FastNoResponder},
@@ -132,7 +132,8 @@ func absentCases() []suite.Case {
 // duplexHandler handles calls in both directions.
 type duplexHandler = func(grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error
 
-// waitForCancel returns a handler that waits for the end of its context, and tells.
+// waitForCancel returns a handler that waits for the end of its context, and
+// reports it.
 func waitForCancel(t *suite.T, begun, ended chan struct{}) duplexHandler {
 	ctx := t.Context()
 	return func(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
@@ -155,7 +156,7 @@ func wantBegun(t *suite.T, begun <-chan struct{}) {
 	}
 }
 
-// serviceThatTells returns a service that tells a name.
+// serviceThatTells returns a service that answers with a name.
 func serviceThatTells(name string) *service {
 	return &service{unary: func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		return &pb.SimpleResponse{ServerId: name}, nil
@@ -202,7 +203,7 @@ func testLoadBalance(t *suite.T) {
 	}
 }
 
-// countReached returns how many of sixty calls reached which server.
+// countReached makes sixty calls, and returns how many of them reached each server.
 func countReached(t *suite.T, c pb.TestServiceClient) map[string]int {
 	ctx := t.PatientContext()
 	reached := map[string]int{}
@@ -372,7 +373,7 @@ func callUnary(ctx context.Context, c pb.TestServiceClient) error {
 	return err
 }
 
-// callPingPong asks in a stream, and ends it when it has the answer.
+// callPingPong sends a message in a stream, and ends the stream after the answer.
 func callPingPong(ctx context.Context, c pb.TestServiceClient) error {
 	both, err := c.FullDuplexCall(ctx)
 	if err != nil {

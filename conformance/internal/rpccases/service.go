@@ -37,8 +37,8 @@ func (s *service) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.Simp
 	return &pb.SimpleResponse{Payload: in.Payload}, nil
 }
 
-// StreamingOutputCall sends a message for each that is asked for, with its
-// number and the size that is asked for.
+// StreamingOutputCall sends the requested messages, each with its number and the
+// requested size.
 func (s *service) StreamingOutputCall(in *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
 	if s.download != nil {
 		return s.download(in, out)
@@ -89,7 +89,7 @@ func (s *service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 	}
 }
 
-// numberedPayload returns a payload that says its number and its size.
+// numberedPayload returns a payload with its number and its size.
 func numberedPayload(i, size int) *pb.Payload {
 	body := fmt.Appendf(nil, "%d of %d bytes;", i, size)
 	if size == 0 {

@@ -17,7 +17,7 @@ import (
 	"fairlead.dev/rpc"
 )
 
-// statusCases is what accompanies the messages: status, metadata, deadlines.
+// statusCases are about the data beside the messages: status, metadata, deadlines.
 var statusCases = []suite.Case{
 	{
 		Name: "rpc/codes",

@@ -1,4 +1,4 @@
-// Package suite holds what the cases of every facet are made of: the type of a
+// Package suite holds the parts that the cases of every facet use: the type of a
 // case, the T that a case works with, and the checks that several facets share.
 package suite
 
@@ -10,8 +10,8 @@ import (
 )
 
 // Opening is the name under which the suite groups the cases of opening,
-// describing and closing a provider, and of its errors. It is no facet of a
-// description.
+// describing and closing a provider, and of its errors. No description has a
+// facet of this name.
 const Opening fairlead.Facet = "open"
 
 // Case is one rule and how it is tested.

@@ -28,8 +28,8 @@ func ClaimsOf(f fairlead.Facet) []fairlead.ClaimInfo {
 	return slices.Concat(infos, fairlead.CommonClaims())
 }
 
-// FacetOf returns what a description says of a facet. The config facet that a
-// kv facet provides counts.
+// FacetOf returns the part of a description for a facet. It includes the config
+// facet that a kv facet provides.
 func FacetOf(d fairlead.Description, f fairlead.Facet) (fairlead.FacetDescription, bool) {
 	if f == fairlead.Config {
 		return config.Describe(d)
@@ -37,8 +37,8 @@ func FacetOf(d fairlead.Description, f fairlead.Facet) (fairlead.FacetDescriptio
 	return d.Facet(f)
 }
 
-// IsDurability reports whether a claim is about what outlives the backend's
-// process. Nothing about it can be shown while the process lives.
+// IsDurability reports whether a claim is about data that outlives the backend's
+// process. Such a claim cannot be proven while the process lives.
 func IsDurability(c fairlead.Claim) bool {
 	return c == fairlead.DurableFsync || c == fairlead.DurableQuorum
 }

@@ -17,7 +17,7 @@ type Backend interface {
 	Start(ctx context.Context) error
 }
 
-// Env is what all cases of a run share.
+// Env has the values that all cases of a run share.
 type Env struct {
 	Open        func(ctx context.Context) (fairlead.Provider, error)
 	Provider    fairlead.Provider
@@ -107,7 +107,7 @@ func (t *T) outcome(hung bool) Outcome {
 	return o
 }
 
-// nameOf makes a part of a name out of a case's name.
+// nameOf makes a part of a store's or topic's name from a case's name.
 func nameOf(c Case) string {
 	return strings.NewReplacer("/", "-", "_", "-").Replace(c.Name)
 }

@@ -13,8 +13,9 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-// T gives a case its provider, names of its own, and the ways to fail. Fatalf and the methods that open something are called from the
-// case's own goroutine; all others may be called from any.
+// T gives a case its provider, names of its own, and the ways to fail. Fatalf and
+// the methods that open something must be called from the case's own goroutine.
+// All others may be called from any goroutine.
 type T struct {
 	env  *Env
 	c    Case
@@ -180,7 +181,7 @@ func (t *T) Eventually(d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// Description returns the provider's description from the begin of the run.
+// Description returns the provider's description from the beginning of the run.
 func (t *T) Description() fairlead.Description { return t.env.Description }
 
 // OpenWith opens the backend once more. The caller closes the provider.

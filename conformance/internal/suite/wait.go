@@ -10,14 +10,14 @@ import (
 	"fairlead.dev"
 )
 
-// Quiet is how long a case watches that nothing happens, where something might.
+// Quiet is how long a case waits to see that nothing happens.
 const Quiet = 200 * time.Millisecond
 
 // Soon is how long a call may take to end after it was canceled, or when it has
 // nothing to wait for. The contracts say about a second. The bound is longer
-// because it only has to tell such a call from one that does not end, or that
-// ends with its deadline: the exact duration depends as much on the machine as
-// on the provider.
+// because it only has to distinguish such a call from one that does not end, or
+// that ends with its deadline. The exact duration depends as much on the machine
+// as on the provider.
 func (t *T) Soon() time.Duration { return min(10*time.Second, t.Patience()) }
 
 // PatientContext returns a context that ends after the patience of the run.
