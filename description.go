@@ -24,13 +24,13 @@ func Facets() []Facet { return []Facet{KV, PubSub, RPC, Config} }
 type Description struct {
 	Provider string // the provider's name, for example "redis"
 	System   string // db.system.name or messaging.system of the OpenTelemetry semantic conventions
-	Version  string // the backend's own version, if it tells
+	Version  string // the backend's own version, if known
 	Endpoint string // host and port or the like, without credentials
 	// Generation grows with every change of the description while the
 	// provider is open. It starts at 1.
 	Generation uint64
-	// Notes are facts for the operator that no claim expresses, as the
-	// topology and what it does to durability.
+	// Notes are facts for the operator that no claim expresses, for example the
+	// topology and its effect on durability.
 	Notes []string
 	// Volatile: the data lives in the process that opened the provider, and
 	// is lost with it.

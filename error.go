@@ -122,7 +122,7 @@ type Error struct {
 	Code     Code
 	Op       string // the portable operation, for example "kv.Put"
 	Provider string // the provider's name, for example "redis"
-	Message  string // what is wrong and how to mend it; may be empty
+	Message  string // what is wrong and how to fix it; may be empty
 	Err      error  // the cause, may be nil; does not cross a process, its text does
 }
 

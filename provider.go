@@ -20,7 +20,7 @@ type Provider interface {
 	Await(ctx context.Context, generation uint64) (Description, error)
 
 	// Close releases everything that the provider holds: connections,
-	// goroutines, processes. What was opened from it fails with Closed
+	// goroutines, processes. Everything that was opened from it fails with Closed
 	// afterwards. Calls after the first return nil.
 	Close(ctx context.Context) error
 }

@@ -3,7 +3,8 @@
 //
 // # Layers
 //
-// [Load] reads layers once; [Watch] reads them and follows those that change.
+// [Load] reads layers once; [Watch] reads them and follows the layers that can
+// change.
 // A later layer overrides an earlier one, key by key; [github.com/knadh/koanf/v2]
 // merges them. A typical program lists, from the least to the most important:
 //

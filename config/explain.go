@@ -65,7 +65,7 @@ func (e Explanation) String() string {
 // what is secret.
 //
 // Errors: Invalid for a key that no field has (with T any: that no layer has);
-// those of [Load] for layers that cannot be read.
+// the errors of [Load] for layers that cannot be read.
 func Explain[T any](ctx context.Context, key string, opts ...Option) ([]Explanation, error) {
 	all, err := explain(ctx, reflect.TypeFor[T](), key, opts)
 	return all, annotateRejected(err, "config.Explain")
@@ -97,8 +97,8 @@ func explain(ctx context.Context, t reflect.Type, key string, opts []Option) ([]
 
 // Explain explains the value of a key, or, if the key names a group, the values
 // of the group's keys, in order. The empty key names the group of all keys. It
-// explains the settings that Get returns, and includes what is rejected at
-// present.
+// explains the settings that Get returns, and includes the values that are
+// rejected at present.
 //
 // Errors: Invalid for a key that no field has.
 func (w *Watcher[T]) Explain(key string) ([]Explanation, error) {

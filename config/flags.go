@@ -7,7 +7,7 @@ import (
 	"fairlead.dev"
 )
 
-// FlagSet is a set of command-line flags: [flag.FlagSet], or that of
+// FlagSet is a set of command-line flags: [flag.FlagSet], or the FlagSet of
 // github.com/spf13/pflag. F is its type of a flag, a struct with a Name and a
 // Value.
 type FlagSet[F any] interface {

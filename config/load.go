@@ -11,7 +11,7 @@ import (
 //
 // Errors: Invalid, with a [*Rejected] as its cause, for settings that do not
 // fit T or that its Validate refuses; Invalid for a bad option; Unavailable
-// for a file that cannot be read; those of [Open] and [Source.Snapshot].
+// for a file that cannot be read; the errors of [Open] and [Source.Snapshot].
 func Load[T any](ctx context.Context, opts ...Option) (T, error) {
 	v, err := load[T](ctx, opts)
 	if err != nil {

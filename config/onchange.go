@@ -29,7 +29,7 @@ func (w *Watcher[T]) OnChange(f func(old, now *T)) (cancel func()) {
 }
 
 // OnChange is [Watcher.OnChange] for a part of the settings: it calls f only if
-// the part that field selects is not deeply equal to what it was.
+// the part that field selects is not deeply equal to its previous value.
 //
 //	config.OnChange(w, func(s *Settings) int { return s.Limits.Rate },
 //		func(_, rate int) { limiter.SetLimit(rate) })

@@ -2,8 +2,8 @@ package config
 
 import "fairlead.dev/config/driver"
 
-// State is everything that a [Source] holds at one time. Whoever receives a
-// State owns it.
+// State is everything that a [Source] holds at one time. The receiver of a State
+// owns it.
 type State struct {
 	// Version is opaque and not empty. Two states that have different Values
 	// never have the same Version.

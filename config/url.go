@@ -15,8 +15,8 @@ import (
 //	env:APP_                              is [Env]
 //	redis://127.0.0.1, any other          is [From] the provider that fairlead.Open opens
 //
-// The layer owns the provider. The name and the options are those of [From]; they
-// are ignored for a file and the environment.
+// The layer owns the provider. The name and the options have the same meaning as
+// in [From]; they are ignored for a file and the environment.
 func FromURL(url, name string, opts ...SourceOption) Layer {
 	scheme, rest, found := strings.Cut(url, ":")
 	switch {

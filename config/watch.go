@@ -196,7 +196,7 @@ func (w *Watcher[T]) applyUpdate(u update) {
 	w.counts[u.layer].countApplied()
 }
 
-// publishPending applies what is pending and makes it what Get returns.
+// publishPending applies the pending update, so that Get returns its settings.
 func (w *Watcher[T]) publishPending(l *openLayer) error {
 	now, applied, err := applyPending[T](w.stack, l)
 	if err != nil {

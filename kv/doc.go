@@ -45,8 +45,8 @@
 // All methods of [Store] may be called concurrently. Where the backend gains
 // from it, the calls of concurrent callers are sent as one, so that they share
 // a round trip and an fsync. A caller that gives up gets its error at once and
-// does not affect the others. Slices that are passed in must not be changed until the
-// call returns, and are not kept after that (with one exception: a write that
-// ended with ErrUnknownOutcome may still be under way; leave its value alone).
-// Slices that are returned belong to the caller.
+// does not affect the others. Slices that are passed in must not be changed until
+// the call returns, and are not kept after that, with one exception: a write that
+// ended with ErrUnknownOutcome may still be under way, so its value must not be
+// changed at all. Slices that are returned belong to the caller.
 package kv

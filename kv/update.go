@@ -28,8 +28,8 @@ const (
 // change may be called several times and must not have other effects. It may
 // modify and return the entry's value.
 //
-// Errors: those of change, unchanged and without a write; Conflict after 100
-// attempts, each of which lost against another writer; those of [Store.Get],
+// Errors: the errors of change, unchanged and without a write; Conflict after 100
+// attempts, each of which lost against another writer; the errors of [Store.Get],
 // [Store.Create] and [Store.CAS]. A write whose outcome is unknown is not
 // repeated.
 func (s *Store) Update(ctx context.Context, key string, change func(Entry) ([]byte, error), opts ...WriteOption) (Entry, error) {

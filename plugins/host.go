@@ -57,7 +57,7 @@ func NewHost(opts ...Option) (*Host, error) {
 // were in flight with UnknownOutcome. The process ends when the last provider in
 // it is closed; see [WithIdle].
 //
-// The errors are those of [fairlead.Open] and these: Invalid if no plugin offers
+// The errors are the errors of [fairlead.Open] and these: Invalid if no plugin offers
 // the scheme or its manifest is wrong, PermissionDenied if the plugin's binary is
 // refused (see [Installed.Verify]), and Unavailable if the plugin does not stay
 // alive. In the last case the error holds the last lines that the plugin wrote.

@@ -244,7 +244,7 @@ func ExampleFromPosition() {
 	// Output: two
 }
 
-// A broadcast subscription gets every message, whoever else gets it.
+// A broadcast subscription gets every message, whichever subscriptions also get it.
 func ExampleWithoutGroup() {
 	ctx := context.Background()
 	p, news := mustOpen(ctx, "news")
@@ -260,8 +260,7 @@ func ExampleWithoutGroup() {
 	// cache is stale
 }
 
-// A message that nobody acknowledges in three attempts is moved to another
-// topic.
+// A message that is not acknowledged in three attempts is moved to another topic.
 func ExampleDeadLetter() {
 	ctx := context.Background()
 	p, orders := mustOpen(ctx, "orders")

@@ -19,7 +19,7 @@ type leases struct {
 	held map[*Delivery]context.CancelCauseFunc
 }
 
-// track makes a delivery's lease one of those to extend.
+// track adds a delivery's lease to the leases that are extended.
 func (l *leases) track(d *Delivery, cancelHandler context.CancelCauseFunc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,8 +60,8 @@ func (l *leases) extendPeriodically(ctx context.Context) {
 	}
 }
 
-// extendAll extends all leases, and cancels the handlers of those that are lost.
-// What fails for another reason is extended at the next tick.
+// extendAll extends all leases, and cancels the handlers whose leases are lost. An
+// extension that fails for another reason is repeated at the next tick.
 func (l *leases) extendAll(ctx context.Context) {
 	ds := l.unsettled()
 	if len(ds) == 0 {

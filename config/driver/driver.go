@@ -48,8 +48,8 @@ type Source interface {
 
 	// Set applies changes: all of them or none where ClaimAtomicSet is claimed.
 	// It returns the version after them. Claimed as ClaimWrite. A checked
-	// change, claimed as ClaimCompareAndSet, fails with Conflict if the key's
-	// version is another one.
+	// change, claimed as ClaimCompareAndSet, fails with Conflict if the key has
+	// another version.
 	Set(ctx context.Context, changes []Change) (string, error)
 
 	Close(ctx context.Context) error
@@ -57,8 +57,8 @@ type Source interface {
 
 // Snapshot is everything that a source holds.
 type Snapshot struct {
-	// Version is opaque; it differs whenever Values differ from those of the
-	// version before. It is never empty.
+	// Version is opaque and never empty. It differs from the previous version
+	// whenever the Values differ.
 	Version string
 	Values  map[string]Value
 }

@@ -23,8 +23,8 @@ type app struct {
 	log      *slog.Logger
 }
 
-// newApp reads the settings and follows them: it sets level and limiter at once
-// and after each change.
+// newApp reads the settings and follows their changes: it sets level and limiter at
+// once and after each change.
 func newApp(ctx context.Context, url string, log *slog.Logger, level *slog.LevelVar) (*app, error) {
 	o, err := openOrigin(ctx, url)
 	if err != nil {

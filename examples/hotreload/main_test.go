@@ -100,7 +100,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// keys are all settings, by key.
+// keys has all settings, by key.
 type keys map[string]string
 
 // The origins of settings, each with the way an operator changes them there.
@@ -154,7 +154,8 @@ func changeElsewhere(t *testing.T, url string, k keys) {
 	}
 }
 
-// changeBehind changes the settings that a sidecar reads and cannot write.
+// changeBehind changes, in the component's backend, the settings that a sidecar
+// reads and cannot write.
 func changeBehind(t *testing.T, client *redis.Client, k keys) {
 	var pairs []string
 	for key, value := range k {

@@ -38,7 +38,7 @@ type origin struct {
 
 const (
 	name = "shop" // of the settings on a backend
-	// quiet helps with backends that cannot read all settings of one moment.
+	// quiet is for backends that cannot read all settings at one moment.
 	quiet = 100 * time.Millisecond
 )
 

@@ -37,8 +37,9 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// daprURL returns the URL of a sidecar whose component soon delivers again what the
-// run before had read as it ended. By default that takes a minute.
+// daprURL returns the URL of a sidecar whose component soon delivers the messages
+// again that the previous run had read when it ended. By default that takes a
+// minute.
 func daprURL(t *testing.T) string {
 	sidecar := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()),
 		testbed.DaprMetadata(testbed.DaprPubSub, "processingTimeout", "5000"),

@@ -2,9 +2,9 @@ package driver
 
 import "fairlead.dev"
 
-// The claims of the kv facet. What the core promises on every provider needs
-// no claim: Get, Put, Delete, and that an acknowledged write is seen by reads
-// that start after it through the same handle.
+// The claims of the kv facet. Every provider guarantees the following without a
+// claim: Get, Put, Delete, and that an acknowledged write is seen by reads that
+// start after it through the same handle.
 const (
 	// ClaimCAS: Create, CAS and DeleteIf are atomic against every other writer.
 	ClaimCAS fairlead.Claim = "kv.CAS"
@@ -21,16 +21,17 @@ const (
 	ClaimWatchEvery fairlead.Claim = "kv.WatchEvery"
 	// ClaimWatchTxn: a watch delivers the changes of one Txn together.
 	ClaimWatchTxn fairlead.Claim = "kv.WatchTxn"
-	// ClaimExpiryEvents: a watch tells the end of a time to live from a delete.
+	// ClaimExpiryEvents: a watch distinguishes the end of a time to live from a
+	// delete.
 	ClaimExpiryEvents fairlead.Claim = "kv.ExpiryEvents"
 	// ClaimTTL: a time to live for a key. It never ends early, and a reader
 	// sees its end at most a second and the published resolution late. It
-	// goes on while the backend is down.
+	// continues to run while the backend is down.
 	ClaimTTL fairlead.Claim = "kv.TTL"
 	// ClaimTxn: several conditions and writes as one.
 	ClaimTxn fairlead.Claim = "kv.Txn"
 	// ClaimLinearizableRead: a read shows every write that was acknowledged, to
-	// anybody, before the read began.
+	// any client, before the read began.
 	ClaimLinearizableRead fairlead.Claim = "kv.LinearizableRead"
 	// ClaimManage: stores can be listed and deleted by name.
 	ClaimManage fairlead.Claim = "kv.Manage"

@@ -24,7 +24,7 @@ func NewElection(store *kv.Store, name string, opts ...Option) (*Election, error
 	return &Election{p}, nil
 }
 
-// Leader is what an election shows of its leader.
+// Leader is the public part of an election's leader.
 type Leader struct {
 	Value []byte
 	Token uint64 // of the leader's lease; 0: there is no leader
@@ -34,13 +34,12 @@ type Leader struct {
 // value that others can see. lead's context ends when the leadership is lost
 // and when ctx ends. When lead returns, Run gives the leadership back.
 //
-// Run returns what lead returned, with one exception: if the leadership was
-// lost, and lead returned nil or the error of its context, Run waits to become
-// the leader again. lead is therefore called once for each leadership, one call
-// at a time.
+// Run returns lead's result, with one exception: if the leadership was lost, and
+// lead returned nil or the error of its context, Run waits to become the leader
+// again. lead is therefore called once for each leadership, one call at a time.
 //
-// Errors: those of lead, unchanged; those of [Election.Campaign] while it
-// waits.
+// Errors: the errors of lead, unchanged; the errors of [Election.Campaign] while
+// it waits.
 func (e *Election) Run(ctx context.Context, value []byte, lead func(ctx context.Context, lease *Lease) error) error {
 	for {
 		l, err := e.Campaign(ctx, value)
@@ -139,7 +138,7 @@ func (l Leader) differs(other Leader) bool {
 // show. After a failure the value may still change later, with the next
 // renewal.
 //
-// Errors: Conflict if the lease was lost or released; those of the store.
+// Errors: Conflict if the lease was lost or released; the errors of the store.
 func (l *Lease) Proclaim(ctx context.Context, value []byte) error {
 	return fairlead.Annotate(l.proclaim(ctx, value), "lock.Proclaim", "")
 }

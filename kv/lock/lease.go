@@ -48,21 +48,21 @@ func (l *Lease) start(began time.Time) {
 	go l.renewUntilEnd()
 }
 
-// Token is the fencing token: greater than that of every lease of this name
-// before, and at least 1.
+// Token is the fencing token. It is at least 1, and greater than the tokens of all
+// earlier leases of this name.
 func (l *Lease) Token() uint64 { return l.token }
 
 // Fence is a condition for [kv.Store.Txn] of the lock's store: there is no later
 // lease. It counts as one of the operations of the transaction.
 func (l *Lease) Fence() kv.TxnPart { return kv.IfRevision(l.name+tokenSuffix, l.tokenRev) }
 
-// Lost is closed when the lease is not known to be held any more: when it was
-// lost, and after Release.
+// Lost is closed when the lease is no longer known to be held: when it was lost,
+// and after Release.
 func (l *Lease) Lost() <-chan struct{} { return l.life.Done() }
 
 // Err says why the lease was lost: Conflict if it ended in the store or another
-// one is held, else why it could not be renewed in time. It is nil while the
-// lease is held, and after a Release that came first.
+// lease is held, and otherwise the reason why it could not be renewed in time. It
+// is nil while the lease is held, and after a Release that came before a loss.
 func (l *Lease) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,12 +81,12 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 }
 
 // Release gives the lock or the leadership back, if it is still this lease's.
-// Whatever it returns, the lease has ended for this program and is not renewed
-// any more. After a failure it ends in the store within the TTL, or with
-// another call of Release.
+// Whatever it returns, the lease has ended for this program and is no longer
+// renewed. After a failure it ends in the store within the TTL, or with another
+// call of Release.
 //
-// Errors: Conflict if the lease was lost before; those of the store. Calls after
-// one that succeeded return nil.
+// Errors: Conflict if the lease was lost before; the errors of the store. Calls
+// after one that succeeded return nil.
 func (l *Lease) Release(ctx context.Context) error {
 	return fairlead.Annotate(l.release(ctx), "lock.Release", "")
 }

@@ -71,7 +71,7 @@ func built(t *testing.T) []runtime.Object {
 	return objects
 }
 
-// the returns the one object of a type.
+// the returns the only object of a type.
 func the[T runtime.Object](t *testing.T) T {
 	t.Helper()
 	var found []T
@@ -95,7 +95,8 @@ func read(t *testing.T, name string) string {
 	return string(b)
 }
 
-// TestDecode reads the files as they are, which kustomize may have mended.
+// TestDecode reads the files themselves: the output of kustomize may hide their
+// mistakes.
 func TestDecode(t *testing.T) {
 	total := 0
 	for _, name := range []string{"redis.yaml", "app.yaml"} {
@@ -110,7 +111,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestDecodeRefuses breaks the manifests as people do.
+// TestDecodeRefuses makes typical mistakes in the manifests.
 func TestDecodeRefuses(t *testing.T) {
 	for _, c := range []struct{ file, good, bad, says string }{
 		{"app.yaml", "restartPolicy: Always", "restartPolcy: Always", `unknown field "spec.template.spec.initContainers[0].restartPolcy"`},

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// pod is a template with what it may mount.
+// pod is a pod template with the volume claims that it may mount.
 type pod struct {
 	template corev1.PodTemplateSpec
 	claims   []corev1.PersistentVolumeClaim
@@ -32,8 +32,8 @@ func (p pod) containers() []corev1.Container {
 	return slices.Concat(p.template.Spec.InitContainers, p.template.Spec.Containers)
 }
 
-// TestPodsAreConfined: no root, no way to become it, nothing written but to
-// volumes, no credentials of the cluster.
+// TestPodsAreConfined shows that pods do not run as root, cannot become root, can
+// write only to volumes, and have no credentials of the cluster.
 func TestPodsAreConfined(t *testing.T) {
 	for name, p := range pods(t) {
 		s := p.template.Spec.SecurityContext
@@ -58,8 +58,8 @@ func TestPodsAreConfined(t *testing.T) {
 
 func is(b *bool) bool { return b != nil && *b }
 
-// TestSocketIsShared: the sidecar runs beside the application, as the same
-// user, and they share the folder of the socket.
+// TestSocketIsShared shows that the sidecar and the application run as the same
+// user, side by side, and share the folder of the socket.
 func TestSocketIsShared(t *testing.T) {
 	spec := pods(t)["counter"].template.Spec
 	sidecar, app := spec.InitContainers[0], spec.Containers[0]
@@ -68,7 +68,7 @@ func TestSocketIsShared(t *testing.T) {
 	}
 	for _, c := range []corev1.Container{sidecar, app} {
 		if c.SecurityContext.RunAsUser != nil {
-			t.Errorf("%s runs as a user of its own; the socket is open to the sidecar's user alone", c.Name)
+			t.Errorf("%s runs as a user of its own; the socket is open only to the sidecar's user", c.Name)
 		}
 	}
 	const socket = "unix:///run/fairlead/redis.sock"
@@ -90,8 +90,8 @@ func mounted(c corev1.Container, path string) string {
 	return ""
 }
 
-// TestSecretsAreFiles: no secret is in arguments or the environment, and the
-// application has none.
+// TestSecretsAreFiles shows that no secret is in arguments or the environment, and
+// that the application has none.
 func TestSecretsAreFiles(t *testing.T) {
 	for name, p := range pods(t) {
 		for _, c := range p.containers() {
@@ -120,7 +120,7 @@ func (p pod) volume(name string) corev1.Volume {
 	return p.template.Spec.Volumes[i]
 }
 
-// TestReferences: what one object names in another is there.
+// TestReferences shows that everything exists that one object names in another.
 func TestReferences(t *testing.T) {
 	for name, p := range pods(t) {
 		for _, c := range p.containers() {
@@ -154,7 +154,7 @@ func hasPort(c corev1.Container, name string) bool {
 	return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == name })
 }
 
-// wantInReadme: the command of the README makes the keys of the secret.
+// wantInReadme checks that the command in the README makes the keys of the secret.
 func wantInReadme(t *testing.T, s corev1.SecretVolumeSource) {
 	readme := read(t, "README.md")
 	for _, want := range append([]string{"create secret generic " + s.SecretName}, keys(s)...) {
@@ -171,7 +171,7 @@ func keys(s corev1.SecretVolumeSource) (keys []string) {
 	return keys
 }
 
-// TestSelectors: everything that selects pods selects the ones that it means.
+// TestSelectors shows that everything that selects pods selects the intended ones.
 func TestSelectors(t *testing.T) {
 	all := pods(t)
 	set, service, policy := the[*appsv1.StatefulSet](t), the[*corev1.Service](t), the[*networkingv1.NetworkPolicy](t)

@@ -17,15 +17,15 @@ import (
 
 const password = "not-a-secret"
 
-// server starts a real Redis with the redis.conf of the ConfigMap. What the
-// ConfigMap does not say is set to the worst.
+// server starts a real Redis with the redis.conf of the ConfigMap. Settings that
+// the ConfigMap does not have get the worst values.
 func server(t *testing.T, secret string) *testbed.RedisServer {
 	t.Helper()
 	lines := []string{"appendonly no", "appendfsync everysec", "no-appendfsync-on-rewrite yes", "save 3600 1", "maxmemory 1gb", "maxmemory-policy allkeys-lru"}
 	for line := range strings.Lines(the[*corev1.ConfigMap](t).Data["redis.conf"]) {
 		line = strings.ReplaceAll(strings.TrimSpace(line), "/etc/redis/secret", secret)
 		switch word, _, _ := strings.Cut(line, " "); word {
-		case "", "dir", "port", "bind": // places of the container
+		case "", "dir", "port", "bind": // valid only in the container
 		default:
 			lines = append(lines, line)
 		}
@@ -33,7 +33,7 @@ func server(t *testing.T, secret string) *testbed.RedisServer {
 	return testbed.Redis(t, testbed.RedisPassword(password), testbed.RedisConf(lines...))
 }
 
-// secretFolder is the Secret as it is mounted.
+// secretFolder returns a folder with the files of the Secret, as it is mounted.
 func secretFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -49,7 +49,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// TestRedisIsDurable asks a server with the ConfigMap's settings.
+// TestRedisIsDurable shows that DurableFsync is claimed on a server with the
+// ConfigMap's settings.
 func TestRedisIsDurable(t *testing.T) {
 	s := server(t, secretFolder(t))
 	p, err := fairlead.Open(t.Context(), s.URLFor("default", password))

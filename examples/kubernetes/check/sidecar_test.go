@@ -19,18 +19,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// patience is how long to wait for what must come.
+// patience is how long to wait for something that must happen.
 const patience = 30 * time.Second
 
-// node plays the kubelet: it runs the containers of the application's pod as
-// processes, with what their paths stand for here.
+// node acts as the kubelet: it runs the containers of the application's pod as
+// processes, and replaces their paths by paths of this machine.
 type node struct {
 	*testing.T
 	paths *strings.Replacer
 }
 
-// newNode builds the images' programs and mounts the Secret. Its URL is that of
-// the README, for the Redis at addr.
+// newNode builds the images' programs and mounts the Secret. The Secret has the
+// README's URL, but for the Redis at addr.
 func newNode(t *testing.T, addr string) node {
 	bin, run, secret := t.TempDir(), t.TempDir(), secretFolder(t)
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "fairlead.dev/cmd/fairlead-redis", "fairlead.dev/examples/kubernetes/counter")
@@ -92,7 +92,8 @@ func (n node) eventually(what string, ok func() error) {
 	}
 }
 
-// stop ends a container as Kubernetes does, and demands that it ends well.
+// stop ends a container as Kubernetes does, and demands that it ends without an
+// error.
 func (n node) stop(cmd *exec.Cmd) {
 	n.Helper()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -123,7 +124,7 @@ func (n node) listening(cmd *exec.Cmd) string {
 	return ""
 }
 
-// count asks the application.
+// count makes a request to the application, and returns the count.
 func count(method, url string) (n int, err error) {
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
@@ -145,9 +146,9 @@ func count(method, url string) (n int, err error) {
 }
 
 // TestPod runs the pod's containers with the arguments of the manifest against
-// a Redis with the settings of the ConfigMap: the application counts, goes on
-// counting when the sidecar was killed, and is not ready while Redis is less
-// durable than it demands.
+// a Redis with the settings of the ConfigMap: the application counts, continues
+// after the sidecar was killed, and is not ready while Redis is less durable than
+// the application requires.
 func TestPod(t *testing.T) {
 	server := server(t, secretFolder(t))
 	n := newNode(t, server.Addr())

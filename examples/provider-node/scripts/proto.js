@@ -1,4 +1,4 @@
-// Takes the protocol over from its own folder in this repository.
+// Copies the protocol from its own folder in this repository.
 import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

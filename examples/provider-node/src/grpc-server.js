@@ -26,8 +26,9 @@ export function makeServer(service, shutdown) {
 }
 
 /**
- * Encrypted, with one host that is known by its certificate; or neither, where
- * the host demands no certificate: the socket's folder is its own then too.
+ * Returns credentials with TLS, which accept only the host with the given
+ * certificate. Without a certificate they have no TLS: then only the permissions of
+ * the socket's folder protect the connection.
  * @param {string | undefined} hostCertificate PEM
  * @param {{certificate: string, key: string}} own
  */

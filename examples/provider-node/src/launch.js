@@ -14,7 +14,7 @@ const COOKIE = ['FAIRLEAD_PLUGIN', 'provider'];
 export const launched = (env) => env[COOKIE[0]] === COOKIE[1];
 
 /**
- * Listens as the host asks for, and tells it where: the one line that this
+ * Listens as the host requests, and prints the handshake: the only line that this
  * process ever prints on stdout.
  * @param {import('@grpc/grpc-js').Server} server
  * @param {NodeJS.ProcessEnv} env
@@ -33,8 +33,8 @@ export async function handshake(server, env) {
 
 /**
  * @param {string} offered versions of the protocol that the host speaks: "1,2"
- * @returns {number} the greatest that both speak, or the least of ours, which
- *   the host then refuses by itself
+ * @returns {number} the greatest version that both speak, or our lowest one, which
+ *   the host then refuses
  */
 export function choose(offered) {
   const common = offered.split(',').map(Number).filter((v) => protocols.includes(v));

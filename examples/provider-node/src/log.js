@@ -1,9 +1,9 @@
-// stdout belongs to the handshake and to nothing else: a log goes to stderr, a
-// JSON object a line, in the form that a host reads levels from.
+// stdout is only for the handshake. The log goes to stderr, one JSON object a line,
+// in the form from which a host reads levels.
 
 const levels = ['debug', 'info', 'warn', 'error'];
 
-// The least level that the host wants.
+// The lowest level that the host logs.
 const least = levels.indexOf((process.env.FAIRLEAD_LOG_LEVEL ?? 'info').toLowerCase());
 
 function write(level, message, fields) {

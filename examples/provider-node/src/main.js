@@ -28,7 +28,7 @@ const flags = {
 const DRAIN = 1500;
 const LAST_ANSWERS = 500;
 
-/** Ends the process once, when what is under way is done. */
+/** Ends the process once, after the calls under way have ended or after DRAIN. */
 function makeShutdown(parts) {
   let running = null;
   const shutdown = async (reason) => {
@@ -60,7 +60,7 @@ function make(url, hostLost) {
 
 /** Serves the host that started this process, and ends with it. */
 async function serveHost() {
-  process.on('SIGINT', () => {}); // is meant for the host, which ends its plugins
+  process.on('SIGINT', () => {}); // it is meant for the host, which ends its plugins
   const { parts, shutdown } = make('', (end) => end('the host is gone'));
   parts.socket = await handshake(parts.server, process.env);
   // A pipe that the host holds: it ends with the host, also if that is killed
@@ -72,7 +72,7 @@ async function serveHost() {
 /** Serves any hosts, which come and go. */
 async function serveSidecar(values) {
   const url = values.url ?? (values['url-file'] ? fs.readFileSync(values['url-file'], 'utf8').trim() : process.env.FAIRLEAD_URL) ?? '';
-  if (url) parse(url); // a mistake is found now, not by a host
+  if (url) parse(url); // finds a mistake now, before a host opens the URL
   const { parts, shutdown } = make(url, () => {});
   process.on('SIGINT', () => shutdown('SIGINT'));
   parts.socket = await serveAt(parts.server, values.listen);
@@ -80,7 +80,7 @@ async function serveSidecar(values) {
 }
 
 async function main() {
-  process.umask(0o077); // nobody else reads the data or uses the socket
+  process.umask(0o077); // no other user may read the data or use the socket
   const { values } = parseArgs({ options: flags });
   if (values.manifest) process.stdout.write(`${JSON.stringify(manifest, null, 2)}\n`);
   else if (values.listen) await serveSidecar(values);

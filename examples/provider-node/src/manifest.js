@@ -1,4 +1,4 @@
-/** What is fixed about this plugin: its name, its URLs and their parameters. */
+/** The fixed properties of this plugin: its name, its URLs and their parameters. */
 export const name = 'lmdb';
 export const command = 'fairlead-lmdb';
 

@@ -77,7 +77,7 @@ export class PluginService {
     stream.end();
   }
 
-  /** Closes all sessions, and tells the hosts that the plugin ends. */
+  /** Closes all sessions, and ends the hosts' Lifetime streams. */
   async close() {
     await Promise.all([...this.#sessions.values()].map((session) => session.close()));
     for (const stream of this.#lifetimes) stream.end();

@@ -1,4 +1,4 @@
-// Writes to a folder until that fails, and prints what came of it as JSON.
+// Writes to a folder until that fails, and prints the results as JSON.
 import { forever, one, put, read, remove } from './helpers.js';
 import { Provider } from '../src/lmdb/provider.js';
 

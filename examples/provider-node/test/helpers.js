@@ -18,10 +18,10 @@ export async function open(t, at, settings = {}) {
   return provider;
 }
 
-/** A call whose caller waits for any time. */
+/** A call without a time limit. */
 export const forever = () => new CallContext();
 
-/** A call whose caller waits so long. */
+/** A call with a time limit in milliseconds. */
 export const within = (milliseconds) => new CallContext(milliseconds * 1e6);
 
 const op = (kind, key, more) => ({
@@ -63,7 +63,7 @@ export const shown = (events) =>
     return what === 'PUT' ? `PUT ${key}=${value}` : `${what} ${key}`;
   });
 
-/** Waits until f returns what is true. */
+/** Waits until f returns a true value. */
 export async function eventually(f, what, milliseconds = 10_000) {
   for (const end = Date.now() + milliseconds; !(await f()); ) {
     if (Date.now() > end) throw new Error(`not within ${milliseconds} ms: ${what}`);

@@ -71,7 +71,7 @@ test('a time to live that a process set which has ended, ends', async (t) => {
 });
 
 test('a disk that is full fails writes, and nothing else', async (t) => {
-  // A limit on the size of files is what a process can have of a full disk.
+  // A limit on the size of files acts like a full disk for one process.
   const limited = `trap '' XFSZ; ulimit -f 3000; exec "${process.execPath}" "${fullProgram}" "${folder(t)}" 2>/dev/null`;
   const { acked, failures, lost, freed } = JSON.parse(execFileSync('sh', ['-c', limited]));
   assert.ok(acked > 3, `${acked} writes`);

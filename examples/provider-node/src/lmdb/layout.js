@@ -113,7 +113,7 @@ export const toState = (b) => ({
 /**
  * @param {Buffer} prefix
  * @returns {Buffer} the lowest key after all keys that start with the prefix.
- *   The prefix must have a byte other than 0xff, as one of a store has.
+ *   The prefix must have a byte other than 0xff, as every prefix with a store has.
  */
 export function keyAfter(prefix) {
   let n = prefix.length;

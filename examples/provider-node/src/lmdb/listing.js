@@ -5,7 +5,7 @@ const MAX_ENTRIES = 1000; // in a page
 const MAX_BYTES = 4 << 20;
 
 /**
- * Answers a KVList. All pages of a listing show the state of the first one.
+ * Answers a KVList. All pages of a listing show the same state as the first page.
  * @param {import('./environment.js').Environment} env
  * @param {number} store
  * @param {object} request a message KVList

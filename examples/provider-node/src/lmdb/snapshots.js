@@ -8,8 +8,8 @@ const HEAD = MAGIC.length + 8 + 4;
 
 /**
  * The snapshots that page tokens name. Each holds a read transaction, which keeps
- * LMDB from reusing old pages: so they are few, and end when no page was read for
- * IDLE.
+ * LMDB from reusing old pages. So there are only a few, and a snapshot ends if no
+ * page was read for IDLE.
  *
  * A page token is a magic number, a number of this process, the number of the
  * snapshot, and the last key of the page before.

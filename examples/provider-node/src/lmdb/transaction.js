@@ -65,7 +65,7 @@ export class Transaction {
   }
 
   /**
-   * Reads a key. It removes the key first if that has expired.
+   * Reads a key. If the key has expired, it is removed first.
    * @returns {layout.Entry | undefined}
    */
   get(store, key) {
@@ -78,7 +78,7 @@ export class Transaction {
   /** Writes a key. ttl in milliseconds, whole; 0 for none. */
   put(store, key, value, ttl, revision) {
     this.#removeDeadline(store, key, this.#db.entry(store, key));
-    // The present millisecond has begun: one more makes sure that it never ends early.
+    // The present millisecond has begun already: one more keeps the key from expiring early.
     const expires = ttl > 0 ? this.#now + 1 + ttl : 0;
     this.#db.entries.putSync(layout.entryKey(store, key), layout.entry({ revision, expires, value }));
     if (expires) {
@@ -99,7 +99,7 @@ export class Transaction {
     if (found?.expires) this.#db.deadlines.removeSync(layout.deadlineKey(found.expires, store, key));
   }
 
-  /** Removes expired keys, at most so many. */
+  /** Removes expired keys, at most the given number. */
   removeExpired(limit) {
     const due = [...this.#db.deadlines.getRange({ end: layout.number(this.#now + 1), limit, values: false })];
     for (const row of due) {

@@ -120,7 +120,7 @@ const toEvent = ({ kind, key, value }, revision) => ({
 
 const startsWith = (key, prefix) => key.subarray(0, prefix.length).equals(prefix);
 
-/** @param {Buffer} after @param {number} last the last revision there is */
+/** @param {Buffer} after @param {number} last the last revision of the folder */
 function parse(after, last) {
   const text = after.toString('latin1');
   const n = /^(0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : NaN;
