@@ -50,9 +50,9 @@ const closeGrace = time.Second
 
 // Close closes one after the other, the last added first, and returns all
 // their errors joined. After the context has ended, the rest is still closed,
-// each with the ended context; a closer that then does not return within a
-// second is left behind, with a DeadlineExceeded or Canceled error. A second
-// call closes what was added since the first.
+// each with the ended context. If a closer then does not return within a second,
+// Close does not wait for it any longer, and reports DeadlineExceeded or Canceled
+// for it. A second call closes the closers that were added since the first.
 func (cs *Closers) Close(ctx context.Context) error {
 	cs.mu.Lock()
 	opened := cs.opened

@@ -38,8 +38,8 @@ func closerOf(order *[]string, name string, err error) fairlead.Closer {
 	})
 }
 
-// TestClosersLeaveBehindWhatHangs closes what is left although one closer never
-// returns.
+// TestClosersLeaveBehindWhatHangs shows that the other closers are closed although
+// one of them never returns.
 func TestClosersLeaveBehindWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var opened fairlead.Closers

@@ -1,6 +1,6 @@
-// Package fairlead is what every program that uses Fairlead needs: it opens a
-// backend from a URL, and it has the words for what a backend guarantees, what
-// it limits and how it fails.
+// Package fairlead is the package that every program with Fairlead needs: it opens
+// a backend from a URL, and defines how a backend's guarantees, limits and errors
+// are described.
 //
 // # Opening
 //

@@ -30,8 +30,8 @@ var derivedClaims = []struct{ claim, from fairlead.Claim }{
 }
 
 // Describe returns the description of configuration on a provider: its config
-// facet, or else what follows from its kv facet. It returns false if the provider
-// offers neither.
+// facet, or else the facet that its kv facet provides. It returns false if the
+// provider offers neither.
 func Describe(d fairlead.Description) (fairlead.FacetDescription, bool) {
 	if own, ok := d.Facet(fairlead.Config); ok {
 		return own, true

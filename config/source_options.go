@@ -28,8 +28,9 @@ type sourceOption func(*sourceOptions) error
 
 func (f sourceOption) setSource(o *sourceOptions) error { return f(o) }
 
-// Require makes opening fail with Unsupported, naming what is missing, unless
-// the source meets all requirements. [Describe] tells beforehand.
+// Require makes opening fail with Unsupported unless the source meets all
+// requirements. The error names the missing ones. [Describe] shows beforehand
+// which claims hold.
 func Require(reqs ...fairlead.Requirement) SourceOption {
 	return sourceOption(func(o *sourceOptions) error {
 		if slices.Contains(reqs, nil) {

@@ -183,8 +183,8 @@ func (r *Result) applyKnown(known map[string]string) {
 	}
 }
 
-// clean removes the names of this run. It returns those that it could not
-// remove, and whether that is because the provider claims no Manage.
+// clean removes the names of this run. It returns the names that it could not
+// remove, and whether the reason is that the provider does not claim Manage.
 func (r *run) clean(ctx context.Context) (left []string, unmanaged bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()

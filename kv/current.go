@@ -9,9 +9,9 @@ import (
 )
 
 // Current returns the entry that made a Create, CAS or DeleteIf fail with
-// ErrConflict, where the backend told it in the same answer. told is false if
-// the backend did not tell, and for every other error: read the key then. An
-// entry that does not [Entry.Exists] was told to be missing.
+// ErrConflict, if the backend's answer contained it. told is false if it did not,
+// and for every other error: read the key then. If told is true and [Entry.Exists]
+// is false, the key did not exist.
 //
 // The entry is the key's state at the moment at which the backend refused the
 // write. It belongs to the caller.
@@ -42,7 +42,7 @@ func (c *conflict) Error() string {
 func (c *conflict) Unwrap() error { return c.cause }
 
 // addCurrent returns the error of a refused write with the present entry in
-// it, if the driver told that.
+// it, if the driver returned that.
 func addCurrent(err error, key string, current *driver.Entry) error {
 	var e *fairlead.Error
 	if current == nil || !errors.As(err, &e) || e.Code != fairlead.Conflict {

@@ -78,9 +78,9 @@ func (s *Store) prepareRetry(ctx context.Context, key string, attempt int, faile
 		return Entry{}, s.updateError(fairlead.Errorf(fairlead.Conflict,
 			"other writers were faster in all %d attempts to write the key %q; try later, or share the load between more keys", attempt, key))
 	}
-	// An entry that was just told is fresh, so that every other retry is
-	// immediate. After a pause it may be stale: then the write is refused and
-	// tells a fresh one.
+	// The entry in a conflict is fresh at first, so every other retry is
+	// immediate. After a pause it may be stale: then the write is refused, and
+	// its conflict carries a fresh one.
 	if attempt%2 == 0 && !pauseBeforeRetry(ctx, attempt/2) {
 		return Entry{}, s.updateError(fairlead.ContextError(ctx))
 	}

@@ -177,9 +177,9 @@ func publish(t *testing.T, server *testbed.RedisServer, topic string) {
 	must[pubsub.Receipt](t)(to.Publish(t.Context(), pubsub.Message{Body: []byte("m")}))
 }
 
-// TestKilledHostGivesBack shows that the session of a host that was killed is
-// closed, by a sidecar and by a plugin that ends with its host: what the host
-// held is delivered to another consumer long before its lease ends.
+// TestKilledHostGivesBack shows that the session of a killed host is closed, both
+// by a sidecar and by a plugin that ends with its host: the messages that the host
+// held are delivered to another consumer long before their leases end.
 func TestKilledHostGivesBack(t *testing.T) {
 	overBoth(t, func(t *testing.T, over plugins.Transport) {
 		t.Run("sidecar", func(t *testing.T) {

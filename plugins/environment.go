@@ -9,7 +9,7 @@ import "os"
 // among them: a plugin that runs other programs names it in its manifest.
 var commonVariables = []string{"HOME", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
-// pluginEnvironment returns the common variables and those that a manifest
+// pluginEnvironment returns the common variables and the ones that a manifest
 // allows.
 func pluginEnvironment(allowed []string) []string {
 	var env []string

@@ -34,8 +34,8 @@ func environ(t *testing.T, pid int) map[string]string {
 	return env
 }
 
-// TestEnvironment shows that a plugin gets the basics and what its manifest
-// names, and nothing else of the host's environment.
+// TestEnvironment shows that a plugin gets the common variables and the ones that
+// its manifest names, and nothing else of the host's environment.
 func TestEnvironment(t *testing.T) {
 	dir := installed(t, "memory")
 	m := must[[]plugins.Installed](t)(plugins.Find([]string{dir}))[0].Manifest

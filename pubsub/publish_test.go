@@ -33,11 +33,11 @@ func TestPublishManyReportsEachMessage(t *testing.T) {
 		t.Errorf("got %+v for the bad message, want Invalid without a receipt", r)
 	}
 	if a, c := results[0].Receipt, results[2].Receipt; a.ID != "a" || c.ID != "c" || a.Position == c.Position {
-		t.Errorf("got the receipts %+v and %+v, want those of a and c", a, c)
+		t.Errorf("got the receipts %+v and %+v, want the receipts of a and c", a, c)
 	}
 }
 
-// TestPublishManyWithoutResults shows when there are none.
+// TestPublishManyWithoutResults shows when PublishMany returns no results.
 func TestPublishManyWithoutResults(t *testing.T) {
 	topic := openTopic(t, openMemory(t), "t")
 	if err := topic.Close(t.Context()); err != nil {

@@ -192,8 +192,8 @@ func (s *Subscription) removeExhausted(ctx context.Context, ds []*Delivery) ([]*
 	return ds, failure
 }
 
-// Close returns at once to the group what was received and is not settled, and
-// releases the handle. A Receive that waits fails with Closed. The group
+// Close returns the messages that were received and not settled to the group at
+// once, and releases the handle. A Receive that waits fails with Closed. The group
 // remains; a broadcast subscription ends. Calls after the first return nil.
 func (s *Subscription) Close(ctx context.Context) error {
 	if !s.closing.CompareAndSwap(false, true) {

@@ -206,7 +206,7 @@ func ExampleCall() {
 	// Output: "" Unimplemented
 }
 
-// A requirement fails where the program starts, and not in a call.
+// A requirement that does not hold fails at the program's start, and not in a call.
 func ExampleRequire() {
 	ctx := context.Background()
 	p, err := fairlead.Open(ctx, "mem://")

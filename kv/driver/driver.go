@@ -99,7 +99,7 @@ type Store interface {
 	Txn(ctx context.Context, t Txn) (Revision, error)
 
 	// List returns a page of entries whose keys start with a prefix. Claimed
-	// as List.
+	// as ClaimList.
 	List(ctx context.Context, r ListRequest) (Page, error)
 
 	// Watch returns a watcher; its starting point is fixed when Watch
@@ -159,11 +159,11 @@ type Result struct {
 	Revision Revision // OpGet: the key's; OpPut, OpCreate, OpCAS: the one just written
 	Err      error    // nil or a *fairlead.Error
 	// Current is optional. A driver sets it for an OpCreate, OpCAS or
-	// OpDeleteIf that failed with Conflict, if the backend told the key's
-	// state in the very answer that refused the operation. An Entry without a
-	// Revision was told not to exist; nil was not told. A driver never reads
-	// again for it, and never fills it from an earlier answer. It may leave
-	// out what is large.
+	// OpDeleteIf that failed with Conflict, if the backend's answer that
+	// refused the operation contained the key's state. An Entry without a
+	// Revision says that the key did not exist; nil says nothing. A driver
+	// never reads again for it, and never fills it from an earlier answer. It
+	// may leave out a large entry.
 	Current *Entry
 }
 
@@ -242,8 +242,8 @@ type Event struct {
 // WatchRequest asks for a watcher.
 type WatchRequest struct {
 	Prefix string
-	// After is the revision of an entry, event or page; what happened after
-	// it is delivered. Empty for what happens from now on.
+	// After is the revision of an entry, event or page; the changes after it
+	// are delivered. Empty for the changes from now on.
 	After Revision
 }
 

@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/kv"
 )
 
-// abandonTime bounds how long a failed call tries to remove what it wrote.
+// abandonTime bounds how long a failed call tries to remove the key that it wrote.
 const abandonTime = time.Second
 
 var errHeld = fairlead.Errorf(fairlead.Conflict, "the lock is held by another lease")

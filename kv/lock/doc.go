@@ -37,8 +37,8 @@
 // Without either, a lock saves work that would be done twice, and does not
 // protect data.
 //
-// Tokens grow as long as the store keeps what it acknowledged. One that can lose
-// the power and with it acknowledged writes may give a token again; open the
+// Tokens grow as long as the store keeps acknowledged writes. A store that loses
+// acknowledged writes in a loss of power may give a token again; open the
 // store with kv.Require(fairlead.DurableFsync) (or DurableQuorum, where servers
 // can be lost) if data depends on it. The same holds for exclusion itself.
 //

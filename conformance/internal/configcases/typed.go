@@ -137,7 +137,7 @@ func waitForTyped(t *suite.T, w *config.Watcher[typed], what string, ok func(*ty
 	t.Eventually(t.Patience(), "the watcher has "+what, func() bool { return ok(w.Get()) })
 }
 
-// reports is what a watcher reports.
+// reports holds the errors that a watcher reports.
 type reports struct {
 	name string
 	mu   sync.Mutex

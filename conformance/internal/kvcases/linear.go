@@ -237,9 +237,8 @@ var registers = porcupine.Model{
 }
 
 // stepRegister reports whether a call may return this result in a state, and
-// returns the state after it.
-// A write of unknown outcome that never takes effect counts as one that takes
-// effect after the last call.
+// returns the state after it. If a write of unknown outcome never takes effect, it
+// counts as taking effect after the last call.
 func stepRegister(state string, in step, out seen) (bool, any) {
 	holds := state == in.expect
 	switch {

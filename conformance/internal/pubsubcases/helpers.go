@@ -114,8 +114,8 @@ func (c *consumer) receiveUpTo(n int) ([]*pubsub.Delivery, error) {
 	return ds, nil
 }
 
-// receive receives n messages and does not settle them; few, because a backend
-// may bound what is in flight.
+// receive receives n messages and does not settle them. n must be small, because a
+// backend may bound the number of messages in flight.
 func (c *consumer) receive(n int) []*pubsub.Delivery {
 	ds, err := c.receiveUpTo(n)
 	if len(ds) != n {

@@ -29,8 +29,8 @@ type node struct {
 	paths *strings.Replacer
 }
 
-// newNode builds the images' programs and mounts the Secret. The Secret has the
-// README's URL, but for the Redis at addr.
+// newNode builds the images' programs and mounts the Secret. The Secret's URL is the
+// README's URL with the address addr.
 func newNode(t *testing.T, addr string) node {
 	bin, run, secret := t.TempDir(), t.TempDir(), secretFolder(t)
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "fairlead.dev/cmd/fairlead-redis", "fairlead.dev/examples/kubernetes/counter")

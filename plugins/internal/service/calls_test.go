@@ -206,7 +206,7 @@ func awaitContextEnd(ctx context.Context) ([]kvdriver.Event, error) {
 }
 
 // TestEndOfThePluginCancels shows that a driver's call which does not end with the
-// provider ends with the session, and that its code is not that of a call which
+// provider ends with the session, and that its code is not the code of a call that
 // the host canceled.
 func TestEndOfThePluginCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -15,14 +15,15 @@ import (
 // method carries out one kind of calls in a session.
 type method func(*session, context.Context, *pluginpb.Call) (*pluginpb.Reply, error)
 
-// route returns what carries out a call in this session, and the call's class.
+// route returns the method that carries out a call in this session, and the call's
+// class.
 func (s *session) route(c *pluginpb.Call) (wire.Method, wire.Class) {
 	m, class := findMethod(c)
 	return func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply { return s.run(ctx, m, c) }, class
 }
 
-// findMethod returns the method of a call and the call's class. It is the one
-// place that tells the kinds of calls apart.
+// findMethod returns the method of a call and the call's class. It is the only
+// place that distinguishes the kinds of calls.
 func findMethod(c *pluginpb.Call) (method, wire.Class) {
 	switch b := c.Body.(type) {
 	case *pluginpb.Call_CloseHandle:

@@ -12,7 +12,7 @@ import (
 )
 
 // store is an open store. Operations that hosts send one by one are gathered
-// into batches here. Those that arrive together are a batch already.
+// into batches here. Operations that arrive together are a batch already.
 type store struct {
 	driver.Store
 	apply   func(context.Context, []driver.Op) []driver.Result

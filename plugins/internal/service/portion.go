@@ -25,8 +25,8 @@ type leftover[T any] struct {
 }
 
 // takePortion returns the items for one reply: from the leftover items if there
-// are any, and otherwise from those that fetch returns. fitting says how many
-// of them fit.
+// are any, and otherwise from the items that fetch returns. fitting returns how
+// many of them fit.
 func (l *leftover[T]) takePortion(fetch func() ([]T, error), fitting func([]T) int) ([]T, error) {
 	if items := l.takeKept(fitting); items != nil {
 		return items, nil

@@ -42,8 +42,8 @@ func TestCountFitting(t *testing.T) {
 	}
 }
 
-// TestLimitValues shows that values which do not fit are to be read again, and
-// that results without a value stay as they are: above all those of writes.
+// TestLimitValues shows that values which do not fit must be read again, and that
+// results without a value, above all the results of writes, are unchanged.
 func TestLimitValues(t *testing.T) {
 	failed := fairlead.Errorf(fairlead.NotFound, "why")
 	for name, c := range map[string]struct {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// message is what vtprotobuf generates.
+// message has the methods that vtprotobuf generates.
 type message interface {
 	SizeVT() int
 	MarshalToSizedBufferVT([]byte) (int, error)

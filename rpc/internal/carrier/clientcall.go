@@ -120,7 +120,7 @@ func (c *clientCall) abandon(err error) error {
 	return err
 }
 
-// finish releases what the call holds, and reports its outcome.
+// finish releases the call's resources, and reports its outcome.
 func (c *clientCall) finish(md receivedMetadata, err error) {
 	if c.cancel != nil {
 		c.unlink()

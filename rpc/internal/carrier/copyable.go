@@ -18,8 +18,8 @@ import (
 // extensions and groups. Strings are checked in each message; if one is not
 // UTF-8, the message is encoded, and the encoding returns the error.
 
-// messageType says of a protobuf type what has to be checked before a message of
-// the type is copied.
+// messageType says which parts of a message of a protobuf type must be checked
+// before the message is copied.
 type messageType struct {
 	copyable      bool // messages of the type can be copied
 	stringFields  []protoreflect.FieldDescriptor

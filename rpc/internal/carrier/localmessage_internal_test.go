@@ -30,7 +30,7 @@ func stats(text string) *pb.LoadBalancerStatsResponse {
 	}
 }
 
-// A message is copied where the result is the same as of encoding and decoding it.
+// A message is copied only if that has the same result as encoding and decoding it.
 func TestIsCopyable(t *testing.T) {
 	unknown := &pb.SimpleRequest{}
 	unknown.ProtoReflect().SetUnknown([]byte{0xf8, 0x7f, 1})
