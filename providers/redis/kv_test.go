@@ -124,8 +124,12 @@ func TestKeysOfAnyBytesAreDistinct(t *testing.T) {
 	}
 }
 
+// patient are settings for tests of large values: a busy machine may take longer
+// than the default timeouts.
+const patient = "read-timeout=1m&write-timeout=1m"
+
 func TestBinaryValuesUpToTheLimit(t *testing.T) {
-	s := openStore(t, open(t, testbed.Redis(t).URL()), "values")
+	s := openStore(t, open(t, testbed.Redis(t).URL()+"?"+patient), "values")
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)

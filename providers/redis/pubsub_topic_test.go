@@ -136,7 +136,7 @@ func TestSendThatIsRefused(t *testing.T) {
 }
 
 func TestSendLargest(t *testing.T) {
-	tt := newTopicTest(t, testbed.Redis(t))
+	tt := newTopicTest(t, testbed.Redis(t), "read-timeout", "1m", "write-timeout", "1m")
 	s := tt.subscribe(group)
 	large := strings.Repeat("x", 8<<20)
 	tt.sendBodies(tt.topic(), large, large, "small")
