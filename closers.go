@@ -37,8 +37,12 @@ type Closers struct {
 	opened []Closer
 }
 
-// Add makes the next Close close c, before everything that was added before.
+// Add makes the next Close close c, before everything that was added before. It
+// panics if c is nil: check the error of the call that opened it first.
 func (cs *Closers) Add(c Closer) {
+	if c == nil {
+		panic("fairlead: Closers.Add needs a closer, got nil; check the error of the call that opened it first")
+	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.opened = append(cs.opened, c)
@@ -52,7 +56,7 @@ const closeGrace = time.Second
 // their errors joined. After the context has ended, the rest is still closed,
 // each with the ended context. If a closer then does not return within a second,
 // Close does not wait for it any longer, and reports DeadlineExceeded or Canceled
-// for it. A second call closes the closers that were added since the first.
+// for it. A closer that panics counts as failed with Internal. A second call closes the closers that were added since the first.
 func (cs *Closers) Close(ctx context.Context) error {
 	cs.mu.Lock()
 	opened := cs.opened
@@ -75,7 +79,7 @@ func (cs *Closers) CloseWithin(d time.Duration) error {
 // closeOne returns when c is closed, or a second after the context has ended.
 func closeOne(ctx context.Context, c Closer) error {
 	closed := make(chan error, 1)
-	go func() { closed <- c.Close(ctx) }()
+	go func() { closed <- recoverClose(ctx, c) }()
 	select {
 	case err := <-closed:
 		return err
@@ -87,4 +91,14 @@ func closeOne(ctx context.Context, c Closer) error {
 	case <-time.After(closeGrace):
 		return Errorf(CodeOf(ctx.Err()), "closing %T: it did not return within %v of the end of the context: %w", c, closeGrace, ctx.Err())
 	}
+}
+
+// recoverClose calls Close. A panic becomes an error, so that the rest is closed.
+func recoverClose(ctx context.Context, c Closer) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = Errorf(Internal, "closing %T: Close panicked: %v", c, r)
+		}
+	}()
+	return c.Close(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,4 +79,26 @@ func ExampleClosers() {
 	// close the store
 	// close the provider
 	// <nil>
+}
+
+// TestClosersPanic shows that a closer that panics is reported, and that the
+// others are closed.
+func TestClosersPanic(t *testing.T) {
+	var order []string
+	var opened fairlead.Closers
+	opened.Add(closerOf(&order, "first", nil))
+	opened.Add(fairlead.CloserFunc(func(context.Context) error { panic("broken") }))
+	err := opened.Close(t.Context())
+	if fairlead.CodeOf(err) != fairlead.Internal || !strings.Contains(err.Error(), "panicked: broken") || len(order) != 1 {
+		t.Errorf("%v, closed %v", err, order)
+	}
+}
+
+func TestClosersRefuseNil(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("Add takes a nil closer")
+		}
+	}()
+	new(fairlead.Closers).Add(nil)
 }

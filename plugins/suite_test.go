@@ -73,7 +73,8 @@ var backends = []backend{
 	{"redis", []string{"direct", "loopback", "process"}, nil,
 		func(t *testing.T) (string, conformance.Control) {
 			s := testbed.Redis(t)
-			return s.URL(), s
+			// A busy machine takes longer for large values than by default.
+			return s.URL() + "?read-timeout=30s&write-timeout=30s", s
 		}},
 	{"etcd", nil, []string{"process"}, func(t *testing.T) (string, conformance.Control) {
 		s := testbed.Etcd(t)

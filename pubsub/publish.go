@@ -52,15 +52,19 @@ func (t *Topic) PublishMany(ctx context.Context, msgs ...Message) ([]PublishResu
 	ctx, call := t.sending.Start(ctx)
 	results, err := t.publishEach(ctx, msgs)
 	if err != nil {
-		return nil, call.End(err)
+		return nil, call.End(t.annotateMany(err))
 	}
 	for i, r := range results {
 		if r.Err == nil {
 			t.countStored(ctx, r.Receipt)
 		}
-		results[i].Err = fairlead.Annotate(r.Err, "pubsub.PublishMany", t.handle.Provider)
+		results[i].Err = t.annotateMany(r.Err)
 	}
-	return results, call.End(summarizeFailures(results))
+	return results, call.End(t.annotateMany(summarizeFailures(results)))
+}
+
+func (t *Topic) annotateMany(err error) error {
+	return fairlead.Annotate(err, "pubsub.PublishMany", t.handle.Provider)
 }
 
 // publishEach sends the messages that are valid. Its error means that it sent

@@ -187,6 +187,11 @@ func (b *Batcher[Op, Res]) Close(ctx context.Context) error {
 	defer b.cancelBatches()
 	select {
 	case <-b.idle:
+		return nil // also if the context has ended: nothing runs
+	default:
+	}
+	select {
+	case <-b.idle:
 		return nil
 	case <-ctx.Done():
 		return errHandedOver(ctx.Err())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/await"
 	"fairlead.dev/kv"
 )
 
@@ -48,7 +49,7 @@ func (p place) acquire(ctx context.Context, value []byte) (*Lease, error) {
 			return l, nil
 		}
 		if isTemporary(err) && ctx.Err() == nil {
-			err = a.waitUntilFree(ctx, b)
+			err = a.waitToTryAgain(ctx, b, err)
 		}
 		if err != nil {
 			a.abandon(ctx)
@@ -64,6 +65,16 @@ func isTemporary(err error) bool {
 		return true
 	}
 	return false
+}
+
+// waitToTryAgain waits until another try may succeed. After a failure that is no
+// Conflict the lock may be free already, so it pauses first: a backend that
+// answers reads and refuses writes must not be asked without a pause.
+func (a *attempt) waitToTryAgain(ctx context.Context, b *bell, failure error) error {
+	if fairlead.CodeOf(failure) != fairlead.Conflict && !await.Pause(ctx, a.poll/4) {
+		return ended(ctx, failure)
+	}
+	return a.waitUntilFree(ctx, b)
 }
 
 // waitUntilFree waits until the lock is free, or held by this attempt itself.

@@ -62,7 +62,13 @@ func callLeader(ctx context.Context, l *Lease, lead func(context.Context, *Lease
 	if ctx.Err() != nil || l.Err() == nil {
 		return false, err
 	}
-	return err == nil || errors.Is(err, work.Err()) || errors.Is(err, context.Cause(work)), err
+	return err == nil || isLoss(err, work, l), err
+}
+
+// isLoss reports whether lead returned the loss of its lease: the end of its
+// context, or [Lease.Err], of which each call returns a copy.
+func isLoss(err error, work context.Context, l *Lease) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(work)) || err.Error() == l.Err().Error()
 }
 
 // releaseSoon gives a lease back as far as that is possible soon. Otherwise the
@@ -151,6 +157,20 @@ func (l *Lease) proclaim(ctx context.Context, value []byte) error {
 	if l.life.Err() != nil {
 		return errLost
 	}
-	l.record.Value = bytes.Clone(value)
+	record := l.record
+	record.Value = bytes.Clone(value)
+	if err := l.checkSize(record); err != nil {
+		return err // the lease continues with the value before
+	}
+	l.record = record
 	return l.renewLocked(ctx)
+}
+
+// checkSize returns TooLarge for a record that the store cannot hold.
+func (l *Lease) checkSize(r record) error {
+	limit, size := l.store.Describe().Limits.MaxValueBytes, len(r.encode())
+	if limit > 0 && size > limit {
+		return fairlead.Errorf(fairlead.TooLarge, "the value of the leader has %d bytes, %d with its record; the store's limit is %d", len(r.Value), size, limit)
+	}
+	return nil
 }

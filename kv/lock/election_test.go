@@ -9,6 +9,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/kv"
+	"fairlead.dev/kv/driver"
 	"fairlead.dev/kv/lock"
 )
 
@@ -99,10 +100,11 @@ func TestObserveEndsWithItsContext(t *testing.T) {
 // second one after lead returns, and returns lead's error.
 func TestRunLeadsAgainAfterALoss(t *testing.T) {
 	failed := errors.New("the work failed")
-	for name, afterLoss := range map[string]func(context.Context) error{
-		"nil":   func(context.Context) error { return nil },
-		"error": context.Context.Err,
-		"cause": context.Cause,
+	for name, afterLoss := range map[string]func(context.Context, *lock.Lease) error{
+		"nil":       func(context.Context, *lock.Lease) error { return nil },
+		"error":     func(ctx context.Context, _ *lock.Lease) error { return ctx.Err() },
+		"cause":     func(ctx context.Context, _ *lock.Lease) error { return context.Cause(ctx) },
+		"Lease.Err": func(_ context.Context, l *lock.Lease) error { return l.Err() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
@@ -114,7 +116,7 @@ func TestRunLeadsAgainAfterALoss(t *testing.T) {
 					}
 					must(t, s.Delete(t.Context(), "e/holder"))
 					<-ctx.Done()
-					return afterLoss(ctx)
+					return afterLoss(ctx, l)
 				})
 				if err != failed || len(tokens) != 2 || tokens[1] <= tokens[0] {
 					t.Errorf("Run returned %v after the tokens %v", err, tokens)
@@ -143,5 +145,47 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		}
 		_, err = e.Leader(t.Context())
 		wantCode(t, err, fairlead.NotFound)
+	})
+}
+
+// TestProclaimTooLarge shows that a value beyond the limit costs neither the
+// lease nor the value before.
+func TestProclaimTooLarge(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+		e := newElection(t, s)
+		ann := campaign(t, e, "ann")
+		wantCode(t, ann.Proclaim(t.Context(), make([]byte, s.Describe().Limits.MaxValueBytes)), fairlead.TooLarge)
+		time.Sleep(time.Hour) // renewals
+		if isLost(ann) {
+			t.Errorf("the lease is lost: %v", ann.Err())
+		}
+		l, err := e.Leader(t.Context())
+		must(t, err)
+		if string(l.Value) != "ann" {
+			t.Errorf("the leader is %q", l.Value)
+		}
+		must(t, ann.Release(t.Context()))
+	})
+}
+
+// TestLockPausesWhileWritesAreRefused shows that a store that answers reads and
+// refuses writes is not asked without a pause.
+func TestLockPausesWhileWritesAreRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		calls := 0
+		p.set(func(_ context.Context, op driver.Op, do func() driver.Result) driver.Result {
+			calls++
+			if op.Kind.IsWrite() {
+				return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "no memory")}
+			}
+			return do()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := newMutex(t, s).Lock(ctx)
+		wantCode(t, err, fairlead.DeadlineExceeded)
+		if calls > 2000 {
+			t.Errorf("%d operations in a minute", calls)
+		}
 	})
 }
