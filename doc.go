@@ -18,9 +18,14 @@
 //
 // Packages kv, pubsub, rpc and config open their facet of a provider.
 //
+// # Closing
+//
+// A program closes what it has opened, the last first: [Closers] does that
+// within a time.
+//
 // # Guarantees are data
 //
-// [Provider].Describe says what holds on the live backend, now: for each
+// [Provider].Describe says what holds on the live backend, as it was last probed: for each
 // [Facet] the [Claim] values that hold, the ones that do not (with the reason
 // and what would have to change on the backend), and the [Limits]. Nothing is
 // assumed from the kind of backend where the backend can be asked. The

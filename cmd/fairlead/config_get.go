@@ -17,7 +17,8 @@ func newConfigGet() *cobra.Command {
 		Long: `Print the settings of a name. They are a snapshot of one moment if the backend
 claims config.Snapshot. For a single KEY, print only the value.
 
-"fairlead config set" takes a version with --if.`,
+To change a key only if it still has the version shown, give the version to
+"fairlead config set --if KEY=VERSION".`,
 		Example: "  fairlead config get redis://127.0.0.1:6379 --name shop",
 		Args:    requireURLFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -46,7 +46,7 @@ it ends, also after Ctrl-C.
 Cases that kill the backend run only if you give the commands to kill and start it:
   fairlead conformance redis://127.0.0.1:6379 \
     --kill-command 'systemctl kill -s KILL redis' --start-command 'systemctl start redis'`,
-		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch\n  fairlead conformance mem:// --transport loopback\n  fairlead conformance plugin+mem://",
+		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch\n  fairlead conformance mem:// --transport loopback\n  fairlead conformance plugin+mem://    (after fairlead plugin install)",
 		Args:    requireURL,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runConformance(cmd, args[0], f)

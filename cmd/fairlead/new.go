@@ -40,7 +40,7 @@ func newProviderCommand() *cobra.Command {
 
 The provider is a key-value store in memory. It compiles, runs and passes the
 conformance suite. Its README.md says what to change first.`,
-		Example: "  fairlead new provider acme\n  fairlead new provider acme --dir ../acme --module git.example.com/us/acme",
+		Example: "  fairlead new provider acme --fairlead .\n  fairlead new provider acme --dir ../acme --module git.example.com/us/acme --fairlead .",
 		Args:    requireOneArgument("the name of the provider", "acme"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runNewProvider(cmd, args[0], f)
@@ -49,7 +49,7 @@ conformance suite. Its README.md says what to change first.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir, "dir", "", "`folder` to create (default fairlead-NAME)")
 	flags.StringVar(&f.module, "module", "", "`path` of the module (default example.com/fairlead-NAME)")
-	flags.StringVar(&f.fairlead, "fairlead", "", "`folder` with a checkout of fairlead.dev, used instead of a released version")
+	flags.StringVar(&f.fairlead, "fairlead", "", "`folder` with a checkout of fairlead.dev, used instead of a released version; required until one is published")
 	return cmd
 }
 
@@ -111,7 +111,7 @@ func tidyModule(ctx context.Context, dir string) error {
 	cmd.Dir = dir
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("all files are written, but \"go mod tidy\" failed in %s; correct what it reports, then run it in that folder: %w\n%s", dir, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("all files are written, but \"go mod tidy\" failed in %s; correct what it reports, then run it in that folder (if fairlead.dev is not published where you are, remove the folder and give --fairlead FOLDER, a checkout): %w\n%s", dir, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }
