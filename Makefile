@@ -19,7 +19,7 @@ PACKAGES     ?= ./plugins ./cmd/... ./config/... ./providers/redis ./...
 # The folder for the data of the tests' servers: in memory where there is room,
 # so that a busy disk fails no test. "make test TESTBED_DIR=" uses the disk.
 TESTBED_DIR  ?= $(shell [ "$$(df --output=avail -B1G /dev/shm 2>/dev/null | tail -n 1)" -ge 6 ] 2>/dev/null && echo /dev/shm)
-TEST_TIMEOUT ?= 25m
+TEST_TIMEOUT ?= 35m
 BENCH        ?= .
 BENCHTIME    ?= 1s
 FUZZTIME     ?= 5s

@@ -125,7 +125,7 @@ func TestAHangingPluginIsReplaced(t *testing.T) {
 	if alive(first) {
 		t.Error("the process that hangs still exists")
 	}
-	if !strings.Contains(fmt.Sprint(s.LastError), "does not answer") {
+	if !strings.Contains(fmt.Sprint(s.LastError), "failed a health check") {
 		t.Errorf("the last error is %v", s.LastError)
 	}
 	works(t, p)
