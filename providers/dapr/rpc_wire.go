@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// The headers that the sidecar reads, and those of Fairlead.
+// The headers that the sidecar reads, and the headers that only Fairlead reads.
 const (
 	appHeader      = "dapr-app-id"
 	streamHeader   = "dapr-stream"

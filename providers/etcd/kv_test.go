@@ -58,7 +58,7 @@ func TestEndedKeysOfNewLeader(t *testing.T) {
 	for _, key := range []string{"create", "txn", "get", "list", "many"} {
 		mustPut(t, s, key, "old", ttl)
 	}
-	// The effect is that of a new leader after 18 seconds: the time to live ends, and
+	// This has the effect of a new leader after 18 seconds: the time to live ends, and
 	// the lease continues.
 	shorten(t, server, s, ended)
 	time.Sleep(time.Until(ended.Add(600 * time.Millisecond)))

@@ -1,7 +1,7 @@
 package redis
 
 // topicKeys are the names of a topic's keys. All keys of a topic, including
-// those of its groups, are in one hash slot.
+// the keys of its groups, are in one hash slot.
 type topicKeys struct{ base, stream, meta, ids, older string }
 
 func (p *provider) topicKeys(topic string) topicKeys {

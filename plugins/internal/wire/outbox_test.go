@@ -156,7 +156,7 @@ func TestFramesHaveRoom(t *testing.T) {
 	}
 }
 
-// TestLargestFrame shows that no frame exceeds MaxFrame, whatever it gathers:
+// TestLargestFrame shows that no frame exceeds MaxFrame, whatever operations it combines:
 // here as many small calls as it can, each of which takes more than its own
 // bytes, and after them a call of the maximum size.
 func TestLargestFrame(t *testing.T) {

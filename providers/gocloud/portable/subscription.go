@@ -19,7 +19,7 @@ const pollTime = time.Second
 
 // OpenSubscription joins a group of a topic, or begins a broadcast: one of
 // pubsub.Group and pubsub.Broadcast of Fairlead must be among the options. It
-// creates topic and group if they do not exist. Its errors are those of
+// creates topic and group if they do not exist. It returns the errors of
 // pubsub.Subscribe.
 func OpenSubscription(ctx context.Context, p fairlead.Provider, topic string, opts ...Option) (*gcpubsub.Subscription, error) {
 	s, err := NewSubscriptionDriver(ctx, p, topic, opts...)

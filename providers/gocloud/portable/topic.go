@@ -23,7 +23,7 @@ const (
 var unbatched = &batcher.Options{MaxBatchSize: 1, MaxHandlers: maxConcurrentSends}
 
 // OpenTopic opens a topic for publishing, and creates it if it does not exist.
-// Its errors are those of pubsub.Open.
+// It returns the errors of pubsub.Open.
 func OpenTopic(ctx context.Context, p fairlead.Provider, name string, opts ...Option) (*gcpubsub.Topic, error) {
 	t, err := NewTopicDriver(ctx, p, name, opts...)
 	if err != nil {

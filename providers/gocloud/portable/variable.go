@@ -18,7 +18,7 @@ const (
 )
 
 // OpenVariable opens one key of the settings of a name, decoded by decoder. Its
-// errors are those of config.Open; it returns Invalid for a nil decoder.
+// errors are the errors of config.Open; it returns Invalid for a nil decoder.
 func OpenVariable(ctx context.Context, p fairlead.Provider, name, key string, decoder *runtimevar.Decoder) (*runtimevar.Variable, error) {
 	w, err := NewVariableDriver(ctx, p, name, key, decoder)
 	if err != nil {
