@@ -61,12 +61,16 @@ func TestMain(m *testing.M) {
 // lifetime is the smallest service that a plugin needs.
 type lifetime struct {
 	pluginpb.UnimplementedPluginServiceServer
-	lost func()
+	attached func() // called when the host has attached; may be nil
+	lost     func()
 }
 
 // Lifetime implements pluginpb.PluginServiceServer.
 func (l lifetime) Lifetime(s pluginpb.PluginService_LifetimeServer) error {
 	defer l.lost()
+	if l.attached != nil {
+		l.attached()
+	}
 	if err := s.Send(&pluginpb.LifetimeResponse{}); err != nil {
 		return err
 	}
@@ -86,7 +90,11 @@ func (l lifetime) Describe(context.Context, *pluginpb.DescribeRequest) (*pluginp
 	return &pluginpb.DescribeResponse{Description: &pluginpb.Description{Notes: notes}}, nil
 }
 
-func servePlugin(drain func()) {
+func servePlugin(drain func()) { serveAttached(nil, drain) }
+
+// serveAttached serves a plugin. It calls attached when the host has attached, and
+// drain when the host has gone.
+func serveAttached(attached, drain func()) {
 	ctx, end := context.WithCancel(context.Background())
 	lost := func() {
 		if drain != nil {
@@ -94,7 +102,9 @@ func servePlugin(drain func()) {
 		}
 		end()
 	}
-	Serve(ctx, func(r grpc.ServiceRegistrar) { pluginpb.RegisterPluginServiceServer(r, lifetime{lost: lost}) }, lost)
+	Serve(ctx, func(r grpc.ServiceRegistrar) {
+		pluginpb.RegisterPluginServiceServer(r, lifetime{attached: attached, lost: lost})
+	}, lost)
 }
 
 func noise() {
@@ -102,21 +112,17 @@ func noise() {
 		fmt.Println("noise before", i, strings.Repeat("x", 300))
 	}
 	fmt.Println("a|b|c")
-	go func() {
-		original := os.NewFile(1, "stdout")
+	original := os.NewFile(1, "stdout")
+	serveAttached(func() {
 		for i := range 300 {
 			fmt.Fprintln(original, "noise after", i, strings.Repeat("y", 300))
 		}
 		fmt.Fprintln(original, strings.Repeat("z", 1<<20))
-		for os.Stdout != os.Stderr { // until the first call
-			time.Sleep(time.Millisecond)
-		}
 		for range 1000 {
 			fmt.Println(strings.Repeat("w", 200))
 		}
 		slog.New(slog.NewJSONHandler(os.Stderr, nil)).Warn("all written")
-	}()
-	servePlugin(nil)
+	}, nil)
 }
 
 func endlessLine() {
