@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -125,7 +126,7 @@ func (s *appServer) handle(_ any, stream grpc.ServerStream) error {
 		go e.receive()
 	}
 	l := s.nextListener(md.Get(serviceHeader))
-	if l == nil || !l.enqueue(in) {
+	if l == nil || !l.backlog.Add(in) {
 		return refuseUnserved(stream)
 	}
 	return e.run(l)
@@ -157,7 +158,7 @@ func (s *appServer) nextListener(service []string) *listener {
 }
 
 func (s *appServer) listen(p *provider, service string) *listener {
-	l := &listener{p: p, server: s, service: service, life: p.life.Child("listener")}
+	l := &listener{p: p, server: s, service: service, backlog: providers.NewBacklog[driver.Incoming](p.life.Child("listener"))}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners[service] = append(s.listeners[service], l)

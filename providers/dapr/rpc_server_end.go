@@ -3,8 +3,6 @@ package dapr
 import (
 	"context"
 	"io"
-	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,63 +19,19 @@ type listener struct {
 	p       *provider
 	server  *appServer
 	service string
-	life    *providers.Lifetime
-
-	mu      sync.Mutex
-	closed  bool
-	backlog []driver.Incoming
-	arrived providers.Signal
-}
-
-// enqueue adds a call to the backlog. It returns false if the listener is
-// closed.
-func (l *listener) enqueue(in driver.Incoming) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || l.life.Err() != nil {
-		return false
-	}
-	l.backlog = append(l.backlog, in)
-	l.arrived.Fire()
-	return true
+	backlog *providers.Backlog[driver.Incoming]
 }
 
 // Accept implements [driver.Listener].
 func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
-	err := l.life.Check(ctx)
-	for err == nil {
-		in, arrived := l.dequeue()
-		if arrived == nil {
-			return in, nil
-		}
-		err = l.life.Wait(ctx, arrived, time.Time{})
-	}
-	return driver.Incoming{}, err
-}
-
-// dequeue returns the oldest call, or a channel that is closed when a call
-// arrives.
-func (l *listener) dequeue() (driver.Incoming, <-chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.backlog) == 0 {
-		return driver.Incoming{}, l.arrived.Next()
-	}
-	in := l.backlog[0]
-	l.backlog = l.backlog[1:]
-	return in, nil
+	return l.backlog.Take(ctx)
 }
 
 // Close implements [driver.Listener]. Calls that were not accepted are refused,
 // as if the listener had not existed.
 func (l *listener) Close(context.Context) error {
 	l.server.remove(l)
-	l.mu.Lock()
-	backlog := l.backlog
-	l.backlog, l.closed = nil, true
-	l.mu.Unlock()
-	l.life.End()
-	for _, in := range backlog {
+	for _, in := range l.backlog.End() {
 		in.Stream.(*serverEnd).refuse()
 	}
 	return nil

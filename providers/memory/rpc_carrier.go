@@ -23,7 +23,7 @@ func (c *carrier) Listen(ctx context.Context, cfg rpcdriver.ListenConfig) (rpcdr
 	if err := c.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	l := &listener{registry: c.listeners, service: cfg.Service, provider: c.life, life: c.life.Child("listener")}
+	l := newListener(c.life, c.listeners, cfg.Service)
 	c.listeners.add(l)
 	return l, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/providers"
@@ -75,10 +74,12 @@ type listener struct {
 	service  string
 	provider *providers.Lifetime
 	life     *providers.Lifetime
+	backlog  *providers.Backlog[rpcdriver.Incoming] // streams that were not accepted yet
+}
 
-	// Guarded by registry.mu.
-	backlog []rpcdriver.Incoming // streams that were not accepted yet
-	arrived providers.Signal     // the backlog has grown
+func newListener(provider *providers.Lifetime, registry *listenerRegistry, service string) *listener {
+	life := provider.Child("listener")
+	return &listener{registry: registry, service: service, provider: provider, life: life, backlog: providers.NewBacklog[rpcdriver.Incoming](life)}
 }
 
 func (l *listener) isClosed() bool { return l.life.Err() != nil }
@@ -86,34 +87,14 @@ func (l *listener) isClosed() bool { return l.life.Err() != nil }
 // enqueue adds a stream to the backlog. The registry is locked.
 func (l *listener) enqueue(in rpcdriver.Incoming) {
 	in.Stream.(*stream).provider.Store(l.provider)
-	l.backlog = append(l.backlog, in)
-	l.arrived.Fire()
+	if !l.backlog.Add(in) { // the provider has just closed
+		_ = in.Stream.Close(context.Background())
+	}
 }
 
 // Accept implements [rpcdriver.Listener].
 func (l *listener) Accept(ctx context.Context) (rpcdriver.Incoming, error) {
-	err := l.life.Check(ctx)
-	for err == nil {
-		in, arrived := l.dequeue()
-		if arrived == nil {
-			return in, nil
-		}
-		err = l.life.Wait(ctx, arrived, time.Time{})
-	}
-	return rpcdriver.Incoming{}, err
-}
-
-// dequeue returns the oldest stream of the backlog, or a channel that is closed
-// when a stream arrives.
-func (l *listener) dequeue() (rpcdriver.Incoming, <-chan struct{}) {
-	l.registry.mu.Lock()
-	defer l.registry.mu.Unlock()
-	if len(l.backlog) == 0 {
-		return rpcdriver.Incoming{}, l.arrived.Next()
-	}
-	in := l.backlog[0]
-	l.backlog = slices.Delete(l.backlog, 0, 1)
-	return in, nil
+	return l.backlog.Take(ctx)
 }
 
 // Close implements [rpcdriver.Listener]. Streams that were not accepted go to
@@ -121,15 +102,14 @@ func (l *listener) dequeue() (rpcdriver.Incoming, <-chan struct{}) {
 func (l *listener) Close(ctx context.Context) error {
 	l.registry.mu.Lock()
 	defer l.registry.mu.Unlock()
-	l.life.End()
+	waiting := l.backlog.End()
 	l.registry.removeClosed(l.service)
-	for _, in := range l.backlog {
+	for _, in := range waiting {
 		if other, err := l.registry.takeTurn(l.service); err == nil {
 			other.enqueue(in)
 		} else {
 			_ = in.Stream.Close(ctx) // the caller gets Unavailable
 		}
 	}
-	l.backlog = nil
 	return nil
 }

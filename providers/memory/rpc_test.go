@@ -201,7 +201,7 @@ func TestListenersTakeTurns(t *testing.T) {
 		f.open(t)
 	}
 	for _, l := range []rpcdriver.Listener{f.listener, second} {
-		if n := len(l.(*listener).backlog); n != 3 {
+		if n := l.(*listener).backlog.Len(); n != 3 {
 			t.Errorf("a listener got %d of 6 streams", n)
 		}
 	}

@@ -132,7 +132,7 @@ func TestBatchedCalls(t *testing.T) {
 	// A server that stops gives back each call.
 	back := open(6)
 	until := time.Now().Add(5 * time.Second)
-	for l.(*listener).waiting() < len(back) && time.Now().Before(until) {
+	for l.(*listener).backlog.Len() < len(back) && time.Now().Before(until) {
 		time.Sleep(time.Millisecond)
 	}
 	if err := l.Close(t.Context()); err != nil {
@@ -143,12 +143,6 @@ func TestBatchedCalls(t *testing.T) {
 			t.Errorf("call %d, given back: %v", i, err)
 		}
 	}
-}
-
-func (l *listener) waiting() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.backlog)
 }
 
 func FuzzBatch(f *testing.F) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
-	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -22,11 +20,7 @@ type listener struct {
 	calls *natsgo.Subscription
 	ends  *natsgo.Subscription
 
-	life *providers.Lifetime
-
-	mu      sync.Mutex
-	backlog []driver.Incoming
-	arrived providers.Signal
+	backlog *providers.Backlog[driver.Incoming]
 }
 
 // Listen implements the rpc driver's Carrier.
@@ -34,7 +28,7 @@ func (p *provider) Listen(ctx context.Context, cfg driver.ListenConfig) (driver.
 	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	l := &listener{p: p, life: p.life.Child("listener")}
+	l := &listener{p: p, backlog: providers.NewBacklog[driver.Incoming](p.life.Child("listener"))}
 	err := l.subscribe(ctx, cfg.Service)
 	if err == nil {
 		err = p.handles.Add(l)
@@ -87,7 +81,7 @@ func (l *listener) receiveCall(client string, data []byte) {
 	s := l.p.streams.newStream()
 	s.server, s.peer, s.came, s.inbox = true, client, 1, first
 	l.p.streams.add(s)
-	if !l.queue(driver.Incoming{Call: call, Stream: s}) {
+	if !l.backlog.Add(driver.Incoming{Call: call, Stream: s}) {
 		s.refuse()
 	}
 }
@@ -103,17 +97,6 @@ func (s *stream) greet() {
 	}
 }
 
-func (l *listener) queue(in driver.Incoming) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.life.Err() != nil {
-		return false
-	}
-	l.backlog = append(l.backlog, in)
-	l.arrived.Fire()
-	return true
-}
-
 // cancel ends the stream of a client that has not heard of it yet.
 func (l *listener) cancel(m *natsgo.Msg) {
 	if s := l.p.streams.findByClient(string(m.Data)); s != nil {
@@ -123,31 +106,11 @@ func (l *listener) cancel(m *natsgo.Msg) {
 
 // Accept implements the rpc driver's Listener.
 func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
-	for {
-		if err := l.life.Check(ctx); err != nil {
-			return driver.Incoming{}, err
-		}
-		in, arrived := l.next()
-		if arrived == nil {
-			in.Stream.(*stream).greet()
-			return in, nil
-		}
-		if err := l.life.Wait(ctx, arrived, time.Time{}); err != nil {
-			return driver.Incoming{}, err
-		}
+	in, err := l.backlog.Take(ctx)
+	if err == nil {
+		in.Stream.(*stream).greet()
 	}
-}
-
-// next returns the oldest call, or a channel to wait on for one.
-func (l *listener) next() (driver.Incoming, <-chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.backlog) == 0 {
-		return driver.Incoming{}, l.arrived.Next()
-	}
-	in := l.backlog[0]
-	l.backlog = slices.Delete(l.backlog, 0, 1)
-	return in, nil
+	return in, err
 }
 
 // refuse gives back a call that no program has seen. Its client offers the call to
@@ -171,11 +134,7 @@ func (s *stream) refuse() {
 // calls that are still on their way here, are refused.
 func (l *listener) Close(context.Context) error {
 	l.p.handles.Remove(l)
-	l.life.End()
-	l.mu.Lock()
-	backlog := l.backlog
-	l.backlog = nil
-	l.mu.Unlock()
+	backlog := l.backlog.End()
 	for _, s := range []*natsgo.Subscription{l.calls, l.ends} {
 		if s != nil {
 			_ = s.Drain() // it may have ended with the connection
