@@ -47,6 +47,17 @@
 // file. After a crash, that end holds only unacknowledged writes, but damage to
 // the disk goes unnoticed, too.
 //
+// # A full server
+//
+// A server that has reached maxmemory, with maxmemory-policy noeviction, refuses
+// what stores something: puts, transactions with a put, messages, new stores and
+// new topics. They fail with Unavailable, the error says "full", and nothing was
+// applied. Everything else works: reads, deletes, watches, receiving,
+// acknowledging, giving back and extending, dropping old messages, closing,
+// deleting stores, topics and groups, keeping and ending the registrations of rpc
+// servers. A lock of package kv/lock is renewed by a write, so it is lost after
+// its time to live.
+//
 // # Key-value
 //
 // All keys of a store begin with {prefix}:kv:{store}: and are in one hash slot:
@@ -66,8 +77,7 @@
 //
 // Writes are scripts, which Redis runs one at a time. They check first and write
 // afterwards, so that a failure leaves nothing half done. The operations of one
-// Do are sent in one pipeline and share one fsync. A server that is out of memory
-// refuses puts (Unavailable), but accepts deletes.
+// Do are sent in one pipeline and share one fsync.
 //
 // Revisions are the IDs of the log: the server's milliseconds and a number. They
 // grow. They are not used again after a delete, nor after the store was lost,

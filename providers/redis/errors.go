@@ -20,7 +20,7 @@ var errorReplies = []struct {
 	code   fairlead.Code
 	help   string
 }{
-	{"OOM ", fairlead.Unavailable, "the server has reached maxmemory"},
+	{"OOM ", fairlead.Unavailable, "the server is full: it has reached maxmemory; acknowledge or delete what it holds, or raise maxmemory"},
 	{"READONLY ", fairlead.Unavailable, "the server is a replica, or has become one"},
 	{"LOADING ", fairlead.Unavailable, "the server is loading its data"},
 	{"CLUSTERDOWN ", fairlead.Unavailable, "the cluster does not serve the hash slot of the key"},
@@ -29,7 +29,7 @@ var errorReplies = []struct {
 	{"MOVED ", fairlead.Unavailable, "the hash slot was moved"},
 	{"ASK ", fairlead.Unavailable, "the hash slot is being moved"},
 	{"NOREPLICAS ", fairlead.Unavailable, "min-replicas-to-write is not met"},
-	{"MISCONF ", fairlead.Unavailable, "the server cannot persist its data and refuses writes"},
+	{"MISCONF ", fairlead.Unavailable, "the server cannot persist its data (its disk may be full) and refuses writes; see the server's log"},
 	{"BUSY ", fairlead.Unavailable, "the server is running a long script"},
 	{"ERR max number of clients", fairlead.Unavailable, "the server has reached maxclients"},
 	{"NOSTORE ", fairlead.Unavailable, "the store was deleted during the call"},

@@ -36,7 +36,7 @@ func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.
 // createIfMissing registers the store's name, and creates its log if there is
 // none.
 func (s *store) createIfMissing(ctx context.Context) error {
-	if err := s.p.addStoreName(ctx, s.name); err != nil {
+	if err := s.p.addName(ctx, s.p.storeNamesKey(), s.name); err != nil {
 		return err
 	}
 	reply, err := s.p.query(ctx, s.keys.log, kvCreate.command(ctx, []string{s.keys.log}))

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -10,24 +9,9 @@ import (
 // storeNamesKey is the key of the set of the names of all stores.
 func (p *provider) storeNamesKey() string { return p.prefix + ":kv-stores" }
 
-func (p *provider) addStoreName(ctx context.Context, name string) error {
-	_, err := p.query(ctx, p.storeNamesKey(), goredis.NewCmd(ctx, "sadd", p.storeNamesKey(), name))
-	return err
-}
-
 // Stores implements the kv driver's Provider.
 func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) {
-	reply, err := p.query(ctx, p.storeNamesKey(), goredis.NewCmd(ctx, "smembers", p.storeNamesKey()))
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, v := range asList(reply) {
-		if name := asText(v); strings.HasPrefix(name, prefix) {
-			names = append(names, name)
-		}
-	}
-	return names, nil
+	return p.namesWithPrefix(ctx, p.storeNamesKey(), prefix)
 }
 
 // deletedPerCall is how many keys one call deletes, so that the server serves

@@ -30,7 +30,7 @@ func (p *provider) join(ctx context.Context, c driver.SubscriptionConfig) (joinR
 	if err != nil {
 		return joinResult{}, err
 	}
-	return j, p.addTopicName(ctx, c.Topic)
+	return j, p.addName(ctx, p.topicNamesKey(), c.Topic)
 }
 
 // startArgs returns the arguments that tell the join script where a

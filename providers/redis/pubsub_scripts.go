@@ -38,11 +38,11 @@ var deleteGroupLua string
 var (
 	publishScript     = newScript(publishLua) // uses nothing of the shared text
 	joinScript        = newScript(pubsubCommonLua + joinLua)
-	receiveScript     = newScript(pubsubCommonLua + receiveLua)
-	settleScript      = newScript(pubsubCommonLua + settleLua)
-	giveBackScript    = newScript(pubsubCommonLua + giveBackLua)
+	receiveScript     = newScript(allowFull + pubsubCommonLua + receiveLua)
+	settleScript      = newScript(allowFull + pubsubCommonLua + settleLua)
+	giveBackScript    = newScript(allowFull + pubsubCommonLua + giveBackLua)
 	readScript        = newScript(pubsubCommonLua + readLua)
-	trimScript        = newScript(pubsubCommonLua + trimLua)
-	deleteTopicScript = newScript(pubsubCommonLua + deleteTopicLua)
-	deleteGroupScript = newScript(pubsubCommonLua + deleteGroupLua)
+	trimScript        = newScript(allowFull + pubsubCommonLua + trimLua)
+	deleteTopicScript = newScript(allowFull + pubsubCommonLua + deleteTopicLua)
+	deleteGroupScript = newScript(allowFull + pubsubCommonLua + deleteGroupLua)
 )

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -17,36 +16,27 @@ func (p *provider) createTopic(ctx context.Context, name string) error {
 
 // Topics implements the pubsub driver's Provider.
 func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) {
-	reply, err := p.query(ctx, p.topicNamesKey(), goredis.NewCmd(ctx, "smembers", p.topicNamesKey()))
+	names, err := p.namesWithPrefix(ctx, p.topicNamesKey(), prefix)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, v := range asList(reply) {
-		name := asText(v)
-		if !strings.HasPrefix(name, prefix) {
-			continue
-		}
+	var existing []string
+	for _, name := range names {
 		exists, err := p.topicExists(ctx, name)
 		if err != nil {
 			return nil, err
 		}
 		if exists {
-			names = append(names, name)
+			existing = append(existing, name)
 		}
 	}
-	return names, nil
+	return existing, nil
 }
 
 func (p *provider) topicExists(ctx context.Context, name string) (bool, error) {
 	stream := p.topicKeys(name).stream
 	n, err := p.query(ctx, stream, goredis.NewCmd(ctx, "exists", stream))
 	return asNumber(n) == 1, err
-}
-
-func (p *provider) addTopicName(ctx context.Context, name string) error {
-	_, err := p.query(ctx, p.topicNamesKey(), goredis.NewCmd(ctx, "sadd", p.topicNamesKey(), name))
-	return err
 }
 
 // DeleteTopic implements the pubsub driver's Provider. Deleting twice has the

@@ -40,5 +40,6 @@ local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 if not oldest or not less(oldest[1], bound) then return 0 end
 local newest = redis.call('XREVRANGE', stream, '(' .. bound, '-', 'COUNT', 1)[1]
 if not newest then return 0 end
+local dropped = redis.call('XTRIM', stream, 'MINID', '=', bound)
 redis.call('HSET', meta, 'trimmed', newest[1])
-return redis.call('XTRIM', stream, 'MINID', '=', bound)
+return dropped

@@ -17,7 +17,7 @@ var rpcKeepLua string
 var rpcEndpointsLua string
 
 var (
-	rpcKeep      = newScript(rpcKeepLua)
+	rpcKeep      = newScript(allowFull + rpcKeepLua)
 	rpcEndpoints = newScript(rpcEndpointsLua)
 )
 

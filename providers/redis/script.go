@@ -14,6 +14,12 @@ type script struct{ src, sha string }
 
 var scripts = map[string]*script{} // by digest; filled by package initialisation
 
+// allowFull is the first line of the scripts that work on a server that has
+// reached maxmemory: they end something, or take a message that is then
+// acknowledged, and so free memory. Without it, Redis refuses the first command
+// of a script that may need memory, unless the script has written before.
+const allowFull = "#!lua flags=allow-oom\n"
+
 func newScript(src string) *script {
 	sum := sha1.Sum([]byte(src))
 	s := &script{src: src, sha: hex.EncodeToString(sum[:])}
