@@ -30,6 +30,7 @@ var errorReplies = []struct {
 	{"ASK ", fairlead.Unavailable, "the hash slot is being moved"},
 	{"NOREPLICAS ", fairlead.Unavailable, "min-replicas-to-write is not met"},
 	{"MISCONF ", fairlead.Unavailable, "the server cannot persist its data (its disk may be full) and refuses writes; see the server's log"},
+	{"WRONGTYPE ", fairlead.Internal, "another program has put something of another type under a key of this provider; delete it"},
 	{"BUSY ", fairlead.Unavailable, "the server is running a long script"},
 	{"ERR max number of clients", fairlead.Unavailable, "the server has reached maxclients"},
 	{"NOSTORE ", fairlead.Unavailable, "the store was deleted during the call"},

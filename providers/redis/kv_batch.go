@@ -80,6 +80,8 @@ func (b *batch) sortOperations() {
 		switch {
 		case !op.Deadline.IsZero() && now.After(op.Deadline):
 			b.results[i].Err = deadlinePassedError(op.Deadline, now)
+		case op.TTL < 0:
+			b.results[i].Err = negativeTTLError(op.TTL)
 		case op.Kind == driver.OpGet:
 			b.reads = append(b.reads, i)
 		default:

@@ -60,7 +60,7 @@ func (s *store) writeResult(reply any) (r driver.Result) {
 		s.noteRevision(v)
 		r.Revision = driver.Revision(v)
 	case error:
-		r.Err = mapErr(v, true)
+		r.Err = mapErr(v, false) // the refusal of the operation's first write
 	case int64:
 		if v == replyConflict {
 			r.Err = conditionFailed()

@@ -2,7 +2,7 @@
 --
 -- The value of a key is kept as REVISION FLAG VALUE, in one string under a Redis
 -- key of its own, the value key. The flag is "!" if the key has a time to live,
--- else ".". Redis itself deletes the value at its deadline. The sorted set
+-- else ".", and counts as "?" if another program has written the key. Redis itself deletes the value at its deadline. The sorted set
 -- "deadlines" holds the keys whose expiry has not yet been recorded in the log
 -- and in the index.
 local log, index, deadlines, history, nonce
@@ -42,31 +42,43 @@ local function recordExpiry(key)
   end
 end
 
--- readHead returns the revision and the flag of a key, or nil if the key does
--- not exist.
+-- readHead returns the revision and the flag of a key, or nil if the key does not
+-- exist. For something that another program has put there, it returns true, which
+-- is no revision, and "?".
 local function readHead(valueKey, key)
-  local head = redis.call('GETRANGE', valueKey, 0, 63)
+  local head = redis.pcall('GETRANGE', valueKey, 0, 63)
   if head == '' then
     recordExpiry(key)
     return nil
   end
-  return string.match(head, '^(%d+%-%d+)([.!])')
+  local revision, flag
+  if type(head) == 'string' then
+    revision, flag = string.match(head, '^(%d+%-%d+)([.!])')
+  end
+  return revision or true, flag or '?'
+end
+
+-- deadlineOf returns when a time to live ends, or nil if ttl is "0".
+local function deadlineOf(ttl)
+  if ttl ~= '0' then
+    return string.format('%.0f', serverMilliseconds() + ttl)
+  end
 end
 
 -- putValue writes a key. flag is the key's present flag, nil if the key does not
--- exist.
-local function putValue(valueKey, key, value, ttl, flag, revision)
-  if ttl ~= '0' then
-    local deadline = string.format('%.0f', serverMilliseconds() + ttl)
+-- exist. Nothing in it can fail: the types of the keys and the deadline were
+-- checked before.
+local function putValue(valueKey, key, value, deadline, flag, revision)
+  if deadline then
     redis.call('SET', valueKey, revision .. '!' .. value, 'PXAT', deadline)
     redis.call('ZADD', deadlines, deadline, key)
   else
     redis.call('SET', valueKey, revision .. '.' .. value)
-    if flag == '!' then
+    if flag == '!' or flag == '?' then
       redis.call('ZREM', deadlines, key)
     end
   end
-  if not flag then
+  if not flag or flag == '?' then
     redis.call('ZADD', index, 0, key)
   end
 end
@@ -74,17 +86,21 @@ end
 local function removeValue(valueKey, key, flag)
   redis.call('UNLINK', valueKey)
   redis.call('ZREM', index, key)
-  if flag == '!' then
+  if flag ~= '.' then
     redis.call('ZREM', deadlines, key)
   end
 end
 
 -- refusalError is the error for a store that does not exist, and for a write that
--- arrives after its caller was told that it will never be applied.
+-- arrives after its caller was told that it will never be applied. It fails if
+-- another program has put something else under a key of the store, so that no
+-- later command does.
 local function refusalError(fence, name)
   if redis.call('EXISTS', log) == 0 then
     return { err = 'NOSTORE the store does not exist' }
   end
+  redis.call('ZSCORE', index, '')
+  redis.call('ZSCORE', deadlines, '')
   if redis.call('ZSCORE', fence, name) then
     return { err = 'FENCED the write came too late' }
   end

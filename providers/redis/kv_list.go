@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
 )
 
@@ -54,7 +55,7 @@ func (s *store) fetchPage(ctx context.Context, r driver.ListRequest) (driver.Pag
 		lower, wantRevision = "("+strings.TrimPrefix(r.Token, pageTokenPrefix), 0
 	}
 	reply, err := s.p.query(ctx, s.keys.log, kvList.command(ctx, []string{s.keys.log, s.keys.index}, lower, upper,
-		min(r.Limit, maxPageEntries), maxPageBytes, s.keys.valuePrefix, wantRevision))
+		max(1, min(r.Limit, maxPageEntries)), maxPageBytes, s.keys.valuePrefix, wantRevision))
 	if err != nil {
 		return driver.Page{}, err
 	}
@@ -85,7 +86,7 @@ func parsePage(reply []any) (page driver.Page, err error) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		e := driver.Entry{Key: asText(pairs[i])}
 		if e.Value, e.Revision, err = parseKept(asText(pairs[i+1])); err != nil {
-			return driver.Page{}, err
+			return driver.Page{}, fairlead.Errorf(fairlead.CodeOf(err), "the key %q: %w", e.Key, err)
 		}
 		page.Entries = append(page.Entries, e)
 	}

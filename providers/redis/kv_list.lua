@@ -13,7 +13,10 @@ if #keys == tonumber(ARGV[3]) then
   last = keys[#keys]
 end
 for _, key in ipairs(keys) do
-  local kept = redis.call('GET', ARGV[5] .. key)
+  local kept = redis.pcall('GET', ARGV[5] .. key)
+  if type(kept) == 'table' then
+    kept = '' -- no string: another program has put it there
+  end
   if kept then
     page[#page + 1], page[#page + 2] = key, kept
     size = size + #key + #kept

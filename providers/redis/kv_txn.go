@@ -12,6 +12,11 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 	if err := s.life.Err(); err != nil {
 		return "", err
 	}
+	for _, op := range t.Writes {
+		if op.TTL < 0 {
+			return "", negativeTTLError(op.TTL)
+		}
+	}
 	w := s.newTxn(ctx, t)
 	reply, err := w.resolveReply(ctx, s.p.pipeline(ctx, s.keys.log, w.cmd))
 	if err != nil {

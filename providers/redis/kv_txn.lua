@@ -27,7 +27,7 @@ for i = 1, #KEYS - 4 - conditions do
   local _, flag = readHead(valueKey, key)
   if ARGV[a] == '2' then
     changes[#changes + 1], changes[#changes + 2] = 'P' .. key, value
-    writes[#writes + 1] = { valueKey, key, value, ARGV[a + 2], flag }
+    writes[#writes + 1] = { valueKey, key, value, deadlineOf(ARGV[a + 2]), flag }
   elseif flag then
     changes[#changes + 1], changes[#changes + 2] = 'D' .. key, ''
     removals[#removals + 1] = { valueKey, key, flag }

@@ -1,19 +1,21 @@
 package redis
 
 import (
-	"regexp"
+	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
 )
 
-var revisionPattern = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
-
 func checkRevision(r driver.Revision) error {
-	if revisionPattern.MatchString(string(r)) {
+	if isStreamID(string(r)) {
 		return nil
 	}
-	return invalidf("%q is not a revision of a Redis store", r)
+	return invalidf("%.100q is not a revision of a Redis store; pass the revision of an entry, an event or a page", r)
+}
+
+func negativeTTLError(ttl time.Duration) error {
+	return invalidf("the time to live %v is negative; 0 is none", ttl)
 }
 
 // parseKept splits what is stored under a key: see kv_common.lua.
@@ -23,5 +25,5 @@ func parseKept(s string) (value []byte, rev driver.Revision, err error) {
 			return []byte(s[i+1:]), driver.Revision(s[:i]), nil
 		}
 	}
-	return nil, "", fairlead.Errorf(fairlead.Internal, "the key holds a value that this provider did not write")
+	return nil, "", fairlead.Errorf(fairlead.Internal, "another program has written the value; put or delete the key")
 }

@@ -4,8 +4,8 @@
 --       then for each operation: kind, value, revision, time to live in ms
 -- Returns one value for each operation: the revision written, 0 for a delete,
 -- an error, or for a condition that did not hold: a table with what is stored
--- under the key, an empty table if the key does not exist, or 1 if the values
--- in this reply are too large together.
+-- under the key, an empty table if the key does not exist, or 1 if another
+-- program has written the key, or the values in this reply are too large together.
 log, index, deadlines, history = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local refused = refusalError(KEYS[4], ARGV[2])
 if refused then
@@ -27,9 +27,12 @@ end
 local room = 1048576
 
 -- conflict returns the reply for a condition that did not hold.
-local function conflict(valueKey, exists)
-  if not exists then
+local function conflict(valueKey, flag)
+  if not flag then
     return {}
+  end
+  if flag == '?' then
+    return 1
   end
   room = room - redis.call('STRLEN', valueKey)
   if room < 0 then
@@ -39,16 +42,17 @@ local function conflict(valueKey, exists)
 end
 
 local function write(valueKey, key, kind, value, revision, ttl)
+  local deadline = deadlineOf(ttl)
   local current, flag = readHead(valueKey, key)
   if kind == '3' and current or (kind == '4' or kind == '6') and current ~= revision then
-    return conflict(valueKey, current)
+    return conflict(valueKey, flag)
   end
   if kind == '5' or kind == '6' then
     return delete(valueKey, key, flag)
   end
   local written = record('P' .. key, value)
   if type(written) ~= 'table' then
-    putValue(valueKey, key, value, ttl, flag, written)
+    putValue(valueKey, key, value, deadline, flag, written)
   end
   return written
 end

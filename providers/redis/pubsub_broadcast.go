@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"fairlead.dev"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -159,7 +158,7 @@ func (b *broadcast) Settle(ctx context.Context, all []driver.Settlement) []error
 
 // settleOne is called with the receiver locked.
 func (b *broadcast) settleOne(st driver.Settlement, now time.Time) error {
-	t, err := parseToken(st.Token)
+	t, err := parseSettlement(st)
 	if err != nil {
 		return err
 	}
@@ -179,8 +178,6 @@ func (b *broadcast) settleOne(st driver.Settlement, now time.Time) error {
 			delay = b.leaseDuration
 		}
 		b.pending.schedule(m, now.Add(delay))
-	default:
-		return fairlead.Errorf(fairlead.Invalid, "the kind %d of a settlement is unknown", st.Kind)
 	}
 	return nil
 }

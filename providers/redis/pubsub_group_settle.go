@@ -21,7 +21,7 @@ func (s *groupSubscription) Settle(ctx context.Context, all []driver.Settlement)
 	args := []any{m, s.config.Group, s.group.base, maxWait.Milliseconds()}
 	var sent []int
 	for i, st := range all {
-		t, err := parseToken(st.Token)
+		t, err := parseSettlement(st)
 		if err != nil {
 			errs[i] = err
 			continue
@@ -34,6 +34,19 @@ func (s *groupSubscription) Settle(ctx context.Context, all []driver.Settlement)
 		s.trimmer.trimIfDue(ctx)
 	}
 	return errs
+}
+
+// parseSettlement returns the token of a settlement, or why it is invalid.
+func parseSettlement(st driver.Settlement) (token, error) {
+	switch st.Kind {
+	case driver.Ack, driver.Nack, driver.Extend:
+	default:
+		return token{}, invalidf("the kind %d of a settlement is unknown", st.Kind)
+	}
+	if st.Delay < 0 {
+		return token{}, invalidf("the delay %v of a settlement is negative", st.Delay)
+	}
+	return parseToken(st.Token)
 }
 
 func (s *groupSubscription) delayOf(st driver.Settlement) time.Duration {

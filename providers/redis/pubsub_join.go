@@ -42,7 +42,7 @@ func startArgs(c driver.SubscriptionConfig) (start, id string, err error) {
 	case driver.StartEarliest:
 		return "earliest", "", nil
 	case driver.StartTime:
-		return "id", lastIDBefore(c.Time.UnixMilli()), nil
+		return "id", lastIDBefore(millisecondOf(c.Time)), nil
 	case driver.StartPosition:
 		if !isStreamID(c.Position) {
 			return "", "", invalidPositionError(c.Position)

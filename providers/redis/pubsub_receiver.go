@@ -47,7 +47,7 @@ func (r *receiver) receive(ctx context.Context, life *providers.Lifetime, f fetc
 		return nil, err
 	}
 	for {
-		out, changed, next, err := r.takeOrFetch(life, f, min(limit, maxBatch))
+		out, changed, next, err := r.takeOrFetch(life, f, max(1, min(limit, maxBatch)))
 		if len(out) > 0 || err != nil {
 			return out, err
 		}

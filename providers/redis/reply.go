@@ -31,5 +31,9 @@ func unexpectedReply(reply any) error {
 
 // milliseconds rounds up: a time to live, a lease or a wait never ends early.
 func milliseconds(d time.Duration) int64 {
-	return int64((d + time.Millisecond - 1) / time.Millisecond)
+	ms := int64(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
 }

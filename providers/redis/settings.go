@@ -2,6 +2,7 @@ package redis
 
 import (
 	"crypto/tls"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,15 +87,35 @@ func (c *config) setAddress(s providers.Settings) error {
 	if c.prefix == "" || strings.ContainsAny(c.prefix, "{}") {
 		return invalidf("the parameter \"prefix\" must not be empty and must not contain { or }, which select the hash slot")
 	}
+	for _, host := range c.hosts {
+		if err := checkPort(host); err != nil {
+			return err
+		}
+	}
 	path := strings.Trim(s.URL.Path, "/")
 	if path == "" {
 		return nil
 	}
 	db, err := strconv.ParseUint(path, 10, 16)
 	if err != nil {
-		return invalidf("the path of the URL must be the number of the database, for example redis://host/1; it is %q", path)
+		return invalidf("the path of the URL must be the number of the database, for example redis://host/1%s", escapeHint)
 	}
 	c.db = int(db)
+	return nil
+}
+
+// escapeHint ends the errors that do not quote a part of the URL, because it may
+// be a part of the password.
+const escapeHint = "; in a password, write / as %2F, ? as %3F and # as %23"
+
+func checkPort(host string) error {
+	_, port, err := net.SplitHostPort(host)
+	if err != nil {
+		return invalidf("a host of the URL cannot be read; write name:port, 1.2.3.4:port or [::1]:port%s", escapeHint)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return invalidf("a port in the URL is not a number from 1 to 65535%s", escapeHint)
+	}
 	return nil
 }
 

@@ -28,6 +28,19 @@ func lastIDBefore(ms int64) string {
 	return strconv.FormatInt(ms-1, 10) + "-" + strconv.FormatUint(math.MaxUint64, 10)
 }
 
+// millisecondOf returns the Unix time in milliseconds, or the nearest one that an
+// ID can have.
+func millisecondOf(t time.Time) int64 {
+	switch seconds := t.Unix(); {
+	case seconds < 0:
+		return 0
+	case seconds >= math.MaxInt64/1000:
+		return math.MaxInt64
+	default:
+		return t.UnixMilli()
+	}
+}
+
 // timeOfID returns the time in a stream ID: when the server stored the entry.
 func timeOfID(id string) time.Time {
 	digits, _, _ := strings.Cut(id, "-")
