@@ -38,6 +38,8 @@ type Case struct {
 	Lacks fairlead.Claim
 	// Control: the case kills, stops or starts the backend.
 	Control bool
+	// Fill: the case fills the backend.
+	Fill    bool
 	Profile Profile // Quick: also run by Full
 	Rule    string  // what must be so, in one line
 	// Timeout bounds the case.
@@ -69,7 +71,7 @@ func describe(c suite.Case) Case {
 		profile = Full
 	}
 	return Case{
-		Name: c.Name, Facet: c.Facet(), Needs: c.Needs, Lacks: c.Lacks, Control: c.Control,
+		Name: c.Name, Facet: c.Facet(), Needs: c.Needs, Lacks: c.Lacks, Control: c.Control, Fill: c.Fill,
 		Profile: profile, Rule: c.Rule, Timeout: c.Deadline(),
 	}
 }

@@ -24,6 +24,16 @@ type Control interface {
 	Start(ctx context.Context) error
 }
 
+// Filler lets the suite fill the backend, so that it has no space for another
+// write, and give it space again, as operators do.
+type Filler interface {
+	// Fill returns when the backend refuses writes for want of space.
+	Fill(ctx context.Context) error
+	// Free undoes Fill, and returns when the backend takes writes again. After
+	// a Fill that failed, it removes what that had begun.
+	Free(ctx context.Context) error
+}
+
 // Option changes what a run does.
 type Option func(*options)
 
@@ -35,6 +45,7 @@ type options struct {
 	parallel  int
 	patience  time.Duration
 	control   Control
+	filler    Filler
 	transport string
 	known     map[string]string
 	progress  func(Result)
@@ -63,7 +74,7 @@ func WithMatch(r *regexp.Regexp) Option { return func(o *options) { o.match = r 
 func WithCases(names ...string) Option { return func(o *options) { o.cases = names } }
 
 // WithParallel sets how many cases run at once; 4 by default. Cases that
-// control the backend always run one at a time.
+// kill or fill the backend always run one at a time.
 func WithParallel(n int) Option { return func(o *options) { o.parallel = max(n, 1) } }
 
 // DefaultPatience is how long a case waits for something that must come, unless
@@ -77,6 +88,10 @@ func WithPatience(d time.Duration) Option { return func(o *options) { o.patience
 
 // WithControl makes the cases run that kill and start the backend.
 func WithControl(c Control) Option { return func(o *options) { o.control = c } }
+
+// WithFiller makes the cases run that fill the backend. While it is full, it is
+// full for every client: do not give a Filler of a backend that others use.
+func WithFiller(f Filler) Option { return func(o *options) { o.filler = f } }
 
 // WithTransport names how the provider is reached, for the report; "direct"
 // by default.

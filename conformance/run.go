@@ -68,23 +68,23 @@ func newPrefix(now time.Time) string {
 func (r *run) runCases(ctx context.Context) []Result {
 	cases := slices.DeleteFunc(allCases(), func(c suite.Case) bool { return !r.options.selects(c) })
 	results := make([]Result, len(cases))
-	var concurrent, controlling []int
+	var concurrent, alone []int
 	for i, c := range cases {
 		results[i] = Result{Case: c.Name, Facet: c.Facet(), Needs: c.Needs, Control: c.Control, Rule: c.Rule, Outcome: NotRun}
 		results[i].Reason = r.reasonNotToRun(c)
 		switch {
 		case results[i].Reason != "":
-		case c.Control:
-			controlling = append(controlling, i)
+		case c.Alone():
+			alone = append(alone, i)
 		default:
 			concurrent = append(concurrent, i)
 		}
 	}
-	r.options.listed(len(concurrent) + len(controlling))
+	r.options.listed(len(concurrent) + len(alone))
 	runOne := func(i int) { r.runCase(ctx, cases[i], &results[i]) }
 	runLimited(ctx, concurrent, r.options.parallel, runOne)
 	r.sweep(ctx)
-	runLimited(ctx, controlling, 1, func(i int) { runOne(i); r.sweep(ctx) })
+	runLimited(ctx, alone, 1, func(i int) { runOne(i); r.sweep(ctx) })
 	return results
 }
 
@@ -112,6 +112,8 @@ func (r *run) reasonNotToRun(c suite.Case) string {
 		return "not in profile quick"
 	case c.Control && r.options.control == nil:
 		return "needs control of the backend"
+	case c.Fill && r.options.filler == nil:
+		return "needs a way to fill the backend"
 	}
 	return ""
 }
@@ -163,7 +165,7 @@ func (r *run) runCase(ctx context.Context, c suite.Case, res *Result) {
 func (r *run) env() *suite.Env {
 	return &suite.Env{
 		Open: r.open, Provider: r.provider, Description: r.description,
-		Patience: r.options.patience, Backend: r.options.control, Prefix: r.prefix,
+		Patience: r.options.patience, Backend: r.options.control, Filler: r.options.filler, Prefix: r.prefix,
 	}
 }
 

@@ -28,6 +28,8 @@ type conformanceFlags struct {
 	parallel  int
 	kill      string
 	start     string
+	fill      string
+	free      string
 	verbose   bool
 }
 
@@ -45,7 +47,12 @@ it ends, also after Ctrl-C.
 
 Cases that kill the backend run only if you give the commands to kill and start it:
   fairlead conformance redis://127.0.0.1:6379 \
-    --kill-command 'systemctl kill -s KILL redis' --start-command 'systemctl start redis'`,
+    --kill-command 'systemctl kill -s KILL redis' --start-command 'systemctl start redis'
+
+Cases that fill the backend run only if you give the commands for that. The
+backend is then full for its other clients, too:
+  fairlead conformance redis://127.0.0.1:6379 \
+    --fill-command 'redis-cli config set maxmemory 1' --free-command 'redis-cli config set maxmemory 0'`,
 		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch\n  fairlead conformance mem:// --transport loopback\n  fairlead conformance plugin+mem://    (after fairlead plugin install)",
 		Args:    requireURL,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -62,8 +69,11 @@ Cases that kill the backend run only if you give the commands to kill and start 
 	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "number of cases that run at the same time")
 	flags.StringVar(&f.kill, "kill-command", "", "shell `command` that kills the backend, for the cases that need it")
 	flags.StringVar(&f.start, "start-command", "", "shell `command` that starts the backend again and returns when it serves")
+	flags.StringVar(&f.fill, "fill-command", "", "shell `command` that fills the backend, so that it refuses writes, for the cases that need it")
+	flags.StringVar(&f.free, "free-command", "", "shell `command` that gives the backend space again and returns when it takes writes")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print log lines; the cases cause warnings and errors on purpose")
 	cmd.MarkFlagsRequiredTogether("kill-command", "start-command")
+	cmd.MarkFlagsRequiredTogether("fill-command", "free-command")
 	cmd.AddCommand(newCleanCommand())
 	return cmd
 }
@@ -128,6 +138,9 @@ func (f conformanceFlags) options() ([]conformance.Option, error) {
 	}
 	if f.kill != "" {
 		opts = append(opts, conformance.WithControl(shellControl{kill: f.kill, start: f.start}))
+	}
+	if f.fill != "" {
+		opts = append(opts, conformance.WithFiller(shellFiller{fill: f.fill, free: f.free}))
 	}
 	return opts, nil
 }

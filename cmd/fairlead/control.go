@@ -17,6 +17,12 @@ const commandTimeout = time.Minute
 func (c shellControl) Kill(ctx context.Context) error  { return runShell(ctx, c.kill) }
 func (c shellControl) Start(ctx context.Context) error { return runShell(ctx, c.start) }
 
+// shellFiller fills the backend, and gives it space, with commands of the operator.
+type shellFiller struct{ fill, free string }
+
+func (f shellFiller) Fill(ctx context.Context) error { return runShell(ctx, f.fill) }
+func (f shellFiller) Free(ctx context.Context) error { return runShell(ctx, f.free) }
+
 func runShell(ctx context.Context, command string) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()

@@ -8,11 +8,12 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-// TestKillableConforms shows that a kill by itself fails no kv case: only the
-// faults that the mutants add do.
+// TestKillableConforms shows that a kill or a full backend by itself fails no case
+// of kv: only the faults that the mutants add do.
 func TestKillableConforms(t *testing.T) {
 	t.Parallel() // most cases spend their time waiting
 	o := newBrokerOutage()
-	open := killableProvider(o, func(*brokerOutage, driver.Store) store { return store{} })
-	conformance.Test(t, open, conformance.WithFacets(fairlead.KV), conformance.WithControl(o))
+	filler := &space{}
+	open := killableProvider(o, func(_ *brokerOutage, s driver.Store) store { return filler.refuseWrites(s) })
+	conformance.Test(t, open, conformance.WithFacets(fairlead.KV, fairlead.Config), conformance.WithControl(o), conformance.WithFiller(filler))
 }

@@ -16,16 +16,18 @@ type Mutant struct {
 	Open conformance.Opener
 	// Control, if not nil, makes the control of the mutant's backend.
 	Control func() conformance.Control
+	// Filler, if not nil, fills the mutant's backend.
+	Filler conformance.Filler
 }
 
 // All returns the mutants, each facet's in a row.
 func All() []Mutant {
 	return slices.Concat(
 		configClaimMutants, configAbsentMutants(), configNextMutants, configRestartMutants, configValueMutants,
-		kvCallMutants(), kvCASMutants, kvTxnMutants, kvAbsentMutants(), kvClaimMutants, kvCoreMutants(), kvKeyMutants(), kvKillMutants(), kvListMutants, kvTTLMutants, kvWatchMutants, kvNextMutants,
+		kvCallMutants(), kvCASMutants, kvTxnMutants, kvAbsentMutants(), kvClaimMutants, kvCoreMutants(), kvFullMutants(), kvKeyMutants(), kvKillMutants(), kvListMutants, kvTTLMutants, kvWatchMutants, kvNextMutants,
 		openDescribeMutants, openLifeMutants, openErrorMutants,
-		pubsubAbsentMutants(), pubsubContentMutants, pubsubReceiveMutants, pubsubRestartMutants(), pubsubSettleMutants, pubsubStoreMutants,
-		rpcCallMutants, rpcDirectoryMutants, rpcOptionMutants, rpcServerMutants, rpcAbsentMutants(),
+		pubsubAbsentMutants(), pubsubContentMutants, pubsubFullMutants(), pubsubReceiveMutants, pubsubRestartMutants(), pubsubSettleMutants, pubsubStoreMutants,
+		rpcCallMutants, rpcDirectoryMutants, rpcFullMutants(), rpcOptionMutants, rpcServerMutants, rpcAbsentMutants(),
 	)
 }
 

@@ -69,6 +69,9 @@ func against(t *testing.T, m Mutant, cases []string) []conformance.Result {
 	if m.Control != nil {
 		opts = append(opts, conformance.WithControl(m.Control()))
 	}
+	if m.Filler != nil {
+		opts = append(opts, conformance.WithFiller(m.Filler))
+	}
 	report, err := conformance.Run(t.Context(), m.Open, opts...)
 	if err != nil {
 		t.Fatal(err)

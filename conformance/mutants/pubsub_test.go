@@ -15,6 +15,7 @@ import (
 func TestHealthyBroker(t *testing.T) {
 	t.Parallel() // most cases spend their time waiting
 	o := newBrokerOutage()
-	open := breaking(func() broker { return o.over(broker{}) })
-	conformance.Test(t, open, conformance.WithControl(o), conformance.WithFacets(fairlead.PubSub), conformance.WithPatience(5*time.Second))
+	filler := &space{}
+	open := breaking(func() broker { return o.over(filler.refuseMessages(broker{})) })
+	conformance.Test(t, open, conformance.WithControl(o), conformance.WithFiller(filler), conformance.WithFacets(fairlead.PubSub), conformance.WithPatience(5*time.Second))
 }

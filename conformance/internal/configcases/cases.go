@@ -14,6 +14,7 @@ func Cases() []suite.Case {
 		checkedCases,
 		claimCases,
 		absentCases(),
+		fullCases,
 		nextCases,
 		restartCases,
 		typedCases,

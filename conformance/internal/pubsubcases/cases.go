@@ -15,6 +15,7 @@ func Cases() []suite.Case {
 		closeCases,
 		contentCases(),
 		deadCases,
+		fullCases,
 		groupCases,
 		handleCases,
 		leaseCases,

@@ -100,6 +100,11 @@ var serverCases = []suite.Case{
 		Rule: "servers and clients survive a restart of the backend: calls work again within seconds",
 		Run:  testRestart,
 	},
+	{
+		Name: "rpc/full", Fill: true, Full: true, Timeout: 2 * time.Minute,
+		Rule: "on a full backend, a call is answered, or fails with Unavailable or ResourceExhausted; a server stops; calls are answered when there is space again",
+		Run:  testFull,
+	},
 }
 
 // absentCases returns a case for each claim of the facet.
@@ -413,6 +418,26 @@ func wantCallBroken(t *suite.T, c pb.TestServiceClient, start func(*service) fun
 		t.Errorf("the call in progress has not failed after %v", t.Soon())
 	}
 	t.WantSignal("the handler's context ends", ended)
+}
+
+func testFull(t *suite.T) {
+	name := t.Name()
+	serve(t, t.Provider(), name, &service{})
+	stopped := serve(t, t.Provider(), t.Name(), &service{})
+	c := dial(t, t.Provider(), name)
+	wantEcho(t, t.PatientContext(), c, "before")
+	free := t.Fill()
+	for range 20 {
+		_, err := c.UnaryCall(t.PatientContext(), &pb.SimpleRequest{Payload: textPayload("full")})
+		wantStatus(t, "a call on a full backend", err, codes.OK, codes.Unavailable, codes.ResourceExhausted)
+	}
+	t.WantEnd("stopping a server on a full backend", suite.RunInBackground(func() error { stopped.Stop(); return nil }), 0)
+	free()
+	t.Eventually(t.Patience(), "calls work again", func() bool {
+		_, err := c.EmptyCall(t.Within(time.Second), &pb.Empty{})
+		return err == nil
+	})
+	callConcurrently(t, c, 20)
 }
 
 func testRestart(t *suite.T) {

@@ -24,6 +24,8 @@ type Case struct {
 	Lacks fairlead.Claim
 	// Control: the case kills, stops or starts the backend.
 	Control bool
+	// Fill: the case fills the backend.
+	Fill bool
 	// Full: the case runs in the profile full only.
 	Full bool
 	Rule string // what must be so, in one line
@@ -42,6 +44,9 @@ func (c Case) Deadline() time.Duration {
 	}
 	return DefaultTimeout
 }
+
+// Alone reports whether no other case may run at the same time.
+func (c Case) Alone() bool { return c.Control || c.Fill }
 
 // Facet returns the facet that must be offered, except for Opening.
 func (c Case) Facet() fairlead.Facet {

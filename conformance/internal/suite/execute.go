@@ -17,6 +17,12 @@ type Backend interface {
 	Start(ctx context.Context) error
 }
 
+// Filler fills the backend under test, and gives it space again.
+type Filler interface {
+	Fill(ctx context.Context) error
+	Free(ctx context.Context) error
+}
+
 // Env has the values that all cases of a run share.
 type Env struct {
 	Open        func(ctx context.Context) (fairlead.Provider, error)
@@ -24,6 +30,7 @@ type Env struct {
 	Description fairlead.Description
 	Patience    time.Duration // how long a case waits for something that must come
 	Backend     Backend       // nil if the run does not control the backend
+	Filler      Filler        // nil if the run cannot fill the backend
 	Prefix      string        // begins every name that the run makes
 }
 

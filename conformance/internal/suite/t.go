@@ -114,6 +114,22 @@ func (t *T) Restart() {
 	t.Must(t.Control().Start(t.ctx))
 }
 
+// freeTimeout bounds the return of a backend to its free space.
+const freeTimeout = 30 * time.Second
+
+// Fill fills the backend. The function that it returns gives the backend space
+// again; the end of the case does so at the latest.
+func (t *T) Fill() (free func()) {
+	release := sync.OnceValue(func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), freeTimeout)
+		defer cancel()
+		return t.env.Filler.Free(ctx)
+	})
+	t.Cleanup(func(context.Context) error { return release() })
+	t.Must(t.env.Filler.Fill(t.ctx))
+	return func() { t.Must(release()) }
+}
+
 // Name returns an unused name for a store, topic, group or source.
 func (t *T) Name() string {
 	t.mu.Lock()
@@ -157,11 +173,11 @@ func (t *T) SourceOf(p fairlead.Provider, name string) *config.Source {
 }
 
 // openForCase opens a handle that is closed when the case has ended. Cases that
-// kill the backend run one after the other: openForCase waits for a connection
-// that is not back yet after an earlier case.
+// kill or fill the backend run one after the other: openForCase waits for a
+// backend that does not serve again yet after an earlier case.
 func openForCase[H interface{ Close(context.Context) error }](t *T, open func() (H, error)) H {
 	h, err := open()
-	for end := time.Now().Add(t.Patience()); t.c.Control && fairlead.CodeOf(err) == fairlead.Unavailable && time.Now().Before(end); {
+	for end := time.Now().Add(t.Patience()); t.c.Alone() && fairlead.CodeOf(err) == fairlead.Unavailable && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
 		h, err = open()
 	}

@@ -61,6 +61,14 @@ func (t *T) WantSignal(what string, c <-chan struct{}) {
 	}
 }
 
+// WantFull ends the case unless err is the error of a backend without space: it is
+// Unavailable, and says so.
+func (t *T) WantFull(what string, err error) {
+	if fairlead.CodeOf(err) != fairlead.Unavailable || !strings.Contains(err.Error(), "full") {
+		t.Fatalf("%s on a full backend: want unavailable and the word full, got %v", what, err)
+	}
+}
+
 // RunInBackground runs f in a goroutine. The channel receives its error, or its
 // panic, when it has ended.
 func RunInBackground(f func() error) <-chan error {

@@ -13,6 +13,7 @@ type NATSOption func(*natsConfig) error
 type natsConfig struct {
 	lines   []string
 	sync    string
+	storage string
 	auth    string
 	tls     bool
 	tlsAuth bool // demand a client certificate
@@ -88,6 +89,9 @@ func (c *natsConfig) file(s *NATSServer, routes []string) string {
 	jetstream := fmt.Sprintf("store_dir: %q", s.path("data"))
 	if c.sync != "" {
 		jetstream += ", sync_interval: " + c.sync
+	}
+	if c.storage != "" {
+		jetstream += ", max_file_store: " + c.storage
 	}
 	lines := []string{
 		"listen: " + s.Addr(), "http: " + s.ports[1].addr(), "server_name: " + s.name,
