@@ -68,6 +68,19 @@ func Schemes() []Scheme {
 	return schemes
 }
 
+// LinkedScheme returns the registered scheme that a URL names, as [fairlead.Open]
+// finds it. It returns false if none is registered: then a resolver may know it.
+func LinkedScheme(rawURL string) (Scheme, bool) {
+	u, err := parseURL(rawURL)
+	if err != nil {
+		return Scheme{}, false
+	}
+	registry.RLock()
+	defer registry.RUnlock()
+	s, ok := registry.schemes[u.Scheme]
+	return s, ok
+}
+
 func init() {
 	opening.SetOpener(func(ctx context.Context, rawURL string, o opening.Options) (any, error) {
 		return open(ctx, rawURL, o)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -51,14 +52,14 @@ func stub(dial func(testing.TB, pb.TestServiceServer) grpc.ClientConnInterface) 
 func dialTCP(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
+	check.NoError(t, err)
 	srv := grpc.NewServer()
 	pb.RegisterTestServiceServer(srv, impl)
 	go func() { _ = srv.Serve(lis) }()
 	t.Cleanup(srv.Stop)
 	conn, err := grpc.NewClient("passthrough:///"+lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	check(t, err)
-	t.Cleanup(func() { check(t, conn.Close()) })
+	check.NoError(t, err)
+	t.Cleanup(func() { check.NoError(t, conn.Close()) })
 	return conn
 }
 
@@ -74,13 +75,13 @@ func requestNATS(t testing.TB) func(context.Context) error {
 	t.Helper()
 	url := testbed.NATS(t).URL()
 	server, err := natsgo.Connect(url)
-	check(t, err)
+	check.NoError(t, err)
 	t.Cleanup(server.Close)
 	_, err = server.QueueSubscribe("echo", "servers", func(m *natsgo.Msg) { _ = m.Respond(m.Data) })
-	check(t, err)
-	check(t, server.Flush())
+	check.NoError(t, err)
+	check.NoError(t, server.Flush())
 	client, err := natsgo.Connect(url)
-	check(t, err)
+	check.NoError(t, err)
 	t.Cleanup(client.Close)
 	body := make([]byte, benchBytes)
 	return func(ctx context.Context) error {

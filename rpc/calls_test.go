@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"fairlead.dev/internal/dev/check"
 )
 
 // The aliases keep the signatures of handlers on one line.
@@ -42,7 +44,7 @@ func TestUnary(t *testing.T) {
 		for _, size := range []int{0, 1, 1 << 10, 300 << 10, 3 << 20} {
 			body := bytes.Repeat([]byte{byte(size), 0xff}, size)[:size]
 			out, err := c.UnaryCall(ctx, &pb.SimpleRequest{Payload: &pb.Payload{Body: body}})
-			check(t, err)
+			check.NoError(t, err)
 			if !bytes.Equal(out.Payload.GetBody(), body) {
 				t.Fatalf("a body of %d bytes came back changed", size)
 			}
@@ -65,10 +67,10 @@ func TestStreamingOutput(t *testing.T) {
 			in.ResponseParameters = append(in.ResponseParameters, &pb.ResponseParameters{Size: int32(i * 10)})
 		}
 		stream, err := c.StreamingOutputCall(ctx, in)
-		check(t, err)
+		check.NoError(t, err)
 		for i := range 500 {
 			out, err := stream.Recv()
-			check(t, err)
+			check.NoError(t, err)
 			if got := len(out.Payload.Body); got != i*10 {
 				t.Fatalf("message %d has %d bytes", i, got)
 			}
@@ -96,12 +98,12 @@ func sum(in inputServer) error {
 func TestStreamingInput(t *testing.T) {
 	overAll(t, &service{input: sum}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.StreamingInputCall(ctx)
-		check(t, err)
+		check.NoError(t, err)
 		for range 100 {
-			check(t, stream.Send(&pb.StreamingInputCallRequest{Payload: payload(10_000)}))
+			check.NoError(t, stream.Send(&pb.StreamingInputCallRequest{Payload: payload(10_000)}))
 		}
 		out, err := stream.CloseAndRecv()
-		check(t, err)
+		check.NoError(t, err)
 		if out.AggregatedPayloadSize != 1_000_000 {
 			t.Fatalf("the server got %d bytes", out.AggregatedPayloadSize)
 		}
@@ -126,16 +128,16 @@ func bounce(both duplexServer) error {
 func TestPingPong(t *testing.T) {
 	overAll(t, &service{duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
-		check(t, err)
+		check.NoError(t, err)
 		for i := range 100 {
-			check(t, stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(i)}))
+			check.NoError(t, stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(i)}))
 			out, err := stream.Recv()
-			check(t, err)
+			check.NoError(t, err)
 			if len(out.Payload.GetBody()) != i {
 				t.Fatalf("reply %d has %d bytes", i, len(out.Payload.GetBody()))
 			}
 		}
-		check(t, stream.CloseSend())
+		check.NoError(t, stream.CloseSend())
 		if _, err := stream.Recv(); err != io.EOF {
 			t.Fatalf("got %v, want EOF", err)
 		}
@@ -157,11 +159,11 @@ func TestHalfClose(t *testing.T) {
 	}}
 	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
-		check(t, err)
-		check(t, stream.CloseSend())
+		check.NoError(t, err)
+		check.NoError(t, stream.CloseSend())
 		for range 3 {
 			_, err := stream.Recv()
-			check(t, err)
+			check.NoError(t, err)
 		}
 		if _, err := stream.Recv(); err != io.EOF {
 			t.Fatalf("got %v, want EOF", err)
@@ -172,9 +174,9 @@ func TestHalfClose(t *testing.T) {
 func TestSendAfterCloseSend(t *testing.T) {
 	overAll(t, &service{duplex: bounce}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
-		check(t, err)
-		check(t, stream.CloseSend())
-		check(t, stream.CloseSend())
+		check.NoError(t, err)
+		check.NoError(t, stream.CloseSend())
+		check.NoError(t, stream.CloseSend())
 		wantCode(t, stream.Send(&pb.StreamingOutputCallRequest{}), codes.Internal)
 	})
 }
@@ -185,7 +187,7 @@ func TestSendAfterEnd(t *testing.T) {
 	impl := &service{duplex: func(duplexServer) error { return status.Error(codes.Aborted, "enough") }}
 	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
-		check(t, err)
+		check.NoError(t, err)
 		for err == nil {
 			err = stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(1000)})
 		}
@@ -199,7 +201,7 @@ func TestSendAfterEnd(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	detailed, err := status.New(codes.ResourceExhausted, "all gone ✓").WithDetails(durationpb.New(3 * time.Second))
-	check(t, err)
+	check.NoError(t, err)
 	errs := map[codes.Code]error{
 		codes.Unknown:           errors.New("no status"),
 		codes.Canceled:          context.Canceled,
@@ -294,9 +296,9 @@ func TestStreamHeaders(t *testing.T) {
 	}}
 	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
-		check(t, err)
+		check.NoError(t, err)
 		md, err := stream.Header()
-		check(t, err)
+		check.NoError(t, err)
 		wantValues(t, md, "a", "1")
 		wantValues(t, md, "b", "2")
 		wantCode(t, within(t, late), codes.Internal)
@@ -313,7 +315,7 @@ func TestNoHeaders(t *testing.T) {
 	impl := &service{duplex: func(duplexServer) error { return status.Error(codes.DataLoss, "") }}
 	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		stream, err := c.FullDuplexCall(ctx)
-		check(t, err)
+		check.NoError(t, err)
 		if _, err := stream.Header(); err != nil {
 			t.Fatalf("Header failed with %v, want no error", err)
 		}
@@ -349,7 +351,7 @@ func TestMessageTooLarge(t *testing.T) {
 		_, err = c.UnaryCall(ctx, &pb.SimpleRequest{Payload: payload(5 << 20)})
 		wantCode(t, err, codes.ResourceExhausted)
 		_, err = c.UnaryCall(ctx, in)
-		check(t, err)
+		check.NoError(t, err)
 	})
 }
 
@@ -399,14 +401,14 @@ func TestDeadlineReachesHandler(t *testing.T) {
 	}}
 	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{})
-		check(t, err)
+		check.NoError(t, err)
 		if left := within(t, got); left != 0 {
 			t.Errorf("the handler has a deadline in %v, although the caller has none", left)
 		}
 		ctx, cancel := context.WithTimeout(ctx, time.Hour)
 		defer cancel()
 		_, err = c.UnaryCall(ctx, &pb.SimpleRequest{})
-		check(t, err)
+		check.NoError(t, err)
 		if left := within(t, got); left <= 50*time.Minute || left > time.Hour {
 			t.Errorf("the handler had %v left, want about an hour", left)
 		}
@@ -426,7 +428,7 @@ func TestCancel(t *testing.T) {
 		} {
 			ctx, cancel := context.WithCancelCause(ctx)
 			stream, err := call(ctx)
-			check(t, err)
+			check.NoError(t, err)
 			within(t, began)
 			cancel(errors.New("a reason of the program's own"))
 			if err := within(t, ended); err != context.Canceled {
@@ -459,14 +461,14 @@ func TestCancelFreesBlockedHandler(t *testing.T) {
 	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		receiving, cancel := context.WithCancel(ctx)
 		_, err := c.StreamingInputCall(receiving)
-		check(t, err)
+		check.NoError(t, err)
 		within(t, began)
 		cancel()
 		wantCode(t, within(t, freed), codes.Canceled)
 
 		sending, cancel := context.WithCancel(ctx)
 		_, err = c.StreamingOutputCall(sending, &pb.StreamingOutputCallRequest{})
-		check(t, err)
+		check.NoError(t, err)
 		within(t, began)
 		cancel()
 		if err := within(t, freed); err == nil {
@@ -489,7 +491,7 @@ func TestCallsDoNotMix(t *testing.T) {
 			}()
 		}
 		for range cap(results) {
-			check(t, within(t, results))
+			check.NoError(t, within(t, results))
 		}
 	})
 }
@@ -500,15 +502,15 @@ func TestOnFinish(t *testing.T) {
 		finished := make(chan error, 2)
 		ctx, cancel := context.WithCancel(ctx)
 		stream, err := c.FullDuplexCall(ctx, grpc.OnFinish(func(err error) { finished <- err }))
-		check(t, err)
-		check(t, stream.CloseSend())
+		check.NoError(t, err)
+		check.NoError(t, stream.CloseSend())
 		_, err = stream.Recv()
 		if err != io.EOF {
 			t.Fatalf("got %v, want EOF", err)
 		}
-		check(t, within(t, finished))
+		check.NoError(t, within(t, finished))
 		_, err = c.FullDuplexCall(ctx, grpc.OnFinish(func(err error) { finished <- err }))
-		check(t, err)
+		check.NoError(t, err)
 		cancel() // the program does nothing more with the stream
 		wantCode(t, within(t, finished), codes.Canceled)
 	})

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/balancer/leastrequest"
@@ -22,22 +21,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
 
 const directoryURL = "mem://?rpc=directory"
-
-// eventually polls until ok returns true, and fails the test after 10 s.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("this did not happen within 10 s: %s", what)
-		}
-	}
-}
 
 func succeeds(t testing.TB, c pb.TestServiceClient) func() bool {
 	return func() bool {
@@ -49,16 +39,16 @@ func succeeds(t testing.TB, c pb.TestServiceClient) func() bool {
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	left, err := net.Listen("unix", path) // as a killed process leaves it
-	check(t, err)
+	check.NoError(t, err)
 	left.(*net.UnixListener).SetUnlinkOnClose(false)
-	check(t, left.Close())
+	check.NoError(t, left.Close())
 	p := open(t, directoryURL)
 	serve(t, p, "test", &service{unary: echo}, rpc.ListenAt("unix:"+path))
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
 	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
-	check(t, err)
+	check.NoError(t, err)
 	other, err := rpc.NewServer(t.Context(), p, "test", rpc.ListenAt("unix:"+path))
-	check(t, err)
+	check.NoError(t, err)
 	defer other.Stop()
 	wantProviderError(t, other.Listen(t.Context()), fairlead.Unavailable, "in use")
 }
@@ -77,12 +67,12 @@ func TestAddressOptions(t *testing.T) {
 		wantProviderError(t, err, fairlead.Invalid, "")
 	}
 	srv, err := rpc.NewServer(t.Context(), p, "test", rpc.ListenAt(":0"))
-	check(t, err)
+	check.NoError(t, err)
 	defer srv.Stop()
 	wantProviderError(t, srv.Listen(t.Context()), fairlead.Invalid, "Advertise")
 	serve(t, p, "test", &service{unary: echo}, rpc.ListenAt(":0"), rpc.Advertise("localhost:0"))
 	_, err = pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
-	check(t, err)
+	check.NoError(t, err)
 }
 
 // A carrier refuses options that only a directory takes.
@@ -122,11 +112,11 @@ func TestMutualTLS(t *testing.T) {
 func certificates(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	c, err := testbed.NewCertificates(t.TempDir())
-	check(t, err)
+	check.NoError(t, err)
 	client, err = c.ClientConfig()
-	check(t, err)
+	check.NoError(t, err)
 	pair, err := tls.LoadX509KeyPair(c.ServerCert, c.ServerKey)
-	check(t, err)
+	check.NoError(t, err)
 	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: client.RootCAs, ClientAuth: tls.RequireAndVerifyClientCert}, client
 }
 
@@ -137,7 +127,7 @@ func TestHealth(t *testing.T) {
 	var states [2]*health.Server
 	for i := range calls {
 		srv, err := rpc.NewServer(t.Context(), p, "test")
-		check(t, err)
+		check.NoError(t, err)
 		pb.RegisterTestServiceServer(srv, &service{unary: func(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			calls[i].Add(1)
 			return echo(ctx, in)
@@ -147,32 +137,32 @@ func TestHealth(t *testing.T) {
 		run(t, srv)
 	}
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
-	eventually(t, "both servers get calls", func() bool {
+	check.Eventually(t, "both servers get calls", func() bool {
 		return succeeds(t, c)() && calls[0].Load() > 0 && calls[1].Load() > 0
 	})
 	states[0].SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
-	eventually(t, "the server that is not healthy gets no calls", func() bool {
+	check.Eventually(t, "the server that is not healthy gets no calls", func() bool {
 		before := calls[0].Load()
 		for range 20 {
 			_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
-			check(t, err)
+			check.NoError(t, err)
 		}
 		return calls[0].Load() == before
 	})
 	states[0].SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
 	before := calls[0].Load()
-	eventually(t, "the server that is healthy again gets calls", func() bool { return succeeds(t, c)() && calls[0].Load() > before })
+	check.Eventually(t, "the server that is healthy again gets calls", func() bool { return succeeds(t, c)() && calls[0].Load() > before })
 }
 
 // run serves until the test has ended.
 func run(t testing.TB, srv *rpc.Server) {
 	t.Helper()
-	check(t, srv.Listen(t.Context()))
+	check.NoError(t, srv.Listen(t.Context()))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(context.Background()) }()
 	t.Cleanup(func() {
 		srv.Stop()
-		check(t, within(t, served))
+		check.NoError(t, within(t, served))
 	})
 }
 
@@ -192,7 +182,7 @@ func TestRetryPolicy(t *testing.T) {
 	c := dial(t, p, "test", rpc.WithServiceConfig(`{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 3,
 		"initialBackoff": "0.001s", "maxBackoff": "0.01s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`))
 	_, err = pb.NewTestServiceClient(c).UnaryCall(t.Context(), &pb.SimpleRequest{})
-	check(t, err)
+	check.NoError(t, err)
 }
 
 // A busy server gets almost no more calls if the service config says
@@ -219,7 +209,7 @@ func TestLeastRequest(t *testing.T) {
 		return within(t, answered)
 	}
 	seen := map[string]bool{}
-	eventually(t, "the client knows both servers, and one is busy", func() bool {
+	check.Eventually(t, "the client knows both servers, and one is busy", func() bool {
 		seen[call()] = true
 		return len(seen) == 2
 	})
@@ -252,7 +242,7 @@ func TestWaitForReady(t *testing.T) {
 			ended <- err
 		}()
 		serve(t, p, "test", &service{unary: echo})
-		check(t, within(t, ended))
+		check.NoError(t, within(t, ended))
 	}
 }
 
@@ -262,22 +252,22 @@ func TestReflectionAndHealth(t *testing.T) {
 		t.Run(url, func(t *testing.T) {
 			p := open(t, url)
 			srv, err := rpc.NewServer(t.Context(), p, "test")
-			check(t, err)
+			check.NoError(t, err)
 			pb.RegisterTestServiceServer(srv, &service{unary: echo})
 			healthpb.RegisterHealthServer(srv, health.NewServer())
 			reflection.Register(srv)
 			run(t, srv)
 			conn := dial(t, p, "test")
 			answer, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
-			check(t, err)
+			check.NoError(t, err)
 			if answer.Status != healthpb.HealthCheckResponse_SERVING {
 				t.Errorf("the health is %v", answer.Status)
 			}
 			stream, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
-			check(t, err)
-			check(t, stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}))
+			check.NoError(t, err)
+			check.NoError(t, stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}))
 			reply, err := stream.Recv()
-			check(t, err)
+			check.NoError(t, err)
 			var names []string
 			for _, s := range reply.GetListServicesResponse().GetService() {
 				names = append(names, s.Name)
@@ -285,7 +275,7 @@ func TestReflectionAndHealth(t *testing.T) {
 			if !strings.Contains(strings.Join(names, " "), "grpc.testing.TestService") {
 				t.Errorf("the services are %q", names)
 			}
-			check(t, stream.CloseSend())
+			check.NoError(t, stream.CloseSend())
 			_, _ = stream.Recv()
 		})
 	}
@@ -295,10 +285,10 @@ func TestReflectionAndHealth(t *testing.T) {
 func address(t testing.TB, p fairlead.Provider, name string) string {
 	t.Helper()
 	w, err := p.(driver.Directory).WatchEndpoints(t.Context(), driver.WatchConfig{Service: name})
-	check(t, err)
+	check.NoError(t, err)
 	defer w.Close(t.Context())
 	all, err := w.Next(t.Context())
-	check(t, err)
+	check.NoError(t, err)
 	if len(all) != 1 {
 		t.Fatalf("the endpoints are %v", all)
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -39,16 +40,16 @@ func TestSlowClient(t *testing.T) {
 			}}
 			c := pb.NewTestServiceClient(dialMemory(t, impl))
 			stream, err := c.StreamingOutputCall(t.Context(), &pb.StreamingOutputCallRequest{})
-			check(t, err)
+			check.NoError(t, err)
 			synctest.Wait()
 			if got := sent.Load(); got == 0 || got > bound(size+64) {
 				t.Errorf("%d messages of %d bytes were sent to a client that does not read", got, size)
 			}
 			_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
-			check(t, err)
+			check.NoError(t, err)
 			for range n {
 				_, err := stream.Recv()
-				check(t, err)
+				check.NoError(t, err)
 			}
 			if _, err := stream.Recv(); err != io.EOF {
 				t.Errorf("got %v, want EOF", err)
@@ -65,7 +66,7 @@ func TestSlowServer(t *testing.T) {
 		c := pb.NewTestServiceClient(dialMemory(t, lingering(began, ended)))
 		ctx, cancel := context.WithCancel(t.Context())
 		stream, err := c.StreamingInputCall(ctx)
-		check(t, err)
+		check.NoError(t, err)
 		var sent atomic.Int32
 		failed := make(chan error)
 		go func() {
@@ -95,7 +96,7 @@ func TestBothDirectionsFlow(t *testing.T) {
 	impl := &service{duplex: bounce}
 	c := pb.NewTestServiceClient(dialMemory(t, impl))
 	stream, err := c.FullDuplexCall(t.Context())
-	check(t, err)
+	check.NoError(t, err)
 	sent := make(chan error, 1)
 	go func() {
 		for i := range n {
@@ -108,12 +109,12 @@ func TestBothDirectionsFlow(t *testing.T) {
 	}()
 	for i := range n {
 		out, err := stream.Recv()
-		check(t, err)
+		check.NoError(t, err)
 		if len(out.Payload.GetBody()) != i {
 			t.Fatalf("message %d has %d bytes", i, len(out.Payload.GetBody()))
 		}
 	}
-	check(t, within(t, sent))
+	check.NoError(t, within(t, sent))
 }
 
 // A server that breaks the driver contract ends its calls, and has no other effect.
@@ -153,7 +154,7 @@ func wantReason(t *testing.T, name, message string) {
 func encoded(t *testing.T, m proto.Message) []byte {
 	t.Helper()
 	b, err := proto.Marshal(m)
-	check(t, err)
+	check.NoError(t, err)
 	return b
 }
 
@@ -161,7 +162,7 @@ func encoded(t *testing.T, m proto.Message) []byte {
 func replyWith(t *testing.T, p fairlead.Provider, frames []driver.Frame) {
 	t.Helper()
 	l, err := p.(driver.Provider).Listen(t.Context(), driver.ListenConfig{Service: "test"})
-	check(t, err)
+	check.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {
 		in, err := l.Accept(t.Context())
@@ -170,7 +171,7 @@ func replyWith(t *testing.T, p fairlead.Provider, frames []driver.Frame) {
 		}
 		done <- err
 	}()
-	t.Cleanup(func() { check(t, within(t, done)) })
+	t.Cleanup(func() { check.NoError(t, within(t, done)) })
 }
 
 // The call ends, whichever frames a server sends before it closes.
@@ -188,11 +189,11 @@ func FuzzServerFrames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		stream, err := pb.NewTestServiceClient(dial(t, p, "test")).FullDuplexCall(t.Context())
-		check(t, err)
+		check.NoError(t, err)
 		in, err := l.Accept(t.Context())
-		check(t, err)
-		check(t, in.Stream.Send(t.Context(), framesFrom(data)))
-		check(t, in.Stream.Close(t.Context()))
+		check.NoError(t, err)
+		check.NoError(t, in.Stream.Send(t.Context(), framesFrom(data)))
+		check.NoError(t, in.Stream.Close(t.Context()))
 		_, _ = stream.Header()
 		for err == nil {
 			_, err = stream.Recv()
@@ -233,12 +234,12 @@ func TestClientBreaksContract(t *testing.T) {
 				Call:          driver.Call{Method: pb.TestService_UnaryCall_FullMethodName},
 				InitialFrames: frames,
 			})
-			check(t, err)
+			check.NoError(t, err)
 			defer stream.Close(t.Context())
 			var last driver.Frame
 			for last.Kind != driver.FrameTrailers { // credits may come before the trailers
 				got, err := stream.Recv(t.Context())
-				check(t, err)
+				check.NoError(t, err)
 				last = got[len(got)-1]
 			}
 			if last.Status.Code != uint32(codes.Internal) {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	_ "fairlead.dev/providers/dapr"
 	_ "fairlead.dev/providers/etcd"
 	_ "fairlead.dev/providers/memory"
@@ -63,8 +64,8 @@ func overAll(t *testing.T, impl *service, test func(*testing.T, context.Context,
 func open(t testing.TB, url string) fairlead.Provider {
 	t.Helper()
 	p, err := fairlead.Open(t.Context(), url)
-	check(t, err)
-	t.Cleanup(func() { check(t, p.Close(context.Background())) })
+	check.NoError(t, err)
+	t.Cleanup(func() { check.NoError(t, p.Close(context.Background())) })
 	return p
 }
 
@@ -72,14 +73,14 @@ func open(t testing.TB, url string) fairlead.Provider {
 func serve(t testing.TB, p fairlead.Provider, name string, impl pb.TestServiceServer, opts ...rpc.ServerOption) *rpc.Server {
 	t.Helper()
 	srv, err := rpc.NewServer(t.Context(), p, name, opts...)
-	check(t, err)
+	check.NoError(t, err)
 	pb.RegisterTestServiceServer(srv, impl)
-	check(t, srv.Listen(t.Context()))
+	check.NoError(t, srv.Listen(t.Context()))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(context.Background()) }()
 	t.Cleanup(func() {
 		srv.Stop()
-		check(t, within(t, served))
+		check.NoError(t, within(t, served))
 	})
 	return srv
 }
@@ -87,8 +88,8 @@ func serve(t testing.TB, p fairlead.Provider, name string, impl pb.TestServiceSe
 func dial(t testing.TB, p fairlead.Provider, name string, opts ...rpc.DialOption) *rpc.Conn {
 	t.Helper()
 	conn, err := rpc.Dial(t.Context(), p, name, opts...)
-	check(t, err)
-	t.Cleanup(func() { check(t, conn.Close()) })
+	check.NoError(t, err)
+	t.Cleanup(func() { check.NoError(t, conn.Close()) })
 	return conn
 }
 
@@ -132,16 +133,9 @@ func dialGRPC(t testing.TB, impl pb.TestServiceServer) *grpc.ClientConn {
 	conn, err := grpc.NewClient("passthrough:///bufconn",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
-	check(t, err)
-	t.Cleanup(func() { check(t, conn.Close()) })
+	check.NoError(t, err)
+	t.Cleanup(func() { check.NoError(t, conn.Close()) })
 	return conn
-}
-
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("unexpected error: %v", err)
-	}
 }
 
 // within returns the next value of a channel, and fails the test if none comes in

@@ -10,6 +10,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/rpc"
 )
 
@@ -24,7 +25,7 @@ func TestMessagesAreNotShared(t *testing.T) {
 	overAll(t, impl, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		in := &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("abc")}}
 		out, err := c.UnaryCall(ctx, in)
-		check(t, err)
+		check.NoError(t, err)
 		out.Payload.Body[1] = 'C'
 		got := within(t, kept)
 		if string(in.Payload.Body) != "abc" || string(got.Payload.Body) != "Hbc" || string(out.Payload.Body) != "HCc" {
@@ -50,10 +51,10 @@ func TestCallerReturnsBeforeItsMessagesAreUsed(t *testing.T) {
 	}
 	p := open(t, "mem://")
 	srv, err := rpc.NewServer(t.Context(), p, "test")
-	check(t, err)
+	check.NoError(t, err)
 	srv.RegisterService(&desc, &service{unary: echo})
 	served := make(chan error, 1)
-	check(t, srv.Listen(t.Context()))
+	check.NoError(t, srv.Listen(t.Context()))
 	go func() { served <- srv.Serve(context.Background()) }()
 	c := pb.NewTestServiceClient(dial(t, p, "test"))
 	_, err = c.EmptyCall(t.Context(), &pb.Empty{}) // after this reply the server serves
@@ -70,7 +71,7 @@ func TestCallerReturnsBeforeItsMessagesAreUsed(t *testing.T) {
 	in.Payload.Body[0]++
 	wantCode(t, within(t, handled), codes.Canceled)
 	srv.Stop()
-	check(t, within(t, served))
+	check.NoError(t, within(t, served))
 }
 
 // A call ends at once, whatever its handler does, when its context, connection,

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc"
@@ -160,7 +161,7 @@ func TestUnsupportedCallOption(t *testing.T) {
 		wantCode(t, err, codes.Unimplemented)
 	}
 	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}, grpc.WaitForReady(false))
-	check(t, err)
+	check.NoError(t, err)
 }
 
 func TestMaxRecvMsgSize(t *testing.T) {
@@ -211,12 +212,12 @@ func TestInterceptors(t *testing.T) {
 		rpc.WithStreamInterceptor(streamClient("c1"), streamClient("c2"), streamClient("c3"))))
 
 	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
-	check(t, err)
+	check.NoError(t, err)
 	wantSeen(t, seen, pb.TestService_UnaryCall_FullMethodName)
 	seen = nil
 	stream, err := c.FullDuplexCall(t.Context())
-	check(t, err)
-	check(t, stream.CloseSend())
+	check.NoError(t, err)
+	check.NoError(t, stream.CloseSend())
 	_, _ = stream.Recv() // the handler has ended
 	wantSeen(t, seen, pb.TestService_FullDuplexCall_FullMethodName)
 }

@@ -15,6 +15,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -49,11 +50,11 @@ func survives(t *testing.T, c pb.TestServiceClient) {
 		wantCode(t, err, want)
 	}
 	stream, err := c.FullDuplexCall(t.Context())
-	check(t, err)
+	check.NoError(t, err)
 	_, err = stream.Recv()
 	wantCode(t, err, codes.Internal)
 	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
-	check(t, err)
+	check.NoError(t, err)
 }
 
 func TestNoServer(t *testing.T) {
@@ -67,7 +68,7 @@ func TestNoServer(t *testing.T) {
 	srv := serve(t, p, "test", &service{unary: echo})
 	serve(t, p, "other", &service{})
 	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
-	check(t, err)
+	check.NoError(t, err)
 	srv.Stop()
 	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 	wantCode(t, err, codes.Unavailable)
@@ -94,7 +95,7 @@ func TestCallWhileConnecting(t *testing.T) {
 			case <-time.After(50 * time.Millisecond):
 			}
 			serve(t, p, "late", &service{unary: echo})
-			check(t, within(t, answered))
+			check.NoError(t, within(t, answered))
 		})
 	}
 }
@@ -115,7 +116,7 @@ func TestLoadBalancing(t *testing.T) {
 	call := func(n int) {
 		for range n {
 			_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
-			check(t, err)
+			check.NoError(t, err)
 		}
 	}
 	call(30)
@@ -124,7 +125,7 @@ func TestLoadBalancing(t *testing.T) {
 			t.Errorf("server %d got %d of 30 calls", i, n)
 		}
 	}
-	check(t, servers[0].GracefulStop(t.Context()))
+	check.NoError(t, servers[0].GracefulStop(t.Context()))
 	call(30)
 	if counts[0].Load() != 10 || counts[1].Load() != 25 || counts[2].Load() != 25 {
 		t.Errorf("after a server was stopped: %d, %d, %d", counts[0].Load(), counts[1].Load(), counts[2].Load())
@@ -156,8 +157,8 @@ func TestGracefulStop(t *testing.T) {
 		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 		wantCode(t, err, codes.Unavailable)
 		close(proceed)
-		check(t, <-called)
-		check(t, <-stopped)
+		check.NoError(t, <-called)
+		check.NoError(t, <-stopped)
 	})
 }
 
@@ -166,7 +167,7 @@ func TestGracefulStopEndsWithContext(t *testing.T) {
 	p := open(t, "mem://")
 	srv := serve(t, p, "test", lingering(began, ended))
 	stream, err := pb.NewTestServiceClient(dial(t, p, "test")).FullDuplexCall(t.Context())
-	check(t, err)
+	check.NoError(t, err)
 	within(t, began)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -189,7 +190,7 @@ func TestStop(t *testing.T) {
 		return nil
 	}})
 	stream, err := pb.NewTestServiceClient(dial(t, p, "test")).FullDuplexCall(t.Context())
-	check(t, err)
+	check.NoError(t, err)
 	within(t, began)
 	srv.Stop()
 	_, err = stream.Recv()
@@ -200,11 +201,11 @@ func TestStop(t *testing.T) {
 func TestServeEndsWithContext(t *testing.T) {
 	p := open(t, "mem://")
 	srv, err := rpc.NewServer(t.Context(), p, "test")
-	check(t, err)
+	check.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	check(t, srv.Listen(ctx))
-	check(t, srv.Listen(ctx))
+	check.NoError(t, srv.Listen(ctx))
+	check.NoError(t, srv.Listen(ctx))
 	go func() { served <- srv.Serve(ctx) }()
 	cancel()
 	if err := within(t, served); !errors.Is(err, context.Canceled) {
@@ -213,14 +214,14 @@ func TestServeEndsWithContext(t *testing.T) {
 	if err := srv.Listen(t.Context()); !errors.Is(err, fairlead.Closed) {
 		t.Errorf("Listen after Serve has returned: got %v, want Closed", err)
 	}
-	check(t, srv.Serve(t.Context()))
+	check.NoError(t, srv.Serve(t.Context()))
 }
 
 func TestServeTwice(t *testing.T) {
 	p := open(t, "mem://")
 	srv := serve(t, p, "test", &service{unary: echo})
 	_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
-	check(t, err) // so the first Serve runs
+	check.NoError(t, err) // so the first Serve runs
 	if err := srv.Serve(t.Context()); !errors.Is(err, fairlead.Invalid) {
 		t.Errorf("got %v, want Invalid", err)
 	}
@@ -233,15 +234,15 @@ func TestProviderCloses(t *testing.T) {
 			began, ended := make(chan struct{}, 1), make(chan error, 1)
 			ps := map[string]fairlead.Provider{"client": open(t, "mem://closes"), "server": open(t, "mem://closes")}
 			srv, err := rpc.NewServer(t.Context(), ps["server"], "test")
-			check(t, err)
+			check.NoError(t, err)
 			pb.RegisterTestServiceServer(srv, lingering(began, ended))
-			check(t, srv.Listen(t.Context()))
+			check.NoError(t, srv.Listen(t.Context()))
 			served := make(chan error, 1)
 			go func() { served <- srv.Serve(context.Background()) }()
 			stream, err := pb.NewTestServiceClient(dial(t, ps["client"], "test")).FullDuplexCall(t.Context())
-			check(t, err)
+			check.NoError(t, err)
 			within(t, began)
-			check(t, ps[closes].Close(t.Context()))
+			check.NoError(t, ps[closes].Close(t.Context()))
 			within(t, ended)
 			_, err = stream.Recv()
 			wantCode(t, err, codes.Unavailable)
@@ -262,9 +263,9 @@ func TestConnCloses(t *testing.T) {
 	conn := dial(t, p, "test")
 	c := pb.NewTestServiceClient(conn)
 	stream, err := c.FullDuplexCall(t.Context())
-	check(t, err)
+	check.NoError(t, err)
 	within(t, began)
-	check(t, conn.Close())
+	check.NoError(t, conn.Close())
 	if err := within(t, ended); err != context.Canceled {
 		t.Errorf("the handler's context ended with %v", err)
 	}
@@ -302,19 +303,19 @@ func TestBackendUnavailable(t *testing.T) {
 		p := &unavailable{Provider: open(t, "mem://").(driver.Provider)}
 		serve(t, p, "test", &service{unary: echo})
 		_, err := pb.NewTestServiceClient(dial(t, p, "test")).UnaryCall(t.Context(), &pb.SimpleRequest{})
-		check(t, err)
+		check.NoError(t, err)
 	})
 }
 
 func TestRegisterMistakes(t *testing.T) {
 	p := open(t, "mem://")
 	srv, err := rpc.NewServer(t.Context(), p, "test")
-	check(t, err)
+	check.NoError(t, err)
 	defer srv.Stop()
 	wantPanic(t, "wrong type", func() { srv.RegisterService(&pb.TestService_ServiceDesc, "no service") })
 	pb.RegisterTestServiceServer(srv, &service{})
 	wantPanic(t, "twice", func() { pb.RegisterTestServiceServer(srv, &service{}) })
-	check(t, srv.Listen(t.Context()))
+	check.NoError(t, srv.Listen(t.Context()))
 	wantPanic(t, "late", func() { srv.RegisterService(&grpc.ServiceDesc{ServiceName: "late"}, nil) })
 }
 

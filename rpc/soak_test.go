@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -52,7 +53,7 @@ func TestSoak(t *testing.T) {
 			end := time.Now().Add(*soak)
 			for i := range soakStreams {
 				stream, err := c.FullDuplexCall(t.Context())
-				check(t, err)
+				check.NoError(t, err)
 				count := &messages
 				if i == 0 {
 					count = &slow

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
 )
@@ -44,18 +45,18 @@ func TestHandleAndCall(t *testing.T) {
 					seen = append(seen, info.FullMethod)
 					return next(ctx, req)
 				}))
-			check(t, err)
+			check.NoError(t, err)
 			rpc.Handle(srv, "Greeter/Greet", greet)
 			rpc.Handle(srv, "Greeter/Length", func(_ context.Context, in string) (int, error) { return len(in), nil })
 			run(t, srv)
 			conn := dial(t, p, "test")
 			out, err := rpc.Call[greeting, greeting](t.Context(), conn, "Greeter/Greet", greeting{Name: "Ada"})
-			check(t, err)
+			check.NoError(t, err)
 			if out.Text != "Hello, Ada" || strings.Join(seen, " ") != "/Greeter/Greet" {
 				t.Errorf("got %+v through %q", out, seen)
 			}
 			n, err := rpc.Call[string, int](t.Context(), conn, "/Greeter/Length", "grüße")
-			check(t, err)
+			check.NoError(t, err)
 			if n != 7 {
 				t.Errorf("got %d", n)
 			}
@@ -75,7 +76,7 @@ func TestHandleAndCall(t *testing.T) {
 func TestHandleMistakes(t *testing.T) {
 	p := open(t, "mem://")
 	srv, err := rpc.NewServer(t.Context(), p, "test")
-	check(t, err)
+	check.NoError(t, err)
 	pb.RegisterTestServiceServer(srv, &service{})
 	rpc.Handle(srv, "Greeter/Greet", greet)
 	for _, method := range []string{"Greet", "/Greet", "a/b/c", "/", "Greeter/Greet", "grpc.testing.TestService/Other"} {
@@ -90,7 +91,7 @@ func TestHandleMistakes(t *testing.T) {
 func TestCallByHTTP(t *testing.T) {
 	p := open(t, directoryURL)
 	srv, err := rpc.NewServer(t.Context(), p, "test", rpc.ListenAt("127.0.0.1:0"), rpc.Advertise("127.0.0.1:0"))
-	check(t, err)
+	check.NoError(t, err)
 	rpc.Handle(srv, "Greeter/Greet", greet)
 	run(t, srv)
 	body := []byte(`{"name": "Ada"}`)
@@ -99,14 +100,14 @@ func TestCallByHTTP(t *testing.T) {
 	tr.Protocols.SetUnencryptedHTTP2(true)
 	defer tr.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+address(t, p, "test")+"/Greeter/Greet", bytes.NewReader(body))
-	check(t, err)
+	check.NoError(t, err)
 	req.Header.Set("Content-Type", "application/grpc+json")
 	req.Header.Set("TE", "trailers")
 	response, err := (&http.Client{Transport: tr}).Do(req)
-	check(t, err)
+	check.NoError(t, err)
 	defer response.Body.Close()
 	got, err := io.ReadAll(response.Body)
-	check(t, err)
+	check.NoError(t, err)
 	if len(got) < 5 || string(got[5:]) != `{"Name":"Ada","Text":"Hello, Ada"}` || response.Trailer.Get("Grpc-Status") != "0" {
 		t.Errorf("got %q, trailers %v", got, response.Trailer)
 	}
@@ -121,21 +122,21 @@ func TestCompressorAndCodec(t *testing.T) {
 		} {
 			in := &pb.SimpleRequest{Payload: payload(100_000)}
 			out, err := c.UnaryCall(ctx, in, opts...)
-			check(t, err)
+			check.NoError(t, err)
 			if !proto.Equal(out.Payload, in.Payload) {
 				t.Errorf("%v: the payload of the reply differs from the request", opts)
 			}
 			stream, err := c.FullDuplexCall(ctx, opts...)
-			check(t, err)
+			check.NoError(t, err)
 			for _, size := range []int{0, 10_000, 1} {
-				check(t, stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(size)}))
+				check.NoError(t, stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(size)}))
 				out, err := stream.Recv()
-				check(t, err)
+				check.NoError(t, err)
 				if len(out.Payload.GetBody()) != size {
 					t.Errorf("%v: the reply has %d bytes, want %d", opts, len(out.Payload.GetBody()), size)
 				}
 			}
-			check(t, stream.CloseSend())
+			check.NoError(t, stream.CloseSend())
 			if _, err := stream.Recv(); err != io.EOF {
 				t.Errorf("%v: got %v after the last message, want EOF", opts, err)
 			}
@@ -169,7 +170,7 @@ func TestCarrierWaitsForReady(t *testing.T) {
 		ended <- err
 	}()
 	serve(t, p, "test", &service{unary: echo})
-	check(t, within(t, ended))
+	check.NoError(t, within(t, ended))
 }
 
 // token is a credential of one call.
@@ -192,7 +193,7 @@ func TestPerRPCCredentials(t *testing.T) {
 		return &pb.SimpleResponse{}, nil
 	}}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{}, grpc.PerRPCCredentials(token{}))
-		check(t, err)
+		check.NoError(t, err)
 		if auth := within(t, got); !strings.HasPrefix(auth, "Bearer https://") || !strings.HasSuffix(auth, "/grpc.testing.TestService") {
 			t.Errorf("the handler got the metadata %q", auth)
 		}
@@ -236,7 +237,7 @@ func TestWaitForReadyResends(t *testing.T) {
 	_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 	wantCode(t, err, codes.Unavailable)
 	stream, err := c.FullDuplexCall(t.Context(), grpc.WaitForReady(true))
-	check(t, err)
+	check.NoError(t, err)
 	received := make(chan int, 100)
 	go func() {
 		defer close(received)
@@ -249,10 +250,10 @@ func TestWaitForReadyResends(t *testing.T) {
 		}
 	}()
 	for i := range 50 {
-		check(t, stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(i)}))
+		check.NoError(t, stream.Send(&pb.StreamingOutputCallRequest{Payload: payload(i)}))
 	}
-	check(t, stream.CloseSend())
-	eventually(t, "the call was tried several times", func() bool { return p.opened.Load() > 4 })
+	check.NoError(t, stream.CloseSend())
+	check.Eventually(t, "the call was tried several times", func() bool { return p.opened.Load() > 4 })
 	serve(t, p, "test", &service{duplex: bounce})
 	for i := range 50 {
 		if n := within(t, received); n != i {

@@ -9,6 +9,7 @@ import (
 	"fairlead.dev"
 	"fairlead.dev/conformance"
 	"fairlead.dev/plugins"
+	"fairlead.dev/providers"
 )
 
 // The values of --transport, and the names of transports in reports.
@@ -49,12 +50,11 @@ func openTransport(url, wanted string) (conformance.Opener, string, error) {
 
 // transportOfURL returns the transport that a URL names.
 func transportOfURL(url string) string {
-	scheme, _, _ := strings.Cut(url, "://")
-	switch {
-	case strings.HasPrefix(scheme, "sidecar+"):
-		return sidecar
-	case strings.HasPrefix(scheme, "plugin+") || !slices.Contains(schemeNames(), scheme):
+	switch s, linked := providers.LinkedScheme(url); {
+	case !linked:
 		return process
+	case strings.HasPrefix(s.Name, "sidecar+"):
+		return sidecar
 	default:
 		return direct
 	}

@@ -25,7 +25,7 @@ import (
 	"fairlead.dev/rpc"
 )
 
-func check[V any](b *testing.B, v V, err error) V {
+func valueOf[V any](b *testing.B, v V, err error) V {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
@@ -64,7 +64,7 @@ func benchOpen(b *testing.B, url string) fairlead.Provider {
 
 func benchTopic(b *testing.B, p fairlead.Provider, name string) *pubsub.Topic {
 	t, err := pubsub.Open(b.Context(), p, name)
-	return check(b, t, err)
+	return valueOf(b, t, err)
 }
 
 // BenchmarkPublish compares publishing with this provider, with the SDK as its
@@ -117,7 +117,7 @@ func BenchmarkDeliver(b *testing.B) {
 	through := func(p fairlead.Provider) func() error {
 		topic := benchTopic(b, p, "through")
 		s, err := pubsub.Subscribe(ctx, p, "through", pubsub.Group("g"))
-		sub := check(b, s, err)
+		sub := valueOf(b, s, err)
 		return func() error {
 			if _, err := topic.PublishMany(ctx, msgs...); err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestUnsoundState(t *testing.T) {
 	p := open(t, testbed.Dapr(t, testbed.DaprComponent("mystate", "state.careless", nil)).URL())
 	d, err := p.Describe(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if f, offered := d.Facet(fairlead.KV); offered {
 		t.Errorf("the kv facet is offered: %v", f.Claims)
 	}
@@ -28,7 +29,7 @@ func TestProbeLeavesNothing(t *testing.T) {
 	redis := testbed.Redis(t)
 	open(t, testbed.Dapr(t, testbed.DaprRedis(redis.Addr())).URL()+"?pubsub=-")
 	keys, err := testbed.RedisClient(t, redis).Keys(t.Context(), "*probe*").Result()
-	must(t, err)
+	check.NoError(t, err)
 	if len(keys) > 0 {
 		t.Errorf("the check left the keys %q", keys)
 	}

@@ -12,6 +12,7 @@ import (
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
 )
@@ -19,8 +20,8 @@ import (
 func openStore(t *testing.T, p fairlead.Provider, name string) driver.Store {
 	t.Helper()
 	s, err := p.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: name})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close(context.Background())) })
+	check.NoError(t, err)
+	t.Cleanup(func() { check.NoError(t, s.Close(context.Background())) })
 	return s
 }
 
@@ -31,7 +32,7 @@ func do(ctx context.Context, s driver.Store, op driver.Op) driver.Result {
 func put(t *testing.T, s driver.Store, key, value string) driver.Revision {
 	t.Helper()
 	r := do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: key, Value: []byte(value)})
-	must(t, r.Err)
+	check.NoError(t, r.Err)
 	return r.Revision
 }
 
@@ -46,12 +47,12 @@ func TestSidecarRestarts(t *testing.T) {
 	s := openStore(t, open(t, sidecar.URL()+"?probe-interval=50ms"), "s")
 	put(t, s, "k", "1")
 	for _, down := range []func(context.Context) error{sidecar.Kill, sidecar.Stop} {
-		must(t, down(t.Context()))
+		check.NoError(t, down(t.Context()))
 		_, err := get(s, "k")
-		wantCode(t, err, fairlead.Unavailable)
-		wantCode(t, do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.Unavailable)
-		must(t, sidecar.Start(t.Context()))
-		eventually(t, "a read after the restart", func() bool { v, err := get(s, "k"); return err == nil && v == "1" })
+		check.Code(t, err, fairlead.Unavailable)
+		check.Code(t, do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.Unavailable)
+		check.NoError(t, sidecar.Start(t.Context()))
+		check.Eventually(t, "a read after the restart", func() bool { v, err := get(s, "k"); return err == nil && v == "1" })
 	}
 }
 
@@ -66,7 +67,7 @@ func TestFrozen(t *testing.T) {
 		Pause(context.Context) error
 		Continue(context.Context) error
 	}{"sidecar": sidecar, "redis": redis} {
-		must(t, p.Pause(t.Context()))
+		check.NoError(t, p.Pause(t.Context()))
 		for _, kind := range []driver.OpKind{driver.OpGet, driver.OpPut} {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			began := time.Now()
@@ -76,8 +77,8 @@ func TestFrozen(t *testing.T) {
 				t.Errorf("%s: after %v: %v", what, time.Since(began), err)
 			}
 		}
-		must(t, p.Continue(t.Context()))
-		eventually(t, "a read afterwards", func() bool { v, err := get(s, "k"); return err == nil && v == "1" })
+		check.NoError(t, p.Continue(t.Context()))
+		check.Eventually(t, "a read afterwards", func() bool { v, err := get(s, "k"); return err == nil && v == "1" })
 	}
 }
 
@@ -105,7 +106,7 @@ func TestLostAnswerOfComponent(t *testing.T) {
 		trap := proxy.SwallowReply(op.Value)
 		r := do(t.Context(), s, op)
 		<-trap.Sprung()
-		must(t, r.Err)
+		check.NoError(t, r.Err)
 		got := do(t.Context(), s, driver.Op{Kind: driver.OpGet, Key: op.Key})
 		if string(got.Value) != string(op.Value) || got.Revision != r.Revision {
 			t.Errorf("the key holds %q with the revision %q, want %q with %q: %v", got.Value, got.Revision, op.Value, r.Revision, got.Err)
@@ -130,7 +131,7 @@ func TestLostAnswerOfSidecar(t *testing.T) {
 		if code := fairlead.CodeOf(r.Err); code != 0 && code != fairlead.UnknownOutcome {
 			t.Errorf("%v", r.Err)
 		}
-		eventually(t, "a read afterwards", func() bool { v, err := get(s, op.Key); return err == nil && v == string(op.Value) })
+		check.Eventually(t, "a read afterwards", func() bool { v, err := get(s, op.Key); return err == nil && v == string(op.Value) })
 	}
 }
 
@@ -173,11 +174,11 @@ func TestForeignValue(t *testing.T) {
 	var client runtimev1.DaprClient
 	fairlead.As(p, &client)
 	_, err := client.SaveState(t.Context(), stateOf("fairlead/kv/s/k", "foreign"))
-	must(t, err)
+	check.NoError(t, err)
 	_, err = get(s, "k")
-	wantCode(t, err, fairlead.Internal)
+	check.Code(t, err, fairlead.Internal)
 	r := do(t.Context(), s, driver.Op{Kind: driver.OpPut, Key: "k"})
-	wantCode(t, r.Err, fairlead.Internal)
+	check.Code(t, r.Err, fairlead.Internal)
 	if !strings.Contains(r.Err.Error(), "prefix") {
 		t.Errorf("%v", r.Err)
 	}

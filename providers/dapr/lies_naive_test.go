@@ -14,6 +14,7 @@ import (
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	kvdriver "fairlead.dev/kv/driver"
 	pubsubdriver "fairlead.dev/pubsub/driver"
 )
@@ -38,7 +39,7 @@ type naiveGroups struct {
 
 func newNaive(t *testing.T, url string, f fairlead.FacetDescription, components ...string) fairlead.Provider {
 	p, err := fairlead.Open(t.Context(), url)
-	must(t, err)
+	check.NoError(t, err)
 	n := &naive{Provider: p, facet: f, components: components, groups: &naiveGroups{seats: map[string][]string{}}}
 	if !fairlead.As(p, &n.client) {
 		t.Fatal("no client")

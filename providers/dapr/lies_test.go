@@ -8,6 +8,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -57,7 +58,7 @@ func wantCaught(t *testing.T, lie, name string, open conformance.Opener) {
 	t.Helper()
 	report, err := conformance.Run(t.Context(), open, conformance.WithPatience(2*time.Second),
 		conformance.WithMatch(regexp.MustCompile("^"+name+"$")))
-	must(t, err)
+	check.NoError(t, err)
 	for _, res := range report.Results {
 		if res.Case == name && res.Ran() {
 			if res.Outcome != conformance.Failed {

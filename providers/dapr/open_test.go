@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/dapr"
 )
@@ -16,40 +17,16 @@ import (
 func open(t *testing.T, url string) fairlead.Provider {
 	t.Helper()
 	p, err := fairlead.Open(t.Context(), url)
-	must(t, err)
-	t.Cleanup(func() { must(t, p.Close(t.Context())) })
+	check.NoError(t, err)
+	t.Cleanup(func() { check.NoError(t, p.Close(t.Context())) })
 	return p
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantCode(t *testing.T, err error, want fairlead.Code) {
-	t.Helper()
-	if got := fairlead.CodeOf(err); got != want {
-		t.Errorf("the code is %v, want %v: %v", got, want, err)
-	}
-}
-
-// eventually waits until f is true.
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s did not happen in time", what)
-		}
-	}
 }
 
 func TestDescribe(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprApp("orders"))
 	p := open(t, s.URL())
 	d, err := p.Describe(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	notes := strings.Join(d.Notes, "\n")
 	if d.Provider != "dapr" || d.Endpoint != s.Addr() || d.Version == "" ||
 		!strings.Contains(notes, "app id orders") || !strings.Contains(notes, "state.in-memory") {
@@ -61,7 +38,7 @@ func TestDescribe(t *testing.T) {
 		t.Error("As knows other types than its doc says")
 	}
 	_, err = client.GetMetadata(t.Context(), &runtimev1.GetMetadataRequest{})
-	must(t, err)
+	check.NoError(t, err)
 }
 
 func TestToken(t *testing.T) {
@@ -71,7 +48,7 @@ func TestToken(t *testing.T) {
 	open(t, strings.Replace(s.URL(), "//", "//:s3cret@", 1))
 	for _, u := range []string{s.URL(), strings.Replace(s.URL(), "//", "//:wr0ng@", 1)} {
 		_, err := fairlead.Open(t.Context(), u)
-		wantCode(t, err, fairlead.PermissionDenied)
+		check.Code(t, err, fairlead.PermissionDenied)
 		if strings.Contains(err.Error(), "wr0ng") {
 			t.Errorf("the token is in the error: %v", err)
 		}
@@ -81,22 +58,22 @@ func TestToken(t *testing.T) {
 // TestLateSidecar: a sidecar may start after its program.
 func TestLateSidecar(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory())
-	must(t, s.Kill(t.Context()))
+	check.NoError(t, s.Kill(t.Context()))
 	started := make(chan error, 1)
 	go func() { started <- s.Start(t.Context()) }()
 	open(t, s.URL()+"?startup-timeout=1m")
-	must(t, <-started)
+	check.NoError(t, <-started)
 }
 
 // TestNobodyThere: Open fails in time if there is no sidecar.
 func TestNobodyThere(t *testing.T) {
 	paused := testbed.Dapr(t, testbed.DaprInMemory())
-	must(t, paused.Pause(t.Context()))
+	check.NoError(t, paused.Pause(t.Context()))
 	for name, u := range map[string]string{"refused": "dapr://127.0.0.1:1?startup-timeout=300ms", "silent": paused.URL() + "?startup-timeout=300ms"} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
 			_, err := fairlead.Open(t.Context(), u)
-			wantCode(t, err, fairlead.Unavailable)
+			check.Code(t, err, fairlead.Unavailable)
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("it took %v", took)
 			}
@@ -115,7 +92,7 @@ func TestBadURLs(t *testing.T) {
 		"dapr://127.0.0.1:1?nonsense=1":        "nonsense",
 	} {
 		_, err := fairlead.Open(t.Context(), u)
-		wantCode(t, err, fairlead.Invalid)
+		check.Code(t, err, fairlead.Invalid)
 		if err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error does not say %q: %v", u, want, err)
 		}
@@ -130,14 +107,14 @@ func TestChooseComponents(t *testing.T) {
 		"?state=-&pubsub=orders": "pubsub",
 	} {
 		_, err := fairlead.Open(t.Context(), two.URL()+query)
-		wantCode(t, err, fairlead.Invalid)
+		check.Code(t, err, fairlead.Invalid)
 		if err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error does not say %q: %v", query, want, err)
 		}
 	}
 	for query, want := range map[string]int{"?state=two": 2, "?state=-": 1} {
 		d, err := open(t, two.URL()+query).Describe(t.Context())
-		must(t, err)
+		check.NoError(t, err)
 		if len(d.Notes) != want {
 			t.Errorf("%s: %q", query, d.Notes)
 		}

@@ -106,10 +106,10 @@ func (g *groupConsumer) close() {
 	g.tasks.Wait()
 }
 
-func (g *groupConsumer) markConnected(in *topicStream, l *eventStream) {
+func (g *groupConsumer) markConnected(in *topicStream, stream *eventStream) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	in.stream = l
+	in.stream = stream
 	g.fault = nil
 	g.opened.Fire()
 }
@@ -121,12 +121,12 @@ func (g *groupConsumer) connected() bool {
 
 // markDisconnected notes that a stream has ended. The runtime delivers its
 // events again.
-func (g *groupConsumer) markDisconnected(in *topicStream, l *eventStream) {
+func (g *groupConsumer) markDisconnected(in *topicStream, stream *eventStream) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	in.stream = nil
 	for _, e := range g.pending {
-		if e.stream == l {
+		if e.stream == stream {
 			e.stream = nil
 		}
 	}
@@ -167,33 +167,33 @@ func (g *groupConsumer) waitConnected(ctx context.Context) error {
 
 // handleEvent stores an event, or acknowledges it at once if it need not be
 // delivered.
-func (g *groupConsumer) handleEvent(l *eventStream, a receivedEvent) {
-	if g.admit(l, a) {
+func (g *groupConsumer) handleEvent(stream *eventStream, r receivedEvent) {
+	if g.admit(stream, r) {
 		return
 	}
-	l.answer(a.event.GetId())
+	stream.answer(r.event.GetId())
 }
 
 // admit stores an event that is to be delivered, or that is pending already. It
 // returns false for an event that is to be acknowledged at once.
-func (g *groupConsumer) admit(l *eventStream, a receivedEvent) bool {
+func (g *groupConsumer) admit(stream *eventStream, r receivedEvent) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e := g.pending[a.uid]
+	e := g.pending[r.uid]
 	switch {
 	case e != nil && e.settled:
 		if !e.answered {
 			g.rememberAnswered(e)
 		}
 		return false
-	case e == nil && a.publishedBefore(g.since):
+	case e == nil && r.publishedBefore(g.since):
 		return false
 	case e == nil:
-		e = &pendingEvent{receivedEvent: a}
-		g.pending[a.uid] = e
+		e = &pendingEvent{receivedEvent: r}
+		g.pending[r.uid] = e
 		g.makeReady(e)
 	}
-	e.stream, e.id, e.arrived = l, a.event.GetId(), time.Now()
+	e.stream, e.id, e.arrived = stream, r.event.GetId(), time.Now()
 	return true
 }
 

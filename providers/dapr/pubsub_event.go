@@ -73,16 +73,16 @@ type receivedEvent struct {
 }
 
 func newReceivedEvent(e *runtimev1.TopicEventRequest) receivedEvent {
-	a := receivedEvent{event: e, uid: e.GetId()}
+	r := receivedEvent{event: e, uid: e.GetId()}
 	// An attribute that cannot be parsed is from another program.
-	a.extra, _ = url.ParseQuery(attribute(e, extraAttribute))
-	if uid := a.extra.Get(extraUID); uid != "" {
-		a.uid = uid
+	r.extra, _ = url.ParseQuery(attribute(e, extraAttribute))
+	if uid := r.extra.Get(extraUID); uid != "" {
+		r.uid = uid
 	}
 	text := attribute(e, timeAttribute)
-	a.time, _ = time.Parse(time.RFC3339Nano, text)
-	a.exact = strings.Contains(text, ".") || e.GetType() == eventType
-	return a
+	r.time, _ = time.Parse(time.RFC3339Nano, text)
+	r.exact = strings.Contains(text, ".") || e.GetType() == eventType
+	return r
 }
 
 func attribute(e *runtimev1.TopicEventRequest, name string) string {
@@ -91,32 +91,32 @@ func attribute(e *runtimev1.TopicEventRequest, name string) string {
 
 // publishedBefore reports whether the event was certainly published before a
 // time. The time that the runtime sets itself has a resolution of seconds.
-func (a receivedEvent) publishedBefore(since time.Time) bool {
-	published := a.time
-	if !a.exact {
+func (r receivedEvent) publishedBefore(since time.Time) bool {
+	published := r.time
+	if !r.exact {
 		published = published.Add(time.Second)
 	}
 	return published.Before(since)
 }
 
 // delivery returns the delivery of the event, without its body.
-func (a receivedEvent) delivery() driver.Delivery {
-	d := driver.Delivery{ID: a.extra.Get(extraID), Time: a.time}
+func (r receivedEvent) delivery() driver.Delivery {
+	d := driver.Delivery{ID: r.extra.Get(extraID), Time: r.time}
 	if d.ID == "" {
-		d.ID = a.uid
+		d.ID = r.uid
 	}
-	for name, values := range a.extra {
+	for name, values := range r.extra {
 		if name, ours := strings.CutPrefix(name, extraMetadata); ours && name != "" {
-			a.setMetadata(&d, name, values[0])
+			r.setMetadata(&d, name, values[0])
 		}
 	}
-	if a.event.GetType() != eventType {
-		a.addForeignAttributes(&d)
+	if r.event.GetType() != eventType {
+		r.addForeignAttributes(&d)
 	}
 	return d
 }
 
-func (a receivedEvent) setMetadata(d *driver.Delivery, name, value string) {
+func (r receivedEvent) setMetadata(d *driver.Delivery, name, value string) {
 	if d.Metadata == nil {
 		d.Metadata = map[string]string{}
 	}
@@ -125,32 +125,32 @@ func (a receivedEvent) setMetadata(d *driver.Delivery, name, value string) {
 
 // addForeignAttributes adds the attributes of an event of another program to the
 // metadata.
-func (a receivedEvent) addForeignAttributes(d *driver.Delivery) {
-	a.setMetadata(d, "content-type", a.event.GetDataContentType())
-	a.setMetadata(d, "ce-source", a.event.GetSource())
-	a.setMetadata(d, "ce-type", a.event.GetType())
-	for name, value := range a.event.GetExtensions().GetFields() {
+func (r receivedEvent) addForeignAttributes(d *driver.Delivery) {
+	r.setMetadata(d, "content-type", r.event.GetDataContentType())
+	r.setMetadata(d, "ce-source", r.event.GetSource())
+	r.setMetadata(d, "ce-type", r.event.GetType())
+	for name, value := range r.event.GetExtensions().GetFields() {
 		if text, ok := value.GetKind().(*structpb.Value_StringValue); ok && name != extraAttribute {
-			a.setMetadata(d, "ce-"+name, text.StringValue)
+			r.setMetadata(d, "ce-"+name, text.StringValue)
 		}
 	}
 }
 
 // encodeCopy returns a copy of the event with a new id: the runtime
 // distinguishes the answers to two events of one stream by their ids.
-func (a receivedEvent) encodeCopy() ([]byte, error) {
+func (r receivedEvent) encodeCopy() ([]byte, error) {
 	all := map[string]any{}
-	for name, value := range a.event.GetExtensions().GetFields() {
+	for name, value := range r.event.GetExtensions().GetFields() {
 		all[name] = value.AsInterface()
 	}
-	extra := url.Values{extraUID: {a.uid}}
-	for name, values := range a.extra {
+	extra := url.Values{extraUID: {r.uid}}
+	for name, values := range r.extra {
 		if name != extraUID {
 			extra[name] = values
 		}
 	}
-	all["specversion"], all["id"], all["source"] = "1.0", rand.Text(), a.event.GetSource()
-	all["type"], all["datacontenttype"] = a.event.GetType(), a.event.GetDataContentType()
-	all[extraAttribute], all["data_base64"] = extra.Encode(), a.event.GetData()
+	all["specversion"], all["id"], all["source"] = "1.0", rand.Text(), r.event.GetSource()
+	all["type"], all["datacontenttype"] = r.event.GetType(), r.event.GetDataContentType()
+	all[extraAttribute], all["data_base64"] = extra.Encode(), r.event.GetData()
 	return json.Marshal(all)
 }

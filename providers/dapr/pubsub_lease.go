@@ -67,8 +67,8 @@ func (g *groupConsumer) settle(s *subscription, all []driver.Settlement) []error
 		}
 	}
 	g.mu.Unlock()
-	for l, ids := range answers {
-		l.answer(ids...)
+	for stream, ids := range answers {
+		stream.answer(ids...)
 	}
 	return errs
 }

@@ -129,23 +129,23 @@ const deliveryTimeout = 5 * time.Second
 func (p *provider) checkDelivers(ctx context.Context, component, topic string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l, err := p.openEventStream(ctx, component, topic, topic)
+	stream, err := p.openEventStream(ctx, component, topic, topic)
 	if err != nil {
 		return p.explainEnd(ctx, err)
 	}
 	timer := time.AfterFunc(deliveryTimeout, cancel)
 	defer timer.Stop()
-	m, err := l.stream.Recv()
+	m, err := stream.stream.Recv()
 	if !timer.Stop() {
 		return invalid("the pubsub component %q did not deliver the message of a topic within %v; give each component in \"pubsub\" and \"group-pubsubs\" its own consumerID", component, deliveryTimeout)
 	}
 	if err != nil {
 		return p.explainEnd(ctx, err)
 	}
-	l.answer(m.GetEventMessage().GetId())
-	l.end()
+	stream.answer(m.GetEventMessage().GetId())
+	stream.end()
 	for err == nil { // until the sidecar has read the answer and ends the stream
-		_, err = l.stream.Recv()
+		_, err = stream.stream.Recv()
 	}
 	return nil
 }

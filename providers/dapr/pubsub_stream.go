@@ -35,12 +35,12 @@ type eventStream struct {
 
 // answer acknowledges events. If it fails, the stream is broken, and the events
 // are delivered again.
-func (l *eventStream) answer(ids ...string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.answered = time.Now()
+func (s *eventStream) answer(ids ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answered = time.Now()
 	for _, id := range ids {
-		err := l.stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
+		err := s.stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
 			SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_EventProcessed{
 				EventProcessed: &runtimev1.SubscribeTopicEventsRequestProcessedAlpha1{
 					Id: id, Status: &runtimev1.TopicEventResponse{Status: runtimev1.TopicEventResponse_SUCCESS},
@@ -56,11 +56,11 @@ func (l *eventStream) answer(ids ...string) {
 // end closes the sending side. The runtime then ends the stream. It drops
 // answers that it has read but not processed, so end gives it some time for the
 // last one.
-func (l *eventStream) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	time.Sleep(time.Until(l.answered.Add(answerTime)))
-	_ = l.stream.CloseSend()
+func (s *eventStream) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	time.Sleep(time.Until(s.answered.Add(answerTime)))
+	_ = s.stream.CloseSend()
 }
 
 // keepSubscribed subscribes to a topic again after every failure, until the
@@ -87,21 +87,21 @@ func (g *groupConsumer) keepSubscribed(in *topicStream, topic string) {
 func (g *groupConsumer) runStream(in *topicStream, topic string) (connected bool, err error) {
 	ctx, cancel := context.WithCancel(g.life)
 	defer cancel()
-	l, err := g.openStream(ctx, cancel, in, topic)
+	stream, err := g.openStream(ctx, cancel, in, topic)
 	if err != nil {
 		return false, subscribeError(err)
 	}
-	stop := context.AfterFunc(in.open, l.end)
+	stop := context.AfterFunc(in.open, stream.end)
 	defer stop()
-	g.markConnected(in, l)
+	g.markConnected(in, stream)
 	for {
-		m, err := l.stream.Recv()
+		m, err := stream.stream.Recv()
 		if err != nil {
-			g.markDisconnected(in, l)
+			g.markDisconnected(in, stream)
 			return true, convertError(err, false)
 		}
 		if e := m.GetEventMessage(); e != nil {
-			g.handleEvent(l, newReceivedEvent(e))
+			g.handleEvent(stream, newReceivedEvent(e))
 		}
 	}
 }

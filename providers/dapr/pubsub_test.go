@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub"
 )
@@ -37,7 +38,7 @@ func broker(redis string, consumers ...string) []testbed.DaprOption {
 func topicOf(t *testing.T, p fairlead.Provider, name string) *pubsub.Topic {
 	t.Helper()
 	topic, err := pubsub.Open(t.Context(), p, name)
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = topic.Close(context.WithoutCancel(t.Context())) })
 	return topic
 }
@@ -45,7 +46,7 @@ func topicOf(t *testing.T, p fairlead.Provider, name string) *pubsub.Topic {
 func subscribe(t *testing.T, p fairlead.Provider, topic, group string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
 	t.Helper()
 	s, err := pubsub.Subscribe(t.Context(), p, topic, append(opts, pubsub.Group(group))...)
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close(context.WithoutCancel(t.Context())) })
 	return s
 }
@@ -67,7 +68,7 @@ func collect(t *testing.T, s *pubsub.Subscription, want []string) map[string]int
 			t.Fatalf("%d of %d messages came: %v", len(got), len(want), err)
 		}
 		got[string(d.Body)]++
-		must(t, d.Ack(ctx))
+		check.NoError(t, d.Ack(ctx))
 	}
 	return got
 }
@@ -92,7 +93,7 @@ func bodies(prefix string, n int) (all []string, msgs []pubsub.Message) {
 // publish publishes messages, and tries again while the sidecar is down.
 func publish(t *testing.T, topic *pubsub.Topic, msgs []pubsub.Message) {
 	t.Helper()
-	eventually(t, "a publication", func() bool {
+	check.Eventually(t, "a publication", func() bool {
 		_, err := topic.PublishMany(t.Context(), msgs...)
 		if err != nil && fairlead.CodeOf(err) != fairlead.Unavailable {
 			t.Fatal(err)
@@ -112,13 +113,13 @@ func TestGroupsNeedComponents(t *testing.T) {
 	subscribe(t, p, "orders", "one")
 	subscribe(t, p, "others", "three")
 	_, err := pubsub.Subscribe(t.Context(), p, "orders", pubsub.Group("three"))
-	wantCode(t, err, fairlead.Invalid)
+	check.Code(t, err, fairlead.Invalid)
 	if !strings.Contains(fmt.Sprint(err), "group-pubsubs") {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
 	only := open(t, strings.Replace(url, "&group-pubsubs=b", "", 1))
 	_, err = pubsub.Subscribe(t.Context(), only, "orders", pubsub.Group("two"))
-	wantCode(t, err, fairlead.Invalid)
+	check.Code(t, err, fairlead.Invalid)
 }
 
 // TestComponentsMustDiffer names components that cannot be used together.
@@ -127,7 +128,7 @@ func TestComponentsMustDiffer(t *testing.T) {
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a", "b", "b", "same", "a")...)
 	for others, want := range map[string]string{"none": "no such component", "b,a": "twice", testbed.DaprState: "state.redis", "same": "consumerID"} {
 		_, err := fairlead.Open(t.Context(), s.URL()+"?pubsub=a&group-pubsubs="+others+trialParams)
-		wantCode(t, err, fairlead.Invalid)
+		check.Code(t, err, fairlead.Invalid)
 		if !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("with %s: want an error that says %q, got %v", others, want, err)
 		}
@@ -144,7 +145,7 @@ func TestUnsoundBroker(t *testing.T) {
 		"the sidecar has no state.redis":                          broker(redis, "a", "a")[1:],
 	} {
 		d, err := open(t, testbed.Dapr(t, opts...).URL()).Describe(t.Context())
-		must(t, err)
+		check.NoError(t, err)
 		if _, offered := d.Facet(fairlead.PubSub); offered || !strings.Contains(strings.Join(d.Notes, "\n"), want) {
 			t.Errorf("pubsub offered: %v; want a note with %q: %q", offered, want, d.Notes)
 		}
@@ -161,18 +162,18 @@ func TestLongHold(t *testing.T) {
 	all, msgs := bodies("m", 20)
 	publish(t, topicOf(t, p, "orders"), msgs)
 	held, err := sub.ReceiveMany(t.Context(), len(all))
-	must(t, err)
+	check.NoError(t, err)
 	for len(held) < len(all) {
 		more, err := sub.ReceiveMany(t.Context(), len(all))
-		must(t, err)
+		check.NoError(t, err)
 		held = append(held, more...)
 	}
 	quiet(t, other, 5*time.Second)
 	for _, d := range held {
-		must(t, d.Ack(t.Context()))
+		check.NoError(t, d.Ack(t.Context()))
 	}
 	quiet(t, other, 3*time.Second)
-	must(t, p.Close(t.Context()))
+	check.NoError(t, p.Close(t.Context()))
 	again := open(t, s.URL()+"?pubsub=a"+trialParams)
 	quiet(t, subscribe(t, again, "orders", "g"), 3*time.Second)
 }
@@ -185,13 +186,13 @@ func TestBacklog(t *testing.T) {
 	s := testbed.Dapr(t, broker(testbed.Redis(t).Addr(), "a", "a")...)
 	url := s.URL() + "?pubsub=a" + trialParams
 	publisher := open(t, url)
-	must(t, subscribe(t, publisher, "orders", "g").Close(t.Context()))
+	check.NoError(t, subscribe(t, publisher, "orders", "g").Close(t.Context()))
 	for round := range 3 {
 		all, msgs := bodies(fmt.Sprintf("r%d-", round), 300)
 		publish(t, topicOf(t, publisher, "orders"), msgs)
 		p := open(t, url)
 		collect(t, subscribe(t, p, "orders", "g"), all)
-		must(t, p.Close(t.Context()))
+		check.NoError(t, p.Close(t.Context()))
 	}
 }
 
@@ -218,10 +219,10 @@ func TestCrash(t *testing.T) {
 		all, msgs := bodies(what, 50)
 		publish(t, topic, msgs)
 		d, err := sub.Receive(t.Context())
-		must(t, err)
-		must(t, c.Kill(t.Context()))
-		must(t, c.Start(t.Context()))
-		must(t, d.Ack(t.Context()))
+		check.NoError(t, err)
+		check.NoError(t, c.Kill(t.Context()))
+		check.NoError(t, c.Start(t.Context()))
+		check.NoError(t, d.Ack(t.Context()))
 		all = slices.DeleteFunc(all, func(body string) bool { return body == string(d.Body) })
 		collect(t, sub, all)
 	}
@@ -234,8 +235,8 @@ func consumeInChild(t *testing.T, url string, n int, publish func(n int) []strin
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestChild$")
 	child.Env = append(os.Environ(), childURL+"="+url)
 	out, err := child.StdoutPipe()
-	must(t, err)
-	must(t, child.Start())
+	check.NoError(t, err)
+	check.NoError(t, child.Start())
 	lines := bufio.NewScanner(out)
 	var all []string
 	for lines.Scan() {
@@ -249,7 +250,7 @@ func consumeInChild(t *testing.T, url string, n int, publish func(n int) []strin
 			break
 		}
 	}
-	must(t, child.Process.Kill())
+	check.NoError(t, child.Process.Kill())
 	_ = child.Wait() // it was killed
 	if n > 0 {
 		t.Fatalf("the child did not get %d messages", n)
@@ -269,7 +270,7 @@ func TestChild(t *testing.T) {
 	fmt.Println("ready")
 	for {
 		d, err := sub.Receive(t.Context())
-		must(t, err)
+		check.NoError(t, err)
 		fmt.Printf("got %s\n", d.Body)
 	}
 }
@@ -288,15 +289,15 @@ func TestNative(t *testing.T) {
 		PubsubName: "a", Topic: "orders", Data: []byte(`{"n":1}`), DataContentType: "application/json",
 		Metadata: map[string]string{"cloudevent.id": "its id", "cloudevent.type": "its.type"},
 	})
-	must(t, err)
+	check.NoError(t, err)
 	d, err := sub.Receive(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if d.ID != "its id" || string(d.Body) != `{"n":1}` || d.Metadata["ce-type"] != "its.type" || d.Metadata["content-type"] != "application/json" {
 		t.Errorf("%q %q %q", d.ID, d.Body, d.Metadata)
 	}
-	must(t, d.Ack(t.Context()))
+	check.NoError(t, d.Ack(t.Context()))
 	_, err = topicOf(t, p, "orders").Publish(t.Context(), pubsub.Message{Body: []byte("\x00ours\xff")})
-	must(t, err)
+	check.NoError(t, err)
 	got := map[string]string{}
 	for _, e := range nativeEvents(t, client, "native", "orders", 2) {
 		got[string(e.GetData())] = e.GetDataContentType()
@@ -314,21 +315,21 @@ func nativeEvents(t *testing.T, client runtimev1.DaprClient, component, topic st
 	all := map[string]*runtimev1.TopicEventRequest{}
 	dead := topic // without it, messages that come before the stream is ready are lost
 	stream, err := client.SubscribeTopicEventsAlpha1(ctx)
-	must(t, err)
-	must(t, stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
+	check.NoError(t, err)
+	check.NoError(t, stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
 		SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_InitialRequest{
 			InitialRequest: &runtimev1.SubscribeTopicEventsRequestInitialAlpha1{PubsubName: component, Topic: topic, DeadLetterTopic: &dead},
 		},
 	}))
 	for len(all) < n {
 		m, err := stream.Recv()
-		must(t, err)
+		check.NoError(t, err)
 		e := m.GetEventMessage()
 		if e == nil {
 			continue
 		}
 		all[e.GetId()] = e
-		must(t, stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
+		check.NoError(t, stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
 			SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_EventProcessed{
 				EventProcessed: &runtimev1.SubscribeTopicEventsRequestProcessedAlpha1{Id: e.GetId(), Status: &runtimev1.TopicEventResponse{}},
 			},
@@ -342,14 +343,14 @@ func TestNothingLeaks(t *testing.T) {
 	s := testbed.Dapr(t, append(broker(testbed.Redis(t).Addr(), "a", "a"), testbed.DaprAppPort(testbed.Port(t)))...)
 	before := goleak.IgnoreCurrent()
 	p, err := fairlead.Open(t.Context(), s.URL()+"?pubsub=a&app=app"+trialParams)
-	must(t, err)
+	check.NoError(t, err)
 	sub, err := pubsub.Subscribe(t.Context(), p, "orders", pubsub.Group("g"))
-	must(t, err)
+	check.NoError(t, err)
 	publish(t, topicOf(t, p, "orders"), []pubsub.Message{{Body: []byte("held")}})
 	_, err = sub.Receive(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	greet(t, p, p, "greeter")
-	must(t, p.Close(t.Context()))
-	wantCode(t, sub.Close(t.Context()), 0)
+	check.NoError(t, p.Close(t.Context()))
+	check.Code(t, sub.Close(t.Context()), 0)
 	goleak.VerifyNone(t, before)
 }

@@ -30,36 +30,36 @@ type callEnd struct {
 }
 
 // Send implements [driver.Stream].
-func (b *callEnd) Send(ctx context.Context, frames []driver.Frame) error {
+func (e *callEnd) Send(ctx context.Context, frames []driver.Frame) error {
 	if ctx.Err() != nil {
 		return fairlead.ContextError(ctx)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed || b.finished != nil {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.finished != nil {
 		return errStreamClosed
 	}
 	for _, f := range frames {
 		if f.Kind == driver.FrameCredit {
-			b.credit += f.Credit
+			e.credit += f.Credit
 		} else {
-			b.outbox = append(b.outbox, f)
+			e.outbox = append(e.outbox, f)
 		}
 	}
-	if len(b.outbox) > 0 && !b.sending && b.onSend != nil {
-		b.sending = true
-		b.onSend()
+	if len(e.outbox) > 0 && !e.sending && e.onSend != nil {
+		e.sending = true
+		e.onSend()
 	}
-	b.changed.Fire()
+	e.changed.Fire()
 	return nil
 }
 
 var errStreamClosed = fairlead.Errorf(fairlead.Closed, "the call has ended")
 
 // Recv implements [driver.Stream].
-func (b *callEnd) Recv(ctx context.Context) ([]driver.Frame, error) {
+func (e *callEnd) Recv(ctx context.Context) ([]driver.Frame, error) {
 	for {
-		frames, changed, err := b.tryRecv()
+		frames, changed, err := e.tryRecv()
 		if len(frames) > 0 || err != nil {
 			return frames, err
 		}
@@ -71,114 +71,114 @@ func (b *callEnd) Recv(ctx context.Context) ([]driver.Frame, error) {
 	}
 }
 
-func (b *callEnd) tryRecv() ([]driver.Frame, <-chan struct{}, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (e *callEnd) tryRecv() ([]driver.Frame, <-chan struct{}, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	switch {
-	case b.closed:
+	case e.closed:
 		return nil, nil, errStreamClosed
-	case len(b.inbox) > 0:
-		frames := b.inbox
-		b.inbox = nil
+	case len(e.inbox) > 0:
+		frames := e.inbox
+		e.inbox = nil
 		return frames, nil, nil
-	case b.finished != nil:
-		return nil, nil, b.finished
+	case e.finished != nil:
+		return nil, nil, e.finished
 	}
-	return nil, b.changed.Next(), nil
+	return nil, e.changed.Next(), nil
 }
 
 // Close implements [driver.Stream].
-func (b *callEnd) Close(context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.closed {
-		b.closed = true
-		b.changed.Fire()
-		b.onEnd()
+func (e *callEnd) Close(context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.closed = true
+		e.changed.Fire()
+		e.onEnd()
 	}
 	return nil
 }
 
 // deliver hands a frame of the other end to the reader.
-func (b *callEnd) deliver(f driver.Frame) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.credit -= f.Cost()
-	b.inbox = append(b.inbox, f)
+func (e *callEnd) deliver(f driver.Frame) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.credit -= f.Cost()
+	e.inbox = append(e.inbox, f)
 	if f.Kind != driver.FrameHeaders { // a message follows them
-		b.changed.Fire()
+		e.changed.Fire()
 	}
 }
 
 // returnCredit returns the cost of a message to the sender. It saves credits up
 // to half a window, which the sender has at least until then. So the end of a
 // small call receives no credit frames.
-func (b *callEnd) returnCredit(f driver.Frame) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.owed += f.Cost(); b.owed >= driver.Window/2 {
-		b.inbox = append(b.inbox, driver.Frame{Kind: driver.FrameCredit, Credit: b.owed})
-		b.owed = 0
-		b.changed.Fire()
+func (e *callEnd) returnCredit(f driver.Frame) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.owed += f.Cost(); e.owed >= driver.Window/2 {
+		e.inbox = append(e.inbox, driver.Frame{Kind: driver.FrameCredit, Credit: e.owed})
+		e.owed = 0
+		e.changed.Fire()
 	}
 }
 
 // finish notes why no more frames come. The reader gets the last frames first.
-func (b *callEnd) finish(err error, last ...driver.Frame) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.finished == nil {
-		b.inbox = append(b.inbox, last...)
-		b.finished = err
+func (e *callEnd) finish(err error, last ...driver.Frame) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.finished == nil {
+		e.inbox = append(e.inbox, last...)
+		e.finished = err
 	}
-	b.changed.Fire()
+	e.changed.Fire()
 }
 
 // isOver reports whether either side has ended the call. The lock is held.
-func (b *callEnd) isOver() bool { return b.closed || b.finished != nil }
+func (e *callEnd) isOver() bool { return e.closed || e.finished != nil }
 
 // waitForCredit waits until the reader has credit. It returns false if the call
 // ends first.
-func (b *callEnd) waitForCredit() bool {
-	return b.waitUntil(func() bool { return b.credit > 0 })
+func (e *callEnd) waitForCredit() bool {
+	return e.waitUntil(func() bool { return e.credit > 0 })
 }
 
 // nextFrames waits for frames to put into the gRPC stream. It returns false if
 // the call is over and there are none.
-func (b *callEnd) nextFrames() (frames []driver.Frame, ok bool) {
-	ok = b.waitUntil(func() bool { return len(b.outbox) > 0 })
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	frames, b.outbox = b.outbox, nil
+func (e *callEnd) nextFrames() (frames []driver.Frame, ok bool) {
+	ok = e.waitUntil(func() bool { return len(e.outbox) > 0 })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	frames, e.outbox = e.outbox, nil
 	return frames, ok || len(frames) > 0
 }
 
 // waitUntil waits until a condition holds. It returns false if the call ends
 // first.
-func (b *callEnd) waitUntil(holds func() bool) bool {
-	b.mu.Lock()
+func (e *callEnd) waitUntil(holds func() bool) bool {
+	e.mu.Lock()
 	for !holds() {
-		if b.isOver() {
-			b.mu.Unlock()
+		if e.isOver() {
+			e.mu.Unlock()
 			return false
 		}
-		changed := b.changed.Next()
-		b.mu.Unlock()
+		changed := e.changed.Next()
+		e.mu.Unlock()
 		<-changed
-		b.mu.Lock()
+		e.mu.Lock()
 	}
-	b.mu.Unlock()
+	e.mu.Unlock()
 	return true
 }
 
 // stopSendingIfEmpty ends the sending if there is nothing to send, and reports
 // that.
-func (b *callEnd) stopSendingIfEmpty() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.outbox) > 0 {
+func (e *callEnd) stopSendingIfEmpty() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.outbox) > 0 {
 		return false
 	}
-	b.sending = false
+	e.sending = false
 	return true
 }

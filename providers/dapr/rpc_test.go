@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc"
 )
@@ -53,9 +54,9 @@ func serveGreeter(t *testing.T, p fairlead.Provider, name string) (*greeter, fun
 	t.Helper()
 	g := &greeter{}
 	srv, err := rpc.NewServer(t.Context(), p, name)
-	must(t, err)
+	check.NoError(t, err)
 	pb.RegisterTestServiceServer(srv, g)
-	must(t, srv.Listen(t.Context()))
+	check.NoError(t, srv.Listen(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(context.WithoutCancel(t.Context())) }()
 	stop := func() { srv.Stop(); <-ended }
@@ -93,11 +94,11 @@ func greet(t *testing.T, server, client fairlead.Provider, name string) {
 	_, stop := serveGreeter(t, server, name)
 	defer stop()
 	conn, err := rpc.Dial(t.Context(), client, name)
-	must(t, err)
+	check.NoError(t, err)
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	must(t, ask(ctx, conn, "hello"))
+	check.NoError(t, ask(ctx, conn, "hello"))
 }
 
 // TestSidecars lets three apps call each other, each through its own sidecar.
@@ -114,9 +115,9 @@ func TestSidecars(t *testing.T) {
 		}
 	}
 	srv, err := rpc.NewServer(t.Context(), apps[0], "app1")
-	must(t, err)
+	check.NoError(t, err)
 	defer srv.Stop()
-	wantCode(t, srv.Listen(t.Context()), fairlead.Invalid)
+	check.Code(t, srv.Listen(t.Context()), fairlead.Invalid)
 }
 
 // TestPlainGRPC calls a Fairlead server with an ordinary gRPC client, and an
@@ -126,12 +127,12 @@ func TestPlainGRPC(t *testing.T) {
 	ours := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp("ours"), testbed.DaprAppPort(testbed.Port(t)))
 	port := testbed.Port(t)
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	must(t, err)
+	check.NoError(t, err)
 	plain := grpc.NewServer()
 	pb.RegisterTestServiceServer(plain, &greeter{})
 	ended := make(chan error, 1)
 	go func() { ended <- plain.Serve(l) }()
-	defer func() { plain.Stop(); must(t, <-ended) }()
+	defer func() { plain.Stop(); check.NoError(t, <-ended) }()
 	theirs := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprNames(names), testbed.DaprApp("theirs"), testbed.DaprAppPort(port))
 
 	p := open(t, ours.URL())
@@ -141,13 +142,13 @@ func TestPlainGRPC(t *testing.T) {
 	defer cancel()
 
 	straight, err := grpc.NewClient(theirs.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
+	check.NoError(t, err)
 	defer straight.Close()
-	must(t, ask(metadata.AppendToOutgoingContext(ctx, "dapr-app-id", "ours", "dapr-stream", "true"), straight, "from a plain client"))
+	check.NoError(t, ask(metadata.AppendToOutgoingContext(ctx, "dapr-app-id", "ours", "dapr-stream", "true"), straight, "from a plain client"))
 	conn, err := rpc.Dial(t.Context(), p, "theirs")
-	must(t, err)
+	check.NoError(t, err)
 	defer conn.Close()
-	must(t, ask(ctx, conn, "to a plain server"))
+	check.NoError(t, ask(ctx, conn, "to a plain server"))
 	err = conn.Invoke(ctx, "/grpc.testing.TestService/Nothing", &pb.Empty{}, &pb.Empty{})
 	if status.Code(err) != codes.Unimplemented {
 		t.Errorf("a method that a plain server does not have: %v", err)
@@ -159,31 +160,31 @@ func TestPlainGRPC(t *testing.T) {
 func TestNoApp(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory())
 	d, err := open(t, s.URL()).Describe(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if _, offered := d.Facet(fairlead.RPC); offered {
 		t.Error("a sidecar without an app offers rpc, although it has no app to call")
 	}
 	p := open(t, s.URL()+"?app=*")
 	conn, err := rpc.Dial(t.Context(), p, "nobody", rpc.Require(rpc.FastNoResponder))
-	must(t, err)
+	check.NoError(t, err)
 	defer conn.Close()
 	if err := ask(t.Context(), conn, "hello"); status.Code(err) != codes.Unavailable {
 		t.Errorf("a call of an app that does not exist: %v", err)
 	}
 	srv, err := rpc.NewServer(t.Context(), p, "app")
-	must(t, err)
+	check.NoError(t, err)
 	defer srv.Stop()
-	wantCode(t, srv.Listen(t.Context()), fairlead.Invalid)
+	check.Code(t, srv.Listen(t.Context()), fairlead.Invalid)
 }
 
 // TestAppPortTaken serves on a port on which another program listens.
 func TestAppPortTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	check.NoError(t, err)
 	defer l.Close()
 	s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprAppPort(l.Addr().(*net.TCPAddr).Port))
 	srv, err := rpc.NewServer(t.Context(), open(t, s.URL()), "app")
-	must(t, err)
+	check.NoError(t, err)
 	defer srv.Stop()
-	wantCode(t, srv.Listen(t.Context()), fairlead.Unavailable)
+	check.Code(t, srv.Listen(t.Context()), fairlead.Unavailable)
 }

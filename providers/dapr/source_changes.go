@@ -33,27 +33,27 @@ func newConfigChanges() *configChanges {
 }
 
 // subscribe adds a waiter. The caller has to unsubscribe it.
-func (n *configChanges) subscribe(prefix string) *changeWaiter {
-	n.once.Do(func() { close(n.needed) })
+func (c *configChanges) subscribe(prefix string) *changeWaiter {
+	c.once.Do(func() { close(c.needed) })
 	w := &changeWaiter{prefix: prefix, changed: providers.NewTrigger()}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.waiters[w] = struct{}{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiters[w] = struct{}{}
 	return w
 }
 
-func (n *configChanges) unsubscribe(w *changeWaiter) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.waiters, w)
+func (c *configChanges) unsubscribe(w *changeWaiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiters, w)
 }
 
 // notify wakes the waiters of the keys that changed, or all waiters if the
 // report names no key.
-func (n *configChanges) notify(r *runtimev1.SubscribeConfigurationResponse) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for w := range n.waiters {
+func (c *configChanges) notify(r *runtimev1.SubscribeConfigurationResponse) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for w := range c.waiters {
 		if w.matches(r) {
 			w.changed.Fire()
 		}

@@ -11,14 +11,15 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/config/driver"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
 func openSource(t *testing.T, p fairlead.Provider, name string) driver.Source {
 	t.Helper()
 	s, err := p.(driver.Provider).OpenSource(t.Context(), driver.SourceConfig{Name: name})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close(context.Background())) })
+	check.NoError(t, err)
+	t.Cleanup(func() { check.NoError(t, s.Close(context.Background())) })
 	return s
 }
 
@@ -39,7 +40,7 @@ func settings(t *testing.T) (*testbed.RedisServer, *testbed.DaprSidecar, *redis.
 
 func set(t *testing.T, c *redis.Client, pairs ...any) {
 	t.Helper()
-	eventually(t, "a write to Redis", func() bool { return c.MSet(t.Context(), pairs...).Err() == nil })
+	check.Eventually(t, "a write to Redis", func() bool { return c.MSet(t.Context(), pairs...).Err() == nil })
 }
 
 func TestSnapshot(t *testing.T) {
@@ -48,35 +49,35 @@ func TestSnapshot(t *testing.T) {
 	put(t, openStore(t, p, "other"), "app", "no setting") // in the same database
 	s := openSource(t, p, "app")
 	none, err := s.Snapshot(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if none.Version == "" || len(none.Values) != 0 {
 		t.Errorf("%+v", none)
 	}
 	set(t, client, "app/a", "1", "app/b.c", "2||v7", "app2/a", "x", "application/a", "x", "app/", "x", "app", "x", "app/empty", "")
 	got, err := s.Snapshot(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if want := map[string]string{"a": "1", "b.c": "2"}; !maps.Equal(texts(got), want) || got.Values["b.c"].Version != "v7" {
 		t.Errorf("%+v", got)
 	}
 	again, err := s.Snapshot(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if again.Version != got.Version || again.Version == none.Version {
 		t.Errorf("the versions are %q, %q, and %q when there was nothing", got.Version, again.Version, none.Version)
 	}
 	other, err := openSource(t, open(t, sidecar.URL()+"?pubsub=-"), "app").Snapshot(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if other.Version != got.Version {
 		t.Errorf("another Open has the version %q with %q", other.Version, texts(other))
 	}
 	_, err = s.Set(t.Context(), []driver.Change{{Key: "a"}})
-	wantCode(t, err, fairlead.Unsupported)
+	check.Code(t, err, fairlead.Unsupported)
 }
 
 // next waits for the snapshot in which a key has a value.
 func next(t *testing.T, s driver.Source, version, key, value string) driver.Snapshot {
 	t.Helper()
 	var state driver.Snapshot
-	eventually(t, key+" = "+value, func() bool {
+	check.Eventually(t, key+" = "+value, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		got, err := s.Next(ctx, version)
@@ -136,15 +137,15 @@ func TestNextPolls(t *testing.T) {
 	s := openSource(t, open(t, sidecar.URL()+"?pubsub=-&config-poll=200ms"), "app")
 	set(t, client, "app/a", "0")
 	state := changeWhileWaiting(t, s, client, next(t, s, "", "a", "0").Version, "1") // by then it has subscribed
-	eventually(t, "the subscription of the component", func() bool {
+	check.Eventually(t, "the subscription of the component", func() bool {
 		flags, err := client.ConfigGet(t.Context(), "notify-keyspace-events").Result()
 		return err == nil && flags["notify-keyspace-events"] != ""
 	})
-	must(t, client.ConfigSet(t.Context(), "notify-keyspace-events", "").Err())
+	check.NoError(t, client.ConfigSet(t.Context(), "notify-keyspace-events", "").Err())
 	for _, value := range []string{"2", "3", "4"} {
 		state = changeWhileWaiting(t, s, client, state.Version, value)
 	}
-	must(t, client.Del(t.Context(), "app/a").Err())
+	check.NoError(t, client.Del(t.Context(), "app/a").Err())
 	next(t, s, state.Version, "a", "")
 }
 
@@ -158,12 +159,12 @@ func TestNextAcrossRestarts(t *testing.T) {
 		Kill(context.Context) error
 		Start(context.Context) error
 	}{"1": sidecar, "2": server} {
-		must(t, p.Kill(t.Context()))
+		check.NoError(t, p.Kill(t.Context()))
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		_, err := s.Next(ctx, state.Version)
 		cancel()
-		wantCode(t, err, fairlead.Unavailable)
-		must(t, p.Start(t.Context()))
+		check.Code(t, err, fairlead.Unavailable)
+		check.NoError(t, p.Start(t.Context()))
 		set(t, client, "app/a", value)
 		state = next(t, s, state.Version, "a", value)
 	}
@@ -173,7 +174,7 @@ func TestNextAcrossRestarts(t *testing.T) {
 func TestNextEnds(t *testing.T) {
 	_, sidecar, client := settings(t)
 	p, err := fairlead.Open(t.Context(), sidecar.URL()+"?pubsub=-")
-	must(t, err)
+	check.NoError(t, err)
 	s, other := openSource(t, p, "app"), openSource(t, p, "app")
 	set(t, client, "app/a", "1")
 	state := next(t, s, "", "a", "1")
@@ -184,8 +185,8 @@ func TestNextEnds(t *testing.T) {
 		want fairlead.Code
 	}{
 		{s, cancel, fairlead.Canceled},
-		{s, func() { must(t, s.Close(t.Context())) }, fairlead.Closed},
-		{other, func() { must(t, p.Close(t.Context())) }, fairlead.Closed},
+		{s, func() { check.NoError(t, s.Close(t.Context())) }, fairlead.Closed},
+		{other, func() { check.NoError(t, p.Close(t.Context())) }, fairlead.Closed},
 	}
 	for _, e := range ends {
 		done := make(chan error, 1)
@@ -196,7 +197,7 @@ func TestNextEnds(t *testing.T) {
 		e.end()
 		select {
 		case err := <-done:
-			wantCode(t, err, e.want)
+			check.Code(t, err, e.want)
 		case <-time.After(5 * time.Second):
 			t.Errorf("Next continues where it should return %v", e.want)
 		}
@@ -214,10 +215,10 @@ func TestForeignSettings(t *testing.T) {
 	s := openSource(t, open(t, sidecar.URL()+"?pubsub=-"), "app")
 	set(t, client, "app/a", "1", "elsewhere", "\xff")
 	_, err := s.Snapshot(t.Context())
-	wantCode(t, err, fairlead.Unavailable)
-	must(t, client.Del(t.Context(), "elsewhere").Err())
+	check.Code(t, err, fairlead.Unavailable)
+	check.NoError(t, client.Del(t.Context(), "elsewhere").Err())
 	state, err := s.Snapshot(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if texts(state)["a"] != "1" {
 		t.Errorf("%q", texts(state))
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -17,7 +18,7 @@ import (
 // not speak it.
 func TestTLS(t *testing.T) {
 	certs, err := testbed.NewCertificates(t.TempDir())
-	must(t, err)
+	check.NoError(t, err)
 	addr := terminateTLS(t, certs, testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprToken("s3cret")).Addr())
 	q := url.Values{"ca-file": {certs.CA}, "startup-timeout": {"2s"}}
 	s := openStore(t, open(t, "daprs://:s3cret@"+addr+"?"+q.Encode()), "s")
@@ -31,7 +32,7 @@ func TestTLS(t *testing.T) {
 			change(bad)
 			bad.Set("startup-timeout", "300ms")
 			_, err := fairlead.Open(t.Context(), "daprs://:s3cret@"+addr+"?"+bad.Encode())
-			wantCode(t, err, fairlead.Unavailable)
+			check.Code(t, err, fairlead.Unavailable)
 		})
 	}
 }
@@ -41,12 +42,12 @@ func TestTLS(t *testing.T) {
 func terminateTLS(t *testing.T, certs *testbed.Certificates, target string) string {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(certs.ServerCert, certs.ServerKey)
-	must(t, err)
+	check.NoError(t, err)
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}})
-	must(t, err)
+	check.NoError(t, err)
 	var tasks sync.WaitGroup
 	t.Cleanup(tasks.Wait)
-	t.Cleanup(func() { must(t, l.Close()) })
+	t.Cleanup(func() { check.NoError(t, l.Close()) })
 	tasks.Go(func() {
 		for {
 			client, err := l.Accept()

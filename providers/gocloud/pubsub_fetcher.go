@@ -33,56 +33,56 @@ func (g *group) startFetcher() {
 }
 
 // stop ends the fetcher and waits for it.
-func (p *fetcher) stop() {
-	p.end()
-	<-p.done
+func (f *fetcher) stop() {
+	f.end()
+	<-f.done
 }
 
 // run fetches until the subscription fails, or no messages are needed.
-func (p *fetcher) run() {
-	defer close(p.done)
-	defer p.end()
-	err := p.fetchWhileWanted()
-	p.mu.Lock()
-	p.group.fetcher = nil
+func (f *fetcher) run() {
+	defer close(f.done)
+	defer f.end()
+	err := f.fetchWhileWanted()
+	f.mu.Lock()
+	f.group.fetcher = nil
 	var source *Subscription
 	var ready []*heldMessage
-	if err != nil && p.ctx.Err() == nil {
-		p.failure = err
-		source, ready = p.detach()
+	if err != nil && f.ctx.Err() == nil {
+		f.failure = err
+		source, ready = f.detach()
 	}
-	p.changed.Fire()
-	p.mu.Unlock()
+	f.changed.Fire()
+	f.mu.Unlock()
 	closeSubscription(source, ready)
 }
 
 // fetchWhileWanted fetches messages for the consumers.
-func (p *fetcher) fetchWhileWanted() error {
+func (f *fetcher) fetchWhileWanted() error {
 	for {
-		if err := p.group.openSource(p.ctx); err != nil {
-			p.pause(reopenPause)
+		if err := f.group.openSource(f.ctx); err != nil {
+			f.pause(reopenPause)
 			return err
 		}
-		for p.isWanted() {
-			if err := p.fetchOne(); err != nil {
-				return p.convertSourceError(err)
+		for f.isWanted() {
+			if err := f.fetchOne(); err != nil {
+				return f.convertSourceError(err)
 			}
 		}
-		if p.ctx.Err() != nil || p.waitForDemand() {
+		if f.ctx.Err() != nil || f.waitForDemand() {
 			return nil
 		}
 	}
 }
 
 // fetchOne waits for a message, up to idlePeriod.
-func (p *fetcher) fetchOne() error {
-	p.mu.Lock()
-	source := p.source
-	p.mu.Unlock()
+func (f *fetcher) fetchOne() error {
+	f.mu.Lock()
+	source := f.source
+	f.mu.Unlock()
 	if source == nil {
 		return errors.New("the subscription was closed")
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, idlePeriod)
+	ctx, cancel := context.WithTimeout(f.ctx, idlePeriod)
 	defer cancel()
 	r, err := source.next(ctx)
 	if err != nil {
@@ -91,18 +91,18 @@ func (p *fetcher) fetchOne() error {
 		}
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ready = append(p.ready, &heldMessage{received: r, source: source})
-	p.changed.Fire()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready = append(f.ready, &heldMessage{received: r, source: source})
+	f.changed.Fire()
 	return nil
 }
 
 // isWanted reports whether to fetch more messages.
-func (p *fetcher) isWanted() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ctx.Err() == nil && len(p.ready) < maxReady && p.hasDemand()
+func (f *fetcher) isWanted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ctx.Err() == nil && len(f.ready) < maxReady && f.hasDemand()
 }
 
 // hasDemand reports whether a Receive waits, or waited within idlePeriod.
@@ -110,31 +110,31 @@ func (g *group) hasDemand() bool { return g.waitingCalls > 0 || time.Since(g.las
 
 // waitForDemand waits while no messages are wanted. It returns true if the
 // fetcher can end: no consumer asks, and no lease needs the subscription.
-func (p *fetcher) waitForDemand() bool {
-	p.mu.Lock()
-	p.makeExpiredReady(time.Now())
-	demanded, full, held := p.hasDemand(), len(p.ready) >= maxReady, len(p.held) > 0
-	changed, due := p.changed.Next(), p.nextDue()
-	if !demanded && (p.driver.Local || p.name.group == "") {
-		p.mu.Unlock()
+func (f *fetcher) waitForDemand() bool {
+	f.mu.Lock()
+	f.makeExpiredReady(time.Now())
+	demanded, full, held := f.hasDemand(), len(f.ready) >= maxReady, len(f.held) > 0
+	changed, due := f.changed.Next(), f.nextDue()
+	if !demanded && (f.driver.Local || f.name.group == "") {
+		f.mu.Unlock()
 		return true
 	}
 	if !demanded && !held {
-		source, ready := p.detach()
-		p.mu.Unlock()
+		source, ready := f.detach()
+		f.mu.Unlock()
 		closeSubscription(source, ready)
 		return true
 	}
-	p.mu.Unlock()
+	f.mu.Unlock()
 	if !demanded || full {
-		p.waitForChange(changed, due)
+		f.waitForChange(changed, due)
 	}
 	return false
 }
 
 // waitForChange waits for a change of the group, the end of a lease, or the end
 // of idlePeriod.
-func (p *fetcher) waitForChange(changed <-chan struct{}, due time.Time) {
+func (f *fetcher) waitForChange(changed <-chan struct{}, due time.Time) {
 	wait := idlePeriod
 	if !due.IsZero() {
 		wait = min(wait, max(time.Until(due), 0))
@@ -144,8 +144,8 @@ func (p *fetcher) waitForChange(changed <-chan struct{}, due time.Time) {
 	select {
 	case <-changed:
 	case <-timer.C:
-	case <-p.ctx.Done():
+	case <-f.ctx.Done():
 	}
 }
 
-func (p *fetcher) pause(d time.Duration) { p.waitForChange(nil, time.Now().Add(d)) }
+func (f *fetcher) pause(d time.Duration) { f.waitForChange(nil, time.Now().Add(d)) }

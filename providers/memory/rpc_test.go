@@ -2,12 +2,12 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/providers"
 	rpcdriver "fairlead.dev/rpc/driver"
 )
@@ -27,7 +27,7 @@ func newCallFixture(t *testing.T) callFixture {
 		client: newCarrier(providers.NewLifetime("provider"), x),
 	}
 	l, err := f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
-	noError(t, err)
+	check.NoError(t, err)
 	f.listener = l
 	t.Cleanup(func() { f.server.life.End(); f.client.life.End() })
 	return f
@@ -36,7 +36,7 @@ func newCallFixture(t *testing.T) callFixture {
 func (f callFixture) open(t *testing.T, first ...rpcdriver.Frame) rpcdriver.Stream {
 	t.Helper()
 	s, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s", Call: rpcdriver.Call{Method: "/a/b"}, InitialFrames: first})
-	noError(t, err)
+	check.NoError(t, err)
 	return s
 }
 
@@ -44,22 +44,8 @@ func (f callFixture) pair(t *testing.T) (client, server rpcdriver.Stream) {
 	t.Helper()
 	client = f.open(t)
 	in, err := f.listener.Accept(t.Context())
-	noError(t, err)
+	check.NoError(t, err)
 	return client, in.Stream
-}
-
-func noError(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantErr(t *testing.T, err error, code fairlead.Code) {
-	t.Helper()
-	if !errors.Is(err, code) {
-		t.Fatalf("got %v, want %v", err, code)
-	}
 }
 
 func credits(n ...int) []rpcdriver.Frame {
@@ -73,7 +59,7 @@ func credits(n ...int) []rpcdriver.Frame {
 func wantFrames(t *testing.T, s rpcdriver.Stream, want ...int) {
 	t.Helper()
 	frames, err := s.Recv(t.Context())
-	noError(t, err)
+	check.NoError(t, err)
 	var got []int
 	for _, f := range frames {
 		got = append(got, f.Credit)
@@ -86,32 +72,32 @@ func wantFrames(t *testing.T, s rpcdriver.Stream, want ...int) {
 func TestStreamCarriesFrames(t *testing.T) {
 	f := newCallFixture(t)
 	client := f.open(t, credits(1, 2)...)
-	noError(t, client.Send(t.Context(), credits(3)))
+	check.NoError(t, client.Send(t.Context(), credits(3)))
 	in, err := f.listener.Accept(t.Context())
-	noError(t, err)
+	check.NoError(t, err)
 	if in.Call.Method != "/a/b" {
 		t.Errorf("the method is %q", in.Call.Method)
 	}
 	wantFrames(t, in.Stream, 1, 2, 3)
-	noError(t, in.Stream.Send(t.Context(), credits(4, 5)))
+	check.NoError(t, in.Stream.Send(t.Context(), credits(4, 5)))
 	wantFrames(t, client, 4, 5)
 }
 
 // Frames that were sent before a close still arrive, then Recv fails.
 func TestStreamClose(t *testing.T) {
 	client, server := newCallFixture(t).pair(t)
-	noError(t, server.Send(t.Context(), credits(1)))
-	noError(t, server.Close(t.Context()))
-	noError(t, server.Close(t.Context()))
-	wantErr(t, client.Send(t.Context(), credits(2)), fairlead.Closed)
-	wantErr(t, server.Send(t.Context(), credits(2)), fairlead.Closed)
+	check.NoError(t, server.Send(t.Context(), credits(1)))
+	check.NoError(t, server.Close(t.Context()))
+	check.NoError(t, server.Close(t.Context()))
+	check.Code(t, client.Send(t.Context(), credits(2)), fairlead.Closed)
+	check.Code(t, server.Send(t.Context(), credits(2)), fairlead.Closed)
 	wantFrames(t, client, 1)
 	for range 2 {
 		_, err := client.Recv(t.Context())
-		wantErr(t, err, fairlead.Closed)
+		check.Code(t, err, fairlead.Closed)
 	}
 	_, err := server.Recv(t.Context())
-	wantErr(t, err, fairlead.Closed)
+	check.Code(t, err, fairlead.Closed)
 }
 
 // Recv and Accept stop waiting for every event that has to end them.
@@ -161,7 +147,7 @@ func wantEnded(t *testing.T, what string, ended <-chan error, want fairlead.Code
 	case want != 0 && len(ended) == 0:
 		t.Errorf("%s still waits", what)
 	case want != 0:
-		wantErr(t, <-ended, want)
+		check.Code(t, <-ended, want)
 	}
 }
 
@@ -170,13 +156,13 @@ func TestListenerClose(t *testing.T) {
 	f := newCallFixture(t)
 	client, server := f.pair(t)
 	waiting := f.open(t)
-	noError(t, f.listener.Close(t.Context()))
-	noError(t, f.listener.Close(t.Context()))
+	check.NoError(t, f.listener.Close(t.Context()))
+	check.NoError(t, f.listener.Close(t.Context()))
 	_, err := waiting.Recv(t.Context())
-	wantErr(t, err, fairlead.Closed)
+	check.Code(t, err, fairlead.Closed)
 	_, err = f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
-	wantErr(t, err, fairlead.Unavailable)
-	noError(t, server.Send(t.Context(), credits(1)))
+	check.Code(t, err, fairlead.Unavailable)
+	check.NoError(t, server.Send(t.Context(), credits(1)))
 	wantFrames(t, client, 1)
 }
 
@@ -185,18 +171,18 @@ func TestClosedListenerIsSkipped(t *testing.T) {
 	f := newCallFixture(t)
 	f.server.life.End()
 	_, err := f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
-	wantErr(t, err, fairlead.Unavailable)
+	check.Code(t, err, fairlead.Unavailable)
 	f.client.life.End()
 	_, err = f.client.OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "s"})
-	wantErr(t, err, fairlead.Closed)
+	check.Code(t, err, fairlead.Closed)
 	_, err = f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
-	wantErr(t, err, fairlead.Closed)
+	check.Code(t, err, fairlead.Closed)
 }
 
 func TestListenersTakeTurns(t *testing.T) {
 	f := newCallFixture(t)
 	second, err := f.server.Listen(t.Context(), rpcdriver.ListenConfig{Service: "s"})
-	noError(t, err)
+	check.NoError(t, err)
 	for range 6 {
 		f.open(t)
 	}

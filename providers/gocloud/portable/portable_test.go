@@ -2,7 +2,6 @@ package portable_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -113,20 +112,13 @@ func TestShutdownGivesBack(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	p := open(t)
 	_, err := portable.OpenTopic(t.Context(), p, "orders", 3)
-	wantCode(t, "a number as an option", err, fairlead.Invalid)
+	check.Code(t, err, fairlead.Invalid) // a number as an option
 	_, err = portable.OpenSubscription(t.Context(), p, "orders")
-	wantCode(t, "neither group nor broadcast", err, fairlead.Invalid)
+	check.Code(t, err, fairlead.Invalid) // neither group nor broadcast
 	_, err = portable.OpenTopic(t.Context(), p, "orders", pubsub.Require(fairlead.DurableFsync))
-	wantCode(t, "what memory lacks", err, fairlead.Unsupported)
+	check.Code(t, err, fairlead.Unsupported) // what memory lacks
 	_, err = portable.OpenVariable(t.Context(), p, "app", "key", nil)
-	wantCode(t, "no decoder", err, fairlead.Invalid)
-}
-
-func wantCode(t *testing.T, what string, err error, want fairlead.Code) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Errorf("%s: %v, want %v", what, err, want)
-	}
+	check.Code(t, err, fairlead.Invalid) // no decoder
 }
 
 // TestErrorsHaveCodes: errors have gocloud.dev's codes.
