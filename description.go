@@ -60,6 +60,12 @@ func (d Description) Facet(f Facet) (FacetDescription, bool) {
 // Has reports whether the claim holds.
 func (d FacetDescription) Has(c Claim) bool { return slices.Contains(d.Claims, c) }
 
+// MaxDuration is the longest time to live, acknowledgement deadline and delay that
+// any provider takes: 100 years of 365 days. The packages kv and pubsub answer a
+// longer one with Invalid. A provider that takes less publishes its bound in its
+// [Limits].
+const MaxDuration = 876_000 * time.Hour
+
 // Limits are the limits of a facet. The portable packages check them before
 // anything is sent. Zero means that the limit does not apply, except where a
 // field says otherwise. Sizes are in bytes.
@@ -74,13 +80,16 @@ type Limits struct {
 	// handle, into which the portable layer gathers the calls of concurrent
 	// callers. 0: gathering gains nothing, and callers go straight through.
 	Pipelines int
-	// TTLResolution is the step to which times to live are rounded up, and
-	// MinTTL the shortest one that is kept; a shorter one is Invalid.
+	// TTLResolution is the step to which times to live are rounded up, MinTTL
+	// is the shortest one that is kept, and MaxTTL the longest; 0 means
+	// [MaxDuration]. A shorter or longer one is Invalid.
 	TTLResolution time.Duration
 	MinTTL        time.Duration
+	MaxTTL        time.Duration
 
 	MaxMessageBytes int           // pubsub: body, metadata names and values, id and key together
 	MinAckDeadline  time.Duration // pubsub: shortest acknowledgement deadline
+	MaxAckDeadline  time.Duration // pubsub: longest acknowledgement deadline; 0 means MaxDuration
 	MaxDelay        time.Duration // pubsub: longest delay of a Nack
 	DedupeWindow    time.Duration // pubsub: how long an id is remembered
 

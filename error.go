@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Code classifies an [Error]. A Code is an error itself: use it as the target
@@ -196,12 +197,18 @@ func codeOf(err error) Code {
 
 // ContextError returns the end of ctx as an error with its code, Canceled or
 // DeadlineExceeded, and nil while ctx has not ended. It is what a driver
-// returns for a call whose context has ended.
+// returns for a call whose context has ended. A context whose deadline has passed
+// has ended, also if its timer has not fired yet.
 func ContextError(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return Errorf(CodeOf(err), "%w", err)
+	err := ctx.Err()
+	if err == nil {
+		deadline, ok := ctx.Deadline()
+		if !ok || time.Now().Before(deadline) {
+			return nil
+		}
+		err = context.DeadlineExceeded
 	}
-	return nil
+	return Errorf(CodeOf(err), "%w", err)
 }
 
 // Annotate returns err as an [*Error] that carries op and provider, and nil

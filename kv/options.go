@@ -41,8 +41,8 @@ type writeOptions struct{ ttl time.Duration }
 
 // WithTTL makes the key expire after d, which is rounded up to the provider's
 // resolution. A write without it clears an earlier time to live. It needs the
-// claim [TTL]. A d below the provider's MinTTL, and one that is not positive,
-// is Invalid.
+// claim [TTL]. A d that is not positive, below the provider's MinTTL or above
+// its MaxTTL is Invalid.
 func WithTTL(d time.Duration) WriteOption {
 	return func(o *writeOptions) error {
 		if d <= 0 {

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/kv/driver"
 )
 
@@ -62,8 +63,12 @@ func (s *Store) validateTTL(op driver.Op) error {
 	if err := s.handle.CheckClaim(TTL); err != nil {
 		return err
 	}
-	if least := s.handle.Facet.Limits.MinTTL; op.TTL < least {
-		return fairlead.Errorf(fairlead.Invalid, "the time to live is %v, the provider's minimum is %v", op.TTL, least)
+	limits := s.handle.Facet.Limits
+	if op.TTL < limits.MinTTL {
+		return fairlead.Errorf(fairlead.Invalid, "the time to live is %v, the provider's minimum is %v", op.TTL, limits.MinTTL)
+	}
+	if longest := handle.LongestDuration(limits.MaxTTL); op.TTL > longest {
+		return fairlead.Errorf(fairlead.Invalid, "the time to live is %v, the maximum is %v; leave WithTTL out for a key that stays", op.TTL, longest)
 	}
 	return nil
 }

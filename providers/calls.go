@@ -54,23 +54,16 @@ func (c *Calls) Write(ctx context.Context, f func(context.Context) error) error 
 
 // explain returns what an error of MapError means if the call was given up, either
 // by the caller, whose context is ctx, or by the provider, whose time limit is in
-// bounded. The backend knows the deadline, and may be the first to report that it
-// has passed.
+// bounded.
 func (c *Calls) explain(ctx, bounded context.Context, err error) error {
 	code := fairlead.CodeOf(err)
-	switch {
-	case code != fairlead.Canceled && code != fairlead.DeadlineExceeded && code != fairlead.Unavailable:
-		return err
-	case ctx.Err() != nil:
-		return fairlead.ContextError(ctx)
-	case c.Life.Err() != nil:
-		return c.Life.Err()
-	case code == fairlead.Unavailable:
-		return err
+	if code == fairlead.DeadlineExceeded {
+		awaitDeadline(bounded)
 	}
-	limit, _ := bounded.Deadline()
-	if own, ok := ctx.Deadline(); ok && !limit.Before(own) {
-		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", context.DeadlineExceeded)
+	meant := c.Life.WaitError(ctx, err)
+	gaveUp := code == fairlead.DeadlineExceeded || code == fairlead.Canceled
+	if gaveUp && fairlead.CodeOf(meant) == fairlead.Unavailable && fairlead.ContextError(bounded) != nil {
+		return fairlead.Errorf(fairlead.Unavailable, "no answer within %v, the %q", c.Timeout, c.Setting)
 	}
-	return fairlead.Errorf(fairlead.Unavailable, "no answer within %v, the %q", c.Timeout, c.Setting)
+	return meant
 }

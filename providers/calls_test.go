@@ -44,8 +44,12 @@ func TestCalls(t *testing.T) {
 		{name: "sent, silent", call: sends(hangs), read: fairlead.Unavailable, written: fairlead.UnknownOutcome},
 		{name: "deadline", call: hangs, deadline: 2 * time.Second, read: fairlead.DeadlineExceeded, written: fairlead.DeadlineExceeded},
 		{name: "sent, deadline", call: sends(hangs), deadline: 2 * time.Second, read: fairlead.DeadlineExceeded, written: fairlead.UnknownOutcome},
-		{name: "the server sees the deadline first", call: func(ctx context.Context) error { return context.DeadlineExceeded }, deadline: 2 * time.Second,
+		{name: "the server sees the deadline first", call: func(context.Context) error { time.Sleep(1999 * time.Millisecond); return context.DeadlineExceeded }, deadline: 2 * time.Second,
 			read: fairlead.DeadlineExceeded, written: fairlead.DeadlineExceeded},
+		{name: "the server sees the limit first", call: func(context.Context) error { time.Sleep(4999 * time.Millisecond); return context.DeadlineExceeded },
+			read: fairlead.Unavailable, written: fairlead.Unavailable},
+		{name: "the server gives up by itself", call: func(context.Context) error { return context.Canceled },
+			read: fairlead.Unavailable, written: fairlead.Unavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -64,6 +65,64 @@ func (l *Lifetime) Check(ctx context.Context) error {
 		return err
 	}
 	return fairlead.ContextError(ctx)
+}
+
+// WaitError returns what err means, the error of a wait or of a read with the
+// context ctx: the error of l if l has ended, that of ctx if ctx has ended, and
+// otherwise err. The context's deadline decides, and not who noticed first: the
+// backend, which knows the deadline, often answers before the context's timer
+// fires.
+//
+// A Canceled or DeadlineExceeded while neither has ended is a limit of the client or
+// of the backend; it becomes Unavailable. Errors that are an answer to the call, for
+// example NotFound or Compacted, stay as they are, as does UnknownOutcome. It
+// returns nil for nil.
+func (l *Lifetime) WaitError(ctx context.Context, err error) error {
+	code := fairlead.CodeOf(err)
+	switch code {
+	case fairlead.Canceled, fairlead.DeadlineExceeded, fairlead.Unavailable:
+	default:
+		return err
+	}
+	if code == fairlead.DeadlineExceeded {
+		awaitDeadline(ctx)
+	}
+	if ended := l.Check(ctx); ended != nil {
+		return ended
+	}
+	if code == fairlead.Unavailable {
+		return err
+	}
+	return fairlead.Errorf(fairlead.Unavailable, "the client or the backend gave up before the caller did: %s", errorText(err))
+}
+
+// deadlineTolerance is how long before a deadline a client or a backend may report
+// that it has passed: their clocks and roundings differ from ours.
+const deadlineTolerance = 20 * time.Millisecond
+
+// awaitDeadline waits for the end of ctx if it is as near as that, so that a caller
+// that asks its context sees it as ended.
+func awaitDeadline(ctx context.Context) {
+	deadline, ok := ctx.Deadline()
+	if !ok || time.Until(deadline) > deadlineTolerance {
+		return
+	}
+	timer := time.NewTimer(2 * deadlineTolerance) // for a context whose timer never fires
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// errorText returns an error's text without its code, so that it can be the text of
+// an error with another code.
+func errorText(err error) string {
+	var e *fairlead.Error
+	if errors.As(err, &e) && e.Message != "" {
+		return e.Message
+	}
+	return err.Error()
 }
 
 // End ends l, and reports whether it is the first call. It does not wait: see

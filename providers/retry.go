@@ -68,7 +68,7 @@ func Retry[T any](ctx context.Context, life *Lifetime, p Patience, step func(con
 			return result, nil
 		case err == nil:
 			r.last = nil
-		case ctx.Err() != nil:
+		case fairlead.ContextError(ctx) != nil:
 			return none, r.ended()
 		case !r.again(err):
 			return none, err
@@ -94,7 +94,7 @@ func (r *retrying) ended() error {
 	if err == nil || r.last == nil || r.life.Err() != nil {
 		return err
 	}
-	return fairlead.Errorf(fairlead.CodeOf(err), "%w; before, the backend could not be reached: %s", r.ctx.Err(), r.last)
+	return fairlead.Errorf(fairlead.CodeOf(err), "%s; before, the backend could not be reached: %s", errorText(err), r.last)
 }
 
 // again notes a failure, and reports whether to try again after r.pause.

@@ -5,8 +5,8 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// The claims of this facet, to be demanded with [Require]. The constants of
-// the same name in package driver define them exactly.
+// The claims of this facet, which [Require] demands. The constants of package
+// driver define them in full.
 const (
 	Ordered        = driver.ClaimOrdered        // messages arrive in the order of storing, while none is redelivered
 	OrderedByKey   = driver.ClaimOrderedByKey   // messages arrive in order and one at a time for each Key
@@ -18,6 +18,7 @@ const (
 	FencedAck      = driver.ClaimFencedAck      // an Ack after the lease was lost is refused
 	NackDelay      = driver.ClaimNackDelay      // Nack with a delay
 	Extend         = driver.ClaimExtend         // Delivery.Extend
+	Release        = driver.ClaimRelease        // a message whose handler has not begun is given back uncounted
 	DeliveryCount  = driver.ClaimDeliveryCount  // Delivery.Attempt, DeadLetter
 	Dedupe         = driver.ClaimDedupe         // an id is stored once
 	AtomicBatch    = driver.ClaimAtomicBatch    // PublishAtomic

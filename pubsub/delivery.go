@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -20,7 +21,9 @@ type Delivery struct {
 	// unknown.
 	Time time.Time
 	// Attempt counts the deliveries of this message to this group, including
-	// this one: 1 for the first; 0 where [DeliveryCount] is not claimed.
+	// this one: 1 for the first; 0 where [DeliveryCount] is not claimed. Where
+	// [Release] is claimed, a message that [Subscription.Handle] has received and
+	// given back before its handler began does not count.
 	Attempt int
 	// Position is the message's place in the topic; opaque; it stays valid for
 	// [FromPosition]. It is empty if the backend has none.
@@ -69,14 +72,14 @@ func (d *Delivery) nackFor(ctx context.Context, delay time.Duration, reason stri
 }
 
 func (s *Subscription) checkDelay(delay time.Duration) error {
-	limit := s.handle.Facet.Limits.MaxDelay
+	longest := handle.LongestDuration(s.handle.Facet.Limits.MaxDelay)
 	switch {
 	case delay < 0:
 		return fairlead.Errorf(fairlead.Invalid, "the delay is %v; it must not be negative", delay)
 	case delay == 0:
 		return nil
-	case limit > 0 && delay > limit:
-		return fairlead.Errorf(fairlead.TooLarge, "the delay is %v, the limit is %v", delay, limit)
+	case delay > longest:
+		return fairlead.Errorf(fairlead.Invalid, "the delay is %v, the maximum is %v", delay, longest)
 	}
 	return s.handle.CheckClaim(NackDelay)
 }

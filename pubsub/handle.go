@@ -43,7 +43,7 @@ type handlerRun struct {
 // subscription is closed, if a requirement is lost, or if there is a gap and
 // no [OnGap].
 func (s *Subscription) Handle(ctx context.Context, fn Handler, opts ...HandleOption) error {
-	o, err := readHandleOptions(opts)
+	o, err := s.readHandleOptions(opts)
 	if err == nil {
 		err = s.newHandlerRun(fn, o).run(ctx)
 	}
@@ -145,10 +145,15 @@ func (h *handlerRun) runWorker(ctx context.Context) {
 	}
 }
 
-// giveBack returns a message whose handler has not begun.
+// giveBack returns a message whose handler has not begun. It does not count as an
+// attempt where Release is claimed.
 func (h *handlerRun) giveBack(ctx context.Context, d *Delivery) {
+	kind := driver.Nack
+	if h.sub.handle.Facet.Has(Release) {
+		kind = driver.Release
+	}
 	h.settleAfterwards(ctx, d, func(ctx context.Context) error {
-		return d.settle(ctx, driver.Settlement{Kind: driver.Nack})
+		return d.settle(ctx, driver.Settlement{Kind: kind})
 	})
 }
 

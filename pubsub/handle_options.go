@@ -12,19 +12,21 @@ type HandleOption interface{ setHandle(*handleOptions) error }
 type handleOptions struct {
 	concurrency int
 	prefetch    int
-	hasPrefetch bool // false: prefetch as many as concurrency
+	hasPrefetch bool // false: the default of the subscription
 	retryDelay  func(attempt int) time.Duration
 	onGap       func(error) // nil: Handle returns the error
 }
 
-func readHandleOptions(opts []HandleOption) (handleOptions, error) {
+func (s *Subscription) readHandleOptions(opts []HandleOption) (handleOptions, error) {
 	o := handleOptions{concurrency: 1, retryDelay: defaultRetryDelay}
 	for _, opt := range opts {
 		if err := opt.setHandle(&o); err != nil {
 			return o, err
 		}
 	}
-	if !o.hasPrefetch {
+	// A message that waits here when its process dies counts as an attempt. So
+	// none waits where attempts decide.
+	if !o.hasPrefetch && s.dead == nil {
 		o.prefetch = o.concurrency
 	}
 	return o, nil
@@ -34,25 +36,32 @@ type handleOption func(*handleOptions) error
 
 func (f handleOption) setHandle(o *handleOptions) error { return f(o) }
 
-// Concurrency sets how many messages are handled at once; 1 by default.
+// maxHandled bounds what Concurrency and Prefetch may be: each costs memory for
+// every message.
+const maxHandled = 100_000
+
+// Concurrency sets how many messages are handled at once, from 1 to 100,000; 1 by
+// default.
 func Concurrency(n int) HandleOption {
 	return handleOption(func(o *handleOptions) error {
 		o.concurrency = n
-		if n < 1 {
-			return fairlead.Errorf(fairlead.Invalid, "Concurrency is %d; it must be at least 1", n)
+		if n < 1 || n > maxHandled {
+			return fairlead.Errorf(fairlead.Invalid, "Concurrency is %d; it must be from 1 to %d", n, maxHandled)
 		}
 		return nil
 	})
 }
 
-// Prefetch sets how many messages may wait in this process for a handler; by
-// default as many as are handled at once. They are leased while they wait: if
-// the process dies, they are delivered again only when their leases end.
+// Prefetch sets how many messages may wait in this process for a handler, from 0 to
+// 100,000. The default is as many as are handled at once, and 0 with [DeadLetter].
+// Messages that wait are leased: if the process dies, they are delivered again only
+// when their leases end, and count as delivered. Where [Release] is not claimed,
+// they also count if they are given back before their handler begins.
 func Prefetch(n int) HandleOption {
 	return handleOption(func(o *handleOptions) error {
 		o.prefetch, o.hasPrefetch = n, true
-		if n < 0 {
-			return fairlead.Errorf(fairlead.Invalid, "Prefetch is %d; it must not be negative", n)
+		if n < 0 || n > maxHandled {
+			return fairlead.Errorf(fairlead.Invalid, "Prefetch is %d; it must be from 0 to %d", n, maxHandled)
 		}
 		return nil
 	})

@@ -103,10 +103,19 @@ func FromStart() SubscribeOption {
 }
 
 // FromTime makes a new group, or a broadcast subscription, start with the first
-// message that was stored at or after t, by the backend's clock. It requires
-// the claim [ReplayTime].
+// message that was stored at or after t, by the backend's clock. A t before 1970 is
+// the oldest message that is kept. The zero time, and one that is more than 100
+// years away, is Invalid. It requires the claim [ReplayTime].
 func FromTime(t time.Time) SubscribeOption {
-	return startAt(driver.StartTime, func(c *driver.SubscriptionConfig) { c.Time = t })
+	return subscribeOption(func(o *subscribeOptions) error {
+		if t.IsZero() || time.Until(t) > fairlead.MaxDuration { // Until saturates
+			return fairlead.Errorf(fairlead.Invalid, "FromTime has %v; pass a time that is not zero and at most %v from now", t, fairlead.MaxDuration)
+		}
+		if earliest := time.Unix(1, 0); t.Before(earliest) {
+			t = earliest
+		}
+		return startAt(driver.StartTime, func(c *driver.SubscriptionConfig) { c.Time = t }).setSubscription(o)
+	})
 }
 
 // FromPosition makes a new group, or a broadcast subscription, start after the
@@ -120,8 +129,8 @@ func FromPosition(position string) SubscribeOption {
 const DefaultAckDeadline = 30 * time.Second
 
 // AckDeadline sets how long a delivery is leased; if it is not settled by then,
-// the message is delivered again. Less than the provider's MinAckDeadline is
-// Invalid.
+// the message is delivered again. Less than the provider's MinAckDeadline, and more
+// than its MaxAckDeadline, is Invalid.
 func AckDeadline(d time.Duration) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) error {
 		o.driver.AckDeadline = d
@@ -161,6 +170,9 @@ func (o *subscribeOptions) check(f fairlead.FacetDescription) error {
 	case o.driver.AckDeadline < f.Limits.MinAckDeadline:
 		return fairlead.Errorf(fairlead.Invalid, "the AckDeadline is %v; this provider accepts at least %v",
 			o.driver.AckDeadline, f.Limits.MinAckDeadline)
+	case o.driver.AckDeadline > handle.LongestDuration(f.Limits.MaxAckDeadline):
+		return fairlead.Errorf(fairlead.Invalid, "the AckDeadline is %v; this provider accepts at most %v",
+			o.driver.AckDeadline, handle.LongestDuration(f.Limits.MaxAckDeadline))
 	}
 	return fairlead.CheckRequirements(f, o.requiredClaims())
 }

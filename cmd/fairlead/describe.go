@@ -96,7 +96,9 @@ func limitLines(l fairlead.Limits) []string {
 	}{
 		{"times to live are exact to", l.TTLResolution, int64(l.TTLResolution)},
 		{"shortest time to live", l.MinTTL, int64(l.MinTTL)},
+		{"longest time to live", l.MaxTTL, int64(l.MaxTTL)},
 		{"shortest acknowledgement deadline", l.MinAckDeadline, int64(l.MinAckDeadline)},
+		{"longest acknowledgement deadline", l.MaxAckDeadline, int64(l.MaxAckDeadline)},
 		{"longest delay of a nack", l.MaxDelay, int64(l.MaxDelay)},
 		{"ids are remembered for", l.DedupeWindow, int64(l.DedupeWindow)},
 	} {

@@ -31,6 +31,28 @@
 // fail with Unavailable (or UnknownOutcome); a [Watcher] resumes without loss
 // or fails with Compacted.
 //
+// A wait that ended: a call that waits, and ends at the time of its context's
+// deadline, returns DeadlineExceeded, whoever noticed it first: the backend, the
+// vendor's client or the context. package providers decides it with
+// [fairlead.dev/providers.Lifetime.WaitError]. A call under a context that has not
+// ended never returns Canceled or DeadlineExceeded: a limit of the driver's own is
+// Unavailable, and the message names it.
+//
+// Conditions that end a watcher, and conditions that pass: Compacted, and the
+// Closed of the watcher or its store, end a watcher. Every other error of Next is
+// temporary, and the caller calls Next again after a pause. One bad entry (foreign,
+// malformed) does not hold back the changes after it.
+//
+// A full backend: if the backend has no space (memory, disk, quota), writes of
+// values fail with Unavailable, never with UnknownOutcome if the backend has
+// refused, and the message has the word "full", what is full, and what to do.
+// Reads, OpDelete, OpDeleteIf, a Txn that only deletes, expiry, watches, Close and
+// DeleteStore work all the same: space can become free.
+//
+// Nothing by halves: a write that fails with a code other than UnknownOutcome has
+// changed nothing: no value, no event, no part of a Txn. So what may fail is
+// checked before the first write of a script or batch.
+//
 // Errors are [*fairlead.Error] values with Code and Message set; the portable
 // layer fills in the operation and the provider. Codes by operation:
 //
@@ -48,7 +70,8 @@
 //
 // Names of stores are 1–128 of the characters A–Z a–z 0–9 . _ - and start with
 // a letter or digit. Keys are valid UTF-8 of 1 to MaxKeyBytes bytes, any other
-// byte included. Values are at most MaxValueBytes. TTLs are at least MinTTL. A
+// byte included. Values are at most MaxValueBytes. TTLs are from MinTTL to
+// MaxTTL, and at most [fairlead.MaxDuration]. A
 // Txn names no key twice among its writes, nor among its conditions, and holds
 // at most MaxTxnOps. Calls have at most MaxBatch operations. Nothing is called
 // after Close, and nothing that is not claimed.

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/kv"
 )
 
@@ -22,7 +23,7 @@ type settings struct{ ttl, poll time.Duration }
 
 // TTL sets how long a lease lasts without renewal: other programs wait that long
 // after a holder has died. The default is 15 s. The minimum is 100 ms, or the
-// store's MinTTL if that is longer. Choose a TTL longer than a restart of the
+// store's MinTTL if that is longer; the maximum is the store's MaxTTL. Choose a TTL longer than a restart of the
 // backend takes: a shorter one loses leases.
 func TTL(d time.Duration) Option {
 	return func(s *settings) error {
@@ -39,8 +40,8 @@ func TTL(d time.Duration) Option {
 // store claims Watch, polling is only a fallback.
 func PollInterval(d time.Duration) Option {
 	return func(s *settings) error {
-		if d < time.Millisecond {
-			return fairlead.Errorf(fairlead.Invalid, "the PollInterval is %v; the minimum is 1ms", d)
+		if d < time.Millisecond || d > fairlead.MaxDuration {
+			return fairlead.Errorf(fairlead.Invalid, "the PollInterval is %v; it must be from 1ms to %v", d, fairlead.MaxDuration)
 		}
 		s.poll = d
 		return nil
@@ -60,6 +61,9 @@ func newSettings(store *kv.Store, opts []Option) (settings, error) {
 	facet := store.Describe()
 	if least := facet.Limits.MinTTL; s.ttl < least {
 		return s, fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the minimum of this store is %v", s.ttl, least)
+	}
+	if longest := handle.LongestDuration(facet.Limits.MaxTTL); s.ttl > longest {
+		return s, fairlead.Errorf(fairlead.Invalid, "the TTL is %v; the maximum of this store is %v", s.ttl, longest)
 	}
 	return s, fairlead.CheckRequirements(facet, []fairlead.Requirement{kv.CAS, kv.TTL})
 }

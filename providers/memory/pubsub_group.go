@@ -172,6 +172,9 @@ func (g *group) settle(s *subscription, st driver.Settlement, now time.Time) err
 		g.giveBack(p, now.Add(st.Delay))
 	case driver.Extend:
 		g.schedule(p, now.Add(cmp.Or(st.Delay, s.ackDeadline)))
+	case driver.Release:
+		p.attempts--
+		g.giveBack(p, now)
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ const (
 	ClaimNackDelay fairlead.Claim = "pubsub.NackDelay"
 	// ClaimExtend: a lease can be extended.
 	ClaimExtend fairlead.Claim = "pubsub.Extend"
+	// ClaimRelease: a message that was received, and that nobody has begun to
+	// handle, can be given back without counting as an attempt.
+	ClaimRelease fairlead.Claim = "pubsub.Release"
 	// ClaimDeliveryCount: each delivery says which attempt it is.
 	ClaimDeliveryCount fairlead.Claim = "pubsub.DeliveryCount"
 	// ClaimDedupe: a message with the id of one that was stored shortly
@@ -59,6 +62,7 @@ func Claims() []fairlead.ClaimInfo {
 		{Claim: ClaimFencedAck, Rule: "an acknowledgement after the lease was lost is refused"},
 		{Claim: ClaimNackDelay, Rule: "a message given back is not redelivered before the delay ends"},
 		{Claim: ClaimExtend, Rule: "a lease can be extended"},
+		{Claim: ClaimRelease, Rule: "a message given back before anybody has begun to handle it is not counted as tried"},
 		{Claim: ClaimDeliveryCount, Rule: "each delivery says which attempt it is"},
 		{Claim: ClaimDedupe, Rule: "a message with an id that was stored before is not stored again"},
 		{Claim: ClaimAtomicBatch, Rule: "the messages of one batch are all stored or none"},

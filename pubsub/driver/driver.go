@@ -36,6 +36,32 @@
 // fails with Unavailable or UnknownOutcome. Receive may fail with Unavailable and
 // is then called again; it resumes without loss or fails with Compacted.
 //
+// Conditions that end a subscription, and conditions that pass: after an error of
+// Receive with the code Closed (of this handle), Invalid, Unsupported or
+// PermissionDenied, the consumer stops. Every other one is temporary: the consumer
+// reports it, pauses, and calls Receive again. So a driver returns none of the
+// final codes for a condition that passes, or that concerns one message, one
+// connection or one partition. One bad message (foreign, malformed, too large for
+// an answer) is reported once with Internal, and does not hold back the
+// messages after it. Closed and Canceled are never passed on from the vendor's
+// client: they mean this handle and the caller's context.
+//
+// A wait that ended: a call that waits, and ends at the time of its context's
+// deadline, returns DeadlineExceeded, whoever noticed it first: the backend, the
+// vendor's client or the context. package providers decides it with
+// [fairlead.dev/providers.Lifetime.WaitError]. A call under a context that has not
+// ended never returns Canceled or DeadlineExceeded: a limit of the driver's own is
+// Unavailable, and the message names it.
+//
+// A full backend: if the backend has no space (memory, disk, quota), Send fails
+// with Unavailable, never with UnknownOutcome if the backend has refused, and the
+// message has the word "full", what is full, and what to do. Receive, every kind of
+// Settle, trimming, Close, DeleteGroup and DeleteTopic work all the same: space can
+// become free. So none of them may depend on a write that a full backend
+// refuses, or makes that write after the one that frees space. If a lease cannot be
+// extended, Settle returns the error; the portable layer cancels the handler
+// before the lease ends.
+//
 // Errors are [*fairlead.Error] values with Code and Message set:
 //
 //   - any: Unavailable, PermissionDenied, Canceled, DeadlineExceeded, Closed,
@@ -56,7 +82,8 @@
 // Names of topics and groups are 1–128 of the characters A–Z a–z 0–9 . _ - and
 // start with a letter or digit. Ids, ordering keys, metadata names and values
 // are valid UTF-8; a metadata name is not empty. The size of a message is at
-// most MaxMessageBytes. Calls have at most MaxBatch messages or settlements.
+// most MaxMessageBytes. AckDeadlines and delays are within the limits, and at most
+// [fairlead.MaxDuration]. Calls have at most MaxBatch messages or settlements.
 // No method is called after Close, and none that is not claimed.
 package driver
 
@@ -129,9 +156,10 @@ type SubscriptionConfig struct {
 	// Start applies if this call creates the group, or starts a broadcast
 	// subscription; a group that exists resumes where it was.
 	Start    Start
-	Time     time.Time // StartTime
+	Time     time.Time // StartTime: from 1970-01-01T00:00:01Z until 100 years from now
 	Position string    // StartPosition: the Position of a message of this topic
-	// AckDeadline is how long a delivery is leased. At least MinAckDeadline.
+	// AckDeadline is how long a delivery is leased: MinAckDeadline to
+	// MaxAckDeadline.
 	AckDeadline time.Duration
 }
 
@@ -184,7 +212,7 @@ type Subscription interface {
 	// limit messages.
 	Receive(ctx context.Context, limit int) ([]Delivery, error)
 
-	// Settle acknowledges, gives back or extends deliveries, and returns one
+	// Settle acknowledges, gives back, releases or extends deliveries, and returns one
 	// error or nil for each, in order. A nil error for an acknowledgement means
 	// that the backend has recorded it where ClaimConfirmedAck is claimed, and
 	// otherwise that it was sent.
@@ -192,6 +220,9 @@ type Subscription interface {
 
 	// Close gives back at once the messages that were received and not settled,
 	// and releases the handle. Calls of Receive that wait fail with Closed.
+	// Messages that the driver has fetched and that no Receive has returned are
+	// given back as [Release] does, where that is claimed: they do not count as
+	// delivered. Those that a Receive has returned count.
 	Close(ctx context.Context) error
 }
 
@@ -206,7 +237,10 @@ type Delivery struct {
 	// handle.
 	Token string
 	// Attempt counts the deliveries of this message to this group, this one
-	// included; 0 if the backend does not count. Claimed as
+	// included; 0 if the backend does not count. A delivery counts when Receive
+	// returns it; one that was given back with [Release], and a message that no
+	// Receive has returned, do not count where ClaimRelease is claimed. Without
+	// that claim, the count is the backend's, which may be higher. Claimed as
 	// ClaimDeliveryCount.
 	Attempt int
 	// Position is the place of the message in the topic; opaque, durable;
@@ -225,11 +259,17 @@ const (
 	// Extend: the lease restarts and lasts the AckDeadline, or Delay if Delay is
 	// not 0. Claimed as ClaimExtend.
 	Extend SettleKind = 3
+	// Release: nobody has begun to handle the message. It is delivered again at
+	// once, to any consumer, and this delivery is not counted in
+	// [Delivery.Attempt]. Claimed as ClaimRelease.
+	Release SettleKind = 4
 )
 
 // Settlement settles one delivery.
 type Settlement struct {
 	Token string
 	Kind  SettleKind
-	Delay time.Duration // Nack: claimed as ClaimNackDelay if not 0; Extend
+	// Delay is at least 0. Nack: at most MaxDelay; claimed as ClaimNackDelay if
+	// not 0. Extend: see there. Ack, Release: 0.
+	Delay time.Duration
 }

@@ -68,11 +68,11 @@ var leaseCases = []suite.Case{
 		}
 	}},
 	{Name: "pubsub/nack-delay", Needs: delaying, Rule: "a message that is given back with a delay comes again after it, to any consumer, and holds back no other message", Run: withPipe(nackDelay)},
-	{Name: "pubsub/nack-delay-limits", Needs: delaying, Rule: "the longest delay is accepted, a longer one is TooLarge and leaves the message with its consumer", Run: withPipe(func(p *pipe) {
+	{Name: "pubsub/nack-delay-limits", Needs: delaying, Rule: "the longest delay is accepted, a longer one is Invalid and leaves the message with its consumer", Run: withPipe(func(p *pipe) {
 		limit := p.Facet().Limits.MaxDelay
 		p.publishTexts("a", "b")
 		ds := p.sub.receive(2)
-		p.WantCode("a delay over the limit", ds[0].Nack(p.Context(), limit+1), fairlead.TooLarge)
+		p.WantCode("a delay over the limit", ds[0].Nack(p.Context(), limit+1), fairlead.Invalid)
 		p.sub.ackAll(ds[0])
 		p.sub.giveBack(ds[1], limit)
 		if limit > time.Minute {

@@ -64,8 +64,8 @@ func fromLimits(l fairlead.Limits) *pluginpb.Limits {
 	return &pluginpb.Limits{
 		MaxKeyBytes: int64(l.MaxKeyBytes), MaxValueBytes: int64(l.MaxValueBytes), MaxTxnOps: int64(l.MaxTxnOps),
 		MaxBatch: int64(l.MaxBatch), Pipelines: int64(l.Pipelines),
-		TtlResolutionNanos: int64(l.TTLResolution), MinTtlNanos: int64(l.MinTTL),
-		MaxMessageBytes: int64(l.MaxMessageBytes), MinAckDeadlineNanos: int64(l.MinAckDeadline),
+		TtlResolutionNanos: int64(l.TTLResolution), MinTtlNanos: int64(l.MinTTL), MaxTtlNanos: int64(l.MaxTTL),
+		MaxMessageBytes: int64(l.MaxMessageBytes), MinAckDeadlineNanos: int64(l.MinAckDeadline), MaxAckDeadlineNanos: int64(l.MaxAckDeadline),
 		MaxDelayNanos: int64(l.MaxDelay), DedupeWindowNanos: int64(l.DedupeWindow), MaxFrameBytes: int64(l.MaxFrameBytes),
 	}
 }
@@ -94,8 +94,8 @@ func toLimits(l *pluginpb.Limits) fairlead.Limits {
 	return fairlead.Limits{
 		MaxKeyBytes: int(l.GetMaxKeyBytes()), MaxValueBytes: int(l.GetMaxValueBytes()), MaxTxnOps: int(l.GetMaxTxnOps()),
 		MaxBatch: int(l.GetMaxBatch()), Pipelines: int(l.GetPipelines()),
-		TTLResolution: time.Duration(l.GetTtlResolutionNanos()), MinTTL: time.Duration(l.GetMinTtlNanos()),
-		MaxMessageBytes: int(l.GetMaxMessageBytes()), MinAckDeadline: time.Duration(l.GetMinAckDeadlineNanos()),
+		TTLResolution: time.Duration(l.GetTtlResolutionNanos()), MinTTL: time.Duration(l.GetMinTtlNanos()), MaxTTL: time.Duration(l.GetMaxTtlNanos()),
+		MaxMessageBytes: int(l.GetMaxMessageBytes()), MinAckDeadline: time.Duration(l.GetMinAckDeadlineNanos()), MaxAckDeadline: time.Duration(l.GetMaxAckDeadlineNanos()),
 		MaxDelay: time.Duration(l.GetMaxDelayNanos()), DedupeWindow: time.Duration(l.GetDedupeWindowNanos()), MaxFrameBytes: int(l.GetMaxFrameBytes()),
 	}
 }

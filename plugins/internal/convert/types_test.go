@@ -75,8 +75,8 @@ func TestKindsAgree(t *testing.T) {
 		},
 		{
 			pluginpb.PubSubSettleKind_value,
-			numbers(psdriver.Ack, psdriver.Nack, psdriver.Extend),
-			"PUB_SUB_SETTLE_KIND_ ACK NACK EXTEND",
+			numbers(psdriver.Ack, psdriver.Nack, psdriver.Extend, psdriver.Release),
+			"PUB_SUB_SETTLE_KIND_ ACK NACK EXTEND RELEASE",
 		},
 		{
 			pluginpb.RPCFrameKind_value,

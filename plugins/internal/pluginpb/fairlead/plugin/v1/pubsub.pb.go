@@ -83,6 +83,9 @@ const (
 	PubSubSettleKind_PUB_SUB_SETTLE_KIND_ACK         PubSubSettleKind = 1
 	PubSubSettleKind_PUB_SUB_SETTLE_KIND_NACK        PubSubSettleKind = 2
 	PubSubSettleKind_PUB_SUB_SETTLE_KIND_EXTEND      PubSubSettleKind = 3
+	// Gives back a message that nobody has begun to handle, without counting the
+	// delivery as an attempt.
+	PubSubSettleKind_PUB_SUB_SETTLE_KIND_RELEASE PubSubSettleKind = 4
 )
 
 // Enum value maps for PubSubSettleKind.
@@ -92,12 +95,14 @@ var (
 		1: "PUB_SUB_SETTLE_KIND_ACK",
 		2: "PUB_SUB_SETTLE_KIND_NACK",
 		3: "PUB_SUB_SETTLE_KIND_EXTEND",
+		4: "PUB_SUB_SETTLE_KIND_RELEASE",
 	}
 	PubSubSettleKind_value = map[string]int32{
 		"PUB_SUB_SETTLE_KIND_UNSPECIFIED": 0,
 		"PUB_SUB_SETTLE_KIND_ACK":         1,
 		"PUB_SUB_SETTLE_KIND_NACK":        2,
 		"PUB_SUB_SETTLE_KIND_EXTEND":      3,
+		"PUB_SUB_SETTLE_KIND_RELEASE":     4,
 	}
 )
 
@@ -1115,12 +1120,13 @@ const file_fairlead_plugin_v1_pubsub_proto_rawDesc = "" +
 	"\x11PUB_SUB_START_NEW\x10\x01\x12\x1a\n" +
 	"\x16PUB_SUB_START_EARLIEST\x10\x02\x12\x16\n" +
 	"\x12PUB_SUB_START_TIME\x10\x03\x12\x1a\n" +
-	"\x16PUB_SUB_START_POSITION\x10\x04*\x92\x01\n" +
+	"\x16PUB_SUB_START_POSITION\x10\x04*\xb3\x01\n" +
 	"\x10PubSubSettleKind\x12#\n" +
 	"\x1fPUB_SUB_SETTLE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PUB_SUB_SETTLE_KIND_ACK\x10\x01\x12\x1c\n" +
 	"\x18PUB_SUB_SETTLE_KIND_NACK\x10\x02\x12\x1e\n" +
-	"\x1aPUB_SUB_SETTLE_KIND_EXTEND\x10\x03BDZBfairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1;pluginpbb\x06proto3"
+	"\x1aPUB_SUB_SETTLE_KIND_EXTEND\x10\x03\x12\x1f\n" +
+	"\x1bPUB_SUB_SETTLE_KIND_RELEASE\x10\x04BDZBfairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1;pluginpbb\x06proto3"
 
 var (
 	file_fairlead_plugin_v1_pubsub_proto_rawDescOnce sync.Once

@@ -421,6 +421,10 @@ type Limits struct {
 	MaxDelayNanos       int64                  `protobuf:"varint,10,opt,name=max_delay_nanos,json=maxDelayNanos,proto3" json:"max_delay_nanos,omitempty"`
 	DedupeWindowNanos   int64                  `protobuf:"varint,11,opt,name=dedupe_window_nanos,json=dedupeWindowNanos,proto3" json:"dedupe_window_nanos,omitempty"`
 	MaxFrameBytes       int64                  `protobuf:"varint,12,opt,name=max_frame_bytes,json=maxFrameBytes,proto3" json:"max_frame_bytes,omitempty"`
+	// 0: 100 years of 365 days.
+	MaxTtlNanos int64 `protobuf:"varint,13,opt,name=max_ttl_nanos,json=maxTtlNanos,proto3" json:"max_ttl_nanos,omitempty"`
+	// 0: 100 years of 365 days.
+	MaxAckDeadlineNanos int64 `protobuf:"varint,14,opt,name=max_ack_deadline_nanos,json=maxAckDeadlineNanos,proto3" json:"max_ack_deadline_nanos,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -539,6 +543,20 @@ func (x *Limits) GetMaxFrameBytes() int64 {
 	return 0
 }
 
+func (x *Limits) GetMaxTtlNanos() int64 {
+	if x != nil {
+		return x.MaxTtlNanos
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxAckDeadlineNanos() int64 {
+	if x != nil {
+		return x.MaxAckDeadlineNanos
+	}
+	return 0
+}
+
 var File_fairlead_plugin_v1_types_proto protoreflect.FileDescriptor
 
 const file_fairlead_plugin_v1_types_proto_rawDesc = "" +
@@ -566,7 +584,7 @@ const file_fairlead_plugin_v1_types_proto_rawDesc = "" +
 	"\aMissing\x12\x14\n" +
 	"\x05claim\x18\x01 \x01(\tR\x05claim\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06remedy\x18\x03 \x01(\tR\x06remedy\"\xe6\x03\n" +
+	"\x06remedy\x18\x03 \x01(\tR\x06remedy\"\xbf\x04\n" +
 	"\x06Limits\x12\"\n" +
 	"\rmax_key_bytes\x18\x01 \x01(\x03R\vmaxKeyBytes\x12&\n" +
 	"\x0fmax_value_bytes\x18\x02 \x01(\x03R\rmaxValueBytes\x12\x1e\n" +
@@ -580,7 +598,9 @@ const file_fairlead_plugin_v1_types_proto_rawDesc = "" +
 	"\x0fmax_delay_nanos\x18\n" +
 	" \x01(\x03R\rmaxDelayNanos\x12.\n" +
 	"\x13dedupe_window_nanos\x18\v \x01(\x03R\x11dedupeWindowNanos\x12&\n" +
-	"\x0fmax_frame_bytes\x18\f \x01(\x03R\rmaxFrameBytes*\xb2\x02\n" +
+	"\x0fmax_frame_bytes\x18\f \x01(\x03R\rmaxFrameBytes\x12\"\n" +
+	"\rmax_ttl_nanos\x18\r \x01(\x03R\vmaxTtlNanos\x123\n" +
+	"\x16max_ack_deadline_nanos\x18\x0e \x01(\x03R\x13maxAckDeadlineNanos*\xb2\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCODE_NOT_FOUND\x10\x01\x12\x11\n" +

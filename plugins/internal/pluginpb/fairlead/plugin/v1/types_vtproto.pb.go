@@ -316,6 +316,16 @@ func (m *Limits) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.MaxAckDeadlineNanos != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.MaxAckDeadlineNanos))
+		i--
+		dAtA[i] = 0x70
+	}
+	if m.MaxTtlNanos != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.MaxTtlNanos))
+		i--
+		dAtA[i] = 0x68
+	}
 	if m.MaxFrameBytes != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.MaxFrameBytes))
 		i--
@@ -533,6 +543,12 @@ func (m *Limits) SizeVT() (n int) {
 	}
 	if m.MaxFrameBytes != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.MaxFrameBytes))
+	}
+	if m.MaxTtlNanos != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.MaxTtlNanos))
+	}
+	if m.MaxAckDeadlineNanos != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.MaxAckDeadlineNanos))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1509,6 +1525,44 @@ func (m *Limits) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.MaxFrameBytes |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 13:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field MaxTtlNanos", wireType)
+			}
+			m.MaxTtlNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.MaxTtlNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 14:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field MaxAckDeadlineNanos", wireType)
+			}
+			m.MaxAckDeadlineNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.MaxAckDeadlineNanos |= int64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -2550,6 +2604,44 @@ func (m *Limits) UnmarshalVTUnsafe(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.MaxFrameBytes |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 13:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field MaxTtlNanos", wireType)
+			}
+			m.MaxTtlNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.MaxTtlNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 14:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field MaxAckDeadlineNanos", wireType)
+			}
+			m.MaxAckDeadlineNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.MaxAckDeadlineNanos |= int64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
