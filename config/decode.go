@@ -2,10 +2,8 @@ package config
 
 import (
 	"encoding"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -76,7 +74,7 @@ func describeFault(err error) string {
 	case errors.As(err, &own):
 		return own.Error()
 	case errors.As(err, &kind):
-		return fmt.Sprintf("is a %T, which is not %s", kind.Value, describeType(kind.Expected.Type()))
+		return fmt.Sprintf("is %s, which is not %s", describeValue(kind.Value), describeType(kind.Expected.Type()))
 	}
 	return "does not fit the field's type"
 }
@@ -87,6 +85,23 @@ type unfit string
 func (u unfit) Error() string { return string(u) }
 
 func errNotA(t reflect.Type) error { return unfit("is not " + describeType(t)) }
+
+// describeValue says what a value is, in the words of a file.
+func describeValue(v any) string {
+	switch rv := reflect.ValueOf(v); {
+	case rv.Kind() == reflect.Map || rv.Kind() == reflect.Struct && !isLeaf(rv.Type()):
+		return "a group of keys"
+	case rv.Kind() == reflect.Slice || rv.Kind() == reflect.Array:
+		return "a list"
+	case rv.Kind() == reflect.Bool:
+		return "true or false"
+	case rv.CanInt() || rv.CanUint() || rv.CanFloat() || rv.IsValid() && rv.Type() == numberType:
+		return "a number"
+	case rv.Kind() == reflect.String:
+		return "a text"
+	}
+	return fmt.Sprintf("a %T", v)
+}
 
 func describeType(t reflect.Type) string {
 	switch k := t.Kind(); {
@@ -99,7 +114,7 @@ func describeType(t reflect.Type) string {
 	case k >= reflect.Uint && k <= reflect.Uintptr:
 		return fmt.Sprintf("a whole number of at least 0 that a %s holds", k)
 	case k == reflect.Float32 || k == reflect.Float64:
-		return "a number"
+		return fmt.Sprintf("a number that a %s holds", k)
 	case k == reflect.String:
 		return "a string; quote it"
 	case k == reflect.Struct || k == reflect.Map:
@@ -110,31 +125,34 @@ func describeType(t reflect.Type) string {
 	return "a valid " + t.String()
 }
 
-var (
-	durationType = reflect.TypeFor[time.Duration]()
-	numberType   = reflect.TypeFor[json.Number]()
-)
+var durationType = reflect.TypeFor[time.Duration]()
 
 // convert is the decoder's hook: it turns text into the type of a field, and
 // refuses numbers that the field cannot hold exactly.
 func convert(from, to reflect.Value) (any, error) {
 	t := to.Type()
 	switch k := from.Kind(); {
-	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface:
+	case t.Kind() == reflect.Interface:
+		return typedNumbers(from.Interface()), nil
+	case t.Kind() == reflect.Pointer || from.Type() == t:
 		return from.Interface(), nil
+	case from.Type() == numberType:
+		return convertNumber(from.String(), t)
 	case k == reflect.String:
 		return convertText(from, t)
-	case t == durationType && from.Type() != durationType:
+	case t == durationType:
 		return nil, errNotA(t)
-	case from.CanInt() || from.CanUint() || from.CanFloat():
-		return checkNumber(from, t)
+	case from.CanInt() || from.CanUint():
+		return convertNumber(fmt.Sprint(from.Interface()), t)
+	case from.CanFloat():
+		return checkFloat(from, t)
 	}
 	return from.Interface(), nil
 }
 
 func convertText(from reflect.Value, t reflect.Type) (any, error) {
 	text := from.String()
-	if reflect.PointerTo(t).Implements(textUnmarshaler) && from.Type() != t {
+	if reflect.PointerTo(t).Implements(textUnmarshaler) {
 		return unmarshalText(text, t)
 	}
 	var v any
@@ -152,8 +170,6 @@ func convertText(from reflect.Value, t reflect.Type) (any, error) {
 		v, err = strconv.ParseFloat(text, t.Bits())
 	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		v = []byte(text)
-	case k == reflect.String && from.Type() == numberType:
-		err = unfit("")
 	default:
 		v = from.Interface()
 	}
@@ -169,43 +185,4 @@ func unmarshalText(text string, t reflect.Type) (any, error) {
 		return nil, unfit("is not a valid " + t.String())
 	}
 	return v.Elem().Interface(), nil
-}
-
-// exactFloat is the bound up to which every whole number is a float64.
-const exactFloat = 1 << 53
-
-func checkNumber(from reflect.Value, t reflect.Type) (any, error) {
-	zero := reflect.Zero(t)
-	fits := true
-	switch {
-	case zero.CanInt():
-		n, exact := toInt(from)
-		fits = exact && !zero.OverflowInt(n)
-	case zero.CanUint():
-		n, exact := toUint(from)
-		fits = exact && !zero.OverflowUint(n)
-	}
-	if !fits {
-		return nil, errNotA(t)
-	}
-	return from.Interface(), nil
-}
-
-func toInt(v reflect.Value) (n int64, exact bool) {
-	switch {
-	case v.CanInt():
-		return v.Int(), true
-	case v.CanUint():
-		return int64(v.Uint()), v.Uint() <= math.MaxInt64
-	}
-	f := v.Float()
-	return int64(f), f == math.Trunc(f) && math.Abs(f) <= exactFloat
-}
-
-func toUint(v reflect.Value) (n uint64, exact bool) {
-	if v.CanUint() {
-		return v.Uint(), true
-	}
-	i, exact := toInt(v)
-	return uint64(i), exact && i >= 0
 }

@@ -32,7 +32,7 @@
 // structs count as part of the struct that embeds them. The tag config:"-"
 // leaves a field out, and config:"name,secret" (or config:",secret") marks a
 // secret; see Secrets. The keys of a map are taken as they are (in lower case from
-// the environment); they cannot contain the separator.
+// the environment). Only in a file can they contain a separator.
 //
 // A key that names no field is ignored; under [Strict] it rejects the update.
 //
@@ -46,8 +46,11 @@
 // for a number. It hides the layers below; a deleted key does not.
 //
 // Values in files have types, and nothing is converted silently: a number must
-// fit its field, a fraction is not a whole number, a number without a unit is not
-// a duration, and 8080 is not a string unless it is quoted.
+// fit its field, whole numbers of any size arrive exactly, a fraction is not a
+// whole number, a number without a unit is not a duration, and 8080 is not a string
+// unless it is quoted. In a field of type any, a whole number of a JSON file is an
+// int64, or a uint64 if it is too large for one. A key that is given twice, and
+// a second YAML document, make a file malformed. A byte order mark is skipped.
 //
 // # Updates
 //
@@ -106,8 +109,11 @@
 // # Limits
 //
 // Files are polled and never locked. A content is used only after two polls in
-// a row have seen it, which hides most half-written files. If the writer pauses
-// for a second, a half-written file is used if it is well-formed. To be sure,
+// a row have seen it, half a second apart, which hides most half-written files.
+// That holds for the first reading, too, which therefore takes half a second, and
+// for a file that was away. It takes no time if the file was last modified more
+// than a second before. If the writer pauses for a second, a half-written file is
+// used if it is well-formed. To be sure,
 // write another file and rename it, as editors and Kubernetes do. Two files
 // are two layers, also in one ConfigMap: their changes may be applied one after
 // the other. Environment variables and flags are not read again.

@@ -139,20 +139,13 @@ func Reveal() Option {
 }
 
 func (o *origins) explain(key string) ([]Explanation, error) {
-	path, shape, open, err := o.resolve(key)
-	if err != nil {
-		return nil, err
-	}
+	asked := askedPath(key)
 	found := map[string]*finding{}
 	for _, c := range o.contents {
-		o.collectOrigins(c, path, found)
+		o.addLeaves(c, asked, nil, c.values, o.schema, found)
 	}
-	switch {
-	case len(found) > 0 || shape.group() || key == "":
-	case open:
-		return nil, fairlead.Errorf(fairlead.Invalid, "no layer has the key %q", key)
-	default:
-		found[key] = &finding{Explanation: Explanation{Key: strings.Join(path, "."), Secret: o.schema.isSecretPath(path)}}
+	if len(found) == 0 && key != "" {
+		return o.explainUnset(key)
 	}
 	all := []Explanation{}
 	for _, at := range slices.Sorted(maps.Keys(found)) {
@@ -160,6 +153,28 @@ func (o *origins) explain(key string) ([]Explanation, error) {
 		all = append(all, found[at].Explanation)
 	}
 	return all, nil
+}
+
+// askedPath returns the parts of a key, and none for the empty key.
+func askedPath(key string) []string {
+	if key == "" {
+		return nil
+	}
+	return splitKey(key)
+}
+
+// explainUnset explains a key that no layer has.
+func (o *origins) explainUnset(key string) ([]Explanation, error) {
+	path, shape, open, err := o.resolve(key)
+	switch {
+	case err != nil:
+		return nil, err
+	case shape.group():
+		return []Explanation{}, nil
+	case open:
+		return nil, fairlead.Errorf(fairlead.Invalid, "no layer has the key %q", key)
+	}
+	return []Explanation{{Key: strings.Join(path, "."), Secret: o.schema.isSecretPath(path)}}, nil
 }
 
 // resolve returns the canonical parts of a key and the shape of its value. It is
@@ -183,30 +198,39 @@ func (o *origins) resolve(key string) (path []string, n *node, open bool, err er
 	return path, n, open, nil
 }
 
-// collectOrigins adds the values that a layer has at path and below it.
-func (o *origins) collectOrigins(c layerContent, path []string, found map[string]*finding) {
-	var v any = c.values
-	n := o.schema
+// covers reports whether the asked key is the canonical path, or a group around
+// it. A part of the path that is a key of a map may have separators in it.
+func (n *node) covers(asked, path []string) bool {
 	for _, part := range path {
-		group, ok := v.(map[string]any)
-		if !ok {
-			return
+		pieces := []string{part}
+		if n.fields == nil {
+			pieces = splitKey(part)
 		}
-		if v, ok = group[part]; !ok {
-			return
+		for i, piece := range pieces {
+			switch exact := n.fields == nil && n.free == nil; {
+			case len(asked) == 0:
+				return i == 0 || !exact // a part of a map's key is no group
+			case piece != asked[0] && (exact || fold(piece) != fold(asked[0])):
+				return false
+			}
+			asked = asked[1:]
 		}
 		_, n, _ = n.child(part)
 	}
-	o.addLeaves(c, path, v, n, found)
+	return len(asked) == 0
 }
 
-// addLeaves adds the values in v, which a layer has at path.
-func (o *origins) addLeaves(c layerContent, path []string, v any, n *node, found map[string]*finding) {
+// addLeaves adds the values in v, which a layer has at path, if the asked key
+// covers them.
+func (o *origins) addLeaves(c layerContent, asked, path []string, v any, n *node, found map[string]*finding) {
 	if group, ok := v.(map[string]any); ok {
-		for key, inner := range group {
+		for _, key := range slices.Sorted(maps.Keys(group)) {
 			_, child, _ := n.child(key)
-			o.addLeaves(c, append(path[:len(path):len(path)], key), inner, child, found)
+			o.addLeaves(c, asked, append(path[:len(path):len(path)], key), group[key], child, found)
 		}
+		return
+	}
+	if !o.schema.covers(asked, path) {
 		return
 	}
 	key := strings.Join(path, ".")

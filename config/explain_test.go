@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"flag"
 	"slices"
 	"strings"
@@ -75,6 +76,52 @@ func TestExplainWithoutStruct(t *testing.T) {
 	wantLines(t, all, err, "log-level = warn, from environment FLY_; overrides info from map")
 	if _, err := config.Explain[any](t.Context(), "none", opts...); fairlead.CodeOf(err) != fairlead.Invalid {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A key of a map may have a separator in it, in a file. Explain accepts each key
+// that it prints, and a rejection names the layer and the key.
+func TestKeysOfMapsWithSeparators(t *testing.T) {
+	type route struct{ To string }
+	type routes struct {
+		Weights map[string]int
+		Routes  map[string]route
+		Odd     map[string]map[string]int
+	}
+	path := file(t, "a.yaml", "weights: {example.com: 1, a/b: 2, 'x[y]': 3}\nroutes: {example.com: {to: h}}\nodd: {a.b: {c: 1}}")
+	got, err := config.Load[routes](t.Context(), config.File(path))
+	if err != nil || got.Weights["example.com"] != 1 || got.Weights["a/b"] != 2 || got.Routes["example.com"].To != "h" {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	all, err := config.Explain[routes](t.Context(), "", config.File(path))
+	if err != nil || len(all) != 5 {
+		t.Fatalf("got %q, %v", lines(all), err)
+	}
+	for _, e := range all {
+		again, err := config.Explain[routes](t.Context(), e.Key, config.File(path))
+		wantLines(t, again, err, e.String())
+		anyOne, err := config.Explain[any](t.Context(), e.Key, config.File(path))
+		if err != nil || len(anyOne) != 1 || anyOne[0].Origins[0].Value != e.Origins[0].Value {
+			t.Errorf("without a struct, %s: %q, %v", e.Key, lines(anyOne), err)
+		}
+	}
+	all, err = config.Explain[routes](t.Context(), "routes/example.com", config.File(path))
+	wantLines(t, all, err, "Routes.example.com.To = h, from file "+path)
+	if _, err := config.Explain[routes](t.Context(), "weights.example", config.File(path)); fairlead.CodeOf(err) != fairlead.Invalid {
+		t.Errorf("a part of a key: got %v", err)
+	}
+	for text, key := range map[string]string{
+		"weights: {example.com: x}":      "Weights.example.com",
+		"weights: {'x[y]': x}":           "Weights.x[y]",
+		"routes: {example.com: {to: 1}}": "Routes.example.com.To",
+		"odd: {a.b: {c: x}}":             "Odd.a.b.c",
+	} {
+		path := file(t, "b.yaml", text)
+		_, err := config.Load[routes](t.Context(), config.Map(map[string]any{"weights": `{"z": 1}`}), config.File(path))
+		var r *config.Rejected
+		if !errors.As(err, &r) || r.Key != key || r.Layer != "file "+path {
+			t.Errorf("%s: got %v", text, err)
+		}
 	}
 }
 

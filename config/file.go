@@ -4,29 +4,28 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
+	"syscall"
 	"time"
 
-	kmaps "github.com/knadh/koanf/maps"
-	"github.com/knadh/koanf/parsers/json"
-	"github.com/knadh/koanf/parsers/toml/v2"
-	"github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/v2"
-
 	"fairlead.dev"
+	"fairlead.dev/config/driver/format"
 )
 
-// pollEvery is how often a watched file is read. Polling finds changes that
-// notifications of the file system miss: renames over the file, replaced symbolic
-// links, network file systems.
-const pollEvery = 500 * time.Millisecond
+const (
+	// pollEvery is how often a watched file is read. Polling finds changes that
+	// notifications of the file system miss: renames over the file, replaced
+	// symbolic links, network file systems.
+	pollEvery = 500 * time.Millisecond
+	// settledAfter is how long a file must not have been modified to be used
+	// after one look.
+	settledAfter = time.Second
+)
 
 // File is a layer of a file in YAML (.yaml, .yml), JSON (.json) or TOML
 // (.toml). The file must exist when it is opened. A watcher reads it twice a
@@ -38,24 +37,19 @@ func File(path string) Layer { return newFile(path, false) }
 func OptionalFile(path string) Layer { return newFile(path, true) }
 
 func newFile(path string, optional bool) Layer {
-	var parser koanf.Parser
-	switch ext := strings.ToLower(filepath.Ext(path)); ext {
-	case ".yaml", ".yml":
-		parser = yaml.Parser()
-	case ".json":
-		parser = json.Parser()
-	case ".toml":
-		parser = toml.Parser()
-	default:
-		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the file %q has the extension %q; accepted: .yaml, .yml, .json, .toml", path, ext)}
+	f, ok := format.OfFile(path)
+	if !ok {
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the file %q has the extension %q; accepted: .yaml, .yml, .json, .toml", path, filepath.Ext(path))}
 	}
-	return Layer{open: func(context.Context) (feed, error) { return &file{path, optional, parser}, nil }}
+	return Layer{open: func(context.Context) (feed, error) { return &file{path: path, optional: optional, format: f}, nil }}
 }
 
+// file is an open layer of a file. One goroutine at a time uses it.
 type file struct {
 	path     string
 	optional bool
-	parser   koanf.Parser
+	format   format.Format
+	known    bool // a content was returned
 }
 
 func (f *file) name() string { return "file " + f.path }
@@ -63,29 +57,56 @@ func (f *file) live() bool   { return true }
 
 func (f *file) close(context.Context) error { return nil }
 
-// poll is the result of one poll. Equal polls saw the same content.
-type poll struct {
+// look is what one look at the file saw. Equal looks saw the same content.
+type look struct {
 	version string
 	data    string
 	failure string // why the file cannot be read
 }
 
-func (f *file) poll() poll {
-	data, err := os.ReadFile(f.path)
+// look reads the file. It is settled if nobody can be in the middle of writing
+// it, as far as the time of its last modification tells.
+func (f *file) look() (seen look, settled bool) {
+	data, modified, err := readFile(f.path)
 	switch {
 	case err == nil:
 		sum := sha256.Sum256(data)
-		return poll{version: hex.EncodeToString(sum[:]), data: string(data)}
+		return look{version: hex.EncodeToString(sum[:]), data: string(data)}, time.Since(modified) >= settledAfter
 	case f.optional && errors.Is(err, fs.ErrNotExist):
-		return poll{version: "absent"}
+		return look{version: "absent"}, !f.known
 	}
-	return poll{failure: err.Error()}
+	return look{failure: err.Error()}, true
 }
 
-// next implements feed. It returns a change that two polls in a row have seen.
+// readFile reads a regular file. It returns when the file was last modified, as
+// it was after the reading.
+func readFile(path string) (data []byte, modified time.Time, err error) {
+	in, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe does not block
+	if err != nil {
+		return nil, modified, err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file; settings are read more than once", path)
+	}
+	if err == nil {
+		data, err = io.ReadAll(in)
+	}
+	if err == nil {
+		info, err = in.Stat()
+	}
+	if err != nil {
+		return nil, modified, err
+	}
+	return data, info.ModTime(), nil
+}
+
+// next implements feed. It returns a content that two looks in a row have seen.
+// At first, and after a failure, one look suffices if the file is settled.
 func (f *file) next(ctx context.Context, version string) (content, error) {
-	seen := f.poll()
-	if version == "" {
+	seen, settled := f.look()
+	if version == "" && settled {
 		return f.parse(seen)
 	}
 	ticker := time.NewTicker(pollEvery)
@@ -97,46 +118,23 @@ func (f *file) next(ctx context.Context, version string) (content, error) {
 			return content{}, fairlead.ContextError(ctx)
 		}
 		before := seen
-		if seen = f.poll(); seen == before && seen.version != version {
+		if seen, _ = f.look(); seen == before && (seen.failure != "" || seen.version != version) {
 			return f.parse(seen)
 		}
 	}
 }
 
-// describeLine returns the line where a file is malformed, if its parser reports
-// one. The parser's text is not used: it may quote the file, and so a secret.
-func describeLine(err error, data string) string {
-	var json *stdjson.SyntaxError
-	var toml interface{ Position() (row, column int) }
-	switch {
-	case errors.As(err, &json):
-		return fmt.Sprintf(", at line %d", 1+strings.Count(data[:min(int(json.Offset), len(data))], "\n"))
-	case errors.As(err, &toml):
-		row, _ := toml.Position()
-		return fmt.Sprintf(", at line %d", row)
+func (f *file) parse(seen look) (content, error) {
+	if seen.failure != "" {
+		return content{}, fairlead.Errorf(fairlead.Unavailable, "%s", seen.failure)
 	}
-	if m := lineInText.FindString(err.Error()); m != "" {
-		return ", at " + m
-	}
-	return ""
-}
-
-var lineInText = regexp.MustCompile(`\bline \d+`)
-
-func (f *file) parse(p poll) (content, error) {
-	if p.failure != "" {
-		return content{}, fairlead.Errorf(fairlead.Unavailable, "%s", p.failure)
-	}
-	c := content{version: p.version, values: map[string]any{}}
-	if strings.TrimSpace(p.data) == "" {
-		return c, nil
-	}
-	values, err := f.parser.Unmarshal([]byte(p.data))
+	f.known = true
+	c := content{version: seen.version}
+	values, err := f.format.Decode([]byte(seen.data))
 	if err != nil {
-		c.bad = &Rejected{Reason: "is not well-formed" + describeLine(err, p.data)}
+		c.bad = &Rejected{Reason: err.Error()}
 		return c, nil
 	}
-	kmaps.IntfaceKeysToStrings(values)
 	c.values = values
 	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +81,95 @@ func TestWatchHalfWrittenFile(t *testing.T) {
 			t.Errorf("the first change was %+v, %d came after it", got, len(changes))
 		}
 	})
+}
+
+// writeSlowly writes an empty file, half of it, and all of it, with pauses that
+// are shorter than the time between two looks.
+func writeSlowly(t *testing.T, path, text string) {
+	for _, part := range []string{"", text[:len(text)/2], text} {
+		if err := os.WriteFile(path, []byte(part), 0o600); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(370 * time.Millisecond)
+	}
+}
+
+// The first reading, too, uses only a file that two looks have seen.
+func TestFirstReadingOfHalfWrittenFile(t *testing.T) {
+	path := file(t, "app.yaml", "")
+	synctest.Test(t, func(t *testing.T) {
+		go writeSlowly(t, path, "left: 3\nright: 3")
+		synctest.Wait() // the file is empty
+		for name, read := range map[string]func() (pair, error){
+			"Load":  func() (pair, error) { return config.Load[pair](t.Context(), config.File(path)) },
+			"Watch": func() (pair, error) { return *watch[pair](t, config.File(path)).Get(), nil },
+		} {
+			if got, err := read(); err != nil || got != (pair{3, 3, "none"}) {
+				t.Errorf("%s: got %+v, %v", name, got, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := config.Load[pair](ctx, config.File(path)); !errors.Is(err, fairlead.DeadlineExceeded) {
+			t.Errorf("without time for two looks: got %v", err)
+		}
+	})
+}
+
+// A file that was not modified for a while is used after one look.
+func TestFirstReadingOfSettledFile(t *testing.T) {
+	path := file(t, "app.yaml", "left: 3\nright: 3")
+	synctest.Test(t, func(t *testing.T) {
+		before := time.Now()
+		if err := os.Chtimes(path, time.Time{}, before.Add(-time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := config.Load[pair](t.Context(), config.File(path)); err != nil || got.Left != 3 {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if took := time.Since(before); took != 0 {
+			t.Errorf("the reading waited for %v", took)
+		}
+	})
+}
+
+// A file that was away is applied only when it is complete again.
+func TestWatchFileThatComesBack(t *testing.T) {
+	for name, layer := range map[string]func(string) config.Layer{"File": config.File, "OptionalFile": config.OptionalFile} {
+		t.Run(name, func(t *testing.T) {
+			path := file(t, "app.yaml", "left: 1\nright: 1")
+			synctest.Test(t, func(t *testing.T) {
+				w := watch[pair](t, layer(path))
+				changes := make(chan pair, 100)
+				w.OnChange(func(_, now *pair) { changes <- *now })
+				if err := os.Remove(path); err != nil {
+					t.Fatal(err)
+				}
+				if name == "File" {
+					eventually(t, "the report", func() bool { return w.Err() != nil }, func() any { return w.Health() })
+				} else if got := <-changes; got != (pair{0, 0, "none"}) {
+					t.Errorf("without the file: %+v", got)
+				}
+				go writeSlowly(t, path, "left: 22222\nright: 22222")
+				if got := <-changes; got != (pair{22222, 22222, "none"}) {
+					t.Errorf("the first change was %+v", got)
+				}
+			})
+		})
+	}
+}
+
+// A file that cannot be read twice is refused, and does not block.
+func TestFileThatIsNoFile(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe.yaml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load[pair](t.Context(), config.File(pipe))
+	wantCode(t, err, fairlead.Unavailable)
+	if !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestFromURL(t *testing.T) {

@@ -42,11 +42,17 @@ type settings struct {
 	On      bool
 }
 
+// file returns the path of a file that was written an hour ago.
 func file(t testing.TB, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	for _, err := range []error{
+		os.WriteFile(path, []byte(text), 0o600),
+		os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return path
 }

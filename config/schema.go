@@ -2,12 +2,12 @@ package config
 
 import (
 	"encoding"
-	"encoding/json"
 	"reflect"
 	"strings"
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/config/driver/format"
 )
 
 // tagName is the struct tag with the name of a field's key and its options.
@@ -97,6 +97,10 @@ func (b *schemaBuilder) parseTag(t reflect.Type, f reflect.StructField) (name st
 	name, options, _ := strings.Cut(f.Tag.Get(tagName), ",")
 	if name == "" {
 		name = f.Name
+	}
+	if strings.ContainsAny(name, "./") && b.problem == nil {
+		b.problem = fairlead.Errorf(fairlead.Invalid,
+			"the tag %s:%q of the field %s of %s has a separator in the name; write a part without \".\" and \"/\", and nest structs for groups", tagName, f.Tag.Get(tagName), f.Name, t)
 	}
 	switch {
 	case options == secretOption:
@@ -216,7 +220,7 @@ func (c canon) group(path string, given map[string]any, n *node) (map[string]any
 		case v == nil: // null counts as absent
 			continue
 		case !known && c.strict:
-			return nil, &Rejected{Key: at, Reason: "is unknown; the struct has no such field"}
+			return nil, &Rejected{Key: at, Reason: unknownReason(key)}
 		case !known:
 			continue
 		case twice:
@@ -229,6 +233,14 @@ func (c canon) group(path string, given map[string]any, n *node) (map[string]any
 		out[name] = v
 	}
 	return out, nil
+}
+
+func unknownReason(key string) string {
+	const reason = "is unknown; the struct has no such field"
+	if strings.ContainsAny(key, "./") {
+		return reason + "; a file has groups in place of a key with a separator"
+	}
+	return reason
 }
 
 func (c canon) list(path string, given []any, n *node) (any, error) {
@@ -277,11 +289,9 @@ func parseText(path, text string, n *node) (any, error) {
 	if n.list && !strings.HasPrefix(trimmed, "[") {
 		return splitList(trimmed), nil
 	}
-	decoder := json.NewDecoder(strings.NewReader(trimmed))
-	decoder.UseNumber()
-	var v any
-	if err := decoder.Decode(&v); err != nil || decoder.More() {
-		return nil, &Rejected{Key: path, Reason: "is a group or a list, and its value is not well-formed JSON"}
+	v, err := format.DecodeJSON([]byte(trimmed))
+	if err != nil {
+		return nil, &Rejected{Key: path, Reason: "is a group or a list, and its JSON " + err.Error()}
 	}
 	return v, nil
 }

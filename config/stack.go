@@ -88,31 +88,51 @@ func (s *stack) decode(into any, usePending func(*openLayer) bool) error {
 	return s.nameLayer(err, contents[1:])
 }
 
-// nameLayer adds to a rejection the last layer that has its key.
+// nameLayer adds to a rejection the last layer that has its key, and spells the
+// key as the layer does.
 func (s *stack) nameLayer(err error, contents []map[string]any) error {
 	var r *Rejected
 	if !errors.As(err, &r) || r.Key == "" {
 		return err
 	}
 	for i := len(contents) - 1; i >= 0; i-- {
-		if hasKey(contents[i], strings.Split(r.Key, ".")) {
-			return inLayer(err, s.layers[i])
+		if spelled, ok := findKey(contents[i], "", r.Key); ok {
+			named := *r
+			named.Key, named.Layer = spelled, s.layers[i].feed.name()
+			return &named
 		}
 	}
-	named := *r
-	named.Layer = tagsLayer
-	return &named
+	if _, ok := findKey(s.defaults, "", r.Key); ok {
+		named := *r
+		named.Layer = tagsLayer
+		return &named
+	}
+	return err
 }
 
 // tagsLayer is the name of the layer below all others.
 const tagsLayer = "the struct's default tags"
 
-// hasKey reports whether a content has a key, or a value where one of the key's
-// groups should be.
-func hasKey(group map[string]any, path []string) bool {
-	v, ok := group[path[0]]
-	inner, isGroup := v.(map[string]any)
-	return ok && (len(path) == 1 || !isGroup || hasKey(inner, path[1:]))
+// findKey returns the key of a group that the decoder spells as key, with a "."
+// where a key of a map has a bracket; or a longer one, if the group has a value
+// where key has a group.
+func findKey(group map[string]any, path, key string) (spelled string, ok bool) {
+	for name, v := range group {
+		at := join(path, name)
+		asDecoder := bracketsToDots.Replace(at)
+		inner, isGroup := v.(map[string]any)
+		switch inside := strings.HasPrefix(key, asDecoder+"."); {
+		case key == asDecoder:
+			return at, true
+		case inside && !isGroup:
+			return at + key[len(asDecoder):], true
+		case inside:
+			if spelled, ok := findKey(inner, at, key); ok {
+				return spelled, true
+			}
+		}
+	}
+	return "", false
 }
 
 // validate calls the struct's Validate, if it has one.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -38,15 +39,10 @@ type settingsFlags struct {
 	json   bool
 }
 
-// addSettingsFlags adds the flags to a command. A command whose arguments are
-// layers does not require a name: only a layer of a provider needs one, and says
-// so.
-func addSettingsFlags(cmd *cobra.Command, f *settingsFlags, nameNeeded bool) *cobra.Command {
-	cmd.Flags().StringVarP(&f.name, "name", "n", "", "the name of the settings")
+// addSettingsFlags adds the flags to a command.
+func addSettingsFlags(cmd *cobra.Command, f *settingsFlags) *cobra.Command {
+	cmd.Flags().StringVarP(&f.name, "name", "n", "", "the name of the settings on a backend; a file and the environment have none")
 	cmd.Flags().BoolVar(&f.reveal, "reveal", false, "show secret values")
-	if nameNeeded {
-		_ = cmd.MarkFlagRequired("name")
-	}
 	return addJSONFlag(cmd, &f.json)
 }
 
@@ -55,11 +51,38 @@ func requireURLFirst(cmd *cobra.Command, args []string) error {
 	if len(args) >= 1 {
 		return nil
 	}
-	return fmt.Errorf("%q takes a URL; for example: %s", cmd.CommandPath(), cmd.Example)
+	return fmt.Errorf("%q takes a URL; for example: %s", cmd.CommandPath(), firstExample(cmd))
 }
 
-// withSource calls use with the settings at a URL.
-func (f settingsFlags) withSource(ctx context.Context, url string, use func(*config.Source) error) error {
+// isLayer reports whether a URL names a file or the environment, not a backend.
+func isLayer(url string) bool {
+	return strings.HasPrefix(url, "file:") || strings.HasPrefix(url, "env:")
+}
+
+// checkNames checks that there is a name if one of the URLs is that of a backend.
+func (f settingsFlags) checkNames(cmd *cobra.Command, urls ...string) error {
+	onBackend := func(url string) bool { return strings.Contains(url, "://") && !isLayer(url) }
+	if f.name != "" || !slices.ContainsFunc(urls, onBackend) {
+		return nil
+	}
+	return fmt.Errorf("%q needs --name NAME, the name of the settings on the backend; for example: %s", cmd.CommandPath(), firstExample(cmd))
+}
+
+// firstExample returns the first example of a command.
+func firstExample(cmd *cobra.Command) string {
+	example, _, _ := strings.Cut(strings.TrimSpace(cmd.Example), "\n")
+	return example
+}
+
+// withSource calls use with the settings at the URL of a backend.
+func (f settingsFlags) withSource(cmd *cobra.Command, url string, use func(*config.Source) error) error {
+	if isLayer(url) {
+		return fmt.Errorf("%q needs the URL of a backend, and %q is a file or the environment; \"fairlead config get\" and \"fairlead config explain\" read those", cmd.CommandPath(), url)
+	}
+	if err := f.checkNames(cmd, url); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
 	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return classifyError(err)

@@ -25,6 +25,9 @@ The exit code is 0 if the settings are equal, and 1 if they differ.`,
 		Example: "  fairlead config diff redis://127.0.0.1:6379 file:app.yaml --name shop",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.checkNames(cmd, args...); err != nil {
+				return err
+			}
 			all, err := config.Explain[any](cmd.Context(), "",
 				config.FromURL(args[0], f.name), config.FromURL(args[1], cmp.Or(other, f.name)), config.Reveal())
 			if err != nil {
@@ -32,7 +35,7 @@ The exit code is 0 if the settings are equal, and 1 if they differ.`,
 			}
 			return f.printDiff(cmd, differences(all))
 		},
-	}, &f, false)
+	}, &f)
 	cmd.Flags().StringVar(&other, "other-name", "", "the name at the second URL (default: the same as --name)")
 	return cmd
 }

@@ -26,6 +26,9 @@ The values are not decoded, so a value that a program refuses is explained, too.
 		Example: "  fairlead config explain file:app.yaml env:SHOP_ redis://127.0.0.1:6379 --name shop --key limits.rate",
 		Args:    requireURLFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.checkNames(cmd, args...); err != nil {
+				return err
+			}
 			all, err := f.explain(cmd, key, args...)
 			if err != nil {
 				return classifyError(err)
@@ -40,7 +43,7 @@ The values are not decoded, so a value that a program refuses is explained, too.
 			t.Render()
 			return nil
 		},
-	}, &f, false)
+	}, &f)
 	cmd.Flags().StringVar(&key, "key", "", "a key or a group of keys (default: all)")
 	return cmd
 }

@@ -45,7 +45,7 @@ With --force, the keys are changed without this check.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, args[0], args[1:])
 		},
-	}, &f.settingsFlags, true)
+	}, &f.settingsFlags)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.files, "file", nil, "KEY=PATH: set a key to the content of a file; - reads standard input")
 	flags.StringArrayVar(&f.deletes, "delete", nil, "KEY: delete a key")
@@ -63,11 +63,14 @@ func (f setFlags) run(cmd *cobra.Command, url string, pairs []string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkClashes(changes, config.State{}); err != nil {
+		return err
+	}
 	conditions, err := f.conditions(changes)
 	if err != nil {
 		return err
 	}
-	return f.withSource(cmd.Context(), url, func(s *config.Source) error {
+	return f.withSource(cmd, url, func(s *config.Source) error {
 		return f.applyChanges(cmd.Context(), cmd.OutOrStdout(), s, changes, conditions)
 	})
 }
@@ -165,6 +168,9 @@ func (f setFlags) applyChanges(ctx context.Context, out io.Writer, s *config.Sou
 	}
 	before, err := s.Snapshot(ctx)
 	if err != nil {
+		return err
+	}
+	if err := checkClashes(changes, before); err != nil {
 		return err
 	}
 	checked := []config.Change{}

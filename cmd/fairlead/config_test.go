@@ -108,6 +108,45 @@ func TestConfigDiffAndExplain(t *testing.T) {
 	}
 }
 
+// Settings that no reader accepts are not stored.
+func TestConfigSetRefusesClashes(t *testing.T) {
+	on := " " + testbed.Redis(t).URL() + " --name shop "
+	const says = "exclude each other"
+	want(t, exitUsage, "config set"+on+"a.b=1 a/b=2", says, `"a.b"`, `"a/b"`)
+	want(t, exitOK, "config set"+on+"a.b=1 other=2")
+	for _, args := range []string{"a/b=2", "a=2", "a/b/c=2", "a.b.c=2", "a/b=2 --force"} {
+		want(t, exitUsage, "config set"+on+args, says, "--delete a.b")
+	}
+	want(t, exitOK, "config set"+on+"a/b=2 --delete a.b")
+	want(t, exitOK, "config set"+on+"a/bc=2 a/b=3 ab=4")
+	want(t, exitOK, "config explain"+strings.Replace(on, "--name", "-n", 1), "a.b", "a.bc")
+}
+
+// "get" reads a file and the environment as "explain" and "diff" do.
+func TestConfigGetOfLayers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "app.json")
+	if err := os.WriteFile(file, []byte(`{"limits": {"rate": 9007199254740993, "burst": 2}, "hosts": {"a.example": 1}, "db": {"password": "hunter2"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := want(t, exitOK, "config get file:"+file, "limits.rate", "9007199254740993", "limits.burst", "hosts.a.example", "[secret]")
+	if strings.Contains(out, "hunter2") {
+		t.Errorf("got\n%s", out)
+	}
+	for args, value := range map[string]string{"limits/rate": "9007199254740993", "hosts.a.example": "1", "db.password --reveal": "hunter2"} {
+		if out := want(t, exitOK, "config get file:"+file+" "+args); out != value+"\n" {
+			t.Errorf("%s is printed as %q", args, out)
+		}
+	}
+	want(t, exitOK, "config get --json file:"+file+" limits", `"key": "limits.burst"`, `"value": "2"`)
+	want(t, exitUsage, "config get file:"+file+" none", `no layer has the key "none"`)
+	want(t, exitFailure, "config get file:"+file+".yaml", "no such file")
+	t.Setenv("SHOPGET_LIMITS__RATE", "7")
+	want(t, exitOK, "config get env:SHOPGET_", "limits.rate", "7")
+	for _, command := range []string{"set", "watch"} {
+		want(t, exitUsage, "config "+command+" file:"+file+" a=1", "needs the URL of a backend", "config explain")
+	}
+}
+
 // Unless it is told otherwise, a change depends on what the command has read.
 func TestConfigSetDependsOnWhatWasRead(t *testing.T) {
 	before := config.State{Values: map[string]config.Value{"k": {Version: "v1"}}}
@@ -193,9 +232,11 @@ func TestConfigUsage(t *testing.T) {
 	for args, says := range map[string]string{
 		"config":                                          "one of diff, explain, get, set, watch",
 		"config get --name x":                             "takes a URL; for example: ",
-		"config get mem://":                               `required flag(s) "name" not set`,
+		"config get mem://":                               "needs --name NAME",
+		"config set mem:// a=1":                           "needs --name NAME",
+		"config watch mem://":                             "for example: fairlead config watch redis://",
+		"config diff mem:// file:app.yaml":                "needs --name NAME",
 		"config get mem:// --name a/b":                    "A–Z a–z 0–9",
-		"config get file:app.yaml --name x":               "the URL has no scheme",
 		"config set mem:// --name x":                      "there is nothing to change",
 		"config set mem:// --name x a":                    `"a" has no =`,
 		"config set mem:// --name x =1":                   "the key is empty",
@@ -206,8 +247,8 @@ func TestConfigUsage(t *testing.T) {
 		"config set mem:// --name x a=1 --if a=1 --force": "force if",
 		"config diff mem://":                              "accepts 2 arg(s)",
 		"config diff mem:// file:app.ini -n x":            "accepted: .yaml",
-		"config explain mem://":                           `the source name ""`,
-		"config explain app.yaml":                         "file:app.yaml",
+		"config explain mem://":                           "needs --name NAME",
+		"config explain app.yaml":                         "is not the URL of a layer",
 	} {
 		want(t, exitUsage, args, says)
 	}

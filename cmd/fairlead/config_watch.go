@@ -26,11 +26,11 @@ and waits. Intermediate states may be skipped; the last state is never skipped.`
 		Args:    requireURLFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w.keys, w.out, w.errs = args[1:], cmd.OutOrStdout(), cmd.ErrOrStderr()
-			return w.withSource(cmd.Context(), args[0], func(s *config.Source) error {
+			return w.withSource(cmd, args[0], func(s *config.Source) error {
 				return w.follow(cmd.Context(), s)
 			})
 		},
-	}, &w.settingsFlags, true)
+	}, &w.settingsFlags)
 	cmd.Flags().IntVar(&w.limit, "changes", 0, "end after this number of changes (0: no limit)")
 	return cmd
 }

@@ -5,11 +5,9 @@ import (
 	"fmt"
 
 	kmaps "github.com/knadh/koanf/maps"
-	kjson "github.com/knadh/koanf/parsers/json"
-	"github.com/knadh/koanf/parsers/toml/v2"
-	"github.com/knadh/koanf/parsers/yaml"
 
 	"fairlead.dev/config/driver"
+	"fairlead.dev/config/driver/format"
 	"fairlead.dev/providers"
 )
 
@@ -17,10 +15,10 @@ import (
 type Format string
 
 const (
-	formatJSON Format = "json"
-	formatYAML Format = "yaml"
-	formatTOML Format = "toml"
-	formatText Format = "text" // one setting, named textKey
+	formatJSON = Format(format.JSON)
+	formatYAML = Format(format.YAML)
+	formatTOML = Format(format.TOML)
+	formatText = Format("text") // one setting, named textKey
 )
 
 const textKey = "value"
@@ -40,7 +38,7 @@ func (f Format) parseSettings(text []byte) (map[string]driver.Value, error) {
 	if f == formatText {
 		return map[string]driver.Value{textKey: {Data: text}}, nil
 	}
-	nested, err := f.parse(text)
+	nested, err := format.Format(f).Decode(text)
 	if err != nil {
 		return nil, err
 	}
@@ -54,20 +52,6 @@ func (f Format) parseSettings(text []byte) (map[string]driver.Value, error) {
 		values[key] = driver.Value{Data: data}
 	}
 	return values, nil
-}
-
-func (f Format) parse(text []byte) (map[string]any, error) {
-	if len(text) == 0 {
-		return nil, nil
-	}
-	switch f {
-	case formatYAML:
-		return yaml.Parser().Unmarshal(text)
-	case formatTOML:
-		return toml.Parser().Unmarshal(text)
-	default:
-		return kjson.Parser().Unmarshal(text)
-	}
 }
 
 // encodeSetting returns a string unchanged, and every other value as JSON.

@@ -190,4 +190,9 @@ func TestConstant(t *testing.T) {
 	if err != nil || string(v.Data) != "hello" {
 		t.Errorf("got %q, %v", v.Data, err)
 	}
+	s = openSource(t, `gocloud+constant://?format=json&val=%EF%BB%BF{"n":9007199254740993}`, "any")
+	v, err = s.Get(t.Context(), "n")
+	if err != nil || string(v.Data) != "9007199254740993" {
+		t.Errorf("the number is %q, %v", v.Data, err)
+	}
 }

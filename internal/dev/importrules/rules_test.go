@@ -19,8 +19,9 @@ type rule struct {
 
 var (
 	otelAPI = []string{"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/metric"}
-	// koanf takes its decoder's options as a type of mapstructure.
-	koanf = []string{"github.com/knadh/koanf/", "github.com/go-viper/mapstructure/v2"}
+	// koanf takes its decoder's options as a type of mapstructure. Its parser of
+	// YAML reads one document of several.
+	koanf = []string{"github.com/knadh/koanf/", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"}
 	// genproto's rpc module has the type in which grpc hands out a status.
 	grpc = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/rpc"}
 )
@@ -39,6 +40,10 @@ var rules = []rule{
 	{
 		name:    "the kit's part for gRPC imports the kit and grpc",
 		applies: `providers/grpcsent`, own: `|providers|internal/(opening|await)`, third: grpc,
+	},
+	{
+		name:    "the formats of settings import the parsers only",
+		applies: `config/driver/format`, own: ``, third: koanf,
 	},
 	{
 		name:    "a driver package imports the root package only",
@@ -73,15 +78,15 @@ var rules = []rule{
 	{
 		// It is no provider: it is built on one.
 		name:    "the adapters for programs of gocloud.dev import the portable types",
-		applies: `providers/gocloud/portable`, own: `|pubsub|config|(kv|pubsub|config)/driver|` + shipped, third: []string{"*"},
+		applies: `providers/gocloud/portable`, own: `|pubsub|config|(kv|pubsub|config)/driver(/format)?|` + shipped, third: []string{"*"},
 	},
 	{
 		name:    "a provider imports the kit and the drivers, no other provider and no portable type",
-		applies: `(providers/[^/]+)(/.*)?`, own: `|providers(/grpcsent)?|(kv|pubsub|rpc|config)/driver|$1(/.*)?|` + shipped, third: []string{"*"},
+		applies: `(providers/[^/]+)(/.*)?`, own: `|providers(/grpcsent)?|(kv|pubsub|rpc|config)/driver(/format)?|$1(/.*)?|` + shipped, third: []string{"*"},
 	},
 	{
 		name:    "the main package of a plugin imports its provider",
-		applies: `cmd/fairlead-([^/]+)`, own: `|plugins(/.*)?|providers(/grpcsent|/$1(/.*)?)?|(kv|pubsub|rpc|config)/driver|` + shipped, third: []string{"*"},
+		applies: `cmd/fairlead-([^/]+)`, own: `|plugins(/.*)?|providers(/grpcsent|/$1(/.*)?)?|(kv|pubsub|rpc|config)/driver(/format)?|` + shipped, third: []string{"*"},
 	},
 	{
 		// A host links no client of a backend: that is what plugins are for.
