@@ -61,11 +61,34 @@ func (p program) get(ctx context.Context) (string, error) {
 // source is the folder of the program's sources.
 func (p program) source() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
-	dir := filepath.Join(filepath.Dir(file), string(p))
+	dir := filepath.Dir(file)
+	if below, trimmed := strings.CutPrefix(dir, modulePath+"/"); trimmed {
+		dir = filepath.Join(moduleRoot(), below)
+	}
+	dir = filepath.Join(dir, string(p))
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-		return "", fmt.Errorf("the sources are not there (a program built with -trimpath cannot find them): %w", err)
+		return "", fmt.Errorf("the sources are not there (a program built with -trimpath finds them only from a folder of the module): %w", err)
 	}
 	return dir, nil
+}
+
+// modulePath begins the paths of source files in a program built with -trimpath.
+const modulePath = "fairlead.dev"
+
+// moduleRoot returns the folder above the working directory that has this module's
+// go.mod, or the empty string.
+func moduleRoot() string {
+	dir, err := os.Getwd()
+	for ; err == nil; dir = filepath.Dir(dir) {
+		text, _ := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if strings.HasPrefix(string(text), "module "+modulePath+"\n") {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	return ""
 }
 
 // sourceHash names a build: other sources, versions or compilers have another.
