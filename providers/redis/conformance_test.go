@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,6 +29,13 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
+}
+
+// TestConformanceFull runs the cases that fill the server.
+func TestConformanceFull(t *testing.T) {
+	server := testbed.Redis(t)
+	conformance.Test(t, opener(server.URL()), conformance.WithFiller(server), conformance.WithTransport("full"),
+		conformance.WithMatch(regexp.MustCompile("/full($|-)")))
 }
 
 // TestConformanceEverysec shows that a provider on a server that calls fsync late
