@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -153,6 +154,27 @@ func TestCompressedBomb(t *testing.T) {
 	overAll(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
 		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{Payload: payload(5 << 20)}, grpc.UseCompressor(gzip.Name))
 		wantCode(t, err, codes.ResourceExhausted)
+	})
+}
+
+// TestMessageLimits: every limit of a received or sent message holds to the byte,
+// also for compressed messages, at the extremes of its type.
+func TestMessageLimits(t *testing.T) {
+	in := &pb.SimpleRequest{Payload: payload(100)}
+	size := proto.Size(in)
+	overAll(t, &service{unary: echo}, func(t *testing.T, ctx context.Context, c pb.TestServiceClient) {
+		for _, limit := range []int{math.MinInt, -1, 0, 1, size - 1, size, size + 1, math.MaxInt - 1, math.MaxInt} {
+			for _, opts := range [][]grpc.CallOption{
+				{grpc.MaxCallRecvMsgSize(limit)}, {grpc.MaxCallSendMsgSize(limit)}, {grpc.MaxCallRecvMsgSize(limit), grpc.UseCompressor(gzip.Name)},
+			} {
+				out, err := c.UnaryCall(ctx, in, opts...)
+				if limit < size {
+					wantCode(t, err, codes.ResourceExhausted)
+				} else if check.NoError(t, err); !proto.Equal(out.Payload, in.Payload) {
+					t.Errorf("limit %d, %d options: the reply has a payload of %d bytes", limit, len(opts), len(out.Payload.GetBody()))
+				}
+			}
+		}
 	})
 }
 

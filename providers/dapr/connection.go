@@ -95,16 +95,6 @@ func (h *connHandler) HandleConn(_ context.Context, s stats.ConnStats) {
 	}
 }
 
-// callWrite makes a call that writes. If no answer comes, the outcome is unknown,
-// unless the request was not sent.
-func (p *provider) callWrite(ctx context.Context, f func(context.Context) error) error {
-	err := p.calls.Write(ctx, f)
-	if fairlead.CodeOf(err) == fairlead.UnknownOutcome && p.life.Err() != nil {
-		return fairlead.Errorf(fairlead.Closed, "the provider was closed during the write, whose outcome is unknown")
-	}
-	return err
-}
-
 // explainEnd converts the error of a request. If the request ended because the
 // provider was closed or ctx ended, it returns that.
 func (p *provider) explainEnd(ctx context.Context, err error) error {

@@ -139,7 +139,7 @@ func (r *record) apply(op *driver.Op, now time.Time) {
 	}
 	r.value = op.Value
 	if op.TTL > 0 {
-		r.deadline = now.Add(op.TTL + time.Millisecond - 1).UnixMilli()
+		r.deadline = now.Add(op.TTL).Add(time.Millisecond - 1).UnixMilli() // rounded up
 	}
 }
 

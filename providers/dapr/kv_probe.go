@@ -90,7 +90,7 @@ func (k *stateKey) raceWriters(ctx context.Context) (made int, err error) {
 
 // remove deletes the key from the component.
 func (k *stateKey) remove(ctx context.Context) error {
-	return probeWriteError(k.p.callWrite(ctx, func(ctx context.Context) error {
+	return probeWriteError(k.p.calls.Write(ctx, func(ctx context.Context) error {
 		_, err := k.p.client.DeleteState(ctx, &runtimev1.DeleteStateRequest{StoreName: k.name, Key: k.key})
 		return err
 	}))

@@ -47,7 +47,7 @@ func (k *stateKey) write(ctx context.Context, data []byte) error {
 	if k.etag != "" {
 		item.Etag = &commonv1.Etag{Value: k.etag}
 	}
-	return k.p.callWrite(ctx, func(ctx context.Context) error {
+	return k.p.calls.Write(ctx, func(ctx context.Context) error {
 		_, err := k.p.client.SaveState(ctx, &runtimev1.SaveStateRequest{StoreName: k.name, States: []*commonv1.StateItem{item}})
 		return err
 	})

@@ -3,6 +3,7 @@ package dapr
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"slices"
 	"time"
 
@@ -73,10 +74,22 @@ func start(c driver.SubscriptionConfig) int64 {
 	case driver.StartEarliest:
 		return 0
 	case driver.StartTime:
-		return c.Time.UnixNano()
+		return unixNano(c.Time)
 	default:
 		return time.Now().UnixNano()
 	}
+}
+
+// unixNano returns the nanoseconds since 1970, or the nearest number for a time
+// that has none: they end in the years 1677 and 2262.
+func unixNano(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // mayHaveRaced reports whether a write may have lost against another one, or may

@@ -111,7 +111,7 @@ func (p *provider) splitByRequestSize(entries []encodedEvent) (parts [][]encoded
 // publish sends events to a topic in one request. If the runtime stored only
 // some of them, it does not report which.
 func (p *provider) publish(ctx context.Context, component, topic string, entries []encodedEvent) error {
-	return p.callWrite(ctx, func(ctx context.Context) error {
+	return p.calls.Write(ctx, func(ctx context.Context) error {
 		if len(entries) == 1 {
 			_, err := p.client.PublishEvent(ctx, &runtimev1.PublishEventRequest{
 				PubsubName: component, Topic: topic, Data: entries[0].data, DataContentType: eventContentType,

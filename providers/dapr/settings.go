@@ -19,6 +19,9 @@ const (
 // defaultPort is the port on which a sidecar serves gRPC.
 const defaultPort = "50001"
 
+// maxPrefix is the length of the longest prefix of the keys, in bytes.
+const maxPrefix = 512
+
 // settings declares the parameters of the URL.
 func settings() []providers.Setting {
 	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
@@ -79,6 +82,8 @@ func newConfig(s providers.Settings) (c config, err error) {
 		return config{}, invalid("the URL names a user, which Dapr does not know; give the API token as :TOKEN@, or with the parameter \"password-env\" or \"password-file\"")
 	case c.prefix == "":
 		return config{}, invalid("parameter \"prefix\" must not be empty")
+	case len(c.prefix) > maxPrefix:
+		return config{}, invalid("parameter \"prefix\" has %d bytes; it may have %d", len(c.prefix), maxPrefix)
 	}
 	c.host = hosts[0]
 	if c.token, err = s.Password(); err != nil {

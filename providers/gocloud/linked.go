@@ -49,7 +49,7 @@ func linkedDriver(scheme string) (Driver, bool) {
 			{Name: "subscription", Kind: providers.String, Help: "gocloud.dev URL of a subscription, with {topic} and {group}; the subscription has to exist"},
 			{Name: "collection", Kind: providers.String, Help: "gocloud.dev URL of a collection whose key field is \"" + KeyField + "\", with {store}"},
 			{Name: "variable", Kind: providers.String, Help: "gocloud.dev URL of a variable, with {name} and decoder=bytes"},
-			{Name: "ack-deadline", Kind: providers.Duration, Min: int64(time.Second),
+			{Name: "ack-deadline", Kind: providers.Duration, Min: int64(minAckDeadline),
 				Help: "the backend's own acknowledgement deadline (visibility timeout), if it is not the default of the backend"},
 			FormatSetting(), DurableSetting(),
 		},

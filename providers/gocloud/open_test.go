@@ -26,6 +26,7 @@ func TestBadURLs(t *testing.T) {
 		"gocloud+likesqs://?topic=likesqs://{topic}": "belong together",
 		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}":         "does not contain {group}",
 		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}/{group}": `"ack-deadline" is missing`,
+		"gocloud+likesqs://?ack-deadline=1999ms":                                            "the least is 2s",
 	} {
 		p, err := fairlead.Open(t.Context(), url)
 		if err == nil {

@@ -9,25 +9,22 @@ import (
 type backend struct {
 	name         string
 	opened       int // open providers; guarded by backends
-	historySize  int
 	dedupeWindow time.Duration
 	listeners    *listenerRegistry
 	endpoints    *endpointRegistry
 
-	mu     sync.Mutex
-	tables map[string]*table // by the name of the store
-	topics map[string]*topic
+	tables *catalog[*table] // by the name of the store
+	topics *catalog[*topic]
 }
 
 func newBackend(name string, historySize int, dedupeWindow time.Duration) *backend {
 	return &backend{
 		name:         name,
-		historySize:  historySize,
 		dedupeWindow: dedupeWindow,
 		listeners:    newListenerRegistry(),
 		endpoints:    newEndpointRegistry(),
-		tables:       map[string]*table{},
-		topics:       map[string]*topic{},
+		tables:       newCatalog(func() *table { return newTable(historySize) }),
+		topics:       newCatalog(func() *topic { return newTopic(historySize, dedupeWindow) }),
 	}
 }
 

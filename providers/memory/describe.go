@@ -19,6 +19,7 @@ const (
 	maxMessageBytes = 64 << 20
 	maxFrameBytes   = 64 << 20
 	maxDelay        = 365 * 24 * time.Hour
+	maxHistory      = 1_000_000_000
 )
 
 // describe returns what a provider on the backend guarantees. rpcDirectory

@@ -39,6 +39,9 @@ func (s *snapshots) keep(revision uint64, items *btree.Map[string, item]) *snaps
 	return kept
 }
 
+// drop drops all snapshots. Their listings fail with Compacted.
+func (s *snapshots) drop() { s.ring = [keptSnapshots]*snapshot{} }
+
 // find returns the snapshot with an id, if it is still kept.
 func (s *snapshots) find(id uint64) (*snapshot, bool) {
 	found := s.ring[id%keptSnapshots]

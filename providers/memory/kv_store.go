@@ -48,10 +48,6 @@ func (s *store) lockTable(ctx context.Context) (now time.Time, err error) {
 		return time.Time{}, err
 	}
 	s.table.mu.Lock()
-	if err := s.table.checkExists(); err != nil {
-		s.table.mu.Unlock()
-		return time.Time{}, err
-	}
 	now = time.Now()
 	s.table.removeExpired(now)
 	return now, nil

@@ -12,16 +12,17 @@ import (
 	"fairlead.dev/providers"
 )
 
-// table holds the data of one store. Its methods are called with mu locked.
+// table holds the data of one store. Its methods are called with mu locked,
+// except those for the catalog.
 type table struct {
 	mu        sync.Mutex
-	deleted   bool   // by DeleteStore
+	deleted   bool   // by DeleteStore, and not written since
 	revision  uint64 // of the last change
 	items     btree.Map[string, item]
 	deadlines deadlines
 	history   history
 	snapshots snapshots
-	changed   providers.Signal // a change was recorded, or the table was deleted
+	changed   providers.Signal // a change was recorded
 }
 
 // item is the present state of one key. It is immutable, value included:
@@ -123,6 +124,7 @@ func (t *table) putItem(op driver.Op, revision uint64, now time.Time) {
 	if op.TTL > 0 {
 		written.expires = now.Add(op.TTL)
 	}
+	t.deleted = false
 	replaced, _ := t.items.Set(op.Key, written)
 	t.deadlines.replace(op.Key, replaced.expires, written.expires)
 	t.recordChange(driver.Event{Kind: driver.PutEvent, Key: op.Key, Value: written.value}, revision)
@@ -157,18 +159,31 @@ func (t *table) recordChange(e driver.Event, revision uint64) {
 	t.changed.Fire()
 }
 
-// markDeleted makes all later calls fail, and wakes the watchers.
-func (t *table) markDeleted() {
-	t.deleted = true
-	t.changed.Fire()
+// isDeleted implements deletable.
+func (t *table) isDeleted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.deleted
 }
 
-// checkExists returns an error if the store was deleted.
-func (t *table) checkExists() error {
-	if t.deleted {
-		return fairlead.Errorf(fairlead.Closed, "the store was deleted; open it again")
+// undelete implements deletable.
+func (t *table) undelete() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deleted = false
+}
+
+// delete implements deletable. It deletes all keys as one change.
+func (t *table) delete() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.removeExpired(time.Now())
+	revision := t.revision + 1
+	for _, key := range t.items.Keys() {
+		t.removeItem(key, driver.DeleteEvent, revision)
 	}
-	return nil
+	t.snapshots.drop()
+	t.deleted = true
 }
 
 func formatRevision(revision uint64) driver.Revision {

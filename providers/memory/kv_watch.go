@@ -84,9 +84,6 @@ func (w *watcher) readEvents() (events []driver.Event, changed <-chan struct{}, 
 // advance moves the position forward and returns the events that it passes. The
 // table is locked.
 func (w *watcher) advance() ([]driver.Event, error) {
-	if err := w.table.checkExists(); err != nil {
-		return nil, err
-	}
 	if err := w.table.checkKept(w.position); err != nil {
 		return nil, err
 	}

@@ -46,9 +46,18 @@ func put(t testing.TB, s *store, key string) kvdriver.Revision {
 }
 
 func TestURLs(t *testing.T) {
-	for _, bad := range []string{"mem://user@x", "mem://x:1", "mem://x/path"} {
+	for _, bad := range []string{
+		"mem://user@x", "mem://x:1", "mem://x/path", "mem://?history=0", "mem://?history=-1", "mem://?history=1000000001",
+		"mem://?history=9223372036854775807", "mem://?history=9223372036854775808", "mem://?dedupe-window=0s", "mem://?dedupe-window=-1s",
+	} {
 		if _, err := fairlead.Open(t.Context(), bad); !errors.Is(err, fairlead.Invalid) {
 			t.Errorf("Open(%q): %v, want Invalid", bad, err)
+		}
+	}
+	for _, good := range []string{"mem://?history=1&dedupe-window=1ms", "mem://?history=1000000000"} {
+		s := openStore(t, openURL(t, good))
+		for range 5 {
+			put(t, s, "k")
 		}
 	}
 	a, b, private := openURL(t, "mem://shared"), openURL(t, "mem://shared"), openURL(t, "mem://")

@@ -14,7 +14,7 @@ func init() {
 		Name: "mem",
 		Help: "in the memory of this process: mem:// (private) or mem://NAME (shared within the process)",
 		Settings: []providers.Setting{
-			{Name: "history", Kind: providers.Int, Default: "10000", Min: 1,
+			{Name: "history", Kind: providers.Int, Default: "10000", Min: 1, Max: maxHistory,
 				Help: "how many changes of a store, and acknowledged messages of a topic, are kept"},
 			{Name: "dedupe-window", Kind: providers.Duration, Default: "2m", Min: int64(time.Millisecond),
 				Help: "how long a topic remembers the ids of its messages"},

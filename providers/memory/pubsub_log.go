@@ -66,6 +66,12 @@ func (l *messageLog) trim(needed uint64) {
 	l.trimLength = 2 * max(len(l.messages), l.historySize)
 }
 
+// clear drops all messages.
+func (l *messageLog) clear() {
+	l.dropped = l.last()
+	l.messages, l.trimLength = nil, 2*l.historySize
+}
+
 // copyMetadata returns a copy, or nil if there is no metadata.
 func copyMetadata(m map[string]string) map[string]string {
 	if len(m) == 0 {

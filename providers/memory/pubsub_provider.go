@@ -11,18 +11,8 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	return &publisher{p.backend.findOrCreateTopic(c.Name), p.life.Child("topic")}, nil
-}
-
-func (b *backend) findOrCreateTopic(name string) *topic {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	t := b.topics[name]
-	if t == nil {
-		t = newTopic(b.historySize, b.dedupeWindow)
-		b.topics[name] = t
-	}
-	return t
+	life := p.life.Child("topic")
+	return &publisher{p.backend.topics.open(c.Name, life.Context()), life}, nil
 }
 
 // OpenSubscription implements the pubsub driver's Provider. A broadcast
@@ -31,7 +21,8 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	t := p.backend.findOrCreateTopic(c.Topic)
+	life := p.life.Child("subscription")
+	t := p.backend.topics.open(c.Topic, life.Context())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name := c.Group
@@ -40,9 +31,10 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	}
 	g, err := t.findOrCreateGroup(name, c)
 	if err != nil {
+		life.End()
 		return nil, err
 	}
-	return newSubscription(g, name, c.AckDeadline, p.life.Child("subscription")), nil
+	return newSubscription(g, name, c.AckDeadline, life), nil
 }
 
 // Topics implements the pubsub driver's Provider.
@@ -50,20 +42,16 @@ func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) 
 	if err := p.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	p.backend.mu.Lock()
-	defer p.backend.mu.Unlock()
-	return namesWithPrefix(p.backend.topics, prefix), nil
+	return p.backend.topics.names(prefix), nil
 }
 
-// DeleteTopic implements the pubsub driver's Provider. Open handles keep using
-// the data, which no new handle sees.
+// DeleteTopic implements the pubsub driver's Provider. Open subscriptions fail
+// with NotFound. A message that an open handle publishes creates the topic again.
 func (p *provider) DeleteTopic(ctx context.Context, name string) error {
 	if err := p.life.Check(ctx); err != nil {
 		return err
 	}
-	p.backend.mu.Lock()
-	defer p.backend.mu.Unlock()
-	delete(p.backend.topics, name)
+	p.backend.topics.delete(name)
 	return nil
 }
 
@@ -73,10 +61,7 @@ func (p *provider) DeleteGroup(ctx context.Context, topicName, groupName string)
 	if err := p.life.Check(ctx); err != nil {
 		return err
 	}
-	p.backend.mu.Lock()
-	t := p.backend.topics[topicName]
-	p.backend.mu.Unlock()
-	if t != nil {
+	if t, ok := p.backend.topics.find(topicName); ok {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.deleteGroup(groupName)

@@ -11,9 +11,11 @@ import (
 )
 
 // topic holds the data of one topic: the messages that are still kept, and the
-// groups that read them. Its methods are called with mu locked.
+// groups that read them. Its methods are called with mu locked, except those for
+// the catalog.
 type topic struct {
 	mu         sync.Mutex
+	deleted    bool // by DeleteTopic, and not used since
 	log        messageLog
 	recentIDs  recentIDs
 	groups     map[string]*group
@@ -29,9 +31,36 @@ func newTopic(historySize int, dedupeWindow time.Duration) *topic {
 	}
 }
 
+// isDeleted implements deletable.
+func (t *topic) isDeleted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.deleted
+}
+
+// undelete implements deletable.
+func (t *topic) undelete() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deleted = false
+}
+
+// delete implements deletable.
+func (t *topic) delete() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name := range t.groups {
+		t.deleteGroup(name)
+	}
+	t.log.clear()
+	t.recentIDs = newRecentIDs(t.recentIDs.window)
+	t.deleted = true
+}
+
 // publish stores one message, unless its id was stored within the dedupe
 // window.
 func (t *topic) publish(m driver.Message, now time.Time) driver.SendResult {
+	t.deleted = false
 	t.recentIDs.removeExpired(now)
 	if sequence, duplicate := t.recentIDs.find(m.ID); duplicate {
 		return driver.SendResult{ID: m.ID, Position: formatPosition(sequence), Duplicate: true}

@@ -3,6 +3,7 @@ package carrier
 import (
 	"bytes"
 	"io"
+	"math"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -168,7 +169,7 @@ func (c codec) decompress(payload []byte) ([]byte, error) {
 	}
 	r, err := c.compressor.Decompress(bytes.NewReader(payload))
 	if err == nil {
-		payload, err = io.ReadAll(io.LimitReader(r, int64(c.maxRecv)+1))
+		payload, err = io.ReadAll(io.LimitReader(r, min(int64(c.maxRecv), math.MaxInt64-1)+1))
 	}
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "decompressing the received message: %v", err)
