@@ -118,7 +118,7 @@ func TestHostClosesWhatIsOpen(t *testing.T) {
 func TestURLsAreCheckedBeforeThePluginStarts(t *testing.T) {
 	h := newHost(t, plugins.WithFolders(installed(t, "memory")))
 	for url, want := range map[string]string{
-		"plugin+mem://?histori=1": `unknown parameter "histori"; accepted: dedupe-window, history`,
+		"plugin+mem://?histori=1": `unknown setting "histori"; accepted: dedupe-window, history`,
 		"plugin+mem://?history=0": "the least is 1",
 		"plugin+rabbit://":        `there is no plugin for "rabbit" in `,
 		"nonsense":                "",

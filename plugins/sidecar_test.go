@@ -343,7 +343,7 @@ func TestArguments(t *testing.T) {
 		{append([]string{"--listen", "tcp://0.0.0.0:1"}, tlsArgs[:4]...), "given together", 2},
 		{append([]string{"--listen", "unix:///tmp/x"}, tlsArgs...), "require a tcp:// address", 2},
 		{[]string{"--listen", "unix:///tmp/x", "--url", "redis://x"}, "offered: mem", 2},
-		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://?a=b"}, `unknown parameter "a"`, 2},
+		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://?a=b"}, `unknown setting "a"`, 2},
 		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://", "--url-file", empty}, "exclude each other", 2},
 		{[]string{"--listen", "unix:///tmp/x", "--url-file", empty}, "is empty", 2},
 		{[]string{"--check", "nonsense"}, "accepted: unix:///path", 1},

@@ -54,21 +54,21 @@ func TestOpenRejects(t *testing.T) {
 		{"test", "no scheme"},
 		{"test:h", `no scheme followed by "://"`},
 		{"other://h", `unknown URL scheme "other"; linked in: acme, test`},
-		{"test://h?sise=5", `unknown parameter "sise"; accepted: ca-file, flag, mode, password-env, password-file, size, wait`},
-		{"test://h?size=x", `parameter "size" has the value "x", which is not a whole number in range`},
+		{"test://h?sise=5", `unknown setting "sise"; accepted: ca-file, flag, mode, password-env, password-file, size, wait`},
+		{"test://h?size=x", `setting "size" has the value "x", which is not a whole number in range`},
 		{"test://h?size=0", "the least is 1"},
 		{"test://h?size=11", "the greatest is 10"},
-		{"test://h?size=1&size=2", `parameter "size" is given 2 times`},
+		{"test://h?size=1&size=2", `setting "size" is given 2 times`},
 		{"test://h?wait=1", "a duration in range, as 1500ms"},
 		{"test://h?wait=0s", "the least is 1ms"},
 		{"test://h?flag=ja", "true or false"},
 		{"test://h?mode=c", "accepted: a, b"},
 		{"test://h?ca-file=/no/such", "no such file"},
-		{"test://h?size=%zz", "the query of the URL cannot be read"},
+		{"test://h?size=%zz", "the settings in the URL cannot be read"},
 		{"test://user:se:cr@et@h:x", "the URL cannot be read"},
 		{"test://:se%cret@h", "the URL cannot be read"},
-		{"test://a,,b", `the host ""`},
-		{"test://a,b:x", `the host "b:x"`},
+		{"test://a,,b", "host 2 of the URL's 3"},
+		{"test://a,b:x", "host 2 of the URL's 2"},
 	} {
 		_, err := fairlead.Open(t.Context(), c.url)
 		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), c.says) {
@@ -118,8 +118,8 @@ func TestPassword(t *testing.T) {
 		{"test://h?password-env=FAIRLEAD_TEST_PW", "from env", ""},
 		{"test://h?password-file=" + file, "from file", ""},
 		{"test://u:x@h?password-file=" + file, "", "more than one way"},
-		{"test://h?password-env=FAIRLEAD_NOT_SET", "", "is not set or empty"},
-		{"test://h?password-file=" + empty, "", "which is empty"},
+		{"test://h?password-env=FAIRLEAD_NOT_SET", "", "is not set, or empty"},
+		{"test://h?password-file=" + empty, "", "that is empty"},
 	} {
 		if _, err := fairlead.Open(t.Context(), c.url); err != nil {
 			t.Fatal(err)

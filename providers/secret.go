@@ -35,7 +35,8 @@ func (s Settings) Password() (string, error) {
 
 // Secret returns the content of the environment variable or of the file that the
 // [SecretSettings] of that name give, and "" if they give none. It is Invalid to
-// give both, an unset variable or an empty file.
+// give both, an unset variable or an empty file. The errors repeat neither name: it
+// may be the secret itself, given by mistake.
 func (s Settings) Secret(name string) (string, error) {
 	env, file := s.String(name+"-env"), s.String(name+"-file")
 	switch {
@@ -44,7 +45,7 @@ func (s Settings) Secret(name string) (string, error) {
 	case env != "":
 		v, _ := s.lookupEnv(env)
 		if v == "" {
-			return "", fairlead.Errorf(fairlead.Invalid, "parameter \"%s-env\" names the environment variable %q, which is not set or empty", name, env)
+			return "", fairlead.Errorf(fairlead.Invalid, "setting \"%s-env\" names an environment variable that is not set, or empty", name)
 		}
 		return v, nil
 	case file != "":
@@ -56,11 +57,11 @@ func (s Settings) Secret(name string) (string, error) {
 func secretFile(name, file string) (string, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", fairlead.Errorf(fairlead.Invalid, "parameter \"%s-file\": %w", name, err)
+		return "", fairlead.Errorf(fairlead.Invalid, "setting \"%s-file\" names a file that cannot be read: %w", name, withoutPath(err))
 	}
 	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	if v == "" {
-		return "", fairlead.Errorf(fairlead.Invalid, "parameter \"%s-file\" names %q, which is empty", name, file)
+		return "", fairlead.Errorf(fairlead.Invalid, "setting \"%s-file\" names a file that is empty", name)
 	}
 	return v, nil
 }

@@ -1,8 +1,13 @@
 package providers
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -27,7 +32,7 @@ const (
 	Env      Kind = "env"      // the name of an environment variable that holds a secret
 )
 
-// Setting declares one query parameter of a provider's URL. It is data, so
+// Setting declares one name=value in the query of a provider's URL. It is data, so
 // that a plugin's settings are validated before its process starts.
 type Setting struct {
 	Name    string
@@ -39,7 +44,8 @@ type Setting struct {
 	Help    string   // one line
 }
 
-// Settings is a validated URL. The Open of a [Scheme] gets it.
+// Settings is a validated URL. The Open of a [Scheme] gets it. It prints as its
+// scheme and the names of its settings, also in a log and in JSON.
 type Settings struct {
 	URL    *url.URL // without its query; may hold credentials: never print it
 	Logger *slog.Logger
@@ -48,6 +54,24 @@ type Settings struct {
 	lookupEnv func(string) (string, bool)
 	declared  []Setting
 	values    map[string]string
+}
+
+// Format implements [fmt.Formatter]: no verb prints a credential.
+func (s Settings) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, s.text()) }
+
+// LogValue implements [slog.LogValuer].
+func (s Settings) LogValue() slog.Value { return slog.StringValue(s.text()) }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (s Settings) MarshalText() ([]byte, error) { return []byte(s.text()), nil }
+
+func (s Settings) text() string {
+	scheme := ""
+	if s.URL != nil {
+		scheme = s.URL.Scheme
+	}
+	names := slices.Sorted(maps.Keys(s.values))
+	return fmt.Sprintf("settings of a %s URL: %s", scheme, cmp.Or(strings.Join(names, ", "), "none"))
 }
 
 // RawURL returns the URL as it was given. It may hold credentials: never print
@@ -65,9 +89,12 @@ func (s Settings) LookupEnv(name string) (value string, ok bool) { return s.look
 func parseSettings(u *url.URL, declared []Setting) (Settings, error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return Settings{}, fairlead.Errorf(fairlead.Invalid, "the query of the URL cannot be read; escape reserved characters as %%XX")
+		return Settings{}, fairlead.Errorf(fairlead.Invalid, "the settings in the URL cannot be read; escape reserved characters as %%XX")
 	}
 	s := Settings{declared: declared, values: map[string]string{}}
+	if err := s.checkNames(u.RawQuery); err != nil {
+		return Settings{}, err
+	}
 	for name, given := range query {
 		if err := s.set(name, given); err != nil {
 			return Settings{}, err
@@ -79,15 +106,33 @@ func parseSettings(u *url.URL, declared []Setting) (Settings, error) {
 	return s, nil
 }
 
+// checkNames refuses the first setting that is not declared. It does not name one
+// without a value: it may be the rest of a value with a "&" in it.
+func (s *Settings) checkNames(query string) error {
+	for i, pair := range strings.Split(query, "&") {
+		name, _, hasValue := strings.Cut(pair, "=")
+		name, _ = url.QueryUnescape(name) // it was parsed before
+		switch {
+		case pair == "" || s.index(name) >= 0:
+		case hasValue:
+			return fairlead.Errorf(fairlead.Invalid, "unknown setting %q; accepted: %s", name, accepted(s.declared))
+		default:
+			return fairlead.Errorf(fairlead.Invalid, "setting %d in the URL is unknown and has no \"=\"; escape \"&\" in a value as %%26; accepted: %s", i+1, accepted(s.declared))
+		}
+	}
+	return nil
+}
+
+// index returns the index of a declared setting, or -1.
+func (s *Settings) index(name string) int {
+	return slices.IndexFunc(s.declared, func(d Setting) bool { return d.Name == name })
+}
+
 func (s *Settings) set(name string, given []string) error {
-	i := slices.IndexFunc(s.declared, func(d Setting) bool { return d.Name == name })
-	if i < 0 {
-		return fairlead.Errorf(fairlead.Invalid, "unknown parameter %q; accepted: %s", name, accepted(s.declared))
-	}
 	if len(given) > 1 {
-		return fairlead.Errorf(fairlead.Invalid, "parameter %q is given %d times; give it once", name, len(given))
+		return fairlead.Errorf(fairlead.Invalid, "setting %q is given %d times; give it once", name, len(given))
 	}
-	if err := s.declared[i].check(given[0]); err != nil {
+	if err := s.declared[s.index(name)].check(given[0]); err != nil {
 		return err
 	}
 	s.values[name] = given[0]
@@ -106,6 +151,8 @@ func accepted(declared []Setting) string {
 	return strings.Join(names, ", ")
 }
 
+// check does not repeat the value of a file or an environment variable: it may be
+// the secret itself, given by mistake.
 func (d Setting) check(value string) error {
 	var err error
 	switch d.Kind {
@@ -121,10 +168,12 @@ func (d Setting) check(value string) error {
 			err = fmt.Errorf("accepted: %s", strings.Join(d.Values, ", "))
 		}
 	case File:
-		err = readable(value)
+		if err := readable(value); err != nil {
+			return fairlead.Errorf(fairlead.Invalid, "setting %q names a file that cannot be read: %w", d.Name, withoutPath(err))
+		}
 	}
 	if err != nil {
-		return fairlead.Errorf(fairlead.Invalid, "parameter %q has the value %q, which is not %s: %w", d.Name, value, d.article(), err)
+		return fairlead.Errorf(fairlead.Invalid, "setting %q has the value %q, which is not %s: %w", d.Name, value, d.article(), err)
 	}
 	return nil
 }
@@ -132,7 +181,7 @@ func (d Setting) check(value string) error {
 func (d Setting) checkRange(n int64, err error) error {
 	switch {
 	case err != nil:
-		return err
+		return withoutValue(err)
 	case n < d.Min:
 		return fmt.Errorf("the least is %s", d.format(d.Min))
 	case d.Max > 0 && n > d.Max:
@@ -156,11 +205,27 @@ func (d Setting) article() string {
 		return "a whole number in range"
 	case Duration:
 		return "a duration in range, as 1500ms or 2s"
-	case Enum:
-		return "an accepted value"
 	default:
-		return "a readable file"
+		return "an accepted value"
 	}
+}
+
+// withoutValue returns the cause in an error of strconv, which repeats the value.
+func withoutValue(err error) error {
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		return number.Err
+	}
+	return err
+}
+
+// withoutPath returns the cause in an error of package os, which repeats the path.
+func withoutPath(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 func readable(path string) error {
@@ -177,7 +242,7 @@ func (s Settings) String(name string) string {
 	if v, ok := s.values[name]; ok {
 		return v
 	}
-	i := slices.IndexFunc(s.declared, func(d Setting) bool { return d.Name == name })
+	i := s.index(name)
 	if i < 0 {
 		panic(fmt.Sprintf("providers: setting %q is not declared by the scheme", name))
 	}

@@ -33,7 +33,7 @@ func (s Settings) TLS(scheme string) (*tls.Config, error) {
 		return s.TLSConfig()
 	}
 	if name := s.givenTLS(); name != "" {
-		return nil, fairlead.Errorf(fairlead.Invalid, "parameter %q requires TLS; write the URL with %s://", name, scheme)
+		return nil, fairlead.Errorf(fairlead.Invalid, "setting %q requires TLS; write the URL with %s://", name, scheme)
 	}
 	return nil, nil
 }
@@ -70,11 +70,11 @@ func setAuthorities(c *tls.Config, file string) error {
 	}
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return fairlead.Errorf(fairlead.Invalid, "parameter \"ca-file\": %w", err)
+		return fairlead.Errorf(fairlead.Invalid, "setting \"ca-file\" names a file that cannot be read: %w", withoutPath(err))
 	}
 	c.RootCAs = x509.NewCertPool()
 	if !c.RootCAs.AppendCertsFromPEM(pem) {
-		return fairlead.Errorf(fairlead.Invalid, "parameter \"ca-file\" names %q, which holds no certificate in PEM form", file)
+		return fairlead.Errorf(fairlead.Invalid, "setting \"ca-file\" names a file that holds no certificate in PEM form")
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func setClientCertificate(c *tls.Config, certFile, keyFile string) error {
 	}
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return fairlead.Errorf(fairlead.Invalid, "\"cert-file\" and \"key-file\" cannot be used: %w", err)
+		return fairlead.Errorf(fairlead.Invalid, "\"cert-file\" and \"key-file\" cannot be used: %w", withoutPath(err))
 	}
 	c.Certificates = []tls.Certificate{pair}
 	return nil

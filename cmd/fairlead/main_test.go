@@ -65,7 +65,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"bad profile", "conformance mem:// --profile slow", exitUsage, "accepted: quick, full"},
 		{"bad pattern", "conformance mem:// --run (", exitUsage, "--run: error parsing regexp"},
 		{"bad scheme", "conformance memory://", exitUsage, `unknown URL scheme "memory"; linked in: broken, `},
-		{"bad parameter", "describe mem://?histroy=1", exitUsage, `unknown parameter "histroy"; accepted: dedupe-window, history`},
+		{"bad setting", "describe mem://?histroy=1", exitUsage, `unknown setting "histroy"; accepted: dedupe-window, history`},
 		{"half a control", "conformance mem:// --kill-command true", exitUsage, "kill-command start-command"},
 		{"new what", "new", exitUsage, `"fairlead new" takes a command: one of provider`},
 		{"describe", "describe mem://x", exitOK, "kv.SnapshotList"},

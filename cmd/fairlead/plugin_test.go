@@ -194,7 +194,7 @@ func TestPluginConformance(t *testing.T) {
 	want(t, exitOK, "plugin install "+binary(t, "fairlead-redis"))
 	wantTransport(t, "plugin+mem://", process)
 	want(t, exitOK, "describe plugin+"+testbed.Redis(t).URL(), "redis 7", "kv.WatchTxn")
-	want(t, exitUsage, "describe plugin+redis://127.0.0.1?pool-size=many", `parameter "pool-size"`)
+	want(t, exitUsage, "describe plugin+redis://127.0.0.1?pool-size=many", `setting "pool-size"`)
 	want(t, exitUsage, "conformance plugin+mem:// --transport loopback", "the URL names a process")
 }
 

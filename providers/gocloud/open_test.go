@@ -14,7 +14,7 @@ func TestBadURLs(t *testing.T) {
 	for url, want := range map[string]string{
 		"gocloud+mem://host:1":                       "no user, port or path",
 		"gocloud+mem://name/path":                    "no user, port or path",
-		"gocloud+mem://?x=1":                         `unknown parameter "x"`,
+		"gocloud+mem://?x=1":                         `unknown setting "x"`,
 		"gocloud+file://host/etc":                    "names only a folder",
 		"gocloud+file:///no/such/folder":             "no such file",
 		"gocloud+file:///etc/passwd":                 "is not a folder",

@@ -216,7 +216,7 @@ func TestInvalidSettings(t *testing.T) {
 		{"watch-history=1s", "watch-history"},
 		{"token-env=FAIRLEAD_NOT_SET", "FAIRLEAD_NOT_SET"},
 		{"nkey-file=/dev/null&creds-file=/dev/null", "more than one way"},
-		{"sise=1", "unknown parameter"},
+		{"sise=1", "unknown setting"},
 	} {
 		_, err := fairlead.Open(t.Context(), "nats://127.0.0.1:1?"+c.query)
 		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), c.says) {
