@@ -6,8 +6,9 @@
 //	fairlead plugin install "$(go env GOPATH)/bin/fairlead-redis"
 //
 // A program starts it through a plugins.Host of package fairlead.dev/plugins
-// and opens plugin+redis://127.0.0.1:6379; it is not run by hand. The manifest
-// that the installation writes lists its schemes and parameters.
+// and opens plugin+redis://127.0.0.1:6379. An operator runs it as a sidecar with
+// fairlead plugin run. The manifest that the installation writes lists its schemes
+// and settings.
 package main
 
 import (

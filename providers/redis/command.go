@@ -100,12 +100,13 @@ func commandError(ctx context.Context, m *mark, cmd goredis.Cmder, err error) er
 // After a nil error, each command has its own reply or error. After another
 // error, no command has either.
 func (p *provider) execute(ctx context.Context, r route, key string, cmds ...goredis.Cmder) error {
-	if err := ctx.Err(); err != nil {
-		return mapErr(err, false)
+	if err := fairlead.ContextError(ctx); err != nil {
+		return err
 	}
 	c := beginCall(ctx, r.timeout)
 	defer c.end()
 	err := r.sendUntilServed(c, key, cmds)
+	p.explainDenials(c, r, key, cmds)
 	if p.life.Err() != nil {
 		return markClosed(err, cmds)
 	}
@@ -196,6 +197,6 @@ func runUnlessEnded(ctx context.Context, f func() error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return mapErr(ctx.Err(), false)
+		return fairlead.ContextError(ctx)
 	}
 }

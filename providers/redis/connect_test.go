@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
 )
@@ -33,7 +34,7 @@ func TestTLS(t *testing.T) {
 			}
 			change(bad)
 			_, err := fairlead.Open(t.Context(), server.URL()+"?"+bad.Encode())
-			wantCode(t, err, fairlead.Unavailable)
+			check.Code(t, err, fairlead.Unavailable)
 			t.Log(err)
 		})
 	}
@@ -68,7 +69,7 @@ func TestDatabasesAndPrefixesAreSeparate(t *testing.T) {
 	server := testbed.Redis(t)
 	for i, u := range []string{server.URL(), server.URL() + "/1", server.URL() + "?prefix=other"} {
 		s := openStore(t, open(t, u), "same")
-		wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
+		check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 		mustPut(t, s, "k", fmt.Sprint(i), 0)
 	}
 }
@@ -140,9 +141,9 @@ func TestSentinel(t *testing.T) {
 	wantValue(t, s, "k", "after")
 	watchUntil(t, w, "after")
 	_, err = fairlead.Open(t.Context(), "redis://"+group.Addrs()[0])
-	wantCode(t, err, fairlead.Invalid) // a Sentinel holds no data
+	check.Code(t, err, fairlead.Invalid) // a Sentinel holds no data
 	_, err = fairlead.Open(t.Context(), "redis://"+strings.Join(group.Addrs(), ",")+"?master-name=nobody")
-	wantCode(t, err, fairlead.Unavailable)
+	check.Code(t, err, fairlead.Unavailable)
 }
 
 func TestCluster(t *testing.T) {

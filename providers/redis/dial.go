@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 )
@@ -28,11 +29,23 @@ func (c config) dial(ctx context.Context, network, addr string) (net.Conn, error
 // startTLS returns a TLS connection over inner.
 func (c config) startTLS(ctx context.Context, network, addr string, inner net.Conn) (net.Conn, error) {
 	t := tls.Client(inner, c.tlsFor(addr))
+	ctx, stop := withPlainCheck(ctx, network, addr)
+	defer stop()
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = inner.Close() // the handshake's error is the reason
+		if cause := context.Cause(ctx); errors.Is(cause, errNoTLS) || isPlainAnswer(err) {
+			err = errNoTLS
+		}
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: inner.RemoteAddr(), Err: err}
 	}
 	return t, nil
+}
+
+// isPlainAnswer reports whether a handshake has failed because the server answered
+// without TLS.
+func isPlainAnswer(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.As(err, &record)
 }
 
 // tlsFor returns the TLS settings for a server. Without another name in the

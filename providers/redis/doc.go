@@ -7,7 +7,7 @@
 //	redis://n1,n2,n3                                     nodes of a cluster
 //
 // If a single host turns out to be a node of a cluster, the provider uses the
-// cluster. [providers.Schemes] lists the parameters. The permissions that a user
+// cluster. [providers.Schemes] lists the settings. The permissions that a user
 // needs are in docs/providers/redis.md, measurements in docs/performance.md.
 //
 // [fairlead.As] supports goredis.UniversalClient, *goredis.Client and
@@ -25,7 +25,10 @@
 //     no-appendfsync-on-rewrite no.
 //   - Its last write to the append-only file and the last rewrite of the file
 //     have succeeded.
-//   - It does not evict: maxmemory is 0 or maxmemory-policy is noeviction.
+//   - It does not evict: maxmemory is 0 or maxmemory-policy is noeviction. INFO shows
+//     this, too.
+//
+// docs/providers/redis.md has a table of all settings that take claims away.
 //
 // After CONFIG SET appendonly yes, Redis reports that the file is on, but until
 // the first rewrite has ended, a killed server loses everything. So if CONFIG
@@ -37,7 +40,7 @@
 // at run time is logged once.
 //
 // Where CONFIG GET is denied, durability is unverified and not claimed. The
-// parameter assert-durable=true takes the operator's word for the settings, and
+// setting assert-durable=true takes the operator's word for the settings, and
 // Notes say so. What INFO shows is still checked.
 //
 // DurableFsync applies only to the server that acknowledged. Replication is
@@ -132,7 +135,7 @@
 // opened, all sends of several messages take the script. A call whose reply was
 // lost is UnknownOutcome and is not repeated. If a program publishes a message
 // again with the same ID, it is stored once: IDs are remembered for at least the
-// parameter dedupe-window (2m), and at most for twice that. The messages of one
+// setting dedupe-window (2m), and at most for twice that. The messages of one
 // call may have 512 MiB in total (TooLarge).
 //
 // Groups. An acknowledgement is valid until the message is delivered again, even
@@ -148,17 +151,23 @@
 // broadcast is slower than the retention, or its messages were deleted by other
 // means, it gets Compacted, once, and continues after the gap.
 //
-// Retention. Messages are dropped when they are older than the parameter
+// Retention. Messages are dropped when they are older than the setting
 // retention (1h) and every group has acknowledged them; never before. A group
 // without consumers keeps its messages until it is deleted. Handles drop messages
 // while they publish and settle, at most once a second: a topic that is not used
 // keeps its messages. Positions are stream IDs. Times are the server's, in
 // milliseconds: StartTime begins with the first message of its millisecond.
 //
-// Loss. When the topic was deleted or the server's data was lost, Receive reports
-// Compacted, and the next call creates the topic and the group again. Receive on
-// a group that was deleted is NotFound. After a failover that lost writes, a
-// group continues from where the new primary has it.
+// Loss. When the topic, its stream or the server's data was lost, Receive reports
+// Compacted, and the next call creates the topic and the group again; so it does
+// when other programs have destroyed the group or a part of its state. Messages
+// that other programs have trimmed or deleted before a group has read them are
+// Compacted, once, within seconds. Receive on a group that DeleteGroup has deleted
+// is NotFound. After a failover that lost writes, a group continues from where the
+// new primary has it.
+//
+// Attempts. A delivery that is released (Release), and a message that no Receive has
+// returned, do not count as attempts.
 //
 // Foreign entries. An entry that another program adds to the stream is delivered
 // as far as possible: the field b as the body, and the other fields as metadata,

@@ -37,7 +37,6 @@ var errorReplies = []struct {
 	{"FENCED ", fairlead.Unavailable, "the write arrived after the provider had given it up, and was not applied"},
 	{"ERR DB index is out of range", fairlead.Invalid, "the server has no database with the number in the URL's path"},
 	{"ERR This instance has cluster support disabled", fairlead.Invalid, "the server is not in cluster mode; several hosts are the nodes of one cluster, or Sentinels with \"master-name\""},
-	{"NOPERM ", fairlead.PermissionDenied, "the user's ACL does not allow what this provider needs"},
 	{"WRONGPASS ", fairlead.PermissionDenied, "the server rejects the user or the password"},
 	{"ERR invalid password", fairlead.PermissionDenied, "the server rejects the password"},
 	{"ERR AUTH ", fairlead.PermissionDenied, "the server has no password for this user"},
@@ -65,10 +64,6 @@ func mapErr(err error, sent bool) error {
 		return fairlead.Errorf(fairlead.Unavailable, "no connection is free; all of \"pool-size\" are in use: %w", err)
 	case isDialError(err):
 		return fairlead.Errorf(fairlead.Unavailable, "cannot connect: %w", err)
-	case errors.Is(err, context.Canceled):
-		return fairlead.Errorf(fairlead.Canceled, "%w", err)
-	case errors.Is(err, context.DeadlineExceeded):
-		return fairlead.Errorf(fairlead.DeadlineExceeded, "%w", err)
 	default:
 		return fairlead.Errorf(fairlead.Unavailable, "the server did not answer: %w", err)
 	}
@@ -78,19 +73,12 @@ func mapErr(err error, sent bool) error {
 // nothing was sent, the end of ctx is the reason, although the client may report
 // it in other forms.
 func mapCallErr(ctx context.Context, err error, sent bool) error {
-	if end := contextError(ctx); err != nil && !sent && end != nil && !isErrorReply(err) {
-		return fairlead.Errorf(fairlead.CodeOf(end), "%w", end)
+	if err != nil && !sent && !isErrorReply(err) {
+		if end := fairlead.ContextError(ctx); end != nil {
+			return end
+		}
 	}
 	return mapErr(err, sent)
-}
-
-// contextError is ctx.Err, except that it does not wait for the context's own
-// timer: a connection has the same deadline and may notice it first.
-func contextError(ctx context.Context) error {
-	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
-		return context.DeadlineExceeded
-	}
-	return ctx.Err()
 }
 
 func isErrorReply(err error) bool {
@@ -104,6 +92,9 @@ func isDialError(err error) bool {
 }
 
 func mapErrorReply(err error, sent bool) error {
+	if isDenial(err) {
+		return mapDenial(err, sent)
+	}
 	for _, r := range errorReplies {
 		if goredis.HasErrorPrefix(err, r.prefix) || strings.HasPrefix(err.Error(), r.prefix) {
 			return fairlead.Errorf(r.code, "%s: %w", r.help, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
 )
@@ -94,7 +95,7 @@ func TestLostReplyOfAConflictIsNotApplied(t *testing.T) {
 	trap := proxy.SwallowReply([]byte("swallow"))
 	r := doOne(t, s, driver.Op{Kind: driver.OpCreate, Key: "k", Value: []byte("swallow")})
 	<-trap.Sprung()
-	wantCode(t, r.Err, fairlead.Unavailable)
+	check.Code(t, r.Err, fairlead.Unavailable)
 	wantValue(t, s, "k", "1")
 }
 
@@ -106,7 +107,7 @@ func TestWritesToAnUnreachableServerAreUnavailable(t *testing.T) {
 	}
 	proxy.Cut()
 	var r driver.Result
-	eventually(t, "an Unavailable error", func() bool {
+	check.Eventually(t, "an Unavailable error", func() bool {
 		start := time.Now()
 		r = doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"})
 		if took := time.Since(start); took > 5*time.Second {
@@ -200,7 +201,7 @@ func TestEveryCallEndsWithItsContextWhileTheServerHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantCode(t, do(driver.OpPut)(ctx), fairlead.Canceled) // the write was not sent
+	check.Code(t, do(driver.OpPut)(ctx), fairlead.Canceled) // the write was not sent
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -214,12 +215,12 @@ func TestAWriteThatTimesOutIsUnknown(t *testing.T) {
 	if err := server.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.UnknownOutcome)
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Unavailable)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.UnknownOutcome)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Unavailable)
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a successful write", func() bool {
+	check.Eventually(t, "a successful write", func() bool {
 		return doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
 	})
 }
@@ -237,7 +238,7 @@ func TestScriptsAreLoadedAfterARestart(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	locked := testbed.Redis(t, testbed.RedisPassword("s3cret"))
-	dead := testbed.Redis(t)
+	dead, secure, group := testbed.Redis(t), testbed.Redis(t, testbed.RedisTLS(false)), testbed.Sentinel(t)
 	if err := dead.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -264,12 +265,15 @@ func TestOpenErrors(t *testing.T) {
 		"empty env":            {"redis://h?password-env=FAIRLEAD_TEST_EMPTY", fairlead.Invalid, []string{"FAIRLEAD_TEST_EMPTY"}},
 		"sentinel env missing": {"redis://h?master-name=m&sentinel-password-env=FAIRLEAD_TEST_EMPTY", fairlead.Invalid, []string{"sentinel-password-env"}},
 		"user, no password":    {"redis://me@h", fairlead.Invalid, []string{"password-env"}},
+		"rediss, plain port":   {strings.Replace(locked.URL(), "redis:", "rediss:", 1), fairlead.Unavailable, []string{"does not speak TLS", "redis://"}},
+		"redis, TLS port":      {strings.Replace(secure.URL(), "rediss:", "redis:", 1), fairlead.Unavailable, []string{"rediss://"}},
+		"unknown primary":      {"redis://" + strings.Join(group.Addrs(), ",") + "?master-name=wrong", fairlead.Invalid, []string{"\"wrong\"", "master-name"}},
 		"cluster wanted":       {dead.URL() + "?mode=cluster", fairlead.Unavailable, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			_, err := fairlead.Open(t.Context(), c.url)
-			wantCode(t, err, c.code)
+			check.Code(t, err, c.code)
 			for _, word := range c.says {
 				if !strings.Contains(fmt.Sprint(err), word) {
 					t.Errorf("the error %v does not contain %q", err, word)
@@ -292,14 +296,14 @@ func TestSentinelPasswordIsLookedUp(t *testing.T) {
 	_, err := fairlead.Open(t.Context(), url, fairlead.WithLookupEnv(func(name string) (string, bool) {
 		return "secret", name == "FAIRLEAD_TEST_ELSEWHERE"
 	}))
-	wantCode(t, err, fairlead.Unavailable) // no server listens on that address
+	check.Code(t, err, fairlead.Unavailable) // no server listens on that address
 }
 
 func TestUnsuitableServers(t *testing.T) {
 	primary := testbed.Redis(t)
 	replica := testbed.Redis(t, testbed.RedisConf("replicaof "+strings.ReplaceAll(primary.Addr(), ":", " ")))
 	_, err := fairlead.Open(t.Context(), replica.URL())
-	wantCode(t, err, fairlead.Unavailable)
+	check.Code(t, err, fairlead.Unavailable)
 	_, err = fairlead.Open(t.Context(), primary.URL()+"?mode=cluster")
 	if err == nil {
 		t.Error("opened a standalone server as a cluster")
@@ -307,5 +311,5 @@ func TestUnsuitableServers(t *testing.T) {
 	t.Log(err)
 	u, _ := url.Parse(primary.URL())
 	_, err = fairlead.Open(t.Context(), "redis://"+u.Host+"/99")
-	wantCode(t, err, fairlead.Invalid)
+	check.Code(t, err, fairlead.Invalid)
 }

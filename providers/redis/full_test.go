@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	kv "fairlead.dev/kv/driver"
 	"fairlead.dev/pubsub/driver"
@@ -103,7 +104,7 @@ func TestPubsubFillsAServerAndDrainsIt(t *testing.T) {
 		tt.ack(s, tt.receive(s, 1)...)
 	}
 	// Each Send also drops what need not be kept, at most once a second.
-	eventually(t, "room for a message", func() bool {
+	check.Eventually(t, "room for a message", func() bool {
 		return topic.Send(t.Context(), []driver.Message{{Body: body}})[0].Err == nil
 	})
 	tt.ack(s, tt.receive(s, 1)...)
@@ -170,12 +171,12 @@ func TestRegistrationOnAFullServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	kept := make(chan error, 1)
 	go func() { kept <- r.Keep(ctx) }()
-	eventually(t, "a renewal", func() bool {
+	check.Eventually(t, "a renewal", func() bool {
 		l := c.ZRangeWithScores(t.Context(), leases, 0, 0).Val()
 		return len(l) == 1 && l[0].Score > first
 	})
 	cancel()
-	wantCode(t, <-kept, fairlead.Canceled)
+	check.Code(t, <-kept, fairlead.Canceled)
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

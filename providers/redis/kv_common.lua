@@ -42,6 +42,18 @@ local function recordExpiry(key)
   end
 end
 
+-- isWrongType reports whether a reply says that a key has another type, and passes
+-- every other error on.
+local function isWrongType(reply)
+  if type(reply) ~= 'table' or not reply.err then
+    return false
+  end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then
+    error(reply)
+  end
+  return true
+end
+
 -- readHead returns the revision and the flag of a key, or nil if the key does not
 -- exist. For something that another program has put there, it returns true, which
 -- is no revision, and "?".
@@ -51,10 +63,10 @@ local function readHead(valueKey, key)
     recordExpiry(key)
     return nil
   end
-  local revision, flag
-  if type(head) == 'string' then
-    revision, flag = string.match(head, '^(%d+%-%d+)([.!])')
+  if isWrongType(head) then
+    return true, '?'
   end
+  local revision, flag = string.match(head, '^(%d+%-%d+)([.!])')
   return revision or true, flag or '?'
 end
 

@@ -25,12 +25,8 @@ var missingQuorum = fairlead.Missing{
 // kvFacet describes what the kv facet guarantees on servers in the state st.
 func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 	f := fairlead.FacetDescription{
-		Facet: fairlead.KV,
-		Claims: []fairlead.Claim{
-			fairlead.Shared, driver.ClaimCAS, driver.ClaimTxn, driver.ClaimList,
-			driver.ClaimWatch, driver.ClaimWatchEvery, driver.ClaimWatchTxn,
-			driver.ClaimExpiryEvents, driver.ClaimManage,
-		},
+		Facet:  fairlead.KV,
+		Claims: []fairlead.Claim{fairlead.Shared, driver.ClaimManage},
 		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimSnapshotList, Reason: "each page of a listing shows the store at another time"},
 			missingQuorum,
@@ -42,7 +38,13 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 		},
 	}
 	providers.SettleClaim(&f, fairlead.DurableFsync, st.durabilityLacks(p.config))
-	providers.SettleClaim(&f, driver.ClaimTTL, st.evictionLacks())
+	for _, c := range []fairlead.Claim{
+		driver.ClaimCAS, driver.ClaimTxn, driver.ClaimList, driver.ClaimWatch, driver.ClaimWatchEvery, driver.ClaimWatchTxn,
+	} {
+		providers.SettleClaim(&f, c, st.lossLacks())
+	}
+	providers.SettleClaim(&f, driver.ClaimTTL, st.expiryLacks())
+	providers.SettleClaim(&f, driver.ClaimExpiryEvents, st.expiryLacks())
 	providers.SettleClaim(&f, driver.ClaimLinearizableRead, st.staleReadLacks(p.config))
 	return f
 }

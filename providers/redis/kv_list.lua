@@ -14,7 +14,7 @@ if #keys == tonumber(ARGV[3]) then
 end
 for _, key in ipairs(keys) do
   local kept = redis.pcall('GET', ARGV[5] .. key)
-  if type(kept) == 'table' then
+  if isWrongType(kept) then
     kept = '' -- no string: another program has put it there
   end
   if kept then

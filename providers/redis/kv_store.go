@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"fairlead.dev"
 	"fairlead.dev/kv/driver"
 	"fairlead.dev/providers"
 )
@@ -22,7 +23,10 @@ type store struct {
 // OpenStore implements the kv driver's Provider.
 func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
 	s := &store{p: p, life: p.life.Child("store"), name: c.Name, keys: p.storeKeys(c.Name)}
-	err := s.createIfMissing(ctx)
+	err := p.checkPermissions(ctx, fairlead.KV, s.keys.log)
+	if err == nil {
+		err = s.createIfMissing(ctx)
+	}
 	if err == nil {
 		err = p.stores.Add(s)
 	}

@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
 )
@@ -46,25 +47,6 @@ func wantValue(t testing.TB, s driver.Store, key, value string) {
 	r := doOne(t, s, driver.Op{Kind: driver.OpGet, Key: key})
 	if r.Err != nil || string(r.Value) != value {
 		t.Errorf("get %q: %q, %v; want %q", key, r.Value, r.Err, value)
-	}
-}
-
-func wantCode(t testing.TB, err error, code fairlead.Code) {
-	t.Helper()
-	if !errors.Is(err, code) {
-		t.Errorf("error %v; want %v", err, code)
-	}
-}
-
-// eventually fails the test if ok does not become true within 10 s.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s did not happen within 10 s", what)
-		}
-		time.Sleep(5 * time.Millisecond) // between two checks
 	}
 }
 
@@ -148,19 +130,19 @@ func TestConditions(t *testing.T) {
 	op := func(k driver.OpKind, rev driver.Revision) driver.Result {
 		return doOne(t, s, driver.Op{Kind: k, Key: "k", Value: []byte("v"), Revision: rev})
 	}
-	wantCode(t, op(driver.OpCAS, "1-1").Err, fairlead.Conflict)
-	wantCode(t, op(driver.OpDeleteIf, "1-1").Err, fairlead.Conflict)
+	check.Code(t, op(driver.OpCAS, "1-1").Err, fairlead.Conflict)
+	check.Code(t, op(driver.OpDeleteIf, "1-1").Err, fairlead.Conflict)
 	first := op(driver.OpCreate, "").Revision
-	wantCode(t, op(driver.OpCreate, "").Err, fairlead.Conflict)
+	check.Code(t, op(driver.OpCreate, "").Err, fairlead.Conflict)
 	second := op(driver.OpCAS, first)
 	if second.Err != nil || second.Revision == first {
 		t.Fatalf("CAS: %+v", second)
 	}
-	wantCode(t, op(driver.OpCAS, first).Err, fairlead.Conflict)
+	check.Code(t, op(driver.OpCAS, first).Err, fairlead.Conflict)
 	if r := op(driver.OpDeleteIf, second.Revision); r.Err != nil {
 		t.Error(r.Err)
 	}
-	wantCode(t, op(driver.OpCAS, second.Revision).Err, fairlead.Conflict)
+	check.Code(t, op(driver.OpCAS, second.Revision).Err, fairlead.Conflict)
 	if r := op(driver.OpDelete, ""); r.Err != nil {
 		t.Error(r.Err)
 	}
@@ -198,7 +180,7 @@ func TestTimesToLive(t *testing.T) {
 	mustPut(t, s, "cleared", "2", ttl)
 	mustPut(t, s, "cleared", "3", 0)
 	wantValue(t, s, "short", "1")
-	eventually(t, "the end of the key", func() bool {
+	check.Eventually(t, "the end of the key", func() bool {
 		return errors.Is(doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "short"}).Err, fairlead.NotFound)
 	})
 	if took := time.Since(start); took < ttl {
@@ -225,10 +207,10 @@ func TestExpiryEventComesOnceBeforeTheNextWrite(t *testing.T) {
 	server := testbed.Redis(t)
 	s := openStore(t, open(t, server.URL()+"?probe-interval=1m"), "ttl")
 	rev := mustPut(t, s, "k", "1", 50*time.Millisecond)
-	eventually(t, "the end of the key", func() bool {
+	check.Eventually(t, "the end of the key", func() bool {
 		return errors.Is(doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 	})
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpCAS, Key: "k", Revision: rev}).Err, fairlead.Conflict)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpCAS, Key: "k", Revision: rev}).Err, fairlead.Conflict)
 	mustPut(t, s, "k", "2", 0)
 	w := watch(t, s, driver.WatchRequest{After: rev})
 	if got, want := formatEvents(nextEvents(t, w, 2)), "Xk= Pk=2"; got != want {
@@ -247,7 +229,7 @@ func TestTimeToLiveContinuesWhileTheServerIsDown(t *testing.T) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 	if got := formatEvents(nextEvents(t, watch(t, s, driver.WatchRequest{After: rev}), 1)); got != "Xk=" {
 		t.Errorf("events %q", got)
 	}
@@ -263,12 +245,12 @@ func TestTxnIsAllOrNothing(t *testing.T) {
 		{Kind: driver.OpDelete, Key: "missing"},
 	}
 	_, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "a", Revision: rev}, {Key: "a2", Revision: "1-1"}}, Writes: writes})
-	wantCode(t, err, fairlead.Conflict)
+	check.Code(t, err, fairlead.Conflict)
 	if !strings.Contains(fmt.Sprint(err), `"a2"`) {
 		t.Errorf("the error does not name the key: %v", err)
 	}
 	wantValue(t, s, "a", "1")
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}).Err, fairlead.NotFound)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}).Err, fairlead.NotFound)
 
 	got, err := s.Txn(t.Context(), driver.Txn{Conditions: []driver.Condition{{Key: "a", Revision: rev}, {Key: "b"}}, Writes: writes})
 	if err != nil {
@@ -334,7 +316,7 @@ func TestListPages(t *testing.T) {
 		t.Errorf("keys %q", keys)
 	}
 	_, err := s.List(t.Context(), driver.ListRequest{Prefix: "p/", Limit: 10, Token: "after:q"})
-	wantCode(t, err, fairlead.Invalid)
+	check.Code(t, err, fairlead.Invalid)
 }
 
 func TestWatchContinuesFromTheRevisionOfAList(t *testing.T) {
@@ -384,7 +366,7 @@ func TestManyStores(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
-	wantCode(t, doOne(t, big, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
+	check.Code(t, doOne(t, big, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 	mustPut(t, big, "k", "again", 0) // the open handle creates the store again
 	wantValue(t, openStore(t, p, "run-a"), "k", "again")
 }
@@ -402,18 +384,18 @@ func TestOutOfMemory(t *testing.T) {
 		{Kind: driver.OpCreate, Key: "new"},
 		{Kind: driver.OpGet, Key: "old"},
 	})
-	wantCode(t, r[0].Err, fairlead.Unavailable)
-	wantCode(t, r[1].Err, fairlead.Unavailable)
+	check.Code(t, r[0].Err, fairlead.Unavailable)
+	check.Code(t, r[1].Err, fairlead.Unavailable)
 	if r[2].Err != nil {
 		t.Error(r[2].Err)
 	}
 	_, err := s.Txn(t.Context(), driver.Txn{Writes: []driver.Op{{Kind: driver.OpPut, Key: "new"}, {Kind: driver.OpDelete, Key: "old"}}})
-	wantCode(t, err, fairlead.Unavailable)
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}).Err, fairlead.NotFound)
+	check.Code(t, err, fairlead.Unavailable)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}).Err, fairlead.NotFound)
 	if r := doOne(t, s, driver.Op{Kind: driver.OpDelete, Key: "old"}); r.Err != nil {
 		t.Errorf("a delete, which frees memory, failed: %v", r.Err)
 	}
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "old"}).Err, fairlead.NotFound)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "old"}).Err, fairlead.NotFound)
 }
 
 func TestForeignValueIsAnError(t *testing.T) {
@@ -422,7 +404,7 @@ func TestForeignValueIsAnError(t *testing.T) {
 	if err := testbed.RedisClient(t, server).Set(t.Context(), "fairlead:kv:{foreign}:k:k", "abc", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Internal)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Internal)
 }
 
 func TestAsReturnsTheClient(t *testing.T) {

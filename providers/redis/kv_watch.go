@@ -69,7 +69,8 @@ func (w *watcher) Close(context.Context) error {
 
 // Next implements the kv driver's Watcher.
 func (w *watcher) Next(ctx context.Context) ([]driver.Event, error) {
-	return providers.Retry(ctx, w.life, providers.Patience{}, w.fetchOrWait)
+	events, err := providers.Retry(ctx, w.life, providers.Patience{}, w.fetchOrWait)
+	return events, w.life.WaitError(ctx, err)
 }
 
 // fetchOrWait returns the next events. If there are none, it waits until there
@@ -102,7 +103,7 @@ func (w *watcher) fetchEntries(ctx context.Context, n int) ([]any, error) {
 	entries := asList(reply)
 	if len(entries) == 0 || entryID(entries[0]) != w.position {
 		return nil, fairlead.Errorf(fairlead.Compacted,
-			"the store's history no longer holds the revision %s: it was trimmed (see the parameter \"watch-history\"), or lost with the server's data or with the store", w.position)
+			"the store's history no longer holds the revision %s: it was trimmed (see the setting \"watch-history\"), or lost with the server's data or with the store", w.position)
 	}
 	return entries[1:], nil
 }

@@ -10,8 +10,10 @@ import (
 	"go.uber.org/goleak"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
+	rpc "fairlead.dev/rpc/driver"
 )
 
 // finalError returns the error with which a watcher ends. It checks that the next
@@ -77,12 +79,12 @@ func TestWatchReportsATrimmedHistory(t *testing.T) {
 	for i := range 500 {
 		mustPut(t, s, "k", fmt.Sprint(i), 0)
 	}
-	wantCode(t, finalError(t, slow), fairlead.Compacted)
+	check.Code(t, finalError(t, slow), fairlead.Compacted)
 	_, err := s.Watch(t.Context(), driver.WatchRequest{After: first})
-	wantCode(t, err, fairlead.Compacted)
+	check.Code(t, err, fairlead.Compacted)
 	for _, rev := range []driver.Revision{"x", "1", "1-2-3", "0-1 "} {
 		_, err = s.Watch(t.Context(), driver.WatchRequest{After: rev})
-		wantCode(t, err, fairlead.Invalid)
+		check.Code(t, err, fairlead.Invalid)
 	}
 }
 
@@ -110,7 +112,7 @@ func TestWatchReportsALostStore(t *testing.T) {
 			if err := lose(t, server, p.(driver.Provider)); err != nil {
 				t.Fatal(err)
 			}
-			wantCode(t, finalError(t, w), fairlead.Compacted)
+			check.Code(t, finalError(t, w), fairlead.Compacted)
 			if names, err := p.(driver.Provider).Stores(t.Context(), ""); err != nil || len(names) > 1 {
 				t.Errorf("stores %q, %v", names, err)
 			}
@@ -135,10 +137,10 @@ func TestWatchReportsWritesThatARestartLost(t *testing.T) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a write after the restart", func() bool {
+	check.Eventually(t, "a write after the restart", func() bool {
 		return doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k", Value: []byte("after")}).Err == nil
 	})
-	wantCode(t, finalError(t, w), fairlead.Compacted)
+	check.Code(t, finalError(t, w), fairlead.Compacted)
 }
 
 func TestWatchSurvivesRestart(t *testing.T) {
@@ -151,7 +153,7 @@ func TestWatchSurvivesRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := w.Next(t.Context())
-	wantCode(t, err, fairlead.Unavailable)
+	check.Code(t, err, fairlead.Unavailable)
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +196,7 @@ func TestCloseEndsAWaitingWatcher(t *testing.T) {
 			if err := end(w, s, p); err != nil {
 				t.Fatal(err)
 			}
-			wantCode(t, <-result, fairlead.Closed)
+			check.Code(t, <-result, fairlead.Closed)
 			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("ended after %v", took)
 			}
@@ -224,12 +226,34 @@ func TestKVLeavesNothingBehind(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, <-ended, fairlead.Closed)
-	wantCode(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Closed)
+	check.Code(t, <-ended, fairlead.Closed)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Closed)
 	goleak.VerifyNone(t, before)
 	_, err = p.Describe(t.Context())
-	wantCode(t, err, fairlead.Closed)
+	check.Code(t, err, fairlead.Closed)
 	if err := p.Close(t.Context()); err != nil {
 		t.Errorf("the second Close: %v", err)
+	}
+}
+
+// A wait that ends with its context says so, and the context has ended then,
+// whoever has noticed first.
+func TestNextThatEndsWithItsContext(t *testing.T) {
+	p := open(t, testbed.Redis(t).URL())
+	w := watch(t, openStore(t, p, "idle"), driver.WatchRequest{})
+	e, err := p.(rpc.Directory).WatchEndpoints(t.Context(), rpc.WatchConfig{Service: "idle"})
+	check.NoError(t, err)
+	nextEndpoints(t, e, 0)
+	for i := range 100 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i%10)*time.Millisecond)
+		if i%2 == 0 {
+			_, err = w.Next(ctx)
+		} else {
+			_, err = e.Next(ctx)
+		}
+		if fairlead.CodeOf(err) != fairlead.DeadlineExceeded || ctx.Err() == nil {
+			t.Errorf("%v; the context: %v", err, ctx.Err())
+		}
+		cancel()
 	}
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"strings"
 
 	"fairlead.dev/providers"
 )
@@ -29,7 +30,7 @@ func (n nodeState) durabilityLacks(asserted bool) []providers.Lack {
 	}
 	return append(lacks, providers.Lack{
 		Reason: "unverified: the server does not let this user read its settings (" + n.unverified + ")",
-		Remedy: "allow the user +config|get, or assert the settings with the parameter assert-durable=true",
+		Remedy: "allow the user +config|get, or assert the settings with the setting assert-durable=true",
 	})
 }
 
@@ -48,6 +49,7 @@ func (n nodeState) infoLacks() (lacks []providers.Lack) {
 		"read the server's log, fix the cause (often a full disk), then run redis-cli BGREWRITEAOF")
 	addIf(!n.aofWriteOK, "the last write to the append-only file failed",
 		"read the server's log and fix the cause (often a full disk)")
+	addIf(n.mayEvict(), "maxmemory is set and maxmemory-policy is "+n.eviction, setCommand("maxmemory-policy", "noeviction"))
 	return lacks
 }
 
@@ -62,16 +64,18 @@ func (n nodeState) settingsLacks() (lacks []providers.Lack) {
 	}
 	require("appendfsync", "always")
 	require("no-appendfsync-on-rewrite", "no")
-	if n.mayEvict() {
-		require("maxmemory-policy", "noeviction")
-	}
 	return lacks
 }
 
 // mayEvict reports whether the server may evict keys. It never does without a
 // maxmemory, whatever the policy is.
 func (n nodeState) mayEvict() bool {
-	return n.settings != nil && n.settings["maxmemory"] != "0" && n.settings["maxmemory-policy"] != "noeviction"
+	return n.maxMemory != "" && n.maxMemory != "0" && n.eviction != "noeviction"
+}
+
+// mayEvictAny reports whether the server may evict keys without a time to live, too.
+func (n nodeState) mayEvictAny() bool {
+	return n.mayEvict() && !strings.HasPrefix(n.eviction, "volatile-")
 }
 
 func orUnknown(s string) string {
@@ -85,12 +89,37 @@ func setCommand(name, value string) string {
 	return fmt.Sprintf("run redis-cli CONFIG SET %s %s, and set the same in redis.conf (or run redis-cli CONFIG REWRITE)", name, value)
 }
 
-// evictionLacks names the servers that may drop keys before they expire.
-func (st state) evictionLacks() (lacks []providers.Lack) {
+// expiryLacks names the servers that may drop keys with a time to live before they
+// expire.
+func (st state) expiryLacks() (lacks []providers.Lack) {
 	for _, n := range st.nodes {
 		if n.mayEvict() {
-			reason := "maxmemory is set and maxmemory-policy is " + n.settings["maxmemory-policy"] + ": keys may be evicted before they expire"
+			reason := "maxmemory is set and maxmemory-policy is " + n.eviction + ": keys may be evicted before they expire"
 			lacks = append(lacks, st.locateLack(n, providers.Lack{Reason: reason, Remedy: setCommand("maxmemory-policy", "noeviction")}))
+		}
+	}
+	return append(lacks, st.overwrittenLacks()...)
+}
+
+// lossLacks names the servers that may drop any key while they run.
+func (st state) lossLacks() (lacks []providers.Lack) {
+	for _, n := range st.nodes {
+		if n.mayEvictAny() {
+			reason := "maxmemory is set and maxmemory-policy is " + n.eviction + ": any key may be evicted, without an event"
+			lacks = append(lacks, st.locateLack(n, providers.Lack{Reason: reason, Remedy: setCommand("maxmemory-policy", "noeviction")}))
+		}
+	}
+	return append(lacks, st.overwrittenLacks()...)
+}
+
+// overwrittenLacks names the servers that have become replicas and accept writes all
+// the same.
+func (st state) overwrittenLacks() (lacks []providers.Lack) {
+	for _, n := range st.nodes {
+		if n.role != "master" && n.writable {
+			lacks = append(lacks, st.locateLack(n, providers.Lack{
+				Reason: "the server is a replica with replica-read-only no: its primary overwrites what is written to it",
+				Remedy: "connect to the primary, and " + setCommand("replica-read-only", "yes")}))
 		}
 	}
 	return lacks

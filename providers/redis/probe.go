@@ -113,7 +113,7 @@ func (p *prober) probeNode(ctx context.Context, node *goredis.Client) (nodeState
 }
 
 // durabilitySettings are the settings that durability depends on.
-var durabilitySettings = []string{"appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory", "maxmemory-policy"}
+var durabilitySettings = []string{"appendonly", "appendfsync", "no-appendfsync-on-rewrite"}
 
 func readConfig(ctx context.Context, node *goredis.Client) (map[string]string, error) {
 	args := []any{"config", "get"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +16,10 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
+	pubsubdriver "fairlead.dev/pubsub/driver"
 )
 
 func kvFacet(t testing.TB, p fairlead.Provider) fairlead.FacetDescription {
@@ -62,17 +65,89 @@ func TestMissingNamesEachLackOfDurability(t *testing.T) {
 	}
 }
 
-func TestEvictionPreventsDurabilityAndTimesToLive(t *testing.T) {
-	p := open(t, testbed.Redis(t, testbed.RedisConf("maxmemory 100mb", "maxmemory-policy volatile-lru")).URL())
-	for _, c := range []fairlead.Claim{fairlead.DurableFsync, driver.ClaimTTL} {
-		if got := lackOf(t, p, c); !strings.Contains(got, "maxmemory-policy is volatile-lru") {
-			t.Errorf("%s: %q", c, got)
+// claimsOf returns the claims of all facets.
+func claimsOf(t testing.TB, p fairlead.Provider) (claims []string) {
+	t.Helper()
+	d, err := p.Describe(t.Context())
+	check.NoError(t, err)
+	for _, f := range d.Facets {
+		for _, c := range f.Claims {
+			claims = append(claims, string(f.Facet)+"/"+string(c))
 		}
 	}
-	// Without a limit, nothing is evicted.
-	p = open(t, testbed.Redis(t, testbed.RedisConf("maxmemory-policy allkeys-lru")).URL())
-	if got := lackOf(t, p, fairlead.DurableFsync); got != "" {
-		t.Error(got)
+	slices.Sort(claims)
+	return claims
+}
+
+// The table in docs/providers/redis.md says what eviction takes away.
+func TestEvictionTakesClaimsAway(t *testing.T) {
+	all := claimsOf(t, open(t, testbed.Redis(t).URL()))
+	expiry := []string{"kv/DurableFsync", "kv/kv.ExpiryEvents", "kv/kv.TTL", "pubsub/DurableFsync", "pubsub/pubsub.Dedupe"}
+	any := []string{
+		"kv/kv.CAS", "kv/kv.List", "kv/kv.Txn", "kv/kv.Watch", "kv/kv.WatchEvery", "kv/kv.WatchTxn",
+		"pubsub/pubsub.ConfirmedAck", "pubsub/pubsub.DeliveryCount", "pubsub/pubsub.Extend", "pubsub/pubsub.FencedAck",
+		"pubsub/pubsub.NackDelay", "pubsub/pubsub.OrderedByKey", "pubsub/pubsub.Release",
+		"pubsub/pubsub.ReplayPosition", "pubsub/pubsub.ReplayStart", "pubsub/pubsub.ReplayTime",
+	}
+	server := testbed.Redis(t, testbed.RedisUser("app", "pw", "~* &* +@all -config"))
+	c := testbed.RedisClient(t, server)
+	for policy, want := range map[string][]string{
+		"noeviction": nil, "volatile-lru": expiry, "volatile-ttl": expiry, "allkeys-lru": append(any, expiry...), "allkeys-random": append(any, expiry...),
+	} {
+		configSet(t, c, "maxmemory", "100mb", "maxmemory-policy", policy)
+		for _, query := range []string{"", "?assert-durable=true"} { // INFO tells the policy without CONFIG, too
+			u := server.URL()
+			if query != "" {
+				u = server.URLFor("app", "pw") + query
+			}
+			p := open(t, u)
+			got := claimsOf(t, p)
+			lost := slices.DeleteFunc(slices.Clone(all), func(c string) bool { return slices.Contains(got, c) })
+			if slices.Sort(want); !slices.Equal(lost, want) {
+				t.Errorf("%s%s takes away %q; want %q", policy, query, lost, want)
+			}
+			if reason := lackOf(t, p, driver.ClaimTTL); want != nil && !strings.Contains(reason, "maxmemory-policy is "+policy) {
+				t.Errorf("%s: %q", policy, reason)
+			}
+		}
+	}
+	configSet(t, c, "maxmemory", "0", "maxmemory-policy", "allkeys-lru") // without a limit, nothing is evicted
+	if got := claimsOf(t, open(t, server.URL())); !slices.Equal(got, all) {
+		t.Errorf("without maxmemory: %q; want %q", got, all)
+	}
+}
+
+// The settings that docs/providers/redis.md names as harmless take no claim away,
+// and what is claimed works with them.
+func TestSettingsThatTakeNothing(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisConf(
+		`notify-keyspace-events ""`, "lazyfree-lazy-eviction yes", "lazyfree-lazy-expire yes", "lazyfree-lazy-server-del yes",
+		"lazyfree-lazy-user-del yes", "active-expire-effort 1", "hz 1", "aof-load-truncated no", "aof-use-rdb-preamble no",
+		"save 3600 1", "stop-writes-on-bgsave-error no", "min-replicas-max-lag 1", "replica-read-only no", "timeout 1",
+		"activedefrag no", "stream-node-max-entries 3", "busy-reply-threshold 50", "enable-debug-command yes"))
+	p := open(t, server.URL())
+	if got, want := claimsOf(t, p), claimsOf(t, open(t, testbed.Redis(t).URL())); !slices.Equal(got, want) {
+		t.Errorf("claims %q; want %q", got, want)
+	}
+	check.NoError(t, testbed.RedisClient(t, server).Do(t.Context(), "debug", "set-active-expire", 0).Err())
+	s := openStore(t, p, "s")
+	w := watch(t, s, driver.WatchRequest{})
+	mustPut(t, s, "k", "1", time.Millisecond)
+	if got := formatEvents(nextEvents(t, w, 2)); got != "Pk=1 Xk=" {
+		t.Errorf("events %q", got)
+	}
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
+}
+
+// A replica that accepts writes loses them; a provider that is open when its
+// server becomes one notices.
+func TestWritableReplicaTakesClaimsAway(t *testing.T) {
+	other, server := testbed.Redis(t), testbed.Redis(t, testbed.RedisConf("replica-read-only no"))
+	p := open(t, server.URL()+"?probe-interval=50ms")
+	host, port, _ := strings.Cut(other.Addr(), ":")
+	check.NoError(t, testbed.RedisClient(t, server).SlaveOf(t.Context(), host, port).Err())
+	for _, c := range []fairlead.Claim{fairlead.DurableFsync, driver.ClaimCAS, driver.ClaimList, driver.ClaimTTL, driver.ClaimLinearizableRead} {
+		check.Eventually(t, "the loss of "+string(c), func() bool { return strings.Contains(lackOf(t, p, c), "replica") })
 	}
 }
 
@@ -149,7 +224,51 @@ func TestLeastPermissions(t *testing.T) {
 	}
 	outside := open(t, server.URLFor("least", "pw")+"?prefix=other")
 	_, err := outside.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: "acl"})
-	wantCode(t, err, fairlead.PermissionDenied)
+	check.Code(t, err, fairlead.PermissionDenied)
+}
+
+// All commands that a user lacks are in one error, and nothing is applied in part.
+func TestMissingPermissionsAreListed(t *testing.T) {
+	server := startForLeastUser(t, "every facet", "kv, config", "pubsub", "rpc")
+	c := testbed.RedisClient(t, server)
+	p := open(t, server.URLFor("least", "pw"))
+	s := openStore(t, p, "open") // before the permissions go
+	for _, commands := range [][]string{{"-set", "-zadd", "-getrange"}, {"-zadd"}, {"-xrange", "-hset", "-xgroup|create"}, {"-xadd"}} {
+		rules := []any{"acl", "setuser", "least"}
+		undo := []any{"acl", "setuser", "least"}
+		for _, c := range commands {
+			rules, undo = append(rules, c), append(undo, "+"+c[1:])
+		}
+		check.NoError(t, c.Do(t.Context(), rules...).Err())
+		late := open(t, server.URLFor("least", "pw"))
+		_, kvErr := late.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: "late"})
+		_, psErr := late.(pubsubdriver.Provider).OpenTopic(t.Context(), pubsubdriver.TopicConfig{Name: "late"})
+		for facet, err := range map[string]error{"kv, config": kvErr, "pubsub": psErr} {
+			needs := strings.Fields(permissionsOf(t, "every facet") + " " + permissionsOf(t, facet))
+			concerned := false
+			for _, c := range commands {
+				if slices.Contains(needs, "+"+c[1:]) {
+					concerned = true
+					if !strings.Contains(fmt.Sprint(err), " +"+c[1:]) {
+						t.Errorf("without %q, %s: the error does not name %s: %v", commands, facet, c[1:], err)
+					}
+				}
+			}
+			if concerned {
+				check.Code(t, err, fairlead.PermissionDenied)
+			}
+		}
+		if slices.Contains(commands, "-set") {
+			err := doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err
+			if !strings.Contains(fmt.Sprint(err), "+getrange +set +zadd") {
+				t.Errorf("the error of a later write does not name all: %v", err)
+			}
+		}
+		check.NoError(t, c.Do(t.Context(), undo...).Err())
+	}
+	if n := c.Exists(t.Context(), "fairlead:kv:{late}:log:permissions").Val(); n != 0 {
+		t.Error("the check has left a key")
+	}
 }
 
 // logBuffer is a log that tests read.
@@ -238,7 +357,7 @@ func TestFirstRewriteOfTheAppendOnlyFileIsAwaited(t *testing.T) {
 		}
 	}
 	configSet(t, c, "rdb-key-save-delay", "300000", "appendonly", "yes")
-	eventually(t, "the reason to change", func() bool {
+	check.Eventually(t, "the reason to change", func() bool {
 		return strings.Contains(lackOf(t, p, fairlead.DurableFsync), "may be the first one")
 	})
 	if !infoHas(t, c, "aof_enabled:1") || !infoHas(t, c, "aof_rewrite_in_progress:1") {
@@ -248,7 +367,7 @@ func TestFirstRewriteOfTheAppendOnlyFileIsAwaited(t *testing.T) {
 	if got := lackOf(t, late, fairlead.DurableFsync); !strings.Contains(got, "may be the first one") {
 		t.Errorf("a provider that opens now: %q", got)
 	}
-	eventually(t, "the claim", func() bool { return lackOf(t, p, fairlead.DurableFsync) == "" })
+	check.Eventually(t, "the claim", func() bool { return lackOf(t, p, fairlead.DurableFsync) == "" })
 	if !infoHas(t, c, "aof_rewrite_in_progress:0") {
 		t.Error("claimed before the rewrite had ended")
 	}
@@ -271,18 +390,18 @@ func TestRoutineRewriteKeepsTheClaim(t *testing.T) {
 	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:1") })
-	eventually(t, "the end of the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:0") })
+	check.Eventually(t, "the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:1") })
+	check.Eventually(t, "the end of the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:0") })
 	after, err := p.Describe(t.Context())
 	if err != nil || after.Generation != before.Generation {
 		t.Errorf("the description changed: %+v, %v", after, err)
 	}
 	// Off and on again: the rewrite that runs then is the first one.
 	configSet(t, c, "appendonly", "no", "appendonly", "yes")
-	eventually(t, "the loss to be noticed", func() bool {
+	check.Eventually(t, "the loss to be noticed", func() bool {
 		return strings.Contains(lackOf(t, p, fairlead.DurableFsync), "may be the first one")
 	})
-	eventually(t, "the claim", func() bool { return lackOf(t, p, fairlead.DurableFsync) == "" })
+	check.Eventually(t, "the claim", func() bool { return lackOf(t, p, fairlead.DurableFsync) == "" })
 }
 
 // A rewrite that runs while a provider opens does not prevent the claim if the
@@ -298,7 +417,7 @@ func TestOpenDuringARoutineRewrite(t *testing.T) {
 	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:1") })
+	check.Eventually(t, "the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:1") })
 	p := open(t, server.URL())
 	if got := lackOf(t, p, fairlead.DurableFsync); got != "" {
 		t.Errorf("a provider that opens now: %q", got)
@@ -320,7 +439,7 @@ func TestOpenDuringARoutineRewrite(t *testing.T) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the value that was written during the rewrite", func() bool {
+	check.Eventually(t, "the value that was written during the rewrite", func() bool {
 		r := doOne(t, store, driver.Op{Kind: driver.OpGet, Key: "k"})
 		return r.Err == nil && string(r.Value) == "kept"
 	})
@@ -340,18 +459,18 @@ func TestRestartIsProbedAgain(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a new connection", func() bool {
+	check.Eventually(t, "a new connection", func() bool {
 		return doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil &&
 			doOne(t, s2, driver.Op{Kind: driver.OpPut, Key: "k"}).Err == nil
 	})
-	eventually(t, "the probe", func() bool { return lackOf(t, p2, fairlead.DurableFsync) == "" })
+	check.Eventually(t, "the probe", func() bool { return lackOf(t, p2, fairlead.DurableFsync) == "" })
 }
 
 func TestReplicasAreNoted(t *testing.T) {
 	primary := testbed.Redis(t)
 	testbed.Redis(t, testbed.RedisConf("replicaof "+strings.ReplaceAll(primary.Addr(), ":", " ")))
 	c := testbed.RedisClient(t, primary)
-	eventually(t, "the replica", func() bool {
+	check.Eventually(t, "the replica", func() bool {
 		text, err := c.Info(t.Context(), "replication").Result()
 		return err == nil && strings.Contains(text, "connected_slaves:1")
 	})
@@ -378,18 +497,18 @@ func TestLoadingServerKeepsTheClaim(t *testing.T) {
 	if err := c.BgRewriteAOF(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the end of the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:0") })
+	check.Eventually(t, "the end of the rewrite", func() bool { return infoHas(t, c, "aof_rewrite_in_progress:0") })
 	if err := server.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	started := make(chan error, 1)
 	go func() { started <- server.Start(context.Background()) }() // returns when the data is loaded
-	eventually(t, "the server to load", func() bool {
+	check.Eventually(t, "the server to load", func() bool {
 		err := doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err
 		return err != nil && strings.Contains(err.Error(), "loading its data")
 	})
 	_, err := fairlead.Open(t.Context(), server.URL())
-	wantCode(t, err, fairlead.Unavailable)
+	check.Code(t, err, fairlead.Unavailable)
 	if !strings.Contains(fmt.Sprint(err), "loading") {
 		t.Errorf("open: %v", err)
 	}

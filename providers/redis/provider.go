@@ -40,7 +40,8 @@ type provider struct {
 	markPrefix string // of the marks of this provider's writes
 	marks      atomic.Uint64
 
-	prober *prober
+	prober      *prober
+	permissions permissions
 
 	life          *providers.Lifetime
 	stores        providers.Handles[*store]
@@ -65,6 +66,7 @@ func newProvider(c config, logger *slog.Logger) *provider {
 	return &provider{
 		config: c, logger: logger, prefix: c.prefix, markPrefix: randomName(),
 		prober: newProber(), life: providers.NewLifetime("provider"),
+		permissions: permissions{checked: map[fairlead.Facet]bool{}},
 	}
 }
 
@@ -91,7 +93,7 @@ func (p *provider) connect(ctx context.Context) error {
 		st, err = p.switchToCluster(ctx)
 	}
 	if err != nil {
-		return providers.AddEndpoint(err, p.endpoint())
+		return providers.AddEndpoint(p.explainOpen(ctx, err), p.endpoint())
 	}
 	if p.config.mode == "" {
 		p.config.mode = standalone
@@ -101,6 +103,17 @@ func (p *provider) connect(ctx context.Context) error {
 	}
 	p.Live = providers.NewLive(p.describe(st))
 	return nil
+}
+
+// explainOpen names the cause of a failure to open that the client does not name.
+func (p *provider) explainOpen(ctx context.Context, err error) error {
+	if p.config.mode == sentinel && errors.Is(err, goredis.Nil) {
+		return invalidf("the Sentinels monitor no primary of the name %q; redis-cli SENTINEL MASTERS lists the names; set \"master-name\"", p.config.masterName)
+	}
+	if p.config.tls == nil && !isErrorReply(err) && !isDialError(err) && speaksTLS(ctx, p.config.hosts[0], p.config.dialTimeout) {
+		return fairlead.Errorf(fairlead.Unavailable, "the server speaks TLS on this port; use rediss:// instead of redis://: %w", err)
+	}
+	return err
 }
 
 func (p *provider) switchToCluster(ctx context.Context) (state, error) {

@@ -8,6 +8,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
@@ -61,12 +62,7 @@ func driverRound(t topicTest, size int) func() {
 
 func rawRound(b *testing.B, c *goredis.Client, size int) func() {
 	ctx := context.Background()
-	must := func(err error) {
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	must(c.XGroupCreateMkStream(ctx, "raw", "g", "0").Err())
+	check.NoError(b, c.XGroupCreateMkStream(ctx, "raw", "g", "0").Err())
 	body := make([]byte, benchBody)
 	return func() {
 		_, err := c.Pipelined(ctx, func(p goredis.Pipeliner) error {
@@ -75,15 +71,15 @@ func rawRound(b *testing.B, c *goredis.Client, size int) func() {
 			}
 			return nil
 		})
-		must(err)
+		check.NoError(b, err)
 		got, err := c.XReadGroup(ctx, &goredis.XReadGroupArgs{
 			Group: "g", Consumer: "c", Streams: []string{"raw", ">"}, Count: int64(size),
 		}).Result()
-		must(err)
+		check.NoError(b, err)
 		ids := make([]string, len(got[0].Messages))
 		for i, m := range got[0].Messages {
 			ids[i] = m.ID
 		}
-		must(c.XAck(ctx, "raw", "g", ids...).Err())
+		check.NoError(b, c.XAck(ctx, "raw", "g", ids...).Err())
 	}
 }

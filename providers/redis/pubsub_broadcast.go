@@ -63,8 +63,8 @@ func (b *broadcast) takeReady(limit int, now time.Time) ([]driver.Delivery, time
 			break
 		}
 		d := decodeEntry(m.id, m.fields)
-		d.Attempt = m.attempt
-		d.Token = token{id: m.id, attempt: strconv.Itoa(m.attempt)}.String()
+		d.Attempt = m.leases - m.released
+		d.Token = token{id: m.id, lease: strconv.Itoa(m.leases)}.String()
 		out = append(out, d)
 	}
 	return out, b.pending.nextDue()
@@ -162,7 +162,7 @@ func (b *broadcast) settleOne(st driver.Settlement, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	m := b.pending.findLeased(t.id, t.attempt)
+	m := b.pending.findLeased(t.id, t.lease)
 	if m == nil {
 		return lostLeaseError()
 	}
@@ -172,6 +172,10 @@ func (b *broadcast) settleOne(st driver.Settlement, now time.Time) error {
 	case driver.Nack:
 		m.leased = false
 		b.pending.schedule(m, now.Add(st.Delay))
+	case driver.Release:
+		m.leased = false
+		m.released++
+		b.pending.schedule(m, now)
 	case driver.Extend:
 		delay := st.Delay
 		if delay == 0 {

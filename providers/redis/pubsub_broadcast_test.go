@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
@@ -64,7 +65,7 @@ func (t topicTest) wantGap(s driver.Subscription) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err := s.Receive(ctx, 1)
-	wantCode(t, err, fairlead.Compacted)
+	check.Code(t, err, fairlead.Compacted)
 }
 
 func TestBroadcastGap(t *testing.T) {

@@ -38,15 +38,29 @@ local function to_map(flat)
 end
 
 -- A message that is leased, or waits for its next delivery, is one member
--- "ID ATTEMPT OWNER KEY" of the sorted set due. Its score is the end of the lease
--- or of the delay. The owner is NO_OWNER while the message waits.
+-- "ID LEASE OWNER KEY" of the sorted set due. Its score is the end of the lease
+-- or of the delay. LEASE is the number of its last lease, and the owner is
+-- NO_OWNER while the message waits.
 local NO_OWNER = '-'
 
-local function member_of(id, attempt, owner, key)
-  return id .. ' ' .. attempt .. ' ' .. owner .. ' ' .. key
+local function member_of(id, lease, owner, key)
+  return id .. ' ' .. lease .. ' ' .. owner .. ' ' .. key
 end
 
+-- released_key is the key of a hash: how many leases of a message do not count as
+-- attempts, because nobody had begun to handle it.
+local function released_key(base) return base .. 'released' end
+
 local function parse_member(m) return string.match(m, '^(%S+) (%d+) (%S+) (.*)$') end
+
+-- key_of returns the ordering key of a message: see orderingKey in
+-- pubsub_message.go.
+local function key_of(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'k' then return fields[i + 1] end
+  end
+  return ''
+end
 
 local function lane_key(base, key) return base .. 'lane:' .. key end
 
@@ -71,10 +85,14 @@ local function delete_group_keys(base)
   local due = base .. 'due'
   for _, m in ipairs(redis.call('ZRANGE', due, 0, -1)) do -- the first of each lane
     local _, _, _, key = parse_member(m)
-    if key ~= '' then redis.call('DEL', lane_key(base, key)) end
+    if key and key ~= '' then redis.call('DEL', lane_key(base, key)) end
   end
-  redis.call('DEL', due, base .. 'parked', base .. 'wake')
+  redis.call('DEL', due, base .. 'parked', base .. 'wake', released_key(base))
 end
+
+-- The field read_field(GROUP) of meta is the number of messages that the topic
+-- had when the group read its last one. It is absent if unknown.
+local function read_field(group) return 'read:' .. group end
 
 local function size_of(fields)
   local n = 0

@@ -32,7 +32,7 @@ func newPubsubConfig(s providers.Settings) pubsubConfig {
 	return pubsubConfig{retention: s.Duration("retention"), window: s.Duration("dedupe-window")}
 }
 
-// pubsubSettings declares the URL parameters of the pubsub facet.
+// pubsubSettings declares the settings of the pubsub facet.
 func pubsubSettings() []providers.Setting {
 	return []providers.Setting{
 		{Name: "retention", Kind: providers.Duration, Default: "1h", Max: int64(maxDelay),
@@ -48,10 +48,7 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 	f := fairlead.FacetDescription{
 		Facet: fairlead.PubSub,
 		Claims: []fairlead.Claim{
-			fairlead.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
-			driver.ClaimReplayStart, driver.ClaimReplayTime, driver.ClaimReplayPosition,
-			driver.ClaimConfirmedAck, driver.ClaimFencedAck, driver.ClaimNackDelay, driver.ClaimExtend,
-			driver.ClaimDeliveryCount, driver.ClaimAtomicBatch, driver.ClaimManage,
+			fairlead.Shared, driver.ClaimOrdered, driver.ClaimBroadcast, driver.ClaimAtomicBatch, driver.ClaimManage,
 		},
 		Missing: []fairlead.Missing{missingQuorum},
 		Limits: fairlead.Limits{
@@ -60,7 +57,14 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 		},
 	}
 	providers.SettleClaim(&f, fairlead.DurableFsync, st.durabilityLacks(p.config))
-	providers.SettleClaim(&f, driver.ClaimDedupe, p.config.pubsub.dedupeLacks())
+	for _, c := range []fairlead.Claim{
+		driver.ClaimOrderedByKey, driver.ClaimReplayStart, driver.ClaimReplayTime, driver.ClaimReplayPosition,
+		driver.ClaimConfirmedAck, driver.ClaimFencedAck, driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimRelease,
+		driver.ClaimDeliveryCount,
+	} {
+		providers.SettleClaim(&f, c, st.lossLacks())
+	}
+	providers.SettleClaim(&f, driver.ClaimDedupe, append(p.config.pubsub.dedupeLacks(), st.expiryLacks()...))
 	return f
 }
 
@@ -68,5 +72,5 @@ func (c pubsubConfig) dedupeLacks() []providers.Lack {
 	if c.window > 0 {
 		return nil
 	}
-	return []providers.Lack{{Reason: "the parameter dedupe-window is 0", Remedy: "open the provider with dedupe-window=2m"}}
+	return []providers.Lack{{Reason: "the setting dedupe-window is 0", Remedy: "open the provider with dedupe-window=2m"}}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
@@ -62,7 +63,7 @@ func TestPubsubOfAServerThatHangs(t *testing.T) {
 	if err := idle.Close(ctx); err == nil {
 		t.Error("Close succeeded although the server could not answer")
 	}
-	wantCode(t, <-ends, fairlead.Closed)
+	check.Code(t, <-ends, fairlead.Closed)
 	if took := time.Since(began); took > maxOverrun {
 		t.Errorf("Close continued for %v", took)
 	}
@@ -85,7 +86,7 @@ func TestAbandonedGroupReceiveLosesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := s.Receive(ctx, 1)
-	wantCode(t, err, fairlead.DeadlineExceeded)
+	check.Code(t, err, fairlead.DeadlineExceeded)
 	if err := server.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func TestTrimKeepsWhatIsPending(t *testing.T) {
 	tt.receiveBodies(a, "tick")
 	start := driver.SubscriptionConfig{Start: driver.StartPosition, Position: gotA[0].Position}
 	_, err := tt.trySubscribe(start)
-	wantCode(t, err, fairlead.Compacted)
+	check.Code(t, err, fairlead.Compacted)
 	start.Position = gotA[49].Position // trimmed, but no message after it was
 	tt.receiveBodies(tt.subscribe(start), "m50")
 }
@@ -316,7 +317,7 @@ func sendWithLostReply(t *testing.T, msgs []driver.Message) {
 	tt.ack(s, tt.receiveBodies(s, "a")...)
 	proxy.SwallowReply([]byte("swallow"))
 	for _, r := range topic.Send(t.Context(), msgs) {
-		wantCode(t, r.Err, fairlead.UnknownOutcome)
+		check.Code(t, r.Err, fairlead.UnknownOutcome)
 	}
 	if msgs[0].ID != "" {
 		if again := tt.send(topic, msgs...)[0]; !again.Duplicate {

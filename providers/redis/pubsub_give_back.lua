@@ -10,9 +10,9 @@ local group, consumer, step = ARGV[1], ARGV[2], ARGV[4]
 local LONG_AGO = 1e12
 
 local function give_back(member, score)
-  local id, attempt, owner, key = parse_member(member)
+  local id, lease, owner, key = parse_member(member)
   if owner ~= consumer or redis.call('ZREM', due, member) == 0 then return end
-  redis.call('ZADD', due, score - LONG_AGO, member_of(id, attempt, NO_OWNER, key))
+  redis.call('ZADD', due, score - LONG_AGO, member_of(id, lease, NO_OWNER, key))
   redis.pcall('XCLAIM', stream, group, WAITING, 0, id, 'JUSTID') -- the group may be gone
 end
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -17,6 +18,9 @@ const (
 	maxParked = 10_000
 	// giveBackStep is the approximate number of messages that one call checks.
 	giveBackStep = 500
+	// inspectInterval is how often a subscription looks for messages that other
+	// programs have removed before the group has read them.
+	inspectInterval = time.Second
 	// closeTimeout bounds how long Close waits for a running call.
 	closeTimeout = time.Second
 )
@@ -35,11 +39,15 @@ type groupSubscription struct {
 	// epoch identifies the topic that was joined. It is empty if the topic must
 	// be joined again. Only the fetch uses it, of which one runs at a time.
 	epoch string
+	// inspected is when the server last looked for removed messages. Only the
+	// fetch uses it.
+	inspected time.Time
 
 	receiver receiver
 	// These are guarded by the receiver.
-	leased  []leasedDelivery
-	leasing chan struct{} // closed at the end of the running call that may lease; nil if there is none
+	leased     []leasedDelivery
+	unreturned []driver.Delivery // their leases ended before a Receive could return them
+	leasing    chan struct{}     // closed at the end of the running call that may lease; nil if there is none
 }
 
 // leasedDelivery is a delivery that no Receive has returned yet.
@@ -50,6 +58,9 @@ type leasedDelivery struct {
 
 // OpenSubscription implements the pubsub driver's Provider.
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
+	if err := p.checkPermissions(ctx, fairlead.PubSub, p.topicKeys(c.Topic).stream); err != nil {
+		return nil, err
+	}
 	j, err := p.join(ctx, c)
 	if err != nil {
 		return nil, err
@@ -76,7 +87,19 @@ func (s *groupSubscription) Close(ctx context.Context) error {
 	}
 	defer s.p.subscriptions.Remove(s)
 	s.awaitLeasing(ctx)
+	s.dropLeased()
+	s.releaseUnreturned(ctx)
 	return s.giveBack(ctx)
+}
+
+// dropLeased makes the deliveries that no Receive has returned unreturned ones.
+func (s *groupSubscription) dropLeased() {
+	s.receiver.Lock()
+	defer s.receiver.Unlock()
+	for _, d := range s.leased {
+		s.unreturned = append(s.unreturned, d.Delivery)
+	}
+	s.leased = nil
 }
 
 // giveBack makes all messages that the consumer holds due, and removes the

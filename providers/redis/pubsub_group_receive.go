@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,8 +20,10 @@ func (s *groupSubscription) Receive(ctx context.Context, limit int) ([]driver.De
 func (s *groupSubscription) takeReady(limit int, now time.Time) ([]driver.Delivery, time.Time) {
 	var out []driver.Delivery
 	for len(out) < limit && len(s.leased) > 0 {
-		if d := s.leased[0]; now.Before(d.until) { // else the server delivers it again
+		if d := s.leased[0]; now.Before(d.until) {
 			out = append(out, d.Delivery)
+		} else { // the server delivers it again
+			s.unreturned = append(s.unreturned, d.Delivery)
 		}
 		s.leased = s.leased[1:]
 	}
@@ -32,6 +35,7 @@ func (s *groupSubscription) fetch(limit int) error {
 	if err := s.rejoinIfLost(); err != nil || !s.beginLeasing() {
 		return err
 	}
+	s.releaseUnreturned(context.Background())
 	reply, err := s.leaseMessages(limit)
 	if err == nil && len(reply) > 3 {
 		s.awaitMessages(reply)
@@ -81,21 +85,44 @@ func (s *groupSubscription) awaitLeasing(ctx context.Context) {
 	}
 }
 
+// releaseUnreturned gives messages back whose leases have ended before a Receive
+// could return them, so that those leases do not count as attempts.
+func (s *groupSubscription) releaseUnreturned(ctx context.Context) {
+	s.receiver.Lock()
+	unreturned := s.unreturned
+	s.unreturned = nil
+	s.receiver.Unlock()
+	for batch := range slices.Chunk(unreturned, maxBatch) {
+		all := make([]driver.Settlement, len(batch))
+		for i, d := range batch {
+			all[i] = driver.Settlement{Token: d.Token, Kind: driver.Release}
+		}
+		s.settleAll(ctx, all) // an error of one says that it has another lease by now
+	}
+}
+
 // leaseMessages returns the reply of the receive script. The script's call does not
 // end with the call of Receive: messages that the server has leased must not be
 // lost.
 func (s *groupSubscription) leaseMessages(limit int) ([]any, error) {
 	ctx := context.Background()
 	sent := time.Now()
+	inspect := 0
+	if sent.Sub(s.inspected) >= inspectInterval {
+		inspect = 1
+	}
 	reply, err := s.p.query(ctx, s.keys.stream, receiveScript.command(ctx,
 		[]string{s.keys.stream, s.keys.meta, s.group.due, s.group.parked, s.group.wake},
-		s.config.Group, s.consumer, s.epoch, limit, milliseconds(s.config.AckDeadline), s.group.base, maxReceiveBytes, maxParked))
+		s.config.Group, s.consumer, s.epoch, limit, milliseconds(s.config.AckDeadline), s.group.base, maxReceiveBytes, maxParked, inspect))
 	s.receiver.Lock()
 	defer s.receiver.Unlock()
 	close(s.leasing)
 	s.leasing = nil
 	if err != nil {
 		return nil, err
+	}
+	if inspect == 1 {
+		s.inspected = sent
 	}
 	l := asList(reply)
 	return l, s.acceptReply(l, sent.Add(s.config.AckDeadline))
@@ -114,10 +141,12 @@ func (s *groupSubscription) acceptReply(reply []any, until time.Time) error {
 	default:
 		return unexpectedReply(reply)
 	}
-	for flat := asList(elementOf(reply, 2)); len(flat) > 3; {
-		end := min(3+int(asNumber(flat[2])), len(flat))
-		s.leased = append(s.leased, leasedDelivery{newDelivery(asText(flat[0]), asNumber(flat[1]), flat[3:end]), until})
-		flat = flat[end:]
+	deliveries, err := parseDeliveries(asList(elementOf(reply, 2)))
+	if err != nil {
+		return err
+	}
+	for _, d := range deliveries {
+		s.leased = append(s.leased, leasedDelivery{d, until})
 	}
 	if asNumber(elementOf(reply, 1)) > 0 {
 		return lostMessagesError()
@@ -125,14 +154,29 @@ func (s *groupSubscription) acceptReply(reply []any, until time.Time) error {
 	return nil
 }
 
+// parseDeliveries takes the messages of a reply of the receive script: for each
+// its ID, the number of its lease, its attempt, the number of its field names and
+// values, and these.
+func parseDeliveries(flat []any) (deliveries []driver.Delivery, err error) {
+	for rest := flat; len(rest) > 0; {
+		n := asNumber(elementOf(rest, 3))
+		if len(rest) < 4 || n < 0 || n > int64(len(rest)-4) || !isStreamID(asText(rest[0])) || asNumber(rest[1]) < 1 {
+			return nil, unexpectedReply(flat)
+		}
+		deliveries = append(deliveries, newDelivery(asText(rest[0]), asNumber(rest[1]), asNumber(rest[2]), rest[4:4+n]))
+		rest = rest[4+n:]
+	}
+	return deliveries, nil
+}
+
 func lostMessagesError() error {
 	return fairlead.Errorf(fairlead.Compacted, "the server no longer has some messages of this subscription; it continues after them")
 }
 
-func newDelivery(id string, attempt int64, fields []any) driver.Delivery {
+func newDelivery(id string, lease, attempt int64, fields []any) driver.Delivery {
 	d := decodeEntry(id, fields)
-	d.Attempt = int(attempt)
-	d.Token = token{id, strconv.FormatInt(attempt, 10), orderingKey(fields)}.String()
+	d.Attempt = max(1, int(attempt))
+	d.Token = token{id, strconv.FormatInt(lease, 10), orderingKey(fields)}.String()
 	return d
 }
 

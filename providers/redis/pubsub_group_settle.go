@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"fairlead.dev"
@@ -10,13 +11,16 @@ import (
 
 // Settle implements the pubsub driver's Subscription.
 func (s *groupSubscription) Settle(ctx context.Context, all []driver.Settlement) []error {
-	errs := make([]error, len(all))
 	if err := s.life.Check(ctx); err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
-		return errs
+		return slices.Repeat([]error{err}, len(all))
 	}
+	errs := s.settleAll(ctx, all)
+	s.trimmer.trimIfDue(ctx)
+	return errs
+}
+
+func (s *groupSubscription) settleAll(ctx context.Context, all []driver.Settlement) []error {
+	errs := make([]error, len(all))
 	m := s.p.newMark()
 	args := []any{m, s.config.Group, s.group.base, maxWait.Milliseconds()}
 	var sent []int
@@ -31,7 +35,6 @@ func (s *groupSubscription) Settle(ctx context.Context, all []driver.Settlement)
 	}
 	if len(sent) > 0 {
 		s.runSettlements(ctx, m, args, sent, errs)
-		s.trimmer.trimIfDue(ctx)
 	}
 	return errs
 }
@@ -39,7 +42,7 @@ func (s *groupSubscription) Settle(ctx context.Context, all []driver.Settlement)
 // parseSettlement returns the token of a settlement, or why it is invalid.
 func parseSettlement(st driver.Settlement) (token, error) {
 	switch st.Kind {
-	case driver.Ack, driver.Nack, driver.Extend:
+	case driver.Ack, driver.Nack, driver.Extend, driver.Release:
 	default:
 		return token{}, invalidf("the kind %d of a settlement is unknown", st.Kind)
 	}

@@ -9,6 +9,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
@@ -50,9 +51,9 @@ func TestGroupSettleTwiceInOneCall(t *testing.T) {
 	if errs[0] != nil {
 		t.Fatal(errs[0])
 	}
-	wantCode(t, errs[1], fairlead.Conflict)
-	wantCode(t, errs[2], fairlead.Invalid)
-	wantCode(t, errs[3], fairlead.Invalid)
+	check.Code(t, errs[1], fairlead.Conflict)
+	check.Code(t, errs[2], fairlead.Invalid)
+	check.Code(t, errs[3], fairlead.Invalid)
 	tt.wantNoDelivery(s)
 }
 
@@ -118,7 +119,7 @@ func TestGroupCloseGivesBack(t *testing.T) {
 		}
 	}
 	_, err := a.Receive(t.Context(), 1)
-	wantCode(t, err, fairlead.Closed)
+	check.Code(t, err, fairlead.Closed)
 	c := testbed.RedisClient(t, server)
 	consumers, err := c.XInfoConsumers(t.Context(), "fairlead:ps:{orders}:stream", "billing").Result()
 	if err != nil {
@@ -148,7 +149,7 @@ func TestGroupReceiveCanceled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		_, err := s.Receive(ctx, 1)
 		cancel()
-		wantCode(t, err, fairlead.DeadlineExceeded)
+		check.Code(t, err, fairlead.DeadlineExceeded)
 	}
 	tt.sendBodies(tt.topic(), "a")
 	if d := tt.receiveBodies(s, "a")[0]; d.Attempt != 1 {
@@ -206,7 +207,7 @@ func TestGroupThatWasDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := s.Receive(t.Context(), 1)
-	wantCode(t, err, fairlead.NotFound)
+	check.Code(t, err, fairlead.NotFound)
 	tt.wantConflict(s, driver.Ack, held)
 	tt.receiveBodies(tt.subscribe(group), "x0") // the lanes are gone as well
 	if err := tt.p.DeleteGroup(t.Context(), "never", "was"); err != nil {

@@ -63,16 +63,23 @@ elseif start == 'position' then
   if status ~= 'ok' then return { status, epoch } end
 end
 
-if group ~= '' then
-  delete_group_keys(base)
-  redis.call('XGROUP', 'CREATE', stream, group, from)
-  redis.call('HSET', meta, 'group:' .. group, base)
-  return { 'ok', epoch }
-end
+-- The ordinal is the number of messages that the topic has had up to "from", or
+-- -1 if it is unknown.
 local ordinal = -1
 if not less(from, last) then
   from, ordinal = last, info['entries-added']
 elseif not first or less(from, first) then
   ordinal = removed
+end
+if group ~= '' then
+  delete_group_keys(base)
+  redis.call('XGROUP', 'CREATE', stream, group, from)
+  redis.call('HSET', meta, 'group:' .. group, base)
+  if ordinal >= 0 then
+    redis.call('HSET', meta, read_field(group), ordinal)
+  else
+    redis.call('HDEL', meta, read_field(group))
+  end
+  return { 'ok', epoch }
 end
 return { 'ok', epoch, { from, ordinal, info['max-deleted-entry-id'], 0 } }

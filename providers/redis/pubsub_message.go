@@ -42,6 +42,7 @@ func decodeEntry(id string, fields []any) driver.Delivery {
 	for i := 0; i+1 < len(fields); i += 2 {
 		ours = decodeField(&d, asText(fields[i]), asText(fields[i+1])) && ours
 	}
+	d.Key = strings.ToValidUTF8(orderingKey(fields), "\uFFFD")
 	if !ours {
 		d.Metadata = foreignMetadata(fields)
 	}
@@ -56,8 +57,7 @@ func decodeField(d *driver.Delivery, name, value string) bool {
 		d.Body = []byte(value)
 	case idField:
 		d.ID = strings.ToValidUTF8(value, "\uFFFD")
-	case keyField:
-		d.Key = strings.ToValidUTF8(value, "\uFFFD")
+	case keyField: // see orderingKey
 	case metadataField:
 		d.Metadata, err = decodeMetadata(value)
 	default:
@@ -78,7 +78,7 @@ func foreignMetadata(fields []any) map[string]string {
 }
 
 // orderingKey returns the ordering key in the fields of an entry, as the server
-// has it.
+// has it. The scripts read it in the same way: see key_of in pubsub_common.lua.
 func orderingKey(fields []any) string {
 	for i := 0; i+1 < len(fields); i += 2 {
 		if asText(fields[i]) == keyField {

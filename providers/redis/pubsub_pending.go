@@ -18,14 +18,15 @@ type pending struct {
 
 // pendingMessage is a message that was read. Its fields are never changed.
 type pendingMessage struct {
-	id      string
-	fields  []any
-	key     string
-	number  uint64 // in the order of reading
-	attempt int
-	leased  bool      // and not given back
-	due     time.Time // the end of the lease or of the delay
-	index   int       // in the heap
+	id       string
+	fields   []any
+	key      string
+	number   uint64    // in the order of reading
+	leases   int       // the number of its last lease
+	released int       // the leases that do not count as attempts
+	leased   bool      // and not given back
+	due      time.Time // the end of the lease or of the delay
+	index    int       // in the heap
 }
 
 func newPending() pending {
@@ -59,7 +60,7 @@ func (p *pending) leaseNext(now time.Time, lease time.Duration) *pendingMessage 
 		return nil
 	}
 	m := p.due[0]
-	m.attempt++
+	m.leases++
 	m.leased = true
 	p.schedule(m, now.Add(lease))
 	return m
@@ -73,10 +74,10 @@ func (p *pending) nextDue() time.Time {
 	return p.due[0].due
 }
 
-// findLeased returns the message if this attempt still has its lease, or nil.
-func (p *pending) findLeased(id, attempt string) *pendingMessage {
+// findLeased returns the message if it still has this lease, or nil.
+func (p *pending) findLeased(id, lease string) *pendingMessage {
 	m := p.byID[id]
-	if m == nil || !m.leased || strconv.Itoa(m.attempt) != attempt {
+	if m == nil || !m.leased || strconv.Itoa(m.leases) != lease {
 		return nil
 	}
 	return m

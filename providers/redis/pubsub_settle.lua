@@ -1,4 +1,5 @@
--- Acknowledges (1), gives back (2) and extends (3) messages that a consumer holds.
+-- Acknowledges (1), gives back (2), extends (3) and releases (4) messages that a
+-- consumer holds.
 -- KEYS: stream, due, parked, wake
 -- ARGV: mark of the call, group, base of the group's keys, longest wait of a
 --       consumer in ms, then for each settlement: kind, member of due, ID, key,
@@ -25,10 +26,10 @@ settle['1'] = function(member, id, key)
 end
 
 settle['2'] = function(member, id, key, delay)
-  local _, attempt = parse_member(member)
+  local _, lease = parse_member(member)
   held[member] = nil
   ended[#ended + 1] = member
-  redis.call('ZADD', due, score_of(now + delay, #ended), member_of(id, attempt, NO_OWNER, key))
+  redis.call('ZADD', due, score_of(now + delay, #ended), member_of(id, lease, NO_OWNER, key))
   redis.pcall('XCLAIM', stream, group, WAITING, 0, id, 'JUSTID')
   wake_needed = wake_needed or delay < longest_wait
 end
@@ -36,6 +37,12 @@ end
 settle['3'] = function(member, _, _, delay)
   redis.call('ZADD', due, now + delay, member)
   wake_needed = wake_needed or delay < longest_wait
+end
+
+settle['4'] = function(member, id, key)
+  local released = released_key(base)
+  redis.call('HSET', released, id, digits((redis.call('HGET', released, id) or 0) + 1))
+  settle['2'](member, id, key, 0)
 end
 
 for at = FIRST, #ARGV, STEP do
@@ -48,7 +55,10 @@ for at = FIRST, #ARGV, STEP do
   end
 end
 
-if #acked > 0 then redis.call('XACK', stream, group, unpack(acked)) end
+if #acked > 0 then
+  redis.call('XACK', stream, group, unpack(acked))
+  if redis.call('EXISTS', released_key(base)) == 1 then redis.call('HDEL', released_key(base), unpack(acked)) end
+end
 if #ended > 0 then redis.call('ZREM', due, unpack(ended)) end
 if wake_needed then wake_consumers(wake) end
 return out

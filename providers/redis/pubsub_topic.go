@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -21,10 +22,13 @@ type publisher struct {
 
 // OpenTopic implements the pubsub driver's Provider.
 func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.Topic, error) {
+	keys := p.topicKeys(c.Name)
+	if err := p.checkPermissions(ctx, fairlead.PubSub, keys.stream); err != nil {
+		return nil, err
+	}
 	if err := p.createTopic(ctx, c.Name); err != nil {
 		return nil, err
 	}
-	keys := p.topicKeys(c.Name)
 	transactions, err := p.allowsTransactions(ctx, keys.stream)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
@@ -51,7 +52,7 @@ func TestSendOmitsExpiredMessages(t *testing.T) {
 		{Body: []byte("late"), Deadline: time.Now().Add(-time.Second)},
 		{Body: []byte("in time"), Deadline: time.Now().Add(time.Minute)},
 	})
-	wantCode(t, results[0].Err, fairlead.DeadlineExceeded)
+	check.Code(t, results[0].Err, fairlead.DeadlineExceeded)
 	if results[1].Err != nil {
 		t.Fatal(results[1].Err)
 	}
@@ -114,22 +115,16 @@ func TestSendThatIsRefused(t *testing.T) {
 		t.Helper()
 		for _, n := range []int{1, 3} {
 			for _, r := range topic.Send(t.Context(), make([]driver.Message, n)) {
-				wantCode(t, r.Err, code)
+				check.Code(t, r.Err, code)
 			}
 		}
 	}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(c.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	check.NoError(t, c.ConfigSet(t.Context(), "maxmemory", "1").Err())
 	refused(fairlead.Unavailable)
-	must(c.ConfigSet(t.Context(), "maxmemory", "0").Err())
-	must(c.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
+	check.NoError(t, c.ConfigSet(t.Context(), "maxmemory", "0").Err())
+	check.NoError(t, c.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
 	refused(fairlead.Unavailable)
-	must(c.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err())
+	check.NoError(t, c.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err())
 	tt.wantNoDelivery(s)
 	tt.sendBodies(topic, "a", "b")
 	tt.receiveBodies(s, "a", "b")
@@ -257,11 +252,11 @@ func TestStart(t *testing.T) {
 	}
 	for _, position := range []string{"", "x", "1-", "01-1", "99999999999999-0"} {
 		_, err := tt.trySubscribe(driver.SubscriptionConfig{Group: "bad", Start: driver.StartPosition, Position: position})
-		wantCode(t, err, fairlead.Invalid)
+		check.Code(t, err, fairlead.Invalid)
 	}
 	if err := tt.p.DeleteTopic(t.Context(), tt.name); err != nil {
 		t.Fatal(err)
 	}
 	_, err := tt.trySubscribe(driver.SubscriptionConfig{Start: driver.StartPosition, Position: c.Position})
-	wantCode(t, err, fairlead.Compacted)
+	check.Code(t, err, fairlead.Compacted)
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
@@ -217,7 +218,7 @@ func TestPubsubLeavesNothingBehind(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, <-ended, fairlead.Closed)
+	check.Code(t, <-ended, fairlead.Closed)
 	goleak.VerifyNone(t, before)
 }
 

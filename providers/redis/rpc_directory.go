@@ -55,6 +55,9 @@ type registration struct {
 // Register implements the rpc driver's Directory.
 func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (driver.Registration, error) {
 	r := &registration{p: p, keys: p.serviceKeys(c.Service), member: randomName() + " " + c.Endpoint.Address}
+	if err := p.checkPermissions(ctx, fairlead.RPC, r.keys.leases); err != nil {
+		return nil, err
+	}
 	if err := r.setLease(ctx, p.config.rpcLease); err != nil {
 		return nil, err
 	}

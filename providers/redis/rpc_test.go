@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc/driver"
 )
@@ -41,12 +42,12 @@ func TestLeastPermissionsOfRPC(t *testing.T) {
 		t.Fatal(err)
 	}
 	nextEndpoints(t, w, 0)
-	wantCode(t, r.Keep(t.Context()), fairlead.Closed)
+	check.Code(t, r.Keep(t.Context()), fairlead.Closed)
 	if err := w.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, err = w.Next(t.Context())
-	wantCode(t, err, fairlead.Closed)
+	check.Code(t, err, fairlead.Closed)
 }
 
 // While the server is away, Next and Keep report it after some retries, and can
@@ -67,8 +68,8 @@ func TestRPCWhileTheServerIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = w.Next(t.Context())
-	wantCode(t, err, fairlead.Unavailable)
-	wantCode(t, r.Keep(t.Context()), fairlead.Unavailable)
+	check.Code(t, err, fairlead.Unavailable)
+	check.Code(t, r.Keep(t.Context()), fairlead.Unavailable)
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,8 @@ func (w *endpointWatcher) Close(context.Context) error {
 
 // Next implements the rpc driver's EndpointWatcher.
 func (w *endpointWatcher) Next(ctx context.Context) ([]driver.Endpoint, error) {
-	return providers.Retry(ctx, w.life, providers.Patience{}, w.readOrWait)
+	endpoints, err := providers.Retry(ctx, w.life, providers.Patience{}, w.readOrWait)
+	return endpoints, w.life.WaitError(ctx, err)
 }
 
 // readOrWait returns the endpoints if they have changed. If not, it waits until
@@ -71,11 +72,9 @@ func parseLeases(reply []any) (leaseSnapshot, error) {
 	}
 	l := leaseSnapshot{change: asText(reply[0]), untilEnd: time.Duration(asNumber(reply[1])) * time.Millisecond}
 	for _, member := range asList(reply[2]) {
-		_, address, ok := strings.Cut(asText(member), " ")
-		if !ok {
-			return leaseSnapshot{}, unexpectedReply(reply)
+		if _, address, ok := strings.Cut(asText(member), " "); ok { // else another program has added it
+			l.endpoints = append(l.endpoints, driver.Endpoint{Address: address})
 		}
-		l.endpoints = append(l.endpoints, driver.Endpoint{Address: address})
 	}
 	slices.SortFunc(l.endpoints, func(a, b driver.Endpoint) int { return strings.Compare(a.Address, b.Address) })
 	l.endpoints = slices.Compact(l.endpoints)

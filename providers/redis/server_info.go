@@ -23,6 +23,9 @@ type nodeState struct {
 	aofInUse     bool // see prober.aofInUse
 	configSets   int  // how often CONFIG SET was called
 	unchanged    bool // no setting and no role was changed since the server started
+	maxMemory    string
+	eviction     string // maxmemory-policy
+	writable     bool   // a replica that accepts writes
 	settings     map[string]string
 	unverified   string // why settings could not be read
 }
@@ -44,6 +47,8 @@ func parseInfo(text string) nodeState {
 		aofWriteOK:   f["aof_last_write_status"] == "ok",
 		configSets:   parseCalls(f["cmdstat_config|set"]),
 		unchanged:    unchangedSinceStart(f),
+		maxMemory:    f["maxmemory"], eviction: f["maxmemory_policy"],
+		writable: f["slave_read_only"] == "0",
 	}
 }
 

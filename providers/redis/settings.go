@@ -18,7 +18,7 @@ const (
 	cluster    = "cluster"
 )
 
-// settings declares the URL parameters.
+// settings declares the settings of the URL.
 func settings() []providers.Setting {
 	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
 	return append([]providers.Setting{
@@ -30,9 +30,9 @@ func settings() []providers.Setting {
 		{Name: "dial-timeout", Kind: providers.Duration, Default: "2s", Min: 10 * ms, Max: h, Help: "longest wait for a connection"},
 		{Name: "read-timeout", Kind: providers.Duration, Default: "3s", Min: 10 * ms, Max: h, Help: "longest wait for a reply, even if the context allows more"},
 		{Name: "write-timeout", Kind: providers.Duration, Default: "3s", Min: 10 * ms, Max: h, Help: "longest wait until the server accepts a request, even if the context allows more"},
-		{Name: "pool-size", Kind: providers.Int, Default: "32", Min: 2, Max: 10_000, Help: "most connections to one server, without those of waiting watchers and subscriptions"},
+		{Name: "pool-size", Kind: providers.Int, Default: "32", Min: 2, Max: 10_000, Help: "greatest number of connections to one server; a waiting watcher or subscription has one of its own in addition"},
 		{Name: "probe-interval", Kind: providers.Duration, Default: "2s", Min: 50 * ms, Max: 60 * s, Help: "how often the server's settings are probed and the expiry of keys is reported"},
-		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts appendonly yes, appendfsync always, no-appendfsync-on-rewrite no and no eviction, where CONFIG GET is denied"},
+		{Name: "assert-durable", Kind: providers.Bool, Default: "false", Help: "the operator asserts appendonly yes, appendfsync always and no-appendfsync-on-rewrite no, where CONFIG GET is denied"},
 		{Name: "watch-history", Kind: providers.Int, Default: "10000", Min: 1, Max: 100_000_000, Help: "least number of changes that a store keeps for watchers that resume"},
 		{Name: "rpc-lease", Kind: providers.Duration, Default: "10s", Min: s, Max: h, Help: "how long the address of a killed rpc server stays in the directory"},
 	}, slices.Concat(providers.SecretSettings("sentinel-password", "the password of the Sentinels"), providers.TLSSettings("rediss"), pubsubSettings(), providers.PasswordSettings())...)
@@ -85,7 +85,7 @@ func (c *config) setAddress(s providers.Settings) error {
 		return invalidf("the URL names no host; write for example redis://127.0.0.1:6379")
 	}
 	if c.prefix == "" || strings.ContainsAny(c.prefix, "{}") {
-		return invalidf("the parameter \"prefix\" must not be empty and must not contain { or }, which select the hash slot")
+		return invalidf("the setting \"prefix\" must not be empty and must not contain { or }, which select the hash slot")
 	}
 	for _, host := range c.hosts {
 		if err := checkPort(host); err != nil {
@@ -128,9 +128,9 @@ func (c *config) setMode(s providers.Settings) error {
 	}
 	switch {
 	case c.mode == sentinel && c.masterName == "":
-		return invalidf("mode sentinel requires the parameter \"master-name\", the name of the primary that the Sentinels monitor")
+		return invalidf("mode sentinel requires the setting \"master-name\", the name of the primary that the Sentinels monitor")
 	case c.mode != sentinel && (c.masterName != "" || s.Given("sentinel-user") || s.Given("sentinel-password-env") || s.Given("sentinel-password-file")):
-		return invalidf("the parameters \"master-name\" and \"sentinel-…\" require mode sentinel; the mode is %s", c.mode)
+		return invalidf("the settings \"master-name\" and \"sentinel-…\" require mode sentinel; the mode is %s", c.mode)
 	case c.mode == standalone && len(c.hosts) > 1:
 		return invalidf("mode standalone takes one host, the URL names %d; several hosts are the nodes of a cluster, or Sentinels with \"master-name\"", len(c.hosts))
 	case c.mode == cluster && c.db != 0:

@@ -15,9 +15,9 @@ func (st state) unsuitableError(mode string) error {
 	for _, n := range st.nodes {
 		switch {
 		case n.mode == sentinel:
-			return invalidf("%s is a Sentinel, which holds no data; name the primary that it monitors with the parameter \"master-name\"", n.addr)
+			return invalidf("%s is a Sentinel, which holds no data; name the primary that it monitors with the setting \"master-name\"", n.addr)
 		case mode != cluster && n.mode == cluster:
-			return invalidf("%s is a node of a cluster; remove the parameter \"mode\", or set it to cluster", n.addr)
+			return invalidf("%s is a node of a cluster; remove the setting \"mode\", or set it to cluster", n.addr)
 		case mode == cluster && n.mode != cluster:
 			return invalidf("%s is not in cluster mode (cluster-enabled no); several hosts are the nodes of one cluster, or Sentinels with \"master-name\"", n.addr)
 		case n.role != "master":
@@ -54,8 +54,11 @@ func (st state) notes(c config) (notes []string) {
 		if n.replicas > 0 && c.mode == standalone {
 			notes = append(notes, "the server has replicas: replication is asynchronous, and promoting one may lose acknowledged writes; DurableFsync applies only to this server")
 		}
+		if n.mayEvictAny() {
+			notes = append(notes, n.addr+": the server may evict messages before a group has read them (maxmemory-policy "+n.eviction+"); receivers then get Compacted, and a group may wait for an evicted message")
+		}
 		if n.unverified != "" && c.assertDurable {
-			notes = append(notes, n.addr+": appendfsync always, no-appendfsync-on-rewrite no and noeviction are asserted by the operator (assert-durable), not verified")
+			notes = append(notes, n.addr+": appendfsync always and no-appendfsync-on-rewrite no are asserted by the operator (assert-durable), not verified")
 		}
 	}
 	return notes
