@@ -257,3 +257,23 @@ func TestNextThatEndsWithItsContext(t *testing.T) {
 		cancel()
 	}
 }
+
+// A watch waits on a server that answers reads and refuses writes.
+func TestWatchWhileWritesAreRefused(t *testing.T) {
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	p := open(t, server.URL())
+	s := openStore(t, p, "s")
+	w := watch(t, s, driver.WatchRequest{})
+	configSet(t, c, "min-replicas-to-write", "1")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // longer than the retries
+	defer cancel()
+	_, err := w.Next(ctx)
+	check.Code(t, err, fairlead.DeadlineExceeded)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.Unavailable)
+	configSet(t, c, "min-replicas-to-write", "0")
+	mustPut(t, s, "k", "1", 0)
+	if got := formatEvents(nextEvents(t, w, 1)); got != "Pk=1" {
+		t.Errorf("events %q", got)
+	}
+}

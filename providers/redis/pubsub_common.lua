@@ -94,6 +94,10 @@ end
 -- had when the group read its last one. It is absent if unknown.
 local function read_field(group) return 'read:' .. group end
 
+-- The field inspected_field(GROUP) of meta is when the group last looked for what
+-- other programs have removed, in ms.
+local function inspected_field(group) return 'inspected:' .. group end
+
 local function size_of(fields)
   local n = 0
   for i = 1, #fields do n = n + #fields[i] end

@@ -21,6 +21,9 @@ local CHUNK = 16
 -- returns.
 local MAX_READS = 64
 
+-- How often a group looks for what other programs have removed, in ms.
+local INSPECT_INTERVAL = 1000
+
 if redis.call('HGET', meta, 'epoch') ~= epoch then return { 'lost' } end
 
 local now = server_ms()
@@ -157,7 +160,11 @@ local function error_reply(err)
   return { 'lost' }
 end
 
-if inspect and redis.call('EXISTS', stream) == 1 then
+-- One consumer of the group inspects for all.
+inspect = inspect and redis.call('EXISTS', stream) == 1
+  and math.abs(now - (redis.call('HGET', meta, inspected_field(group)) or 0)) >= INSPECT_INTERVAL
+if inspect then
+  redis.call('HSET', meta, inspected_field(group), digits(now))
   restart_group()
   count_removed(false)
 end

@@ -17,7 +17,7 @@ var rpcKeepLua string
 var rpcEndpointsLua string
 
 var (
-	rpcKeep      = newScript(allowFull + rpcKeepLua)
+	rpcKeep      = newScript(rpcKeepLua)
 	rpcEndpoints = newScript(rpcEndpointsLua)
 )
 

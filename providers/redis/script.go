@@ -17,7 +17,9 @@ var scripts = map[string]*script{} // by digest; filled by package initialisatio
 // allowFull is the first line of the scripts that work on a server that has
 // reached maxmemory: they end something, or take a message that is then
 // acknowledged, and so free memory. Without it, Redis refuses the first command
-// of a script that may need memory, unless the script has written before.
+// of a script that may need memory, unless the script has written before: other
+// scripts that free memory begin with a command that needs none. With it, a server
+// that accepts no writes refuses the script even if it would not write.
 const allowFull = "#!lua flags=allow-oom\n"
 
 func newScript(src string) *script {
