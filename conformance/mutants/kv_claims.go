@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
@@ -78,6 +79,7 @@ var kvClaimMutants = []Mutant{
 			return err
 		},
 	}),
+	silentWhenDeleted(),
 	kvMutantOf("delete-store-missing", "DeleteStore of a missing store fails", cases("kv/store-deleted-alone"), kvProvider{
 		remove: func(ctx context.Context, p driver.Provider, name string) error {
 			if names, err := p.Stores(ctx, name); err != nil || !slices.Contains(names, name) {
@@ -89,6 +91,29 @@ var kvClaimMutants = []Mutant{
 	kvMutantOf("shared-claimed", "Shared is claimed, and every Open has data of its own", cases("kv/shared-sees", "kv/shared-cas", "kv/shared-watch", "kv/shared-survives"), kvProvider{describe: claimsOfKV(fairlead.Shared)}),
 	durableAtFirst("durable-fsync", fairlead.DurableFsync),
 	durableAtFirst("durable-quorum", fairlead.DurableQuorum),
+}
+
+// silentWhenDeleted is a mutant whose watchers wait for ever when a store was
+// deleted.
+func silentWhenDeleted() Mutant {
+	var deleted atomic.Bool
+	return kvMutantOf("delete-store-silences", "watchers go silent when their store is deleted", cases("kv/store-deleted-watch", "config/watch-recreated"), kvProvider{
+		remove: func(ctx context.Context, p driver.Provider, name string) error {
+			deleted.Store(true)
+			return p.DeleteStore(ctx, name)
+		},
+		wrap: changed(func(s driver.Store) store {
+			return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
+				return func(ctx context.Context) ([]driver.Event, error) {
+					if events, err := w.Next(ctx); !deleted.Load() {
+						return events, err
+					}
+					<-ctx.Done()
+					return nil, fairlead.ContextError(ctx)
+				}
+			})
+		}),
+	})
 }
 
 // durableAtFirst withdraws a claim of durability.

@@ -24,9 +24,9 @@ type Mutant struct {
 func All() []Mutant {
 	return slices.Concat(
 		configClaimMutants, configAbsentMutants(), configNextMutants, configRestartMutants, configValueMutants,
-		kvCallMutants(), kvCASMutants, kvTxnMutants, kvAbsentMutants(), kvClaimMutants, kvCoreMutants(), kvFullMutants(), kvKeyMutants(), kvKillMutants(), kvListMutants, kvTTLMutants, kvWatchMutants, kvNextMutants,
+		kvBoundMutants, kvCallMutants(), kvCASMutants, kvTxnMutants, kvAbsentMutants(), kvClaimMutants, kvCoreMutants(), kvFullMutants(), kvKeyMutants(), kvKillMutants(), kvListMutants, kvTTLMutants, kvWatchMutants, kvNextMutants,
 		openDescribeMutants, openLifeMutants, openErrorMutants,
-		pubsubAbsentMutants(), pubsubContentMutants, pubsubFullMutants(), pubsubReceiveMutants, pubsubRestartMutants(), pubsubSettleMutants, pubsubStoreMutants,
+		pubsubAbsentMutants(), pubsubBoundMutants, pubsubContentMutants, pubsubFullMutants(), pubsubReceiveMutants, pubsubRestartMutants(), pubsubSettleMutants, pubsubStoreMutants,
 		rpcCallMutants, rpcDirectoryMutants, rpcFullMutants(), rpcOptionMutants, rpcServerMutants, rpcAbsentMutants(),
 	)
 }

@@ -10,6 +10,7 @@ import (
 	"fairlead.dev"
 	"fairlead.dev/config"
 	"fairlead.dev/conformance/internal/suite"
+	"fairlead.dev/kv"
 )
 
 // typed is the struct into which the cases load.
@@ -95,6 +96,11 @@ var typedCases = []suite.Case{
 		Run:  testWatchRejects,
 	},
 	{
+		Name: "config/watch-recreated", Needs: writable,
+		Rule: "a Watcher has what is set after an operator has deleted its store and somebody has made it again",
+		Run:  testWatchRecreated,
+	},
+	{
 		Name: "config/watch-callbacks", Needs: writable,
 		Rule: "OnChange is called with the settings before and after each change, without gaps, and not after Close",
 		Run:  testWatchCallbacks,
@@ -130,6 +136,22 @@ func watchTyped(t *suite.T, keysAndValues ...string) (*config.Source, *config.Wa
 	t.Must(err)
 	t.Cleanup(w.Close)
 	return s, w, r
+}
+
+func testWatchRecreated(t *suite.T) {
+	facet, _ := t.Description().Facet(fairlead.KV)
+	if native, _ := t.Description().Facet(fairlead.Config); native.Facet != "" || !facet.Has(kv.Manage) {
+		t.Logf("the settings are not in a store that can be deleted")
+		return
+	}
+	s, w, r := watchTyped(t, "name", "before")
+	t.Must(s.Close(t.Context()))
+	t.Must(kv.DeleteStore(t.Context(), t.Provider(), r.name))
+	again := t.Source(r.name)
+	setTexts(t, again, "name", "after")
+	waitForTyped(t, w, "what was set after the store was made again", func(c *typed) bool { return c.Name == "after" })
+	setTexts(t, again, "name", "later")
+	waitForTyped(t, w, "what was set later", func(c *typed) bool { return c.Name == "later" })
 }
 
 // waitForTyped waits until a watcher has the wanted settings.

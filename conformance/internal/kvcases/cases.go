@@ -19,6 +19,7 @@ func Cases() []suite.Case {
 		durableCases(),
 		killCases,
 		keyCases(),
+		boundCases,
 		fullBackendCases,
 		keyRefusalCases,
 		linearCases,

@@ -115,6 +115,27 @@ var manageCases = []suite.Case{
 			wantValue(t, t.StoreOf(t.Provider(), name), "l", "2") // acknowledged, so not lost
 		}
 	}, kv.Manage),
+	newCase("store-deleted-watch", "a watcher of a deleted store shows what is written to the store afterwards, or fails with Compacted, NotFound or Closed; it does not go silent", func(t *suite.T) {
+		name := t.Name()
+		s := t.StoreOf(t.Provider(), name)
+		put(t, s, "before", "1")
+		w := openWatcher(t, s, "")
+		t.Must(kv.DeleteStore(t.Context(), t.Provider(), name))
+		put(t, t.StoreOf(t.Provider(), name), "after", "2")
+		for ctx := t.Within(t.Patience()); ; {
+			events, err := w.Next(ctx)
+			switch fairlead.CodeOf(err) {
+			case fairlead.Compacted, fairlead.NotFound, fairlead.Closed:
+				return
+			case 0, fairlead.Unavailable:
+			default:
+				t.Fatalf("the watcher of a deleted store: %v", err)
+			}
+			if hasKey(events, "after") {
+				return
+			}
+		}
+	}, kv.Manage, kv.Watch),
 	newCase("store-deleted-alone", "DeleteStore leaves all other stores as they are, also where one name begins with the other; deleting a missing store is no error", func(t *suite.T) {
 		name := t.Name()
 		others := []string{name + ".x", name + "-x", name + "x", name + ".x.y"}

@@ -11,6 +11,7 @@ import (
 func Cases() []suite.Case {
 	return slices.Concat(
 		absentCases(),
+		boundCases,
 		claimCases,
 		closeCases,
 		contentCases(),
@@ -23,6 +24,7 @@ func Cases() []suite.Case {
 		orderCases,
 		keyCases,
 		publishCases,
+		releaseCases,
 		restartCases,
 		durableCases(),
 		settleCases,
