@@ -3,6 +3,7 @@ package dapr
 import (
 	"context"
 	"errors"
+	"regexp"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -39,10 +40,26 @@ func convertError(err error, sent bool) error {
 	if r, ok := refusals[code]; ok {
 		return fairlead.Errorf(r.code, "%s: %w", r.help, err)
 	}
+	if saysFull(err.Error()) {
+		return fairlead.Errorf(fairlead.Unavailable, "the backend of the sidecar's component is full; give it more memory (maxmemory of a Redis) or disk, or delete data in it: %w", err)
+	}
 	if sent {
 		return fairlead.Errorf(fairlead.UnknownOutcome, "the sidecar did not confirm the write: %w", err)
 	}
 	return convertUnsentError(err, code)
+}
+
+// fullPattern matches the answers of backends that have no space left. They have
+// refused the write: Redis at its maxmemory, etcd above its quota, a full disk.
+var fullPattern = regexp.MustCompile(`OOM command not allowed|database space exceeded|(?i:no space left on device)`)
+
+// saysFull reports whether the text of a component's error says that its backend is
+// full.
+func saysFull(text string) bool { return fullPattern.MatchString(text) }
+
+// isFull reports whether a write was refused because the backend is full.
+func isFull(err error) bool {
+	return fairlead.CodeOf(err) == fairlead.Unavailable && saysFull(err.Error())
 }
 
 // convertUnsentError converts the error of a call that had no effect.

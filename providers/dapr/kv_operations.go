@@ -2,11 +2,13 @@ package dapr
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
 )
 
 // Do implements the kv driver's Store. The keys of all operations are read with
@@ -94,7 +96,10 @@ func (s *store) executeWrite(ctx context.Context, op *driver.Op, k *stateKey) dr
 		k.prefetched = false
 	}
 	previous, err := k.readRecord(ctx)
-	for err == nil {
+	for attempt := 0; err == nil; attempt++ {
+		if !pauseAfterLostRace(ctx, attempt) {
+			return driver.Result{Err: fairlead.ContextError(ctx)}
+		}
 		now := time.Now()
 		if op.Kind == driver.OpDelete && (previous == nil || previous.deleted) {
 			return driver.Result{}
@@ -110,6 +115,22 @@ func (s *store) executeWrite(ctx context.Context, op *driver.Op, k *stateKey) dr
 		}
 	}
 	return driver.Result{Err: err}
+}
+
+// The pause before a write is tried again because another writer was faster.
+const (
+	racePauseMin = time.Millisecond
+	racePauseMax = 50 * time.Millisecond
+)
+
+// pauseAfterLostRace waits before the second attempt and every later one, each time
+// longer, for a random part of the pause. It returns false if ctx ends first.
+func pauseAfterLostRace(ctx context.Context, attempt int) bool {
+	if attempt == 0 {
+		return true
+	}
+	longest := min(racePauseMin<<min(attempt-1, 10), racePauseMax)
+	return providers.Pause(ctx, rand.N(longest))
 }
 
 // checkPrecondition returns a Conflict if the key is not in the state that the
@@ -159,15 +180,17 @@ func (k *stateKey) replaceRecord(ctx context.Context, previous, written *record)
 	if failure == nil {
 		return true, nil, nil
 	}
-	if fairlead.CodeOf(failure) != fairlead.UnknownOutcome {
+	if fairlead.CodeOf(failure) != fairlead.UnknownOutcome && !isFull(failure) {
 		return false, nil, failure
 	}
 	present, err = k.readRecord(ctx)
 	switch {
 	case err != nil:
 		return false, nil, failure
-	case present.containsWrite(written.writeIDs[0]):
+	case present.containsWrite(written.writeIDs[0]): // an earlier attempt of the component
 		return true, nil, nil
+	case isFull(failure):
+		return false, nil, failure
 	case present.isSameWrite(previous), !present.coversWritesSince(previous):
 		// The write may still be on its way. Or so many writes came after it that
 		// the record no longer names it.

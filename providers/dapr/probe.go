@@ -31,7 +31,12 @@ func (p *provider) waitForSidecar(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, p.config.startupTimeout)
 	defer cancel()
 	_, err := p.client.GetMetadata(bounded, &runtimev1.GetMetadataRequest{}, grpc.WaitForReady(true))
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+	switch end := fairlead.ContextError(ctx); {
+	case err == nil:
+		return nil
+	case end != nil: // the text of err has the last error of the connection
+		return fairlead.Errorf(fairlead.CodeOf(end), "no sidecar before the context ended: %w", err)
+	case bounded.Err() != nil:
 		return fairlead.Errorf(fairlead.Unavailable, "no sidecar within %v, the \"startup-timeout\": %w", p.config.startupTimeout, err)
 	}
 	return p.explainEnd(ctx, err)

@@ -3,6 +3,7 @@ package dapr
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -12,8 +13,12 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// assignPause is the pause before another attempt to add a group to a topic.
-const assignPause = 10 * time.Millisecond
+// The pause before another attempt to add a group to a topic, which doubles with
+// every attempt.
+const (
+	assignPause    = time.Millisecond
+	assignPauseMax = 200 * time.Millisecond
+)
 
 // groups are the groups of a topic, as the state component stores them. The
 // index of a group is the index of its component. Groups are never removed.
@@ -42,30 +47,36 @@ type assignment struct {
 // deleted. After any error of a write, the next read tells whether it was
 // applied.
 func (p *provider) assignGroup(ctx context.Context, c driver.SubscriptionConfig) (assignment, error) {
-	components := p.pubsubComponents()
 	since := start(c)
-	for {
-		known, etag, err := p.readGroups(ctx, c.Topic)
-		if err != nil {
-			return assignment{}, err
-		}
-		i := slices.IndexFunc(known.Groups, func(m groupRecord) bool { return m.Name == c.Group })
-		switch {
-		case i >= len(components):
-			return assignment{}, invalid("the group %q of the topic %q is number %d, and the parameters \"pubsub\" and \"group-pubsubs\" name %d components: name the components again that the group was created with", c.Group, c.Topic, i+1, len(components))
-		case i >= 0:
-			return assignment{components[i], time.Unix(0, known.Groups[i].Since)}, nil
-		case len(known.Groups) >= len(components):
-			return assignment{}, invalid("the topic %q already has %d groups, one for each component: for the group %q name one more pubsub component, with its own consumerID, in the parameter \"group-pubsubs\"", c.Topic, len(known.Groups), c.Group)
-		}
-		known.Groups = append(known.Groups, groupRecord{c.Group, since})
-		if err := p.writeGroups(ctx, c.Topic, known, etag); err != nil && !mayHaveRaced(err) {
-			return assignment{}, err
-		}
-		if !providers.Pause(ctx, assignPause/10) {
-			return assignment{}, fairlead.ContextError(ctx)
-		}
+	patience := providers.Patience{Limit: p.config.requestTimeout, Pause: assignPause, MaxPause: assignPauseMax, Retries: mayHaveRaced}
+	found, err := providers.Retry(ctx, p.life, patience, func(ctx context.Context) (assignment, bool, error) {
+		return p.findOrCreateGroup(ctx, c, since)
+	})
+	if mayHaveRaced(err) {
+		return assignment{}, fairlead.Errorf(fairlead.Unavailable, "the group %q cannot be stored in the state component: %w", c.Group, err)
 	}
+	return found, err
+}
+
+// findOrCreateGroup returns the assignment of a group and true. If there is none,
+// it adds the group to the topic and returns false.
+func (p *provider) findOrCreateGroup(ctx context.Context, c driver.SubscriptionConfig, since int64) (none assignment, found bool, err error) {
+	components := p.pubsubComponents()
+	known, etag, err := p.readGroups(ctx, c.Topic)
+	if err != nil {
+		return none, false, err
+	}
+	i := slices.IndexFunc(known.Groups, func(m groupRecord) bool { return m.Name == c.Group })
+	switch {
+	case i >= len(components):
+		return none, false, invalid("the group %q of the topic %q is number %d, and the parameters \"pubsub\" and \"group-pubsubs\" name %d components: name the components again that the group was created with", c.Group, c.Topic, i+1, len(components))
+	case i >= 0:
+		return assignment{components[i], time.Unix(0, known.Groups[i].Since)}, true, nil
+	case len(known.Groups) >= len(components):
+		return none, false, invalid("the topic %q already has %d groups, one for each component: for the group %q name one more pubsub component, with its own consumerID, in the parameter \"group-pubsubs\"", c.Topic, len(known.Groups), c.Group)
+	}
+	known.Groups = append(known.Groups, groupRecord{c.Group, since})
+	return none, false, p.writeGroups(ctx, c.Topic, known, etag)
 }
 
 // start returns the time from which messages are for a new group.
@@ -108,14 +119,29 @@ func (p *provider) readGroups(ctx context.Context, topic string) (known groups, 
 	if err != nil || len(data) == 0 {
 		return groups{}, "", err
 	}
-	if err := json.Unmarshal(data, &known); err != nil {
+	if known, err = decodeGroups(data); err != nil {
 		return groups{}, "", fairlead.Errorf(fairlead.Internal, "the key %q of the state component does not hold the groups of a topic: %w", p.groupsKey(topic), err)
 	}
 	return known, etag, nil
 }
 
+// decodeGroups reads what encodeGroups wrote.
+func decodeGroups(data []byte) (known groups, err error) {
+	if err := json.Unmarshal(data, &known); err != nil {
+		return groups{}, err
+	}
+	for i, g := range known.Groups {
+		if g.Name == "" || slices.ContainsFunc(known.Groups[:i], func(other groupRecord) bool { return other.Name == g.Name }) {
+			return groups{}, fmt.Errorf("group %d has no name of its own", i+1)
+		}
+	}
+	return known, nil
+}
+
+func encodeGroups(g groups) ([]byte, error) { return json.Marshal(g) }
+
 func (p *provider) writeGroups(ctx context.Context, topic string, g groups, etag string) error {
-	data, err := json.Marshal(g)
+	data, err := encodeGroups(g)
 	if err != nil {
 		return fairlead.Errorf(fairlead.Internal, "encoding the groups of a topic: %w", err)
 	}

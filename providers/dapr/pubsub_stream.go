@@ -68,14 +68,15 @@ func (s *eventStream) end() {
 func (g *groupConsumer) keepSubscribed(in *topicStream, topic string) {
 	pause := resubscribePauseMin
 	for in.open.Err() == nil {
+		began := time.Now()
 		connected, err := g.runStream(in, topic)
 		if in.open.Err() != nil {
 			return
 		}
-		if connected {
-			pause = resubscribePauseMin
-		} else {
+		if !connected {
 			g.recordFault(err)
+		} else if time.Since(began) > resubscribePauseMax { // otherwise the runtime ends each one at once
+			pause = resubscribePauseMin
 		}
 		providers.Pause(in.open, pause)
 		pause = min(2*pause, resubscribePauseMax)

@@ -69,9 +69,20 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 		}
 		seen = faults
 		if err := s.life.Wait(ctx, changed, time.Time{}); err != nil {
-			return nil, err
+			return nil, s.consumer.explainWait(err)
 		}
 	}
+}
+
+// explainWait adds to the error of a Receive whose context has ended why nothing
+// could come, if a stream of the consumer is broken.
+func (g *groupConsumer) explainWait(err error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if fairlead.CodeOf(err) == fairlead.Closed || g.fault == nil || g.connected() {
+		return err
+	}
+	return fairlead.Errorf(fairlead.CodeOf(err), "%w; before, the sidecar could not be subscribed to: %s", err, g.fault)
 }
 
 // Settle implements [driver.Subscription].

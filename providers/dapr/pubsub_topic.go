@@ -3,6 +3,7 @@ package dapr
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -120,10 +121,25 @@ func (p *provider) publish(ctx context.Context, component, topic string, entries
 		}
 		answer, err := p.client.BulkPublishEvent(ctx, bulkRequest(component, topic, entries))
 		if failed := answer.GetFailedEntries(); err == nil && len(failed) > 0 {
-			err = fairlead.Errorf(fairlead.UnknownOutcome, "%d of %d messages failed; the first error: %s", len(failed), len(entries), failed[0].GetError())
+			err = bulkError(failed, len(entries))
 		}
 		return err
 	})
+}
+
+// bulkError returns the error of a request for total messages of which some have
+// failed.
+func bulkError(failed []*runtimev1.BulkPublishResponseFailedEntry, total int) error {
+	refused := 0
+	for _, f := range failed {
+		if saysFull(f.GetError()) {
+			refused++
+		}
+	}
+	if refused == total {
+		return convertError(errors.New(failed[0].GetError()), true)
+	}
+	return fairlead.Errorf(fairlead.UnknownOutcome, "%d of %d messages failed; the first error: %s", len(failed), total, failed[0].GetError())
 }
 
 func bulkRequest(component, topic string, entries []encodedEvent) *runtimev1.BulkPublishRequest {
