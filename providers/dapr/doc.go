@@ -8,7 +8,7 @@
 //	dapr://127.0.0.1:50001?state=orders        one of several state components
 //	daprs://dapr.example.org?ca-file=ca.pem    a proxy that speaks TLS
 //
-// [providers.Schemes] lists the parameters. [fairlead.As] knows
+// [providers.Schemes] lists the settings. [fairlead.As] knows
 // *grpc.ClientConn, the connection to the sidecar, and runtimev1.DaprClient of
 // github.com/dapr/dapr/pkg/proto/runtime/v1.
 //
@@ -178,7 +178,7 @@
 // The facet is offered if the sidecar has an app's port (--app-port and
 // --app-protocol grpc), or if the URL names an app. A server listens on that port
 // of 127.0.0.1. The first Listen opens the port for all providers of the process,
-// until they close. The name of a service is the id of its app; the parameter
+// until they close. The name of a service is the id of its app; the setting
 // "app" names one app for all services. Each call is one gRPC call, which the
 // sidecars pass on. So ordinary gRPC clients reach Fairlead's servers with the
 // header dapr-app-id, if the app has one service, and Fairlead's clients reach

@@ -17,10 +17,10 @@ var refusals = map[codes.Code]struct {
 	code fairlead.Code
 	help string
 }{
-	codes.Unauthenticated:   {fairlead.PermissionDenied, "the sidecar refuses the API token; give the token in the URL as :TOKEN@, or with the parameter \"password-env\" or \"password-file\""},
+	codes.Unauthenticated:   {fairlead.PermissionDenied, "the sidecar refuses the API token; give the token in the URL as :TOKEN@, or with the setting \"password-env\" or \"password-file\""},
 	codes.PermissionDenied:  {fairlead.PermissionDenied, "the sidecar refuses the operation"},
 	codes.InvalidArgument:   {fairlead.Invalid, "the sidecar refuses the request"},
-	codes.ResourceExhausted: {fairlead.TooLarge, "the request is larger than the sidecar's --max-body-size; set the parameter \"max-body-bytes\" to the same value"},
+	codes.ResourceExhausted: {fairlead.TooLarge, "the request is larger than the sidecar's --max-body-size; set \"max-body-bytes\" to the same value"},
 	codes.Unimplemented:     {fairlead.Internal, "the sidecar does not know the call: it is not a Dapr runtime, or an older one"},
 }
 

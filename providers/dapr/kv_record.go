@@ -85,7 +85,7 @@ func decodeRecord(b []byte) (*record, error) {
 }
 
 func foreignValueError() error {
-	return fairlead.Errorf(fairlead.Internal, "the key holds a value that another program wrote; set the parameter \"prefix\" to one that only Fairlead uses")
+	return fairlead.Errorf(fairlead.Internal, "the key holds a value that another program wrote; set \"prefix\" to one that only Fairlead uses")
 }
 
 // successor returns the record of a write that follows r. r is nil for a key

@@ -20,7 +20,7 @@ const (
 	minAckDeadline = 100 * time.Millisecond
 )
 
-// pubsubSettings declares the URL parameters of the pubsub facet.
+// pubsubSettings declares the URL settings of the pubsub facet.
 func pubsubSettings() []providers.Setting {
 	const ms, s = int64(time.Millisecond), int64(time.Second)
 	return []providers.Setting{
@@ -31,7 +31,7 @@ func pubsubSettings() []providers.Setting {
 	}
 }
 
-// pubsubConfig holds the URL parameters of the pubsub facet.
+// pubsubConfig holds the URL settings of the pubsub facet.
 type pubsubConfig struct {
 	groupComponents   []string
 	processingTimeout time.Duration

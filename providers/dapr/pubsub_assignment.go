@@ -69,11 +69,11 @@ func (p *provider) findOrCreateGroup(ctx context.Context, c driver.SubscriptionC
 	i := slices.IndexFunc(known.Groups, func(m groupRecord) bool { return m.Name == c.Group })
 	switch {
 	case i >= len(components):
-		return none, false, invalid("the group %q of the topic %q is number %d, and the parameters \"pubsub\" and \"group-pubsubs\" name %d components: name the components again that the group was created with", c.Group, c.Topic, i+1, len(components))
+		return none, false, invalid("the group %q of the topic %q is number %d, and the settings \"pubsub\" and \"group-pubsubs\" name %d components: name the components again that the group was created with", c.Group, c.Topic, i+1, len(components))
 	case i >= 0:
 		return assignment{components[i], time.Unix(0, known.Groups[i].Since)}, true, nil
 	case len(known.Groups) >= len(components):
-		return none, false, invalid("the topic %q already has %d groups, one for each component: for the group %q name one more pubsub component, with its own consumerID, in the parameter \"group-pubsubs\"", c.Topic, len(known.Groups), c.Group)
+		return none, false, invalid("the topic %q already has %d groups, one for each component: for the group %q name one more pubsub component, with its own consumerID, in the setting \"group-pubsubs\"", c.Topic, len(known.Groups), c.Group)
 	}
 	known.Groups = append(known.Groups, groupRecord{c.Group, since})
 	return none, false, p.writeGroups(ctx, c.Topic, known, etag)

@@ -36,11 +36,11 @@ func (p *provider) checkPubSubComponents(ctx context.Context, m *runtimev1.GetMe
 	for i, name := range names {
 		switch kind := kindOfComponent(m, name); {
 		case kind == "":
-			return invalid("parameter \"group-pubsubs\" names %q, but the sidecar has no such component", name)
+			return invalid("setting \"group-pubsubs\" names %q, but the sidecar has no such component", name)
 		case kind != c.kind:
-			return invalid("parameter \"group-pubsubs\" names %q, which is of the type %s instead of %s", name, kind, c.kind)
+			return invalid("setting \"group-pubsubs\" names %q, which is of the type %s instead of %s", name, kind, c.kind)
 		case slices.Contains(names[:i], name):
-			return invalid("the parameters \"pubsub\" and \"group-pubsubs\" name %q twice", name)
+			return invalid("the settings \"pubsub\" and \"group-pubsubs\" name %q twice", name)
 		}
 	}
 	if len(names) == 1 || p.independent {

@@ -9,14 +9,14 @@ import (
 	"fairlead.dev/rpc/driver"
 )
 
-// everyApp, as the parameter "app", means that each service is the app of its
+// everyApp, as the setting "app", means that each service is the app of its
 // name.
 const everyApp = "*"
 
 // frameRoom is the size of a request beside its message.
 const frameRoom = 4096
 
-// rpcSettings declares the URL parameters of the rpc facet.
+// rpcSettings declares the URL settings of the rpc facet.
 func rpcSettings() []providers.Setting {
 	return []providers.Setting{
 		{Name: "app", Kind: providers.String,
@@ -24,7 +24,7 @@ func rpcSettings() []providers.Setting {
 	}
 }
 
-// rpcConfig holds the URL parameters of the rpc facet.
+// rpcConfig holds the URL settings of the rpc facet.
 type rpcConfig struct{ app string }
 
 func newRPCConfig(s providers.Settings) rpcConfig { return rpcConfig{app: s.String("app")} }
@@ -73,7 +73,7 @@ func (p *provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Li
 	case st.appPort == 0:
 		return nil, invalid("the sidecar knows no port of this program and accepts no calls for it; start the sidecar with --app-port and --app-protocol grpc")
 	case app != st.appID:
-		return nil, invalid("clients call the service %q at the app %q, but the sidecar's app is %q; rename one of them, or name the app in the parameter \"app\"", c.Service, app, st.appID)
+		return nil, invalid("clients call the service %q at the app %q, but the sidecar's app is %q; rename one of them, or name the app in the setting \"app\"", c.Service, app, st.appID)
 	}
 	server, err := p.appServer(st.appPort)
 	if err != nil {

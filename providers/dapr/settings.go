@@ -22,7 +22,7 @@ const defaultPort = "50001"
 // maxPrefix is the length of the longest prefix of the keys, in bytes.
 const maxPrefix = 512
 
-// settings declares the parameters of the URL.
+// settings declares the settings of the URL.
 func settings() []providers.Setting {
 	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
 	own := []providers.Setting{
@@ -77,13 +77,13 @@ func newConfig(s providers.Settings) (c config, err error) {
 	case len(hosts) != 1:
 		return config{}, invalid("the URL names %d hosts, but a program has one sidecar; use for example dapr://127.0.0.1:50001", len(hosts))
 	case strings.Trim(s.URL.Path, "/") != "":
-		return config{}, invalid("the URL has the path %q, which Dapr does not know; for a name space use the parameter \"prefix\"", s.URL.Path)
+		return config{}, invalid("the URL has a path, which Dapr does not know; for a name space use the setting \"prefix\"")
 	case s.URL.User.Username() != "":
-		return config{}, invalid("the URL names a user, which Dapr does not know; give the API token as :TOKEN@, or with the parameter \"password-env\" or \"password-file\"")
+		return config{}, invalid("the URL names a user, which Dapr does not know; give the API token as :TOKEN@, or with the setting \"password-env\" or \"password-file\"")
 	case c.prefix == "":
-		return config{}, invalid("parameter \"prefix\" must not be empty")
+		return config{}, invalid("setting \"prefix\" must not be empty")
 	case len(c.prefix) > maxPrefix:
-		return config{}, invalid("parameter \"prefix\" has %d bytes; it may have %d", len(c.prefix), maxPrefix)
+		return config{}, invalid("setting \"prefix\" has %d bytes; it may have %d", len(c.prefix), maxPrefix)
 	}
 	c.host = hosts[0]
 	if c.token, err = s.Password(); err != nil {

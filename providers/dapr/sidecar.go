@@ -29,8 +29,8 @@ type component struct {
 // kinds are the prefixes of the component types of each facet.
 var kinds = map[fairlead.Facet]string{fairlead.KV: "state.", fairlead.PubSub: "pubsub.", fairlead.Config: "configuration."}
 
-// parameters are the URL parameters that name the components.
-var parameters = map[fairlead.Facet]string{fairlead.KV: "state", fairlead.PubSub: "pubsub", fairlead.Config: "config"}
+// settingNames are the settings that name the components.
+var settingNames = map[fairlead.Facet]string{fairlead.KV: "state", fairlead.PubSub: "pubsub", fairlead.Config: "config"}
 
 // none, as the name of a component, leaves its facet out.
 const none = "-"
@@ -74,11 +74,11 @@ func chooseComponent(registered []*runtimev1.RegisteredComponents, facet fairlea
 	}
 	switch {
 	case name != "" && len(fit) == 0:
-		return component{}, false, invalid("parameter %q is %q, but the sidecar has no component of the type %s*; see its --resources-path", parameters[facet], name, kinds[facet])
+		return component{}, false, invalid("setting %q is %q, but the sidecar has no component of the type %s*; see its --resources-path", settingNames[facet], name, kinds[facet])
 	case name != "":
-		return component{}, false, invalid("parameter %q is %q, but the sidecar has the components %s", parameters[facet], name, has)
+		return component{}, false, invalid("setting %q is %q, but the sidecar has the components %s", settingNames[facet], name, has)
 	case len(fit) > 1:
-		return component{}, false, invalid("the sidecar has the components %s; choose one with the parameter %q, or give %s for none", has, parameters[facet], none)
+		return component{}, false, invalid("the sidecar has the components %s; choose one with the setting %q, or give %s for none", has, settingNames[facet], none)
 	case len(fit) == 0:
 		return component{}, false, nil
 	}

@@ -69,7 +69,7 @@
 // # config
 //
 // A variable holds all settings of a name, in JSON, YAML or TOML (the format
-// parameter), or is one setting named "value" (format=text). A snapshot is one
+// setting), or is one setting named "value" (format=text). A snapshot is one
 // state of the variable. Names of nested settings are joined by dots; a value that
 // is not a string is JSON. A variable that does not exist has no settings. A
 // variable that cannot be read, or whose content cannot be parsed, is an error
@@ -94,7 +94,7 @@
 //
 //	import _ "gocloud.dev/pubsub/gcppubsub"
 //
-// is opened with templates of its URLs, escaped as parameters are:
+// is opened with templates of its URLs, escaped as settings are:
 //
 //	gocloud+gcppubsub://?topic=gcppubsub://projects/P/topics/{topic}
 //	    &subscription=gcppubsub://projects/P/subscriptions/{topic}.{group}

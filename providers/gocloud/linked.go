@@ -79,7 +79,7 @@ func exampleTemplate(scheme string) string {
 
 func openLinked(scheme string, s providers.Settings) (*Backend, error) {
 	if s.URL.Host != "" || s.URL.User != nil || (s.URL.Path != "" && s.URL.Path != "/") {
-		return nil, fairlead.Errorf(fairlead.Invalid, "a URL of this scheme has only parameters; use gocloud+%s://?topic=…&subscription=…", scheme)
+		return nil, fairlead.Errorf(fairlead.Invalid, "a URL of this scheme has only settings; use gocloud+%s://?topic=…&subscription=…", scheme)
 	}
 	b := &Backend{
 		System: scheme, Shared: true, Durable: s.String("durable"),
@@ -123,7 +123,7 @@ func checkTemplates(s providers.Settings) error {
 	for setting, names := range requiredPlaceholders {
 		for _, name := range names {
 			if s.Given(setting) && !strings.Contains(s.String(setting), name) {
-				return fairlead.Errorf(fairlead.Invalid, "parameter %q does not contain %s, so all names would have the same URL", setting, name)
+				return fairlead.Errorf(fairlead.Invalid, "setting %q does not contain %s, so all names would have the same URL", setting, name)
 			}
 		}
 	}
@@ -149,7 +149,7 @@ func linkedPubSub(s providers.Settings) (*PubSub, error) {
 		deadline = properties.ackDeadline
 	}
 	if deadline == 0 {
-		return nil, fairlead.Errorf(fairlead.Invalid, "parameter \"ack-deadline\" is missing: the backend's own acknowledgement deadline is not known for this driver")
+		return nil, fairlead.Errorf(fairlead.Invalid, "setting \"ack-deadline\" is missing: the backend's own acknowledgement deadline is not known for this driver")
 	}
 	return &PubSub{
 		OpenTopic: func(ctx context.Context, name string) (*Topic, error) {

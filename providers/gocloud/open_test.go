@@ -22,7 +22,7 @@ func TestBadURLs(t *testing.T) {
 		"gocloud+nats://":                            "at most once",
 		"gocloud+none://":                            "unknown URL scheme",
 		"gocloud+likesqs://":                         "names no topic, collection or variable",
-		"gocloud+likesqs://host":                     "only parameters",
+		"gocloud+likesqs://host":                     "only settings",
 		"gocloud+likesqs://?topic=likesqs://{topic}": "belong together",
 		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}":         "does not contain {group}",
 		"gocloud+likesqs://?topic=likesqs://{topic}&subscription=likesqs://{topic}/{group}": `"ack-deadline" is missing`,

@@ -12,7 +12,7 @@
 // kv: every claim of the facet. A store counts all its changes with one
 // revision; the changes of one Txn have the same revision. Times to live are
 // exact to the millisecond, and keys expire even if no call reads them. A watch
-// gets every change. It can start after any of the latest changes (the parameter
+// gets every change. It can start after any of the latest changes (the setting
 // history says how many are kept) and fails with Compacted before that. All pages
 // of a listing show the store as it was at the first page. The snapshots of the
 // last 64 listings that have several pages are kept; a token of an older one
@@ -20,11 +20,11 @@
 //
 // pubsub: every claim of the facet. A message is kept until every group has
 // acknowledged it. For replay, the latest messages are kept beyond that (the
-// parameter history says how many). A message with an ordering key waits until
+// setting history says how many). A message with an ordering key waits until
 // the one before it is acknowledged. While 10,000 messages of a group wait for
 // their keys, the group delivers no new message until some are acknowledged.
 //
-// rpc: a carrier within the process or, with the parameter rpc=directory, a
+// rpc: a carrier within the process or, with the setting rpc=directory, a
 // directory of gRPC servers of this process, whose calls go over the network.
 //
 // Nothing is durable: all data is lost when the process ends.

@@ -9,7 +9,7 @@
 // A topic is a durable exchange of the type fanout. A group is a durable queue that
 // is bound to it. A broadcast is an exclusive queue. Each is created when it is
 // opened. The names are "fairlead/TOPIC" and "fairlead/TOPIC/GROUP" (with a hash in
-// place of the group if the name is longer than AMQP allows); the parameter prefix
+// place of the group if the name is longer than AMQP allows); the setting prefix
 // sets another first part.
 //
 // # What the driver repairs
@@ -41,11 +41,11 @@
 //
 // The broker closes a channel on which a message was not acknowledged for
 // consumer_timeout, 30 minutes by default: leases, extended or not, and delays end
-// then at the latest. The prefetch parameter bounds the unsettled messages of a
+// then at the latest. The prefetch setting bounds the unsettled messages of a
 // group in this process: leased, delayed and fetched ahead together. At that number
 // no more messages arrive.
 //
-// Durability is the operator's assertion (the durable parameter): the broker
+// Durability is the operator's assertion (the durable setting): the broker
 // confirms a publication when it has stored the message in all queues. No client can
 // ask what that means on its disk, and for mirrored or quorum queues. AMQP cannot
 // list or delete topics and groups; use rabbitmqctl.
