@@ -5,22 +5,16 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/rpc/driver"
 	"fairlead.dev/rpc/internal/transport"
 )
 
 var _ transport.Server = (*Server)(nil)
-
-// acceptPause is the time between two attempts to accept calls while the backend
-// is unavailable.
-const acceptPause = 100 * time.Millisecond
 
 // Server takes calls from a carrier.
 type Server struct {
@@ -134,18 +128,20 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // acceptCalls starts calls until the listener or the context ends.
 func (s *Server) acceptCalls(ctx context.Context, l driver.Listener) error {
+	var pause transport.RetryPause
 	for {
 		in, err := l.Accept(ctx)
 		switch {
 		case err == nil:
+			pause.Reset()
 			s.startCall(in)
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case fairlead.CodeOf(err) != fairlead.Unavailable:
+		case transport.EndsServer(err):
 			return err
 		default:
 			slog.WarnContext(ctx, "rpc: a server cannot accept calls; retrying", "service", s.Service, "error", err)
-			await.Pause(ctx, acceptPause)
+			pause.Wait(ctx)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -12,7 +13,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/rpc/driver"
 	"fairlead.dev/rpc/internal/transport"
 )
@@ -121,21 +121,30 @@ func (s *Server) beginListening(l net.Listener, r driver.Registration) error {
 	return nil
 }
 
+// keptTime is how long Keep lasts when it renews the registration: the pause after
+// its failure is short again.
+const keptTime = time.Second
+
 // keepRegistered renews the registration until the server ends. It stops the
-// server if the registration cannot be renewed any more, because the provider
-// was closed.
+// server if the registration cannot be renewed any more, for example because the
+// provider was closed.
 func (s *Server) keepRegistered(r driver.Registration) {
+	var pause transport.RetryPause
 	for {
+		began := time.Now()
 		err := r.Keep(s.life)
 		switch {
 		case s.life.Err() != nil:
 			return
-		case fairlead.CodeOf(err) != fairlead.Unavailable:
+		case transport.EndsServer(err):
 			go s.stopBecause(err) // it waits for this goroutine
 			return
 		}
 		slog.Warn("rpc: the registration of a server cannot be renewed; retrying", "service", s.Service, "error", err)
-		await.Pause(s.life, retryPause)
+		if time.Since(began) > keptTime {
+			pause.Reset()
+		}
+		pause.Wait(s.life)
 	}
 }
 
