@@ -1,9 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,7 +16,7 @@ const (
 )
 
 // Redact returns the fields of a struct by their keys, for a log. Fields that the
-// tag marks as secret are [Redacted]. Nil pointers, maps and lists are left out.
+// tag marks as secret are [Redacted], and passwords in URLs, as by [RedactValue]. Nil pointers, maps and lists are left out.
 func Redact(v any) map[string]any {
 	rv := reflect.Indirect(reflect.ValueOf(v))
 	if rv.Kind() != reflect.Struct {
@@ -25,13 +25,6 @@ func Redact(v any) map[string]any {
 	schema, _ := schemaOf(rv.Type()) // a bad tag is reported by Load
 	return schema.mask(schema.plainFields(rv)).(map[string]any)
 }
-
-var secretName = regexp.MustCompile(`passw|pwd|secret|token|credential|apikey|accesskey|privatekey`)
-
-// SecretName reports whether the name of a key suggests a secret, for example
-// "db/password" or "api-token". Use it where there is no struct whose tags mark
-// the secrets.
-func SecretName(key string) bool { return secretName.MatchString(fold(key)) }
 
 // isSecretChild reports whether a key of a group, and everything in it, is secret.
 func (n *node) isSecretChild(key string) bool {
@@ -55,6 +48,9 @@ func (n *node) mask(v any) any {
 	}
 	if n.holdsSecret(map[*node]bool{}) {
 		return Redacted // its parts cannot be separated
+	}
+	if text, ok := v.(string); ok {
+		return redactText(text)
 	}
 	return v
 }
@@ -102,8 +98,10 @@ func (n *node) scrub(text string, v any) string {
 		return text
 	}
 	all := n.secrets(reflect.Indirect(reflect.ValueOf(v)), false)
-	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one may contain another
-	for _, secret := range all {
+	slices.SortFunc(all, func(a, b string) int { // one may contain another
+		return cmp.Or(len(b)-len(a), strings.Compare(a, b))
+	})
+	for _, secret := range slices.Compact(all) {
 		text = strings.ReplaceAll(text, secret, Redacted)
 	}
 	return text
@@ -123,11 +121,7 @@ func (n *node) secrets(v reflect.Value, inSecret bool) (all []string) {
 			all = append(all, n.elem.secrets(element, inSecret)...)
 		}
 	case inSecret:
-		for _, form := range []string{"%v", "%s"} { // a []byte has two texts
-			if text := fmt.Sprintf(form, v.Interface()); text != "" && !strings.HasPrefix(text, "%!") {
-				all = append(all, text)
-			}
-		}
+		all = append(all, secretTexts(v)...)
 	}
 	return all
 }
@@ -146,4 +140,7 @@ type scrubbedError struct {
 }
 
 func (e scrubbedError) Error() string { return e.text }
-func (e scrubbedError) Unwrap() error { return e.err }
+
+// GoString implements [fmt.GoStringer]: %#v prints no field of the cause.
+func (e scrubbedError) GoString() string { return fmt.Sprintf("%q", e.text) }
+func (e scrubbedError) Unwrap() error    { return e.err }

@@ -1,8 +1,13 @@
 package config_test
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -90,6 +95,99 @@ func TestSecretsInPanicsOfCallbacks(t *testing.T) {
 	}
 }
 
+// oddVault has secrets of several types, and prints them in an error.
+type oddVault struct {
+	Text  string `config:",secret"`
+	Bytes []byte `config:",secret"`
+	URL   link   `config:",secret"`
+	Show  string
+}
+
+// link is a URL in a text.
+type link struct{ url.URL }
+
+func (l *link) UnmarshalText(text []byte) error { return l.UnmarshalBinary(text) }
+
+// structError is an error whose fields %#v prints.
+type structError struct{ v oddVault }
+
+func (e structError) Error() string { return e.v.print() }
+
+func (v oddVault) print() string {
+	for _, verb := range []string{"%v", "%+v", "%s", "%q", "%+q", "%#q", "%x", "%X", "%#v"} {
+		if verb == v.Show {
+			return fmt.Sprintf(verb+" "+verb+" "+verb, v.Text, v.Bytes, v.URL.String())
+		}
+	}
+	var out bytes.Buffer
+	switch v.Show {
+	case "struct":
+		fmt.Fprintf(&out, "%v %+v %#v", v, v, v)
+	case "json":
+		_ = json.NewEncoder(&out).Encode(v)
+	case "slog":
+		slog.New(slog.NewTextHandler(&out, nil)).Info(v.Text, "bytes", string(v.Bytes), "all", v)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info(v.Text, "bytes", v.Bytes, "all", v)
+	case "url":
+		out.WriteString(url.QueryEscape(v.Text) + url.PathEscape(v.Text) + v.URL.String())
+	}
+	return out.String()
+}
+
+func (v oddVault) Validate() error {
+	if v.Show == "" {
+		return nil
+	}
+	return structError{v}
+}
+
+// A secret is redacted in every form in which an error can print it.
+func TestSecretsInEveryForm(t *testing.T) {
+	for _, odd := range []string{hidden, hidden + "\"q", hidden + "\\b", hidden + "\nn", hidden + "'<&>", hidden + "ü\x01", "\"" + hidden, hidden + " /?#@%"} {
+		for _, show := range []string{"%v", "%+v", "%s", "%q", "%+q", "%x", "%X", "%#v", "struct", "json", "slog", "url"} {
+			_, err := config.Load[oddVault](t.Context(), config.Map(map[string]any{
+				"text": odd, "bytes": odd, "url": (&url.URL{Scheme: "x", Host: "h", User: url.UserPassword("u", odd)}).String(), "show": show}))
+			if !errors.Is(err, fairlead.Invalid) {
+				t.Fatalf("%s: got %v", show, err)
+			}
+			var r *config.Rejected
+			errors.As(err, &r)
+			for _, text := range []string{fmt.Sprint(err), fmt.Sprintf("%#v", err), fmt.Sprintf("%#v", *r), fmt.Sprintf("%+v %q", r, r)} {
+				for _, part := range []string{hidden, fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), "0x68, 0x75, 0x6e", "104 117 110", base64.StdEncoding.EncodeToString([]byte(hidden))[:6]} {
+					if strings.Contains(text, part) {
+						t.Errorf("%q printed with %s: %s", odd, show, text)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestRedactValue(t *testing.T) {
+	for value, want := range map[string]string{
+		"plain text, with 3 = 3":           "plain text, with 3 = 3",
+		"http://h:80/path?a=b":             "http://h:80/path?a=b",
+		"redis://user:hunter2@h/0":         "redis://user:[secret]@h/0",
+		"x://u:hun/ter2?@h":                "x://u:[secret]@h",
+		"nats://hunter2@h":                 "nats://[secret]@h",
+		"root:hunter2@tcp(h:1)/db":         "root:[secret]@tcp(h:1)/db",
+		"host=h password=hunter2 user=u":   "host=h password=[secret] user=u",
+		`{"a": 1, "api-key": "hun\"ter2"}`: `{"a": 1, "api-key": "[secret]"}`,
+	} {
+		if got := config.RedactValue("key", value); got != want {
+			t.Errorf("%s: got %s, want %s", value, got, want)
+		}
+	}
+	if got := config.RedactValue("db.pass", "hunter2"); got != config.Redacted {
+		t.Errorf("got %s", got)
+	}
+	all, err := config.Explain[pair](t.Context(), "note", config.Map(map[string]any{"note": "x://u:" + hidden + "@h"}))
+	wantLines(t, all, err, `Note = x://u:[secret]@h, from map; overrides none from the struct's default tags`)
+	if text := fmt.Sprint(config.Redact(pair{Note: "x://u:" + hidden + "@h"})); strings.Contains(text, hidden) {
+		t.Errorf("Redact returned %s", text)
+	}
+}
+
 // The errors of a parser may contain parts of the file.
 func TestSecretsInMalformedFiles(t *testing.T) {
 	for name, text := range map[string]string{
@@ -132,7 +230,8 @@ func TestTagOptions(t *testing.T) {
 
 func TestSecretName(t *testing.T) {
 	for key, want := range map[string]bool{"db/password": true, "API_TOKEN": true, "api-key": true, "tls.private_key": true,
-		"limits.rate": false, "keys": false, "passage": false, "log-level": false} {
+		"db/pass": true, "dbPass": true, "SMTP_PASS": true, "dbpass": true, "passphrase": true, "dsn": true, "pg.dsn": true, "pw": true, "aws-creds": true,
+		"limits.rate": false, "keys": false, "passage": false, "log-level": false, "bypass": false, "pass-through": true, "compass": false, "monkey": false} {
 		if config.SecretName(key) != want {
 			t.Errorf("%s: got %v", key, !want)
 		}

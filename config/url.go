@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 
 	"fairlead.dev"
@@ -21,7 +22,7 @@ func FromURL(url, name string, opts ...SourceOption) Layer {
 	scheme, rest, found := strings.Cut(url, ":")
 	switch {
 	case !found || url == "":
-		return Layer{err: fairlead.Errorf(fairlead.Invalid, "%q is not the URL of a layer; give one such as redis://127.0.0.1, file:app.yaml or env:APP_", url)}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "%s is not the URL of a layer; give one such as redis://127.0.0.1, file:app.yaml or env:APP_", quoteName(url))}
 	case scheme == "env":
 		return Env(rest)
 	case scheme == "file":
@@ -43,9 +44,18 @@ func FromURL(url, name string, opts ...SourceOption) Layer {
 func fileURL(url, rest string) Layer {
 	path, slashes := strings.CutPrefix(rest, "//")
 	if path == "" || slashes && !strings.HasPrefix(path, "/") {
-		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the URL %q names no file; give one such as file:///etc/app.yaml, or file:app.yaml in the working directory", url)}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the URL %s names no file; give one such as file:///etc/app.yaml, or file:app.yaml in the working directory", quoteName(url))}
 	}
 	return File(path)
+}
+
+// quoteName quotes what should be a name or a path, unless it looks like a URL
+// with a password.
+func quoteName(name string) string {
+	if strings.Contains(name, "@") {
+		return "the text that is given"
+	}
+	return strconv.Quote(name)
 }
 
 // ownerFeed is a sourceFeed with the provider that was opened for it.

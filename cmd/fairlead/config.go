@@ -23,10 +23,13 @@ func newConfigCommand() *cobra.Command {
 		Long: `Settings are keys with values under a name. A program reads them with
 config.From(provider, NAME).
 
-The value of a key that is named like a secret (password, token, secret,
-credential, api key, private key) is printed as ` + config.Redacted + `, unless --reveal is given.`,
-		Args: requireSubcommand,
-		RunE: func(*cobra.Command, []string) error { return nil },
+The value of a key that is named like a secret (password, passphrase, pass, token,
+secret, credential, api key, private key, dsn and the like) is printed as ` + config.Redacted + `,
+and so are passwords in values (of URLs, password=…, members of JSON objects), unless
+--reveal is given.`,
+		Args:        requireSubcommand,
+		RunE:        func(*cobra.Command, []string) error { return nil },
+		Annotations: commandGroup,
 	}
 	cmd.AddCommand(newConfigGet(), newConfigSet(), newConfigWatch(), newConfigDiff(), newConfigExplain())
 	return cmd
@@ -77,7 +80,7 @@ func firstExample(cmd *cobra.Command) string {
 // withSource calls use with the settings at the URL of a backend.
 func (f settingsFlags) withSource(cmd *cobra.Command, url string, use func(*config.Source) error) error {
 	if isLayer(url) {
-		return fmt.Errorf("%q needs the URL of a backend, and %q is a file or the environment; \"fairlead config get\" and \"fairlead config explain\" read those", cmd.CommandPath(), url)
+		return fmt.Errorf("%q needs the URL of a backend, and got that of a file or of the environment; \"fairlead config get\" and \"fairlead config explain\" read those", cmd.CommandPath())
 	}
 	if err := f.checkNames(cmd, url); err != nil {
 		return err
@@ -105,11 +108,19 @@ type setting struct {
 	Deleted bool   `json:"deleted,omitempty"`
 }
 
+// shown returns a value, with its secrets redacted unless the user has asked for
+// them.
+func (f settingsFlags) shown(key, value string) string {
+	if f.reveal {
+		return value
+	}
+	return config.RedactValue(key, value)
+}
+
 func (f settingsFlags) setting(key string, v config.Value) setting {
-	s := setting{Key: key, Value: string(v.Data), Version: versionText(v.Version)}
+	s := setting{Key: key, Value: f.shown(key, string(v.Data)), Version: versionText(v.Version)}
 	switch {
-	case !f.reveal && config.SecretName(key):
-		s.Value = config.Redacted
+	case s.Value != string(v.Data):
 	case !utf8.Valid(v.Data):
 		s.Value, s.Base64 = base64.StdEncoding.EncodeToString(v.Data), true
 	}

@@ -23,7 +23,7 @@ Secrets are compared but not printed.
 
 The exit code is 0 if the settings are equal, and 1 if they differ.`,
 		Example: "  fairlead config diff redis://127.0.0.1:6379 file:app.yaml --name shop",
-		Args:    cobra.ExactArgs(2),
+		Args:    requireArguments(2, 2, "two URLs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.checkNames(cmd, args...); err != nil {
 				return err
@@ -68,9 +68,7 @@ func differences(all []config.Explanation) []difference {
 
 func (f settingsFlags) printDiff(cmd *cobra.Command, found []difference) error {
 	for i := range found {
-		if found[i].Secret && !f.reveal {
-			found[i].Left, found[i].Right = redact(found[i].Left), redact(found[i].Right)
-		}
+		found[i].Left, found[i].Right = f.redact(found[i], found[i].Left), f.redact(found[i], found[i].Right)
 	}
 	if f.json {
 		if err := printJSON(cmd.OutOrStdout(), found); err != nil {
@@ -89,12 +87,13 @@ func (f settingsFlags) printDiff(cmd *cobra.Command, found []difference) error {
 	return &operationError{fmt.Errorf("%d keys differ", len(found))}
 }
 
-func redact(value *string) *string {
-	hidden := config.Redacted
+// redact returns one of the values of a difference as it may be shown.
+func (f settingsFlags) redact(d difference, value *string) *string {
 	if value == nil {
 		return nil
 	}
-	return &hidden
+	shown := f.shown(d.Key, *value)
+	return &shown
 }
 
 func valueText(value *string) string {

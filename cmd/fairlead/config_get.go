@@ -47,7 +47,7 @@ func (f settingsFlags) printSettings(cmd *cobra.Command, s *config.Source, keys 
 	case f.json:
 		return printJSON(cmd.OutOrStdout(), all)
 	case len(keys) == 1:
-		return f.printValue(cmd, state.Values[keys[0]], all[0])
+		return printValue(cmd, string(state.Values[keys[0]].Data), f.shown(keys[0], string(state.Values[keys[0]].Data)))
 	}
 	f.printTable(cmd, f.name, all)
 	return nil
@@ -68,15 +68,15 @@ func (f settingsFlags) printLayer(cmd *cobra.Command, url string, keys []string)
 	}
 	all := []setting{}
 	for _, key := range keys {
-		found, err := f.explain(cmd, key, url)
+		found, err := config.Explain[any](cmd.Context(), key, config.FromURL(url, ""), config.Reveal())
 		if err != nil {
 			return err
 		}
 		for _, e := range found {
-			all = append(all, setting{Key: e.Key, Value: e.Origins[0].Value})
+			all = append(all, setting{Key: e.Key, Value: f.shown(e.Key, e.Origins[0].Value)})
 		}
 		if len(keys) == 1 && len(found) == 1 && key != "" && !f.json {
-			return f.printValue(cmd, config.Value{Data: []byte(all[0].Value)}, all[0])
+			return printValue(cmd, found[0].Origins[0].Value, all[0].Value)
 		}
 	}
 	if f.json {
@@ -86,12 +86,11 @@ func (f settingsFlags) printLayer(cmd *cobra.Command, url string, keys []string)
 	return nil
 }
 
-func (f settingsFlags) printValue(cmd *cobra.Command, v config.Value, shown setting) error {
-	value := string(v.Data)
-	if !f.reveal && config.SecretName(shown.Key) {
-		value = shown.Value
-		fmt.Fprintln(cmd.ErrOrStderr(), "the key is named like a secret; --reveal prints its value")
+// printValue prints the bare value of a key as it may be shown.
+func printValue(cmd *cobra.Command, value, shown string) error {
+	if value != shown {
+		fmt.Fprintln(cmd.ErrOrStderr(), "the key is named like a secret, or its value has a password in it; --reveal prints the value")
 	}
-	_, err := fmt.Fprintln(cmd.OutOrStdout(), value)
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), shown)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -103,21 +104,21 @@ func (c change) ifVersion(version string) config.Change {
 
 // changes returns the changes that the arguments name, without conditions.
 func (f setFlags) changes(stdin io.Reader, pairs []string) (all []change, err error) {
-	for _, pair := range pairs {
+	for i, pair := range pairs {
 		key, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, fmt.Errorf("the argument %q has no =; give KEY=VALUE, KEY= for an empty value, or --delete KEY to delete a key", pair)
+		if !ok { // it is not quoted: it may be a secret
+			return nil, fmt.Errorf("argument %d after the URL has no =; give KEY=VALUE, KEY= for an empty value, or --delete KEY to delete a key", i+1)
 		}
 		all = append(all, change{key: key, data: []byte(value)})
 	}
 	for _, pair := range f.files {
 		key, path, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, fmt.Errorf("--file is %q; give KEY=PATH", pair)
+			return nil, errors.New("a --file has no =; give --file KEY=PATH")
 		}
 		data, err := readInput(stdin, path)
 		if err != nil {
-			return nil, &operationError{err}
+			return nil, &operationError{fmt.Errorf("the value of %q cannot be read from the file that --file gives: %w", key, withoutPath(err))}
 		}
 		all = append(all, change{key: key, data: data})
 	}
@@ -128,6 +129,16 @@ func (f setFlags) changes(stdin io.Reader, pairs []string) (all []change, err er
 		return nil, errors.New("there is nothing to change; give KEY=VALUE, --file or --delete")
 	}
 	return all, nil
+}
+
+// withoutPath returns the cause in an error of package os. The path may be the
+// value itself, given by mistake.
+func withoutPath(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 func readInput(stdin io.Reader, path string) ([]byte, error) {

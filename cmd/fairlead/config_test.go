@@ -66,7 +66,7 @@ func TestConfigSecrets(t *testing.T) {
 	}
 	want(t, exitOK, "config set"+on+"--file db/password="+path, "db/password: [secret]")
 	for args, says := range map[string]string{
-		"get" + on + "db/password":                      "--reveal prints its value",
+		"get" + on + "db/password":                      "--reveal prints the value",
 		"get" + on + "--json":                           `"[secret]"`,
 		"watch" + on + "--json":                         `"[secret]"`,
 		"diff" + on + "file:" + file:                    "[secret]",
@@ -238,14 +238,14 @@ func TestConfigUsage(t *testing.T) {
 		"config diff mem:// file:app.yaml":                "needs --name NAME",
 		"config get mem:// --name a/b":                    "A–Z a–z 0–9",
 		"config set mem:// --name x":                      "there is nothing to change",
-		"config set mem:// --name x a":                    `"a" has no =`,
+		"config set mem:// --name x a":                    `argument 1 after the URL has no =`,
 		"config set mem:// --name x =1":                   "the key is empty",
 		"config set mem:// --name x a=1 a=2":              "changed twice",
 		"config set mem:// --name x --file a":             "KEY=PATH",
 		"config set mem:// --name x a=1 --if a":           "KEY=VERSION",
 		"config set mem:// --name x a=1 --if b=1":         `the key "b", which is not changed`,
 		"config set mem:// --name x a=1 --if a=1 --force": "force if",
-		"config diff mem://":                              "accepts 2 arg(s)",
+		"config diff mem://":                              "takes two URLs, got 1",
 		"config diff mem:// file:app.ini -n x":            "accepted: .yaml",
 		"config explain mem://":                           "needs --name NAME",
 		"config explain app.yaml":                         "is not the URL of a layer",

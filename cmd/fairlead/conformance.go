@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -94,6 +92,11 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	if !f.verbose {
 		slog.SetDefault(slog.New(slog.DiscardHandler))
 	}
+	reports, err := f.openReports()
+	if err != nil {
+		return err
+	}
+	defer reports.close()
 	p := newProgress(out)
 	opts = append(opts, conformance.WithProgress(p.begin, p.done), conformance.WithTransport(name))
 	report, err := conformance.Run(cmd.Context(), open, opts...)
@@ -102,7 +105,7 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	}
 	p.end()
 	printReport(out, report)
-	if err := f.writeReports(cmd, report); err != nil {
+	if err := reports.write(cmd.OutOrStdout(), report); err != nil {
 		return &operationError{err}
 	}
 	if err := report.Err(); err != nil {
@@ -155,35 +158,6 @@ func parseFacets(names []string) ([]fairlead.Facet, error) {
 		facets = append(facets, fairlead.Facet(name))
 	}
 	return facets, nil
-}
-
-// writeReports writes the report in the formats that the flags name.
-func (f conformanceFlags) writeReports(cmd *cobra.Command, r *conformance.Report) error {
-	if f.json != "" {
-		b, err := json.MarshalIndent(r, "", "  ")
-		if err == nil {
-			err = writeFile(cmd, f.json, append(b, '\n'))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if f.junit == "" {
-		return nil
-	}
-	b, err := junitXML(r)
-	if err == nil {
-		err = writeFile(cmd, f.junit, b)
-	}
-	return err
-}
-
-func writeFile(cmd *cobra.Command, path string, b []byte) error {
-	if path == "-" {
-		_, err := cmd.OutOrStdout().Write(b)
-		return err
-	}
-	return os.WriteFile(path, b, 0o644)
 }
 
 func newCleanCommand() *cobra.Command {

@@ -30,7 +30,7 @@ func runShell(ctx context.Context, command string) error {
 	cmd.WaitDelay = time.Second // a server that the command started may keep its output open
 	out, err := cmd.CombinedOutput()
 	if err != nil && err != exec.ErrWaitDelay {
-		return fmt.Errorf("the command %q failed: %w: %s", command, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("a command of --kill-command or --start-command failed: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -99,11 +100,43 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "fairlead",
 		Short:         "Describe what a backend guarantees, and test it",
+		Args:          requireKnownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
+		Annotations:   commandGroup,
 	}
+	root.SetFlagErrorFunc(explainFlagError)
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", `{{if and .Runnable (not (index .Annotations "group"))}}`, 1))
 	root.AddCommand(newConformanceCommand(), newDescribeCommand(), newNewCommand(), newPluginCommand(), newConfigCommand())
 	return root
+}
+
+// commandGroup marks a command that only has subcommands: its help shows no usage
+// of its own.
+var commandGroup = map[string]string{"group": "true"}
+
+// explainFlagError says where the flags are listed. It removes the text of a group
+// of short flags: it may be a password, as in -pPASSWORD.
+func explainFlagError(cmd *cobra.Command, err error) error {
+	problem, _, _ := strings.Cut(err.Error(), " in -")
+	return fmt.Errorf("%s; \"%s --help\" lists the flags", problem, cmd.CommandPath())
+}
+
+// requireKnownCommand refuses an argument that is no command. It quotes only what
+// may be a name: it may be a URL with a password.
+func requireKnownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	what := "the first argument is no command"
+	if regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(args[0]) {
+		what = fmt.Sprintf("unknown command %q", args[0])
+	}
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		what += fmt.Sprintf("; did you mean %q?", strings.Join(similar, ", "))
+	}
+	return fmt.Errorf("%s; %w", what, requireSubcommand(cmd, args))
 }
 
 // requireURL is for a command whose only argument is a URL.
@@ -125,11 +158,24 @@ func requireOneArgument(what, example string) cobra.PositionalArgs {
 	}
 }
 
+// requireArguments is for a command with least to most arguments; most is -1 for
+// no bound. what names the arguments.
+func requireArguments(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && (len(args) <= most || most < 0) {
+			return nil
+		}
+		return fmt.Errorf("%q takes %s, got %d arguments; for example: %s", cmd.CommandPath(), what, len(args), firstExample(cmd))
+	}
+}
+
 // requireSubcommand is for a command that only has subcommands.
 func requireSubcommand(cmd *cobra.Command, args []string) error {
 	var names []string
 	for _, c := range cmd.Commands() {
-		names = append(names, c.Name())
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
 	}
 	return fmt.Errorf("%q takes a command: one of %s", cmd.CommandPath(), strings.Join(names, ", "))
 }

@@ -19,10 +19,11 @@ import (
 
 func newNewCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "new",
-		Short: "Write a new module",
-		Args:  requireSubcommand,
-		RunE:  func(*cobra.Command, []string) error { return nil },
+		Use:         "new",
+		Short:       "Write a new module",
+		Args:        requireSubcommand,
+		RunE:        func(*cobra.Command, []string) error { return nil },
+		Annotations: commandGroup,
 	}
 	cmd.AddCommand(newProviderCommand())
 	return cmd

@@ -25,8 +25,9 @@ manifest fairlead-NAME.json in a plugin folder. The URL plugin+NAME:// opens it.
 The environment variable ` + plugins.PathEnv + ` lists the plugin folders. If it is not
 set, they are fairlead/plugins below XDG_DATA_HOME (~/.local/share) and
 /usr/local/lib/fairlead/plugins.`,
-		Args: requireSubcommand,
-		RunE: func(*cobra.Command, []string) error { return nil },
+		Args:        requireSubcommand,
+		RunE:        func(*cobra.Command, []string) error { return nil },
+		Annotations: commandGroup,
 	}
 	cmd.AddCommand(newPluginList(), newPluginDescribe(), newPluginVerify(), newPluginInstall(), newPluginRun())
 	return cmd
@@ -92,9 +93,10 @@ func searchedFolders(others []plugins.Installed) string {
 func newPluginList() *cobra.Command {
 	var asJSON bool
 	return addJSONFlag(&cobra.Command{
-		Use:   "list",
-		Short: "List the plugins in the plugin folders",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List the plugins in the plugin folders",
+		Example: "  fairlead plugin list",
+		Args:    requireArguments(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found, err := plugins.Find(plugins.Folders())
 			if err != nil {

@@ -22,7 +22,7 @@ func newPluginRun() *cobra.Command {
 name, until it ends. An interrupt ends it. The command exits with the plugin's exit
 code.`,
 		Example: "  fairlead plugin run redis -- --help\n  fairlead plugin run redis -- --listen unix:///run/fairlead/redis.sock --url-file redis.url",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    requireArguments(1, -1, "the name of a plugin and the flags for it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := findPlugin(args[0])
 			if err != nil {

@@ -138,7 +138,7 @@ func TestPluginRefusals(t *testing.T) {
 	want(t, exitUsage, "plugin install", "takes one argument, the path of a plugin's binary")
 	want(t, exitUsage, "plugin install "+dir+"/none", "no such file")
 	want(t, exitUsage, "plugin install /bin/true", "true --manifest")
-	want(t, exitUsage, "plugin run", "requires at least 1 arg")
+	want(t, exitUsage, "plugin run", "takes the name of a plugin and the flags for it, got 0")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

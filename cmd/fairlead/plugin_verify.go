@@ -18,7 +18,8 @@ func newPluginVerify() *cobra.Command {
 		Long: `Check that a host may start a plugin, or every plugin: the manifest is valid, the
 binary is in the plugin folder and has the checksum in the manifest, and no other
 user can change them. The exit code is 1 if a plugin is refused.`,
-		Args: cobra.MaximumNArgs(1),
+		Example: "  fairlead plugin verify redis",
+		Args:    requireArguments(0, 1, "the name of a plugin, or nothing for all"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, err := pluginsToVerify(args)
 			if err != nil {
