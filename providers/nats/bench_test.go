@@ -15,7 +15,7 @@ import (
 	"fairlead.dev/pubsub"
 )
 
-func check[V any](b *testing.B, v V, err error) V {
+func valueOf[V any](b *testing.B, v V, err error) V {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
@@ -41,9 +41,9 @@ func benchPortable(b *testing.B, server *testbed.NATSServer) {
 	}
 	b.Cleanup(func() { _ = p.Close(context.Background()) })
 	s, err := kv.Open(ctx, p, "s")
-	store := check(b, s, err)
+	store := valueOf(b, s, err)
 	t, err := pubsub.Open(ctx, p, "t")
-	topic := check(b, t, err)
+	topic := valueOf(b, t, err)
 
 	nc, err := natsgo.Connect(server.URL())
 	if err != nil {
@@ -51,9 +51,9 @@ func benchPortable(b *testing.B, server *testbed.NATSServer) {
 	}
 	b.Cleanup(nc.Close)
 	j, err := jetstream.New(nc)
-	js := check(b, j, err)
+	js := valueOf(b, j, err)
 	r, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "raw"})
-	raw := check(b, r, err)
+	raw := valueOf(b, r, err)
 	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "raw", Subjects: []string{"raw"}})
 	if err != nil {
 		b.Fatal(err)

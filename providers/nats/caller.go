@@ -135,7 +135,7 @@ func (c *caller) request(ctx context.Context, limit time.Duration, m *natsgo.Msg
 	case a := <-answers:
 		return a.msg, true, a.err
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = contextEnd(ctx, limit)
 	case <-timer.C:
 		err = timeoutError{limit}
 	}
@@ -178,6 +178,29 @@ func (e timeoutError) Error() string {
 func isTimeout(err error) bool {
 	var e timeoutError
 	return errors.As(err, &e)
+}
+
+// errOwnLimit is the cause of a context that ended with the request-timeout.
+var errOwnLimit = errors.New("the request-timeout has passed")
+
+// bound returns a context that ends with ctx, with life, or with the
+// request-timeout.
+func (p *provider) bound(ctx context.Context, life *providers.Lifetime) (context.Context, context.CancelFunc) {
+	bounded, cancel := context.WithTimeoutCause(ctx, p.config.requestTimeout, errOwnLimit)
+	stop := context.AfterFunc(life.Context(), cancel)
+	return bounded, func() {
+		stop()
+		cancel()
+	}
+}
+
+// contextEnd returns why a context has ended: the caller's time is over, or limit is,
+// the request-timeout.
+func contextEnd(ctx context.Context, limit time.Duration) error {
+	if errors.Is(context.Cause(ctx), errOwnLimit) {
+		return timeoutError{limit}
+	}
+	return ctx.Err()
 }
 
 // openAttempts is how often a request is made that is part of opening and is

@@ -112,7 +112,7 @@ func (c config) options() ([]natsgo.Option, error) {
 	case c.nkeyFile != "":
 		o, err := natsgo.NkeyOptionFromSeed(c.nkeyFile)
 		if err != nil {
-			return nil, invalid("parameter \"nkey-file\" names %q, which holds no usable seed", c.nkeyFile)
+			return nil, invalid("setting \"nkey-file\" names a file that holds no usable seed of an NKey")
 		}
 		opts = append(opts, o)
 	case c.credsFile != "":

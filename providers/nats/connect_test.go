@@ -16,16 +16,16 @@ import (
 	"go.uber.org/goleak"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
+	"fairlead.dev/pubsub"
 )
 
 func open(t *testing.T, url string) fairlead.Provider {
 	t.Helper()
 	p, err := fairlead.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close(t.Context()) })
 	return p
 }
@@ -34,13 +34,9 @@ func open(t *testing.T, url string) fairlead.Provider {
 func works(t *testing.T, p fairlead.Provider) {
 	t.Helper()
 	s, err := kv.Open(t.Context(), p, "works")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	rev, err := s.Put(t.Context(), "a/b", []byte("v"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	if e, err := s.Get(t.Context(), "a/b"); err != nil || string(e.Value) != "v" || e.Revision != rev {
 		t.Fatalf("%+v, %v", e, err)
 	}
@@ -65,9 +61,7 @@ func refused(t *testing.T, url string, want fairlead.Code, secrets ...string) {
 func write(t *testing.T, text string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
@@ -125,9 +119,7 @@ func TestToken(t *testing.T) {
 
 func must[V any](t *testing.T, v V, err error) V {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	return v
 }
 
@@ -195,9 +187,7 @@ func TestPermissions(t *testing.T) {
 		`accounts { A { jetstream: enabled, users: [ { user: "app", password: "pw", permissions: { publish: { deny: ["fairlead.kv.>"] } } } ] } }`))
 	p := open(t, server.URLFor("app", "pw"))
 	s, err := kv.Open(t.Context(), p, "denied")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	if _, err := s.Put(t.Context(), "k", nil); !errors.Is(err, fairlead.PermissionDenied) {
 		t.Errorf("a write that the server refuses to this user: %v", err)
 	}
@@ -214,7 +204,7 @@ func TestInvalidSettings(t *testing.T) {
 		{"ca-file=/dev/null", "ca-file"},
 		{"tls=false&server-name=x", "tls"},
 		{"watch-history=1s", "watch-history"},
-		{"token-env=FAIRLEAD_NOT_SET", "FAIRLEAD_NOT_SET"},
+		{"token-env=FAIRLEAD_NOT_SET", "token-env"},
 		{"nkey-file=/dev/null&creds-file=/dev/null", "more than one way"},
 		{"sise=1", "unknown setting"},
 	} {
@@ -235,17 +225,13 @@ func TestLeavesNothingBehind(t *testing.T) {
 	server := testbed.NATS(t)
 	before := goleak.IgnoreCurrent()
 	opened, err := fairlead.Open(t.Context(), server.URL()+"?monitor="+server.MonitorURL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	works(t, opened)
 	var nc *natsgo.Conn
 	if !fairlead.As(opened, &nc) || !nc.IsConnected() {
 		t.Error("As does not find the client")
 	}
-	if err := opened.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, opened.Close(t.Context()))
 	goleak.VerifyNone(t, before)
 }
 
@@ -262,8 +248,83 @@ func TestOpenWhileTheLastStoreIsDeleted(t *testing.T) {
 		deleted := make(chan error, 1)
 		go func() { deleted <- kv.DeleteStore(ctx, p, was) }()
 		_, err := kv.Open(ctx, p, next)
-		if err := errors.Join(err, <-deleted); err != nil {
-			t.Fatal(err)
+		check.NoError(t, errors.Join(err, <-deleted))
+	}
+}
+
+// Numbers outside of the bounds of a setting are refused before anything is dialed;
+// those at the bounds are not.
+func TestSettingBounds(t *testing.T) {
+	for setting, values := range map[string]struct{ good, bad []string }{
+		"replicas":        {[]string{"1", "3", "5"}, []string{"-1", "0", "2", "4", "6", "7", "1.5", "9223372036854775808", "x", ""}},
+		"dial-timeout":    {[]string{"10ms", "20ms"}, []string{"-1s", "0s", "0", "9ms", "1h1ns", "2562047h48m", "9e99h"}},
+		"request-timeout": {[]string{"10ms", "1h"}, []string{"-1ns", "0s", "9.999999ms", "1h1ns", "2562047h47m16.854775807s"}},
+		"probe-interval":  {[]string{"50ms", "1m"}, []string{"0s", "49ms", "61s", "-1h"}},
+		"watch-history":   {[]string{"1m", "8760h"}, []string{"0s", "59.999999999s", "8760h1ns", "-1m"}},
+		"retention":       {[]string{"0s", "1ns", "8760h"}, []string{"-1ns", "8760h1ns", "forever"}},
+		"dedupe-window":   {[]string{"100ms", "24h"}, []string{"99.999999ms", "24h1ns", "0s", "-1s"}},
+	} {
+		for _, v := range values.bad {
+			refused(t, "nats://127.0.0.1:1?"+setting+"="+url.QueryEscape(v), fairlead.Invalid)
 		}
+		if setting == "dial-timeout" {
+			continue // it may be given once
+		}
+		for _, v := range values.good {
+			refused(t, "nats://127.0.0.1:1?dial-timeout=50ms&"+setting+"="+url.QueryEscape(v), fairlead.Unavailable)
+		}
+	}
+}
+
+// A password in the URL of a monitoring page appears in no description.
+func TestMonitorPasswordIsHidden(t *testing.T) {
+	d, err := open(t, testbed.NATS(t).URL()+"?monitor="+url.QueryEscape("http://user:canary@127.0.0.1:1")).Describe(t.Context())
+	check.NoError(t, err)
+	if text := fmt.Sprintf("%+v", d); strings.Contains(text, "canary") || !strings.Contains(text, "monitoring page") {
+		t.Errorf("the description has the password, or not the page: %s", text)
+	}
+}
+
+// The permissions that docs/providers/nats.md lists are enough. Without the one for
+// removals, watchers work all the same.
+func TestDocumentedPermissions(t *testing.T) {
+	page, err := os.ReadFile("../../docs/providers/nats.md")
+	check.NoError(t, err)
+	for _, without := range []string{"", "fairlead.kvd.>"} {
+		var rights []string
+		for _, action := range []string{"publish", "subscribe"} {
+			_, row, ok := strings.Cut(string(page), "| "+action+" | ")
+			if !ok {
+				t.Fatalf("docs/providers/nats.md has no row for %q", action)
+			}
+			row, _, _ = strings.Cut(row, " |\n")
+			row = strings.NewReplacer("`", `"`, "{prefix}", "fairlead").Replace(row)
+			if without != "" {
+				row = strings.Replace(row, `"`+without+`", `, "", 1)
+			}
+			rights = append(rights, action+": { allow: ["+row+"] }")
+		}
+		server := testbed.NATS(t, testbed.NATSConf(
+			`accounts { A { jetstream: enabled, users: [ { user: "app", password: "pw", permissions: { `+strings.Join(rights, ", ")+` } } ] } }`))
+		p := open(t, server.URLFor("app", "pw"))
+		works(t, p)
+		s, err := kv.Open(t.Context(), p, "s")
+		check.NoError(t, err)
+		w, err := s.Watch(t.Context(), "")
+		check.NoError(t, err)
+		_, err = s.Put(t.Context(), "k", nil)
+		check.NoError(t, err)
+		if events, err := w.Next(t.Context()); err != nil || len(events) != 1 {
+			t.Errorf("a watcher without %q: %v, %v", without, events, err)
+		}
+		topic, err := pubsub.Open(t.Context(), p, "t")
+		check.NoError(t, err)
+		sub, err := pubsub.Subscribe(t.Context(), p, "t", pubsub.Group("g"))
+		check.NoError(t, err)
+		_, err = topic.Publish(t.Context(), pubsub.Message{Key: "k", Body: []byte("m")})
+		check.NoError(t, err)
+		got, err := sub.Receive(t.Context())
+		check.NoError(t, err)
+		check.NoError(t, got.Ack(t.Context()))
 	}
 }

@@ -7,9 +7,9 @@
 //
 // The credentials are one of these: a user and password, a token (the URL's user
 // without a password, or token-env, token-file), the seed of an NKey (nkey-file),
-// or a credentials file (creds-file). The parameter tls demands TLS, and so do the
-// parameters of certificates. A server that demands TLS gets it in any case.
-// [providers.Schemes] lists the parameters. [fairlead.As] knows *nats.Conn of
+// or a credentials file (creds-file). The setting tls demands TLS, and so do the
+// settings of certificates. A server that demands TLS gets it in any case.
+// [providers.Schemes] lists the settings. [fairlead.As] knows *nats.Conn of
 // github.com/nats-io/nats.go. Permissions are listed in docs/providers/nats.md,
 // measurements in docs/performance.md.
 //
@@ -22,30 +22,56 @@
 // JetStream acknowledges when it has written, and syncs later: every 2 minutes,
 // unless sync_interval is always. With any other interval, acknowledged writes
 // survive the kill of a server, but not the loss of its power. A client is not
-// told the interval. So DurableFsync is claimed only if the parameter monitor
+// told the interval. So DurableFsync is claimed only if the setting monitor
 // names the monitoring pages of the servers (of all that may hold data) and each
 // says sync_always, now and at every probe-interval; or if the operator asserts it
 // with assert-sync-always=true, which Notes say.
 //
-// The parameter replicas is how many servers hold each stream. With 1, a stream is
+// The setting replicas is how many servers hold each stream. With 1, a stream is
 // on one server of the cluster, and unavailable while that server is. With 3 or
 // 5, a majority acknowledges each write, and DurableQuorum is claimed if the
 // servers are known to sync always. A store that exists with another number of
 // replicas is refused.
 //
+// No claim covers damaged files: Jepsen has found that JetStream loses acknowledged
+// writes then, also with sync always; see docs/providers/nats.md. The same page lists
+// the settings of servers, streams and consumers that take guarantees away. A stream
+// or a consumer that has one of them is refused.
+//
 // Without sync always, a server that lost its power may use sequence numbers a
 // second time: a revision may then stand for two states.
+//
+// # A full server
+//
+// A server that has reached max_file_store, an account that has reached its limits,
+// and a stream that has reached max_bytes or max_msgs with discard new, refuse what
+// would take room: Unavailable, with the word "full". What makes room works: Delete
+// and DeleteIf, receiving, settling, dropping what is past the retention, deleting
+// groups, topics and stores.
+//
+// A Delete on a full server removes the key without the marker that tells of it.
+// Watchers that are connected get the event at once; the marker is written when there
+// is room; a watcher that resumes from before gets Compacted. The records of ordering
+// keys are in memory while the server is full, which needs room below
+// max_memory_store. If such a server restarts, messages that were acknowledged since
+// may come again, and a message may come while the previous one of its key is still
+// being handled. In a cluster, JetStream elects no leaders on servers that are full;
+// give such a cluster room.
 //
 // # Key-value
 //
 // A store is a stream, {prefix}-kv-{store}, with = for each dot of the name. Its
 // subjects begin with {prefix}.kv.{store} and a random part. The random part is
-// new when the store is created again, so that a handle of the deleted store
-// cannot write to it:
+// new when the store is created again, so that nothing that was meant for the deleted
+// store reaches it. A handle continues with the store that was created again: a write
+// creates it, a read is Unavailable while there is none, and watchers get Compacted.
+// The subjects:
 //
 //	….k.KEY   the keys; the stream keeps the last message of each
 //	….c.N     conditions of transactions, on keys that they do not write
 //	….t       a record of times: see Watches
+//
+// Watchers also listen to {prefix}.kvd.{store}…: see A full server.
 //
 // A key is one token for each part that ends with a slash, and one that begins
 // with = for the rest: a/b is a/.=b. Bytes other than letters, digits, _ and - are
@@ -116,7 +142,10 @@
 // still leased, and gives back those whose lease has ended. So a lease may have
 // any length from 100 ms. The messages of a process that died come again after 10
 // seconds, whatever its AckDeadline; the messages of one that cannot reach the
-// server may come again while it still works on them. No message is prefetched.
+// server may come again while it still works on them. No message is prefetched: one
+// that comes when the Receive that asked for it has given up waits a second for the
+// next one. A group has at most 65,536 messages in flight, those that were given back
+// with a delay included; others wait.
 //
 // Acknowledgements are confirmed by the server. With one replica, it confirms
 // first and writes a moment later: a server that is killed may deliver a message
@@ -136,7 +165,7 @@
 // than one without. A broadcast keeps its records in memory. Records that say no
 // more than the server knows are dropped every minute.
 //
-// Retention. A message is dropped when it is older than the parameter retention
+// Retention. A message is dropped when it is older than the setting retention
 // (1h) and every group and broadcast has acknowledged it, never before. Providers
 // that have the topic open drop messages every ten seconds: a topic that no
 // provider has open keeps its messages. A group from which no program
@@ -144,7 +173,12 @@
 //
 // Loss. When the topic was deleted, or the server forgot a broadcast, Receive
 // reports Compacted, and continues with the oldest message of the topic as it then
-// is. Receive of a group that was deleted is NotFound.
+// is. When another program purged or deleted messages before they were received,
+// Receive reports Compacted with the next message, if this process has received one
+// before on the same connection; a purge of what the server counts as delivered
+// several times may go unnoticed. Receive of a group that was deleted is NotFound. A
+// purge of a store's stream by another program is not noticed: delete the store
+// instead.
 //
 // # RPC
 //

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -14,9 +15,7 @@ import (
 func found(t *testing.T, url string) (claims []fairlead.Claim, missing string) {
 	t.Helper()
 	d, err := open(t, url).Describe(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	f, ok := d.Facet(fairlead.KV)
 	if !ok {
 		t.Fatalf("no stores: %+v", d)

@@ -40,6 +40,14 @@ const (
 	codeWrongLastBusy    = 10164 // in a cluster: another write of the key is under way
 	codeTooManyBatches   = 10210
 	codeIncompleteBatch  = 10176
+	codeMessageTooLarge  = 10054
+	codeStoreRefused     = 10077 // the stream's own limits, or the disk
+	codeAccountFull      = 10002
+	codeNoResources      = 10023
+	codeNoMemory         = 10028
+	codeNoStorage        = 10047
+	codeNoSequence       = 10043
+	codeDeleteFailed     = 10057
 )
 
 func isNoResponder(err error) bool { return errors.Is(err, errNoResponder) }
@@ -63,26 +71,37 @@ var answers = map[int]struct {
 	code fairlead.Code
 	help string
 }{
-	10002:              {fairlead.Unavailable, "the account's JetStream limits are reached"},
-	10003:              {fairlead.Internal, "JetStream refuses the request"},
-	10005:              {fairlead.Unavailable, "the cluster has too few servers for \"replicas\", or none with room"},
-	10008:              {fairlead.Unavailable, "JetStream is away for the moment"},
-	10009:              {fairlead.Unavailable, "the cluster elects a leader"},
-	10023:              {fairlead.Unavailable, "the server is out of resources"},
-	10026:              {fairlead.Unavailable, "the account has reached its number of streams or consumers"},
-	10028:              {fairlead.Unavailable, "the server is out of memory for JetStream"},
-	10039:              {fairlead.Unavailable, "JetStream is not enabled for this account"},
-	10047:              {fairlead.Unavailable, "the server is out of storage for JetStream"},
-	codeStoreFailed:    {fairlead.Unavailable, "the server cannot make the stream's files"},
-	10054:              {fairlead.TooLarge, "the stream takes no message as long as this"},
-	10074:              {fairlead.Invalid, "a server that is not in a cluster holds 1 replica only; open with replicas=1"},
-	10076:              {fairlead.Unavailable, "JetStream is not enabled on the server"},
-	10118:              {fairlead.Unavailable, "the stream is offline"},
-	10194:              {fairlead.Unavailable, "the stream is offline"},
-	codeStreamNotFound: {fairlead.Unavailable, "the stream does not exist, or was deleted; open the store or topic again"},
-	codeWrongLast:      {fairlead.Conflict, "the condition of the write did not hold"},
-	codeWrongLastBusy:  {fairlead.Conflict, "the condition of the write did not hold"},
-	codeTooManyBatches: {fairlead.Unavailable, "too many transactions are under way on the server"},
+	codeAccountFull:     {fairlead.Unavailable, "the account is full: its limits of JetStream are reached; raise them, or delete what is not needed"},
+	10003:               {fairlead.Internal, "JetStream refuses the request"},
+	10005:               {fairlead.Unavailable, "the cluster has too few servers for \"replicas\", or none with room"},
+	10008:               {fairlead.Unavailable, "JetStream is away for the moment"},
+	10009:               {fairlead.Unavailable, "the cluster elects a leader"},
+	codeNoResources:     {fairlead.Unavailable, "the server is full: max_file_store or max_memory_store of JetStream is reached; raise it, or delete what is not needed"},
+	10026:               {fairlead.Unavailable, "the account has reached its number of streams or consumers"},
+	codeNoMemory:        {fairlead.Unavailable, "the server is full: max_memory_store of JetStream is reached or reserved; raise it"},
+	10039:               {fairlead.Unavailable, "JetStream is not enabled for this account"},
+	codeNoStorage:       {fairlead.Unavailable, "the server is full: max_file_store of JetStream is reached or reserved; raise it, or delete what is not needed"},
+	codeStoreFailed:     {fairlead.Unavailable, "the server cannot make the stream's files"},
+	codeMessageTooLarge: {fairlead.TooLarge, "the stream takes no message as long as this"},
+	10074:               {fairlead.Invalid, "a server that is not in a cluster holds 1 replica only; open with replicas=1"},
+	10076:               {fairlead.Unavailable, "JetStream is not enabled on the server"},
+	10118:               {fairlead.Unavailable, "the stream is offline"},
+	10194:               {fairlead.Unavailable, "the stream is offline"},
+	codeStreamNotFound:  {fairlead.Unavailable, "the stream does not exist, or was deleted; open the store or topic again"},
+	codeWrongLast:       {fairlead.Conflict, "the condition of the write did not hold"},
+	codeWrongLastBusy:   {fairlead.Conflict, "the condition of the write did not hold"},
+	codeTooManyBatches:  {fairlead.Unavailable, "too many transactions are under way on the server"},
+}
+
+// isFull reports whether the server refused a write for lack of room.
+func isFull(err error) bool {
+	var e *apiError
+	return errors.As(err, &e) && (isAPI(e, codeAccountFull, codeNoResources, codeNoMemory, codeNoStorage) || e.streamFull())
+}
+
+// streamFull reports whether the limits of the stream itself are reached.
+func (e *apiError) streamFull() bool {
+	return e.ErrCode == codeStoreRefused && (strings.HasPrefix(e.Description, "maximum bytes") || strings.HasPrefix(e.Description, "maximum messages"))
 }
 
 // mapErr returns err as an error with a code. sent says whether a write may
@@ -132,6 +151,8 @@ func mapAPI(e *apiError, sent bool) error {
 		return fairlead.Errorf(a.code, "%s: %w", a.help, e)
 	}
 	switch {
+	case e.streamFull():
+		return fairlead.Errorf(fairlead.Unavailable, "the stream is full: max_bytes or max_msgs, which an operator has set, is reached; raise it: %w", e)
 	case e.Code == 503:
 		if sent {
 			return fairlead.Errorf(fairlead.UnknownOutcome, "the server failed within the write: %w", e)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
 	rpcdriver "fairlead.dev/rpc/driver"
@@ -23,13 +24,9 @@ func proxied(t *testing.T) (server *testbed.NATSServer, proxy *testbed.TCPProxy,
 func TestLostAnswer(t *testing.T) {
 	server, proxy, url := proxied(t)
 	s, err := kv.Open(t.Context(), open(t, url), "lost")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	direct, err := kv.Open(t.Context(), open(t, server.URL()), "lost")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	trap := proxy.SwallowReply([]byte("fairlead.kv.lost"))
 	began := time.Now()
 	_, err = s.Put(t.Context(), "k", []byte("v"))
@@ -52,21 +49,15 @@ func TestLostAnswer(t *testing.T) {
 func calls(t *testing.T, client, server string) (c, s rpcdriver.Stream) {
 	t.Helper()
 	l, err := open(t, server).(rpcdriver.Provider).Listen(t.Context(), rpcdriver.ListenConfig{Service: "greeter"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close(t.Context()) })
 	c, err = open(t, client).(rpcdriver.Provider).OpenStream(t.Context(), rpcdriver.StreamConfig{Service: "greeter", Call: rpcdriver.Call{Method: "/g/m"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	in, err := l.Accept(t.Context())
 	if err != nil || in.Call.Method != "/g/m" {
 		t.Fatalf("%+v, %v", in.Call, err)
 	}
-	if err := in.Stream.Send(t.Context(), []rpcdriver.Frame{{Kind: rpcdriver.FrameHeaders}}); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, in.Stream.Send(t.Context(), []rpcdriver.Frame{{Kind: rpcdriver.FrameHeaders}}))
 	if _, err := c.Recv(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -95,9 +86,7 @@ func wantLost(t *testing.T, what string, s rpcdriver.Stream) {
 func TestPeerLost(t *testing.T) {
 	server, proxy, url := proxied(t)
 	c, s := calls(t, server.URL(), url)
-	if err := proxy.Refuse(); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, proxy.Refuse())
 	proxy.Cut()
 	wantLost(t, "the server, whose connection broke,", s)
 	wantLost(t, "the client", c)
@@ -107,17 +96,11 @@ func TestPeerLost(t *testing.T) {
 func TestListenerSurvivesRestart(t *testing.T) {
 	server := testbed.NATS(t)
 	l, err := open(t, server.URL()).(rpcdriver.Provider).Listen(t.Context(), rpcdriver.ListenConfig{Service: "greeter"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	defer l.Close(t.Context())
 	client := open(t, server.URL()).(rpcdriver.Provider)
-	if err := server.Kill(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, server.Kill(t.Context()))
+	check.NoError(t, server.Start(t.Context()))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	accepted := make(chan error, 1)
@@ -132,9 +115,7 @@ func TestListenerSurvivesRestart(t *testing.T) {
 		}
 		select {
 		case err := <-accepted:
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.NoError(t, err)
 			return
 		case <-time.After(200 * time.Millisecond):
 		}

@@ -2,8 +2,8 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +15,9 @@ import (
 const (
 	kindKV = "kv"
 	formKV = "kv1"
+	// kindRemovals is in the subjects of messages about keys that were deleted on a
+	// full server.
+	kindRemovals = "kvd"
 
 	maxKeyBytes = 512 // each byte may take three in a subject
 	// headerBytes is more than our headers and the subject take.
@@ -36,7 +39,7 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 		},
 		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimSnapshotList, Reason: "the values of a page are read one by one"},
-			{Claim: driver.ClaimWatchEvery, Reason: "the stream keeps the last message of each key: a watcher that is late gets that one alone"},
+			{Claim: driver.ClaimWatchEvery, Reason: "the stream keeps the last message of each key: a watcher that is late gets only that one"},
 			{Claim: driver.ClaimWatchTxn, Reason: "a watcher that is late does not get the parts of a transaction that were overwritten since"},
 		},
 		Limits: fairlead.Limits{
@@ -58,57 +61,52 @@ func (c config) lacksLinearizableRead() []providers.Lack {
 	return []providers.Lack{{Reason: "with replicas, a leader that was replaced may answer reads until it notices"}}
 }
 
-// store is a handle of a store.
+// store is a store as it was found: see storeHandle.
 type store struct {
-	p       *provider
-	stream  string
-	epoch   string
-	keys    string // what the subjects of all keys start with
-	checks  string // what the subjects of conditions in transactions start with: see kv_txn.go
-	ticks   string // the subject of the record of times: see kv_history.go
-	history time.Duration
-	created time.Time
-	direct  bool // reads ask the stream itself, not its leader through the API
+	p           *provider
+	stream      string
+	epoch       string
+	keys        string // what the subjects of all keys start with
+	checks      string // what the subjects of conditions in transactions start with: see kv_txn.go
+	checkpoints string // the subject of the record of times: see kv_history.go
+	history     time.Duration
+	created     time.Time
+	direct      bool // reads ask the stream itself, not its leader through the API
 
-	wrote    atomic.Bool // since the last tick
+	removals string // what the subjects of removals start with: see kv_full.go
+
+	mu       sync.Mutex
+	unmarked map[string]bool // keys for whose markers there was no room
+
+	wrote    atomic.Bool // since the last checkpoint
 	listings listings
 
 	life *providers.Lifetime
 }
 
-// OpenStore implements the kv driver's Provider.
-func (p *provider) OpenStore(ctx context.Context, c driver.StoreConfig) (driver.Store, error) {
-	s, err := p.openStore(ctx, kindKV, c.Name, formKV)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.handles.Add(s); err != nil {
-		return nil, errors.Join(err, s.Close(ctx))
-	}
-	return s, nil
-}
-
-// openStore finds the stream of a store, and creates it if need be.
-func (p *provider) openStore(ctx context.Context, kind, name, form string) (*store, error) {
-	want := p.newStream(kind, name, form)
-	want.MaxMsgsPerSubject = 1
-	want.AllowRollup, want.AllowMsgTTL, want.AllowAtomic = true, true, true
-	want.MarkerTTL = p.config.history
+// newStoreStream is the configuration of the stream of a new store.
+func (p *provider) newStoreStream(kind, name, form string) streamConfig {
+	c := p.newStream(kind, name, form)
+	c.MaxMsgsPerSubject = 1
+	c.AllowRollup, c.AllowMsgTTL, c.AllowAtomic = true, true, true
+	c.MarkerTTL = p.config.history
 	// Any replica answers a direct read, also one that lags. With one replica
 	// none can lag, and a direct read is twice as fast.
-	want.AllowDirect = p.config.replicas == 1
-	info, err := p.openStream(ctx, want)
-	if err != nil {
-		return nil, err
-	}
+	c.AllowDirect = p.config.replicas == 1
+	return c
+}
+
+// newStore returns the store of a stream that exists.
+func (p *provider) newStore(info streamInfo, life *providers.Lifetime) *store {
 	base := strings.TrimSuffix(info.Config.Subjects[0], ">")
 	return &store{
 		p: p, stream: info.Config.Name, epoch: info.epoch(),
-		keys: base + "k.", checks: base + "c.", ticks: base + "t",
-		history: info.Config.MarkerTTL, created: info.Created,
+		keys: base + "k.", checks: base + "c.", checkpoints: base + "t",
+		removals: p.config.prefix + "." + kindRemovals + strings.TrimPrefix(base, p.config.prefix+"."+kindKV),
+		history:  info.Config.MarkerTTL, created: info.Created,
 		direct: info.Config.AllowDirect && info.Config.Replicas == 1,
-		life:   p.life.Child("store"),
-	}, nil
+		life:   life,
+	}
 }
 
 // Stores implements the kv driver's Provider.
@@ -119,11 +117,4 @@ func (p *provider) Stores(ctx context.Context, prefix string) ([]string, error) 
 // DeleteStore implements the kv driver's Provider.
 func (p *provider) DeleteStore(ctx context.Context, name string) error {
 	return p.deleteStream(ctx, p.streamName(kindKV, name))
-}
-
-// Close implements the kv driver's Store.
-func (s *store) Close(context.Context) error {
-	s.p.handles.Remove(s)
-	s.life.End()
-	return nil
 }

@@ -46,7 +46,7 @@ func (b *batch) writeTogether(ctx context.Context, chosen []int) (again []int) {
 		}
 	}
 	last, err := b.s.commit(ctx, msgs)
-	if isNoResponder(err) || isAPI(err, codeTooManyBatches, codeIncompleteBatch) {
+	if isNoResponder(err) || isAPI(err, codeTooManyBatches, codeIncompleteBatch) || isFull(err) {
 		return chosen
 	}
 	for n, i := range chosen {

@@ -27,7 +27,7 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 		}
 		return results
 	}
-	ctx, cancel := s.life.Bound(ctx, s.p.config.requestTimeout)
+	ctx, cancel := s.p.bound(ctx, s.life)
 	defer cancel()
 	b := &batch{s: s, ctx: ctx, ops: ops, results: results}
 	together := b.sendRequests()
@@ -166,7 +166,7 @@ func (s *store) errorAtEnd(ctx context.Context, write bool) error {
 	case s.life.Err() != nil:
 		return s.life.Err()
 	default:
-		return mapErr(ctx.Err(), false)
+		return mapErr(contextEnd(ctx, s.p.config.requestTimeout), false)
 	}
 }
 
@@ -187,7 +187,7 @@ func (b *batch) takeAnswer(a answer) {
 	}
 	ack, err := parseAck(a)
 	switch {
-	case isAPI(err, codeWrongLast, codeWrongLastBusy):
+	case isAPI(err, codeWrongLast, codeWrongLastBusy), isDelete(op.Kind) && isFull(err):
 		b.later = append(b.later, a.index)
 	case err != nil:
 		r.Err = err
@@ -196,9 +196,13 @@ func (b *batch) takeAnswer(a answer) {
 	}
 }
 
+func isDelete(kind driver.OpKind) bool {
+	return kind == driver.OpDelete || kind == driver.OpDeleteIf
+}
+
 func (s *store) resultOfWrite(kind driver.OpKind, seq uint64) (r driver.Result) {
 	s.wrote.Store(true)
-	if kind != driver.OpDelete && kind != driver.OpDeleteIf {
+	if !isDelete(kind) {
 		r.Revision = s.formatRevision(revision{seq: seq})
 	}
 	return r
@@ -254,11 +258,13 @@ func (s *store) writeIf(ctx context.Context, op driver.Op) (r driver.Result) {
 		switch {
 		case err == nil:
 			return s.resultOfWrite(op.Kind, ack.Seq)
+		case isDelete(op.Kind) && isFull(err):
+			return s.removeKey(ctx, op)
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy):
 			r.Err = err
 			return r
 		case !providers.Pause(ctx, conflictPause):
-			r.Err = mapErr(ctx.Err(), false)
+			r.Err = s.errorAtEnd(ctx, false)
 			return r
 		}
 	}
@@ -267,6 +273,9 @@ func (s *store) writeIf(ctx context.Context, op driver.Op) (r driver.Result) {
 // writeAlways writes without a condition.
 func (s *store) writeAlways(ctx context.Context, op driver.Op) (r driver.Result) {
 	ack, err := s.publish(ctx, s.writeRequest(op))
+	if isDelete(op.Kind) && isFull(err) {
+		return s.removeKey(ctx, op)
+	}
 	if err != nil {
 		r.Err = err
 		return r

@@ -15,65 +15,71 @@ import (
 // after the store's history. A watch after a position in the stream misses nothing
 // as long as all markers after that position are there. So the time of the
 // position must be known, or an earlier time. The message at the position has it,
-// if it was not overwritten. Otherwise a record has it, the ticks, which is written
+// if it was not overwritten. Otherwise a record has it, the checkpoints, which is written
 // from time to time while the store is written to.
 
 const (
-	ticksKept     = 32
-	ticksADay     = 16 // ticks in the time of one history
-	historyMargin = 2 * time.Second
+	checkpointsKept      = 32
+	checkpointsInHistory = 16 // checkpoints in the time of one history
+	historyMargin        = 2 * time.Second
 )
 
-// tick is a sequence that the stream had reached at a time, by the server's
+// checkpoint is a sequence that the stream had reached at a time, by the server's
 // clock.
-type tick struct {
+type checkpoint struct {
 	Seq  uint64    `json:"s"`
 	Time time.Time `json:"t"`
 }
 
-// tickStores records the time in the stores that were written to.
-func (p *provider) tickStores() {
+// writeCheckpoints records the time in the stores that were written to.
+func (p *provider) writeCheckpoints() {
 	ctx, cancel := context.WithTimeout(p.life.Context(), probeTimeout)
 	defer cancel()
 	for _, h := range p.handles.All() {
-		if s, ok := h.(*store); ok && s.wrote.Load() {
-			s.tick(ctx)
+		opened, ok := h.(*storeHandle)
+		if !ok {
+			continue
+		}
+		s := opened.store()
+		s.writeMarkers(ctx)
+		if s.wrote.Load() {
+			s.writeCheckpoint(ctx)
 		}
 	}
 }
 
-// tick appends to the record if the last entry is old enough. A failure does no
-// harm: the next tick follows.
-func (s *store) tick(ctx context.Context) {
+// checkpoint appends to the record if the last entry is old enough. A failure does no
+// harm: the next checkpoint follows.
+func (s *store) writeCheckpoint(ctx context.Context) {
 	info, err := s.p.streamInfo(ctx, s.stream)
-	if err != nil || info.epoch() != s.epoch || info.Now.Sub(s.created) < s.history/ticksADay {
+	if err != nil || info.epoch() != s.epoch || info.Now.Sub(s.created) < s.history/checkpointsInHistory {
 		return
 	}
-	ticks, m, err := s.readTicks(ctx)
-	if err != nil || len(ticks) > 0 && info.Now.Sub(ticks[len(ticks)-1].Time) < s.history/ticksADay {
+	checkpoints, m, err := s.readCheckpoints(ctx)
+	if err != nil || len(checkpoints) > 0 && info.Now.Sub(checkpoints[len(checkpoints)-1].Time) < s.history/checkpointsInHistory {
 		return
 	}
-	body, err := json.Marshal(ticks[max(0, len(ticks)-ticksKept+1):])
+	body, err := json.Marshal(checkpoints[max(0, len(checkpoints)-checkpointsKept+1):])
 	if err != nil {
 		return
 	}
-	record := &natsgo.Msg{Subject: s.ticks, Data: body}
-	expect(record, seqOf(m)) // if several providers tick at once, only one of them writes
+	record := &natsgo.Msg{Subject: s.checkpoints, Data: body}
+	expect(record, seqOf(m)) // if several providers checkpoint at once, only one of them writes
 	if _, _, err := s.p.requestUntilTaken(ctx, record); err == nil {
 		s.wrote.Store(false)
 	}
 }
 
-// readTicks returns the record, its own message as the last entry.
-func (s *store) readTicks(ctx context.Context) (ticks []tick, m *message, err error) {
-	m, err = s.readMessage(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + s.stream, Data: []byte(`{"last_by_subj":"` + s.ticks + `"}`)})
+// readCheckpoints returns the record, its own message as the last entry.
+func (s *store) readCheckpoints(ctx context.Context) (checkpoints []checkpoint, m *message, err error) {
+	m, err = s.readMessage(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + s.stream, Data: []byte(`{"last_by_subj":"` + s.checkpoints + `"}`)})
 	if err != nil || m == nil {
 		return nil, nil, err
 	}
-	if err := json.Unmarshal(m.Data, &ticks); err != nil {
+	if err := json.Unmarshal(m.Data, &checkpoints); err != nil {
 		return nil, nil, fairlead.Errorf(fairlead.Internal, "the record of times of the store cannot be read: %w", err)
 	}
-	return append(ticks, tick{m.Seq, m.Time}), m, nil
+	return append(checkpoints, checkpoint{m.Seq, m.Time}), m, nil
 }
 
 // checkHistory fails with Compacted unless the stream holds the last state of
@@ -100,16 +106,26 @@ func (s *store) checkHistory(ctx context.Context, seq uint64) error {
 	if err != nil || m != nil && present(m.Time) {
 		return err
 	}
-	ticks, _, err := s.readTicks(ctx)
+	checkpoints, _, err := s.readCheckpoints(ctx)
 	if err != nil {
 		return err
 	}
-	for _, t := range ticks {
+	for _, t := range checkpoints {
 		if t.Seq <= seq && present(t.Time) {
 			return nil
 		}
 	}
-	return s.errCompacted("the store remembers what was deleted for " + strings.TrimSuffix(s.history.String(), "0s") + " (the parameter \"watch-history\" of who created it)")
+	return s.errCompacted("the store remembers what was deleted for " + strings.TrimSuffix(s.history.String(), "0s") + " (the setting \"watch-history\" of the program that created it)")
+}
+
+// checkHistoryAndRemovals is checkHistory for a watcher that was not connected: it
+// may have missed that keys were deleted without a marker, too.
+func (s *store) checkHistoryAndRemovals(ctx context.Context, seq uint64) error {
+	info, err := s.p.streamInfo(ctx, s.stream)
+	if err == nil && info.epoch() == s.epoch && info.mayHideRemovals(seq) {
+		return s.errCompacted("keys were deleted while the server was too full to note it")
+	}
+	return s.checkHistory(ctx, seq) // which says what is wrong with the stream
 }
 
 func (s *store) errCompacted(why string) error {

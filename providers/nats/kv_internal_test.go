@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
 )
@@ -16,9 +17,7 @@ import (
 func openProvider(t testing.TB, url string) *provider {
 	t.Helper()
 	p, err := fairlead.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close(t.Context()) })
 	return p.(*provider)
 }
@@ -26,10 +25,8 @@ func openProvider(t testing.TB, url string) *provider {
 func openTestStore(t *testing.T, p *provider) *store {
 	t.Helper()
 	s, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.(*store)
+	check.NoError(t, err)
+	return s.(*storeHandle).store()
 }
 
 func do(t *testing.T, s *store, op driver.Op) driver.Revision {
@@ -121,13 +118,13 @@ func TestWatchHistory(t *testing.T) {
 		}
 	}
 	put(t, s, "k")
-	s.tick(t.Context())
+	s.writeCheckpoint(t.Context())
 	overwritten := put(t, s, "k")
 	last := put(t, s, "k")
 	put(t, s, "k2")
 	for _, rev := range []driver.Revision{overwritten, last} {
 		if err := watch(rev); err != nil {
-			t.Errorf("a watch after the last tick: %v", err)
+			t.Errorf("a watch after the last checkpoint: %v", err)
 		}
 	}
 	if err := watch(s.formatRevision(revision{seq: 1 << 40})); fairlead.CodeOf(err) != fairlead.Compacted {
@@ -140,9 +137,7 @@ func TestDeletedStore(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
 	old := openTestStore(t, p)
 	rev := put(t, old, "k")
-	if err := p.DeleteStore(t.Context(), "s"); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, p.DeleteStore(t.Context(), "s"))
 	next := openTestStore(t, p)
 	if r := old.Do(t.Context(), []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0]; fairlead.CodeOf(r.Err) != fairlead.Unavailable {
 		t.Errorf("a write to a deleted store: %v", r.Err)
@@ -160,9 +155,7 @@ func TestForeignStream(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
 	foreign := p.newStream(kindKV, "s", formKV)
 	foreign.Metadata = nil
-	if err := p.callAPI(t.Context(), "STREAM.CREATE."+foreign.Name, foreign, nil, true); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, p.callAPI(t.Context(), "STREAM.CREATE."+foreign.Name, foreign, nil, true))
 	if _, err := p.OpenStore(t.Context(), driver.StoreConfig{Name: "s"}); fairlead.CodeOf(err) != fairlead.Invalid {
 		t.Errorf("a store whose stream belongs to another program: %v", err)
 	}
@@ -232,9 +225,7 @@ func TestListGoesOnElsewhere(t *testing.T) {
 	}
 	for token, turn := "", 0; ; turn++ {
 		page, err := []*store{one, two}[turn%2].List(t.Context(), driver.ListRequest{Prefix: "k", Token: token, Limit: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.NoError(t, err)
 		for _, e := range page.Entries {
 			got = append(got, e.Key)
 		}

@@ -100,10 +100,6 @@ func (s *store) keysOf(ctx context.Context, prefix string) (keys []string, place
 	}
 }
 
-func (s *store) errDeleted() error {
-	return fairlead.Errorf(fairlead.Unavailable, "the store was deleted meanwhile; open it again")
-}
-
 // readEntries reads the values of keys, and leaves out keys that do not exist.
 func (s *store) readEntries(ctx context.Context, keys []string) ([]driver.Entry, error) {
 	ops := make([]driver.Op, len(keys))

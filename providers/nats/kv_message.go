@@ -17,6 +17,7 @@ import (
 const (
 	hdrTTL          = "Nats-TTL"
 	hdrExpected     = "Nats-Expected-Last-Subject-Sequence"
+	hdrExpectedLast = "Nats-Expected-Last-Sequence"
 	hdrExpectedOf   = "Nats-Expected-Last-Subject-Sequence-Subject"
 	hdrMarkerReason = "Nats-Marker-Reason"
 	hdrOperation    = "KV-Operation" // PURGE marks a deleted key, as in NATS KV
@@ -97,7 +98,7 @@ func (m *message) overdue(now time.Time) bool {
 		return false
 	}
 	n, err := strconv.ParseInt(m.header.Get(hdrTTL), 10, 64)
-	return err == nil && now.Sub(m.Time) >= time.Duration(n)*time.Second
+	return err == nil && n <= int64(fairlead.MaxDuration/time.Second) && now.Sub(m.Time) >= time.Duration(n)*time.Second
 }
 
 // settle finds out whether a time to live that has ended by our clock has ended by
@@ -117,8 +118,8 @@ func (s *store) settle(ctx context.Context, m *message) error {
 func (m *message) revision() revision {
 	r := revision{seq: m.Seq}
 	if m.header != nil {
-		if behind := m.header.Get(hdrTxn); behind != "" {
-			n, _ := strconv.ParseUint(behind, 10, 32)
+		if rest := m.header.Get(hdrTxn); rest != "" {
+			n, _ := strconv.ParseUint(rest, 10, 32)
 			r.seq, r.kind = r.seq+n, ofTxn
 		}
 	}
@@ -187,6 +188,16 @@ func (s *store) readSequence(ctx context.Context, seq uint64) (*message, error) 
 	return s.readMessage(ctx, &natsgo.Msg{Subject: apiPrefix + "STREAM.MSG.GET." + s.stream, Data: body})
 }
 
+// removeMessage removes the message with this sequence, and reports whether it was
+// still there. It takes no room.
+func (s *store) removeMessage(ctx context.Context, seq uint64) (removed bool, err error) {
+	err = s.p.callAPI(ctx, "STREAM.MSG.DELETE."+s.stream, map[string]any{"seq": seq, "no_erase": true}, nil, true)
+	if isAPI(err, codeNoMessage, codeNoSequence, codeDeleteFailed) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // writeRequest returns the message of a write without a condition.
 func (s *store) writeRequest(op driver.Op) *natsgo.Msg {
 	m := &natsgo.Msg{Subject: s.keys + keySubject(op.Key), Data: op.Value}
@@ -211,8 +222,10 @@ func expect(m *natsgo.Msg, seq uint64) {
 	m.Header[hdrExpected] = []string{strconv.FormatUint(seq, 10)}
 }
 
-// seconds returns a duration in whole seconds, rounded up.
+// seconds returns a duration in whole seconds, rounded up, and not more than
+// MaxDuration: the server counts in nanoseconds, until the year 2262.
 func seconds(d time.Duration) string {
+	d = min(d, fairlead.MaxDuration)
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 

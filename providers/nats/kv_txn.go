@@ -30,7 +30,7 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 	if err := s.life.Check(ctx); err != nil {
 		return "", err
 	}
-	ctx, cancel := s.life.Bound(ctx, s.p.config.requestTimeout)
+	ctx, cancel := s.p.bound(ctx, s.life)
 	defer cancel()
 	for until := time.Now().Add(noResponderPatience); ; {
 		expected, err := s.readSequences(ctx, t.Conditions)
@@ -51,7 +51,7 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 		case !isAPI(err, codeWrongLast, codeWrongLastBusy, codeTooManyBatches, codeIncompleteBatch):
 			return "", err
 		case !providers.Pause(ctx, conflictPause):
-			return "", mapErr(ctx.Err(), false)
+			return "", s.errorAtEnd(ctx, false)
 		}
 	}
 }

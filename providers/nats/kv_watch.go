@@ -25,6 +25,8 @@ type watcher struct {
 	reader *reader
 	fresh  time.Time // all messages up to then were read, or are still there
 
+	connection int // of p.reconnected: no removal was missed since
+
 	life *providers.Lifetime
 }
 
@@ -33,13 +35,23 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Watche
 	if err := s.life.Check(ctx); err != nil {
 		return nil, err
 	}
-	w := &watcher{s: s, prefix: r.Prefix, fresh: time.Now()}
-	if err := w.setStart(ctx, r.After); err != nil {
+	w := &watcher{s: s, prefix: r.Prefix, fresh: time.Now(), life: s.life.Child("watcher")}
+	w.connection, _ = s.p.reconnected.current()
+	w.reader = newReader(s.p, w.life, s.stream, s.keys+prefixFilter(r.Prefix))
+	removals, sub, err := s.subscribeRemovals(r.Prefix) // before the start is looked for, so that no removal is missed
+	if err != nil {
+		w.life.End()
 		return nil, err
 	}
-	w.life = s.life.Child("watcher")
-	w.reader = newReader(s.p, w.life, s.stream, s.keys+prefixFilter(r.Prefix))
-	context.AfterFunc(w.life.Context(), w.reader.close)
+	w.reader.removals = removals
+	context.AfterFunc(w.life.Context(), func() {
+		w.reader.close()
+		_ = sub.Unsubscribe() // it may have ended with the connection
+	})
+	if err := w.setStart(ctx, r.After); err != nil {
+		w.life.End()
+		return nil, err
+	}
 	return w, nil
 }
 
@@ -61,7 +73,7 @@ func (w *watcher) setStart(ctx context.Context, after driver.Revision) error {
 		return w.s.errCompacted("the revision is of a store that was deleted, or of another one")
 	}
 	w.pos = r.seq
-	return w.s.checkHistory(ctx, r.seq)
+	return w.s.checkHistoryAndRemovals(ctx, r.seq)
 }
 
 // Close implements the kv driver's Watcher.
@@ -93,7 +105,7 @@ func (w *watcher) readEvents(ctx context.Context) ([]driver.Event, error) {
 	msgs, err := w.reader.read(ctx, w.pos)
 	if err != nil {
 		if errors.Is(err, errNewConsumer) {
-			return nil, w.s.checkHistory(ctx, w.pos)
+			return nil, w.checkConnected(ctx)
 		}
 		return nil, err
 	}
@@ -107,6 +119,12 @@ func (w *watcher) readEvents(ctx context.Context) ([]driver.Event, error) {
 			events = append(events, e)
 		}
 	}
+	removed, err := w.removalEvents(ctx, w.reader.removed)
+	if err != nil {
+		return nil, err
+	}
+	w.reader.removed = nil
+	events = append(events, removed...)
 	if err := w.checkFresh(ctx); err != nil {
 		return nil, err
 	}
@@ -117,6 +135,21 @@ func (w *watcher) readEvents(ctx context.Context) ([]driver.Event, error) {
 		}
 	}
 	return events, nil
+}
+
+// checkConnected finds out whether anything was missed before the reader began
+// again. Removals are missed only without a connection.
+func (w *watcher) checkConnected(ctx context.Context) error {
+	connection, _ := w.s.p.reconnected.current()
+	check := w.s.checkHistory
+	if connection != w.connection {
+		check = w.s.checkHistoryAndRemovals
+	}
+	if err := check(ctx, w.pos); err != nil {
+		return err
+	}
+	w.connection = connection
+	return nil
 }
 
 // checkFresh finds out whether a watcher that was late for long missed markers.
@@ -163,6 +196,21 @@ type consumerConfig struct {
 	Memory        bool          `json:"mem_storage,omitempty"`
 
 	Metadata map[string]string `json:"metadata,omitempty"`
+
+	consumerSettings
+}
+
+// consumerSettings are settings of a consumer that we never set, and that take
+// guarantees away.
+type consumerSettings struct {
+	Filters        []string        `json:"filter_subjects,omitempty"`
+	HeadersOnly    bool            `json:"headers_only,omitempty"`
+	BackOff        []time.Duration `json:"backoff,omitempty"`
+	RateLimit      uint64          `json:"rate_limit_bps,omitempty"`
+	Deliver        string          `json:"deliver_subject,omitempty"`
+	PriorityGroups []string        `json:"priority_groups,omitempty"`
+	MaxBatch       int             `json:"max_batch,omitempty"`
+	MaxExpires     time.Duration   `json:"max_expires,omitempty"`
 }
 
 // pullRequest asks a consumer for messages.

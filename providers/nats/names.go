@@ -70,7 +70,7 @@ const upperHex = "0123456789ABCDEF"
 func subjectKey(subject string) (string, error) {
 	last := strings.LastIndexByte(subject, '.') + 1
 	if last == len(subject) || subject[last] != '=' {
-		return "", fmt.Errorf("the subject %q is not that of a key", subject)
+		return "", fmt.Errorf("the subject %q is not the subject of a key", subject)
 	}
 	escaped := strings.ReplaceAll(subject[:last], ".", "") + subject[last+1:]
 	if !strings.Contains(escaped, "=") {
@@ -83,11 +83,11 @@ func subjectKey(subject string) (string, error) {
 			continue
 		}
 		if i+2 >= len(escaped) {
-			return "", fmt.Errorf("the subject %q is not that of a key", subject)
+			return "", fmt.Errorf("the subject %q is not the subject of a key", subject)
 		}
 		n, err := strconv.ParseUint(escaped[i+1:i+3], 16, 8)
 		if err != nil {
-			return "", fmt.Errorf("the subject %q is not that of a key", subject)
+			return "", fmt.Errorf("the subject %q is not the subject of a key", subject)
 		}
 		b = append(b, byte(n))
 		i += 2

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"fairlead.dev"
@@ -44,6 +45,15 @@ type monitored struct {
 	interval   time.Duration
 }
 
+// shown is the URL without its password.
+func (m monitored) shown() string {
+	u, err := url.Parse(m.url)
+	if err != nil {
+		return "" // it was parsed before
+	}
+	return u.Redacted()
+}
+
 // keepDescription probes the servers until the provider is closed.
 func (p *provider) keepDescription() {
 	defer p.prober.http.CloseIdleConnections()
@@ -51,11 +61,12 @@ func (p *provider) keepDescription() {
 	p.Keep(p.life.Context(), providers.Probing{
 		Probe: p.probeDescription, Every: p.config.probeInterval, Timeout: probeTimeout, Now: p.probeSoon.Fired(), Logger: p.logger,
 		Then: func() {
-			p.tickStores()
+			p.writeCheckpoints()
 			if time.Since(trimmed) >= trimEvery {
 				trimmed = time.Now()
 				p.trimTopics()
-				p.sweepLanes()
+				p.sweepRecords()
+				p.checkOpenStreams()
 			}
 		},
 	})
@@ -83,8 +94,8 @@ func (p *provider) probe(ctx context.Context) (state, error) {
 	if err := p.checkVersion(); err != nil {
 		return state{}, err
 	}
-	for _, url := range p.config.monitors {
-		st.monitors = append(st.monitors, p.prober.probeMonitor(ctx, url))
+	for _, page := range p.config.monitors {
+		st.monitors = append(st.monitors, p.prober.probeMonitor(ctx, page))
 	}
 	p.syncsAlways.Store(len(st.undurable(p.config)) == 0)
 	return st, nil
@@ -101,25 +112,25 @@ func (p *provider) checkVersion() error {
 }
 
 // probeMonitor reads how a server syncs.
-func (p *prober) probeMonitor(ctx context.Context, url string) monitored {
-	m := p.readMonitor(ctx, url)
-	if before, ok := p.known[url]; ok && m.err != nil {
+func (p *prober) probeMonitor(ctx context.Context, page string) monitored {
+	m := p.readMonitor(ctx, page)
+	if before, ok := p.known[page]; ok && m.err != nil {
 		return before
 	}
 	if m.err == nil {
 		if p.known == nil {
 			p.known = map[string]monitored{}
 		}
-		p.known[url] = m
+		p.known[page] = m
 	}
 	return m
 }
 
 // readMonitor reads a monitoring page.
-func (p *prober) readMonitor(ctx context.Context, url string) monitored {
-	m := monitored{url: url}
+func (p *prober) readMonitor(ctx context.Context, page string) monitored {
+	m := monitored{url: page}
 	m.err = func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/jsz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"/jsz", nil)
 		if err != nil {
 			return err
 		}
@@ -131,14 +142,14 @@ func (p *prober) readMonitor(ctx context.Context, url string) monitored {
 		if reply.StatusCode != http.StatusOK {
 			return fmt.Errorf("status %s", reply.Status)
 		}
-		var page struct {
+		var answer struct {
 			Config struct {
 				SyncInterval time.Duration `json:"sync_interval"`
 				SyncAlways   bool          `json:"sync_always"`
 			} `json:"config"`
 		}
-		err = json.NewDecoder(io.LimitReader(reply.Body, jszBytes)).Decode(&page)
-		m.syncAlways, m.interval = page.Config.SyncAlways, page.Config.SyncInterval
+		err = json.NewDecoder(io.LimitReader(reply.Body, jszBytes)).Decode(&answer)
+		m.syncAlways, m.interval = answer.Config.SyncAlways, answer.Config.SyncInterval
 		return err
 	}()
 	return m
@@ -161,10 +172,10 @@ func (st state) undurable(c config) (lacks []providers.Lack) {
 	for _, m := range st.monitors {
 		switch {
 		case m.err != nil:
-			lacks = append(lacks, providers.Lack{Reason: "unverified: the monitoring page " + m.url + " cannot be read: " + m.err.Error(),
+			lacks = append(lacks, providers.Lack{Reason: "unverified: the monitoring page " + m.shown() + " cannot be read: " + m.err.Error(),
 				Remedy: "let the provider read it, or open with assert-sync-always=true"})
 		case !m.syncAlways:
-			lacks = append(lacks, providers.Lack{Reason: fmt.Sprintf("sync_interval of %s is %v: what was acknowledged since the last sync is lost with the power", m.url, m.interval),
+			lacks = append(lacks, providers.Lack{Reason: fmt.Sprintf("sync_interval of %s is %v: what was acknowledged since the last sync is lost with the power", m.shown(), m.interval),
 				Remedy: "set jetstream { sync_interval: always } and restart the server"})
 		}
 	}
@@ -189,6 +200,9 @@ func (st state) notes(c config) (notes []string) {
 		notes = append(notes, "JetStream cannot be used, so that there are no stores and no topics: "+st.noStream)
 	} else if st.maxPayload < leastPayload {
 		notes = append(notes, fmt.Sprintf("max_payload of the server is %d, so that there are no stores and no topics: they need %d", st.maxPayload, leastPayload))
+	}
+	if st.serves() {
+		notes = append(notes, "no claim covers damaged files: JetStream then loses acknowledged writes, also with sync_interval always and replicas (Jepsen, NATS 2.12.1; see docs/providers/nats.md)")
 	}
 	if st.cluster != "" {
 		notes = append(notes, fmt.Sprintf("cluster %s: each stream is held by %d of its servers", st.cluster, c.replicas))

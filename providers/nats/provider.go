@@ -36,6 +36,8 @@ type provider struct {
 	prober      prober
 	syncsAlways atomic.Bool // as far as is known
 
+	warned map[string]string // by stream: see checkOpenStreams
+
 	handles providers.Handles[handle]
 	life    *providers.Lifetime
 
@@ -49,7 +51,7 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 		return nil, err
 	}
 	p := &provider{
-		config: c, logger: s.Logger, calls: newCaller(),
+		config: c, logger: s.Logger, calls: newCaller(), warned: map[string]string{},
 		life: providers.NewLifetime("provider"), probeSoon: providers.NewTrigger(),
 	}
 	p.streams = newCarrier(p)

@@ -33,7 +33,7 @@ const (
 	broadcastIdle = 15 * time.Minute
 )
 
-// pubsubSettings declares the parameters of the URL that are the facet's own.
+// pubsubSettings declares the settings that are the facet's own.
 func pubsubSettings() []providers.Setting {
 	return []providers.Setting{
 		{Name: "retention", Kind: providers.Duration, Default: "1h", Max: int64(8760 * time.Hour),
@@ -53,7 +53,8 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 			driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimDeliveryCount, driver.ClaimDedupe, driver.ClaimManage,
 		},
 		Missing: []fairlead.Missing{
-			{Claim: driver.ClaimFencedAck, Reason: "JetStream takes an acknowledgement from whoever had the message before"},
+			{Claim: driver.ClaimFencedAck, Reason: "JetStream accepts an acknowledgement from every consumer that had the message before"},
+			{Claim: driver.ClaimRelease, Reason: "the server counts a delivery when it sends the message"},
 			{Claim: driver.ClaimAtomicBatch, Reason: "an atomic batch of JetStream fails as a whole for one duplicate"},
 		},
 		Limits: fairlead.Limits{
@@ -88,7 +89,7 @@ type topic struct {
 type topicState struct {
 	epoch   string
 	subject string // of messages without an ordering key
-	lanes   string // what the subjects of messages with an ordering key start with
+	keyed   string // what the subjects of messages with an ordering key start with
 }
 
 // openTopic finds the topic's stream, and creates it if need be.
@@ -105,7 +106,7 @@ func (t *topic) find(ctx context.Context) error {
 		return err
 	}
 	base := strings.TrimSuffix(info.Config.Subjects[0], ">")
-	t.current.Store(&topicState{epoch: info.epoch(), subject: base + "m", lanes: base + "k."})
+	t.current.Store(&topicState{epoch: info.epoch(), subject: base + "m", keyed: base + "k."})
 	return nil
 }
 
@@ -134,7 +135,7 @@ func (p *provider) DeleteTopic(ctx context.Context, name string) error {
 	if err := p.deleteStream(ctx, p.streamName(kindPubSub, name)); err != nil {
 		return err
 	}
-	return p.deleteStream(ctx, p.streamName(kindLanes, name))
+	return p.deleteLayers(ctx, name)
 }
 
 // DeleteGroup implements the pubsub driver's Provider.
@@ -142,7 +143,7 @@ func (p *provider) DeleteGroup(ctx context.Context, topic, group string) error {
 	if err := p.deleteConsumer(ctx, p.streamName(kindPubSub, topic), groupConsumer(group)); err != nil {
 		return err
 	}
-	return p.deleteLanes(ctx, topic, group)
+	return p.deleteRecords(ctx, topic, group)
 }
 
 func groupConsumer(group string) string { return "g-" + dotless(group) }

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -20,16 +21,17 @@ import (
 func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]driver.Delivery, error) {
 	found := make([]*driver.Delivery, len(msgs))
 	state := s.current.Load()
-	lanes := map[string][]int{}
+	keys := map[string][]int{}
 	metas := make([]*natsgo.MsgMetadata, len(msgs))
 	for i, m := range msgs {
 		meta, err := m.Metadata()
-		if err != nil {
-			return nil, fairlead.Errorf(fairlead.Internal, "a message of the server cannot be read: %w", err)
+		if err != nil { // nobody but the server writes to the inbox: there is nothing to give back
+			s.p.logger.Warn("nats: a message of the server cannot be read", slog.String("stream", s.stream), slog.Any("error", err))
+			continue
 		}
 		metas[i] = meta
-		if lane, ok := state.laneOf(m.Subject); ok {
-			lanes[lane] = append(lanes[lane], i)
+		if hash, ok := state.keyHashOf(m.Subject); ok {
+			keys[hash] = append(keys[hash], i)
 			continue
 		}
 		d := s.delivery(m.Header, m.Data, meta.Sequence.Stream, meta.Timestamp)
@@ -37,8 +39,8 @@ func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]drive
 		found[i] = &d
 	}
 	var err error
-	if len(lanes) > 0 {
-		err = s.deliverLanes(ctx, lanes, msgs, metas, found)
+	if len(keys) > 0 {
+		err = s.deliverKeyed(ctx, keys, msgs, metas, found)
 	}
 	out := make([]driver.Delivery, 0, len(msgs))
 	for _, d := range found {
@@ -49,11 +51,11 @@ func (s *subscription) deliver(ctx context.Context, msgs []*natsgo.Msg) ([]drive
 	return out, err
 }
 
-// deliverLanes adds the deliveries of lanes, each at the place of the message
+// deliverKeyed adds the deliveries of keys, each at the place of the message
 // that brought it.
-func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int, msgs []*natsgo.Msg, metas []*natsgo.MsgMetadata, found []*driver.Delivery) error {
+func (s *subscription) deliverKeyed(ctx context.Context, keys map[string][]int, msgs []*natsgo.Msg, metas []*natsgo.MsgMetadata, found []*driver.Delivery) error {
 	caller := ctx
-	ctx, cancel := s.life.Bound(context.WithoutCancel(ctx), s.p.config.requestTimeout)
+	ctx, cancel := s.p.bound(context.WithoutCancel(ctx), s.life)
 	defer cancel()
 	defer context.AfterFunc(caller, func() {
 		if providers.Pause(ctx, deliverGrace) {
@@ -63,8 +65,8 @@ func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int,
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var failed error
-	free := make(chan struct{}, lanesAtOnce)
-	for lane, at := range lanes {
+	free := make(chan struct{}, keysAtOnce)
+	for hash, at := range keys {
 		free <- struct{}{}
 		group.Go(func() {
 			defer func() { <-free }()
@@ -72,7 +74,7 @@ func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int,
 			for n, i := range at {
 				all[n] = arrived{msgs[i], metas[i].Sequence.Stream}
 			}
-			t, reply, err := s.passLane(ctx, lane, all)
+			t, reply, err := s.takeKeyed(ctx, hash, all)
 			if t != nil {
 				d := s.delivery(t.head.header, t.head.Data, t.head.Seq, t.head.Time)
 				d.Attempt, d.Token = t.record.Attempt, s.leases.add(lease{reply: reply, turn: t, ends: time.Now().Add(s.lease)})
@@ -86,17 +88,10 @@ func (s *subscription) deliverLanes(ctx context.Context, lanes map[string][]int,
 		})
 	}
 	group.Wait()
-	return laneError(failed)
-}
-
-// laneError returns the error of a Receive that could not read the record of a
-// lane. The messages that it did not get come again.
-func laneError(err error) error {
-	switch fairlead.CodeOf(err) {
-	case fairlead.UnknownOutcome, fairlead.DeadlineExceeded, fairlead.Canceled:
-		return fairlead.Errorf(fairlead.Unavailable, "the record of an ordering key: %w", err)
+	if failed != nil {
+		return fairlead.Errorf(fairlead.CodeOf(failed), "the record of an ordering key: %w", failed)
 	}
-	return err
+	return nil
 }
 
 // delivery returns a message of the stream as a delivery, without the fields

@@ -166,7 +166,7 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 		}
 		return errs
 	}
-	ctx, cancel := s.life.Bound(ctx, s.p.config.requestTimeout)
+	ctx, cancel := s.p.bound(ctx, s.life)
 	defer cancel()
 	answers := make(chan answer, len(all))
 	var tokens []string

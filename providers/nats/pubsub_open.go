@@ -3,8 +3,11 @@ package nats
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"time"
+
+	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
 	"fairlead.dev/providers"
@@ -65,7 +68,7 @@ func (s *subscription) start(ctx context.Context, c driver.SubscriptionConfig) (
 	case driver.StartEarliest:
 		config.DeliverPolicy = "all"
 	case driver.StartTime:
-		at := c.Time.UTC()
+		at := serverTime(c.Time)
 		config.DeliverPolicy, config.StartTime = "by_start_time", &at
 	case driver.StartPosition:
 		seq, err := s.startPosition(ctx, c.Position)
@@ -75,6 +78,19 @@ func (s *subscription) start(ctx context.Context, c driver.SubscriptionConfig) (
 		config.DeliverPolicy, config.StartSeq = "by_start_sequence", seq+1
 	}
 	return config, nil
+}
+
+// serverTime returns a time as the server can read it, which knows the years 1970 to
+// 2262. No message was published outside of them.
+func serverTime(t time.Time) time.Time {
+	first, last := time.Unix(0, 1), time.Unix(0, math.MaxInt64)
+	switch {
+	case t.Before(first):
+		t = first
+	case t.After(last):
+		t = last
+	}
+	return t.UTC()
 }
 
 func (s *subscription) startPosition(ctx context.Context, position string) (uint64, error) {
@@ -92,7 +108,7 @@ func (s *subscription) startPosition(ctx context.Context, position string) (uint
 	case seq > info.State.Last:
 		return 0, invalid("the topic has not come to the position %q", position)
 	case seq+1 < info.State.First:
-		return 0, fairlead.Errorf(fairlead.Compacted, "the messages behind the position are gone: they were older than the retention")
+		return 0, fairlead.Errorf(fairlead.Compacted, "the messages after the position are gone: they were older than the retention")
 	}
 	return seq, nil
 }
@@ -107,6 +123,9 @@ func (s *subscription) createConsumer(ctx context.Context, config consumerConfig
 			info, err = s.p.consumerInfo(ctx, s.stream, s.consumer)
 			return err
 		})
+		if err == nil && s.group != "" {
+			err = checkConsumer(s.group, info.Config)
+		}
 		if err == nil {
 			s.bind(info)
 			return nil
@@ -124,30 +143,27 @@ func (s *subscription) createConsumer(ctx context.Context, config consumerConfig
 	}
 }
 
-// bind opens the records of the consumer's lanes. A consumer that was deleted
+// bind opens the records of the consumer's keys. A consumer that was deleted
 // and created again does not use the records of the earlier one.
 func (s *subscription) bind(info consumerInfo) {
-	var book laneBook = newOwnBook()
+	var records keyRecords = newLocalRecords()
 	if s.group != "" {
-		book = &sharedBook{
-			p: s.p, topic: s.name,
-			prefix: s.consumer + "/" + strconv.FormatInt(info.Created.UnixNano(), 10) + "/",
-		}
+		records = newSharedRecords(s.p, s.name, s.consumer+"/"+strconv.FormatInt(info.Created.UnixNano(), 10)+"/")
 	}
 	s.mu.Lock()
-	before := s.lanes
-	s.lanes = book
+	before := s.byKey
+	s.byKey, s.seen = records, natsgo.SequencePair{}
 	s.mu.Unlock()
 	if before != nil {
 		before.close()
 	}
 }
 
-// book returns the records of the lanes.
-func (s *subscription) book() laneBook {
+// records returns the records of the keys.
+func (s *subscription) records() keyRecords {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lanes
+	return s.byKey
 }
 
 func (p *provider) consumerInfo(ctx context.Context, stream, consumer string) (info consumerInfo, err error) {

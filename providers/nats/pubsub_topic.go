@@ -49,7 +49,7 @@ func (h *publisher) Send(ctx context.Context, msgs []driver.Message) []driver.Se
 		}
 		return s.results
 	}
-	ctx, cancel := h.life.Bound(ctx, h.p.config.requestTimeout)
+	ctx, cancel := h.p.bound(ctx, h.life)
 	defer cancel()
 	all := make([]int, len(msgs))
 	for i := range all {

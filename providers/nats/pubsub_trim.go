@@ -31,13 +31,13 @@ func (p *provider) trimTopics() {
 	}
 }
 
-// sweepLanes drops the records of ordering keys that are not needed any more.
-func (p *provider) sweepLanes() {
+// sweepRecords drops the records of ordering keys that are not needed any more.
+func (p *provider) sweepRecords() {
 	ctx, cancel := context.WithTimeout(p.life.Context(), probeTimeout)
 	defer cancel()
 	for _, h := range p.handles.All() {
 		if s, ok := h.(*subscription); ok {
-			if err := s.sweepLanes(ctx); err != nil {
+			if err := s.sweepRecords(ctx); err != nil {
 				p.logger.Debug("nats: dropping records of ordering keys failed", slog.String("stream", s.stream), slog.Any("error", err))
 			}
 		}

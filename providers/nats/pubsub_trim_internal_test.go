@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub/driver"
 )
@@ -12,15 +13,11 @@ import (
 func TestTrim(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL()+"?retention=100ms")
 	top, err := p.OpenTopic(t.Context(), driver.TopicConfig{Name: "t"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	topic := top.(*publisher)
 	open := func(group string) driver.Subscription {
 		s, err := p.OpenSubscription(t.Context(), driver.SubscriptionConfig{Topic: "t", Group: group, Start: driver.StartNew, AckDeadline: time.Minute})
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.NoError(t, err)
 		return s
 	}
 	fast, slow := open("fast"), open("slow")
@@ -32,22 +29,16 @@ func TestTrim(t *testing.T) {
 	ack := func(s driver.Subscription, n int) {
 		for n > 0 {
 			got, err := s.Receive(t.Context(), n)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.NoError(t, err)
 			for _, d := range got {
-				if err := s.Settle(t.Context(), []driver.Settlement{{Token: d.Token, Kind: driver.Ack}})[0]; err != nil {
-					t.Fatal(err)
-				}
+				check.NoError(t, s.Settle(t.Context(), []driver.Settlement{{Token: d.Token, Kind: driver.Ack}})[0])
 			}
 			n -= len(got)
 		}
 	}
 	first := func(want uint64) {
 		t.Helper()
-		if err := topic.trim(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		check.NoError(t, topic.trim(t.Context()))
 		info, err := p.streamInfo(t.Context(), topic.stream)
 		if err != nil || info.State.First != want {
 			t.Fatalf("the first message is %d, want %d: %v", info.State.First, want, err)

@@ -42,6 +42,8 @@ type reader struct {
 	pulled     int    // messages that came for it
 	heard      time.Time
 	msgs       chan *natsgo.Msg
+	removals   chan *natsgo.Msg // nil: none are read
+	removed    []*natsgo.Msg    // of them, what has come
 
 	life *providers.Lifetime // of the watcher
 
@@ -98,6 +100,9 @@ func (r *reader) read(ctx context.Context, after uint64) ([]delivered, error) {
 	select {
 	case m := <-r.msgs:
 		return r.takeMessages(m), nil
+	case m := <-r.removals:
+		r.removed = append(r.removed, m)
+		return nil, nil
 	case <-broken:
 		return nil, nil
 	case <-timer.C:

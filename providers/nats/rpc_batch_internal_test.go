@@ -14,6 +14,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/providers"
 	"fairlead.dev/rpc/driver"
@@ -76,9 +77,7 @@ func TestBatchedCalls(t *testing.T) {
 			s, err := client.OpenStream(t.Context(), driver.StreamConfig{
 				Service: "s", Call: driver.Call{Method: fmt.Sprint("/s/", i)}, InitialFrames: []driver.Frame{{Kind: driver.FrameHalfClose}},
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.NoError(t, err)
 			client.streams.open.Add(2)
 			streams = append(streams, s)
 		}
@@ -92,27 +91,19 @@ func TestBatchedCalls(t *testing.T) {
 	}
 	messages := make(chan *natsgo.Msg, 64)
 	sub, err := server.nc.ChanSubscribe(server.serviceSubject("s"), messages)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	l, err := server.Listen(t.Context(), driver.ListenConfig{Service: "s"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	streams := open(20)
 	gone := open(1)[0]
 	_ = gone.Close(t.Context())
 	answered := map[string]driver.Stream{}
 	for range streams {
 		in, err := l.Accept(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.NoError(t, err)
 		answered[in.Call.Method] = in.Stream
 		server.streams.open.Add(2)
-		if err := in.Stream.Send(t.Context(), []driver.Frame{{Kind: driver.FrameTrailers, Status: driver.Status{Message: in.Call.Method}}}); err != nil {
-			t.Fatal(err)
-		}
+		check.NoError(t, in.Stream.Send(t.Context(), []driver.Frame{{Kind: driver.FrameTrailers, Status: driver.Status{Message: in.Call.Method}}}))
 		_ = in.Stream.Close(t.Context())
 	}
 	if len(answered) != len(streams) {
@@ -135,9 +126,7 @@ func TestBatchedCalls(t *testing.T) {
 	for l.(*listener).backlog.Len() < len(back) && time.Now().Before(until) {
 		time.Sleep(time.Millisecond)
 	}
-	if err := l.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, l.Close(t.Context()))
 	for i, s := range back {
 		if _, err := s.Recv(t.Context()); !errors.Is(err, fairlead.NotFound) {
 			t.Errorf("call %d, given back: %v", i, err)
@@ -171,9 +160,7 @@ func TestNothingOvertakesAnAnswer(t *testing.T) {
 	c.answers.start.Do(func() {})
 	c.open.Store(2)
 	s := &stream{c: c, server: true, peer: "_INBOX.client.1", address: c.prefix + "1"}
-	if err := s.Send(t.Context(), []driver.Frame{{Kind: driver.FrameTrailers}}); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, s.Send(t.Context(), []driver.Frame{{Kind: driver.FrameTrailers}}))
 	s.heard = time.Hour
 	s.beat(time.Hour)
 	if err := s.Send(t.Context(), []driver.Frame{{Kind: driver.FrameCredit, Credit: 1}}); err != nil {
@@ -186,9 +173,7 @@ func TestNothingOvertakesAnAnswer(t *testing.T) {
 
 func testbedConn(t *testing.T) *natsgo.Conn {
 	nc, err := natsgo.Connect(testbed.NATS(t).URL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc
 }

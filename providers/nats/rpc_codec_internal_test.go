@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/rpc/driver"
 )
 
@@ -39,9 +40,7 @@ func TestFramesShareNoRoom(t *testing.T) {
 	frames, err := parseFrames(appendFrames(nil, []driver.Frame{
 		{Kind: driver.FrameMessage, Payload: []byte("a")}, {Kind: driver.FrameMessage, Payload: []byte("b")},
 	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	_ = append(frames[0].Payload, "more"...)
 	if string(frames[1].Payload) != "b" {
 		t.Fatalf("the second payload is %q", frames[1].Payload)

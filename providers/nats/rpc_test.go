@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc/driver"
 )
@@ -13,9 +14,7 @@ import (
 func listen(t *testing.T, p fairlead.Provider) driver.Listener {
 	t.Helper()
 	l, err := p.(driver.Carrier).Listen(t.Context(), driver.ListenConfig{Service: "s"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close(context.Background()) })
 	return l
 }
@@ -29,21 +28,15 @@ func TestUnacceptedCallsGoToAnotherServer(t *testing.T) {
 		s, err := p.(driver.Carrier).OpenStream(t.Context(), driver.StreamConfig{
 			Service: "s", Call: driver.Call{Method: "/s/m"}, InitialFrames: []driver.Frame{{Kind: driver.FrameHalfClose}},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.NoError(t, err)
 		t.Cleanup(func() { _ = s.Close(context.Background()) })
 		streams = append(streams, s)
 	}
 	first, err := leaving.Accept(t.Context()) // by now the server has received other calls, too
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = first.Stream.Close(context.Background()) })
 	staying := listen(t, p)
-	if err := leaving.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	check.NoError(t, leaving.Close(t.Context()))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for n := range len(streams) - 1 {

@@ -13,7 +13,7 @@ import (
 	"fairlead.dev/providers"
 )
 
-// settings declares the parameters of the URL.
+// settings declares the settings.
 func settings() []providers.Setting {
 	const ms, s, h = int64(time.Millisecond), int64(time.Second), int64(time.Hour)
 	return append([]providers.Setting{
@@ -75,11 +75,11 @@ func (c *config) setPlace(s providers.Settings) error {
 	case len(c.hosts) == 0:
 		return invalid("the URL names no host; for example nats://127.0.0.1:4222")
 	case strings.Trim(s.URL.Path, "/") != "":
-		return invalid("a NATS URL has no path; got %q", s.URL.Path)
+		return invalid("a NATS URL has no path: leave out what follows the hosts and a slash, or escape a slash in a password as %%2F")
 	case !prefixForm.MatchString(c.prefix):
-		return invalid("parameter \"prefix\" has 1 to 32 of the characters A–Z a–z 0–9 _ - and starts with a letter or digit; got %q", c.prefix)
+		return invalid("setting \"prefix\" has 1 to 32 of the characters A–Z a–z 0–9 _ - and starts with a letter or digit; got %q", c.prefix)
 	case c.replicas%2 == 0:
-		return invalid("parameter \"replicas\" is 1, 3 or 5: an even number survives no more losses than the odd one below it; got %d", c.replicas)
+		return invalid("setting \"replicas\" is 1, 3 or 5: an even number survives no more losses than the odd one below it; got %d", c.replicas)
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func (c *config) setMonitors(s providers.Settings) error {
 	for _, m := range strings.Split(list, ",") {
 		u, err := url.Parse(m)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return invalid("parameter \"monitor\" lists URLs such as http://127.0.0.1:8222, separated by commas; one of them cannot be read")
+			return invalid("setting \"monitor\" lists URLs such as http://127.0.0.1:8222, separated by commas; one of them cannot be read")
 		}
 		c.monitors = append(c.monitors, strings.TrimSuffix(m, "/"))
 	}
@@ -131,7 +131,7 @@ func (c *config) setCredentials(s providers.Settings) (err error) {
 }
 
 func tooManyCredentials() error {
-	return invalid("credentials are given in more than one way; give one of: user and password, a token (the URL's user alone, token-env, token-file), nkey-file, creds-file")
+	return invalid("credentials are given in more than one way; give one of: user and password, a token (the URL's user without a password, token-env, token-file), nkey-file, creds-file")
 }
 
 func (c *config) setTLS(s providers.Settings) (err error) {
@@ -139,7 +139,7 @@ func (c *config) setTLS(s providers.Settings) (err error) {
 	case !s.Bool("tls") && !s.TLSGiven():
 		return nil
 	case s.Given("tls") && !s.Bool("tls"):
-		return invalid("parameter \"tls\" is false, and parameters that require TLS are given; leave out tls=false, or the others")
+		return invalid("setting \"tls\" is false, and settings that require TLS are given; leave out tls=false, or the others")
 	}
 	c.tls, err = s.TLSConfig()
 	return err

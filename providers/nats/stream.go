@@ -33,6 +33,8 @@ type streamConfig struct {
 	AllowAtomic       bool              `json:"allow_atomic"`
 	MarkerTTL         time.Duration     `json:"subject_delete_marker_ttl,omitempty"`
 	Metadata          map[string]string `json:"metadata,omitempty"`
+
+	streamSettings
 }
 
 // streamInfo is what we read of a stream.
@@ -86,20 +88,8 @@ func (p *provider) openStream(ctx context.Context, want streamConfig) (streamInf
 		if err != nil {
 			return streamInfo{}, err
 		}
-		return info, p.checkStream(info.Config, want)
+		return info, checkStream(info.Config, want)
 	}
-}
-
-func (p *provider) checkStream(got, want streamConfig) error {
-	switch {
-	case got.Metadata[metaForm] != want.Metadata[metaForm] || got.Metadata[metaEpoch] == "":
-		return invalid("the stream %q exists and is not one of this provider, or of another version; delete it, or open with another prefix", got.Name)
-	case got.Replicas != want.Replicas:
-		return invalid("the stream %q exists with %d replicas, and the parameter \"replicas\" is %d; make them equal", got.Name, got.Replicas, want.Replicas)
-	case got.Storage != "file":
-		return invalid("the stream %q is kept in memory; delete it, or open with another prefix", got.Name)
-	}
-	return nil
 }
 
 func (p *provider) streamInfo(ctx context.Context, name string) (info streamInfo, err error) {

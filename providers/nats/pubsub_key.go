@@ -13,69 +13,69 @@ import (
 	"fairlead.dev"
 )
 
-// A lane is the messages of a topic with one ordering key, on a subject of their
-// own, as one group sees them. JetStream knows no lanes: it hands out the next
-// message of the stream. So each group has a record of each lane, changed by
+// The messages of a topic with one ordering key are on a subject of their own, by
+// the key's hash. JetStream does not hold back the messages of a key: it hands out the
+// next message of the stream. So each group has a record of each key, changed by
 // compare-and-swap, and a message from the server is only a reason to look at it:
 //
-//   - The lane is free. The consumer that has the message makes it the lane's
-//     token, and gets the lane's head, the first message after the floor. That is
-//     mostly the same message.
-//   - The lane is taken. A message after the token is acknowledged to the server,
+//   - The key is free. The consumer that has the message makes it the key's
+//     token, and gets the key's head, the first message after the floor. That is
+//     usually the same message.
+//   - The key is taken. A message after the token is acknowledged to the server,
 //     since it will be found by its subject. The record is rewritten before, so
-//     that a consumer that frees the lane at this moment must look once more. A
+//     that a consumer that frees the key at this moment must look once more. A
 //     message before the token is given back: a message that the group has not
 //     finished must not be acknowledged below the floor of the consumer, by which
 //     topics are trimmed.
 //   - The message is the token: its consumer died, or gave it back. The head is
 //     handed out again.
 //
-// So the server's lease of the token is the lane's lease. An acknowledgement raises
+// So the server's lease of the token is the key's lease. An acknowledgement raises
 // the floor to the head. If there is another message after it, the token goes back
-// to the server, for any consumer that waits; otherwise the lane is free. The
+// to the server, for any consumer that waits; otherwise the key is free. The
 // record names the consumer that has the head, so that no other one can
 // acknowledge it.
 
-// laneRecord is the state of a lane in a group. Numbers are sequences.
-type laneRecord struct {
+// keyRecord is the state of a key in a group. Numbers are sequences.
+type keyRecord struct {
 	Floor   uint64 `json:"floor"`             // all up to here are settled
-	Token   uint64 `json:"token,omitempty"`   // the message whose lease is the lane's; 0: the lane is free
+	Token   uint64 `json:"token,omitempty"`   // the message whose lease is the key's; 0: the key is free
 	Head    uint64 `json:"head,omitempty"`    // the message that was handed out
 	Attempt int    `json:"attempt,omitempty"` // how often
 	Owner   string `json:"owner,omitempty"`   // the consumer that got it last
 }
 
-// covers reports whether a message of the lane may be acknowledged to the
+// covers reports whether a message of the key may be acknowledged to the
 // server, given that the record was written when the message was stored already.
-func (r laneRecord) covers(seq uint64) bool {
+func (r keyRecord) covers(seq uint64) bool {
 	return seq != r.Token && (seq <= r.Floor || r.Token != 0 && seq > r.Token)
 }
 
 // handOut returns the record when the head is handed out, with seq as the
 // token. The head is nil if there is nothing after the floor: the messages were
 // purged.
-func (r laneRecord) handOut(seq uint64, head *message) laneRecord {
+func (r keyRecord) handOut(seq uint64, head *message) keyRecord {
 	if head == nil {
-		return laneRecord{Floor: max(r.Floor, seq)}
+		return keyRecord{Floor: max(r.Floor, seq)}
 	}
-	n := laneRecord{Floor: r.Floor, Token: seq, Head: head.Seq, Attempt: 1, Owner: randomName()}
+	n := keyRecord{Floor: r.Floor, Token: seq, Head: head.Seq, Attempt: 1, Owner: randomName()}
 	if r.Head == n.Head {
 		n.Attempt += r.Attempt
 	}
 	return n
 }
 
-// turn is the right to deal with the head of a lane.
+// turn is the right to deal with the head of a key.
 type turn struct {
-	lane     string
-	head     *message
-	record   laneRecord
-	revision string
+	hash    string
+	head    *message
+	record  keyRecord
+	version recordVersion
 }
 
-// laneOf returns the lane of a message's subject; ok is false if it has no key.
-func (t *topicState) laneOf(subject string) (lane string, ok bool) {
-	return strings.CutPrefix(subject, t.lanes)
+// keyHashOf returns the key of a message's subject; ok is false if it has no key.
+func (t *topicState) keyHashOf(subject string) (hash string, ok bool) {
+	return strings.CutPrefix(subject, t.keyed)
 }
 
 // subjectOf returns the subject of the messages with an ordering key; empty for
@@ -85,15 +85,15 @@ func (t *topicState) subjectOf(key string) string {
 		return t.subject
 	}
 	sum := sha256.Sum256([]byte(key))
-	return t.lanes + hex.EncodeToString(sum[:16])
+	return t.keyed + hex.EncodeToString(sum[:16])
 }
 
-// takeTurn looks at a lane because of one of its messages. It returns a turn,
+// takeTurn looks at a key because of one of its messages. It returns a turn,
 // or whether the message may be acknowledged to the server; otherwise the
 // message is given back. The record is nil if it was not written.
-func (s *subscription) takeTurn(ctx context.Context, lane string, seq uint64) (t *turn, written *laneRecord, settled bool, err error) {
+func (s *subscription) takeTurn(ctx context.Context, hash string, seq uint64) (t *turn, written *keyRecord, settled bool, err error) {
 	for {
-		r, revision, err := s.laneRecord(ctx, lane)
+		r, version, err := s.keyRecord(ctx, hash)
 		if err != nil || seq <= r.Floor && seq != r.Token {
 			return nil, nil, err == nil, err
 		}
@@ -102,49 +102,49 @@ func (s *subscription) takeTurn(ctx context.Context, lane string, seq uint64) (t
 		case err != nil || taken && seq < r.Token:
 			return nil, nil, false, err
 		case taken:
-			if _, err = s.book().write(ctx, lane, r, revision); isConflict(err) {
+			if _, err = s.records().write(ctx, hash, r, version); isConflict(err) {
 				continue
 			}
 			return nil, &r, err == nil, err
 		}
-		head, err := s.next(ctx, lane, r.Floor+1)
+		head, err := s.next(ctx, hash, r.Floor+1)
 		if err != nil {
 			return nil, nil, false, err
 		}
 		n := r.handOut(seq, head)
-		if revision, err = s.book().write(ctx, lane, n, revision); isConflict(err) {
+		if version, err = s.records().write(ctx, hash, n, version); isConflict(err) {
 			continue
 		}
 		if head == nil || err != nil {
 			return nil, &n, err == nil, err
 		}
-		return &turn{lane: lane, head: head, record: n, revision: revision}, &n, false, nil
+		return &turn{hash: hash, head: head, record: n, version: version}, &n, false, nil
 	}
 }
 
 func isConflict(err error) bool { return errors.Is(err, fairlead.Conflict) }
 
-// laneRecord reads the record of a lane. Where there is none, nothing is
+// keyRecord reads the record of a key. Where there is none, nothing is
 // settled that the server does not know of.
-func (s *subscription) laneRecord(ctx context.Context, lane string) (laneRecord, string, error) {
-	r, revision, err := s.book().read(ctx, lane)
-	if err != nil || revision != "" {
-		return r, revision, err
+func (s *subscription) keyRecord(ctx context.Context, hash string) (keyRecord, recordVersion, error) {
+	r, version, err := s.records().read(ctx, hash)
+	if err != nil || version.exists() {
+		return r, version, err
 	}
 	info, err := s.p.consumerInfo(ctx, s.stream, s.consumer)
 	if err != nil {
-		return r, "", err
+		return r, version, err
 	}
 	// A record that was made since may know of more than the server then did.
-	if r, revision, err = s.book().read(ctx, lane); revision == "" {
+	if r, version, err = s.records().read(ctx, hash); err == nil && !version.exists() {
 		r.Floor = info.Acked.Stream
 	}
-	return r, revision, err
+	return r, version, err
 }
 
-// taken reports whether another message than seq is the lane's token. One that
+// taken reports whether another message than seq is the key's token. One that
 // is gone from the stream never comes again.
-func (s *subscription) taken(ctx context.Context, r laneRecord, seq uint64) (bool, error) {
+func (s *subscription) taken(ctx context.Context, r keyRecord, seq uint64) (bool, error) {
 	if r.Token == 0 || r.Token == seq {
 		return false, nil
 	}
@@ -152,38 +152,38 @@ func (s *subscription) taken(ctx context.Context, r laneRecord, seq uint64) (boo
 	return m != nil && m.Seq == r.Token, err
 }
 
-// next returns the first message of a lane at or after a sequence.
-func (s *subscription) next(ctx context.Context, lane string, seq uint64) (*message, error) {
-	return s.p.readFrom(ctx, s.stream, seq, s.current.Load().lanes+lane)
+// next returns the first message of a key at or after a sequence.
+func (s *subscription) next(ctx context.Context, hash string, seq uint64) (*message, error) {
+	return s.p.readFrom(ctx, s.stream, seq, s.current.Load().keyed+hash)
 }
 
-// leaveLane raises the floor to the head. last says that the lane is free.
-func (s *subscription) leaveLane(ctx context.Context, t *turn) (last bool, err error) {
-	r, revision := t.record, t.revision
+// settleHead raises the floor to the head. last says that the key is free.
+func (s *subscription) settleHead(ctx context.Context, t *turn) (last bool, err error) {
+	r, version := t.record, t.version
 	for {
 		if r.Owner != t.record.Owner {
 			return false, lostLease()
 		}
-		next, err := s.next(ctx, t.lane, r.Head+1)
+		next, err := s.next(ctx, t.hash, r.Head+1)
 		if err != nil {
 			return false, err
 		}
-		n := laneRecord{Floor: r.Head}
+		n := keyRecord{Floor: r.Head}
 		if next != nil {
 			n.Token = r.Token
 		}
-		if _, err = s.book().write(ctx, t.lane, n, revision); !isConflict(err) {
+		if _, err = s.records().write(ctx, t.hash, n, version); !isConflict(err) {
 			return next == nil, err
 		}
-		if r, revision, err = s.book().read(ctx, t.lane); err != nil {
+		if r, version, err = s.records().read(ctx, t.hash); err != nil {
 			return false, err
 		}
 	}
 }
 
-// settleTurn acknowledges the head of a lane.
+// settleTurn acknowledges the head of a key.
 func (s *subscription) settleTurn(ctx context.Context, token string, x lease) error {
-	last, err := s.leaveLane(ctx, x.turn)
+	last, err := s.settleHead(ctx, x.turn)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (s *subscription) settleTurn(ctx context.Context, token string, x lease) er
 
 // giveBackLater gives back a message that cannot be handled now, after a pause.
 func (s *subscription) giveBackLater(reply string) {
-	_ = s.p.nc.Publish(reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, laneRetry.Nanoseconds()))
+	_ = s.p.nc.Publish(reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, keyRetry.Nanoseconds()))
 }
 
 // arrived is a message with a key, as the server handed it out.
@@ -209,16 +209,16 @@ type arrived struct {
 	seq uint64
 }
 
-// passLane takes the messages of one lane, in their order, and returns the
+// takeKeyed takes the messages of one hash, in their order, and returns the
 // turn, if it gets one, and the address that settles it.
-func (s *subscription) passLane(ctx context.Context, lane string, msgs []arrived) (got *turn, reply string, err error) {
-	var known *laneRecord
+func (s *subscription) takeKeyed(ctx context.Context, hash string, msgs []arrived) (got *turn, reply string, err error) {
+	var known *keyRecord
 	for i, m := range msgs {
 		settled := known != nil && known.covers(m.seq)
 		if known == nil {
 			var t *turn
-			if t, known, settled, err = s.takeTurn(ctx, lane, m.seq); err != nil {
-				s.abortLane(msgs[i:])
+			if t, known, settled, err = s.takeTurn(ctx, hash, m.seq); err != nil {
+				s.giveBackKeyed(msgs[i:])
 				return got, reply, err
 			}
 			if t != nil {
@@ -235,7 +235,7 @@ func (s *subscription) passLane(ctx context.Context, lane string, msgs []arrived
 	return got, reply, nil
 }
 
-func (s *subscription) abortLane(msgs []arrived) {
+func (s *subscription) giveBackKeyed(msgs []arrived) {
 	for _, m := range msgs {
 		s.giveBackLater(m.Reply)
 	}

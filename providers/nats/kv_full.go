@@ -1,0 +1,175 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"fairlead.dev"
+	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers"
+)
+
+// A Delete writes a marker, for which a full server has no room. There, the key's
+// message is removed instead, which makes room. Three things replace the marker:
+//
+//   - Watchers that are connected get a message of core NATS, upon which they look at
+//     the key.
+//   - The stream's metadata say up to which sequence keys were deleted so. A watcher
+//     that resumes before it gets Compacted.
+//   - The handle writes the marker as soon as there is room.
+
+// metaUnmarked is the last sequence of the stream when a key was last deleted
+// without a marker.
+const metaUnmarked = "fairlead-unmarked"
+
+// removeKey carries out a Delete or DeleteIf on a full server.
+func (s *store) removeKey(ctx context.Context, op driver.Op) (r driver.Result) {
+	for {
+		m, err := s.readKey(ctx, op.Key)
+		if err == nil && op.Kind == driver.OpDeleteIf {
+			err = s.checkCondition(driver.Condition{Key: op.Key, Revision: op.Revision}, m)
+		}
+		if err != nil || m == nil || m.state() != driver.PutEvent {
+			r.Err = err
+			return r
+		}
+		if err := s.noteUnmarked(ctx); err != nil {
+			r.Err = err
+			return r
+		}
+		removed, err := s.removeMessage(ctx, m.Seq)
+		if err != nil {
+			r.Err = err
+			return r
+		}
+		if removed {
+			s.announceRemoval(op.Key)
+			return r
+		}
+		if !providers.Pause(ctx, conflictPause) { // the key has changed
+			r.Err = s.errorAtEnd(ctx, false)
+			return r
+		}
+	}
+}
+
+// noteUnmarked makes the stream's metadata say that keys are deleted without a
+// marker.
+func (s *store) noteUnmarked(ctx context.Context) error {
+	info, err := s.p.streamInfo(ctx, s.stream)
+	switch {
+	case err != nil:
+		return err
+	case info.epoch() != s.epoch:
+		return s.errDeleted()
+	}
+	last := strconv.FormatUint(info.State.Last, 10)
+	if info.Config.Metadata[metaUnmarked] == last {
+		return nil
+	}
+	return s.p.updateStream(ctx, s.stream, func(config map[string]json.RawMessage) error {
+		meta := map[string]string{}
+		if err := json.Unmarshal(config["metadata"], &meta); err != nil {
+			return err
+		}
+		meta[metaUnmarked] = last
+		config["metadata"], err = json.Marshal(meta)
+		return err
+	})
+}
+
+// mayHideRemovals reports whether a watcher that was last connected at a sequence may
+// have missed keys that were deleted without a marker.
+func (i streamInfo) mayHideRemovals(seq uint64) bool {
+	last, err := strconv.ParseUint(i.Config.Metadata[metaUnmarked], 10, 64)
+	return err == nil && seq <= last
+}
+
+// announceRemoval tells the watchers of a key that was deleted without a marker,
+// and keeps the key for writeMarkers.
+func (s *store) announceRemoval(key string) {
+	_ = s.p.nc.Publish(s.removals+keySubject(key), nil) // the marker follows
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unmarked == nil {
+		s.unmarked = map[string]bool{}
+	}
+	s.unmarked[key] = true
+}
+
+// writeMarkers writes the markers for which there was no room.
+func (s *store) writeMarkers(ctx context.Context) {
+	s.mu.Lock()
+	keys := make([]string, 0, len(s.unmarked))
+	for key := range s.unmarked {
+		keys = append(keys, key)
+	}
+	s.mu.Unlock()
+	for _, key := range keys {
+		m := s.writeRequest(driver.Op{Kind: driver.OpDelete, Key: key})
+		expect(m, 0) // the key may have been written since
+		_, err := s.publish(ctx, m)
+		if err != nil && !isConflict(err) {
+			s.p.logger.Debug("nats: writing a marker of a deleted key failed", slog.String("stream", s.stream), slog.Any("error", err))
+			return
+		}
+		s.mu.Lock()
+		delete(s.unmarked, key)
+		s.mu.Unlock()
+	}
+}
+
+// subscribeRemovals returns the messages about keys with the prefix that are deleted
+// without a marker.
+func (s *store) subscribeRemovals(prefix string) (chan *natsgo.Msg, *natsgo.Subscription, error) {
+	c := make(chan *natsgo.Msg, removalsKept)
+	sub, err := s.p.nc.ChanSubscribe(s.removals+prefixFilter(prefix), c)
+	return c, sub, mapErr(err, false)
+}
+
+// removalsKept is how many removals a watcher may be late with; it gets the markers
+// of others.
+const removalsKept = 1024
+
+// removalEvents returns the events of keys that are said to be deleted, and are.
+func (w *watcher) removalEvents(ctx context.Context, msgs []*natsgo.Msg) (events []driver.Event, err error) {
+	for _, m := range msgs {
+		key, err := subjectKey(strings.TrimPrefix(m.Subject, w.s.removals))
+		if err != nil || !strings.HasPrefix(key, w.prefix) {
+			continue // another program's message
+		}
+		last, err := w.s.readKey(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if last == nil {
+			events = append(events, driver.Event{Kind: driver.DeleteEvent, Key: key, Revision: w.s.formatRevision(revision{seq: w.pos, kind: deleted})})
+		}
+	}
+	return events, nil
+}
+
+// updateStream changes the configuration of a stream.
+func (p *provider) updateStream(ctx context.Context, stream string, change func(config map[string]json.RawMessage) error) error {
+	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
+	defer cancel()
+	var info struct {
+		Config map[string]json.RawMessage `json:"config"`
+	}
+	if err := p.callAPI(ctx, "STREAM.INFO."+stream, nil, &info, false); err != nil {
+		return err
+	}
+	if err := change(info.Config); err != nil {
+		return fairlead.Errorf(fairlead.Internal, "the configuration of the stream %q cannot be read: %w", stream, err)
+	}
+	return p.callAPI(ctx, "STREAM.UPDATE."+stream, info.Config, nil, false) // repeating it does no harm
+}
+
+// updateTimeout bounds a change of configuration.
+const updateTimeout = 10 * time.Second

@@ -1,0 +1,168 @@
+package nats
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
+	"fairlead.dev/internal/dev/testbed"
+	kvdriver "fairlead.dev/kv/driver"
+	"fairlead.dev/pubsub/driver"
+)
+
+// configOf returns a configuration as the server gets it, with changes.
+func configOf(t *testing.T, config any, changes map[string]any) map[string]any {
+	t.Helper()
+	text, err := json.Marshal(config)
+	check.NoError(t, err)
+	all := map[string]any{}
+	check.NoError(t, json.Unmarshal(text, &all))
+	maps.Copy(all, changes)
+	return all
+}
+
+func wantRefused(t *testing.T, what string, err error, says string) {
+	t.Helper()
+	if fairlead.CodeOf(err) != fairlead.Invalid || !strings.Contains(fmt.Sprint(err), says) {
+		t.Errorf("%s: %v; want Invalid, and the words %q", what, err, says)
+	}
+}
+
+// A stream with a setting that takes a guarantee away is refused. The server has
+// each of them.
+func TestStreamSettings(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL())
+	other := p.newStream(kindPubSub, "other", formPubSub)
+	check.NoError(t, p.callAPI(t.Context(), "STREAM.CREATE."+other.Name, other, nil, true))
+	create := func(t *testing.T, want streamConfig, changes map[string]any) {
+		t.Helper()
+		check.NoError(t, p.callAPI(t.Context(), "STREAM.CREATE."+want.Name, configOf(t, want, changes), nil, true))
+	}
+	for i, c := range []struct {
+		changes map[string]any
+		says    string
+	}{
+		{map[string]any{"persist_mode": "async", "allow_atomic": false}, "persist_mode async"},
+		{map[string]any{"storage": "memory"}, "memory"},
+		{map[string]any{"max_age": int64(time.Hour)}, "max_age"},
+		{map[string]any{"max_msgs": 10}, "max_msgs 10"},
+		{map[string]any{"max_bytes": 1 << 20}, "max_bytes"},
+		{map[string]any{"max_msg_size": 1000}, "max_msg_size 1000"},
+		{map[string]any{"no_ack": true, "allow_atomic": false}, "no_ack"},
+		{map[string]any{"deny_delete": true}, "deny_delete"},
+		{map[string]any{"deny_purge": true, "allow_rollup_hdrs": false, "subject_delete_marker_ttl": 0}, "deny_purge"},
+		{map[string]any{"sources": []any{map[string]any{"name": other.Name}}}, "sources"},
+		{map[string]any{"consumer_limits": map[string]any{"inactive_threshold": int64(time.Hour)}}, "inactive_threshold"},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			name := fmt.Sprintf("s%d", i)
+			create(t, p.newStoreStream(kindKV, name, formKV), c.changes)
+			_, err := p.OpenStore(t.Context(), kvdriver.StoreConfig{Name: name})
+			wantRefused(t, "a store", err, c.says)
+			want := p.newStream(kindPubSub, name, formPubSub)
+			want.Duplicates = p.config.window
+			changes := maps.Clone(c.changes)
+			delete(changes, "allow_rollup_hdrs")
+			create(t, want, changes)
+			_, err = p.OpenTopic(t.Context(), driver.TopicConfig{Name: name})
+			wantRefused(t, "a topic", err, c.says)
+		})
+	}
+	for i, c := range []struct {
+		changes map[string]any
+		says    string
+	}{
+		{map[string]any{"allow_msg_ttl": false, "subject_delete_marker_ttl": 0}, "allow_msg_ttl"},
+		{map[string]any{"allow_atomic": false}, "allow_atomic"},
+		{map[string]any{"subject_delete_marker_ttl": 0}, "subject_delete_marker_ttl"},
+		{map[string]any{"max_msgs_per_subject": 2}, "max_msgs_per_subject 2"},
+		{map[string]any{"discard": "new", "discard_new_per_subject": true}, "discard_new_per_subject"},
+	} {
+		name := fmt.Sprintf("kv%d", i)
+		create(t, p.newStoreStream(kindKV, name, formKV), c.changes)
+		_, err := p.OpenStore(t.Context(), kvdriver.StoreConfig{Name: name})
+		wantRefused(t, c.says, err, c.says)
+	}
+	for i, c := range []struct {
+		changes map[string]any
+		says    string
+	}{
+		{map[string]any{"retention": "workqueue"}, "retention"},
+		{map[string]any{"retention": "interest"}, "retention"},
+		{map[string]any{"max_msgs_per_subject": 1}, "max_msgs_per_subject 1"},
+		{map[string]any{"duplicate_window": int64(time.Second)}, "dedupe-window"},
+	} {
+		name := fmt.Sprintf("ps%d", i)
+		create(t, p.newStream(kindPubSub, name, formPubSub), c.changes)
+		_, err := p.OpenTopic(t.Context(), driver.TopicConfig{Name: name})
+		wantRefused(t, c.says, err, c.says)
+	}
+	// A bound that refuses new messages loses nothing.
+	create(t, p.newStoreStream(kindKV, "bounded", formKV), map[string]any{"max_bytes": 1000, "discard": "new"})
+	s, err := p.OpenStore(t.Context(), kvdriver.StoreConfig{Name: "bounded"})
+	check.NoError(t, err)
+	err = s.Do(t.Context(), []kvdriver.Op{{Kind: kvdriver.OpPut, Key: "k", Value: make([]byte, 2000)}})[0].Err
+	if fairlead.CodeOf(err) != fairlead.Unavailable || !strings.Contains(err.Error(), "the stream is full") {
+		t.Errorf("a stream that is full: %v", err)
+	}
+}
+
+// A setting that is changed while the stream is open is logged, once.
+func TestChangedSettingIsLogged(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL()+"?probe-interval=1m") // the test does what the probe does
+	opened, err := p.OpenStore(t.Context(), kvdriver.StoreConfig{Name: "s"})
+	check.NoError(t, err)
+	topic, err := p.OpenTopic(t.Context(), driver.TopicConfig{Name: "t"})
+	check.NoError(t, err)
+	var log bytes.Buffer
+	p.logger = slog.New(slog.NewTextHandler(&log, nil))
+	p.checkOpenStreams()
+	if log.Len() > 0 {
+		t.Errorf("logged without a change: %s", &log)
+	}
+	for _, stream := range []string{opened.(*storeHandle).store().stream, topic.(*publisher).stream} {
+		check.NoError(t, p.updateStream(t.Context(), stream, func(config map[string]json.RawMessage) error {
+			config["max_age"] = json.RawMessage("3600000000000")
+			return nil
+		}))
+	}
+	p.checkOpenStreams()
+	p.checkOpenStreams()
+	if n := strings.Count(log.String(), "max_age"); n != 2 {
+		t.Errorf("%d warnings about two streams: %s", n, &log)
+	}
+}
+
+// A group whose consumer has a setting that takes a guarantee away is refused.
+func TestConsumerSettings(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL())
+	topic, err := p.OpenTopic(t.Context(), driver.TopicConfig{Name: "t"})
+	check.NoError(t, err)
+	for i, c := range []struct {
+		changes map[string]any
+		says    string
+	}{
+		{map[string]any{"ack_policy": "all"}, "ack_policy all"},
+		{map[string]any{"max_deliver": 3}, "max_deliver 3"},
+		{map[string]any{"filter_subject": "fairlead.>"}, "a filter"},
+		{map[string]any{"headers_only": true}, "headers_only"},
+		{map[string]any{"mem_storage": true}, "mem_storage"},
+		{map[string]any{"inactive_threshold": int64(time.Hour)}, "inactive_threshold"},
+		{map[string]any{"ack_wait": int64(time.Second)}, "ack_wait 1s"},
+		{map[string]any{"max_batch": 1}, "max_batch 1"},
+		{map[string]any{"max_expires": int64(time.Second)}, "max_expires 1s"},
+	} {
+		group := &subscription{topic: topic.(*publisher).topic, group: "g", consumer: groupConsumer(fmt.Sprintf("g%d", i))}
+		request := map[string]any{"stream_name": group.stream, "config": configOf(t, group.config(), c.changes)}
+		check.NoError(t, p.callAPI(t.Context(), "CONSUMER.CREATE."+group.stream+"."+group.consumer, request, nil, true))
+		_, err := p.OpenSubscription(t.Context(), driver.SubscriptionConfig{Topic: "t", Group: fmt.Sprintf("g%d", i), AckDeadline: time.Minute})
+		wantRefused(t, c.says, err, c.says)
+	}
+}
