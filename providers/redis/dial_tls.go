@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"fairlead.dev"
 )
 
 // tlsPatience is how long a TLS handshake may take before the provider asks whether
@@ -57,4 +59,22 @@ func speaksTLS(ctx context.Context, addr string, limit time.Duration) bool {
 	}
 	defer func() { _ = c.Close() }()
 	return tls.Client(c, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil
+}
+
+// explainTLS returns why the server has closed a connection after the handshake:
+// since TLS 1.3 it refuses a client's certificate only then. It returns err if it
+// does not find out.
+func (c config) explainTLS(ctx context.Context, err error) error {
+	conn, dialErr := c.dial(ctx, "tcp", c.hosts[0])
+	if dialErr != nil {
+		return mapErr(dialErr, false)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetReadDeadline(time.Now().Add(tlsPatience)) // a server without an objection says nothing
+	_, readErr := conn.Read(make([]byte, 1))
+	var alert *net.OpError
+	if errors.As(readErr, &alert) && alert.Op == "remote error" {
+		return fairlead.Errorf(fairlead.Unavailable, "the server refuses the TLS connection (%w); it may demand a client certificate: set \"cert-file\" and \"key-file\"", readErr)
+	}
+	return err
 }

@@ -239,6 +239,7 @@ func TestScriptsAreLoadedAfterARestart(t *testing.T) {
 func TestOpenErrors(t *testing.T) {
 	locked := testbed.Redis(t, testbed.RedisPassword("s3cret"))
 	dead, secure, group := testbed.Redis(t), testbed.Redis(t, testbed.RedisTLS(false)), testbed.Sentinel(t)
+	demanding := testbed.Redis(t, testbed.RedisTLS(true))
 	if err := dead.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -262,11 +263,13 @@ func TestOpenErrors(t *testing.T) {
 		"certificate, no key":  {"rediss://h?cert-file=fault_test.go", fairlead.Invalid, []string{"key-file"}},
 		"bad certificate":      {"rediss://h?ca-file=fault_test.go", fairlead.Invalid, []string{"no certificate"}},
 		"brace in prefix":      {"redis://h?prefix={a}", fairlead.Invalid, []string{"prefix"}},
-		"empty env":            {"redis://h?password-env=FAIRLEAD_TEST_EMPTY", fairlead.Invalid, []string{"FAIRLEAD_TEST_EMPTY"}},
+		"empty env":            {"redis://h?password-env=FAIRLEAD_TEST_EMPTY", fairlead.Invalid, []string{"password-env"}},
 		"sentinel env missing": {"redis://h?master-name=m&sentinel-password-env=FAIRLEAD_TEST_EMPTY", fairlead.Invalid, []string{"sentinel-password-env"}},
 		"user, no password":    {"redis://me@h", fairlead.Invalid, []string{"password-env"}},
 		"rediss, plain port":   {strings.Replace(locked.URL(), "redis:", "rediss:", 1), fairlead.Unavailable, []string{"does not speak TLS", "redis://"}},
 		"redis, TLS port":      {strings.Replace(secure.URL(), "rediss:", "redis:", 1), fairlead.Unavailable, []string{"rediss://"}},
+		"no client cert":       {demanding.URL() + "?ca-file=" + url.QueryEscape(demanding.Certificates().CA), fairlead.Unavailable, []string{"certificate required", "cert-file"}},
+		"no Sentinel":          {locked.URLFor("", "s3cret") + "?master-name=m", fairlead.Invalid, []string{"not a Sentinel", "master-name"}},
 		"unknown primary":      {"redis://" + strings.Join(group.Addrs(), ",") + "?master-name=wrong", fairlead.Invalid, []string{"\"wrong\"", "master-name"}},
 		"cluster wanted":       {dead.URL() + "?mode=cluster", fairlead.Unavailable, nil},
 	} {

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -101,12 +102,13 @@ func wantAfterLoss(tt topicTest, s driver.Subscription, bodies string) {
 		missing[body] = true
 	}
 	compacted := 0
-	deadline := time.Now().Add(patience)
+	ctx, cancel := context.WithTimeout(tt.Context(), patience)
+	defer cancel()
 	for compacted == 0 || len(missing) > 0 {
-		if time.Now().After(deadline) {
+		ds, err := s.Receive(ctx, 1)
+		if ctx.Err() != nil {
 			tt.Fatalf("Compacted %d times, not delivered: %v", compacted, missing)
 		}
-		ds, err := s.Receive(tt.Context(), 1)
 		if err != nil {
 			check.Code(tt, err, fairlead.Compacted)
 			compacted++

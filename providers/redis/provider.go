@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -107,11 +108,18 @@ func (p *provider) connect(ctx context.Context) error {
 
 // explainOpen names the cause of a failure to open that the client does not name.
 func (p *provider) explainOpen(ctx context.Context, err error) error {
-	if p.config.mode == sentinel && errors.Is(err, goredis.Nil) {
-		return invalidf("the Sentinels monitor no primary of the name %q; redis-cli SENTINEL MASTERS lists the names; set \"master-name\"", p.config.masterName)
-	}
-	if p.config.tls == nil && !isErrorReply(err) && !isDialError(err) && speaksTLS(ctx, p.config.hosts[0], p.config.dialTimeout) {
+	c := p.config
+	switch {
+	case c.mode == sentinel && errors.Is(err, goredis.Nil):
+		return invalidf("the Sentinels monitor no primary of the name %q; redis-cli SENTINEL MASTERS lists the names; set \"master-name\"", c.masterName)
+	case c.mode == sentinel && strings.Contains(err.Error(), "unknown command 'sentinel'"):
+		return invalidf("the host is not a Sentinel; with \"master-name\", the hosts of the URL are Sentinels: name them, or remove \"master-name\"")
+	case isErrorReply(err), isDialError(err), errors.Is(err, os.ErrDeadlineExceeded), fairlead.ContextError(ctx) != nil:
+		return err
+	case c.tls == nil && speaksTLS(ctx, c.hosts[0], c.dialTimeout):
 		return fairlead.Errorf(fairlead.Unavailable, "the server speaks TLS on this port; use rediss:// instead of redis://: %w", err)
+	case c.tls != nil:
+		return c.explainTLS(ctx, err)
 	}
 	return err
 }

@@ -23,7 +23,7 @@ type topicTest struct {
 }
 
 // newTopicTest opens a provider on the server. query holds names and values of
-// parameters.
+// settings.
 func newTopicTest(t testing.TB, s *testbed.RedisServer, query ...string) topicTest {
 	t.Helper()
 	return topicTest{t, openPubsub(t, s.URL(), query...), "orders"}
