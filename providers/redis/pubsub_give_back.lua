@@ -6,8 +6,9 @@
 local stream, due, wake = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, step = ARGV[1], ARGV[2], ARGV[4]
 
--- Far enough in the past, and still in the order of the leases.
-local LONG_AGO = 1e12
+-- Far enough in the past for the longest lease (100 years, 3.2e12 ms), and still in
+-- the order of the leases.
+local LONG_AGO = 5e12
 
 local function give_back(member, score)
   local id, lease, owner, key = parse_member(member)
