@@ -22,7 +22,7 @@ type refusal struct {
 var refusals = func() map[string]refusal {
 	all := map[string]refusal{}
 	for err, r := range map[error]refusal{
-		rpctypes.ErrGRPCNoSpace:                {fairlead.Unavailable, "the database has reached --quota-backend-bytes; compact and defragment it, and disarm the alarm"},
+		rpctypes.ErrGRPCNoSpace:                {fairlead.Unavailable, "the database is full: it has reached --quota-backend-bytes; compact its history, defragment the members, and disarm the alarm NOSPACE"},
 		rpctypes.ErrGRPCRequestTooManyRequests: {fairlead.Unavailable, "the server has too much to do"},
 		rpctypes.ErrGRPCRequestTooLarge:        {fairlead.TooLarge, "the server's --max-request-bytes is less than this request"},
 		rpctypes.ErrGRPCTooManyOps:             {fairlead.TooLarge, "the server's --max-txn-ops is less than this request"},
@@ -89,3 +89,7 @@ func mapUnsent(err error) error {
 func unexpected(what string) error {
 	return fairlead.Errorf(fairlead.Internal, "unexpected answer of the server: %s", what)
 }
+
+// isFull reports whether the server refused a request because its database is
+// full. It then still deletes.
+func isFull(err error) bool { return errors.Is(err, rpctypes.ErrGRPCNoSpace) }

@@ -41,6 +41,7 @@ type provider struct {
 	unused chan int64 // leases that no key has
 
 	senders       senders
+	groups        groups
 	subscriptions providers.Handles[*subscription]
 
 	life  *providers.Lifetime

@@ -2,317 +2,334 @@ package etcd
 
 import (
 	"context"
+	"math/rand/v2"
+	"sync"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
-	"fairlead.dev"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
-// maxWaiting bounds the messages of a group that wait for another one with
-// their ordering key.
-const maxWaiting = 1000
+const (
+	// maxWaiting bounds the messages of a group that wait for another one with
+	// their ordering key.
+	maxWaiting = 1000
+	// maxPending bounds the messages of a group that are not acknowledged.
+	maxPending = 100_000
+	// receiveAtOnce bounds the messages that one transaction hands out: each may
+	// have a megabyte.
+	receiveAtOnce = 63
 
-// receiveAtOnce bounds the messages that one call reads: each may have a
-// megabyte.
-const receiveAtOnce = 64
+	pauseAfterFailure    = 50 * time.Millisecond // doubles with each further one
+	maxPauseAfterFailure = time.Second
+)
 
-// subscription is a consumer of a group, or a broadcast. One call at a time
-// changes the state.
-type subscription struct {
+// group hands out the messages of a group to all subscriptions of this process, or
+// those of a broadcast to its one subscription. Two goroutines serve it: one keeps
+// the ledger up to date, the other hands out messages, to all calls of Receive that
+// wait in one transaction. So the transactions of a process do not conflict, and
+// their number does not grow with its consumers.
+type group struct {
 	p     *provider
 	keys  topicKeys
-	group []byte        // nil for a broadcast
-	turn  chan struct{} // holds a token while a call changes the state
-	c     consumer
-	state groupState       // of a broadcast; of a group, where to look for messages
-	known *mvccpb.KeyValue // the group's value at its last change; may be out of date
+	name  string // empty for a broadcast
 	life  *providers.Lifetime
+	turn  chan struct{}     // holds a token while messages are handed out
+	wake  providers.Trigger // wakes the goroutine that hands out
+	again providers.Trigger // asks for the state to be read again
 
-	settled     context.Context // of a broadcast: ends when its state changes next by more than a Receive
-	wakeWaiters context.CancelFunc
+	mu           sync.Mutex
+	users        int
+	members      map[string]*subscription // by name
+	requests     []*request
+	ledger       *ledger
+	loaded       bool
+	failure      error   // why the state could not be read; nil if it could
+	lost         bool    // the topic was deleted or lost
+	reports      []error // each for one Receive
+	seen         int64   // the newest revision that was read
+	topicCreated int64   // the revision at which the topic was created; 0: not known
+	leases       uint64
+	refused      int   // transactions in a row
+	settled      int   // acknowledgements since the last trim
+	memory       int64 // counts the changes of a broadcast, as etcd's revision those of a group
 }
 
-// inTurn runs f while no other call of this handle runs inTurn.
-func (s *subscription) inTurn(ctx context.Context, f func() error) error {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-		return f()
-	case <-ctx.Done():
-		return fairlead.ContextError(ctx)
+// request is a Receive that waits.
+type request struct {
+	s       *subscription
+	limit   int
+	done    chan result // takes one result
+	serving bool        // messages are being taken for it
+	left    bool        // the caller has given up
+}
+
+type result struct {
+	out    []driver.Delivery
+	leases []uint64
+	err    error
+}
+
+func (p *provider) newGroup(k topicKeys, name string) *group {
+	g := &group{
+		p: p, keys: k, name: name, life: p.life.Child("subscription"),
+		turn: make(chan struct{}, 1), wake: providers.NewTrigger(), again: providers.NewTrigger(),
+		members: map[string]*subscription{},
+	}
+	g.ledger = newLedger(g.dueAt)
+	return g
+}
+
+// isBroadcast reports whether the state is in memory only.
+func (g *group) isBroadcast() bool { return g.name == "" }
+
+// groups are the groups that have subscriptions in this process.
+type groups struct {
+	mu   sync.Mutex
+	open map[string]*group // by the prefix of the group's state
+}
+
+// join adds a subscription to its group.
+func (p *provider) joinGroup(s *subscription, k topicKeys, name string) *group {
+	p.groups.mu.Lock()
+	defer p.groups.mu.Unlock()
+	at := k.state(name)
+	g := p.groups.open[at]
+	if g == nil {
+		g = p.newGroup(k, name)
+		if p.groups.open == nil {
+			p.groups.open = map[string]*group{}
+		}
+		p.groups.open[at] = g
+		g.start()
+	}
+	g.add(s)
+	return g
+}
+
+func (g *group) start() {
+	g.life.Go(g.follow)
+	g.life.Go(g.serve)
+}
+
+func (g *group) add(s *subscription) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.users++
+	g.members[s.name] = s
+}
+
+// leave removes a subscription that has given back its messages. The last one
+// ends the group's goroutines.
+func (g *group) leave(s *subscription) {
+	groups := &g.p.groups
+	groups.mu.Lock()
+	g.mu.Lock()
+	delete(g.members, s.name)
+	g.users--
+	last := g.users == 0
+	if last && !g.isBroadcast() && groups.open[g.keys.state(g.name)] == g {
+		delete(groups.open, g.keys.state(g.name))
+	}
+	g.mu.Unlock()
+	groups.mu.Unlock()
+	if last {
+		g.life.Drain()
 	}
 }
 
-// Receive implements the pubsub driver's Subscription.
-func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	joined, leave := s.life.Join(ctx)
-	defer leave()
-	for {
-		var out []driver.Delivery
-		var idle idleness
-		err := s.inTurn(joined, func() (err error) {
-			out, idle, err = s.handOut(joined, min(limit, receiveAtOnce))
-			return err
-		})
-		if err == nil && len(out) == 0 {
-			err = s.awaitMessages(joined, idle)
+// dueAt returns when a pending message may be handed out. The lease of another
+// process ends by its clock. A lease of this process that no delivery has, since
+// the answer that granted it was lost, ends at once.
+func (g *group) dueAt(e *entry) time.Time {
+	if e.leaseRev == 0 {
+		if at := time.UnixMilli(e.After); e.After != 0 && at.After(e.notBefore) {
+			return at
 		}
-		switch {
-		case len(out) > 0:
-			return out, nil
-		case s.life.Err() != nil:
-			return nil, s.life.Err()
-		case err != nil:
-			return nil, err
+		return e.notBefore
+	}
+	due := time.UnixMilli(e.lease.Due)
+	s, ours := g.members[e.lease.Owner]
+	switch {
+	case !ours:
+		return due.Add(g.p.config.clockSkew)
+	case !s.holds(e.lease.Lease):
+		return time.Time{}
+	}
+	return due
+}
+
+// isUnreturned reports whether a message is leased to a subscription of this
+// process, which never got it: the delivery does not count.
+func (g *group) isUnreturned(e *entry) bool {
+	s, ours := g.members[e.lease.Owner]
+	return e.leaseRev != 0 && ours && !s.holds(e.lease.Lease)
+}
+
+// enqueue adds a call of Receive.
+func (g *group) enqueue(s *subscription, limit int) *request {
+	r := &request{s: s, limit: limit, done: make(chan result, 1)}
+	g.mu.Lock()
+	g.requests = append(g.requests, r)
+	g.mu.Unlock()
+	g.wake.Fire()
+	return r
+}
+
+// withdraw removes a call of Receive, and returns false if messages are being
+// taken for it.
+func (g *group) withdraw(r *request) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r.serving {
+		return false
+	}
+	g.drop(r)
+	return true
+}
+
+// drop removes a request from the queue. The lock is held.
+func (g *group) drop(r *request) {
+	for i, other := range g.requests {
+		if other == r {
+			g.requests = append(g.requests[:i:i], g.requests[i+1:]...)
+			return
 		}
 	}
 }
 
-// view is what etcd holds at one revision.
-type view struct {
-	revision int64
-	newest   uint64
-	topic    bool // exists
-	group    *mvccpb.KeyValue
-	messages []*mvccpb.KeyValue // from the place that was asked for
-}
-
-// readView reads the group, and messages from a number on.
-func (s *subscription) readView(ctx context.Context, from uint64, limit int) (v view, err error) {
-	r := &pb.TxnRequest{Success: []*pb.RequestOp{
-		rangeOp(&pb.RangeRequest{Key: s.keys.sequence}),
-		rangeOp(&pb.RangeRequest{Key: s.keys.message(from), RangeEnd: prefixEnd(s.keys.messages), Limit: int64(limit)}),
-	}}
-	if s.group != nil {
-		r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: s.group}))
-	}
-	resp, err := s.p.readTxn(ctx, r)
-	if err != nil {
-		return view{}, err
-	}
-	v.revision = resp.Header.Revision
-	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
-		v.topic = true
-		v.newest, _ = parseNumber(string(kv.Value))
-	}
-	v.messages = resp.Responses[1].GetResponseRange().GetKvs()
-	if s.group != nil {
-		for _, kv := range resp.Responses[2].GetResponseRange().GetKvs() {
-			v.group = kv
-		}
-	}
-	return v, nil
-}
-
-// readState reads the state of the group, in a view that begins at its
-// position.
-func (s *subscription) readState(ctx context.Context, limit int) (v view, st groupState, err error) {
-	for {
-		if v, err = s.readView(ctx, s.state.Next, limit); err != nil {
-			return v, st, err
-		}
-		switch {
-		case !v.topic:
-			return v, st, s.recreateTopic(ctx)
-		case s.group == nil:
-			return v, s.state, nil
-		case v.group == nil:
-			return v, st, fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
-		}
-		if st, err = decodeState(v.group.Value); err != nil || st.Next == s.state.Next {
-			return v, st, err
-		}
-		s.state.Next = st.Next
-	}
-}
-
-// recreateTopic creates a topic again that was deleted or lost, with the group,
-// and reports the gap.
-func (s *subscription) recreateTopic(ctx context.Context) error {
-	if err := s.p.createTopic(ctx, s.keys); err != nil {
-		return err
-	}
-	s.state = groupState{Next: 1}
-	if s.group != nil {
-		if err := s.createGroup(ctx, driver.SubscriptionConfig{Start: driver.StartEarliest}); err != nil {
-			return err
-		}
-	}
-	return fairlead.Errorf(fairlead.Compacted, "the topic was deleted or lost, with what it held")
-}
-
-// handOut hands out messages: first messages that come again, then new ones. If
-// there are none, it returns how long there will be none.
-func (s *subscription) handOut(ctx context.Context, limit int) ([]driver.Delivery, idleness, error) {
-	for {
-		v, st, err := s.readState(ctx, limit)
-		if err != nil {
-			return nil, idleness{}, err
-		}
-		h := handout{s: s, now: time.Now(), limit: limit}
-		if err := h.fill(ctx, v, &st); err != nil {
-			return nil, idleness{}, err
-		}
-		if !h.changed {
-			return nil, idleness{v.revision, st.nextDue(&s.c), s.settled}, nil
-		}
-		done, err := s.saveState(ctx, v, st)
-		if err != nil {
-			return nil, idleness{}, asUnavailable(err, "taking messages")
-		}
-		if !done {
+// serve hands out messages until the group ends.
+func (g *group) serve() {
+	for failures := 0; g.awaitWork(); {
+		g.trimIfDue()
+		g.passReports()
+		err := g.handOut()
+		if err == nil {
+			failures = 0
 			continue
 		}
-		for _, lease := range h.leases {
-			s.c.held[lease] = true
+		g.failRequests(err)
+		pause := min(pauseAfterFailure<<min(failures, 10), maxPauseAfterFailure)
+		providers.Pause(g.life.Context(), pause/2+rand.N(pause/2))
+		failures++
+	}
+}
+
+// awaitWork waits until messages can be handed out, or something is to be
+// reported. It returns false when the group ends.
+func (g *group) awaitWork() bool {
+	for {
+		work, at := g.work(time.Now())
+		if work {
+			return g.life.Err() == nil
 		}
-		if h.gap != nil {
-			return nil, idleness{}, h.gap
-		}
-		if len(h.out) > 0 {
-			return h.out, idleness{}, nil
+		if g.life.Wait(context.Background(), g.wake.Fired(), at) != nil {
+			return false
 		}
 	}
 }
 
-// saveState stores the state that was made from a view, and returns false if
-// another consumer has changed the group since.
-func (s *subscription) saveState(ctx context.Context, v view, st groupState) (bool, error) {
-	if s.group == nil {
-		s.state = st
-		return true, nil
-	}
-	value := st.encode()
-	resp, err := s.p.commitTxn(ctx, &pb.TxnRequest{
-		Compare: []*pb.Compare{isAt(s.group, v.group.ModRevision)},
-		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.group, Value: value})},
-		Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: s.group})},
-	})
-	s.known = nil
+// work reports whether there is something to do; if not, at is when that changes
+// by itself; zero for never.
+func (g *group) work(now time.Time) (work bool, at time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.ledger
 	switch {
-	case err != nil:
-		return false, err
-	case resp.Succeeded:
-		s.known = &mvccpb.KeyValue{Key: s.group, Value: value, ModRevision: resp.Header.Revision}
-		s.state.Next = st.Next
-		return true, nil
+	case g.settled >= trimEvery:
+		return true, at
+	case len(g.requests) == 0:
+		return false, at
+	case g.failure != nil, g.lost, len(g.reports) > 0:
+		return true, at
+	case !g.loaded:
+		return false, at
+	case !l.topic, l.nextRev == 0, l.damaged, l.newest+1 < l.next, g.mayTake():
+		return true, at
 	}
-	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
-		s.known = kv
-	}
-	return false, nil
+	due, ok := l.nextDue()
+	return ok && !due.After(now), due
 }
 
-// changeState changes the state of the group, and then calls done. It tries again
-// if another consumer has changed the state meanwhile.
-func (s *subscription) changeState(ctx context.Context, f func(st *groupState), done func()) error {
-	return s.inTurn(ctx, func() error {
-		for {
-			v, st, err := s.lastKnownState(ctx)
-			if err != nil {
-				return err
-			}
-			f(&st)
-			saved, err := s.saveState(ctx, v, st)
-			if err != nil {
-				return err
-			}
-			if saved {
-				done()
-				s.wakeReceivers()
-				return nil
-			}
+// mayTake reports whether there are messages that the group has not taken, and
+// room for them.
+func (g *group) mayTake() bool {
+	l := g.ledger
+	return l.newest >= l.next && l.waiting < maxWaiting && len(l.entries) < maxPending
+}
+
+// failRequests ends all calls of Receive that wait.
+func (g *group) failRequests(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.requests {
+		r.done <- result{err: err}
+	}
+	g.requests = nil
+}
+
+// passReports ends a call of Receive that waits with each report.
+func (g *group) passReports() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := min(len(g.reports), len(g.requests))
+	for i, r := range g.requests[:n] {
+		r.done <- result{err: g.reports[i]}
+	}
+	g.reports, g.requests = g.reports[n:], g.requests[n:]
+}
+
+// isBusy reports whether a message with an ordering key is pending.
+func (g *group) isBusy(key string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.ledger.lanes[key]) > 0
+}
+
+// trimIfDue deletes messages that are no longer needed after every so many
+// acknowledgements. Publishers do so, too; but a publisher is refused when the
+// database is full.
+func (g *group) trimIfDue() {
+	g.mu.Lock()
+	due, newest := g.settled >= trimEvery, g.ledger.newest
+	if due {
+		g.settled = 0
+	}
+	g.mu.Unlock()
+	if due {
+		_ = g.p.trimTopic(g.life.Context(), g.keys, newest) // after a failure, the next one trims
+	}
+}
+
+// handoutSize is how many messages one transaction hands out: it writes two keys
+// for each, and the position.
+func (p *provider) handoutSize() int {
+	return max(1, min(receiveAtOnce, (int(p.prober.txnOps.Load())-1)/2))
+}
+
+// takeRequests begins to serve the calls of Receive that wait. It returns them, and how
+// many messages they want together.
+func (g *group) takeRequests() (requests []*request, want int) {
+	most := g.p.handoutSize()
+	for _, r := range g.requests {
+		if want >= most {
+			break
 		}
-	})
+		r.serving = true
+		requests = append(requests, r)
+		want += r.limit
+	}
+	return requests, min(want, most)
 }
 
-// wakeReceivers lets the Receive calls of a broadcast look again: messages that
-// were given back, or that waited for an acknowledged one, come at once. The
-// Receive calls of a group see the change in etcd.
-func (s *subscription) wakeReceivers() {
-	if s.group != nil {
-		return
-	}
-	if s.wakeWaiters != nil {
-		s.wakeWaiters()
-	}
-	s.settled, s.wakeWaiters = context.WithCancel(context.Background())
-}
-
-// lastKnownState returns the state as far as it is known. A state that is out
-// of date cannot be saved.
-func (s *subscription) lastKnownState(ctx context.Context) (v view, st groupState, err error) {
-	if s.group == nil {
-		return v, s.state, nil
-	}
-	if s.known == nil {
-		r, err := s.p.readRange(ctx, &pb.RangeRequest{Key: s.group})
-		if err != nil {
-			return v, st, err
-		}
-		if len(r.Kvs) == 0 {
-			return v, st, fairlead.Errorf(fairlead.Conflict, "the group was deleted")
-		}
-		s.known = r.Kvs[0]
-	}
-	v.group = s.known
-	st, err = decodeState(v.group.Value)
-	return v, st, err
-}
-
-// Settle implements the pubsub driver's Subscription.
-func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []error {
-	errs := make([]error, len(all))
-	err := s.life.Err()
-	if err == nil {
-		err = s.changeState(ctx, func(st *groupState) {
-			now := time.Now()
-			for i := range all {
-				errs[i] = st.settle(&s.c, all[i], now)
-			}
-		}, func() { s.forgetLeases(all, errs) })
-	}
-	if err != nil {
-		for i := range errs {
-			errs[i] = err
+// finish ends the serving of requests that got nothing.
+func (g *group) finish(requests []*request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range requests {
+		r.serving = false
+		if r.left {
+			g.drop(r)
 		}
 	}
-	return errs
-}
-
-// forgetLeases removes the leases that were settled.
-func (s *subscription) forgetLeases(all []driver.Settlement, errs []error) {
-	for i, st := range all {
-		if lease, err := parseToken(st.Token); err == nil && (st.Kind != driver.Extend || errs[i] != nil) {
-			delete(s.c.held, lease)
-		}
-	}
-}
-
-// Close implements the pubsub driver's Subscription.
-func (s *subscription) Close(ctx context.Context) error {
-	if !s.life.End() {
-		return nil
-	}
-	s.p.subscriptions.Remove(s)
-	if s.group == nil {
-		return nil
-	}
-	// If this fails, the messages come when their leases end.
-	_ = s.changeState(ctx, func(st *groupState) { st.giveBack(&s.c, time.Now()) }, func() {})
-	return nil
-}
-
-// idleness says how long there are no messages: until something changes after a
-// revision, until the next message comes again, or, for a broadcast, until a
-// message is settled.
-type idleness struct {
-	revision int64
-	due      time.Time       // zero for never
-	settled  context.Context // nil of a group
 }

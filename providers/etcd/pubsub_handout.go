@@ -2,7 +2,8 @@ package etcd
 
 import (
 	"context"
-	"strconv"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -10,116 +11,496 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
 
-// handout is one attempt to hand out messages.
+// readAhead is how many new messages a handout reads at least: some may wait for
+// others with their ordering key.
+const readAhead = 8
+
+// handout is one transaction that hands out messages to the calls of Receive that
+// wait.
 type handout struct {
-	s       *subscription
-	now     time.Time
-	limit   int
-	out     []driver.Delivery
-	leases  []uint64
-	changed bool
-	gap     error
+	g        *group
+	now      time.Time
+	requests []*request
+	left     []int // how many messages each request still takes
+	want     int
+
+	items  []item
+	txn    *pb.TxnRequest
+	next   uint64   // the new position; 0: unchanged
+	lost   []uint64 // pending messages that are gone
+	report []error  // for the subscriptions of the group
 }
 
-func (h *handout) fill(ctx context.Context, v view, st *groupState) error {
-	due := st.dueIndexes(&h.s.c, h.now, h.limit)
-	found, err := h.s.readMessages(ctx, *st, due)
+// item is a message in a handout.
+type item struct {
+	number   uint64
+	known    entry // the entry as it was; its rev is 0 for a new message
+	record   pendingRecord
+	lease    leaseRecord // without an owner: the message waits in its lane, or is dropped
+	request  int
+	drop     bool
+	delivery driver.Delivery
+}
+
+// handOut hands out messages once: first messages that come again, then new ones.
+func (g *group) handOut() error {
+	ctx := g.life.Context()
+	select {
+	case g.turn <- struct{}{}:
+		defer func() { <-g.turn }()
+	case <-ctx.Done():
+		return g.life.Err()
+	}
+	h := &handout{g: g, now: time.Now()}
+	due, step, err := h.begin()
+	defer func() { g.finish(h.requests) }()
+	switch {
+	case err != nil:
+		return err
+	case step != nil:
+		return step(ctx)
+	case len(due) > 0:
+		err = h.addDue(ctx, due)
+	case h.want > 0:
+		err = h.addNew(ctx)
+	}
+	if err == nil && h.txn != nil {
+		err = h.commit(ctx, len(due) > 0)
+	}
+	return err
+}
+
+// begin decides what to do: to hand out messages that come again, new ones if due
+// is empty, or something else first.
+func (h *handout) begin() (due []entry, step func(context.Context) error, err error) {
+	g := h.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.ledger
+	switch {
+	case len(g.requests) == 0:
+		return nil, nil, nil
+	case g.failure != nil:
+		return nil, nil, g.failure
+	case !g.loaded:
+		return nil, nil, nil
+	case g.lost, !l.topic:
+		return nil, g.recreate, nil
+	case l.nextRev == 0:
+		return nil, g.checkGroup, nil
+	case l.damaged:
+		return nil, g.repairPosition, nil
+	}
+	h.requests, h.want = g.takeRequests()
+	for _, r := range h.requests {
+		h.left = append(h.left, r.limit)
+	}
+	if h.want == 0 {
+		return nil, nil, nil
+	}
+	for _, e := range l.due(h.now, h.want) {
+		due = append(due, *e)
+	}
+	switch {
+	case len(due) > 0:
+	case l.newest+1 < l.next:
+		first, last := l.newest+1, l.next-1
+		return nil, func(ctx context.Context) error { return g.moveTo(ctx, first, lostMessages(first, last)) }, nil
+	case !g.mayTake():
+		h.want = 0
+	}
+	return due, nil, nil
+}
+
+// assign gives a message to the request that has the fewest so far, and returns
+// its index; -1 if there is none.
+func (h *handout) assign() int {
+	best := -1
+	for i, left := range h.left {
+		taken := h.requests[i].limit - left
+		if left > 0 && (best < 0 || taken < h.requests[best].limit-h.left[best]) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		h.left[best]--
+	}
+	return best
+}
+
+// leaseItem leases a message to the subscription of a request. It returns false if
+// no request takes one more.
+func (h *handout) leaseItem(it *item, d driver.Delivery) bool {
+	if it.request = h.assign(); it.request < 0 {
+		return false
+	}
+	g, s := h.g, h.requests[it.request].s
+	g.mu.Lock()
+	g.leases++
+	id := g.leases
+	g.mu.Unlock()
+	it.lease = leaseRecord{Owner: s.name, Lease: id, Due: milliseconds(h.now.Add(s.lease))}
+	it.delivery = newDelivery(d, it.number, it.record.Attempt, id)
+	return true
+}
+
+// addDue hands out messages that come again. Those that are gone, or cannot be
+// read, are dropped and reported.
+func (h *handout) addDue(ctx context.Context, due []entry) error {
+	r := &pb.TxnRequest{}
+	for _, e := range due {
+		r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: h.g.keys.message(e.number)}))
+	}
+	found, err := h.g.p.readTxn(ctx, r)
 	if err != nil {
 		return err
 	}
-	for n := len(due) - 1; n >= 0; n-- { // lost messages are removed, the last one first
-		if found[n] == nil {
-			h.noteLoss(st.Pending[due[n]].Number, st.Pending[due[n]].Number)
-			st.removePending(due[n], h.now)
+	if len(found.Responses) != len(due) {
+		return unexpected("another number of results")
+	}
+	for i, e := range due {
+		it := item{number: e.number, known: e, record: e.pendingRecord}
+		kvs := found.Responses[i].GetResponseRange().GetKvs()
+		if len(kvs) == 0 {
+			it.drop, h.lost = true, append(h.lost, e.number)
+			h.items = append(h.items, it)
+			continue
+		}
+		d, err := decodeMessage(kvs[0].Value)
+		if err != nil {
+			it.drop, h.report = true, append(h.report, unreadableMessage(e.number))
+			h.items = append(h.items, it)
+			continue
+		}
+		h.g.mu.Lock()
+		if !h.g.isUnreturned(&e) {
+			it.record.Attempt++
+		}
+		h.g.mu.Unlock()
+		it.record.After, it.record.Key = 0, d.Key
+		if h.leaseItem(&it, d) {
+			h.items = append(h.items, it)
 		}
 	}
-	if h.gap != nil {
-		return nil
+	if len(h.lost) > 0 {
+		h.report = append(h.report, lostMessages(slices.Min(h.lost), slices.Max(h.lost)))
 	}
-	for n, i := range due {
-		if err := h.addDelivery(st, i, found[n]); err != nil {
-			return err
-		}
-	}
-	return h.addNew(v, st)
+	h.prepareTxn()
+	return nil
 }
 
-// noteLoss notes that messages that the group should have received are gone.
-func (h *handout) noteLoss(first, last uint64) {
-	h.changed = true
-	h.gap = fairlead.Errorf(fairlead.Compacted, "the messages %d to %d are gone", first, last)
-}
-
-// addNew hands out new messages.
-func (h *handout) addNew(v view, st *groupState) error {
-	for _, kv := range v.messages {
-		number := h.s.keys.number(kv.Key)
-		if len(h.out) == h.limit || st.countWaiting() >= maxWaiting {
-			return nil
-		}
-		if number != st.Next {
-			if len(h.out) > 0 {
-				return nil // the gap is reported by the next call
-			}
-			h.noteLoss(st.Next, number-1)
-			st.Next = number
-			return nil
+// addNew hands out messages that the group has not taken. A message whose ordering
+// key is that of a pending one is taken, and waits.
+func (h *handout) addNew(ctx context.Context) error {
+	g := h.g
+	g.mu.Lock()
+	next, newest, room := g.ledger.next, g.ledger.newest, maxWaiting-g.ledger.waiting
+	g.mu.Unlock()
+	last := min(newest, next+uint64(max(h.want, min(readAhead, g.p.handoutSize())))-1)
+	busy := map[string]bool{}
+	found, err := g.p.readMessages(ctx, g.keys, next, last)
+	if err != nil {
+		return err
+	}
+	for number := next; number <= last && room > 0; number++ {
+		kv := found[number]
+		if kv == nil {
+			return h.endAtGap(ctx, number, newest)
 		}
 		d, err := decodeMessage(kv.Value)
 		if err != nil {
-			return err
+			if len(h.items) == 0 {
+				h.report, h.next = append(h.report, unreadableMessage(number)), number+1
+			}
+			break // the next handout reports it
 		}
-		h.changed = true
-		if i, ok := st.addNext(number, d.Key); ok {
-			if err := h.addDelivery(st, i, kv); err != nil {
-				return err
+		it := item{number: number, record: pendingRecord{Key: d.Key}}
+		if d.Key != "" && (busy[d.Key] || g.isBusy(d.Key)) {
+			room--
+		} else {
+			it.record.Attempt = 1
+			if !h.leaseItem(&it, d) {
+				break
 			}
 		}
+		if d.Key != "" {
+			busy[d.Key] = true
+		}
+		h.items, h.next = append(h.items, it), number+1
 	}
-	if newest := v.newest; len(v.messages) == 0 && newest+1 != st.Next && len(h.out) == 0 {
-		h.noteLoss(min(st.Next, newest+1), max(st.Next, newest))
-		st.Next = newest + 1
-	}
+	h.prepareTxn()
 	return nil
 }
 
-// addDelivery hands out a pending message.
-func (h *handout) addDelivery(st *groupState, i int, kv *mvccpb.KeyValue) error {
-	d, err := decodeMessage(kv.Value)
+// endAtGap ends a handout before messages that are gone. If it has no messages, it
+// reports them and goes on after them.
+func (h *handout) endAtGap(ctx context.Context, first, newest uint64) error {
+	if len(h.items) == 0 {
+		number, err := h.g.p.firstMessage(ctx, h.g.keys, first)
+		if err != nil {
+			return err
+		}
+		if number == 0 {
+			number = newest + 1
+		}
+		h.report, h.next = append(h.report, lostMessages(first, number-1)), number
+	}
+	h.prepareTxn()
+	return nil
+}
+
+// prepareTxn makes the transaction of the items. It is refused if another process
+// has changed what the items are based on.
+func (h *handout) prepareTxn() {
+	g, r := h.g, &pb.TxnRequest{}
+	if h.next != 0 {
+		g.mu.Lock()
+		rev := g.ledger.nextRev
+		g.mu.Unlock()
+		key := g.keys.position(g.name)
+		r.Compare = append(r.Compare, isAt(key, rev))
+		r.Success = append(r.Success, putOp(&pb.PutRequest{Key: key, Value: formatNumber(h.next)}))
+		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: key}))
+	}
+	for _, it := range h.items {
+		pending, lease := g.keys.pending(g.name, it.number), g.keys.lease(g.name, it.number)
+		if it.known.rev != 0 {
+			r.Compare = append(r.Compare, isAt(pending, it.known.rev), isAt(lease, it.known.leaseRev))
+			r.Failure = append(r.Failure, rangeOp(pendingRange(pending, lease)))
+		}
+		switch {
+		case it.drop:
+			r.Success = append(r.Success, deleteOp(deletePending(pending, lease)))
+			continue
+		case it.known.rev == 0 || it.record != it.known.pendingRecord:
+			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: pending, Value: encodeRecord(it.record)}))
+		}
+		if it.lease.Owner != "" {
+			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: lease, Value: encodeRecord(it.lease)}))
+		}
+	}
+	if len(r.Success) > 0 {
+		h.txn = r
+	}
+}
+
+// commit carries out the transaction, and delivers the messages.
+func (h *handout) commit(ctx context.Context, due bool) error {
+	g := h.g
+	if g.isBroadcast() {
+		h.deliver(ctx, g.nextChange())
+		return nil
+	}
+	resp, err := g.p.commitTxn(ctx, h.txn)
+	switch {
+	case err != nil:
+		return asUnavailable(err, "taking messages")
+	case resp.Succeeded:
+		h.deliver(ctx, resp.Header.Revision)
+		return nil
+	}
+	g.countRefusal(ctx)
+	if due {
+		for i, it := range h.items {
+			g.adopt(it.number, resp.Responses[i].GetResponseRange().GetKvs(), resp.Header.Revision)
+		}
+		return nil
+	}
+	g.awaitOthers(ctx, h.txn.Compare[0].GetModRevision())
+	return nil
+}
+
+// deliver notes a transaction that was carried out, and gives the messages to
+// their requests. Those that nobody takes any more are given back.
+func (h *handout) deliver(ctx context.Context, rev int64) {
+	g := h.g
+	results := make([]result, len(h.requests))
+	var unwanted []item
+	g.mu.Lock()
+	l := g.ledger
+	g.refused = 0
+	g.reports = append(g.reports, h.report...)
+	if h.next != 0 && l.nextRev < rev {
+		l.next, l.nextRev, l.damaged = h.next, rev, false
+	}
+	for _, it := range h.items {
+		if it.drop {
+			l.remove(it.number, rev)
+			continue
+		}
+		leased := it.lease.Owner != ""
+		if leased {
+			s := h.requests[it.request].s
+			if _, ok := g.members[s.name]; ok && !h.requests[it.request].left {
+				s.held[it.lease.Lease] = false
+				r := &results[it.request]
+				r.out, r.leases = append(r.out, it.delivery), append(r.leases, it.lease.Lease)
+			} else {
+				unwanted = append(unwanted, it)
+			}
+		}
+		if it.known.rev == 0 || it.record != it.known.pendingRecord {
+			l.setPending(it.number, it.record, rev)
+		}
+		if leased {
+			l.setLease(it.number, it.lease, rev)
+		}
+	}
+	for i, r := range h.requests {
+		if len(results[i].out) > 0 {
+			g.drop(r)
+			r.done <- results[i]
+		}
+	}
+	g.mu.Unlock()
+	g.giveBackItems(ctx, unwanted)
+}
+
+// giveBackItems gives back messages that were taken for calls of Receive that have
+// ended. If that fails, they come again when their leases end.
+func (g *group) giveBackItems(ctx context.Context, items []item) {
+	by := map[string][]driver.Settlement{}
+	for _, it := range items {
+		by[it.lease.Owner] = append(by[it.lease.Owner], driver.Settlement{Token: it.delivery.Token, Kind: release})
+	}
+	for owner, all := range by {
+		g.settle(ctx, owner, all)
+	}
+}
+
+// maxRefused is how many transactions in a row may be refused until the state is
+// read again.
+const maxRefused = 8
+
+// countRefusal pauses after a transaction that was refused, so that processes that
+// conflict take turns.
+func (g *group) countRefusal(ctx context.Context) {
+	g.mu.Lock()
+	if g.refused++; g.refused%maxRefused == 0 {
+		g.reload()
+	}
+	most := time.Millisecond << min(g.refused, 6)
+	g.mu.Unlock()
+	providers.Pause(ctx, rand.N(most))
+}
+
+// awaitOthers waits until the watch shows the change of another process, for which
+// a transaction at a revision was refused.
+func (g *group) awaitOthers(ctx context.Context, rev int64) {
+	defer g.wake.Fire() // what the wait below has taken
+	deadline := time.Now().Add(time.Second)
+	for {
+		g.mu.Lock()
+		changed := g.ledger.nextRev != rev || g.failure != nil || !g.loaded
+		if !changed && !time.Now().Before(deadline) {
+			changed = true
+			g.reload()
+		}
+		g.mu.Unlock()
+		switch {
+		case changed:
+			return
+		case g.life.Wait(ctx, g.wake.Fired(), deadline) != nil:
+			return
+		}
+	}
+}
+
+// moveTo sets the position of a group, and reports why.
+func (g *group) moveTo(ctx context.Context, next uint64, report error) error {
+	h := &handout{g: g, next: next, report: []error{report}}
+	h.prepareTxn()
+	return h.commit(ctx, false)
+}
+
+// repairPosition sets a position that cannot be read to the oldest message that
+// the group may not have taken.
+func (g *group) repairPosition(ctx context.Context) error {
+	g.mu.Lock()
+	next := g.ledger.newestPending() + 1
+	g.mu.Unlock()
+	number, err := g.p.firstMessage(ctx, g.keys, next)
 	if err != nil {
 		return err
 	}
-	p := st.leaseTo(i, &h.s.c, h.now)
-	d.Position = strconv.FormatUint(p.Number, 10)
-	if d.ID == "" {
-		d.ID = d.Position
+	next = max(next, number)
+	return g.moveTo(ctx, next, fairlead.Errorf(fairlead.Internal, "the position of the group cannot be read; it goes on with message %d, and messages may come again", next))
+}
+
+// checkGroup finds out why a group does not exist: because it was deleted, or
+// with its topic.
+func (g *group) checkGroup(ctx context.Context) error {
+	r, err := g.p.readRange(ctx, &pb.RangeRequest{Key: g.keys.sequence})
+	if err != nil {
+		return err
 	}
-	d.Token, d.Attempt = h.s.c.token(p.Lease), p.Attempt
-	h.out, h.leases, h.changed = append(h.out, d), append(h.leases, p.Lease), true
+	g.mu.Lock()
+	known := g.topicCreated
+	g.mu.Unlock()
+	if len(r.Kvs) == 0 || r.Kvs[0].CreateRevision != known {
+		return g.recreate(ctx)
+	}
+	return fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
+}
+
+// recreate creates a topic again that was deleted or lost, with the group, and
+// reports the gap.
+func (g *group) recreate(ctx context.Context) error {
+	if err := g.p.createTopic(ctx, g.keys); err != nil {
+		return err
+	}
+	next, err := g.p.createGroup(ctx, g.keys, g.name, driver.SubscriptionConfig{Start: driver.StartEarliest})
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lost, g.topicCreated = false, 0
+	g.reports = append(g.reports, fairlead.Errorf(fairlead.Compacted, "the topic was deleted or lost, with what it held"))
+	if g.isBroadcast() {
+		g.begin(next)
+	}
+	g.reload()
 	return nil
 }
 
-// readMessages reads pending messages. A message that is gone is nil.
-func (s *subscription) readMessages(ctx context.Context, st groupState, indexes []int) ([]*mvccpb.KeyValue, error) {
-	if len(indexes) == 0 {
-		return nil, nil
-	}
-	r := &pb.TxnRequest{}
-	for _, i := range indexes {
-		r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: s.keys.message(st.Pending[i].Number)}))
-	}
-	resp, err := s.p.readTxn(ctx, r)
+// readMessages reads the messages from first to last, by number. Other keys are
+// ignored.
+func (p *provider) readMessages(ctx context.Context, k topicKeys, first, last uint64) (map[uint64]*mvccpb.KeyValue, error) {
+	r, err := p.readRange(ctx, &pb.RangeRequest{Key: k.message(first), RangeEnd: append(k.message(last), 0)})
 	if err != nil {
 		return nil, err
 	}
-	found := make([]*mvccpb.KeyValue, len(indexes))
-	for n := range indexes {
-		for _, kv := range resp.Responses[n].GetResponseRange().GetKvs() {
-			found[n] = kv
+	found := make(map[uint64]*mvccpb.KeyValue, len(r.Kvs))
+	for _, kv := range r.Kvs {
+		if number, ok := k.number(kv.Key); ok {
+			found[number] = kv
 		}
 	}
 	return found, nil
+}
+
+// firstMessage returns the number of the first message from a number on; 0 if
+// there is none.
+func (p *provider) firstMessage(ctx context.Context, k topicKeys, from uint64) (uint64, error) {
+	r := &pb.RangeRequest{Key: k.message(from), RangeEnd: prefixEnd(k.messages), Limit: 16, KeysOnly: true}
+	for {
+		found, err := p.readRange(ctx, r)
+		if err != nil {
+			return 0, err
+		}
+		for _, kv := range found.Kvs {
+			if number, ok := k.number(kv.Key); ok {
+				return number, nil
+			}
+			r.Key = append(kv.Key, 0)
+		}
+		if !found.More {
+			return 0, nil
+		}
+	}
 }

@@ -2,7 +2,9 @@ package etcd
 
 import (
 	"context"
+	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +36,8 @@ type sender struct {
 	// The topic as last seen. Only the call whose turn it is uses these fields.
 	known    bool
 	newest   uint64
-	revision int64 // of the sequence; 0: the topic does not exist
+	revision int64     // of the sequence; 0: the topic does not exist
+	trimmed  time.Time // when the database was full
 }
 
 func (p *provider) sender(name string) *sender {
@@ -67,9 +70,18 @@ func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.
 
 // createTopic creates a topic, unless it exists.
 func (p *provider) createTopic(ctx context.Context, k topicKeys) error {
-	_, err := p.commitTxn(ctx, &pb.TxnRequest{
+	// A full database refuses every transaction that might write.
+	found, err := p.readRange(ctx, &pb.RangeRequest{Key: k.sequence, KeysOnly: true})
+	if err != nil || len(found.Kvs) > 0 {
+		return err
+	}
+	newest, err := p.lastMessage(ctx, k) // not 0 if somebody deleted the sequence
+	if err != nil {
+		return err
+	}
+	_, err = p.commitTxn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{isAt(k.sequence, 0)},
-		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: k.sequence, Value: []byte("0")})},
+		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: k.sequence, Value: formatNumber(newest)})},
 	})
 	return asUnavailable(err, "creating the topic")
 }
@@ -163,49 +175,88 @@ func (t *topic) sendPart(ctx context.Context, msgs []driver.Message, results []d
 // storeMessages returns the number of the first message. A transaction that
 // found another sequence did nothing, and is tried again with that sequence.
 func (t *topic) storeMessages(ctx context.Context, msgs []driver.Message, live []int, now time.Time) (first uint64, err error) {
-	for {
+	for refused := 0; ; refused++ {
 		if !t.known {
 			if err := t.readSequence(ctx); err != nil {
 				return 0, err
 			}
 		}
-		newest := t.newest + uint64(len(live))
-		r := &pb.TxnRequest{
-			Compare: []*pb.Compare{isAt(t.keys.sequence, t.revision)},
-			Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: t.keys.sequence, Value: strconv.AppendUint(nil, newest, 10)})},
-			Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: t.keys.sequence})},
-		}
-		for n, i := range live {
-			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: t.keys.message(t.newest + 1 + uint64(n)), Value: encodeMessage(msgs[i], now)}))
-		}
-		resp, err := t.p.commitTxn(ctx, r)
+		resp, err := t.p.commitTxn(ctx, t.publication(msgs, live, now))
 		switch {
 		case err != nil:
 			t.known = false
+			if isFull(err) {
+				t.trimFull(ctx)
+			}
 			return 0, err
 		case resp.Succeeded:
-			first, t.newest, t.revision = t.newest+1, newest, resp.Header.Revision
+			first, t.newest, t.revision = t.newest+1, t.newest+uint64(len(live)), resp.Header.Revision
 			return first, nil
 		}
-		t.adoptSequence(resp.Responses[0].GetResponseRange().GetKvs())
+		if err := t.adoptSequence(ctx, resp.Responses[0].GetResponseRange().GetKvs()); err != nil {
+			return 0, err
+		}
+		if refused > 0 { // publishers of several processes take turns
+			providers.Pause(ctx, rand.N(time.Millisecond<<min(refused, 6)))
+		}
 	}
+}
+
+// publication returns the transaction that stores messages. It is refused if the
+// sequence has changed, or is wrong: no message is overwritten.
+func (t *topic) publication(msgs []driver.Message, live []int, now time.Time) *pb.TxnRequest {
+	r := &pb.TxnRequest{
+		Compare: []*pb.Compare{isAt(t.keys.sequence, t.revision), isAt(t.keys.message(t.newest+1), 0)},
+		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: t.keys.sequence, Value: formatNumber(t.newest + uint64(len(live)))})},
+		Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: t.keys.sequence})},
+	}
+	for n, i := range live {
+		r.Success = append(r.Success, putOp(&pb.PutRequest{Key: t.keys.message(t.newest + 1 + uint64(n)), Value: encodeMessage(msgs[i], now)}))
+	}
+	return r
 }
 
 // readSequence reads the number of the newest message.
 func (s *sender) readSequence(ctx context.Context) error {
 	r, err := s.p.readRange(ctx, &pb.RangeRequest{Key: s.keys.sequence})
-	if err == nil {
-		s.adoptSequence(r.Kvs)
+	if err != nil {
+		return err
 	}
-	return err
+	s.revision = -1 // none
+	return s.adoptSequence(ctx, r.Kvs)
 }
 
-// adoptSequence notes the sequence that was found.
-func (s *sender) adoptSequence(kvs []*mvccpb.KeyValue) {
-	s.known, s.newest, s.revision = true, 0, 0
+// adoptSequence notes the sequence that was found. One that is missing, cannot be
+// read, or was found unchanged by a transaction that it refused, is wrong: then the
+// messages that are kept say where to go on.
+func (s *sender) adoptSequence(ctx context.Context, kvs []*mvccpb.KeyValue) (err error) {
+	var revision int64
+	newest, ok := uint64(0), false
 	for _, kv := range kvs {
-		s.newest, _ = parseNumber(string(kv.Value))
-		s.revision = kv.ModRevision
+		revision = kv.ModRevision
+		newest, ok = parseNumber(string(kv.Value))
+	}
+	if !ok || revision == s.revision {
+		if newest, err = s.p.lastMessage(ctx, s.keys); err != nil {
+			return err
+		}
+	}
+	s.known, s.newest, s.revision = true, newest, revision
+	return nil
+}
+
+// trimFull deletes what is not needed when the database is full, at most once in a
+// second.
+func (s *sender) trimFull(ctx context.Context) {
+	if time.Since(s.trimmed) < time.Second {
+		return
+	}
+	s.trimmed = time.Now()
+	if r, err := s.p.readRange(ctx, &pb.RangeRequest{Key: s.keys.sequence}); err == nil {
+		for _, kv := range r.Kvs {
+			newest, _ := parseNumber(string(kv.Value))
+			_ = s.p.trimTopic(ctx, s.keys, newest) // there may be nothing to delete
+		}
 	}
 }
 
@@ -222,16 +273,19 @@ func (p *provider) trimTopic(ctx context.Context, k topicKeys, newest uint64) er
 		return nil
 	}
 	needed := newest - keptMessages + 1
-	groups, err := p.readRange(ctx, &pb.RangeRequest{Key: []byte(k.groups), RangeEnd: prefixEnd(k.groups)})
+	groups, err := p.readRange(ctx, &pb.RangeRequest{Key: []byte(k.groups), RangeEnd: prefixEnd(k.groups), KeysOnly: true})
 	if err != nil {
 		return err
 	}
 	for _, kv := range groups.Kvs {
-		st, err := decodeState(kv.Value)
+		oldest, err := p.oldestNeeded(ctx, k, strings.TrimPrefix(string(kv.Key), k.groups))
 		if err != nil {
 			return err
 		}
-		needed = min(needed, st.oldestNeeded())
+		needed = min(needed, oldest)
+	}
+	if needed == 0 {
+		return nil
 	}
 	_, err = p.commitTxn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{{
@@ -241,4 +295,26 @@ func (p *provider) trimTopic(ctx context.Context, k topicKeys, newest uint64) er
 		Success: []*pb.RequestOp{deleteOp(&pb.DeleteRangeRequest{Key: k.message(0), RangeEnd: k.message(needed)})},
 	})
 	return err
+}
+
+// oldestNeeded returns the number of the oldest message that a group needs; 0 if
+// that is not known.
+func (p *provider) oldestNeeded(ctx context.Context, k topicKeys, group string) (uint64, error) {
+	pending := k.state(group) + "pending/"
+	r, err := p.readTxn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
+		rangeOp(&pb.RangeRequest{Key: k.position(group)}),
+		rangeOp(&pb.RangeRequest{Key: []byte(pending), RangeEnd: prefixEnd(pending), Limit: 1, KeysOnly: true}),
+	}})
+	if err != nil {
+		return 0, err
+	}
+	var oldest uint64
+	for _, kv := range r.Responses[0].GetResponseRange().GetKvs() {
+		oldest, _ = parseNumber(string(kv.Value))
+	}
+	for _, kv := range r.Responses[1].GetResponseRange().GetKvs() {
+		number, _ := k.parseState(group, kv.Key)
+		oldest = min(oldest, number)
+	}
+	return oldest, nil
 }

@@ -96,3 +96,20 @@ func (w *endpointWatcher) awaitChange(ctx context.Context) error {
 	providers.Pause(ctx, together)
 	return streamEnded(ctx, err)
 }
+
+// awaitChange returns when a watch shows an event, or was ended by the server.
+func (p *provider) awaitChange(ctx context.Context, r *pb.WatchCreateRequest) error {
+	stream, err := p.watch.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}); err != nil {
+		return err
+	}
+	for {
+		resp, err := stream.Recv()
+		if err != nil || resp.Canceled || len(resp.Events) > 0 {
+			return err
+		}
+	}
+}
