@@ -31,6 +31,9 @@ const (
 func (p *provider) connect(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { p.life.End() })()
 	c := p.config
+	if err := p.tryEndpoints(ctx); err != nil {
+		return err
+	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: c.urls(), Username: c.user, Password: c.password, TLS: c.tls,
 		DialTimeout:       c.dialTimeout,
@@ -41,15 +44,24 @@ func (p *provider) connect(ctx context.Context) error {
 		DialOptions:     c.dialOptions(),
 	})
 	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return mapErr(err, false)
+		return p.loginError(ctx, err)
 	}
 	p.client = client
 	p.kv, p.lease = clientv3.RetryKVClient(client), pb.NewLeaseClient(client.ActiveConnection())
 	p.watch, p.cluster = pb.NewWatchClient(client.ActiveConnection()), pb.NewClusterClient(client.ActiveConnection())
 	return nil
+}
+
+// loginError returns the error of a client that could not be made: it logs in.
+func (p *provider) loginError(ctx context.Context, err error) error {
+	if err := fairlead.ContextError(ctx); err != nil {
+		return err
+	}
+	mapped := mapErr(err, false)
+	if code := fairlead.CodeOf(mapped); code == fairlead.DeadlineExceeded || code == fairlead.Canceled {
+		return fairlead.Errorf(fairlead.Unavailable, "no answer to the login within %v, the \"dial-timeout\"", p.config.dialTimeout)
+	}
+	return mapped
 }
 
 func (c config) dialOptions() []grpc.DialOption {

@@ -2,6 +2,7 @@ package etcd_test
 
 import (
 	"context"
+	"regexp"
 	"testing"
 
 	"fairlead.dev"
@@ -22,6 +23,13 @@ func TestConformance(t *testing.T) {
 	wantProven(t, report)
 	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
 	wantClaim(t, report, fairlead.DurableQuorum, conformance.NotClaimed)
+}
+
+// TestConformanceFull runs the cases that fill the server.
+func TestConformanceFull(t *testing.T) {
+	server := testbed.Etcd(t, testbed.EtcdQuota(16<<20))
+	conformance.Test(t, opener(server.URL()), conformance.WithFiller(server), conformance.WithTransport("full"),
+		conformance.WithMatch(regexp.MustCompile("/full($|-)")))
 }
 
 // TestConformanceCluster runs the suite on three members, which are killed at once.

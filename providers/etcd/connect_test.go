@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -167,5 +168,27 @@ func TestNobodyThere(t *testing.T) {
 	}
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("giving up took %v", took)
+	}
+}
+
+// TestReasonOfAFailedLogin: Open says why it cannot log in, at once.
+func TestReasonOfAFailedLogin(t *testing.T) {
+	plain, secure := testbed.Etcd(t), testbed.Etcd(t, testbed.EtcdTLS(false))
+	ca := url.Values{"ca-file": {secure.Certificates().CA}}.Encode()
+	for name, test := range map[string]struct{ url, want string }{
+		"nobody listens":      {"etcd://u:p@127.0.0.1:1", "refused"},
+		"an unknown host":     {"etcd://u:p@host.invalid:1", "host.invalid"},
+		"an unknown CA":       {secure.URLFor("u", "p"), "unknown authority"},
+		"another name":        {secure.URLFor("u", "p") + "?server-name=example.org&" + ca, "example.org"},
+		"TLS, spoken plainly": {strings.Replace(secure.URLFor("u", "p"), "etcds:", "etcd:", 1), "etcds://"},
+		"plain, spoken TLS":   {strings.Replace(plain.URLFor("u", "p"), "etcd:", "etcds:", 1) + "?" + ca, "TLS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := fairlead.Open(t.Context(), test.url)
+			check.Code(t, err, fairlead.Unavailable)
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "deadline") {
+				t.Errorf("the error does not say %q: %v", test.want, err)
+			}
+		})
 	}
 }

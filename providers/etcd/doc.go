@@ -72,9 +72,13 @@
 // All pages of a listing show the revision of the first page. A page token is
 // Compacted when that revision was compacted. Page.Revision is the same revision.
 //
+// A value that another program wrote under a lease has no such time, and is read as
+// it is.
+//
 // Watches deliver every change once, in order, and a Txn at once. A watcher has a
 // stream of its own: a slow reader holds the server back, and needs no memory
-// here. When the stream breaks, or its member has lost its leader, another stream
+// here. It asks every five seconds up to which revision it has everything, so that
+// a watcher to which nothing happens resumes after a compaction. When the stream breaks, or its member has lost its leader, another stream
 // continues after the last revision that was delivered. It fails with Compacted if
 // the history since then was compacted (by hand, or by
 // --auto-compaction-retention), or if the cluster has lost it. Next retries for a
@@ -100,9 +104,12 @@
 // default): configure etcd to compact by itself (--auto-compaction-retention).
 // docs/performance.md says how many messages a group can deliver.
 //
-//	{prefix}/ps-topics/{topic}              the number of the newest message
-//	{prefix}/ps/{topic}/message/{number}    a message
-//	{prefix}/ps/{topic}/group/{group}       the state of a group, in JSON
+//	{prefix}/ps-topics/{topic}                                the number of the newest message
+//	{prefix}/ps/{topic}/message/{number}                      a message
+//	{prefix}/ps/{topic}/group/{group}                         says that a group exists
+//	{prefix}/ps/{topic}/state/{group}/next                    the number of the next message to take
+//	{prefix}/ps/{topic}/state/{group}/pending/{number}        a message that is not acknowledged, in JSON
+//	{prefix}/ps/{topic}/state/{group}/pending/{number}/lease  who holds it, in JSON
 //
 // Publishing is one transaction, which raises the number and stores the messages
 // of one Send, as many as --max-txn-ops and --max-request-bytes allow, with one
@@ -110,14 +117,15 @@
 // tries again. A Send whose answer was lost is UnknownOutcome. Ids are not kept,
 // so publishing again may store a message twice.
 //
-// A group is one value: its position, the messages that are handed out or wait,
-// and until when. A consumer that takes or settles messages reads the value and
-// writes it by compare-and-set. So consumers of one group conflict, too, and
+// All subscriptions of a group in a process share one watch of the group's state,
+// and their messages are handed out together, up to 63 in one transaction, which
+// needs --max-txn-ops of at least 3. A process takes a few messages before a Receive
+// asks for them: they are held by nobody, and any consumer of the group may get them.
+// Several processes take turns. Settling messages does not conflict:
 // acknowledgements are confirmed and fenced. A lease ends by the clock of the
-// consumer that holds it; others take the message clock-skew later. A consumer
-// that waits watches the topic. When 1,000 messages wait for others with the same
-// ordering key, a group reads no new ones. A consumer that holds many messages
-// makes every change of the group larger.
+// consumer that holds it; others take the message clock-skew later. When 1,000
+// messages wait for others with the same ordering key, or 100,000 are not
+// acknowledged, a group takes no new ones.
 //
 // Broadcasts have no state in etcd: messages that are not acknowledged come again
 // to the same handle.
@@ -125,10 +133,40 @@
 // A message is deleted when every group has acknowledged it and there are 1,000
 // newer ones. A group from which no program receives keeps its messages until it
 // is deleted. Positions are numbers. Delivery.Time is by the clock of the
-// publisher, so there is no ReplayTime. When the topic was deleted, or the
-// cluster has lost it, Receive reports Compacted, and creates topic and group
-// again; positions then start from the beginning. Receive of a group that was
-// deleted is NotFound.
+// publisher, so there is no ReplayTime.
+//
+// Other hands. When the topic was deleted, or the cluster has lost it, Receive
+// reports Compacted, and creates topic and group again; positions then start from
+// the beginning. Receive of a group that was deleted is NotFound. Messages that
+// were deleted by hand before the group had them are reported as Compacted, once,
+// and the group goes on. A message or a position that cannot be read is reported
+// as Internal, once; the group goes on after the message, or with the oldest
+// message that it may not have had. A sequence that cannot be read or is too small is
+// made again from the messages that are kept.
+//
+// # A full database
+//
+// When the database has reached --quota-backend-bytes, etcd raises the alarm NOSPACE,
+// refuses every put and every new lease, and still deletes. Writes of values and
+// messages, new stores, topics, groups and registrations then fail with Unavailable,
+// and the error says "full". What exists can be opened. Reads, deletes, DeleteIf, a
+// Txn that only deletes, watches, Close, and deleting stores, topics and groups work.
+// So does the renewal of a registration of rpc.
+//
+// A group works on with the messages that it has taken, up to about a hundred:
+// they are handed out, acknowledged, given back and extended. What cannot be written is
+// then kept in the memory of the process, which deletes the lease of the message
+// instead. If that process ends, the message comes to others when a lease would
+// have ended, and there is room again. The attempts of these deliveries may be
+// counted anew by another process. Messages that the group has not taken come when
+// there is room. Trimming works: it is done after acknowledgements, and when a
+// publisher is refused.
+//
+// Deleting alone makes no room: the operator compacts the history, defragments the
+// members and disarms the alarm. Everything goes on within a second after that.
+//
+// A lock of package kv/lock renews its lease by a write, which is refused: over a
+// full database, its lease is lost.
 //
 // # RPC
 //

@@ -134,16 +134,14 @@ func (s *store) resultOfRead(ctx context.Context, r *pb.RangeResponse, now time.
 			return res
 		}
 		kv := r.Kvs[0]
-		v, deadline, err := decodeValue(kv)
-		if err != nil {
-			return driver.Result{Err: err}
-		}
+		v, deadline := decodeValue(kv)
 		if !s.p.isExpired(deadline, now) {
 			return driver.Result{Value: v, Revision: formatRevision(kv.ModRevision)}
 		}
 		if err := s.removeExpired(ctx, kv); err != nil {
 			return driver.Result{Err: err}
 		}
+		var err error
 		if r, err = s.p.readRange(ctx, &pb.RangeRequest{Key: kv.Key}); err != nil {
 			return driver.Result{Err: err}
 		}

@@ -32,17 +32,22 @@ func (l lease) encodeValue(value []byte) []byte {
 }
 
 // decodeValue returns the stored value, and the time at which its time to live
-// ends. That time is zero for a key without a time to live.
-func decodeValue(kv *mvccpb.KeyValue) (v []byte, deadline time.Time, err error) {
-	if kv.Lease == 0 {
-		return kv.Value, time.Time{}, nil
-	}
-	if len(kv.Value) < deadlineBytes {
-		return nil, time.Time{}, fairlead.Errorf(fairlead.Internal, "the key holds something that this provider did not write")
+// ends. That time is zero for a key without a time to live, and for a key with a
+// lease that another program gave it: its value has no such time.
+func decodeValue(kv *mvccpb.KeyValue) (v []byte, deadline time.Time) {
+	if kv.Lease == 0 || len(kv.Value) < deadlineBytes {
+		return kv.Value, time.Time{}
 	}
 	ms := binary.BigEndian.Uint64(kv.Value)
-	return kv.Value[deadlineBytes:], time.UnixMilli(int64(ms)), nil
+	if ms > latestDeadline {
+		return kv.Value, time.Time{}
+	}
+	return kv.Value[deadlineBytes:], time.UnixMilli(int64(ms))
 }
+
+// latestDeadline is later than the end of every lease that etcd grants, which lasts
+// 285 years at most, in milliseconds since 1970. Text is later.
+const latestDeadline = 1 << 44
 
 // isExpired reports whether a time to live had ended at a time, by any clock
 // that may have measured it.
@@ -50,8 +55,14 @@ func (p *provider) isExpired(deadline, at time.Time) bool {
 	return !deadline.IsZero() && at.After(deadline.Add(p.config.clockSkew))
 }
 
-// leaseSeconds returns a time to live in the unit of etcd.
-func leaseSeconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / time.Second) }
+// leaseSeconds returns a time to live in the unit of etcd, rounded up.
+func leaseSeconds(ttl time.Duration) int64 {
+	seconds := int64(ttl / time.Second)
+	if ttl%time.Second > 0 {
+		seconds++
+	}
+	return seconds
+}
 
 // newLease grants a lease for a time to live.
 func (p *provider) newLease(ctx context.Context, ttl time.Duration) (lease, error) {
@@ -118,12 +129,11 @@ func (s *store) removeExpired(ctx context.Context, kv *mvccpb.KeyValue) error {
 // whether there were any.
 func (s *store) removeExpiredOf(ctx context.Context, kvs []*mvccpb.KeyValue) (any bool, err error) {
 	for _, kv := range kvs {
-		_, deadline, err := decodeValue(kv)
-		if err == nil && s.p.isExpired(deadline, time.Now()) {
-			any, err = true, s.removeExpired(ctx, kv)
-		}
-		if err != nil {
-			return any, err
+		if _, deadline := decodeValue(kv); s.p.isExpired(deadline, time.Now()) {
+			any = true
+			if err := s.removeExpired(ctx, kv); err != nil {
+				return any, err
+			}
 		}
 	}
 	return any, nil

@@ -92,14 +92,12 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 // time to live had ended when the listing began is removed.
 func (s *store) addEntries(ctx context.Context, page *driver.Page, kvs []*mvccpb.KeyValue, moment time.Time) (bytes int, err error) {
 	for _, kv := range kvs {
-		v, deadline, err := decodeValue(kv)
-		if err == nil && s.p.isExpired(deadline, moment) {
-			if err = s.removeExpired(ctx, kv); err == nil {
-				continue
+		v, deadline := decodeValue(kv)
+		if s.p.isExpired(deadline, moment) {
+			if err := s.removeExpired(ctx, kv); err != nil {
+				return 0, err
 			}
-		}
-		if err != nil {
-			return 0, err
+			continue
 		}
 		bytes += len(kv.Key) + len(v)
 		page.Entries = append(page.Entries, driver.Entry{Key: s.name(kv.Key), Value: v, Revision: formatRevision(kv.ModRevision)})

@@ -28,7 +28,12 @@ func (p *provider) newStore(name string) *store {
 
 // create creates the store, unless it exists.
 func (s *store) create(ctx context.Context) error {
-	_, err := s.p.commitTxn(ctx, &pb.TxnRequest{
+	// A full database refuses every transaction that might write.
+	found, err := s.p.readRange(ctx, &pb.RangeRequest{Key: s.entry, KeysOnly: true})
+	if err != nil || len(found.Kvs) > 0 {
+		return err
+	}
+	_, err = s.p.commitTxn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{isAt(s.entry, 0)},
 		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: s.entry})},
 	})

@@ -12,8 +12,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
+	"fairlead.dev/providers/etcd"
 )
 
 func put(t testing.TB, s driver.Store, key, value string) error {
@@ -237,5 +239,31 @@ func TestWritesHaveTheirOwnRevisions(t *testing.T) {
 	}
 	if len(seen) != len(ops) {
 		t.Errorf("%d writes have %d revisions", len(ops), len(seen))
+	}
+}
+
+// TestQuietWatcherOnACompactedCluster: a watcher to which nothing happens learns how
+// far the history has gone, and resumes when its stream breaks after a compaction.
+func TestQuietWatcherOnACompactedCluster(t *testing.T) {
+	server := testbed.Etcd(t)
+	client := etcdClient(t, server)
+	p := open(t, server.URL())
+	etcd.SetProgress(p, 20*time.Millisecond)
+	s, other := openStore(t, p, "quiet"), openStore(t, p, "busy")
+	w := watch(t, s, "")
+	mustPut(t, s, "first", "1", 0)
+	next(t, w)
+	for range 100 {
+		mustPut(t, other, "k", "v", 0)
+	}
+	now, err := client.Get(t.Context(), "x")
+	check.NoError(t, err)
+	check.Eventually(t, "the watcher has asked for its progress", func() bool { return etcd.WatchedUpTo(w) >= now.Header.Revision })
+	_, err = client.Compact(t.Context(), now.Header.Revision, clientv3.WithCompactPhysical())
+	check.NoError(t, err)
+	check.NoError(t, server.Restart(t.Context()))
+	check.Eventually(t, "a put after the restart", func() bool { return put(t, s, "second", "2") == nil })
+	if e := next(t, w); e[0].Key != "second" {
+		t.Errorf("the event is %+v", e[0])
 	}
 }

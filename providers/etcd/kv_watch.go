@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -25,7 +26,7 @@ const watchRetry = 50 * time.Millisecond
 type watcher struct {
 	s      *store
 	prefix string
-	after  int64 // of the pump: the last revision that was delivered
+	after  atomic.Int64 // the last revision up to which everything was delivered
 	news   chan news
 	life   *providers.Lifetime
 }
@@ -57,12 +58,12 @@ func (w *watcher) setStart(ctx context.Context, after driver.Revision) error {
 		if !ok {
 			return invalid("%q is not a revision of an etcd store", after)
 		}
-		w.after = revision
+		w.after.Store(revision)
 		return nil
 	}
 	r, err := w.s.p.readRange(ctx, &pb.RangeRequest{Key: w.s.entry, KeysOnly: true})
 	if err == nil {
-		w.after = r.Header.Revision
+		w.after.Store(r.Header.Revision)
 	}
 	return err
 }
@@ -125,8 +126,9 @@ func (w *watcher) readStream() error {
 		return streamEnded(ctx, err)
 	}
 	err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
-		Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), StartRevision: w.after + 1,
+		Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), StartRevision: w.after.Load() + 1,
 	}}})
+	w.life.Go(func() { w.askForProgress(ctx, stream) })
 	for err == nil {
 		var resp *pb.WatchResponse
 		if resp, err = stream.Recv(); err == nil {
@@ -136,38 +138,49 @@ func (w *watcher) readStream() error {
 	return streamEnded(ctx, err)
 }
 
+// askForProgress asks, from time to time, up to which revision the server has sent
+// everything, so that a watcher to which nothing happens can resume although the
+// history is compacted. etcd tells by itself only every ten minutes.
+func (w *watcher) askForProgress(ctx context.Context, stream pb.Watch_WatchClient) {
+	for providers.Pause(ctx, w.s.p.progressEvery) {
+		err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
+		if err != nil {
+			return // the stream has ended
+		}
+	}
+}
+
 // deliver passes a response of the stream to Next.
 func (w *watcher) deliver(ctx context.Context, resp *pb.WatchResponse) error {
 	switch {
 	case resp.CompactRevision != 0:
-		return fairlead.Errorf(fairlead.Compacted, "the history was compacted up to revision %d, after %d was delivered", resp.CompactRevision, w.after)
+		return fairlead.Errorf(fairlead.Compacted, "the history was compacted up to revision %d, after %d was delivered", resp.CompactRevision, w.after.Load())
 	case resp.Canceled:
 		return fairlead.Errorf(fairlead.Unavailable, "the server ended the watch: %s", resp.CancelReason)
-	case resp.Created && resp.Header.Revision < w.after:
+	case resp.Created && resp.Header.Revision < w.after.Load():
 		// A follower may lag; a cluster that lags has lost its history.
-		return w.s.checkHistory(ctx, w.after)
-	case len(resp.Events) == 0:
+		return w.s.checkHistory(ctx, w.after.Load())
+	case len(resp.Events) == 0 && resp.Created:
+		return nil
+	case len(resp.Events) == 0: // the progress: everything up to this revision was sent
+		w.after.Store(max(w.after.Load(), resp.Header.Revision))
 		return nil
 	}
 	events := make([]driver.Event, len(resp.Events))
 	for i, e := range resp.Events {
-		var err error
-		if events[i], err = w.decodeEvent(e); err != nil {
-			return err
-		}
+		events[i] = w.decodeEvent(e)
 	}
 	if w.handOver(news{events: events}) {
-		w.after = resp.Events[len(resp.Events)-1].Kv.ModRevision
+		w.after.Store(resp.Events[len(resp.Events)-1].Kv.ModRevision)
 	}
 	return nil
 }
 
-func (w *watcher) decodeEvent(e *mvccpb.Event) (driver.Event, error) {
+func (w *watcher) decodeEvent(e *mvccpb.Event) driver.Event {
 	ev := driver.Event{Kind: driver.DeleteEvent, Key: w.s.name(e.Kv.Key), Revision: formatRevision(e.Kv.ModRevision)}
-	if e.Type == mvccpb.Event_DELETE {
-		return ev, nil
+	if e.Type != mvccpb.Event_DELETE {
+		ev.Kind = driver.PutEvent
+		ev.Value, _ = decodeValue(e.Kv)
 	}
-	v, _, err := decodeValue(e.Kv)
-	ev.Kind, ev.Value = driver.PutEvent, v
-	return ev, err
+	return ev
 }

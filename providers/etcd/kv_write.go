@@ -112,16 +112,12 @@ func (s *store) opRequest(op *driver.Op, made leases) *pb.TxnRequest {
 }
 
 // presentEntry returns the entry that a refused write found, without a revision
-// if the key does not exist. It returns nil for a value that this provider did
-// not write.
+// if the key does not exist.
 func presentEntry(found []*mvccpb.KeyValue) *driver.Entry {
 	if len(found) == 0 {
 		return &driver.Entry{}
 	}
-	v, _, err := decodeValue(found[0])
-	if err != nil {
-		return nil
-	}
+	v, _ := decodeValue(found[0])
 	return &driver.Entry{Value: v, Revision: formatRevision(found[0].ModRevision)}
 }
 

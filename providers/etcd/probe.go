@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -88,7 +89,7 @@ func (p *provider) probeMembers(ctx context.Context, st *state, urls []string) e
 	if err != nil {
 		return err
 	}
-	st.failures, st.minTTL = failures, p.prober.minTTL
+	st.failures, st.minTTL = failures, cmp.Or(p.prober.minTTL, usualMinTTL)
 	for _, s := range samples {
 		if st.version == "" || s.version < st.version {
 			st.version = s.version
@@ -104,15 +105,29 @@ func (p *provider) probeMembers(ctx context.Context, st *state, urls []string) e
 	return nil
 }
 
+// usualMinTTL is the shortest time to live with etcd's default --election-timeout. A
+// full database grants no lease that tells.
+const usualMinTTL = 2 * time.Second
+
 // probeTTL learns the shortest time to live by asking for a shorter one. It
 // makes each member write to its log, and leaves nothing.
 func (p *provider) probeTTL(ctx context.Context) error {
 	granted, err := p.grant(ctx, 1)
-	if err != nil {
+	switch {
+	case isFull(err):
+		return p.writeNothing(ctx)
+	case err != nil:
 		return err
 	}
 	p.prober.minTTL = time.Duration(granted.TTL) * time.Second
 	return p.revoke(ctx, granted.ID)
+}
+
+// writeNothing makes each member write to its log, and changes nothing: it deletes
+// a key that nothing writes. A full database does so, too.
+func (p *provider) writeNothing(ctx context.Context) error {
+	key := []byte(p.config.prefix + "/probe")
+	return asUnavailable(p.deleteRange(ctx, key, append(key, 0)), "probing")
 }
 
 // probeTxnOps learns how many operations a transaction may have, by reading the

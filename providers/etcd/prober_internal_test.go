@@ -1,10 +1,15 @@
 package etcd
 
 import (
+	"encoding/binary"
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"fairlead.dev"
 )
 
 const metricsPage = `# HELP etcd_disk_wal_fsync_duration_seconds The latency distributions of fsync called by WAL.
@@ -78,14 +83,24 @@ func FuzzValue(f *testing.F) {
 	f.Add([]byte("0123"), int64(1))
 	f.Add([]byte("0123"), int64(0))
 	f.Fuzz(func(t *testing.T, stored []byte, lease int64) {
-		v, deadline, err := decodeValue(&mvccpb.KeyValue{Value: stored, Lease: lease})
+		v, deadline := decodeValue(&mvccpb.KeyValue{Value: stored, Lease: lease})
+		ours := lease != 0 && len(stored) >= deadlineBytes && binary.BigEndian.Uint64(stored) <= latestDeadline
 		switch {
-		case lease == 0 && (err != nil || string(v) != string(stored) || !deadline.IsZero()):
-			t.Errorf("a plain value: %q, %v, %v", v, deadline, err)
-		case lease != 0 && (err == nil) != (len(stored) >= deadlineBytes):
-			t.Errorf("%d bytes with a lease: %v", len(stored), err)
-		case lease != 0 && err == nil && string(v) != string(stored[deadlineBytes:]):
-			t.Errorf("the value is %q", v)
+		case !ours && (string(v) != string(stored) || !deadline.IsZero()):
+			t.Errorf("a value that this provider did not write: %q, %v", v, deadline)
+		case ours && (string(v) != string(stored[deadlineBytes:]) || deadline.UnixMilli() != int64(binary.BigEndian.Uint64(stored))):
+			t.Errorf("the value is %q, until %v", v, deadline)
 		}
 	})
+}
+
+func TestLeaseSeconds(t *testing.T) {
+	for ttl, want := range map[time.Duration]int64{
+		0: 0, 1: 1, time.Second - 1: 1, time.Second: 1, time.Second + 1: 2,
+		math.MaxInt64: math.MaxInt64/int64(time.Second) + 1, fairlead.MaxDuration: int64(fairlead.MaxDuration / time.Second),
+	} {
+		if got := leaseSeconds(ttl); got != want {
+			t.Errorf("%v: %d seconds, want %d", ttl, got, want)
+		}
+	}
 }

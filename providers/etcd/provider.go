@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -25,6 +26,9 @@ func init() {
 	}
 }
 
+// usualProgress is how often a watcher asks for its progress.
+const usualProgress = 5 * time.Second
+
 // provider is an open provider. It lives until Close.
 type provider struct {
 	*providers.Live
@@ -39,6 +43,8 @@ type provider struct {
 
 	prober *prober
 	unused chan int64 // leases that no key has
+
+	progressEvery time.Duration // how often watchers ask for it
 
 	senders       senders
 	groups        groups
@@ -65,7 +71,7 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 func newProvider(c config, logger *slog.Logger) *provider {
 	life := providers.NewLifetime("provider")
 	return &provider{
-		config: c, logger: logger, prober: newProber(c), unused: make(chan int64, 1024), life: life,
+		config: c, logger: logger, prober: newProber(c), unused: make(chan int64, 1024), progressEvery: usualProgress, life: life,
 		calls: providers.Calls{Life: life, Timeout: c.requestTimeout, Setting: "request-timeout", MapError: mapErr},
 	}
 }

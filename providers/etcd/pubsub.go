@@ -27,7 +27,7 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 		Claims: []fairlead.Claim{
 			fairlead.Shared, driver.ClaimOrdered, driver.ClaimOrderedByKey, driver.ClaimBroadcast,
 			driver.ClaimReplayStart, driver.ClaimReplayPosition, driver.ClaimConfirmedAck, driver.ClaimFencedAck,
-			driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimDeliveryCount, driver.ClaimManage,
+			driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimRelease, driver.ClaimDeliveryCount, driver.ClaimManage,
 		},
 		Missing: []fairlead.Missing{
 			{Claim: driver.ClaimReplayTime, Reason: "etcd has no clock, and the clocks of publishers may differ"},

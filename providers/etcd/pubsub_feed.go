@@ -106,7 +106,7 @@ func (g *group) load(ctx context.Context) error {
 		for _, kv := range s.state {
 			g.showState(kv, false)
 		}
-		g.ledger.keepDelays(old)
+		g.ledger.keepOurs(old)
 	}
 	g.showSequence(s.sequence, newest)
 	g.loaded, g.failure = true, nil

@@ -20,6 +20,13 @@ const (
 	// have a megabyte.
 	receiveAtOnce = 63
 
+	// takeAhead is how many messages a group keeps ready, taken and held by nobody.
+	takeAhead = 64
+	// keptBody bounds the bodies of messages that are kept until they are handed out.
+	keptBody = 16 << 10
+	// readBytes bounds roughly what one request reads of new messages.
+	readBytes = 4 << 20
+
 	pauseAfterFailure    = 50 * time.Millisecond // doubles with each further one
 	maxPauseAfterFailure = time.Second
 )
@@ -50,9 +57,11 @@ type group struct {
 	seen         int64   // the newest revision that was read
 	topicCreated int64   // the revision at which the topic was created; 0: not known
 	leases       uint64
-	refused      int   // transactions in a row
-	settled      int   // acknowledgements since the last trim
-	memory       int64 // counts the changes of a broadcast, as etcd's revision those of a group
+	takeAfter    time.Time // no message is taken ahead before that
+	average      int       // the size of a message
+	refused      int       // transactions in a row
+	settled      int       // acknowledgements since the last trim
+	memory       int64     // counts the changes of a broadcast, as etcd's revision those of a group
 }
 
 // request is a Receive that waits.
@@ -74,7 +83,7 @@ func (p *provider) newGroup(k topicKeys, name string) *group {
 	g := &group{
 		p: p, keys: k, name: name, life: p.life.Child("subscription"),
 		turn: make(chan struct{}, 1), wake: providers.NewTrigger(), again: providers.NewTrigger(),
-		members: map[string]*subscription{},
+		members: map[string]*subscription{}, average: 512 << 10,
 	}
 	g.ledger = newLedger(g.dueAt)
 	return g
@@ -142,28 +151,38 @@ func (g *group) leave(s *subscription) {
 // process ends by its clock. A lease of this process that no delivery has, since
 // the answer that granted it was lost, ends at once.
 func (g *group) dueAt(e *entry) time.Time {
-	if e.leaseRev == 0 {
-		if at := time.UnixMilli(e.After); e.After != 0 && at.After(e.notBefore) {
-			return at
-		}
-		return e.notBefore
+	if e.leaseRev == 0 && !e.ours { // a process holds it in its memory
+		return e.since.Add(g.longestLease() + g.p.config.clockSkew)
 	}
-	due := time.UnixMilli(e.lease.Due)
-	s, ours := g.members[e.lease.Owner]
-	switch {
-	case !ours:
-		return due.Add(g.p.config.clockSkew)
-	case !s.holds(e.lease.Lease):
+	if e.lease.Owner == "" && e.lease.Due == 0 {
 		return time.Time{}
 	}
+	due := time.UnixMilli(e.lease.Due)
+	s, member := g.members[e.lease.Owner]
+	switch {
+	case e.lease.Owner == "":
+		return due
+	case member && !s.holds(e.lease.Lease), !member && e.ours:
+		return time.Time{}
+	case !member:
+		return due.Add(g.p.config.clockSkew)
+	}
 	return due
+}
+
+// longestLease returns how long the longest lease of the subscriptions lasts.
+func (g *group) longestLease() (longest time.Duration) {
+	for _, s := range g.members {
+		longest = max(longest, s.lease)
+	}
+	return longest
 }
 
 // isUnreturned reports whether a message is leased to a subscription of this
 // process, which never got it: the delivery does not count.
 func (g *group) isUnreturned(e *entry) bool {
-	s, ours := g.members[e.lease.Owner]
-	return e.leaseRev != 0 && ours && !s.holds(e.lease.Lease)
+	s, member := g.members[e.lease.Owner]
+	return member && !s.holds(e.lease.Lease)
 }
 
 // enqueue adds a call of Receive.
@@ -236,10 +255,10 @@ func (g *group) work(now time.Time) (work bool, at time.Time) {
 	defer g.mu.Unlock()
 	l := g.ledger
 	switch {
-	case g.settled >= trimEvery:
+	case g.settled >= trimEvery, g.mayTakeAhead(now):
 		return true, at
 	case len(g.requests) == 0:
-		return false, at
+		return false, g.nextTake(now)
 	case g.failure != nil, g.lost, len(g.reports) > 0:
 		return true, at
 	case !g.loaded:
@@ -249,6 +268,24 @@ func (g *group) work(now time.Time) (work bool, at time.Time) {
 	}
 	due, ok := l.nextDue()
 	return ok && !due.After(now), due
+}
+
+// mayTakeAhead reports whether there are messages to be taken before a Receive asks
+// for them. A group that has taken them can deliver them when the database is
+// full.
+func (g *group) mayTakeAhead(now time.Time) bool {
+	l := g.ledger
+	return !g.isBroadcast() && g.loaded && g.failure == nil && !g.lost && l.topic && l.nextRev != 0 && !l.damaged &&
+		now.After(g.takeAfter) && g.mayTake() && l.countDue(now, takeAhead) < takeAhead
+}
+
+// nextTake returns when messages are taken ahead again after a failure; zero if
+// there was none.
+func (g *group) nextTake(now time.Time) (at time.Time) {
+	if g.takeAfter.After(now) {
+		at = g.takeAfter.Add(time.Millisecond)
+	}
+	return at
 }
 
 // mayTake reports whether there are messages that the group has not taken, and

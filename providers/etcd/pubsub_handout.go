@@ -15,10 +15,6 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// readAhead is how many new messages a handout reads at least: some may wait for
-// others with their ordering key.
-const readAhead = 8
-
 // handout is one transaction that hands out messages to the calls of Receive that
 // wait.
 type handout struct {
@@ -27,7 +23,9 @@ type handout struct {
 	requests []*request
 	left     []int // how many messages each request still takes
 	want     int
+	room     bool // for new messages
 
+	plain  bool // deletes only: leases are kept in memory
 	items  []item
 	txn    *pb.TxnRequest
 	next   uint64   // the new position; 0: unchanged
@@ -38,10 +36,10 @@ type handout struct {
 // item is a message in a handout.
 type item struct {
 	number   uint64
-	known    entry // the entry as it was; its rev is 0 for a new message
-	record   pendingRecord
-	lease    leaseRecord // without an owner: the message waits in its lane, or is dropped
-	request  int
+	key      string // of a new message
+	known    entry  // the entry as it was; its rev is 0 for a new message
+	lease    leaseRecord
+	request  int // -1: the message is held by nobody
 	drop     bool
 	delivery driver.Delivery
 }
@@ -65,13 +63,32 @@ func (g *group) handOut() error {
 		return step(ctx)
 	case len(due) > 0:
 		err = h.addDue(ctx, due)
-	case h.want > 0:
+	case h.room:
 		err = h.addNew(ctx)
 	}
 	if err == nil && h.txn != nil {
 		err = h.commit(ctx, len(due) > 0)
 	}
+	switch {
+	case isFull(err) && len(due) > 0:
+		h.plain = true
+		h.dropUnheld()
+		h.prepareTxn()
+		if h.txn != nil {
+			err = h.commit(ctx, true)
+		}
+	case len(h.requests) == 0 && err != nil: // it was to take ahead
+		g.mu.Lock()
+		g.takeAfter, err = time.Now().Add(time.Second), nil
+		g.mu.Unlock()
+	}
 	return err
+}
+
+// dropUnheld leaves out the messages that another process holds in its memory:
+// they can be taken by a put only.
+func (h *handout) dropUnheld() {
+	h.items = slices.DeleteFunc(h.items, func(it item) bool { return !it.drop && it.known.leaseRev == 0 && !it.known.ours })
 }
 
 // begin decides what to do: to hand out messages that come again, new ones if due
@@ -82,7 +99,7 @@ func (h *handout) begin() (due []entry, step func(context.Context) error, err er
 	defer g.mu.Unlock()
 	l := g.ledger
 	switch {
-	case len(g.requests) == 0:
+	case len(g.requests) == 0 && !g.mayTakeAhead(h.now):
 		return nil, nil, nil
 	case g.failure != nil:
 		return nil, nil, g.failure
@@ -99,9 +116,6 @@ func (h *handout) begin() (due []entry, step func(context.Context) error, err er
 	for _, r := range h.requests {
 		h.left = append(h.left, r.limit)
 	}
-	if h.want == 0 {
-		return nil, nil, nil
-	}
 	for _, e := range l.due(h.now, h.want) {
 		due = append(due, *e)
 	}
@@ -110,8 +124,8 @@ func (h *handout) begin() (due []entry, step func(context.Context) error, err er
 	case l.newest+1 < l.next:
 		first, last := l.newest+1, l.next-1
 		return nil, func(ctx context.Context) error { return g.moveTo(ctx, first, lostMessages(first, last)) }, nil
-	case !g.mayTake():
-		h.want = 0
+	case g.mayTake():
+		h.room = true
 	}
 	return due, nil, nil
 }
@@ -140,51 +154,34 @@ func (h *handout) leaseItem(it *item, d driver.Delivery) bool {
 	}
 	g, s := h.g, h.requests[it.request].s
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.leases++
-	id := g.leases
-	g.mu.Unlock()
-	it.lease = leaseRecord{Owner: s.name, Lease: id, Due: milliseconds(h.now.Add(s.lease))}
-	it.delivery = newDelivery(d, it.number, it.record.Attempt, id)
+	attempt := it.known.lease.Attempt
+	if it.known.rev == 0 || !g.isUnreturned(&it.known) {
+		attempt++
+	}
+	it.lease = leaseRecord{Owner: s.name, Lease: g.leases, Due: milliseconds(h.now.Add(s.lease)), Attempt: attempt}
+	it.delivery = newDelivery(d, it.number, attempt, g.leases)
 	return true
 }
 
-// addDue hands out messages that come again. Those that are gone, or cannot be
-// read, are dropped and reported.
+// addDue hands out messages that come again, or were taken ahead. Those that are
+// gone, or cannot be read, are dropped and reported.
 func (h *handout) addDue(ctx context.Context, due []entry) error {
-	r := &pb.TxnRequest{}
-	for _, e := range due {
-		r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: h.g.keys.message(e.number)}))
-	}
-	found, err := h.g.p.readTxn(ctx, r)
+	found, err := h.g.p.readDue(ctx, h.g.keys, due)
 	if err != nil {
 		return err
 	}
-	if len(found.Responses) != len(due) {
-		return unexpected("another number of results")
-	}
 	for i, e := range due {
-		it := item{number: e.number, known: e, record: e.pendingRecord}
-		kvs := found.Responses[i].GetResponseRange().GetKvs()
-		if len(kvs) == 0 {
+		it := item{number: e.number, known: e, request: -1}
+		if e.delivery == nil && found[i] == nil {
 			it.drop, h.lost = true, append(h.lost, e.number)
-			h.items = append(h.items, it)
-			continue
-		}
-		d, err := decodeMessage(kvs[0].Value)
-		if err != nil {
+		} else if d, err := e.message(found[i]); err != nil {
 			it.drop, h.report = true, append(h.report, unreadableMessage(e.number))
-			h.items = append(h.items, it)
+		} else if !h.leaseItem(&it, d) {
 			continue
 		}
-		h.g.mu.Lock()
-		if !h.g.isUnreturned(&e) {
-			it.record.Attempt++
-		}
-		h.g.mu.Unlock()
-		it.record.After, it.record.Key = 0, d.Key
-		if h.leaseItem(&it, d) {
-			h.items = append(h.items, it)
-		}
+		h.items = append(h.items, it)
 	}
 	if len(h.lost) > 0 {
 		h.report = append(h.report, lostMessages(slices.Min(h.lost), slices.Max(h.lost)))
@@ -193,19 +190,53 @@ func (h *handout) addDue(ctx context.Context, due []entry) error {
 	return nil
 }
 
-// addNew hands out messages that the group has not taken. A message whose ordering
-// key is that of a pending one is taken, and waits.
+// message returns the message of an entry, which was kept or read.
+func (e *entry) message(kv *mvccpb.KeyValue) (driver.Delivery, error) {
+	if e.delivery != nil {
+		return *e.delivery, nil
+	}
+	return decodeMessage(kv.Value)
+}
+
+// readDue reads the messages that come again. One that is gone, or that is not to
+// be read since it is known, is nil.
+func (p *provider) readDue(ctx context.Context, k topicKeys, due []entry) ([]*mvccpb.KeyValue, error) {
+	r, found := &pb.TxnRequest{}, make([]*mvccpb.KeyValue, len(due))
+	var indexes []int
+	for i, e := range due {
+		if e.delivery == nil {
+			indexes = append(indexes, i)
+			r.Success = append(r.Success, rangeOp(&pb.RangeRequest{Key: k.message(e.number)}))
+		}
+	}
+	if len(indexes) == 0 {
+		return found, nil
+	}
+	resp, err := p.readTxn(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.Responses) != len(indexes) {
+		return nil, unexpected("another number of results")
+	}
+	for n, i := range indexes {
+		for _, kv := range resp.Responses[n].GetResponseRange().GetKvs() {
+			found[i] = kv
+		}
+	}
+	return found, nil
+}
+
+// addNew takes messages that the group has not taken, and hands them out as far as
+// there are requests. A message whose ordering key is that of a pending one waits.
 func (h *handout) addNew(ctx context.Context) error {
 	g := h.g
-	g.mu.Lock()
-	next, newest, room := g.ledger.next, g.ledger.newest, maxWaiting-g.ledger.waiting
-	g.mu.Unlock()
-	last := min(newest, next+uint64(max(h.want, min(readAhead, g.p.handoutSize())))-1)
-	busy := map[string]bool{}
+	next, last, room, newest := h.nextRange()
 	found, err := g.p.readMessages(ctx, g.keys, next, last)
 	if err != nil {
 		return err
 	}
+	busy, bytes := map[string]bool{}, 0
 	for number := next; number <= last && room > 0; number++ {
 		kv := found[number]
 		if kv == nil {
@@ -218,22 +249,45 @@ func (h *handout) addNew(ctx context.Context) error {
 			}
 			break // the next handout reports it
 		}
-		it := item{number: number, record: pendingRecord{Key: d.Key}}
-		if d.Key != "" && (busy[d.Key] || g.isBusy(d.Key)) {
+		bytes += len(kv.Value)
+		it := item{number: number, key: d.Key, request: -1}
+		waits := d.Key != "" && (busy[d.Key] || g.isBusy(d.Key))
+		if waits {
 			room--
 		} else {
-			it.record.Attempt = 1
-			if !h.leaseItem(&it, d) {
-				break
-			}
+			h.leaseItem(&it, d)
+		}
+		if it.request < 0 && len(kv.Value) <= keptBody {
+			it.known.delivery = &d
 		}
 		if d.Key != "" {
 			busy[d.Key] = true
 		}
 		h.items, h.next = append(h.items, it), number+1
 	}
+	g.learnSize(bytes, len(h.items))
 	h.prepareTxn()
 	return nil
+}
+
+// nextRange returns the numbers of the messages that are read next, and how many
+// may wait for others with their ordering key.
+func (h *handout) nextRange() (next, last uint64, room int, newest uint64) {
+	g := h.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.ledger
+	n := min(max(h.want, readBytes/max(g.average, 1), 1), g.p.handoutSize())
+	return l.next, min(l.newest, l.next+uint64(n)-1), maxWaiting - l.waiting, l.newest
+}
+
+// learnSize notes the size of messages that were read.
+func (g *group) learnSize(bytes, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n > 0 {
+		g.average = (g.average + bytes/n) / 2
+	}
 }
 
 // endAtGap ends a handout before messages that are gone. If it has no messages, it
@@ -271,20 +325,20 @@ func (h *handout) prepareTxn() {
 		if it.known.rev != 0 {
 			r.Compare = append(r.Compare, isAt(pending, it.known.rev), isAt(lease, it.known.leaseRev))
 			r.Failure = append(r.Failure, rangeOp(pendingRange(pending, lease)))
+		} else {
+			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: pending, Value: encodeRecord(pendingRecord{Key: it.key})}))
 		}
 		switch {
 		case it.drop:
 			r.Success = append(r.Success, deleteOp(deletePending(pending, lease)))
-			continue
-		case it.known.rev == 0 || it.record != it.known.pendingRecord:
-			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: pending, Value: encodeRecord(it.record)}))
-		}
-		if it.lease.Owner != "" {
+		case !h.plain:
 			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: lease, Value: encodeRecord(it.lease)}))
+		case it.known.leaseRev != 0:
+			r.Success = append(r.Success, deleteOp(&pb.DeleteRangeRequest{Key: lease}))
 		}
 	}
-	if len(r.Success) > 0 {
-		h.txn = r
+	if h.txn = r; len(h.items) == 0 && h.next == 0 {
+		h.txn = nil
 	}
 }
 
@@ -332,22 +386,30 @@ func (h *handout) deliver(ctx context.Context, rev int64) {
 			l.remove(it.number, rev)
 			continue
 		}
-		leased := it.lease.Owner != ""
-		if leased {
-			s := h.requests[it.request].s
-			if _, ok := g.members[s.name]; ok && !h.requests[it.request].left {
-				s.held[it.lease.Lease] = false
+		if it.request >= 0 {
+			req := h.requests[it.request]
+			if _, ok := g.members[req.s.name]; ok && !req.left {
+				req.s.held[it.lease.Lease] = false
 				r := &results[it.request]
 				r.out, r.leases = append(r.out, it.delivery), append(r.leases, it.lease.Lease)
 			} else {
 				unwanted = append(unwanted, it)
 			}
 		}
-		if it.known.rev == 0 || it.record != it.known.pendingRecord {
-			l.setPending(it.number, it.record, rev)
+		if it.known.rev == 0 {
+			l.setPending(it.number, pendingRecord{Key: it.key}, rev)
 		}
-		if leased {
+		if h.plain {
+			l.keep(it.number, it.lease, rev)
+		} else {
 			l.setLease(it.number, it.lease, rev)
+		}
+		if e := l.entries[it.number]; e != nil {
+			e.delivery = nil
+			if it.request < 0 {
+				e.delivery = it.known.delivery
+			}
+			l.list(e) // the watch may have shown the lease before it was held
 		}
 	}
 	for i, r := range h.requests {
@@ -365,7 +427,7 @@ func (h *handout) deliver(ctx context.Context, rev int64) {
 func (g *group) giveBackItems(ctx context.Context, items []item) {
 	by := map[string][]driver.Settlement{}
 	for _, it := range items {
-		by[it.lease.Owner] = append(by[it.lease.Owner], driver.Settlement{Token: it.delivery.Token, Kind: release})
+		by[it.lease.Owner] = append(by[it.lease.Owner], driver.Settlement{Token: it.delivery.Token, Kind: driver.Release})
 	}
 	for owner, all := range by {
 		g.settle(ctx, owner, all)

@@ -31,14 +31,13 @@ func FuzzDecodeMessage(f *testing.F) {
 	})
 }
 
-
 // FuzzDecodeState: whatever etcd holds, it does not stop a group, and what was
 // written is read.
 func FuzzDecodeState(f *testing.F) {
 	k := testGroup().keys
 	f.Add(k.position("g"), []byte("7"))
-	f.Add(k.pending("g", 3), encodeRecord(pendingRecord{Key: "k", Attempt: 2, After: 9}))
-	f.Add(k.lease("g", 3), encodeRecord(leaseRecord{Owner: "o", Lease: 1, Due: 9}))
+	f.Add(k.pending("g", 3), encodeRecord(pendingRecord{Key: "k"}))
+	f.Add(k.lease("g", 3), encodeRecord(leaseRecord{Owner: "o", Lease: 1, Due: 9, Attempt: 2}))
 	f.Add([]byte(k.state("g")+"pending/+0000000000000000001"), []byte("{"))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		g := testGroup()
@@ -105,12 +104,18 @@ func (g *group) testMember(name string) *subscription {
 	return s
 }
 
+// addPending adds a message that nobody holds.
+func (g *group) addPending(number uint64, key string) {
+	g.ledger.setPending(number, pendingRecord{Key: key}, g.nextChange())
+	g.ledger.setLease(number, leaseRecord{}, g.nextChange())
+}
+
 // take leases pending messages to a subscription.
 func (s *subscription) take(now time.Time, numbers ...uint64) {
 	for _, n := range numbers {
 		s.g.leases++
 		s.held[s.g.leases] = true
-		s.g.ledger.setLease(n, leaseRecord{Owner: s.name, Lease: s.g.leases, Due: milliseconds(now.Add(s.lease))}, s.g.nextChange())
+		s.g.ledger.setLease(n, leaseRecord{Owner: s.name, Lease: s.g.leases, Due: milliseconds(now.Add(s.lease)), Attempt: 3}, s.g.nextChange())
 	}
 }
 
@@ -134,7 +139,7 @@ func TestLeasesOfOtherProcessesEndLater(t *testing.T) {
 	g := testGroup()
 	ours := g.testMember("ours")
 	for n := range uint64(2) {
-		g.ledger.setPending(n+1, pendingRecord{}, g.nextChange())
+		g.addPending(n+1, "")
 	}
 	ours.take(now, 1)
 	g.ledger.setLease(2, leaseRecord{Owner: "theirs", Lease: 1, Due: now.Add(time.Second).UnixMilli()}, g.nextChange())
@@ -149,7 +154,7 @@ func TestLeaseThatWasNeverReturned(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	g := testGroup()
 	g.testMember("ours")
-	g.ledger.setPending(1, pendingRecord{Attempt: 1}, g.nextChange())
+	g.addPending(1, "")
 	g.ledger.setLease(1, leaseRecord{Owner: "ours", Lease: 7, Due: now.Add(time.Hour).UnixMilli()}, g.nextChange())
 	wantNumbers(t, "at once", g.dueNumbers(now), 1)
 	if !g.isUnreturned(g.ledger.entries[1]) {
@@ -165,7 +170,7 @@ func TestLanes(t *testing.T) {
 	s := g.testMember("s")
 	keys := map[uint64]string{1: "x", 2: "x", 3: "y", 4: "x", 5: ""}
 	for _, n := range []uint64{4, 2, 5, 1, 3} {
-		g.ledger.setPending(n, pendingRecord{Key: keys[n]}, g.nextChange())
+		g.addPending(n, keys[n])
 	}
 	wantNumbers(t, "first", g.dueNumbers(now), 1, 3, 5)
 	if g.ledger.waiting != 2 {
@@ -193,7 +198,7 @@ func TestSettleKinds(t *testing.T) {
 	g := testGroup()
 	s := g.testMember("s")
 	for n := range uint64(5) {
-		g.ledger.setPending(n+1, pendingRecord{Attempt: 3}, g.nextChange())
+		g.addPending(n+1, "")
 	}
 	now := time.Now()
 	s.take(now, 1, 2, 3, 4, 5)
@@ -201,7 +206,7 @@ func TestSettleKinds(t *testing.T) {
 		{Token: formatToken(1, 1), Kind: driver.Ack},
 		{Token: formatToken(2, 2), Kind: driver.Nack},
 		{Token: formatToken(3, 3), Kind: driver.Nack, Delay: time.Hour},
-		{Token: formatToken(4, 4), Kind: release},
+		{Token: formatToken(4, 4), Kind: driver.Release},
 		{Token: formatToken(5, 5), Kind: driver.Extend, Delay: time.Hour},
 		{Token: formatToken(1, 1), Kind: driver.Ack}, // again
 		{Token: formatToken(2, 9), Kind: driver.Ack},
@@ -213,7 +218,7 @@ func TestSettleKinds(t *testing.T) {
 	}
 	wantNumbers(t, "at once", g.dueNumbers(time.Now()), 2, 4)
 	for number, want := range map[uint64]int{2: 3, 3: 3, 4: 2, 5: 3} {
-		if got := g.ledger.entries[number].Attempt; got != want {
+		if got := g.ledger.entries[number].lease.Attempt; got != want {
 			t.Errorf("message %d has the attempt %d, want %d", number, got, want)
 		}
 	}
@@ -232,7 +237,7 @@ func TestLateEventsOfTheWatch(t *testing.T) {
 	show := func(key, value []byte, rev int64, deleted bool) {
 		g.showState(&mvccpb.KeyValue{Key: key, Value: value, ModRevision: rev}, deleted)
 	}
-	g.ledger.setPending(1, pendingRecord{Attempt: 1}, 5)
+	g.ledger.setPending(1, pendingRecord{}, 5)
 	g.ledger.remove(1, 6)
 	show(g.keys.pending("g", 1), []byte("{}"), 5, false)
 	wantNumbers(t, "a message that was acknowledged", g.dueNumbers(time.Now()))
@@ -240,9 +245,31 @@ func TestLateEventsOfTheWatch(t *testing.T) {
 	if len(g.ledger.removed) > 0 {
 		t.Error("the acknowledgement is still remembered")
 	}
-	g.ledger.setPending(2, pendingRecord{Attempt: 1}, 7)
-	g.ledger.setLease(2, leaseRecord{Owner: "o", Due: time.Now().Add(time.Hour).UnixMilli()}, 8)
-	g.ledger.endLease(2, 9)
-	show(g.keys.lease("g", 2), encodeRecord(leaseRecord{Owner: "o", Due: time.Now().Add(time.Hour).UnixMilli()}), 8, false)
+	held := leaseRecord{Owner: "o", Due: time.Now().Add(time.Hour).UnixMilli()}
+	g.ledger.setPending(2, pendingRecord{}, 7)
+	g.ledger.setLease(2, held, 8)
+	g.ledger.setLease(2, leaseRecord{}, 9)
+	show(g.keys.lease("g", 2), encodeRecord(held), 8, false)
 	wantNumbers(t, "a message that was given back", g.dueNumbers(time.Now()), 2)
+}
+
+// TestLeaseWithoutRecord: a message that a process holds in its memory comes to
+// that process when it is given back, and to others when a lease would have ended.
+func TestLeaseWithoutRecord(t *testing.T) {
+	g := testGroup()
+	s := g.testMember("s")
+	for n := range uint64(2) {
+		g.addPending(n+1, "")
+	}
+	now := time.Now()
+	g.ledger.endLease(1, g.nextChange())
+	s.held[1] = true
+	g.ledger.keep(2, leaseRecord{Owner: s.name, Lease: 1, Due: milliseconds(now.Add(time.Hour))}, g.nextChange())
+	wantNumbers(t, "at once", g.dueNumbers(now))
+	wantNumbers(t, "before the other process's lease has ended", g.dueNumbers(now.Add(s.lease)))
+	wantNumbers(t, "after it", g.dueNumbers(now.Add(2*s.lease)), 1)
+	for _, err := range g.settle(t.Context(), s.name, []driver.Settlement{{Token: formatToken(2, 1), Kind: driver.Nack}}) {
+		check.NoError(t, err)
+	}
+	wantNumbers(t, "given back", g.dueNumbers(time.Now()), 2)
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/tidwall/btree"
+
+	"fairlead.dev/pubsub/driver"
 )
 
 // ledger is what a process knows of the state of a group: what it read, what the
@@ -34,14 +36,18 @@ type ledger struct {
 // entry is a pending message.
 type entry struct {
 	number uint64
-	pendingRecord
-	rev       int64
+	key    string // the ordering key
+	rev    int64
+
 	lease     leaseRecord
-	leaseRev  int64     // 0: nobody holds the message
+	leaseRev  int64     // 0: there is no record
 	leaseSeen int64     // the revision of the last change of the lease
-	notBefore time.Time // a delay that could not be written
-	at        time.Time // when it may be handed out, while it is in free
-	listed    bool      // in free
+	ours      bool      // there is no record, since this process holds the message in its memory
+	since     time.Time // when this process saw that there is no record
+
+	delivery *driver.Delivery // of a small message that was taken ahead
+	at       time.Time        // when it may be handed out, while it is in free
+	listed   bool             // in free
 }
 
 func newLedger(dueAt func(*entry) time.Time) *ledger {
@@ -63,39 +69,42 @@ func (l *ledger) setPending(number uint64, r pendingRecord, rev int64) {
 	case e == nil && rev <= l.removed[number]:
 		return
 	case e == nil:
-		e = &entry{number: number}
+		e = &entry{number: number, since: time.Now()}
 		l.entries[number] = e
-		e.Key = r.Key
-		l.joinLane(e)
 	case e.rev >= rev:
 		return
-	case e.Key != r.Key:
+	default:
+		l.unlist(e)
 		l.leaveLane(e)
-		e.Key = r.Key
-		l.joinLane(e)
 	}
-	e.pendingRecord, e.rev = r, rev
+	e.key, e.rev = r.Key, rev
+	l.joinLane(e)
 	l.list(e)
 }
 
-// setLease notes who holds a pending message, as of a revision.
+// setLease notes the lease of a pending message, as of a revision.
 func (l *ledger) setLease(number uint64, r leaseRecord, rev int64) {
-	e := l.entries[number]
-	if e == nil || e.leaseSeen >= rev {
-		return
+	if e := l.entries[number]; e != nil && e.leaseSeen < rev {
+		e.lease, e.leaseRev, e.leaseSeen, e.ours = r, rev, rev, false
+		l.list(e)
 	}
-	e.lease, e.leaseRev, e.leaseSeen, e.notBefore = r, rev, rev, time.Time{}
-	l.list(e)
 }
 
-// endLease notes that nobody holds a pending message, as of a revision.
+// endLease notes that the lease of a pending message was deleted, as of a revision.
 func (l *ledger) endLease(number uint64, rev int64) {
-	e := l.entries[number]
-	if e == nil || e.leaseSeen >= rev {
-		return
+	if e := l.entries[number]; e != nil && e.leaseSeen < rev {
+		e.lease, e.leaseRev, e.leaseSeen, e.ours = leaseRecord{Attempt: e.lease.Attempt}, 0, rev, false
+		e.since = time.Now()
+		l.list(e)
 	}
-	e.lease, e.leaseRev, e.leaseSeen = leaseRecord{}, 0, rev
-	l.list(e)
+}
+
+// keep notes a lease that this process has in its memory only, as of a revision.
+func (l *ledger) keep(number uint64, r leaseRecord, rev int64) {
+	if e := l.entries[number]; e != nil && e.leaseSeen <= rev {
+		e.lease, e.leaseRev, e.leaseSeen, e.ours = r, 0, rev, true
+		l.list(e)
+	}
 }
 
 // remove notes that this process has settled a message, at a revision.
@@ -125,10 +134,10 @@ func (l *ledger) forget(number uint64, rev int64) {
 }
 
 func (l *ledger) joinLane(e *entry) {
-	if e.Key == "" {
+	if e.key == "" {
 		return
 	}
-	lane := l.lanes[e.Key]
+	lane := l.lanes[e.key]
 	i, _ := slices.BinarySearch(lane, e.number)
 	if len(lane) > 0 {
 		l.waiting++
@@ -136,31 +145,31 @@ func (l *ledger) joinLane(e *entry) {
 			l.unlist(l.entries[lane[0]])
 		}
 	}
-	l.lanes[e.Key] = slices.Insert(lane, i, e.number)
+	l.lanes[e.key] = slices.Insert(lane, i, e.number)
 }
 
 func (l *ledger) leaveLane(e *entry) {
-	if e.Key == "" {
+	if e.key == "" {
 		return
 	}
-	lane := l.lanes[e.Key]
+	lane := l.lanes[e.key]
 	i, found := slices.BinarySearch(lane, e.number)
 	if !found {
 		return
 	}
 	if lane = slices.Delete(lane, i, i+1); len(lane) == 0 {
-		delete(l.lanes, e.Key)
+		delete(l.lanes, e.key)
 		return
 	}
 	l.waiting--
-	l.lanes[e.Key] = lane
+	l.lanes[e.key] = lane
 	if i == 0 {
 		l.list(l.entries[lane[0]])
 	}
 }
 
 // isFirst reports whether no earlier message has the entry's ordering key.
-func (l *ledger) isFirst(e *entry) bool { return e.Key == "" || l.lanes[e.Key][0] == e.number }
+func (l *ledger) isFirst(e *entry) bool { return e.key == "" || l.lanes[e.key][0] == e.number }
 
 // list puts an entry at its place in free, if it is the first of its lane.
 func (l *ledger) list(e *entry) {
@@ -210,7 +219,7 @@ func (l *ledger) newestPending() (newest uint64) {
 // heldBy returns the numbers of the messages that an owner holds.
 func (l *ledger) heldBy(owner string) (numbers []uint64) {
 	for number, e := range l.entries {
-		if e.leaseRev != 0 && e.lease.Owner == owner {
+		if e.lease.Owner == owner {
 			numbers = append(numbers, number)
 		}
 	}
@@ -218,12 +227,23 @@ func (l *ledger) heldBy(owner string) (numbers []uint64) {
 	return numbers
 }
 
-// keepDelays keeps the delays of another ledger that could not be written.
-func (l *ledger) keepDelays(old *ledger) {
+// keepOurs keeps what another ledger has in memory only.
+func (l *ledger) keepOurs(old *ledger) {
 	for number, e := range old.entries {
-		if now := l.entries[number]; now != nil && !e.notBefore.IsZero() && now.leaseRev == 0 {
-			now.notBefore = e.notBefore
-			l.list(now)
+		if now := l.entries[number]; now != nil && e.ours && now.leaseRev == 0 {
+			l.keep(number, e.lease, now.leaseSeen)
 		}
 	}
+}
+
+// countDue counts the messages that can be handed out, up to a limit.
+func (l *ledger) countDue(now time.Time, limit int) (n int) {
+	l.free.Scan(func(e *entry) bool {
+		if e.at.After(now) || n == limit {
+			return false
+		}
+		n++
+		return true
+	})
+	return n
 }

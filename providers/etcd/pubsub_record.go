@@ -10,29 +10,28 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// The state of a group is many small keys, so that no request grows with the
-// messages that a group has taken, consumers do not conflict when they settle
-// messages, and settling a message deletes keys: etcd refuses every put when its
-// database is full, and still deletes.
+// The state of a group is many small keys: no request grows with the messages
+// that a group has taken, and consumers that settle messages do not conflict.
+//
+// A full database refuses every put, and still deletes. So everything that
+// happens to a message can be a delete as well: its acknowledgement deletes both
+// keys, and a process that deletes the lease holds the message without a record,
+// in its memory. Other processes wait as long as a lease lasts, and then take a
+// message without a lease, by a put.
 
 // pendingRecord says that a group has taken a message, and has not acknowledged
-// it.
+// it. It is never changed.
 type pendingRecord struct {
-	Key     string `json:"k,omitempty"` // the ordering key
-	Attempt int    `json:"a,omitempty"` // of the last delivery
-	After   int64  `json:"d,omitempty"` // when a delay ends, in milliseconds since 1970
+	Key string `json:"k,omitempty"` // the ordering key
 }
 
-// leaseRecord says who holds a pending message. A pending message without one is
-// held by nobody.
+// leaseRecord says who holds a pending message.
 type leaseRecord struct {
-	Owner string `json:"o"`
-	Lease uint64 `json:"l"` // a number that the owner gives to one lease only
-	Due   int64  `json:"d"` // when the lease ends, in milliseconds since 1970
+	Owner   string `json:"o,omitempty"` // empty: nobody
+	Lease   uint64 `json:"l,omitempty"` // a number that the owner gives to one lease only
+	Due     int64  `json:"d,omitempty"` // when the lease ends, or the delay of a message that nobody holds, in milliseconds since 1970
+	Attempt int    `json:"a,omitempty"` // of the last delivery
 }
-
-// release is driver.Release.
-const release driver.SettleKind = 4
 
 func encodeRecord(r any) []byte {
 	b, _ := json.Marshal(r) // cannot fail: numbers and strings
@@ -40,18 +39,17 @@ func encodeRecord(r any) []byte {
 }
 
 // decodePending reads a pending message. Of one that cannot be read, only the
-// number is known: the message is delivered again, as if for the first time.
+// number is known.
 func decodePending(b []byte) (r pendingRecord, ok bool) {
-	if json.Unmarshal(b, &r) != nil || r.Attempt < 0 {
+	if json.Unmarshal(b, &r) != nil {
 		return pendingRecord{}, false
 	}
 	return r, true
 }
 
-// decodeLease reads a lease. One that cannot be read has no owner, and has
-// ended.
+// decodeLease reads a lease. One that cannot be read is nobody's.
 func decodeLease(b []byte) (r leaseRecord, ok bool) {
-	if json.Unmarshal(b, &r) != nil || r.Owner == "" {
+	if json.Unmarshal(b, &r) != nil || r.Attempt < 0 {
 		return leaseRecord{}, false
 	}
 	return r, true

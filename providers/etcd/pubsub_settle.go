@@ -20,20 +20,18 @@ type settling struct {
 	errs    []error
 	indexes []int // of the settlements in the transaction
 	now     time.Time
-	plain   bool // only deletes, since there is no room: delays are kept in memory
+	plain   bool // deletes only: what cannot be written is kept in memory
 
 	changes []change
 }
 
 // change is a settlement in a transaction.
 type change struct {
-	index   int
-	number  uint64
-	known   entry
-	pending *pendingRecord // nil: unchanged
-	lease   *leaseRecord   // nil: ended
-	remove  bool
-	delay   time.Time // that is not written
+	number uint64
+	known  entry
+	lease  leaseRecord // the new one
+	remove bool
+	ended  bool // the lease is settled
 }
 
 // settle settles messages that an owner, a subscription of this process, holds. A
@@ -55,15 +53,13 @@ func (g *group) settle(ctx context.Context, owner string, all []driver.Settlemen
 	return s.errs
 }
 
-// run settles the messages of s.indexes. A full database refuses what writes, and
-// with it what only deletes: that is tried once more without the rest.
+// run settles the messages of s.indexes. A full database refuses a transaction
+// that puts anything.
 func (s *settling) run(ctx context.Context) {
 	err := s.commit(ctx)
 	if isFull(err) {
 		s.plain = true
-		if err = s.withoutExtensions(err); err == nil {
-			err = s.commit(ctx)
-		}
+		err = s.commit(ctx)
 		s.plain = false
 	}
 	for _, i := range s.indexes {
@@ -72,22 +68,6 @@ func (s *settling) run(ctx context.Context) {
 		}
 	}
 	s.indexes = s.indexes[:0]
-}
-
-// withoutExtensions refuses the settlements that cannot be made without room.
-func (s *settling) withoutExtensions(full error) error {
-	var rest []int
-	for _, i := range s.indexes {
-		if s.all[i].Kind != driver.Extend {
-			rest = append(rest, i)
-		} else if s.errs[i] == nil {
-			s.errs[i] = full
-		}
-	}
-	if s.indexes = rest; len(rest) == 0 {
-		return full
-	}
-	return nil
 }
 
 // commit makes the transaction, until no other change comes in between.
@@ -133,7 +113,7 @@ func (s *settling) prepareChanges() {
 			continue
 		}
 		e := g.ledger.entries[number]
-		if e == nil || e.leaseRev == 0 || e.lease.Owner != s.owner || e.lease.Lease != lease {
+		if e == nil || e.lease.Owner != s.owner || e.lease.Lease != lease {
 			s.errs[i] = errLeaseLost()
 			g.forgetLease(s.owner, lease)
 			continue
@@ -144,8 +124,7 @@ func (s *settling) prepareChanges() {
 
 func (s *settling) change(i int, e entry) change {
 	st := s.all[i]
-	c := change{index: i, number: e.number, known: e}
-	record := e.pendingRecord
+	c := change{number: e.number, known: e, ended: true, lease: leaseRecord{Attempt: e.lease.Attempt}}
 	switch st.Kind {
 	case driver.Ack:
 		c.remove = true
@@ -154,19 +133,14 @@ func (s *settling) change(i int, e entry) change {
 		if d == 0 {
 			d = s.g.leaseOf(s.owner)
 		}
-		c.lease = &leaseRecord{Owner: e.lease.Owner, Lease: e.lease.Lease, Due: milliseconds(s.now.Add(d))}
-	case release:
-		record.Attempt = max(0, record.Attempt-1)
-		c.pending = &record
+		c.ended, c.lease = false, e.lease
+		c.lease.Due = milliseconds(s.now.Add(d))
+	case driver.Release:
+		c.lease.Attempt = max(0, c.lease.Attempt-1)
 	default:
 		if st.Delay > 0 {
-			c.delay = s.now.Add(st.Delay)
-			record.After = milliseconds(c.delay)
-			c.pending = &record
+			c.lease.Due = milliseconds(s.now.Add(st.Delay))
 		}
-	}
-	if s.plain {
-		c.pending = nil
 	}
 	return c
 }
@@ -176,18 +150,14 @@ func (s *settling) request() *pb.TxnRequest {
 	g, r := s.g, &pb.TxnRequest{}
 	for _, c := range s.changes {
 		pending, lease := g.keys.pending(g.name, c.number), g.keys.lease(g.name, c.number)
-		r.Compare = append(r.Compare, isAt(lease, c.known.leaseRev))
+		r.Compare = append(r.Compare, isAt(pending, c.known.rev), isAt(lease, c.known.leaseRev))
 		r.Failure = append(r.Failure, rangeOp(pendingRange(pending, lease)))
-		if c.remove {
+		switch {
+		case c.remove:
 			r.Success = append(r.Success, deleteOp(deletePending(pending, lease)))
-			continue
-		}
-		if c.pending != nil {
-			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: pending, Value: encodeRecord(c.pending)}))
-		}
-		if c.lease != nil {
+		case !s.plain:
 			r.Success = append(r.Success, putOp(&pb.PutRequest{Key: lease, Value: encodeRecord(c.lease)}))
-		} else {
+		case c.known.leaseRev != 0:
 			r.Success = append(r.Success, deleteOp(&pb.DeleteRangeRequest{Key: lease}))
 		}
 	}
@@ -201,25 +171,18 @@ func (s *settling) apply(rev int64) {
 	defer g.mu.Unlock()
 	l := g.ledger
 	for _, c := range s.changes {
-		if c.lease == nil {
+		if c.ended {
 			g.forgetLease(s.owner, c.known.lease.Lease)
 		}
 		switch {
 		case c.remove:
 			l.remove(c.number, rev)
 			g.settled++
-			continue
-		case c.pending != nil:
-			l.setPending(c.number, *c.pending, rev)
+		case s.plain:
+			l.keep(c.number, c.lease, rev)
+		default:
+			l.setLease(c.number, c.lease, rev)
 		}
-		if c.lease != nil {
-			l.setLease(c.number, *c.lease, rev)
-			continue
-		}
-		if e := l.entries[c.number]; e != nil && c.pending == nil {
-			e.notBefore = c.delay
-		}
-		l.endLease(c.number, rev)
 	}
 }
 
@@ -233,10 +196,11 @@ func (g *group) adopt(number uint64, found []*mvccpb.KeyValue, rev int64) {
 		_, part := g.keys.parseState(g.name, kv.Key)
 		leased = leased || part == leasePart
 	}
+	e := g.ledger.entries[number]
 	switch {
 	case len(found) == 0:
 		g.ledger.remove(number, rev)
-	case !leased:
+	case !leased && e != nil && !e.ours:
 		g.ledger.endLease(number, rev)
 	}
 }

@@ -129,7 +129,7 @@ func (g *group) holdings(s *subscription) (all []driver.Settlement) {
 	defer g.mu.Unlock()
 	for _, number := range g.ledger.heldBy(s.name) {
 		lease := g.ledger.entries[number].lease.Lease
-		kind := release
+		kind := driver.Release
 		if s.held[lease] {
 			kind = driver.Nack
 		}
