@@ -80,6 +80,9 @@ func (p *provider) start(ctx context.Context) error {
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
+	if err := fairlead.ContextError(ctx); err != nil {
+		return err // it has ended the provider's life, too
+	}
 	d, err := p.probeDescription(ctx)
 	p.Live = providers.NewLive(d)
 	return err

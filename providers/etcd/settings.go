@@ -57,9 +57,9 @@ func newConfig(s providers.Settings) (c config, err error) {
 	case len(c.hosts) == 0:
 		return config{}, invalid("the URL names no host; for example etcd://127.0.0.1:2379")
 	case strings.Trim(s.URL.Path, "/") != "":
-		return config{}, invalid("the URL has the path %q, and etcd has none; use the parameter \"prefix\" for a name space", s.URL.Path)
+		return config{}, invalid("the URL has a path, and etcd has none; use the setting \"prefix\" for a name space")
 	case c.prefix == "":
-		return config{}, invalid("parameter \"prefix\" must not be empty")
+		return config{}, invalid("setting \"prefix\" must not be empty")
 	}
 	if c.password, err = s.Password(); err != nil {
 		return config{}, err
