@@ -8,6 +8,10 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
+// longestPage is the number of entries that a driver is asked for at most, so that it
+// can reserve memory for them.
+const longestPage = 10_000
+
 // pageSize is the number of entries for which List asks at a time.
 const pageSize = 500
 
@@ -48,13 +52,13 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 }
 
 // ListPage returns at most limit entries of the page that token names, or of
-// the first page for "". A page that is not the last may hold fewer entries
-// than limit. It needs the claim [List].
+// the first page for "". A page has at most 10,000 entries, and one that is not the
+// last may hold fewer than limit. It needs the claim [List].
 //
 // Errors: Invalid for a limit below 1, or for a token that no page of this
 // store had; Compacted if the moment that the token names is no longer kept.
 func (s *Store) ListPage(ctx context.Context, prefix, token string, limit int) (Page, error) {
-	page, err := s.readPage(ctx, driver.ListRequest{Prefix: prefix, Token: token, Limit: limit})
+	page, err := s.readPage(ctx, driver.ListRequest{Prefix: prefix, Token: token, Limit: min(limit, longestPage)})
 	if err != nil {
 		return Page{}, err
 	}

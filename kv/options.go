@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 )
 
 // Option changes how [Open] opens a store.
@@ -26,7 +27,10 @@ func Require(reqs ...fairlead.Requirement) Option {
 
 func resolveOpenOptions(opts []Option) (openOptions, error) {
 	var o openOptions
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return o, handle.NilOption("kv.Open", i)
+		}
 		if err := opt(&o); err != nil {
 			return openOptions{}, err
 		}
@@ -58,7 +62,10 @@ func resolveWriteOptions(opts []WriteOption) (writeOptions, error) {
 		return writeOptions{}, nil // before o, which costs an allocation
 	}
 	var o writeOptions
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return o, handle.NilOption("the write", i)
+		}
 		if err := opt(&o); err != nil {
 			return writeOptions{}, err
 		}

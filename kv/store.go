@@ -93,6 +93,9 @@ func (s *Store) Close(ctx context.Context) error {
 	return fairlead.Annotate(err, "kv.Close", s.handle.Provider)
 }
 
+// Context returns a context that ends when the store is closed.
+func (s *Store) Context() context.Context { return s.life }
+
 // checkUsable returns an error if the store is closed or a requirement is
 // lost.
 func (s *Store) checkUsable() error {

@@ -92,7 +92,10 @@ func (s *Store) runTxn(ctx context.Context, parts []TxnPart) (Revision, error) {
 
 func buildTxn(parts []TxnPart) (driver.Txn, error) {
 	var t transaction
-	for _, addTo := range parts {
+	for i, addTo := range parts {
+		if addTo == nil {
+			return driver.Txn{}, fairlead.Errorf(fairlead.Invalid, "part %d of the transaction is nil; leave it out", i+1)
+		}
 		if err := addTo(&t); err != nil {
 			return driver.Txn{}, err
 		}

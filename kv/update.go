@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/await"
 )
 
 const (
@@ -33,6 +34,9 @@ const (
 // [Store.Create] and [Store.CAS]. A write whose outcome is unknown is not
 // repeated.
 func (s *Store) Update(ctx context.Context, key string, change func(Entry) ([]byte, error), opts ...WriteOption) (Entry, error) {
+	if change == nil {
+		return Entry{}, s.updateError(fairlead.Errorf(fairlead.Invalid, "Update needs a function that returns the new value, got nil"))
+	}
 	if err := s.handle.CheckClaim(CAS); err != nil {
 		return Entry{}, s.updateError(err)
 	}
@@ -82,7 +86,7 @@ func (s *Store) prepareRetry(ctx context.Context, key string, attempt int, faile
 	// immediate. After a pause it may be stale: then the write is refused, and
 	// its conflict carries a fresh one.
 	if attempt%2 == 0 && !pauseBeforeRetry(ctx, attempt/2) {
-		return Entry{}, s.updateError(fairlead.ContextError(ctx))
+		return Entry{}, s.updateError(fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up after %d attempts, each of which lost against another writer: %w", attempt, ctx.Err()))
 	}
 	if current, told := Current(failed); told {
 		return current, nil
@@ -92,15 +96,7 @@ func (s *Store) prepareRetry(ctx context.Context, key string, attempt int, faile
 
 // pauseBeforeRetry is false if the context ended first.
 func pauseBeforeRetry(ctx context.Context, nth int) bool {
-	longest := min(firstUpdatePause<<min(nth-1, 10), longestUpdatePause)
-	timer := time.NewTimer(rand.N(longest))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return await.Pause(ctx, rand.N(min(firstUpdatePause<<min(nth-1, 10), longestUpdatePause)))
 }
 
 func (s *Store) updateError(err error) error {

@@ -3,10 +3,14 @@ package kv
 import (
 	"context"
 	"iter"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/await"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/kv/driver"
 )
 
@@ -30,7 +34,10 @@ func After(rev Revision) WatchOption {
 
 func resolveWatchOptions(opts []WatchOption) (watchOptions, error) {
 	var o watchOptions
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return watchOptions{}, handle.NilOption("kv.Watch", i)
+		}
 		if err := opt(&o); err != nil {
 			return watchOptions{}, err
 		}
@@ -119,33 +126,62 @@ func (w *Watcher) readChanges(ctx context.Context) ([]driver.Event, error) {
 
 // awaitChanges reads from the driver until it has changes, the context ends,
 // or the watcher or its store is closed.
-func (w *Watcher) awaitChanges(ctx context.Context) ([]driver.Event, error) {
+func (w *Watcher) awaitChanges(caller context.Context) ([]driver.Event, error) {
 	if w.life.Err() != nil {
 		return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 	}
 	if err := w.store.handle.CheckRequirements(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(caller)
 	defer cancel()
 	defer context.AfterFunc(w.life, cancel)()
 	changes, err := w.driver.Next(ctx)
-	if err != nil && w.life.Err() != nil {
-		err = fairlead.Errorf(fairlead.Closed, "the watcher was closed")
+	if err != nil {
+		err = w.watchError(caller, err)
 	}
 	return changes, err
 }
 
-// All yields every change until the context ends, the watcher is closed, or
-// changes were lost. It yields the error that ended it last. Errors with the
-// code Unavailable do not end it.
+// watchError returns what an error of the driver means to a caller: Closed if the
+// watcher was closed, the context's error if the context has ended. A Canceled or
+// DeadlineExceeded of something else is a condition that passes.
+func (w *Watcher) watchError(ctx context.Context, err error) error {
+	if w.life.Err() != nil {
+		return fairlead.Errorf(fairlead.Closed, "the watcher was closed")
+	}
+	code := fairlead.CodeOf(err)
+	switch code {
+	case fairlead.Canceled, fairlead.DeadlineExceeded, fairlead.Unavailable:
+	default:
+		return err
+	}
+	if ended := fairlead.ContextError(ctx); ended != nil {
+		return ended
+	}
+	if code == fairlead.Unavailable {
+		return err
+	}
+	return fairlead.Errorf(fairlead.Unavailable, "the provider interrupted a watch: %v", err)
+}
+
+// All yields every change until the context ends, the watcher is closed, changes
+// were lost, or a requirement or a permission is lost. It yields the error that ended
+// it last. Every other error may pass: All continues after a pause of at most two
+// seconds, without yielding it.
 func (w *Watcher) All(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		for {
+		for failures := 0; ; {
 			changes, err := w.readChanges(ctx)
-			if err != nil && (ctx.Err() != nil || fairlead.CodeOf(err) != fairlead.Unavailable) {
+			switch {
+			case err == nil:
+				failures = 0
+			case fairlead.ContextError(ctx) != nil || endsWatch(err):
 				yield(Event{}, err)
 				return
+			default:
+				failures++
+				pauseAfterFailure(ctx, failures)
 			}
 			for _, e := range changes {
 				if !yield(eventOf(e), nil) {
@@ -154,6 +190,21 @@ func (w *Watcher) All(ctx context.Context) iter.Seq2[Event, error] {
 			}
 		}
 	}
+}
+
+// endsWatch reports whether watching cannot go on after an error.
+func endsWatch(err error) bool {
+	switch fairlead.CodeOf(err) {
+	case fairlead.Compacted, fairlead.Closed, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:
+		return true
+	}
+	return false
+}
+
+// pauseAfterFailure waits longer with every failure in a row, up to 2 s.
+func pauseAfterFailure(ctx context.Context, failures int) {
+	longest := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
+	await.Pause(ctx, longest/2+rand.N(longest/2))
 }
 
 // Close ends the watcher. A Next that waits fails with Closed. Calls after the

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ type handlerRun struct {
 
 	slots chan struct{} // one for every message that may be in this process
 	work  chan *Delivery
-	leases
+	*leases
 }
 
 // Handle receives messages and calls fn for each, until ctx ends; it then
@@ -39,11 +40,17 @@ type handlerRun struct {
 // not begun, and returns nil. While a handler runs, its lease is extended where
 // [Extend] is claimed.
 //
-// Handle continues through an outage of the backend. It returns an error if the
-// subscription is closed, if a requirement is lost, or if there is a gap and
-// no [OnGap].
+// Handle continues through an outage of the backend, and through every other error
+// that may pass or that concerns one message: it reports the error ([OnError]), and
+// tries again after a pause of at most two seconds. It returns an error if the
+// subscription or its provider is closed (Closed), if a requirement is lost
+// (Unsupported), for Invalid and PermissionDenied, and if there is a gap
+// and no [OnGap].
 func (s *Subscription) Handle(ctx context.Context, fn Handler, opts ...HandleOption) error {
 	o, err := s.readHandleOptions(opts)
+	if fn == nil {
+		err = fairlead.Errorf(fairlead.Invalid, "Handle needs a handler, got nil")
+	}
 	if err == nil {
 		err = s.newHandlerRun(fn, o).run(ctx)
 	}
@@ -57,7 +64,7 @@ func (s *Subscription) newHandlerRun(fn Handler, o handleOptions) *handlerRun {
 		handler:       fn,
 		slots:         make(chan struct{}, o.concurrency+o.prefetch),
 		work:          make(chan *Delivery, o.concurrency+o.prefetch),
-		leases:        leases{sub: s, held: map[*Delivery]context.CancelCauseFunc{}},
+		leases:        newLeases(s),
 	}
 }
 
@@ -82,27 +89,54 @@ func (h *handlerRun) fetchMessages(ctx context.Context) error {
 		if n == 0 {
 			return nil
 		}
-		ds, err := h.sub.ReceiveMany(ctx, n)
+		ds, notMoved, err := h.sub.receiveBatch(ctx, n)
 		for range n - len(ds) {
 			<-h.slots
 		}
 		for _, d := range ds {
-			h.track(d, nil)
+			h.track(d)
 			h.work <- d
 		}
 		switch {
-		case err == nil:
+		case err == nil && notMoved == nil:
 			failures = 0
-		case ctx.Err() != nil:
+			continue
+		case fairlead.ContextError(ctx) != nil:
 			return nil
 		case errors.Is(err, ErrGap) && h.onGap != nil:
 			h.onGap(err)
-		case errors.Is(err, ErrUnavailable):
-			failures++
-			h.pauseBeforeRetry(ctx, failures, err)
-		default:
+			failures = 0
+			continue
+		case errors.Is(err, ErrGap) || isFinal(err):
 			return err
 		}
+		failures++
+		h.report(ctx, failures, cmp.Or(err, notMoved))
+		pauseBeforeRetry(ctx, failures)
+	}
+}
+
+// isFinal reports whether receiving cannot go on after an error.
+func isFinal(err error) bool {
+	switch fairlead.CodeOf(err) {
+	case fairlead.Closed, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:
+		return true
+	}
+	return false
+}
+
+// report reports an error after which Handle goes on. Of failures in a row it logs
+// the first, and then ever fewer.
+func (h *handlerRun) report(ctx context.Context, failures int, err error) {
+	if failures&(failures-1) == 0 { // 1, 2, 4, …
+		slog.WarnContext(ctx, "pubsub: cannot receive, or move a message to the dead letters; trying again", "topic", h.sub.config.Topic, "failures", failures, "error", err)
+	}
+	h.reportError(err)
+}
+
+func (h *handlerRun) reportError(err error) {
+	if h.onError != nil {
+		h.onError(fairlead.Annotate(err, "pubsub.Handle", h.sub.handle.Provider))
 	}
 }
 
@@ -125,10 +159,7 @@ func (h *handlerRun) acquireSlots(ctx context.Context) int {
 
 // pauseBeforeRetry waits before the next attempt to receive: longer with every
 // failure, up to 2 s.
-func (h *handlerRun) pauseBeforeRetry(ctx context.Context, failures int, err error) {
-	if failures == 1 {
-		slog.WarnContext(ctx, "pubsub: cannot receive; retrying until the backend is back", "topic", h.sub.config.Topic, "error", err)
-	}
+func pauseBeforeRetry(ctx context.Context, failures int) {
 	longest := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
 	await.Pause(ctx, longest/2+rand.N(longest/2))
 }
@@ -157,16 +188,21 @@ func (h *handlerRun) giveBack(ctx context.Context, d *Delivery) {
 	})
 }
 
-// processMessage calls the handler and settles the message by its result.
+// processMessage calls the handler and settles the message by its result. It does
+// neither if the lease was lost while the message waited: then another consumer has
+// the message, or will have it.
 func (h *handlerRun) processMessage(ctx context.Context, d *Delivery) {
-	parent := ctx
+	handling, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if lost := h.begin(d, cancel); lost != nil {
+		h.reportSettlement(ctx, d, lost)
+		return
+	}
+	parent := handling
 	if !trace.SpanContextFromContext(ctx).IsValid() {
-		parent = extractTraceContext(ctx, d.Metadata)
+		parent = extractTraceContext(handling, d.Metadata)
 	}
 	ctx, call := h.sub.processing.Start(parent)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	h.track(d, cancel)
 	err := h.callHandler(ctx, d)
 	_ = call.End(err)
 	h.settleAfterwards(ctx, d, func(ctx context.Context) error {
@@ -213,6 +249,19 @@ func (h *handlerRun) settleAfterwards(ctx context.Context, d *Delivery, settle f
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if err := settle(ctx); err != nil {
-		slog.WarnContext(ctx, "pubsub: cannot settle a message; it is delivered again when its lease ends", "topic", h.sub.config.Topic, "id", d.ID, "error", err)
+		h.reportSettlement(ctx, d, err)
 	}
+}
+
+// reportSettlement reports that a message is not settled, or may not be.
+func (h *handlerRun) reportSettlement(ctx context.Context, d *Delivery, err error) {
+	consequence := "it is delivered again when its lease ends"
+	switch fairlead.CodeOf(err) {
+	case fairlead.UnknownOutcome:
+		consequence = "it may be settled, or be delivered again when its lease ends"
+	case fairlead.Conflict:
+		consequence = "its lease was lost, so that it was or will be delivered again"
+	}
+	slog.WarnContext(ctx, "pubsub: a message was not settled: "+consequence, "topic", h.sub.config.Topic, "id", d.ID, "error", err)
+	h.reportError(err)
 }

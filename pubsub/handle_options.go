@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 )
 
 // HandleOption is an option of [Subscription.Handle].
@@ -15,11 +16,15 @@ type handleOptions struct {
 	hasPrefetch bool // false: the default of the subscription
 	retryDelay  func(attempt int) time.Duration
 	onGap       func(error) // nil: Handle returns the error
+	onError     func(error) // nil without OnError
 }
 
 func (s *Subscription) readHandleOptions(opts []HandleOption) (handleOptions, error) {
 	o := handleOptions{concurrency: 1, retryDelay: defaultRetryDelay}
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return o, handle.NilOption("pubsub.Handle", i)
+		}
 		if err := opt.setHandle(&o); err != nil {
 			return o, err
 		}
@@ -91,6 +96,20 @@ func defaultRetryDelay(attempt int) time.Duration {
 func OnGap(report func(error)) HandleOption {
 	return handleOption(func(o *handleOptions) error {
 		o.onGap = report
+		return nil
+	})
+}
+
+// OnError makes Handle call report with every error that does not end it: of
+// receiving, of settling a message, and of moving one to the dead letters. The
+// errors of handlers are not among them. Without OnError they are only logged.
+// report may be called concurrently, and Handle waits for it.
+func OnError(report func(error)) HandleOption {
+	return handleOption(func(o *handleOptions) error {
+		o.onError = report
+		if report == nil {
+			return fairlead.Errorf(fairlead.Invalid, "OnError needs a function, got nil; leave the option out to have errors logged only")
+		}
 		return nil
 	})
 }

@@ -26,7 +26,10 @@ type subscribeOptions struct {
 }
 
 func readTopicOptions(opts []TopicOption) (o topicOptions, err error) {
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return o, handle.NilOption("pubsub.Open", i)
+		}
 		if err := opt.setTopic(&o); err != nil {
 			return o, err
 		}
@@ -38,7 +41,10 @@ func readSubscribeOptions(topic string, opts []SubscribeOption) (subscribeOption
 	o := subscribeOptions{driver: driver.SubscriptionConfig{
 		Topic: topic, Start: driver.StartNew, AckDeadline: DefaultAckDeadline,
 	}}
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return o, handle.NilOption("pubsub.Subscribe", i)
+		}
 		if err := opt.setSubscription(&o); err != nil {
 			return o, err
 		}
@@ -145,7 +151,7 @@ func AckDeadline(d time.Duration) SubscribeOption {
 // maxAttempts times and not acknowledged: when the last delivery is given back,
 // or when the message would be delivered once more. A dead letter has the
 // message's body, key and metadata, and the metadata dead-letter-topic, -id,
-// -attempts and -reason in addition. It is stored before the message is
+// -attempts and -reason in addition; a reason is cut to 1000 bytes. It is stored before the message is
 // acknowledged, so that it may be stored twice and is never lost. DeadLetter
 // requires the claim [DeliveryCount].
 func DeadLetter(topic string, maxAttempts int) SubscribeOption {

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"fairlead.dev"
@@ -47,7 +48,10 @@ func (t *Topic) publishOne(ctx context.Context, m Message) (Receipt, error) {
 //     states. The topic is closed, or a requirement is not met any more.
 //   - There is one result for each message, in the order of msgs, and the Err of
 //     each result says whether that message is stored. The error says how many
-//     are not, and has the code of the first one's error.
+//     are stored, are not, and may be. Its code says what repeating the whole
+//     call would do: UnknownOutcome if some messages may be stored, and if some
+//     are stored and others could be repeated safely. Otherwise it is that of the
+//     first message that is not stored.
 func (t *Topic) PublishMany(ctx context.Context, msgs ...Message) ([]PublishResult, error) {
 	ctx, call := t.sending.Start(ctx)
 	results, err := t.publishEach(ctx, msgs)
@@ -96,17 +100,32 @@ func (t *Topic) publishEach(ctx context.Context, msgs []Message) ([]PublishResul
 
 // summarizeFailures returns nil if all messages are stored.
 func summarizeFailures(results []PublishResult) error {
-	failed := 0
+	var failed, unknown, repeatable int
 	var first error
 	for _, r := range slices.Backward(results) {
-		if r.Err != nil {
-			failed, first = failed+1, r.Err
+		if r.Err == nil {
+			continue
+		}
+		failed, first = failed+1, r.Err
+		switch fairlead.CodeOf(r.Err).Retry() {
+		case fairlead.RetrySafe:
+			repeatable++
+		case fairlead.RetryAfterRead:
+			unknown++
 		}
 	}
 	if failed == 0 {
 		return nil
 	}
-	return fairlead.Errorf(fairlead.CodeOf(first), "%d of %d messages were not stored; the first error: %w", failed, len(results), first)
+	stored := len(results) - failed
+	summary := fmt.Sprintf("of %d messages, %d are stored, %d are not, and %d may be", len(results), stored, failed-unknown, unknown)
+	code := fairlead.CodeOf(first)
+	if (unknown > 0 || stored > 0 && repeatable > 0) && code != fairlead.UnknownOutcome {
+		// The first error is no cause of this one: whoever looks for its code would
+		// take the whole call for one that can be repeated.
+		return fairlead.Errorf(fairlead.UnknownOutcome, "%s; see the results; the first error: %v", summary, first)
+	}
+	return fairlead.Errorf(code, "%s; the first error: %w", summary, first)
 }
 
 // PublishAtomic stores all messages or none. It requires the claim
@@ -171,7 +190,7 @@ func (t *Topic) prepareMessage(ctx context.Context, m Message) (driver.Message, 
 		}
 	}
 	prepared := newDriverMessage(ctx, m)
-	return prepared, checkMessage(prepared, t.handle.Facet.Limits.MaxMessageBytes)
+	return prepared, checkMessage(prepared, t.maxMessageBytes)
 }
 
 // countStored counts the messages that are stored, without the duplicates.

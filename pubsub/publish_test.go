@@ -1,12 +1,14 @@
 package pubsub_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
 	"fairlead.dev"
 	"fairlead.dev/pubsub"
+	"fairlead.dev/pubsub/driver"
 )
 
 func openTopic(t *testing.T, p fairlead.Provider, name string) *pubsub.Topic {
@@ -23,7 +25,7 @@ func openTopic(t *testing.T, p fairlead.Provider, name string) *pubsub.Topic {
 func TestPublishManyReportsEachMessage(t *testing.T) {
 	topic := openTopic(t, openMemory(t), "t")
 	results, err := topic.PublishMany(t.Context(), pubsub.Message{ID: "a"}, pubsub.Message{ID: "\xff"}, pubsub.Message{ID: "c"})
-	if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "1 of 3 messages were not stored") {
+	if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "of 3 messages, 2 are stored, 1 are not, and 0 may be") {
 		t.Errorf("got the error %v, want Invalid, 1 of 3", err)
 	}
 	if len(results) != 3 || results[0].Err != nil || results[2].Err != nil {
@@ -61,6 +63,40 @@ func TestOptionsFailWhenOpening(t *testing.T) {
 	} {
 		if _, err := pubsub.Subscribe(t.Context(), p, "t", opts...); !errors.Is(err, fairlead.Invalid) {
 			t.Errorf("%s: got %v, want Invalid", what, err)
+		}
+	}
+}
+
+// TestPublishManySummary: the code of the summary says what repeating the whole call
+// would do.
+func TestPublishManySummary(t *testing.T) {
+	for _, test := range []struct {
+		outcomes []fairlead.Code
+		code     fairlead.Code
+		text     string
+	}{
+		{[]fairlead.Code{fairlead.UnknownOutcome}, fairlead.UnknownOutcome, "of 1 messages, 0 are stored, 0 are not, and 1 may be"},
+		{[]fairlead.Code{fairlead.Unavailable, fairlead.Unavailable}, fairlead.Unavailable, "0 are stored, 2 are not, and 0 may be"},
+		{[]fairlead.Code{fairlead.Unavailable, 0}, fairlead.UnknownOutcome, "1 are stored, 1 are not, and 0 may be"},
+		{[]fairlead.Code{fairlead.TooLarge, fairlead.UnknownOutcome, 0}, fairlead.UnknownOutcome, "1 are stored, 1 are not, and 1 may be"},
+		{[]fairlead.Code{0, fairlead.TooLarge}, fairlead.TooLarge, "1 are stored, 1 are not, and 0 may be"},
+	} {
+		p := openFake(t)
+		p.send = func(_ context.Context, _ string, msgs []driver.Message, _ sendFunc) []driver.SendResult {
+			results := make([]driver.SendResult, len(msgs))
+			for i, code := range test.outcomes {
+				if code != 0 {
+					results[i].Err = fairlead.Errorf(code, "of the driver")
+				}
+			}
+			return results
+		}
+		_, err := openTopic(t, p, "t").PublishMany(t.Context(), make([]pubsub.Message, len(test.outcomes))...)
+		if fairlead.CodeOf(err) != test.code || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%v: got %v, want %v, %q", test.outcomes, err, test.code, test.text)
+		}
+		if test.code == fairlead.UnknownOutcome && errors.Is(err, fairlead.Unavailable) {
+			t.Errorf("%v: %v can be taken for Unavailable", test.outcomes, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 // Subscription receives the messages of one topic.
 type Subscription struct {
+	provider    fairlead.Provider
 	handle      *handle.Handle
 	driver      driver.Subscription
 	settlements *batcher.Batcher[driver.Settlement, error]
@@ -57,7 +59,7 @@ func openSubscription(ctx context.Context, p fairlead.Provider, topic string, op
 	if err != nil {
 		return nil, err
 	}
-	s := newSubscription(h, o.driver)
+	s := newSubscription(p, h, o.driver)
 	if err := s.openDriver(ctx, p, o); err != nil {
 		h.Close()
 		return nil, fairlead.Annotate(err, "", h.Provider)
@@ -65,7 +67,7 @@ func openSubscription(ctx context.Context, p fairlead.Provider, topic string, op
 	return s, nil
 }
 
-func newSubscription(h *handle.Handle, c driver.SubscriptionConfig) *Subscription {
+func newSubscription(p fairlead.Provider, h *handle.Handle, c driver.SubscriptionConfig) *Subscription {
 	attrs := topicAttributes(h, c.Topic)
 	if c.Group != "" {
 		attrs = append(attrs, attribute.String("messaging.consumer.group.name", c.Group))
@@ -73,11 +75,12 @@ func newSubscription(h *handle.Handle, c driver.SubscriptionConfig) *Subscriptio
 	calls := newTelemetry(h)
 	handlers := telemetry.New(scope, "messaging.process.duration", h.Provider)
 	s := &Subscription{
+		provider:   p,
 		handle:     h,
 		config:     c,
 		receiving:  newOperation(calls, "pubsub.Receive", "receive", c.Topic, trace.SpanKindClient, attrs),
 		settling:   newOperation(calls, "pubsub.Settle", "settle", c.Topic, trace.SpanKindClient, attrs),
-		processing: newOperation(handlers, "pubsub.Handle", "process", c.Topic, trace.SpanKindConsumer, attrs),
+		processing: newOperation(handlers, "pubsub.Handle", "process", c.Topic, trace.SpanKindConsumer, attrs).MarkEveryError(),
 		received:   newCounter("messaging.client.consumed.messages", "Messages that were received.", attrs),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
@@ -108,8 +111,10 @@ func (s *Subscription) Describe() fairlead.FacetDescription { return copyDescrip
 // Receive blocks until there is a message and returns it. The caller settles
 // it with Ack or Nack.
 //
-// Errors: Compacted (ErrGap) if messages were lost; the next call resumes after
-// the gap. Unavailable while the backend cannot be reached; call again.
+// Errors: Closed, Invalid, Unsupported and PermissionDenied do not pass. Compacted
+// (ErrGap) if messages were lost; the next call resumes after the gap. After every
+// other one, for example Unavailable while the backend cannot be reached, call again
+// after a pause.
 func (s *Subscription) Receive(ctx context.Context) (*Delivery, error) {
 	ds, err := s.ReceiveMany(ctx, 1)
 	if err != nil {
@@ -121,37 +126,78 @@ func (s *Subscription) Receive(ctx context.Context) (*Delivery, error) {
 // ReceiveMany blocks until there is at least one message, and returns at most
 // limit messages. Errors as for Receive.
 func (s *Subscription) ReceiveMany(ctx context.Context, limit int) ([]*Delivery, error) {
-	ctx, call := s.receiving.Start(ctx)
-	ds, err := s.receiveBatch(ctx, limit)
-	s.received.add(ctx, len(ds))
-	return ds, call.End(err)
+	ds, notMoved, err := s.receiveBatch(ctx, limit)
+	if len(ds) > 0 {
+		return ds, nil // a message that was not moved comes again
+	}
+	return nil, cmp.Or(err, notMoved)
 }
 
-func (s *Subscription) receiveBatch(ctx context.Context, limit int) ([]*Delivery, error) {
+// receiveBatch returns messages, or the error of receiving. notMoved is the first
+// error of moving messages to the dead letters; the other messages of the batch come
+// with it.
+func (s *Subscription) receiveBatch(ctx context.Context, limit int) (ds []*Delivery, notMoved, err error) {
+	ctx, call := s.receiving.Start(ctx)
+	ds, notMoved, err = s.awaitMessages(ctx, limit)
+	s.received.add(ctx, len(ds))
+	if ended := call.End(cmp.Or(err, notMoved)); err != nil {
+		err = ended
+	} else {
+		notMoved = ended
+	}
+	return ds, notMoved, err
+}
+
+func (s *Subscription) awaitMessages(caller context.Context, limit int) (ds []*Delivery, notMoved, err error) {
 	if limit < 1 {
-		return nil, fairlead.Errorf(fairlead.Invalid, "the limit is %d; ask for at least 1 message", limit)
+		return nil, nil, fairlead.Errorf(fairlead.Invalid, "the limit is %d; ask for at least 1 message", limit)
 	}
 	limit = min(limit, max(s.handle.Facet.Limits.MaxBatch, 1))
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(caller)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
 	for {
 		if err := s.checkUsable(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		received, err := s.driver.Receive(ctx, limit)
 		if err != nil {
-			return nil, errors.Join(s.checkOpen(), err)
+			return nil, nil, s.receiveError(caller, err)
 		}
-		ds := make([]*Delivery, len(received))
-		for i, r := range received {
-			ds[i] = s.newDelivery(r)
+		for _, r := range received {
+			ds = append(ds, s.newDelivery(r))
 		}
-		ds, err = s.removeExhausted(ctx, ds)
-		if len(ds) > 0 || err != nil {
-			return ds, err
+		ds, notMoved = s.removeExhausted(ctx, ds)
+		if len(ds) > 0 || notMoved != nil {
+			return ds, notMoved, nil
 		}
 	}
+}
+
+// receiveError returns what an error of the driver means to a caller. Closed means
+// that the subscription or its provider is closed, and Canceled and DeadlineExceeded
+// that the caller's context has ended. Where the driver passes on such an error of
+// something else, for example of a connection, receiving can go on.
+func (s *Subscription) receiveError(ctx context.Context, err error) error {
+	if closed := s.checkOpen(); closed != nil {
+		return closed
+	}
+	switch code := fairlead.CodeOf(err); code {
+	case fairlead.Canceled, fairlead.DeadlineExceeded, fairlead.Unavailable:
+		if ended := fairlead.ContextError(ctx); ended != nil {
+			return ended
+		}
+		if code == fairlead.Unavailable {
+			return err
+		}
+	case fairlead.Closed:
+		if _, gone := s.provider.Describe(ctx); errors.Is(gone, fairlead.Closed) {
+			return err
+		}
+	default:
+		return err
+	}
+	return fairlead.Errorf(fairlead.Unavailable, "the provider interrupted a receive: %v", err)
 }
 
 // checkUsable fails if the subscription is closed or a requirement is not met.
@@ -170,26 +216,23 @@ func (s *Subscription) checkOpen() error {
 }
 
 // removeExhausted moves the messages whose attempts are used up to the dead
-// letters, and returns the others. It returns an error only if no others are
-// left: a message that could not be moved is delivered and moved again.
-func (s *Subscription) removeExhausted(ctx context.Context, ds []*Delivery) ([]*Delivery, error) {
+// letters, and returns the others, with the first error. A message that could not be
+// moved is given back for a while: then it is delivered and moved again.
+func (s *Subscription) removeExhausted(ctx context.Context, ds []*Delivery) (others []*Delivery, notMoved error) {
 	if s.dead == nil {
 		return ds, nil
 	}
-	var failure error
-	ds = slices.DeleteFunc(ds, func(d *Delivery) bool {
+	others = slices.DeleteFunc(ds, func(d *Delivery) bool {
 		if d.Attempt <= s.dead.maxAttempts {
 			return false
 		}
-		if err := d.moveToDeadLetters(ctx, "not acknowledged"); failure == nil {
-			failure = err
+		if err := d.moveToDeadLetters(ctx, "not acknowledged"); err != nil {
+			d.postpone(ctx)
+			notMoved = cmp.Or(notMoved, err)
 		}
 		return true
 	})
-	if len(ds) > 0 {
-		return ds, nil
-	}
-	return ds, failure
+	return others, notMoved
 }
 
 // Close returns the messages that were received and not settled to the group at

@@ -16,8 +16,11 @@ import (
 
 // Topic publishes to one topic of a provider.
 type Topic struct {
-	handle  *handle.Handle
-	driver  driver.Topic
+	handle *handle.Handle
+	driver driver.Topic
+	// maxMessageBytes is the published limit; a dead letter has some room more.
+	maxMessageBytes int
+
 	batcher *batcher.Batcher[driver.Message, driver.SendResult]
 	sending *telemetry.Operation
 	stored  counter
@@ -78,8 +81,11 @@ func driverOf(p fairlead.Provider) (driver.Provider, error) {
 func newTopic(h *handle.Handle, d driver.Topic, name string) *Topic {
 	attrs := topicAttributes(h, name)
 	t := &Topic{
-		handle:  h,
-		driver:  d,
+		handle: h,
+		driver: d,
+
+		maxMessageBytes: h.Facet.Limits.MaxMessageBytes,
+
 		batcher: batcher.New(h.Facet.Limits, driver.Message.Size, d.Send),
 		sending: newOperation(newTelemetry(h), "pubsub.Publish", "send", name, trace.SpanKindProducer, attrs),
 		stored:  newCounter("messaging.client.sent.messages", "Messages that were stored.", attrs),

@@ -5,6 +5,7 @@ package handle
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 
 	"fairlead.dev"
@@ -47,9 +48,18 @@ func Open(ctx context.Context, p fairlead.Provider, f fairlead.Facet, reqs []fai
 func findFacet(d fairlead.Description, f fairlead.Facet, reqs []fairlead.Requirement) (fairlead.FacetDescription, error) {
 	fd, ok := d.Facet(f)
 	if !ok {
-		return fd, fairlead.Errorf(fairlead.Unsupported, "this provider does not offer the facet %s", f)
+		return fd, fairlead.Errorf(fairlead.Unsupported, "this provider does not offer the facet %s%s", f, reasonOf(d))
 	}
 	return fd, fairlead.CheckRequirements(fd, reqs)
+}
+
+// reasonOf returns what the provider says of its backend, in which the reason why it
+// lacks a facet is.
+func reasonOf(d fairlead.Description) string {
+	if len(d.Notes) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(d.Notes, "; ")
 }
 
 // startChecking checks the requirements with every later description, in a

@@ -61,6 +61,14 @@ type Operation struct {
 	spanName      string
 	startOptions  []trace.SpanStartOption
 	recordOptions [fairlead.Internal + 1][]metric.RecordOption // by code
+	everyError    bool
+}
+
+// MarkEveryError makes every error one of the span, also those that a program
+// expects of a backend. It returns o.
+func (o *Operation) MarkEveryError() *Operation {
+	o.everyError = true
+	return o
 }
 
 // Operation returns an operation. The name op appears in errors, spanName in
@@ -106,24 +114,29 @@ func (o *Operation) Start(ctx context.Context) (context.Context, Call) {
 }
 
 // End ends a call, and returns err annotated with the operation and the provider's
-// name. NotFound and Canceled are not errors of the span.
+// name. NotFound, Canceled and Conflict are not errors of the span: they are answers
+// that a program expects.
 func (c Call) End(err error) error {
 	code := fairlead.CodeOf(err)
 	if !c.began.IsZero() {
 		c.duration.Record(c.ctx, time.Since(c.began).Seconds(), c.recordOptions[code]...)
 	}
 	if c.Span.IsRecording() {
-		markError(c.Span, code, err)
+		c.markError(code, err)
 	}
 	c.Span.End()
 	return fairlead.Annotate(err, c.op, c.provider)
 }
 
-func markError(span trace.Span, code fairlead.Code, err error) {
+func (c Call) markError(code fairlead.Code, err error) {
 	switch code {
-	case 0, fairlead.NotFound, fairlead.Canceled:
+	case 0:
 		return
+	case fairlead.NotFound, fairlead.Canceled, fairlead.Conflict:
+		if !c.everyError {
+			return
+		}
 	}
-	span.SetAttributes(errorType(code))
-	span.SetStatus(codes.Error, err.Error())
+	c.Span.SetAttributes(errorType(code))
+	c.Span.SetStatus(codes.Error, err.Error())
 }

@@ -59,11 +59,15 @@ func TestSpansAndMetrics(t *testing.T) {
 	err := call.End(fairlead.Errorf(fairlead.Unavailable, "no server"))
 	_, call = o.Start(ctx)
 	_ = call.End(fairlead.Errorf(fairlead.NotFound, "no key"))
+	_, call = o.Start(ctx)
+	_ = call.End(fairlead.Errorf(fairlead.Conflict, "another writer was faster"))
+	_, call = newTestOperation().MarkEveryError().Start(ctx)
+	_ = call.End(fairlead.Errorf(fairlead.Conflict, "the handler failed"))
 
 	if want := "kv.Get: memory: unavailable: no server"; err.Error() != want || !errors.Is(err, fairlead.Unavailable) {
 		t.Errorf("error %q, want %q", err, want)
 	}
-	for i, want := range []codes.Code{codes.Unset, codes.Error, codes.Unset} {
+	for i, want := range []codes.Code{codes.Unset, codes.Error, codes.Unset, codes.Unset, codes.Error} {
 		s := spans.Ended()[i]
 		if s.Name() != "get users" || s.SpanKind() != trace.SpanKindClient || s.Status().Code != want {
 			t.Errorf("span %d: %s %v %v", i, s.Name(), s.SpanKind(), s.Status())
@@ -79,7 +83,7 @@ func TestSpansAndMetrics(t *testing.T) {
 		v, _ := p.Attributes.Value("error.type")
 		byError[v.AsString()] += p.Count
 	}
-	if len(points) != 3 || byError[""] != 1 || byError["unavailable"] != 1 || byError["not found"] != 1 {
+	if len(points) != 4 || byError[""] != 1 || byError["unavailable"] != 1 || byError["not found"] != 1 || byError["conflict"] != 2 {
 		t.Errorf("points by error.type: %v", byError)
 	}
 }

@@ -7,30 +7,30 @@ import (
 	"time"
 
 	"fairlead.dev"
-	"fairlead.dev/internal/await"
 	"fairlead.dev/kv"
 )
 
-// abandonTime bounds how long a failed call tries to remove the key that it wrote.
-const abandonTime = time.Second
-
 var errHeld = fairlead.Errorf(fairlead.Conflict, "the lock is held by another lease")
 
-// attempt is one call that wants a lease. It may try several times, always with
+// acquisition is one call that wants a lease. It may try several times, always with
 // the same owner, so that it recognises a write whose outcome was unknown.
-type attempt struct {
+type acquisition struct {
 	place
-	owner  string
-	value  []byte
-	traces bool // the holder's key may be this attempt's
+	owner string
+	value []byte
+
+	mayHoldKey bool  // the holder's key may be this acquisition's
+	unknown    int   // how many of its creations of the key have an unknown outcome
+	failure    error // of the last try; nil before the first
+	abandoned  bool  // a try goes on without its caller, and cleans up
 }
 
-func (p place) newAttempt(value []byte) *attempt {
-	return &attempt{place: p, owner: rand.Text(), value: value}
+func (p place) newAcquisition(value []byte) *acquisition {
+	return &acquisition{place: p, owner: rand.Text(), value: value}
 }
 
 func (p place) tryAcquire(ctx context.Context) (*Lease, error) {
-	a := p.newAttempt(nil)
+	a := p.newAcquisition(nil)
 	l, err := a.tryOnce(ctx)
 	if err != nil {
 		a.abandon(ctx)
@@ -40,16 +40,17 @@ func (p place) tryAcquire(ctx context.Context) (*Lease, error) {
 
 // acquire tries until it has a lease.
 func (p place) acquire(ctx context.Context, value []byte) (*Lease, error) {
-	a := p.newAttempt(value)
-	b := p.newBell()
-	defer b.close()
+	a := p.newAcquisition(value)
+	watch := p.newHolderWatch()
+	defer watch.close()
+	retries := a.newBackoff()
 	for {
 		l, err := a.tryOnce(ctx)
 		if err == nil {
 			return l, nil
 		}
 		if isTemporary(err) && ctx.Err() == nil {
-			err = a.waitToTryAgain(ctx, b, err)
+			err = a.waitToTryAgain(ctx, watch, retries)
 		}
 		if err != nil {
 			a.abandon(ctx)
@@ -67,83 +68,84 @@ func isTemporary(err error) bool {
 	return false
 }
 
-// waitToTryAgain waits until another try may succeed. After a failure that is no
-// Conflict the lock may be free already, so it pauses first: a backend that
+// waitToTryAgain waits until another try may succeed. If the lock looks free at once,
+// it pauses all the same, longer with each such try in a row: a backend that
 // answers reads and refuses writes must not be asked without a pause.
-func (a *attempt) waitToTryAgain(ctx context.Context, b *bell, failure error) error {
-	if fairlead.CodeOf(failure) != fairlead.Conflict && !await.Pause(ctx, a.poll/4) {
-		return ended(ctx, failure)
+func (a *acquisition) waitToTryAgain(ctx context.Context, watch *holderWatch, retries *backoff) error {
+	waited, err := a.waitUntilFree(ctx, watch)
+	switch {
+	case err != nil:
+		return err
+	case waited:
+		retries.reset()
+	case !retries.pause(ctx):
+		return a.ended(ctx, nil)
 	}
-	return a.waitUntilFree(ctx, b)
+	return nil
 }
 
-// waitUntilFree waits until the lock is free, or held by this attempt itself.
-func (a *attempt) waitUntilFree(ctx context.Context, b *bell) error {
+// waitUntilFree waits until the lock is free, or held by this acquisition itself.
+// waited is false if it was so at the first look.
+func (a *acquisition) waitUntilFree(ctx context.Context, watch *holderWatch) (waited bool, err error) {
 	for {
-		b.prepare(ctx) // before looking, so that no change falls in between
+		watch.prepare(ctx) // before looking, so that no change falls in between
 		_, r, held, err := a.readHolder(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return ended(ctx, err)
+			return waited, a.ended(ctx, err)
 		case err == nil && (!held || r.Owner == a.owner):
-			return nil
+			return waited, nil
 		case err != nil && !isTemporary(err):
-			return err
+			return waited, err
+		case err != nil:
+			a.failure = err
 		}
-		if err := b.wait(ctx); err != nil {
-			return err
+		if err := watch.wait(ctx); err != nil {
+			return waited, a.ended(ctx, err)
 		}
+		waited = true
 	}
+}
+
+// ended returns the error of an acquisition whose context has ended, with its last
+// failure before that.
+func (a *acquisition) ended(ctx context.Context, last error) error {
+	if last == nil || isContextCode(last) {
+		last = a.failure
+	}
+	return ended(ctx, last)
 }
 
 // ended returns the error of a call whose context has ended, with the last error
 // before that.
 func ended(ctx context.Context, last error) error {
-	if last == nil || fairlead.CodeOf(last) == fairlead.CodeOf(ctx.Err()) {
+	if last == nil || isContextCode(last) {
 		return fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up: %w", ctx.Err())
 	}
 	return fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up: %w; before that: %v", ctx.Err(), last)
 }
 
-// tryOnce tries to get a lease. It takes no longer than the TTL: after that the
-// holder's key that it created would have expired.
-func (a *attempt) tryOnce(ctx context.Context) (*Lease, error) {
-	call, cancel := context.WithTimeout(ctx, a.ttl)
-	defer cancel()
-	l, err := a.writeKeys(call)
-	if err != nil && call.Err() != nil && ctx.Err() == nil {
-		err = fairlead.Errorf(fairlead.Unavailable, "locking took longer than the TTL of %v: %w", a.ttl, err)
-	}
-	return l, err
+func isContextCode(err error) bool {
+	code := fairlead.CodeOf(err)
+	return code == fairlead.Canceled || code == fairlead.DeadlineExceeded
 }
 
-func (a *attempt) writeKeys(ctx context.Context) (*Lease, error) {
-	rev, err := a.createHolder(ctx)
-	if err != nil {
-		return nil, err
-	}
-	token, tokenRev, err := a.incrementToken(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return a.completeLease(ctx, rev, token, tokenRev)
-}
-
-// createHolder writes the holder's key, or finds that this attempt wrote it before.
-func (a *attempt) createHolder(ctx context.Context) (kv.Revision, error) {
+// createHolder writes the holder's key, or finds that this acquisition wrote it before.
+func (a *acquisition) createHolder(ctx context.Context) (kv.Revision, error) {
 	rev, err := a.store.Create(ctx, a.name+holderSuffix, record{Owner: a.owner, Value: a.value}.encode(), kv.WithTTL(a.ttl))
 	switch fairlead.CodeOf(err) {
 	case 0:
-		a.traces = true
+		a.mayHoldKey = true
 		return rev, nil
 	case fairlead.UnknownOutcome:
-		a.traces = true
+		a.mayHoldKey = true
+		a.unknown++
 	case fairlead.Conflict:
 		err = errHeld
 	default:
 		return "", err
 	}
-	if !a.traces {
+	if !a.mayHoldKey {
 		return "", err
 	}
 	e, r, held, readErr := a.readHolder(ctx)
@@ -160,7 +162,7 @@ func (a *attempt) createHolder(ctx context.Context) (kv.Revision, error) {
 // has an unknown outcome is skipped.
 func (p place) incrementToken(ctx context.Context) (token uint64, rev kv.Revision, err error) {
 	key := p.name + tokenSuffix
-	for {
+	for retries := p.newBackoff(); ; {
 		e, err := p.store.Get(ctx, key)
 		switch fairlead.CodeOf(err) {
 		case 0:
@@ -175,7 +177,7 @@ func (p place) incrementToken(ctx context.Context) (token uint64, rev kv.Revisio
 		}
 		switch fairlead.CodeOf(err) {
 		case fairlead.Conflict, fairlead.UnknownOutcome:
-			if ctx.Err() == nil {
+			if retries.pause(ctx) {
 				continue // another writer was faster, or this call was applied
 			}
 		}
@@ -184,8 +186,8 @@ func (p place) incrementToken(ctx context.Context) (token uint64, rev kv.Revisio
 }
 
 // completeLease writes the token into the holder's key. The write fails if the key
-// was not this attempt's all the time.
-func (a *attempt) completeLease(ctx context.Context, rev kv.Revision, token uint64, tokenRev kv.Revision) (*Lease, error) {
+// was not this acquisition's all the time.
+func (a *acquisition) completeLease(ctx context.Context, rev kv.Revision, token uint64, tokenRev kv.Revision) (*Lease, error) {
 	l := newLease(a.place, record{Owner: a.owner, Token: token, Value: a.value}, rev, tokenRev)
 	began := time.Now()
 	if err := l.writeRecord(ctx); err != nil {
@@ -194,17 +196,4 @@ func (a *attempt) completeLease(ctx context.Context, rev kv.Revision, token uint
 	}
 	l.start(began)
 	return l, nil
-}
-
-// abandon removes the holder's key that a failed attempt may have left, if that
-// is possible soon. Otherwise the key expires.
-func (a *attempt) abandon(ctx context.Context) {
-	if !a.traces {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
-	defer cancel()
-	if e, r, held, err := a.readHolder(ctx); err == nil && held && r.Owner == a.owner {
-		_ = a.store.DeleteIf(ctx, e.Key, e.Revision)
-	}
 }

@@ -76,6 +76,8 @@
 //
 // All methods may be called concurrently; two calls of Lock exclude each other,
 // also on the same Mutex. Every held lease has one goroutine, which ends when it
-// is lost or released. Closing the store loses its leases at once; release them
+// is lost or released. A call of Lock, TryLock or Campaign that is given up waits for a
+// second for the outcome of a write that is under way. If it takes longer, a goroutine
+// goes on, for two TTLs at most, and gives back what the write may still take. Closing the store loses its leases at once; release them
 // first.
 package lock

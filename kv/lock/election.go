@@ -41,6 +41,9 @@ type Leader struct {
 // Errors: the errors of lead, unchanged; the errors of [Election.Campaign] while
 // it waits.
 func (e *Election) Run(ctx context.Context, value []byte, lead func(ctx context.Context, lease *Lease) error) error {
+	if lead == nil {
+		return fairlead.Annotate(fairlead.Errorf(fairlead.Invalid, "Run needs a function to call as the leader, got nil"), "lock.Run", "")
+	}
 	for {
 		l, err := e.Campaign(ctx, value)
 		if err != nil {
@@ -114,11 +117,11 @@ func (p place) readLeader(ctx context.Context) (Leader, error) {
 // the store is closed. It yields the error that ended it last.
 func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
-		b := e.newBell()
-		defer b.close()
+		watch := e.newHolderWatch()
+		defer watch.close()
 		shown := Leader{Token: math.MaxUint64} // no lease has this token
 		for {
-			b.prepare(ctx)
+			watch.prepare(ctx)
 			leader, err := e.readLeader(ctx)
 			if err == nil && leader.differs(shown) {
 				if shown = leader; !yield(leader, nil) {
@@ -126,7 +129,7 @@ func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 				}
 			}
 			if err == nil || isTemporary(err) {
-				err = b.wait(ctx)
+				err = watch.wait(ctx)
 			}
 			if err != nil {
 				yield(Leader{}, fairlead.Annotate(err, "lock.Observe", ""))

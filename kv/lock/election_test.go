@@ -136,7 +136,8 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		err := e.Run(ctx, nil, func(ctx context.Context, _ *lock.Lease) error {
-			wantCode(t, e.Run(ctx, nil, nil), fairlead.DeadlineExceeded)
+			wantCode(t, e.Run(ctx, nil, nil), fairlead.Invalid)
+			wantCode(t, e.Run(ctx, nil, func(context.Context, *lock.Lease) error { return nil }), fairlead.DeadlineExceeded)
 			<-ctx.Done()
 			return ctx.Err()
 		})

@@ -70,7 +70,7 @@ func (l *Lease) renewLocked(ctx context.Context) error {
 // writeRecord replaces the record that this lease wrote last. Only a confirmed write
 // counts: of an unconfirmed one it is unknown when it was applied.
 func (l *Lease) writeRecord(ctx context.Context) error {
-	for {
+	for retries := l.newBackoff(); ; {
 		rev, err := l.store.CAS(ctx, l.name+holderSuffix, l.record.encode(), l.rev, kv.WithTTL(l.ttl))
 		switch fairlead.CodeOf(err) {
 		case 0:
@@ -83,10 +83,14 @@ func (l *Lease) writeRecord(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		if mine, err := l.readOwnRevision(ctx); err != nil {
-			return err
-		} else if !mine {
+		mine, readErr := l.readOwnRevision(ctx)
+		switch {
+		case readErr != nil:
+			return readErr
+		case !mine:
 			return errLost
+		case !retries.pause(ctx):
+			return err
 		}
 	}
 }

@@ -19,16 +19,18 @@ type Lease struct {
 	stop     context.CancelFunc
 	kept     chan struct{} // closed when renewUntilEnd has returned
 
-	writing  chan struct{} // holds one while the holder's key is written; guards the three below
+	writing  chan struct{} // holds one while the holder's key is written; guards the four below
 	record   record
 	rev      kv.Revision
+	deleting bool // a deletion of the holder's key was sent, and its outcome is unknown
 	released bool
 
 	mu       sync.Mutex
 	deadline time.Time // the lease is lost then
 	timer    *time.Timer
-	err      error // why the lease was lost
-	last     error // of the renewal before
+	unbind   func() bool // from the store's context
+	err      error       // why the lease was lost
+	last     error       // of the renewal before
 }
 
 func newLease(p place, r record, rev, tokenRev kv.Revision) *Lease {
@@ -46,6 +48,10 @@ func (l *Lease) start(began time.Time) {
 	l.deadline = l.lostAt(began)
 	l.timer = time.AfterFunc(time.Until(l.deadline), l.expire)
 	go l.renewUntilEnd()
+	// The store may be closed while a renewal is under way.
+	l.unbind = context.AfterFunc(l.store.Context(), func() {
+		l.end(fairlead.Errorf(fairlead.Closed, "the store of the lock is closed"))
+	})
 }
 
 // Token is the fencing token. It is at least 1, and greater than the tokens of all
@@ -57,7 +63,7 @@ func (l *Lease) Token() uint64 { return l.token }
 func (l *Lease) Fence() kv.TxnPart { return kv.IfRevision(l.name+tokenSuffix, l.tokenRev) }
 
 // Lost is closed when the lease is no longer known to be held: when it was lost,
-// and after Release.
+// when its store is closed, and after Release.
 func (l *Lease) Lost() <-chan struct{} { return l.life.Done() }
 
 // Err says why the lease was lost: Conflict if it ended in the store or another
@@ -86,7 +92,7 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 // call of Release.
 //
 // Errors: Conflict if the lease was lost before; the errors of the store. Calls
-// after one that succeeded return nil.
+// after one that returned nil or Conflict return nil.
 func (l *Lease) Release(ctx context.Context) error {
 	return fairlead.Annotate(l.release(ctx), "lock.Release", "")
 }
@@ -118,11 +124,11 @@ func (l *Lease) release(ctx context.Context) error {
 
 // deleteHolder deletes the holder's key if it is this lease's.
 func (l *Lease) deleteHolder(ctx context.Context) error {
-	for unknown := false; ; {
+	for retries := l.newBackoff(); ; {
 		err := l.store.DeleteIf(ctx, l.name+holderSuffix, l.rev)
 		switch fairlead.CodeOf(err) {
 		case fairlead.UnknownOutcome:
-			unknown = true
+			l.deleting = true
 		case fairlead.Conflict:
 		default:
 			return err
@@ -133,10 +139,12 @@ func (l *Lease) deleteHolder(ctx context.Context) error {
 		switch mine, readErr := l.readOwnRevision(ctx); {
 		case readErr != nil:
 			return readErr
-		case !mine && unknown:
-			return nil // this call deleted it, or it has expired
+		case !mine && l.deleting:
+			return nil // this call or one before it deleted it, or it has expired
 		case !mine:
 			return errLost
+		case !retries.pause(ctx):
+			return err
 		}
 	}
 }
@@ -155,6 +163,7 @@ func (l *Lease) endLocked(why error) {
 	l.err = why
 	if l.timer != nil {
 		l.timer.Stop()
+		l.unbind()
 	}
 	l.stop()
 }

@@ -3,6 +3,8 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"math"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -204,9 +206,9 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestASlowAttemptGetsNoLease delays an attempt at each of its steps for too long.
-// Meanwhile another attempt gets the lock, with a token of its own.
-func TestASlowAttemptGetsNoLease(t *testing.T) {
+// TestASlowTryGetsNoLease delays a try at each of its steps for too long.
+// Meanwhile another one gets the lock, with a token of its own.
+func TestASlowTryGetsNoLease(t *testing.T) {
 	for slow := 2; slow <= 4; slow++ {
 		bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
 			must(t, mustLock(t, newMutex(t, s)).Release(t.Context()))
@@ -235,8 +237,8 @@ func TestASlowAttemptGetsNoLease(t *testing.T) {
 	}
 }
 
-// TestAnAttemptThatLosesTheKeyGetsNoLease deletes the holder's key at each step.
-func TestAnAttemptThatLosesTheKeyGetsNoLease(t *testing.T) {
+// TestATryThatLosesTheKeyGetsNoLease deletes the holder's key at each step.
+func TestATryThatLosesTheKeyGetsNoLease(t *testing.T) {
 	for step := 2; step <= 4; step++ {
 		bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
 			other := openStore(t, p.Provider)
@@ -379,7 +381,8 @@ func TestAClosedStoreEndsWaitingAndLeases(t *testing.T) {
 		must(t, waits.Close(t.Context()))
 		wantCode(t, <-failed, fairlead.Closed)
 		must(t, s.Close(t.Context()))
-		wantLost(t, l, 6*time.Second)
+		synctest.Wait()
+		wantLost(t, l, time.Millisecond)
 		wantCode(t, l.Err(), fairlead.Closed)
 	})
 }
@@ -408,6 +411,139 @@ func TestBadArguments(t *testing.T) {
 			_, err = newMutex(t, s).Lock(t.Context())
 			wantCode(t, err, fairlead.Invalid)
 			must(t, s.Delete(t.Context(), key))
+		}
+	})
+}
+
+// TestAGivenUpLockIsGivenBack ends the caller's context while each write of a lock is
+// under way: the lock is free when the write has landed, long before its TTL ends.
+func TestAGivenUpLockIsGivenBack(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		for nth := 1; nth <= 3; nth++ {
+			bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+				writes := 0
+				p.set(func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result {
+					if !op.Kind.IsWrite() {
+						return do()
+					}
+					if writes++; writes != nth {
+						return do()
+					}
+					landed := make(chan driver.Result, 1)
+					time.AfterFunc(3*time.Second, func() { landed <- do() })
+					select {
+					case r := <-landed:
+						if answered {
+							return r
+						}
+						<-ctx.Done()
+					case <-ctx.Done():
+						<-landed
+					}
+					return driver.Result{Err: fairlead.Errorf(fairlead.UnknownOutcome, "no answer")}
+				})
+				m := newMutex(t, s)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				_, err := m.TryLock(ctx)
+				wantCode(t, err, fairlead.DeadlineExceeded)
+				if took := time.Since(began); took > 1200*time.Millisecond {
+					t.Errorf("write %d: giving up took %v", nth, took)
+				}
+				time.Sleep(5*time.Second - time.Since(began))
+				p.set(nil)
+				l, err := m.TryLock(t.Context())
+				if err != nil {
+					t.Fatalf("write %d, answered %v: the lock is not free: %v", nth, answered, err)
+				}
+				must(t, l.Release(t.Context()))
+				time.Sleep(time.Minute) // what went on has ended
+			})
+		}
+	}
+}
+
+// TestReleaseAfterALostAnswer gives up a Release while its deletion is under way: the
+// next call knows that the lock was given back.
+func TestReleaseAfterALostAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		l := mustLock(t, newMutex(t, s))
+		p.set(func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result {
+			if op.Kind != driver.OpDeleteIf {
+				return do()
+			}
+			p.set(nil)
+			do()
+			<-ctx.Done()
+			return driver.Result{Err: fairlead.Errorf(fairlead.UnknownOutcome, "no answer")}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantCode(t, l.Release(ctx), fairlead.UnknownOutcome)
+		must(t, l.Release(t.Context()))
+	})
+}
+
+// TestNothingIsRepeatedWithoutAPause counts the operations of a lock over stores that
+// refuse in different ways, and looks for the cause in the error.
+func TestNothingIsRepeatedWithoutAPause(t *testing.T) {
+	for name, refused := range map[string]struct {
+		kinds []driver.OpKind
+		err   *fairlead.Error
+	}{
+		"every write":     {[]driver.OpKind{driver.OpCreate, driver.OpCAS}, fairlead.Errorf(fairlead.Unavailable, "the server is full")},
+		"as a conflict":   {[]driver.OpKind{driver.OpCreate}, fairlead.Errorf(fairlead.Conflict, "a replica lags")},
+		"without answer":  {[]driver.OpKind{driver.OpCreate}, fairlead.Errorf(fairlead.UnknownOutcome, "no answer came")},
+		"the token":       {[]driver.OpKind{driver.OpCAS}, fairlead.Errorf(fairlead.UnknownOutcome, "no answer came")},
+		"token conflicts": {[]driver.OpKind{driver.OpCAS}, fairlead.Errorf(fairlead.Conflict, "a replica lags")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+				m := newMutex(t, s)
+				must(t, mustLock(t, m).Release(t.Context())) // so that there is a token
+				n := 0
+				p.set(func(_ context.Context, op driver.Op, do func() driver.Result) driver.Result {
+					n++
+					for _, kind := range refused.kinds {
+						if op.Kind == kind {
+							return driver.Result{Err: refused.err}
+						}
+					}
+					return do()
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				_, err := m.Lock(ctx)
+				wantCode(t, err, fairlead.DeadlineExceeded)
+				if n > 400 {
+					t.Errorf("%d operations in a minute", n)
+				}
+				if refused.err.Code == fairlead.Unavailable && !strings.Contains(err.Error(), "the server is full") {
+					t.Errorf("the cause is not in %q", err)
+				}
+				p.set(nil)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+func TestTTLsOfALock(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *hooked, s *kv.Store) {
+		for ttl, want := range map[time.Duration]fairlead.Code{
+			-1: fairlead.Invalid, 0: fairlead.Invalid, 1: fairlead.Invalid, 100 * time.Millisecond: 0,
+			fairlead.MaxDuration: 0, fairlead.MaxDuration + 1: fairlead.Invalid, math.MaxInt64: fairlead.Invalid,
+		} {
+			m, err := lock.New(s, "m", lock.TTL(ttl))
+			wantCode(t, err, want)
+			if err == nil {
+				must(t, mustLock(t, m).Release(t.Context()))
+			}
+		}
+		for _, opt := range []lock.Option{nil, lock.PollInterval(-1), lock.PollInterval(math.MaxInt64)} {
+			_, err := lock.New(s, "m", opt)
+			wantCode(t, err, fairlead.Invalid)
 		}
 	})
 }

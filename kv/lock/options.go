@@ -50,7 +50,10 @@ func PollInterval(d time.Duration) Option {
 
 func newSettings(store *kv.Store, opts []Option) (settings, error) {
 	s := settings{ttl: defaultTTL}
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return s, handle.NilOption("the lock", i)
+		}
 		if err := opt(&s); err != nil {
 			return s, err
 		}

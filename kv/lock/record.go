@@ -16,7 +16,7 @@ const (
 
 // record is the value of a holder's key.
 type record struct {
-	Owner string `json:"owner"`           // new for every attempt to lock
+	Owner string `json:"owner"`           // new for every call that locks
 	Token uint64 `json:"token,omitempty"` // 0 until the lease is complete
 	Value []byte `json:"value,omitempty"` // of an election
 }

@@ -82,7 +82,9 @@
 // Names of topics and groups are 1–128 of the characters A–Z a–z 0–9 . _ - and
 // start with a letter or digit. Ids, ordering keys, metadata names and values
 // are valid UTF-8; a metadata name is not empty. The size of a message is at
-// most MaxMessageBytes. AckDeadlines and delays are within the limits, and at most
+// most MaxMessageBytes, and that of a dead letter at most [DeadLetterRoom] more: so a
+// driver accepts messages that much larger than the limit that it publishes, if
+// what exceeds it is metadata. AckDeadlines and delays are within the limits, and at most
 // [fairlead.MaxDuration]. Calls have at most MaxBatch messages or settlements.
 // No method is called after Close, and none that is not claimed.
 package driver
@@ -186,6 +188,10 @@ type Message struct {
 	Metadata map[string]string // names are case-sensitive
 	Deadline time.Time         // by when Send must have stored this message; zero for none
 }
+
+// DeadLetterRoom is the number of bytes by which a dead letter, with its metadata,
+// may exceed MaxMessageBytes. So every message fits into the dead letters.
+const DeadLetterRoom = 2048
 
 // Size returns how many bytes the message has as MaxMessageBytes counts them.
 func (m Message) Size() int {
