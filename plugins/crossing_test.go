@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -326,6 +327,60 @@ func TestAtomicBatchesCrossWhole(t *testing.T) {
 		}
 		if first, second := <-s.sent, <-s.sent; first != 2 || second != 1 {
 			t.Errorf("a batch of 21 MiB came in calls of %d and %d messages, want 2 and 1", first, second)
+		}
+	})
+}
+
+// TestCurrentCrosses shows that the present entry of a lost write comes through a
+// plugin process as it does without one, also if its value is empty or it does not
+// exist.
+func TestCurrentCrosses(t *testing.T) {
+	h := newHost(t, plugins.WithFolders(installed(t, "memory")))
+	loop := must[fairlead.Provider](t)(plugins.Loopback(t.Context(), openURL(t, "mem://"), plugins.Frames))
+	for name, p := range map[string]fairlead.Provider{"linked": openURL(t, "mem://"), "loopback": loop, "process": open(t, h, "plugin+mem://")} {
+		t.Run(name, func(t *testing.T) {
+			s := store(t, p)
+			for _, value := range [][]byte{[]byte("v"), {}} {
+				rev := must[kv.Revision](t)(s.Put(t.Context(), "k", value))
+				_, err := s.Create(t.Context(), "k", []byte("mine"))
+				e, known := kv.Current(err)
+				if !errors.Is(err, fairlead.Conflict) || !known || !e.Exists() || e.Revision != rev || e.Value == nil || string(e.Value) != string(value) {
+					t.Errorf("Create lost to %q: %+v, %v, %v", value, e, known, err)
+				}
+				if e, err := s.Get(t.Context(), "k"); err != nil || e.Value == nil || string(e.Value) != string(value) {
+					t.Errorf("Get of %q: %#v, %v", value, e.Value, err)
+				}
+			}
+			rev := must[kv.Revision](t)(s.Put(t.Context(), "gone", nil))
+			if err := s.Delete(t.Context(), "gone"); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.CAS(t.Context(), "gone", []byte("mine"), rev)
+			if e, known := kv.Current(err); !errors.Is(err, fairlead.Conflict) || !known || e.Exists() {
+				t.Errorf("CAS of a deleted key: %+v, %v, %v", e, known, err)
+			}
+		})
+	}
+	closes(t, loop)
+}
+
+// failing is a provider whose Close fails once.
+type failing struct{ *observer }
+
+func (failing) Close(context.Context) error {
+	return fairlead.Errorf(fairlead.Internal, "the last data was not written")
+}
+
+// TestErrorOfCloseCrosses shows that the error of a provider's Close comes through
+// a plugin, and that closing again does nothing.
+func TestErrorOfCloseCrosses(t *testing.T) {
+	overBoth(t, func(t *testing.T, over plugins.Transport) {
+		p := must[fairlead.Provider](t)(plugins.Loopback(t.Context(), failing{newObserver()}, over))
+		if err := p.Close(t.Context()); !errors.Is(err, fairlead.Internal) || !strings.Contains(err.Error(), "was not written") {
+			t.Errorf("Close: got %v, want Internal", err)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Errorf("the second Close: %v", err)
 		}
 	})
 }

@@ -125,9 +125,9 @@ func nameFile(path string, err error) error {
 }
 
 func readManifest(path string) (Manifest, error) {
-	f, err := os.Open(path)
+	f, err := openTrusted(path)
 	if err != nil {
-		return Manifest{}, err
+		return Manifest{}, fairlead.Errorf(fairlead.PermissionDenied, "the manifest is refused: %w", err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))

@@ -163,8 +163,45 @@ func TestStrangersAreRefused(t *testing.T) {
 		p := openURL(t, "sidecar+unix://"+path)
 		wantMode(t, path, 0o600)
 		refuses(t, path+".frames", s.output.String)
+		refuses(t, path, s.output.String)
 		exercise(t, store(t, p))
 	})
+}
+
+// TestStrangersSidecar shows that a host sends nothing to a socket on which another
+// user listens, and says so at once.
+func TestStrangersSidecar(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // only root can act as another user
+	}
+	const nobody = 65534
+	path := socketPath(t)
+	if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(filepath.Dir(path), "program")
+	if err := os.WriteFile(program, must[[]byte](t)(os.ReadFile(binary(t, "memory"))), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "--listen", "unix://"+path)
+	cmd.Env, cmd.Dir = []string{}, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	check.Eventually(t, "the sidecar listens", func() bool { _, err := os.Stat(path); return err == nil })
+	t.Setenv(plugins.ReattachEnv, `{"memory":"unix://`+path+`"}`)
+	for name, open := range map[string]func() (fairlead.Provider, error){
+		"a sidecar": func() (fairlead.Provider, error) { return fairlead.Open(t.Context(), "sidecar+unix://"+path) },
+		"reattached": func() (fairlead.Provider, error) {
+			return newHost(t, plugins.WithFolders(installed(t, "memory"))).Open(t.Context(), "plugin+mem://")
+		},
+	} {
+		if _, err := open(); !errors.Is(err, fairlead.PermissionDenied) || !strings.Contains(err.Error(), "runs as user 65534") {
+			t.Errorf("%s: got %v, want PermissionDenied with the user", name, err)
+		}
+	}
 }
 
 func wantMode(t *testing.T, path string, want os.FileMode) {

@@ -184,14 +184,16 @@ func (h *Host) trackProvider(p *provider) error {
 // replaced.
 func (h *Host) launch(ctx context.Context, name string) (*process.Process, error) {
 	p, err := findName(h.pluginFolders(), name)
-	if err == nil {
-		err = p.Verify()
-	}
 	if err != nil {
 		return nil, err
 	}
+	binary, err := p.openVerified()
+	if err != nil {
+		return nil, err
+	}
+	defer binary.Close()
 	return process.Launch(ctx, process.Spec{
-		Name: name, Path: p.Path, Env: pluginEnvironment(p.Env), SocketDir: h.options.socketDir,
+		Name: name, Path: p.Path, Binary: binary, Env: pluginEnvironment(p.Env), SocketDir: h.options.socketDir,
 		Dial: remote.DialOptions(), Log: h.options.log.With("plugin", name),
 	})
 }

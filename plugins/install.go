@@ -34,6 +34,9 @@ func Install(ctx context.Context, binary, dir string) (Installed, error) {
 	if err != nil {
 		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "creating the plugin folder: %w", err)
 	}
+	if _, err := checkFolder(dir); err != nil { // a file in it is run below
+		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "the plugin folder is refused: %w", err)
+	}
 	temp, err := os.MkdirTemp(dir, ".install-")
 	if err != nil {
 		return Installed{}, fairlead.Errorf(fairlead.PermissionDenied, "writing to the plugin folder: %w", err)
@@ -73,14 +76,11 @@ func stageAndMove(ctx context.Context, binary, dir, temp string) (Installed, err
 }
 
 func copyBinary(from, to string) (sum string, err error) {
-	f, err := os.Open(from)
+	f, err := openRegular(from)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", from)
-	}
 	h := sha256.New()
 	if err := writeFile(to, 0o755, io.TeeReader(f, h)); err != nil {
 		return "", err

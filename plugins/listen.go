@@ -23,8 +23,8 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
-	"fairlead.dev/plugins/internal/remote"
 	"fairlead.dev/plugins/internal/service"
+	"fairlead.dev/plugins/internal/wire"
 	"fairlead.dev/providers"
 )
 
@@ -60,9 +60,9 @@ func (a *sidecarArguments) validate() error {
 		if a.cert != "" || a.key != "" || a.clientCA != "" {
 			return errors.New("--tls-cert, --tls-key and --tls-client-ca require a tcp:// address; the file mode controls access to a Unix socket")
 		}
-		_, err = unixTarget(u)
+		_, err = unixPath(u)
 	case "tcp":
-		if _, err = tcpTarget(u); err == nil {
+		if _, err = tcpAddress(u); err == nil {
 			err = a.validateTCP(u)
 		}
 	default:
@@ -82,12 +82,12 @@ func (a *sidecarArguments) validateTCP(u *url.URL) error {
 		}
 	}
 	switch {
-	case given == 0 && isLoopback(u.Hostname()):
-		return nil
-	case given < 3:
+	case given < 3 && (given > 0 || !isLoopback(u.Hostname())):
 		return errors.New("--tls-cert, --tls-key and --tls-client-ca must be given together; they are required unless the address is a loopback address")
-	case a.url == "":
+	case a.url == "": // otherwise a client would name files that this process reads
 		return fmt.Errorf("the backend's URL is missing: over TCP a sidecar serves one backend; set --url-file, --url or the environment variable %s", URLEnv)
+	case given == 0:
+		return nil
 	}
 	_, err := a.serverTLS()
 	return err
@@ -208,7 +208,7 @@ func newSidecarServer(creds credentials.TransportCredentials, s *service.Service
 // open returns a function that opens the backend that the sidecar serves. A sidecar
 // that was started without a URL opens the URLs that hosts send.
 func (a *sidecarArguments) open(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
-	open := newOpener(log)
+	open := hostOpener(log)
 	return func(ctx context.Context, asked string, env map[string]string) (fairlead.Provider, error) {
 		switch {
 		case a.url == "" && asked == "":
@@ -218,7 +218,7 @@ func (a *sidecarArguments) open(log *slog.Logger) func(context.Context, string, 
 		case asked != "" && asked != a.url:
 			return nil, fairlead.Errorf(fairlead.PermissionDenied, "the sidecar serves only the backend that it was started for")
 		}
-		return open(ctx, a.url, nil)
+		return fairlead.Open(ctx, a.url, fairlead.WithLogger(log))
 	}
 }
 
@@ -237,10 +237,33 @@ func listenAt(address string) (l net.Listener, frames string, err error) {
 	if err := errors.Join(removeStale(u.Path), removeStale(frames)); err != nil {
 		return nil, "", err
 	}
-	if l, err = net.Listen("unix", u.Path); err == nil {
-		err = os.Chmod(u.Path, 0o600)
+	if l, err = net.Listen("unix", u.Path); err != nil {
+		return nil, "", err
 	}
-	return l, frames, err
+	if err := os.Chmod(u.Path, 0o600); err != nil {
+		l.Close()
+		return nil, "", err
+	}
+	return ownListener{l.(*net.UnixListener)}, frames, nil
+}
+
+// ownListener is a listener that refuses the processes of other users.
+type ownListener struct{ *net.UnixListener }
+
+// Accept implements net.Listener.
+func (l ownListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		err = wire.SameUser(conn)
+		if err == nil || errors.Is(err, errors.ErrUnsupported) {
+			return conn, nil
+		}
+		slog.Warn("refused a connection", "address", l.Addr().String(), "error", err)
+		conn.Close()
+	}
 }
 
 // removeStale removes a socket that was left by a killed process.
@@ -268,7 +291,7 @@ func checkSidecar(address string) error {
 	if err != nil {
 		return fmt.Errorf("--check: %w", err)
 	}
-	conn, err := grpc.NewClient(at.target, append(remote.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	conn, err := at.newClient(&dialFailure{})
 	if err != nil {
 		return fmt.Errorf("--check: %w", err)
 	}

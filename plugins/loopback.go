@@ -44,9 +44,9 @@ func Loopback(ctx context.Context, p fairlead.Provider, over Transport) (fairlea
 }
 
 // Close implements [fairlead.Provider].
-func (l *loopback) Close(ctx context.Context) error {
-	l.closing.Do(func() { l.closeErr = errors.Join(l.Provider.Close(ctx), l.stopServer(ctx)) })
-	return l.closeErr
+func (l *loopback) Close(ctx context.Context) (err error) {
+	l.closing.Do(func() { err = errors.Join(l.Provider.Close(ctx), l.stopServer(ctx)) })
+	return err
 }
 
 // loopback is a plugin in this process.
@@ -57,8 +57,7 @@ type loopback struct {
 	control *grpc.ClientConn
 	dir     *process.SocketDir // nil without a frame socket
 
-	closing  sync.Once
-	closeErr error
+	closing sync.Once
 }
 
 func (l *loopback) startServer(over Transport) (err error) {

@@ -153,10 +153,11 @@ Programs start it themselves when they open a URL such as "plugin+%s://…". Fla
 	})
 	fmt.Fprintf(&b, `
 A sidecar serves any number of hosts, until SIGTERM. Hosts open it with the URL
-sidecar+unix:///path or sidecar+tcp://host:port. A sidecar without a URL opens
-the URLs that hosts send; only a host with %s sends them. Over TCP, hosts
-and sidecar authenticate each other with certificates, unless the address is a
-loopback address. The environment variable FAIRLEAD_LOG_LEVEL sets the lowest
+sidecar+unix:///path or sidecar+tcp://host:port. Over TCP it needs the URL of a
+backend. On a Unix socket, a sidecar without a URL opens the URLs that hosts of
+its own user send; only a host with %s sends them. Over TCP, hosts and
+sidecar authenticate each other with certificates, unless the address is a
+loopback address: then every user of the machine can use the backend. The environment variable FAIRLEAD_LOG_LEVEL sets the lowest
 level that is logged: debug, info, warn, error.
 `, ReattachEnv)
 	return b.String()
@@ -194,7 +195,7 @@ func serveHost(name string) {
 			closeSessions(s, log)
 		}()
 	})
-	s = service.New(service.Config{Open: newOpener(log), Log: log, HostLost: drain})
+	s = service.New(service.Config{Open: hostOpener(log), Log: log, HostLost: drain})
 	onSignal([]os.Signal{syscall.SIGTERM}, drain)
 	// Ctrl-C is meant for the host. When the host is gone, no process reads this
 	// process's log, but it still has to close its sessions: SIGPIPE must not end it.
@@ -238,15 +239,13 @@ func newLog(name string) *slog.Logger {
 	return log
 }
 
-// newOpener returns a function that opens backends. An environment variable that
-// the host has sent takes precedence over one of this process.
-func newOpener(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
+// hostOpener returns a function that opens the URLs of hosts. Of the environment it
+// uses what the host has sent: a host never names a variable of this process.
+func hostOpener(log *slog.Logger) func(context.Context, string, map[string]string) (fairlead.Provider, error) {
 	return func(ctx context.Context, url string, env map[string]string) (fairlead.Provider, error) {
-		lookup := func(name string) (string, bool) {
-			if v, ok := env[name]; ok {
-				return v, true
-			}
-			return os.LookupEnv(name)
+		lookup := func(name string) (value string, ok bool) {
+			value, ok = env[name]
+			return value, ok
 		}
 		return fairlead.Open(ctx, url, fairlead.WithLookupEnv(lookup), fairlead.WithLogger(log))
 	}

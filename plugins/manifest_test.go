@@ -5,15 +5,19 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"fairlead.dev"
 	"fairlead.dev/plugins"
+	"fairlead.dev/plugins/internal/process"
 )
 
 // sum returns the checksum of a file.
@@ -207,11 +211,25 @@ func TestVerify(t *testing.T) {
 		"a folder above":                       {func(d, _, _ string) error { return os.Chmod(filepath.Dir(d), 0o777) }, "every user may write"},
 		"somebody else's":                      {func(_, b, _ string) error { return os.Chown(b, 1234, -1) }, "belongs to user 1234"},
 		"not executable":                       {func(_, b, _ string) error { return os.Chmod(b, 0o644) }, "not executable"},
-		"no file":                              {func(_, b, _ string) error { return os.Remove(b) }, "no such file"},
-		"a folder":                             {func(_, b, _ string) error { return errors.Join(os.Remove(b), os.Mkdir(b, 0o755)) }, "not a regular file"},
+		"a folder above of somebody else":      {func(d, _, _ string) error { return os.Chown(filepath.Dir(d), 1234, -1) }, "belongs to user 1234"},
+		"a folder far above of somebody else":  {func(d, _, _ string) error { return os.Chown(filepath.Dir(filepath.Dir(d)), 1234, -1) }, "belongs to user 1234"},
+		"a link of somebody else": {func(dir, b, _ string) error {
+			return errors.Join(os.Rename(b, filepath.Join(dir, "real")), os.Symlink("real", b), os.Lchown(b, 1234, -1))
+		}, "belongs to user 1234"},
+		"a link through a folder of somebody else": {func(dir, b, _ string) error {
+			on := filepath.Join(filepath.Dir(dir), "his")
+			return errors.Join(os.Rename(b, filepath.Join(dir, "real")), os.Mkdir(on, 0o755),
+				os.Symlink(filepath.Join(dir, "real"), filepath.Join(on, "link")), os.Symlink(filepath.Join(on, "link"), b), os.Chown(on, 1234, -1))
+		}, "belongs to user 1234"},
+		"a link to itself":          {func(_, b, _ string) error { return errors.Join(os.Remove(b), os.Symlink(b, b)) }, "more than 40 symbolic links"},
+		"a manifest that is a pipe": {func(_, _, m string) error { return errors.Join(os.Remove(m), syscall.Mkfifo(m, 0o644)) }, "not a regular file"},
+		"a binary that is a pipe":   {func(_, b, _ string) error { return errors.Join(os.Remove(b), syscall.Mkfifo(b, 0o755)) }, "not a regular file"},
+		"somebody else's manifest":  {func(_, _, m string) error { return os.Chown(m, 1234, -1) }, "belongs to user 1234"},
+		"no file":                   {func(_, b, _ string) error { return os.Remove(b) }, "no such file"},
+		"a folder":                  {func(_, b, _ string) error { return errors.Join(os.Remove(b), os.Mkdir(b, 0o755)) }, "not a regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "somebody else's" && os.Geteuid() != 0 {
+			if strings.Contains(name, "somebody else") && os.Geteuid() != 0 {
 				return // only root can change the owner of a file
 			}
 			dir := installed(t, "memory")
@@ -229,5 +247,36 @@ func TestVerify(t *testing.T) {
 				t.Errorf("got %v, want PermissionDenied with %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestWhatWasVerifiedIsRun shows that a folder which is exchanged between the check
+// of a plugin and its start gets nothing run: the file that was verified is.
+func TestWhatWasVerifiedIsRun(t *testing.T) {
+	dir := installed(t, "memory")
+	found := must[[]plugins.Installed](t)(plugins.Find([]string{dir}))
+	verified := must[*os.File](t)(plugins.OpenVerified(found[0]))
+	defer verified.Close()
+	// The attacker's folder takes the place of the folder.
+	ran := filepath.Join(t.TempDir(), "ran")
+	if err := errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o755),
+		os.WriteFile(found[0].Path, []byte("#!/bin/sh\necho x > "+ran+"\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := process.Launch(t.Context(), process.Spec{
+		Name: "memory", Path: found[0].Path, Binary: verified, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	if exe := must[string](t)(os.Readlink(fmt.Sprintf("/proc/%d/exe", p.PID()))); exe != filepath.Join(dir+".old", "fairlead-memory") {
+		t.Errorf("%s runs", exe)
+	}
+	if comm := must[[]byte](t)(os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.PID()))); string(comm) != "fairlead-memory\n" {
+		t.Errorf("the process is named %q", comm)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("the attacker's program has run")
 	}
 }

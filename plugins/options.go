@@ -33,7 +33,9 @@ type RestartPolicy struct {
 	// start within Window. Half of the pause is random.
 	MinPause, MaxPause time.Duration
 	// After MaxStarts starts within Window the plugin is in a crash loop. It is
-	// restarted after Cooldown, or by the next Open.
+	// restarted after Cooldown, or by the next Open. Window does not count the
+	// time that a start takes. A start that takes 60 s is given up, and is a
+	// crash loop by itself.
 	MaxStarts        int
 	Window, Cooldown time.Duration
 }

@@ -5,12 +5,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -22,9 +27,11 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/await"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/remote"
 	"fairlead.dev/plugins/internal/service"
+	"fairlead.dev/plugins/internal/wire"
 	"fairlead.dev/providers"
 )
 
@@ -34,7 +41,7 @@ const sidecarPrefix = "sidecar+"
 
 // ReattachEnv is the environment variable with the addresses of plugins that run
 // in a debugger: a JSON object of plugin names and addresses, for example
-// {"redis":"unix:///tmp/redis.sock"}.
+// {"redis":"unix:///run/user/1000/redis.sock"}.
 const ReattachEnv = "FAIRLEAD_REATTACH"
 
 // warnAfter is how long a provider waits for a sidecar before it logs a warning.
@@ -65,22 +72,23 @@ func init() {
 
 // sidecarTarget says how to reach a plugin that the host has not started.
 type sidecarTarget struct {
-	target  string // of gRPC
+	path    string // of a Unix socket, or empty
+	address string // host and port otherwise
 	tls     *tls.Config
 	sockets bool
 }
 
 func openUnixSidecar(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
-	target, err := unixTarget(s.URL)
+	path, err := unixPath(s.URL)
 	if err != nil {
 		return nil, err
 	}
-	at := &sidecarTarget{target: target, sockets: Transport(s.String("transport")) == Frames}
+	at := &sidecarTarget{path: path, sockets: Transport(s.String("transport")) == Frames}
 	return at.openProvider(ctx, s)
 }
 
 func openTCPSidecar(ctx context.Context, s providers.Settings) (fairlead.Provider, error) {
-	target, err := tcpTarget(s.URL)
+	address, err := tcpAddress(s.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +96,7 @@ func openTCPSidecar(ctx context.Context, s providers.Settings) (fairlead.Provide
 	if err != nil {
 		return nil, err
 	}
-	at := &sidecarTarget{target: target, tls: conf}
+	at := &sidecarTarget{address: address, tls: conf}
 	return at.openProvider(ctx, s)
 }
 
@@ -101,18 +109,24 @@ func (at *sidecarTarget) openProvider(ctx context.Context, s providers.Settings)
 	return p, nil
 }
 
-func unixTarget(u *url.URL) (string, error) {
-	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/" || u.User != nil {
+// maxSocketPath is the maximum length of a Unix socket's path, in bytes.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
+
+func unixPath(u *url.URL) (string, error) {
+	switch {
+	case u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/" || u.User != nil || strings.Contains(u.Path, "\x00"):
 		return "", fairlead.Errorf(fairlead.Invalid, "the URL must have the absolute path of a socket, after three slashes: unix:///run/fairlead/redis.sock")
+	case len(u.Path) > maxSocketPath:
+		return "", fairlead.Errorf(fairlead.Invalid, "the path of the socket has %d bytes; at most %d are possible: use a shorter path", len(u.Path), maxSocketPath)
 	}
-	return "unix://" + u.Path, nil
+	return u.Path, nil
 }
 
-func tcpTarget(u *url.URL) (string, error) {
+func tcpAddress(u *url.URL) (string, error) {
 	if u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") || u.User != nil {
 		return "", fairlead.Errorf(fairlead.Invalid, "the URL must have a host and a port, and nothing else: tcp://host:port")
 	}
-	return "dns:///" + u.Host, nil
+	return u.Host, nil
 }
 
 // clientTLS returns the TLS configuration of a host. It is nil for a connection
@@ -166,40 +180,116 @@ func isLoopback(host string) bool {
 // connect opens a backend. It waits for the plugin until the context ends. Once
 // open, the provider reconnects to a plugin that is gone until it is closed.
 func (at *sidecarTarget) connect(ctx context.Context, req func() *pluginpb.OpenRequest, log *slog.Logger) (*provider, error) {
-	creds := insecure.NewCredentials()
-	if at.tls != nil {
-		creds = credentials.NewTLS(at.tls)
-	}
-	conn, err := grpc.NewClient(at.target, append(remote.DialOptions(),
-		grpc.WithTransportCredentials(creds),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: time.Second},
-			MinConnectTimeout: 5 * time.Second,
-		}))...)
+	failure := &dialFailure{}
+	conn, err := at.newClient(failure)
 	if err != nil {
 		return nil, fairlead.Errorf(fairlead.Invalid, "%w", err)
 	}
-	address := strings.TrimPrefix(strings.TrimPrefix(at.target, "dns:///"), "unix://")
+	waiting := waitingConn{conn, at.path + at.address, failure}
 	open := func(ctx context.Context) (*remote.Session, error) {
-		late := time.AfterFunc(warnAfter, func() { log.Warn("still waiting for a plugin", "address", address) })
+		late := time.AfterFunc(warnAfter, func() { log.Warn("still waiting for a plugin", "address", waiting.address) })
 		defer late.Stop()
-		for {
-			s, err := remote.Dial(ctx, waitingConn{conn, address}, req(), at.sockets)
+		for pause := minPause; ; pause = min(2*pause, maxPause) {
+			s, err := remote.Dial(ctx, waiting, req(), at.sockets)
 			// If the connection broke during the call, the error does not come
 			// from the backend.
 			if err == nil || fairlead.CodeOf(err) != fairlead.Unavailable || conn.GetState() == connectivity.Ready || ctx.Err() != nil {
 				return s, err
+			}
+			if !await.Pause(ctx, pause/2+rand.N(pause)) {
+				return nil, fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "waiting for the plugin at %s: %w", waiting.address, err)
 			}
 		}
 	}
 	return newProvider(ctx, open, log, func(context.Context) { _ = conn.Close() })
 }
 
+// The pauses after a connection that broke while a backend was opened.
+const (
+	minPause = 50 * time.Millisecond
+	maxPause = time.Second
+)
+
+// newClient returns a client of the plugin, which connects when it is used.
+func (at *sidecarTarget) newClient(failure *dialFailure) (*grpc.ClientConn, error) {
+	creds := insecure.NewCredentials()
+	if at.tls != nil {
+		creds = credentials.NewTLS(at.tls)
+	}
+	target, opts := "dns:///"+at.address, append(remote.DialOptions(),
+		grpc.WithTransportCredentials(creds),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: minPause, Multiplier: 1.6, Jitter: 0.3, MaxDelay: maxPause},
+			MinConnectTimeout: 5 * time.Second,
+		}))
+	if at.path != "" {
+		target, opts = "passthrough:///"+at.path, append(opts, grpc.WithAuthority("localhost"),
+			grpc.WithContextDialer(func(ctx context.Context, path string) (net.Conn, error) { return dialOwn(ctx, path, failure) }))
+	}
+	return grpc.NewClient(target, opts...)
+}
+
+// dialOwn connects to a Unix socket on which a process of this user listens. It
+// reports an error that another attempt will not remove.
+func dialOwn(ctx context.Context, path string, failure *dialFailure) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		failure.report(finalDialError(path, err))
+		return nil, err
+	}
+	err = wire.SameUser(conn.(*net.UnixConn))
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		conn.Close()
+		err = fairlead.Errorf(fairlead.PermissionDenied, "the socket %s is refused: %w", path, err)
+		failure.report(err)
+		return nil, err
+	}
+	return conn, nil
+}
+
+// finalDialError returns nil for an error that ends when the plugin starts.
+func finalDialError(path string, err error) error {
+	info, statErr := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fairlead.Errorf(fairlead.PermissionDenied, "%w; host and plugin must run as the same user", err)
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ELOOP):
+		return fairlead.Errorf(fairlead.Invalid, "%w", err)
+	case statErr == nil && info.Mode()&fs.ModeSocket == 0:
+		return fairlead.Errorf(fairlead.Invalid, "%s is not a socket", path)
+	default:
+		return nil
+	}
+}
+
+// dialFailure passes the final error of an attempt to connect to the call that
+// waits for the connection.
+type dialFailure struct {
+	mu  sync.Mutex
+	end context.CancelCauseFunc // of the call; nil if none waits
+}
+
+func (f *dialFailure) report(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil && f.end != nil {
+		f.end(err)
+	}
+}
+
+func (f *dialFailure) setWaiting(end context.CancelCauseFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.end = end
+}
+
 // waitingConn is a connection on which Open waits until the plugin can be reached.
 type waitingConn struct {
 	*grpc.ClientConn
 	address string
+	failure *dialFailure
 }
 
 // Invoke implements [grpc.ClientConnInterface].
@@ -207,8 +297,18 @@ func (c waitingConn) Invoke(ctx context.Context, method string, args, reply any,
 	if method != pluginpb.PluginService_Open_FullMethodName {
 		return c.ClientConn.Invoke(ctx, method, args, reply, opts...)
 	}
-	err := c.ClientConn.Invoke(ctx, method, args, reply, append(opts[:len(opts):len(opts)], grpc.WaitForReady(true))...)
-	if err == nil || ctx.Err() == nil {
+	waitCtx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	c.failure.setWaiting(end)
+	defer c.failure.setWaiting(nil)
+	err := c.ClientConn.Invoke(waitCtx, method, args, reply, append(opts[:len(opts):len(opts)], grpc.WaitForReady(true))...)
+	var final *fairlead.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(context.Cause(waitCtx), &final):
+		return service.StatusError(final)
+	case ctx.Err() == nil:
 		return err
 	}
 	// gRPC's message says why there is no connection.
@@ -224,7 +324,7 @@ func reattach(plugin string) (*sidecarTarget, error) {
 	}
 	var all map[string]string
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
-		return nil, fairlead.Errorf(fairlead.Invalid, "the environment variable %s is not a JSON object of plugin names and addresses, for example {\"redis\":\"unix:///tmp/redis.sock\"}: %w", ReattachEnv, err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the environment variable %s is not a JSON object of plugin names and addresses, for example {\"redis\":\"unix:///run/user/1000/redis.sock\"}: %w", ReattachEnv, err)
 	}
 	addr, ok := all[plugin]
 	if !ok {
@@ -246,9 +346,9 @@ func parseReattach(addr string) (*sidecarTarget, error) {
 	switch {
 	case u.Scheme == "unix":
 		at.sockets = true
-		at.target, err = unixTarget(u)
+		at.path, err = unixPath(u)
 	case u.Scheme == "tcp" && isLoopback(u.Hostname()):
-		at.target, err = tcpTarget(u)
+		at.address, err = tcpAddress(u)
 	default:
 		err = fmt.Errorf("accepted: unix:///path, tcp://127.0.0.1:port")
 	}

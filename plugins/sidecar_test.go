@@ -148,6 +148,57 @@ func TestSidecarIsNotThere(t *testing.T) {
 	}
 }
 
+// What another attempt cannot mend is reported at once: the context has no end.
+func TestSidecarThatCannotBeThere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/" + strings.Repeat("x", 200): "at most 107 are possible",
+		"/a%00b":                       "absolute path",
+		file:                           "is not a socket",
+		file + "/s":                    "not a directory",
+	} {
+		_, err := fairlead.Open(t.Context(), "sidecar+unix://"+path)
+		if !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want Invalid with %q", path, err, want)
+		}
+	}
+}
+
+// A client that sends a URL of its own over TCP gets nothing of what the sidecar
+// can read: neither its environment nor its files.
+func TestSidecarOverTCPServesItsOwnURL(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisPassword("s3cret"))
+	addr := fmt.Sprint("127.0.0.1:", testbed.Port(t))
+	startSidecar(t, "redis", []string{"CANARY=s3cret"}, "--listen", "tcp://"+addr, "--url", server.URLFor("default", "s3cret"))
+	exercise(t, store(t, openURL(t, "sidecar+tcp://"+addr)))
+	t.Setenv(plugins.ReattachEnv, `{"redis":"tcp://`+addr+`"}`)
+	h := newHost(t, plugins.WithFolders(installed(t, "redis")))
+	for _, setting := range []string{"password-env=CANARY", "password-file=/etc/hostname", "ca-file=/etc/hostname"} {
+		_, err := h.Open(t.Context(), "plugin+redis://"+server.Addr()+"?"+setting)
+		if !errors.Is(err, fairlead.PermissionDenied) && !errors.Is(err, fairlead.Invalid) {
+			t.Errorf("%s: got %v, want PermissionDenied", setting, err)
+		}
+	}
+}
+
+// A host never names a variable of a plugin's environment: it sends the values.
+func TestVariablesAreTheHosts(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisPassword("s3cret"))
+	path := socketPath(t)
+	startSidecar(t, "redis", []string{"CANARY=s3cret"}, "--listen", "unix://"+path)
+	t.Setenv(plugins.ReattachEnv, `{"redis":"unix://`+path+`"}`)
+	h := newHost(t, plugins.WithFolders(installed(t, "redis")))
+	url := "plugin+redis://" + server.Addr() + "?password-env=CANARY"
+	if _, err := h.Open(t.Context(), url); !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "CANARY") {
+		t.Errorf("without the variable: got %v, want Invalid with its name", err)
+	}
+	t.Setenv("CANARY", "s3cret")
+	exercise(t, store(t, open(t, h, url)))
+}
+
 // A host works without a frame socket if it cannot reach the socket.
 func TestSidecarWithoutItsFrameSocket(t *testing.T) {
 	path := socketPath(t)

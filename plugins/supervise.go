@@ -140,11 +140,14 @@ func (s *supervisor) restartUntilDone(ctx, stopping context.Context) {
 	var starts []time.Time
 	for ctx.Err() == nil {
 		starts = append(withinWindow(starts, s.restart.Window), time.Now())
-		err := s.runProcess(ctx, stopping)
+		launching, err := s.runProcess(ctx, stopping)
 		if ctx.Err() != nil {
 			return
 		}
-		if len(starts) < s.restart.MaxStarts && isTransient(err) {
+		for i := range starts { // the window does not count the time of a launch
+			starts[i] = starts[i].Add(launching)
+		}
+		if len(starts) < s.restart.MaxStarts && isTransient(err) && !process.IsTimeout(err) {
 			s.awaitRestart(ctx, len(starts), err)
 			continue
 		}
@@ -201,13 +204,15 @@ func (s *supervisor) awaitCooldown(ctx context.Context, err error) {
 	}
 }
 
-// runProcess launches the plugin and watches it until its end. It returns why the
-// process ended.
-func (s *supervisor) runProcess(ctx, stopping context.Context) error {
+// runProcess launches the plugin and watches it until its end. It returns how long
+// the launch took, and why the process ended.
+func (s *supervisor) runProcess(ctx, stopping context.Context) (launching time.Duration, err error) {
 	s.setState(Starting, nil)
+	began := time.Now()
 	p, err := s.launch(ctx)
+	launching = time.Since(began)
 	if err != nil {
-		return err
+		return launching, err
 	}
 	s.markRunning(p)
 	err = s.watchProcess(ctx, p)
@@ -222,9 +227,9 @@ func (s *supervisor) runProcess(ctx, stopping context.Context) error {
 		err = errors.Join(err, p.Kill())
 	}
 	if err != nil {
-		return fmt.Errorf("plugin %s: %w", s.name, err)
+		return launching, fmt.Errorf("plugin %s: %w", s.name, err)
 	}
-	return nil
+	return launching, nil
 }
 
 // markRunning makes the process the running one.

@@ -1,10 +1,19 @@
 package plugins
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"fairlead.dev"
+	"fairlead.dev/internal/await"
+	"fairlead.dev/plugins/internal/process"
 )
 
 // none and all return the smallest and the largest random value.
@@ -54,5 +63,42 @@ func TestPausesAreSpread(t *testing.T) {
 		if n == 0 {
 			t.Errorf("no pause of 1,000 is in quarter %d: %v", i+1, quarters)
 		}
+	}
+}
+
+// TestSlowStartsEnd shows that a plugin which cannot be started is reported as
+// failed, with the cause, however long its starts take.
+func TestSlowStartsEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes  time.Duration // one start
+		err    error
+		starts int
+	}{
+		"quick":        {time.Millisecond, &process.LaunchError{Name: "p", What: "the cause"}, 5},
+		"slow":         {20 * time.Second, &process.LaunchError{Name: "p", What: "the cause"}, 5},
+		"never ready":  {60 * time.Second, &process.LaunchError{Name: "p", What: "the cause", Err: context.DeadlineExceeded}, 1},
+		"not allowed":  {time.Millisecond, fairlead.Errorf(fairlead.PermissionDenied, "the cause"), 1},
+		"not anything": {40 * time.Second, errors.New("the cause"), 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				starts := 0
+				o := defaultOptions()
+				o.log = slog.New(slog.DiscardHandler)
+				s := newSupervisor("p", &o, newMetrics(), func(ctx context.Context) (*process.Process, error) {
+					starts++
+					await.Pause(ctx, c.takes)
+					return nil, c.err
+				})
+				s.acquire()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				_, err := s.awaitProcess(ctx)
+				if starts != c.starts || ctx.Err() != nil || !strings.Contains(err.Error(), "the cause") {
+					t.Errorf("after %d starts: %v, want %d starts and the cause", starts, err, c.starts)
+				}
+				s.stopRun(t.Context(), true)
+			})
+		})
 	}
 }

@@ -226,6 +226,23 @@ func TestARefusedBinaryIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+// A plugin that prints without a newline before its handshake works; one that ends
+// then is reported with what it has printed.
+func TestOutputBeforeTheHandshake(t *testing.T) {
+	var log lockedBuffer
+	h := newHost(t, plugins.WithFolders(script(t, "printf 'starting 3|2|1'; exec "+binary(t, "memory"))), plugins.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	exercise(t, store(t, open(t, h, "plugin+mem://")))
+	if !strings.Contains(log.String(), "starting 3|2|1") {
+		t.Errorf("the log is\n%s", log.String())
+	}
+	h = newHost(t, plugins.WithFolders(script(t, "printf 'no library'; exit 3")), plugins.WithRestart(plugins.RestartPolicy{
+		MinPause: time.Millisecond, MaxPause: time.Millisecond, MaxStarts: 2, Window: time.Minute, Cooldown: time.Hour,
+	}))
+	if _, err := h.Open(t.Context(), "plugin+mem://"); !errors.Is(err, fairlead.Unavailable) || !strings.Contains(err.Error(), "stdout: no library") {
+		t.Errorf("got %v, want Unavailable with the output", err)
+	}
+}
+
 // A plugin ends by itself when its host closes it.
 func TestAPluginEndsWell(t *testing.T) {
 	var log lockedBuffer

@@ -20,7 +20,7 @@ const folder = path.resolve(process.argv[2] ?? path.join(data, 'fairlead/plugins
 
 // A host gives a plugin no PATH: the command names node itself.
 const script = `#!/bin/sh
-here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd) || exit 1
+here=$(CDPATH= cd -- "$(dirname -- "$(readlink -f -- "$0")")" && pwd) || exit 1
 exec ${quote(process.execPath)} "$here/${command}.d/src/main.js" "$@"
 `;
 

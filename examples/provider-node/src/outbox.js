@@ -16,10 +16,13 @@ export class Outbox {
     this.#stream = stream;
   }
 
-  /** @param {object} reply a message Reply */
-  put(reply) {
+  /**
+   * @param {object} reply a message Reply
+   * @param {() => void} sent is called when the stream has the reply
+   */
+  put(reply, sent = () => {}) {
     if (this.#stopped) return;
-    this.#waiting.push(reply);
+    this.#waiting.push({ reply, sent });
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#send());
@@ -32,7 +35,10 @@ export class Outbox {
 
   #send() {
     while (this.#waiting.length > 0) {
-      if (!this.#stream.write({ replies: this.#takeFrame() })) {
+      const frame = this.#takeFrame();
+      const more = this.#stream.write({ replies: frame.map(({ reply }) => reply) });
+      for (const { sent } of frame) sent();
+      if (!more) {
         this.#stream.once('drain', () => this.#send());
         return;
       }
@@ -42,7 +48,7 @@ export class Outbox {
 
   #takeFrame() {
     let [n, bytes] = [0, 0];
-    while (n < this.#waiting.length && bytes < FRAME) bytes += sizeOf(this.#waiting[n++]);
+    while (n < this.#waiting.length && bytes < FRAME) bytes += sizeOf(this.#waiting[n++].reply);
     return this.#waiting.splice(0, n);
   }
 }

@@ -1,6 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import { CallContext, ended } from './call-context.js';
-import { asProviderError, toMessage } from './errors.js';
+import { asProviderError, ProviderError, toMessage } from './errors.js';
 import { Exchange } from './exchange.js';
 import { Provider } from './lmdb/provider.js';
 import { statusDetails } from './protocol.js';
@@ -18,9 +18,13 @@ const grpcCodes = {
   CLOSED: status.FAILED_PRECONDITION,
 };
 
+// The most sessions that hosts can have open.
+const MAX_SESSIONS = 4096;
+
 /** Implements PluginService of plugin.proto. */
 export class PluginService {
   #sessions = new Map();
+  #opening = 0;
   #nextSession = 1;
   #lifetimes = new Set();
   #url;
@@ -47,6 +51,18 @@ export class PluginService {
   }
 
   async #open({ url }) {
+    if (this.#sessions.size + this.#opening >= MAX_SESSIONS) {
+      throw new ProviderError('UNAVAILABLE', `the plugin has ${MAX_SESSIONS} sessions, the most that it holds; close providers that are not used`);
+    }
+    this.#opening++;
+    try {
+      return await this.#openSession(url);
+    } finally {
+      this.#opening--;
+    }
+  }
+
+  async #openSession(url) {
     const provider = await Provider.open(parse(url || this.#url));
     const id = this.#nextSession++;
     const session = new Session(id, provider, () => this.#sessions.delete(id));
@@ -54,14 +70,17 @@ export class PluginService {
     return { session: id, token: session.token, description: session.description };
   }
 
-  async #describe({ session: id, generation }, ctx) {
+  async #describe({ session: id, token, generation }, ctx) {
     const session = this.#sessions.get(id);
     if (!session) throw ended('CLOSED');
+    session.checkToken(token);
     return { description: await session.describe(generation, ctx) };
   }
 
-  async #close({ session }) {
-    await this.#sessions.get(session)?.close();
+  async #close({ session: id, token }) {
+    const session = this.#sessions.get(id);
+    session?.checkToken(token);
+    await session?.close();
     return {};
   }
 

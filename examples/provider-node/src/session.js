@@ -5,7 +5,12 @@ import { executeCall } from './calls.js';
 import { asProviderError, ProviderError, toMessage } from './errors.js';
 import { log } from './log.js';
 
-const ATTACH_WITHIN = 30_000; // milliseconds
+export const ATTACH_WITHIN = 30_000; // milliseconds
+
+// The most handles that a host can have open in a session, and calls of Describe
+// that can wait in it.
+const MAX_HANDLES = 65_536;
+const MAX_DESCRIBES = 16;
 
 /**
  * When a session ends, its calls fail with CLOSED. The host did not close the
@@ -55,6 +60,7 @@ export class Session {
   /** The description never changes: a call with its generation waits for the end of the session; with another one it returns at once. */
   async describe(generation, ctx) {
     if (generation !== this.description.generation) return this.description;
+    if (this.#waits.size >= MAX_DESCRIBES) throw new ProviderError('UNAVAILABLE', `${MAX_DESCRIBES} calls of Describe wait already; a host needs one`);
     this.#waits.add(ctx);
     try {
       return await new Promise((_, reject) => ctx.onEnd((code) => reject(ended(code))));
@@ -64,14 +70,22 @@ export class Session {
   }
 
   /**
+   * Throws unless the token is the session's: numbers of sessions can be guessed.
+   * @param {Buffer} token
+   */
+  checkToken(token) {
+    if (token.length !== this.token.length || !timingSafeEqual(token, this.token)) {
+      throw new ProviderError('PERMISSION_DENIED', 'the token does not belong to the session');
+    }
+  }
+
+  /**
    * Throws unless the token is the session's and was not used before.
    * @param {Buffer} token
    * @param {() => void} end ends the data plane
    */
   attach(token, end) {
-    if (token.length !== this.token.length || !timingSafeEqual(token, this.token)) {
-      throw new ProviderError('PERMISSION_DENIED', 'the token does not belong to the session');
-    }
+    this.checkToken(token);
     if (this.#endPlane || this.#closing) throw new ProviderError('CLOSED', 'the session is closed, or already has a data plane; open another one');
     this.#endPlane = end;
     clearTimeout(this.#unattached);
@@ -118,6 +132,10 @@ export class Session {
     if (!this.#handles.has(parent)) {
       target.close?.();
       throw ended('CLOSED');
+    }
+    if (this.#handles.size > MAX_HANDLES) {
+      target.close?.();
+      throw new ProviderError('UNAVAILABLE', `the session has ${MAX_HANDLES} open handles, the most that it holds; close what is not used`);
     }
     const handle = this.#nextHandle++;
     this.#handles.set(handle, { target, parent });

@@ -134,21 +134,21 @@ test('a call that the plugin does not offer is Unsupported', async (t) => {
 });
 
 test('a session ends with its data plane, and with Close, which waits and tells those who wait', async (t) => {
-  const { call, plane, session, store } = await attached(t);
-  const described = assert.rejects(call('Describe', { session, generation: 1 }), (e) => e.code === grpc.status.FAILED_PRECONDITION);
-  assert.equal((await call('Describe', { session, generation: 0 })).description.generation, 1);
+  const { call, plane, session, token, store } = await attached(t);
+  const described = assert.rejects(call('Describe', { session, token, generation: 1 }), (e) => e.code === grpc.status.FAILED_PRECONDITION);
+  assert.equal((await call('Describe', { session, token, generation: 0 })).description.generation, 1);
   plane.stream.write({ calls: [{ id: 2, handle: store, kv_do: { ops: [put('k', 'v')] } }] });
   await plane.reply(2);
-  await call('Close', { session });
+  await call('Close', { session, token });
   await described;
   await eventually(() => plane.ended, 'the data plane ends');
-  await call('Close', { session });
-  await assert.rejects(call('Describe', { session, generation: 0 }));
+  await call('Close', { session, token });
+  await assert.rejects(call('Describe', { session, token, generation: 0 }));
 });
 
 test('a session whose data plane breaks is closed', async (t) => {
-  const { call, plane, session } = await attached(t);
-  const describing = call('Describe', { session, generation: 1 });
+  const { call, plane, session, token } = await attached(t);
+  const describing = call('Describe', { session, token, generation: 1 });
   plane.stream.cancel();
   await assert.rejects(describing, (e) => e.code === grpc.status.FAILED_PRECONDITION);
 });

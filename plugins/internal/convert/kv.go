@@ -74,7 +74,11 @@ func fromEntry(e driver.Entry) *pluginpb.KVEntry {
 }
 
 func toEntry(e *pluginpb.KVEntry) driver.Entry {
-	return driver.Entry{Key: string(e.Key), Value: e.Value, Revision: driver.Revision(e.Revision)}
+	entry := driver.Entry{Key: string(e.Key), Value: e.Value, Revision: driver.Revision(e.Revision)}
+	if entry.Value == nil && entry.Revision != "" {
+		entry.Value = []byte{} // it exists and is empty: it has no bytes on the wire
+	}
+	return entry
 }
 
 // FromPage returns the message for a page.
@@ -105,6 +109,10 @@ func FromEvents(events []driver.Event) *pluginpb.KVEvents {
 // ToEvents returns the events of a message.
 func ToEvents(events *pluginpb.KVEvents) []driver.Event {
 	return each(events.GetEvents(), func(e *pluginpb.KVEvent) driver.Event {
-		return driver.Event{Kind: driver.EventKind(e.Kind), Key: string(e.Key), Value: e.Value, Revision: driver.Revision(e.Revision)}
+		event := driver.Event{Kind: driver.EventKind(e.Kind), Key: string(e.Key), Value: e.Value, Revision: driver.Revision(e.Revision)}
+		if event.Value == nil && event.Kind == driver.PutEvent {
+			event.Value = []byte{}
+		}
+		return event
 	})
 }

@@ -1,9 +1,11 @@
 package convert
 
 import (
+	"math"
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/pubsub/driver"
 )
@@ -26,11 +28,23 @@ func ToSubscription(c *pluginpb.PubSubOpenSubscription) driver.SubscriptionConfi
 }
 
 func fromTime(t time.Time) int64 {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Before(minTime):
+		return math.MinInt64
+	case t.After(maxTime):
+		return math.MaxInt64
 	}
-	return t.UnixNano()
+	// 0 stands for no time, so a nanosecond more stands for the epoch.
+	if n := t.UnixNano(); n != 0 {
+		return n
+	}
+	return 1
 }
+
+// The times that nanoseconds since the epoch can express.
+var minTime, maxTime = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
 
 func toTime(nanos int64) time.Time {
 	if nanos == 0 {
@@ -126,13 +140,15 @@ func FromSettled(errs []error) *pluginpb.PubSubSettled {
 	return s
 }
 
-// ToSettled returns the outcomes of a Settle of n settlements.
-func ToSettled(s *pluginpb.PubSubSettled, n int) []error {
+// ToSettled returns the outcomes of a Settle of n settlements. The error is
+// Internal if a failure belongs to none of them.
+func ToSettled(s *pluginpb.PubSubSettled, n int) ([]error, error) {
 	errs := make([]error, n)
 	for _, f := range s.GetFailures() {
-		if f.Index >= 0 && f.Index < int64(n) {
-			errs[f.Index] = ToError(f.Error)
+		if f.Index < 0 || f.Index >= int64(n) || f.Error == nil {
+			return errs, fairlead.Errorf(fairlead.Internal, "the plugin reported a failure of settlement %d of %d", f.Index, n)
 		}
+		errs[f.Index] = ToError(f.Error)
 	}
-	return errs
+	return errs, nil
 }

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -92,10 +93,16 @@ func toFacet(f *pluginpb.FacetDescription) fairlead.FacetDescription {
 
 func toLimits(l *pluginpb.Limits) fairlead.Limits {
 	return fairlead.Limits{
-		MaxKeyBytes: int(l.GetMaxKeyBytes()), MaxValueBytes: int(l.GetMaxValueBytes()), MaxTxnOps: int(l.GetMaxTxnOps()),
-		MaxBatch: int(l.GetMaxBatch()), Pipelines: int(l.GetPipelines()),
-		TTLResolution: time.Duration(l.GetTtlResolutionNanos()), MinTTL: time.Duration(l.GetMinTtlNanos()), MaxTTL: time.Duration(l.GetMaxTtlNanos()),
-		MaxMessageBytes: int(l.GetMaxMessageBytes()), MinAckDeadline: time.Duration(l.GetMinAckDeadlineNanos()), MaxAckDeadline: time.Duration(l.GetMaxAckDeadlineNanos()),
-		MaxDelay: time.Duration(l.GetMaxDelayNanos()), DedupeWindow: time.Duration(l.GetDedupeWindowNanos()), MaxFrameBytes: int(l.GetMaxFrameBytes()),
+		MaxKeyBytes: toCount(l.GetMaxKeyBytes()), MaxValueBytes: toCount(l.GetMaxValueBytes()), MaxTxnOps: toCount(l.GetMaxTxnOps()),
+		MaxBatch: toCount(l.GetMaxBatch()), Pipelines: toCount(l.GetPipelines()),
+		TTLResolution: toDuration(l.GetTtlResolutionNanos()), MinTTL: toDuration(l.GetMinTtlNanos()), MaxTTL: toDuration(l.GetMaxTtlNanos()),
+		MaxMessageBytes: toCount(l.GetMaxMessageBytes()), MinAckDeadline: toDuration(l.GetMinAckDeadlineNanos()), MaxAckDeadline: toDuration(l.GetMaxAckDeadlineNanos()),
+		MaxDelay: toDuration(l.GetMaxDelayNanos()), DedupeWindow: toDuration(l.GetDedupeWindowNanos()), MaxFrameBytes: toCount(l.GetMaxFrameBytes()),
 	}
 }
+
+// toCount returns a number of a message that no driver needs below 0. A plugin may
+// send anything.
+func toCount(n int64) int { return int(min(max(n, 0), math.MaxInt)) }
+
+func toDuration(nanos int64) time.Duration { return time.Duration(max(nanos, 0)) }

@@ -197,11 +197,19 @@ func TestSettledCrosses(t *testing.T) {
 		}
 	}
 	m := cross(t, FromSettled(errs)).(*pluginpb.PubSubSettled)
-	for _, i := range []int64{-1, 4, math.MaxInt64} {
-		m.Failures = append(m.Failures, &pluginpb.PubSubSettleFailure{Index: i, Error: &pluginpb.Error{}})
+	outcomes, err := ToSettled(m, len(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []*pluginpb.PubSubSettleFailure{
+		{Index: -1, Error: &pluginpb.Error{}}, {Index: 4, Error: &pluginpb.Error{}}, {Index: math.MaxInt64, Error: &pluginpb.Error{}}, {Index: 1},
+	} {
+		if _, err := ToSettled(&pluginpb.PubSubSettled{Failures: []*pluginpb.PubSubSettleFailure{bad}}, len(want)); fairlead.CodeOf(err) != fairlead.Internal {
+			t.Errorf("the failure %v: got %v, want Internal", bad, err)
+		}
 	}
 	var got []fairlead.Code
-	for _, err := range ToSettled(m, len(want)) {
+	for _, err := range outcomes {
 		got = append(got, fairlead.CodeOf(err))
 	}
 	if !slices.Equal(got, want) {

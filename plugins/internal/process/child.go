@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -52,6 +53,9 @@ func newChild(spec Spec, dir string) *child {
 		tail:         &tail{},
 		stdoutClosed: make(chan struct{}),
 		exited:       make(chan struct{}),
+	}
+	if spec.Binary != nil {
+		runOpenFile(c.cmd, spec.Binary)
 	}
 	c.handshake, c.handshakeWriter = io.Pipe()
 	c.cmd.Env = append(append([]string{}, spec.Env...), SocketDirEnv+"="+dir, logLevelEnv+"="+leastLevel(spec.Log))
@@ -139,6 +143,10 @@ func (c *child) fork(p pipes) error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := c.cmd.Start()
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			at.Path = c.cmd.Args[0] // the command may name an open file
+		}
 		started <- err
 		if err == nil {
 			c.awaitEnd(p)
@@ -167,22 +175,31 @@ func (c *child) awaitEnd(p pipes) {
 	close(c.exited)
 }
 
-// handshakeLine matches go-plugin's handshake: core version, protocol version,
-// network, address, protocol, certificate.
-var handshakeLine = regexp.MustCompile(`^[0-9]+\|[0-9]+\|[a-z]+\|[^|]+\|`)
+// handshakeLine matches go-plugin's handshake: core version (always 1), protocol
+// version, network, address, protocol, certificate. The handshake may follow what
+// the plugin has printed without ending the line.
+var handshakeLine = regexp.MustCompile(`^(.*?)(1\|[0-9]+\|[a-z]+\|[^|]+\|[^|]*(?:\|[^|]*)*)$`)
 
-// readStdout passes the handshake to go-plugin, and logs all other lines.
+// readStdout passes the handshake to go-plugin, and logs all other output. What
+// comes before the handshake is also kept: it may say why there is none.
 func (c *child) readStdout(r io.Reader) {
 	found := false
-	readLines(r, func(line []byte, _ int) {
-		if !found && handshakeLine.Match(bytes.TrimSpace(line)) {
-			found = true
-			_, _ = c.handshakeWriter.Write(append(bytes.TrimSpace(line), '\n'))
-			_ = c.handshakeWriter.Close()
-			return
+	readLines(r, func(line []byte, cut int) {
+		parts := handshakeLine.FindSubmatch(bytes.TrimSpace(line))
+		handshake := !found && parts != nil
+		if handshake {
+			line = parts[1]
 		}
 		if text := printable(line); text != "" {
 			c.log.Info(text, "stream", "stdout")
+			if !found {
+				c.tail.add("stdout: "+text, cut)
+			}
+		}
+		if handshake {
+			found = true
+			_, _ = c.handshakeWriter.Write(append(bytes.Clone(parts[2]), '\n'))
+			_ = c.handshakeWriter.Close()
 		}
 	})
 	close(c.stdoutClosed) // before go-plugin sees the end
@@ -269,7 +286,7 @@ func (c *child) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("
 func (c *child) Diagnose(context.Context) string { return "" }
 
 // Name implements runner.Runner.
-func (c *child) Name() string { return c.cmd.Path }
+func (c *child) Name() string { return c.cmd.Args[0] }
 
 // ID implements runner.Runner.
 func (c *child) ID() string { return strconv.Itoa(c.pid()) }

@@ -73,7 +73,7 @@ func (r record) String() string {
 // parseRecord parses a record of slog's JSON handler or of hclog. It returns false
 // for anything else, for example if the message is not a string.
 func parseRecord(line []byte) (record, bool) {
-	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
+	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) || !isSmall(line) {
 		return record{}, false
 	}
 	var fields map[string]any
@@ -91,6 +91,38 @@ func parseRecord(line []byte) (record, bool) {
 	delete(fields, "time")
 	delete(fields, "@timestamp")
 	return record{level: lvl, message: printable([]byte(message)), attrs: attrs(fields)}, true
+}
+
+// A record that exceeds these is logged as text: a logger writes the names of all
+// groups before each field, and copies each group into the one that holds it.
+const (
+	maxDepth  = 8   // of objects and lists
+	maxFields = 256 // in all objects
+	maxName   = 128 // bytes of a field's name that are kept
+)
+
+// isSmall reports whether a line of JSON is within maxDepth and maxFields.
+func isSmall(line []byte) bool {
+	depth, fields, inString := 0, 0, false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		case c == ':':
+			fields++
+		}
+		if depth > maxDepth || fields > maxFields {
+			return false
+		}
+	}
+	return true
 }
 
 // takeString removes the first of the named fields that is a string.
@@ -113,7 +145,7 @@ func attrs(fields map[string]any) []slog.Attr {
 }
 
 func attr(name string, value any) slog.Attr {
-	name = printable([]byte(name))
+	name = printable([]byte(name[:min(len(name), maxName)]))
 	switch v := value.(type) {
 	case string:
 		return slog.String(name, printable([]byte(v)))

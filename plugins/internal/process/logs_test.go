@@ -83,3 +83,26 @@ func TestPanicLines(t *testing.T) {
 		t.Errorf("%d errors, want 2:\n%s", n, log.String())
 	}
 }
+
+// TestNestedRecordsAreCheap shows that no line costs much more than its length,
+// whatever it has: the log of a line has a bounded size.
+func TestNestedRecordsAreCheap(t *testing.T) {
+	head := `{"level":"INFO","msg":"m","x":`
+	for name, line := range map[string]string{
+		"deep objects":              head + strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9001),
+		"deep lists":                head + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "}",
+		"many fields of long names": head + `{"` + strings.Repeat("n", 30000) + `":{` + strings.TrimSuffix(strings.Repeat(`"a":1,`, 5000), ",") + "}}}",
+		"long names":                head + `{"` + strings.Repeat("n", 60000) + `":{"a":1,"b":2}}}`,
+		"a string that looks deep":  head + `"` + strings.Repeat(`{\\\"`, 9000) + `"}`,
+		"what is allowed":           head + strings.Repeat(`{"a":`, 7) + "1" + strings.Repeat("}", 8),
+	} {
+		var log bytes.Buffer
+		newLogger(slog.New(slog.NewTextHandler(&log, nil)), &tail{}).logLine([]byte(line), 0)
+		if log.Len() > 3*len(line)+1000 || log.Len() == 0 {
+			t.Errorf("%s: a line of %d bytes is logged as %d bytes", name, len(line), log.Len())
+		}
+		if record := strings.Contains(log.String(), "msg=m "); record != !strings.HasPrefix(name, "deep") && !strings.HasPrefix(name, "many") != record {
+			t.Errorf("%s: logged as a record: %v", name, record)
+		}
+	}
+}

@@ -1,7 +1,10 @@
 package process
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,3 +26,19 @@ func init() {
 		_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGCONT), 0, 0, 0)
 	}
 }
+
+// extraFile is the name under which a child sees the first of its extra files.
+const extraFile = "/proc/self/fd/3"
+
+// runOpenFile makes a command run an open file, not the file that its path names
+// when it starts. Without /proc it does nothing.
+func runOpenFile(cmd *exec.Cmd, f *os.File) {
+	if _, err := os.Stat("/proc/self/fd"); errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	cmd.Path, cmd.ExtraFiles = extraFile, []*os.File{f}
+}
+
+// nameProcess gives this process its name in lists of processes: started from an
+// open file, it has the name 3.
+func nameProcess(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name), 0) }

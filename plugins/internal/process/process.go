@@ -41,7 +41,10 @@ const (
 type Spec struct {
 	Name string // of the plugin, for errors
 	Path string // of the binary
-	Env  []string
+	// Binary is the open binary. On Linux with /proc this file is run, whatever
+	// Path names by then. May be nil.
+	Binary *os.File
+	Env    []string
 	// SocketDir is the directory in which the folder for the plugin's sockets is
 	// created; empty for the default.
 	SocketDir string
@@ -180,6 +183,13 @@ type LaunchError struct {
 // Error implements error.
 func (e *LaunchError) Error() string {
 	return fmt.Sprintf("plugin %s: %s%s", e.Name, e.What, LastLines(e.Stderr))
+}
+
+// IsTimeout reports whether a plugin could not be launched because it was not ready
+// in time.
+func IsTimeout(err error) bool {
+	var e *LaunchError
+	return errors.As(err, &e) && errors.Is(e.Err, context.DeadlineExceeded)
 }
 
 // Unwrap returns the cause.

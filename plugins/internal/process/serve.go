@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -62,6 +63,7 @@ func LogLevel() slog.Level {
 // ended; the end of the Lifetime stream shows it as well. From the first call on,
 // os.Stdout is os.Stderr.
 func Serve(ctx context.Context, register func(grpc.ServiceRegistrar), hostGone func(), opts ...grpc.ServerOption) {
+	nameProcess(filepath.Base(os.Args[0]))
 	var gone atomic.Bool
 	go awaitHostEnd(os.Stdin, func() {
 		gone.Store(true)

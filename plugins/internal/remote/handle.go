@@ -136,7 +136,7 @@ func (h *handle) callNext(ctx context.Context, c *pluginpb.Call) (*pluginpb.Repl
 	if isReplyMissing(err) {
 		h.markStale(at, id)
 	}
-	return h.p.replyOrError(ctx, r, err, false)
+	return h.p.replyOrError(ctx, c, r, err, false)
 }
 
 // markStale makes the next call reopen the handle, and closes it in the plugin.

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
@@ -67,6 +68,7 @@ func (s *store) applyOps(ctx context.Context, ops []driver.Op) []driver.Result {
 		err = fairlead.Errorf(fairlead.Internal, "the plugin returned %d results for %d operations", len(results), len(ops))
 	}
 	if err == nil {
+		s.completeResults(ctx, ops, results)
 		return results
 	}
 	results = make([]driver.Result, len(ops))
@@ -75,6 +77,26 @@ func (s *store) applyOps(ctx context.Context, ops []driver.Op) []driver.Result {
 	}
 	return results
 }
+
+// completeResults gives the callers of operations their own errors, and existing
+// empty values a value: an empty value has no bytes on the wire.
+func (s *store) completeResults(ctx context.Context, ops []driver.Op, results []driver.Result) {
+	for i := range results {
+		r := &results[i]
+		switch {
+		case r.Err == nil:
+			if r.Value == nil && ops[i].Kind == driver.OpGet {
+				r.Value = []byte{}
+			}
+		case fairlead.CodeOf(r.Err) == fairlead.Canceled && ctx.Err() == nil && isPast(ops[i].Deadline):
+			r.Err = fairlead.Errorf(fairlead.DeadlineExceeded, "%w", context.DeadlineExceeded)
+		default:
+			r.Err = s.p.callerError(ctx, r.Err)
+		}
+	}
+}
+
+func isPast(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
 
 // opError returns the error for one operation of a failed call that has writes:
 // the outcome of a read is not unknown.

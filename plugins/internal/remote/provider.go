@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -31,6 +32,12 @@ const sessionWait = time.Second
 // pipelines is how many calls of gathered operations a link has in flight at
 // least, whether or not the plugin's driver gains by gathering.
 const pipelines = 2
+
+// maxPipelines bounds what a plugin may claim to gain from.
+const maxPipelines = 1 << 10
+
+// updatePause is the least time between updates of a description.
+const updatePause = 50 * time.Millisecond
 
 // Provider is a provider in another process. It has the methods of every facet;
 // its description says which facets the plugin offers.
@@ -85,6 +92,7 @@ func hostDescription(d *pluginpb.Description) fairlead.Description {
 		if l.MaxBatch > 1 {
 			l.Pipelines = max(l.Pipelines, pipelines)
 		}
+		l.Pipelines = min(l.Pipelines, maxPipelines)
 	}
 	return out
 }
@@ -118,9 +126,17 @@ func (p *provider) followDescription(s *Session) {
 		}
 	}()
 	for generation := s.Description.GetGeneration(); ; {
-		r, err := s.Control.Describe(ctx, &pluginpb.DescribeRequest{Session: s.ID, Generation: generation})
-		if err != nil {
-			s.Link.Close() // a session does not work without its control plane
+		asked := time.Now()
+		r, err := s.Control.Describe(ctx, &pluginpb.DescribeRequest{Session: s.ID, Token: s.Token, Generation: generation})
+		if err == nil {
+			err = checkDescription(r.Description)
+		}
+		switch {
+		case p.life.Err() != nil:
+			return // Close needs the link: it waits for the plugin's last answer
+		case err != nil:
+			// A session does not work without its control plane.
+			s.Link.Break(fmt.Errorf("the plugin does not describe its backend: %w", fromStatus(ctx, err)))
 			return
 		}
 		if now := r.Description.GetGeneration(); now == generation {
@@ -128,24 +144,38 @@ func (p *provider) followDescription(s *Session) {
 		} else {
 			generation = now
 			p.Update(hostDescription(r.Description))
+			if time.Since(asked) < updatePause {
+				await.Pause(ctx, updatePause)
+			}
 		}
 	}
 }
 
-// keepSession opens a new session whenever one breaks.
+// keepSession opens a new session whenever one breaks: at once, and after a growing
+// pause if the sessions are short.
 func (p *provider) keepSession() {
+	pause := time.Duration(0)
 	for {
 		s, _, _ := p.currentSession()
 		if s == nil {
 			return // closed
 		}
+		began := time.Now()
 		select {
 		case <-s.Link.Done():
 		case <-p.life.Done():
 			return
 		}
-		p.setSession(nil, fairlead.Errorf(fairlead.Unavailable, "the connection to the plugin is lost; the host is reconnecting"))
-		p.log.Warn("the connection to a plugin is lost; reconnecting")
+		if time.Since(began) > 2*maxPause {
+			pause = 0
+		}
+		cause := s.Link.Err()
+		p.setSession(nil, fairlead.Errorf(fairlead.Unavailable, "the host is reconnecting to the plugin: %w", cause))
+		p.log.Warn("the connection to a plugin is lost; reconnecting", "error", cause)
+		if pause > 0 && !await.Pause(p.life, pause/2+rand.N(pause)) {
+			return
+		}
+		pause = min(max(2*pause, minPause), maxPause)
 		if s = p.reopenSession(); s == nil {
 			return
 		}
@@ -168,22 +198,12 @@ func (p *provider) reopenSession() *Session {
 		case err == nil:
 			return s
 		}
-		p.setSession(nil, fairlead.Errorf(openErrorCode(err), "the plugin is not available: %w", err))
+		// Whatever the code is: the host tries again, and the cause may be removed.
+		p.setSession(nil, fairlead.Errorf(fairlead.Unavailable, "the plugin is not available: %w", err))
 		select {
 		case <-p.life.Done():
 		case <-time.After(pause/2 + rand.N(pause)):
 		}
-	}
-}
-
-// openErrorCode returns the code that callers get for a failure to open a session.
-// Their own calls were not applied, whatever the code of the failure says.
-func openErrorCode(err error) fairlead.Code {
-	switch c := fairlead.CodeOf(err); c {
-	case fairlead.DeadlineExceeded, fairlead.Canceled, fairlead.UnknownOutcome:
-		return fairlead.Unavailable
-	default:
-		return c
 	}
 }
 
@@ -246,18 +266,10 @@ func (p *provider) Close(ctx context.Context) error {
 	p.endLife()
 	var err error
 	if s != nil {
-		_, err = s.Control.Close(ctx, &pluginpb.CloseRequest{Session: s.ID})
-		select {
-		case <-s.Link.Done(): // the plugin is gone already
-			err = nil
-		default:
-		}
+		err = s.close(ctx)
 		s.Link.Close()
 	}
 	p.goroutines.Wait()
 	p.setSession(nil, errClosed())
-	if err != nil {
-		return fromStatus(ctx, err)
-	}
-	return nil
+	return err
 }

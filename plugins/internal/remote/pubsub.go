@@ -49,6 +49,11 @@ func (t *topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRe
 		err = fairlead.Errorf(fairlead.Internal, "the plugin returned %d results for %d messages", len(results), len(msgs))
 	}
 	if err == nil {
+		for i := range results {
+			if results[i].Err != nil {
+				results[i].Err = t.p.callerError(ctx, results[i].Err)
+			}
+		}
 		return results
 	}
 	results = make([]driver.SendResult, len(msgs))

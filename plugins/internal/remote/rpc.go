@@ -79,8 +79,9 @@ func (s *stream) callStream(ctx context.Context, c *pluginpb.Call) (*pluginpb.Re
 
 // Send implements the rpc driver's Stream.
 func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
-	r, err := s.callStream(ctx, &pluginpb.Call{Body: &pluginpb.Call_RpcSend{RpcSend: &pluginpb.RPCSend{Frames: convert.FromFrames(frames)}}})
-	_, err = s.p.replyOrError(ctx, r, err, false)
+	c := &pluginpb.Call{Body: &pluginpb.Call_RpcSend{RpcSend: &pluginpb.RPCSend{Frames: convert.FromFrames(frames)}}}
+	r, err := s.callStream(ctx, c)
+	_, err = s.p.replyOrError(ctx, c, r, err, false)
 	return err
 }
 
@@ -92,7 +93,7 @@ func (s *stream) Recv(ctx context.Context) ([]driver.Frame, error) {
 	if isReplyMissing(err) && !s.closed.Swap(true) {
 		go s.p.closeLate(s.session, s.id)
 	}
-	if r, err = s.p.replyOrError(ctx, r, err, false); err != nil {
+	if r, err = s.p.replyOrError(ctx, c, r, err, false); err != nil {
 		return nil, err
 	}
 	return convert.ToFrames(r.GetRpcFrames().GetFrames()), nil

@@ -146,9 +146,17 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 		return errs
 	}
 	r, err := s.p.callInSession(ctx, at.session, &pluginpb.Call{Handle: id, Body: &pluginpb.Call_PubsubSettle{PubsubSettle: convert.FromSettlements(valid)}}, true, nil)
-	outcomes := convert.ToSettled(r.GetPubsubSettled(), len(valid))
+	outcomes, settledErr := convert.ToSettled(r.GetPubsubSettled(), len(valid))
+	if err == nil {
+		err = settledErr
+	}
 	if err != nil {
 		fillErrors(outcomes, err)
+	}
+	for j := range outcomes {
+		if outcomes[j] != nil {
+			outcomes[j] = s.p.callerError(ctx, outcomes[j])
+		}
 	}
 	for j, i := range places {
 		errs[i] = outcomes[j]

@@ -166,7 +166,7 @@ func (h *hostConn) beginAll(all handles) map[uint64]string {
 func settleCall(tokens ...string) *pluginpb.Call {
 	all := &pluginpb.PubSubSettle{}
 	for _, token := range tokens {
-		all.Settlements = append(all.Settlements, &pluginpb.PubSubSettlement{Token: []byte(token)})
+		all.Settlements = append(all.Settlements, &pluginpb.PubSubSettlement{Token: []byte(token), Kind: pluginpb.PubSubSettleKind_PUB_SUB_SETTLE_KIND_ACK})
 	}
 	return &pluginpb.Call{Body: &pluginpb.Call_PubsubSettle{PubsubSettle: all}}
 }

@@ -74,6 +74,9 @@ func (s *session) applyOps(ctx context.Context, c *pluginpb.Call) (*pluginpb.Rep
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOps(c.GetKvDo().GetOps()); err != nil {
+		return nil, err
+	}
 	ops := convert.ToOps(c.GetKvDo().GetOps())
 	var results []driver.Result
 	if len(ops) == 1 {
@@ -115,6 +118,9 @@ func (s *session) applyTxn(ctx context.Context, c *pluginpb.Call) (*pluginpb.Rep
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOps(c.GetKvTxn().GetWrites()); err != nil {
+		return nil, err
+	}
 	rev, err := st.Txn(ctx, convert.ToTxn(c.GetKvTxn()))
 	return &pluginpb.Reply{Body: &pluginpb.Reply_KvTxnResult{KvTxnResult: &pluginpb.KVTxnResult{Revision: []byte(rev)}}}, err
 }
@@ -126,7 +132,7 @@ func (s *session) listEntries(ctx context.Context, c *pluginpb.Call) (*pluginpb.
 	}
 	l := c.GetKvList()
 	page, err := st.List(ctx, driver.ListRequest{
-		Prefix: string(l.GetPrefix()), Token: string(l.GetToken()), Limit: max(int(l.GetLimit()), 1),
+		Prefix: string(l.GetPrefix()), Token: string(l.GetToken()), Limit: clampLimit(l.GetLimit()),
 	})
 	return &pluginpb.Reply{Body: &pluginpb.Reply_KvPage{KvPage: convert.FromPage(page)}}, err
 }

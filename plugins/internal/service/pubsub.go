@@ -46,6 +46,9 @@ func (s *session) openSubscription(ctx context.Context, c *pluginpb.Call) (*plug
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSubscription(c.GetPubsubOpenSubscription()); err != nil {
+		return nil, err
+	}
 	sub, err := p.OpenSubscription(ctx, convert.ToSubscription(c.GetPubsubOpenSubscription()))
 	return s.registerHandle(ctx, &subscription{Subscription: sub}, err)
 }
@@ -105,7 +108,7 @@ func (s *session) receiveMessages(ctx context.Context, c *pluginpb.Call) (*plugi
 	if err != nil {
 		return nil, err
 	}
-	ds, err := sub.receivePortion(ctx, max(int(c.GetPubsubReceive().GetLimit()), 1))
+	ds, err := sub.receivePortion(ctx, clampLimit(c.GetPubsubReceive().GetLimit()))
 	return &pluginpb.Reply{Body: &pluginpb.Reply_PubsubDeliveries{PubsubDeliveries: convert.FromDeliveries(ds)}}, err
 }
 
@@ -123,6 +126,9 @@ func deliverySize(d driver.Delivery) int {
 func (s *session) settleMessages(ctx context.Context, c *pluginpb.Call) (*pluginpb.Reply, error) {
 	sub, err := findHandle[*subscription](s, c.Handle)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkSettlements(c.GetPubsubSettle().GetSettlements()); err != nil {
 		return nil, err
 	}
 	settle := guardBatch(s, sub.Settle, func(err error) error { return err })

@@ -22,6 +22,15 @@ import (
 // attachTimeout is how long a session waits for a host to attach its data plane.
 const attachTimeout = 30 * time.Second
 
+// Bounds of what hosts can make grow.
+const (
+	maxSessions  = 1 << 12 // including those that are being opened
+	maxDescribes = 16      // waiting calls of Describe in one session
+	maxStreams   = 1 << 14 // calls of the control plane at once on one connection
+	maxHandles   = 1 << 16 // open in one session
+	maxListLimit = 1 << 16 // entries or messages that one call asks for
+)
+
 // Config is what a service needs.
 type Config struct {
 	// Open opens a backend. env has the environment variables that the URL's
@@ -42,6 +51,7 @@ type Service struct {
 
 	mu       sync.Mutex
 	lastID   uint64
+	opening  int                 // sessions that are being opened
 	sessions map[uint64]*session // nil when the service is closed
 	socket   string              // the path of the frame socket; empty if there is none
 	listener net.Listener
@@ -58,11 +68,16 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.ForceServerCodecV2(wire.Codec{}),
 		grpc.MaxRecvMsgSize(wire.MaxFrame), grpc.MaxSendMsgSize(wire.MaxFrame),
 		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(4 << 20),
+		grpc.MaxConcurrentStreams(maxStreams),
 	}
 }
 
 // Open implements the protocol.
 func (s *Service) Open(ctx context.Context, req *pluginpb.OpenRequest) (*pluginpb.OpenResponse, error) {
+	if err := s.reserveSession(); err != nil {
+		return nil, StatusError(err)
+	}
+	defer s.releaseReserved()
 	p, err := s.config.Open(ctx, req.Url, req.Environment)
 	if err != nil {
 		return nil, StatusError(err)
@@ -78,6 +93,23 @@ func (s *Service) Open(ctx context.Context, req *pluginpb.OpenRequest) (*pluginp
 	}
 	_ = p.Close(context.WithoutCancel(ctx))
 	return nil, StatusError(err)
+}
+
+// reserveSession keeps room for a session that is being opened.
+func (s *Service) reserveSession() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sessions)+s.opening >= maxSessions {
+		return fairlead.Errorf(fairlead.Unavailable, "the plugin has %d sessions, the most that it holds; close providers that are not used", maxSessions)
+	}
+	s.opening++
+	return nil
+}
+
+func (s *Service) releaseReserved() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opening--
 }
 
 func (s *Service) startSession(p fairlead.Provider) (*session, error) {
@@ -105,13 +137,19 @@ func (s *Service) socketPath() string {
 	return s.socket
 }
 
-func (s *Service) findSession(id uint64) (*session, error) {
+// findSession returns a session to the host that has its token. Numbers of
+// sessions can be guessed.
+func (s *Service) findSession(id uint64, token []byte) (*session, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if se, ok := s.sessions[id]; ok {
-		return se, nil
+	se, ok := s.sessions[id]
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		return nil, fairlead.Errorf(fairlead.Closed, "the plugin has no session %d", id)
+	case subtle.ConstantTimeCompare(se.token, token) != 1:
+		return nil, fairlead.Errorf(fairlead.PermissionDenied, "the token does not belong to session %d", id)
 	}
-	return nil, fairlead.Errorf(fairlead.Closed, "the plugin has no session %d", id)
+	return se, nil
 }
 
 // endSession closes a session, if there is one with this id. The session stays in
@@ -136,9 +174,13 @@ func (s *Service) endSession(ctx context.Context, id uint64) error {
 
 // Describe implements the protocol.
 func (s *Service) Describe(ctx context.Context, req *pluginpb.DescribeRequest) (*pluginpb.DescribeResponse, error) {
-	se, err := s.findSession(req.Session)
+	se, err := s.findSession(req.Session, req.Token)
 	if err != nil {
 		return nil, StatusError(err)
+	}
+	defer se.describing.Add(-1)
+	if se.describing.Add(1) > maxDescribes {
+		return nil, StatusError(fairlead.Errorf(fairlead.Unavailable, "%d calls of Describe wait in the session already; a host needs one", maxDescribes))
 	}
 	d, err := se.provider.Await(ctx, req.Generation)
 	if err != nil {
@@ -149,7 +191,14 @@ func (s *Service) Describe(ctx context.Context, req *pluginpb.DescribeRequest) (
 
 // Close implements the protocol.
 func (s *Service) Close(ctx context.Context, req *pluginpb.CloseRequest) (*pluginpb.CloseResponse, error) {
-	if err := s.endSession(ctx, req.Session); err != nil {
+	_, err := s.findSession(req.Session, req.Token)
+	if fairlead.CodeOf(err) == fairlead.Closed {
+		return &pluginpb.CloseResponse{}, nil // it has ended already
+	}
+	if err == nil {
+		err = s.endSession(ctx, req.Session)
+	}
+	if err != nil {
 		return nil, StatusError(err)
 	}
 	return &pluginpb.CloseResponse{}, nil
@@ -179,7 +228,7 @@ func (s *Service) Exchange(stream grpc.BidiStreamingServer[pluginpb.ExchangeRequ
 // serveConn attaches a connection to its session and carries out the calls that
 // arrive on it. The session ends with the connection.
 func (s *Service) serveConn(ctx context.Context, conn wire.PluginConn) error {
-	f, err := conn.Recv()
+	f, err := receiveFirst(conn)
 	if err != nil {
 		return err
 	}
@@ -195,16 +244,35 @@ func (s *Service) serveConn(ctx context.Context, conn wire.PluginConn) error {
 	return wire.Serve(se.life, conn, se.route)
 }
 
+// receiveFirst receives the first frame of a connection. It gives up after
+// attachTimeout: the connection then ends.
+func receiveFirst(conn wire.PluginConn) (*pluginpb.ExchangeRequest, error) {
+	type received struct {
+		frame *pluginpb.ExchangeRequest
+		err   error
+	}
+	first := make(chan received, 1)
+	go func() { // ends with the connection at the latest
+		f, err := conn.Recv()
+		first <- received{f, err}
+	}()
+	late := time.NewTimer(attachTimeout)
+	defer late.Stop()
+	select {
+	case r := <-first:
+		return r.frame, r.err
+	case <-late.C:
+		return nil, StatusError(fairlead.Errorf(fairlead.DeadlineExceeded, "no attach came within %v", attachTimeout))
+	}
+}
+
 func (s *Service) attachSession(a *pluginpb.Attach) (*session, error) {
 	if a == nil {
 		return nil, fairlead.Errorf(fairlead.Invalid, "the first frame of a connection must have an attach")
 	}
-	se, err := s.findSession(a.Session)
+	se, err := s.findSession(a.Session, a.Token)
 	if err != nil {
 		return nil, err
-	}
-	if subtle.ConstantTimeCompare(se.token, a.Token) != 1 {
-		return nil, fairlead.Errorf(fairlead.PermissionDenied, "the token does not belong to session %d", a.Session)
 	}
 	if !se.markAttached() {
 		return nil, fairlead.Errorf(fairlead.Conflict, "session %d is attached already", a.Session)

@@ -24,7 +24,8 @@ type session struct {
 	life        context.Context // of all calls
 	endLife     context.CancelFunc
 	attached    atomic.Bool
-	attachTimer *time.Timer // closes a session that no host attaches to
+	attachTimer *time.Timer  // closes a session that no host attaches to
+	describing  atomic.Int32 // calls of Describe that wait
 	closing     atomic.Bool
 	closed      chan struct{} // closed when everything in the session is
 	closeErr    error
@@ -94,6 +95,10 @@ func (s *session) registerHandle(ctx context.Context, c closer, err error) (*plu
 	if s.handles == nil {
 		go c.Close(context.WithoutCancel(ctx))
 		return nil, fairlead.Errorf(fairlead.Closed, "the session is closed")
+	}
+	if len(s.handles) >= maxHandles {
+		go c.Close(context.WithoutCancel(ctx))
+		return nil, fairlead.Errorf(fairlead.Unavailable, "the session has %d open handles, the most that it holds; close what is not used", maxHandles)
 	}
 	s.lastHandle++
 	s.handles[s.lastHandle] = c

@@ -14,6 +14,19 @@ const MaxFrame = 1 << 30
 // maxItem is the maximum length of one call or reply, in bytes.
 const maxItem = MaxFrame - frameTarget - 1<<10
 
+// Bounds of what the other end can make grow.
+const (
+	// maxPending is how many calls of a host wait for replies at once. A plugin
+	// ends a connection with twice as many.
+	maxPending    = 1 << 16
+	maxUnanswered = 2 * maxPending
+	// maxAbandoned is how many calls whose callers have gone may be unanswered. A
+	// plugin that leaves more is not working.
+	maxAbandoned = 1 << 14
+	// maxAttach is the maximum length of a socket's first frame, in bytes.
+	maxAttach = 64 << 10
+)
+
 // replyGrace is how long a call whose context has ended still waits for its
 // reply. The plugin has been told, and it knows the call's outcome best.
 const replyGrace = 900 * time.Millisecond

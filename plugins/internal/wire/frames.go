@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type frames struct {
 	readBuffer  []byte
 	unread      []byte // the part of readBuffer that no message has used yet
 	spin        spinRecord
+	maxFrame    int // of the next frame that is read, in bytes; 0: MaxFrame
 }
 
 // writeMessage writes a message. It blocks until the socket has taken all of it.
@@ -91,8 +93,8 @@ func (f *frames) readMessage(unmarshal func([]byte) error) error {
 		return err
 	}
 	size := binary.BigEndian.Uint32(f.unread)
-	if size > MaxFrame {
-		return fmt.Errorf("the peer announced a frame of %d bytes; the maximum is %d", size, MaxFrame)
+	if limit := cmp.Or(f.maxFrame, MaxFrame); int64(size) > int64(limit) {
+		return fmt.Errorf("the peer announced a frame of %d bytes; the maximum is %d", size, limit)
 	}
 	if err := f.readAtLeast(lengthBytes + int(size)); err != nil {
 		return err

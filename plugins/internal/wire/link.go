@@ -43,8 +43,10 @@ type Link struct {
 	lastID  atomic.Uint64
 	mu      sync.Mutex
 	pending map[uint64]pendingCall // nil once the link is broken
-	err     error                  // why it broke
-	done    chan struct{}
+	// abandoned counts the pending calls whose callers have gone.
+	abandoned int
+	err       error // why it broke
+	done      chan struct{}
 }
 
 // pendingCall says where the reply of a call goes.
@@ -97,7 +99,17 @@ func (l *Link) sendFrame(items []request) (func() error, error) {
 func (l *Link) Done() <-chan struct{} { return l.done }
 
 // Close breaks the link.
-func (l *Link) Close() { l.breakLink(errors.New("the connection to the plugin is closed")) }
+func (l *Link) Close() { l.Break(errors.New("the connection to the plugin is closed")) }
+
+// Break breaks the link for a reason.
+func (l *Link) Break(cause error) { l.breakLink(cause) }
+
+// Err says why the link is broken. It returns nil for a link that is not.
+func (l *Link) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
 
 func (l *Link) breakLink(cause error) {
 	l.mu.Lock()
@@ -150,17 +162,32 @@ func (l *Link) cancelCall(ctx context.Context, id uint64, reply chan *pluginpb.R
 	if r, err := l.awaitReply(graceCtx, reply); err == nil {
 		return r, nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case r := <-reply: // it arrived just now
+	if r := l.abandonCall(id, reply, onLate); r != nil {
 		return r, nil
+	}
+	return nil, &Lost{Sent: true, Cause: ctx.Err()}
+}
+
+// abandonCall leaves the reply of a call to onLate. It returns the reply if that
+// has just arrived.
+func (l *Link) abandonCall(id uint64, reply chan *pluginpb.Reply, onLate func(*pluginpb.Reply)) *pluginpb.Reply {
+	l.mu.Lock()
+	select {
+	case r := <-reply:
+		l.mu.Unlock()
+		return r
 	default:
 	}
 	if l.pending != nil {
 		l.pending[id] = pendingCall{onLate: onLate}
+		l.abandoned++
 	}
-	return nil, &Lost{Sent: true, Cause: ctx.Err()}
+	tooMany := l.abandoned > maxAbandoned
+	l.mu.Unlock()
+	if tooMany {
+		l.breakLink(fmt.Errorf("the plugin has left %d calls unanswered whose callers had given up", maxAbandoned))
+	}
+	return nil
 }
 
 func (l *Link) addPending(id uint64, c pendingCall) error {
@@ -168,6 +195,9 @@ func (l *Link) addPending(id uint64, c pendingCall) error {
 	defer l.mu.Unlock()
 	if l.pending == nil {
 		return l.err
+	}
+	if len(l.pending) >= maxPending {
+		return fmt.Errorf("%d calls wait for the plugin, the most that can; make fewer calls at once", maxPending)
 	}
 	l.pending[id] = c
 	return nil
@@ -266,7 +296,9 @@ func (l *Link) deliverReply(r *pluginpb.Reply) {
 	switch {
 	case c.reply != nil:
 		c.reply <- r
-	case c.onLate != nil:
-		go c.onLate(r)
+	default:
+		if l.abandoned--; c.onLate != nil {
+			go c.onLate(r)
+		}
 	}
 }

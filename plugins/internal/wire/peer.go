@@ -22,8 +22,8 @@ func SameUser(conn *net.UnixConn) error {
 	if peerErr != nil {
 		return fmt.Errorf("the user of the peer process is unknown: %w", peerErr)
 	}
-	if uid != os.Getuid() {
-		return fmt.Errorf("the peer process runs as user %d and this process as user %d; run both as the same user", uid, os.Getuid())
+	if uid != os.Geteuid() {
+		return fmt.Errorf("the peer process runs as user %d and this process as user %d; run both as the same user", uid, os.Geteuid())
 	}
 	return nil
 }

@@ -39,7 +39,8 @@ func (c *pluginSocket) Recv() (*pluginpb.ExchangeRequest, error) {
 	if c.attachTimeout > 0 {
 		_ = c.conn.SetReadDeadline(time.Now().Add(c.attachTimeout))
 		defer c.conn.SetReadDeadline(time.Time{})
-		c.attachTimeout = 0
+		c.attachTimeout, c.maxFrame = 0, maxAttach
+		defer func() { c.maxFrame = 0 }()
 	}
 	var f pluginpb.ExchangeRequest
 	return &f, c.readMessage(func(b []byte) error {

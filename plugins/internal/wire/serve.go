@@ -44,6 +44,7 @@ func Serve(ctx context.Context, conn PluginConn, route Router) error {
 	s := &server{ctx: ctx, conn: conn, route: route, cancels: map[uint64]context.CancelFunc{}, readErr: make(chan error, 1), start: time.Now()}
 	s.outbox = outbox[*pluginpb.Reply]{
 		sendFrame: func(replies []*pluginpb.Reply) (func() error, error) {
+			defer s.unanswered.Add(-int64(len(replies)))
 			return nil, conn.Send(&pluginpb.ExchangeResponse{Replies: replies})
 		},
 		size:    (*pluginpb.Reply).SizeVT,
@@ -73,7 +74,9 @@ type server struct {
 	outbox  outbox[*pluginpb.Reply]
 	calls   sync.WaitGroup // running calls, and the goroutine that reads
 	readErr chan error
-	quick   [classes]atomic.Bool // whether the last call of the class was quick
+	// unanswered counts the calls whose replies the host has not taken.
+	unanswered atomic.Int64
+	quick      [classes]atomic.Bool // whether the last call of the class was quick
 
 	start       time.Time
 	inlineSince atomic.Int64 // when the inline call began, since start; 0 while reading
@@ -96,6 +99,10 @@ func (s *server) readFrames() {
 		f, err := s.conn.Recv()
 		if err != nil {
 			s.readErr <- err
+			return
+		}
+		if n := s.unanswered.Add(int64(len(f.Calls))); n > maxUnanswered {
+			s.readErr <- fmt.Errorf("the host has sent %d calls that are not answered; at most %d are possible", n, maxUnanswered)
 			return
 		}
 		var inline func()

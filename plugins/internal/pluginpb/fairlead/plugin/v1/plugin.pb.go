@@ -84,7 +84,8 @@ func (x *OpenRequest) GetEnvironment() map[string]string {
 type OpenResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Session uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
-	// The Attach must present it.
+	// 32 random bytes. Every request that names the session must present it: session
+	// numbers can be guessed.
 	Token       []byte       `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	Description *Description `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// The path of a Unix socket that takes the same frames as Exchange. Each frame
@@ -154,9 +155,12 @@ func (x *OpenResponse) GetSocket() string {
 }
 
 type DescribeRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
-	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Session    uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Generation uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The session's, from OpenResponse. With another one the plugin answers
+	// PERMISSION_DENIED.
+	Token         []byte `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +209,13 @@ func (x *DescribeRequest) GetGeneration() uint64 {
 	return 0
 }
 
+func (x *DescribeRequest) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
 type DescribeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Description   *Description           `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
@@ -250,8 +261,11 @@ func (x *DescribeResponse) GetDescription() *Description {
 }
 
 type CloseRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	// The session's, from OpenResponse. With another one the plugin answers
+	// PERMISSION_DENIED.
+	Token         []byte `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -291,6 +305,13 @@ func (x *CloseRequest) GetSession() uint64 {
 		return x.Session
 	}
 	return 0
+}
+
+func (x *CloseRequest) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
 }
 
 type CloseResponse struct {
@@ -1536,16 +1557,18 @@ const file_fairlead_plugin_v1_plugin_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12A\n" +
 	"\vdescription\x18\x03 \x01(\v2\x1f.fairlead.plugin.v1.DescriptionR\vdescription\x12\x16\n" +
-	"\x06socket\x18\x04 \x01(\tR\x06socket\"K\n" +
+	"\x06socket\x18\x04 \x01(\tR\x06socket\"a\n" +
 	"\x0fDescribeRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
-	"generation\"U\n" +
+	"generation\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\fR\x05token\"U\n" +
 	"\x10DescribeResponse\x12A\n" +
-	"\vdescription\x18\x01 \x01(\v2\x1f.fairlead.plugin.v1.DescriptionR\vdescription\"(\n" +
+	"\vdescription\x18\x01 \x01(\v2\x1f.fairlead.plugin.v1.DescriptionR\vdescription\">\n" +
 	"\fCloseRequest\x12\x18\n" +
-	"\asession\x18\x01 \x01(\x04R\asession\"\x0f\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\"\x0f\n" +
 	"\rCloseResponse\"\x11\n" +
 	"\x0fLifetimeRequest\"\x12\n" +
 	"\x10LifetimeResponse\"8\n" +
