@@ -19,7 +19,8 @@
 // puts both there. The [Manifest] has
 //   - the schemes that the plugin offers, with their settings: URLs are checked
 //     before a process is started;
-//   - the checksum of the binary, which is compared before each start;
+//   - the checksum of the binary, which is compared before each start: on Linux the
+//     very file that was compared is run;
 //   - the environment variables that the plugin gets.
 //
 // [Installed.Verify] lists the other checks.
@@ -69,14 +70,18 @@
 // Any number of programs can open it with sidecar+unix:///run/fairlead/redis.sock,
 // a scheme that this package registers. Opening waits for the sidecar until the
 // context ends. Once open, a provider reconnects to a sidecar that is gone until
-// the provider is closed. Only the socket's owner can use it, so sidecar and program
-// must run as the same user. The sidecar offers a faster transport on a second
+// the provider is closed. Sidecar and program must run as the same user: each asks
+// the kernel who the other one is, and refuses other users. Where the kernel does
+// not say (Windows), the socket's file mode protects it. The sidecar offers a faster transport on a second
 // socket, at the same path with ".frames" added. Where the program cannot reach
 // that one, calls use the gRPC connection.
 //
 // Over TCP (--listen tcp://host:port, with --tls-cert, --tls-key and
 // --tls-client-ca) the scheme is sidecar+tcp, with ca-file, cert-file and key-file.
-// Both sides present a certificate, unless the address is a loopback address.
+// Both sides present a certificate, unless the address is a loopback address: then
+// every user of the machine can use the backend. Over TCP a sidecar needs the
+// backend's URL (--url, --url-file) and opens no other one: so no client can name
+// files or variables that the sidecar reads.
 //
 // # Speed
 //
@@ -94,10 +99,10 @@
 //
 // # Debugging
 //
-// Start the plugin in a debugger with --listen unix:///tmp/redis.sock, and the
-// program with
+// Start the plugin in a debugger with --listen unix:///run/user/1000/redis.sock, in
+// a folder that only you can write to, and the program with
 //
-//	FAIRLEAD_REATTACH='{"redis":"unix:///tmp/redis.sock"}'
+//	FAIRLEAD_REATTACH='{"redis":"unix:///run/user/1000/redis.sock"}'
 //
 // The host then uses that process for the plugin redis and sends it the URLs that
 // the program opens. It neither supervises nor ends the process. The plugin's

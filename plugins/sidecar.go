@@ -135,16 +135,16 @@ func clientTLS(s providers.Settings) (*tls.Config, error) {
 	given := s.Given("ca-file") || s.Given("server-name")
 	switch {
 	case s.Given("cert-file") != s.Given("key-file"):
-		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" must be given together")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the settings \"cert-file\" and \"key-file\" must be given together")
 	case !given && !s.Given("cert-file") && isLoopback(s.URL.Hostname()):
 		return nil, nil
 	case !s.Given("cert-file"):
-		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\" are missing: over TCP, host and plugin authenticate each other with certificates, unless the plugin has a loopback address")
+		return nil, fairlead.Errorf(fairlead.Invalid, "the settings \"cert-file\" and \"key-file\" are missing: over TCP, host and plugin authenticate each other with certificates, unless the plugin has a loopback address")
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: s.String("server-name")}
 	cert, key := s.String("cert-file"), s.String("key-file")
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return nil, fairlead.Errorf(fairlead.Invalid, "the parameters \"cert-file\" and \"key-file\": %w", err)
+		return nil, fairlead.Errorf(fairlead.Invalid, "the settings \"cert-file\" and \"key-file\": %w", err)
 	}
 	// The files are read again for each connection: certificates are renewed.
 	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -154,7 +154,7 @@ func clientTLS(s providers.Settings) (*tls.Config, error) {
 	if s.Given("ca-file") {
 		pool, err := readPool(s.String("ca-file"))
 		if err != nil {
-			return nil, fairlead.Errorf(fairlead.Invalid, "the parameter \"ca-file\": %w", err)
+			return nil, fairlead.Errorf(fairlead.Invalid, "the setting \"ca-file\": %w", err)
 		}
 		conf.RootCAs = pool
 	}

@@ -87,7 +87,7 @@ func TestNewProviderRefusals(t *testing.T) {
 		{"empty", []string{""}, "use lower-case letters and digits"},
 		{"keyword", []string{"func"}, "choose another, as myfunc"},
 		{"main", []string{"main"}, "choose another, as mymain"},
-		{"taken", []string{"redis"}, "the scheme redis:// is that of a provider of Fairlead"},
+		{"taken", []string{"redis"}, "a provider of Fairlead has the scheme redis:// already"},
 		{"exists", []string{"acme", "--dir", there, "--fairlead", checkout}, "exists already: give another one with --dir, or remove it"},
 		{"bad module", []string{"acme", "--module", "not a path", "--fairlead", checkout}, "--module: malformed module path"},
 		{"our module", []string{"acme", "--module", "fairlead.dev/acme", "--fairlead", checkout}, "belongs to Fairlead itself"},

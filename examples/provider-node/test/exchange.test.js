@@ -152,3 +152,26 @@ test('a session whose data plane breaks is closed', async (t) => {
   plane.stream.cancel();
   await assert.rejects(describing, (e) => e.code === grpc.status.FAILED_PRECONDITION);
 });
+
+test('a client that guesses the number of a session can neither close nor describe it', async (t) => {
+  const { call, plane, session, store } = await attached(t);
+  for (const token of [Buffer.alloc(0), Buffer.alloc(32)]) {
+    await assert.rejects(call('Close', { session, token }), (e) => e.code === grpc.status.PERMISSION_DENIED);
+    await assert.rejects(call('Describe', { session, token, generation: 0 }), (e) => e.code === grpc.status.PERMISSION_DENIED);
+  }
+  plane.stream.write({ calls: [{ id: 2, handle: store, kv_do: { ops: [put('k', 'v')] } }] });
+  assert.equal((await plane.reply(2)).error, null);
+});
+
+test('a data plane that never attaches ends', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { Exchange } = await import('../src/exchange.js');
+  const written = [];
+  const stream = { on() {}, write: (frame) => written.push(frame), end: () => written.push('end') };
+  new Exchange(stream, new Map());
+  t.mock.timers.tick(29_999);
+  assert.equal(written.length, 0);
+  t.mock.timers.tick(1);
+  assert.equal(written[0].end.code, 'CODE_DEADLINE_EXCEEDED');
+  assert.equal(written[1], 'end');
+});

@@ -95,7 +95,7 @@ func CheckName(name string, taken []string) error {
 	case token.IsKeyword(name) || slices.Contains(refused, name):
 		return fmt.Errorf("the name %q has a meaning of its own in Go or in Fairlead: choose another, as my%s", name, name)
 	case slices.Contains(taken, name):
-		return fmt.Errorf("the scheme %s:// is that of a provider of Fairlead: choose another name, as my%s", name, name)
+		return fmt.Errorf("a provider of Fairlead has the scheme %s:// already: choose another name, for example my%s", name, name)
 	}
 	return nil
 }
