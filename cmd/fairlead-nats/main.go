@@ -7,7 +7,7 @@
 //
 // A program starts it through a plugins.Host of package fairlead.dev/plugins
 // and opens plugin+nats://127.0.0.1:4222; it is not run by hand. The manifest
-// that the installation writes lists its schemes and parameters.
+// that the installation writes lists its schemes and settings.
 package main
 
 import (
