@@ -184,6 +184,9 @@ func (s *subscription) settleHead(ctx context.Context, t *turn) (last bool, err 
 // settleTurn acknowledges the head of a key.
 func (s *subscription) settleTurn(ctx context.Context, token string, x lease) error {
 	last, err := s.settleHead(ctx, x.turn)
+	if fairlead.CodeOf(err) == fairlead.Closed && s.life.Err() == nil {
+		return lostLease() // the topic was deleted, and the subscription goes on with another one
+	}
 	if err != nil {
 		return err
 	}

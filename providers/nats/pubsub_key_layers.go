@@ -125,6 +125,7 @@ func (b *sharedRecords) findLayers(ctx context.Context) (layers, error) {
 			if err := b.p.createLayer(ctx, b.topic, 0, onFile); err != nil {
 				return nil, err
 			}
+			providers.Pause(ctx, conflictPause) // in a cluster, a new stream is not listed at once
 			continue
 		}
 		found := make(layers, len(infos))

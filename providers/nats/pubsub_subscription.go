@@ -291,7 +291,7 @@ func (s *subscription) step(ctx context.Context, limit int) ([]driver.Delivery, 
 // deliverOr delivers messages, or returns why there are none.
 func (s *subscription) deliverOr(ctx context.Context, msgs []*natsgo.Msg, err error) ([]driver.Delivery, error) {
 	switch {
-	case len(msgs) > 0 && s.noteSequences(msgs):
+	case len(msgs) > 0 && s.findGap(ctx, msgs):
 		s.keepMessages(msgs)
 		return nil, fairlead.Errorf(fairlead.Compacted, "messages are gone that were not received: another program has purged or deleted them")
 	case len(msgs) > 0:
@@ -302,11 +302,23 @@ func (s *subscription) deliverOr(ctx context.Context, msgs []*natsgo.Msg, err er
 	return nil, err
 }
 
-// noteSequences reports whether messages of the topic were removed that were not
-// received. The server counts the deliveries of a consumer: if more messages of the
-// stream lie between two of them than deliveries, some were never delivered. A
+// findGap reports whether messages of the topic were removed that were not received.
+// The numbers of the server only say that it may be so: after a change of its leader,
+// it may count deliveries from an earlier state.
+func (s *subscription) findGap(ctx context.Context, msgs []*natsgo.Msg) bool {
+	after, suspected := s.noteSequences(msgs)
+	if !suspected {
+		return false
+	}
+	info, err := s.p.streamInfo(ctx, s.stream)
+	return err == nil && (info.State.First > after+1 || info.State.Deleted > 0)
+}
+
+// noteSequences returns a sequence after which messages may have been removed that
+// were not received. The server counts the deliveries of a consumer: if more messages
+// of the stream lie between two of them than deliveries, some were never delivered. A
 // provider itself removes only what all groups have acknowledged.
-func (s *subscription) noteSequences(msgs []*natsgo.Msg) (gap bool) {
+func (s *subscription) noteSequences(msgs []*natsgo.Msg) (after uint64, suspected bool) {
 	connection, _ := s.p.reconnected.current()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -319,11 +331,13 @@ func (s *subscription) noteSequences(msgs []*natsgo.Msg) (gap bool) {
 			continue
 		}
 		seq, last := meta.Sequence, s.seen
-		after := last.Stream > 0 && seq.Consumer > last.Consumer && seq.Stream > last.Stream
-		gap = gap || after && seq.Stream-last.Stream > seq.Consumer-last.Consumer
+		if last.Stream > 0 && seq.Consumer > last.Consumer && seq.Stream > last.Stream &&
+			seq.Stream-last.Stream > seq.Consumer-last.Consumer {
+			after, suspected = last.Stream, true
+		}
 		s.seen = seq
 	}
-	return gap
+	return after, suspected
 }
 
 // keepMessages keeps messages for the next Receive.

@@ -47,6 +47,7 @@ type streamInfo struct {
 		Last     uint64         `json:"last_seq"`
 		LastTime time.Time      `json:"last_ts"`
 		Messages uint64         `json:"messages"`
+		Deleted  int            `json:"num_deleted"` // between the first and the last
 		Subjects map[string]int `json:"subjects"`
 	} `json:"state"`
 	Total int `json:"total"` // of the subjects, where they come in pages
