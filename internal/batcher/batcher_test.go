@@ -50,6 +50,36 @@ func TestEveryCallerGetsItsResult(t *testing.T) {
 	}
 }
 
+// TestLargeBatches shows that every caller gets its own result where more callers
+// wait than one call takes, and where one call takes many.
+func TestLargeBatches(t *testing.T) {
+	for _, l := range []fairlead.Limits{{MaxBatch: 100, Pipelines: 1}, {MaxBatch: 1000, Pipelines: 1}, {MaxBatch: 300, Pipelines: 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			largest := 0
+			b := New(l, func(int) int { return 1 }, func(ctx context.Context, ops []int) []int {
+				mu.Lock()
+				largest = max(largest, len(ops))
+				mu.Unlock()
+				time.Sleep(time.Second)
+				return double(ctx, ops)
+			})
+			var wg sync.WaitGroup
+			for op := range 1200 {
+				wg.Go(func() {
+					if r, err := b.ExecuteOne(t.Context(), op); err != nil || r != 2*op {
+						t.Errorf("ExecuteOne(%d) = %d, %v", op, r, err)
+					}
+				})
+			}
+			wg.Wait()
+			if largest != l.MaxBatch {
+				t.Errorf("the largest call has %d operations, want %d: the test shows nothing", largest, l.MaxBatch)
+			}
+		})
+	}
+}
+
 // TestCallersShareACall shows that callers that come during a call share the next.
 func TestCallersShareACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

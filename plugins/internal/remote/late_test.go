@@ -229,6 +229,15 @@ func answerWhenReleased(is func(*pluginpb.Call) bool, release <-chan struct{}, r
 // TestLateMessagesAreGivenBack shows that messages which arrive after their caller
 // has gone are returned to their group, as soon as another caller reads.
 func TestLateMessagesAreGivenBack(t *testing.T) {
+	for claim, kind := range map[fairlead.Claim]pluginpb.PubSubSettleKind{
+		psdriver.ClaimExtend:  pluginpb.PubSubSettleKind_PUB_SUB_SETTLE_KIND_NACK,
+		psdriver.ClaimRelease: pluginpb.PubSubSettleKind_PUB_SUB_SETTLE_KIND_RELEASE,
+	} {
+		t.Run(string(claim), func(t *testing.T) { giveBackLate(t, claim, kind) })
+	}
+}
+
+func giveBackLate(t *testing.T, claim fairlead.Claim, kind pluginpb.PubSubSettleKind) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		deliveries := &pluginpb.PubSubDeliveries{Deliveries: []*pluginpb.PubSubDelivery{{Token: []byte("a")}, {Token: []byte("b")}}}
@@ -236,6 +245,7 @@ func TestLateMessagesAreGivenBack(t *testing.T) {
 			func(c *pluginpb.Call) bool { return c.GetPubsubReceive() != nil }, release,
 			&pluginpb.Reply{Body: &pluginpb.Reply_PubsubDeliveries{PubsubDeliveries: deliveries}},
 		)}
+		p.description = &pluginpb.Description{Facets: []*pluginpb.FacetDescription{{Facet: string(fairlead.PubSub), Claims: []string{string(claim)}}}}
 		r := p.openProvider(t)
 		s, err := r.OpenSubscription(t.Context(), psdriver.SubscriptionConfig{Topic: "t", Group: "g"})
 		if err != nil {
@@ -259,7 +269,7 @@ func TestLateMessagesAreGivenBack(t *testing.T) {
 			t.Fatalf("the settlements are %v", settles)
 		}
 		for i, token := range []string{"a", "b"} {
-			if got := settles[0].Settlements[i]; string(got.Token) != token || got.Kind != pluginpb.PubSubSettleKind_PUB_SUB_SETTLE_KIND_NACK {
+			if got := settles[0].Settlements[i]; string(got.Token) != token || got.Kind != kind {
 				t.Errorf("the message %s: %v", token, got)
 			}
 		}

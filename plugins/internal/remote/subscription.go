@@ -20,6 +20,7 @@ type subscription struct {
 	*handle
 	config   driver.SubscriptionConfig
 	replays  bool // the provider can start after a position
+	releases bool // the provider can give back what nobody has begun to handle
 	volatile func() bool
 
 	mu       sync.Mutex
@@ -34,7 +35,7 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 		return nil, err
 	}
 	f, _ := d.Facet(fairlead.PubSub)
-	s := &subscription{config: c, replays: f.Has(driver.ClaimReplayPosition), volatile: p.isVolatile}
+	s := &subscription{config: c, replays: f.Has(driver.ClaimReplayPosition), releases: f.Has(driver.ClaimRelease), volatile: p.isVolatile}
 	if s.handle, err = newHandle(ctx, p, nil, s.openingCall); err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (s *subscription) Receive(ctx context.Context, limit int) ([]driver.Deliver
 	}
 	r, err := s.p.callInSession(ctx, at.session, &pluginpb.Call{
 		Handle: id, Body: &pluginpb.Call_PubsubReceive{PubsubReceive: &pluginpb.PubSubReceive{Limit: int64(limit)}},
-	}, false, func(r *pluginpb.Reply) { s.p.nackLate(at.session, id, r) })
+	}, false, func(r *pluginpb.Reply) { s.giveBackLate(at.session, id, r) })
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +113,23 @@ func (s *subscription) takeGap() error {
 	return fairlead.Errorf(fairlead.Compacted, "the plugin was restarted, and messages that were published since then may be missing")
 }
 
-// nackLate returns messages to their group that arrived after the caller had gone.
-func (p *provider) nackLate(at *Session, id uint64, r *pluginpb.Reply) {
+// giveBackLate returns messages to their group that arrived after the caller had
+// gone. Where the provider can, that does not count as an attempt.
+func (s *subscription) giveBackLate(at *Session, id uint64, r *pluginpb.Reply) {
+	kind := driver.Nack
+	if s.releases {
+		kind = driver.Release
+	}
 	var all []driver.Settlement
 	for _, d := range r.GetPubsubDeliveries().GetDeliveries() {
-		all = append(all, driver.Settlement{Token: string(d.Token), Kind: driver.Nack})
+		all = append(all, driver.Settlement{Token: string(d.Token), Kind: kind})
 	}
 	if all == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), sessionWait)
 	defer cancel()
-	_, _ = p.callInSession(ctx, at, &pluginpb.Call{Handle: id, Body: &pluginpb.Call_PubsubSettle{PubsubSettle: convert.FromSettlements(all)}}, true, nil)
+	_, _ = s.p.callInSession(ctx, at, &pluginpb.Call{Handle: id, Body: &pluginpb.Call_PubsubSettle{PubsubSettle: convert.FromSettlements(all)}}, true, nil)
 }
 
 // Settle implements the pubsub driver's Subscription.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,8 +10,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fairlead.dev"
+	kvdriver "fairlead.dev/kv/driver"
 	"fairlead.dev/plugins/internal/convert"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
+	psdriver "fairlead.dev/pubsub/driver"
 )
 
 // codeOf returns the code in a status of the control plane.
@@ -176,6 +179,34 @@ func TestStrangeArguments(t *testing.T) {
 	for given, want := range map[int64]int{-1 << 63: 1, -1: 1, 0: 1, 1: 1, 1 << 16: 1 << 16, 1<<63 - 1: 1 << 16} {
 		if got := clampLimit(given); got != want {
 			t.Errorf("the limit %d became %d, want %d", given, got, want)
+		}
+	}
+}
+
+// TestResultsOfManyOperations shows that each operation of a large call gets its own
+// result.
+func TestResultsOfManyOperations(t *testing.T) {
+	f := newFakeProvider(fairlead.Limits{MaxBatch: 1000, Pipelines: 2})
+	f.do = func(_ context.Context, ops []kvdriver.Op) []kvdriver.Result {
+		return resultsFor(ops, func(i int) kvdriver.Result { return kvdriver.Result{Revision: kvdriver.Revision(ops[i].Key)} })
+	}
+	f.send = func(_ context.Context, msgs []psdriver.Message) []psdriver.SendResult {
+		return resultsFor(msgs, func(i int) psdriver.SendResult { return psdriver.SendResult{ID: msgs[i].ID} })
+	}
+	_, h := newAttached(t, f)
+	all := h.openAll()
+	var names []string
+	for i := range 300 {
+		names = append(names, strconv.Itoa(i))
+	}
+	for i, r := range h.callAndWait(all.store, putCall(names...)).GetKvResults().GetResults() {
+		if string(r.Revision) != names[i] {
+			t.Errorf("operation %d got the result of %s", i, r.Revision)
+		}
+	}
+	for i, r := range h.callAndWait(all.topic, publishCall(names...)).GetPubsubSendResults().GetResults() {
+		if r.Id != names[i] {
+			t.Errorf("message %d got the result of %s", i, r.Id)
 		}
 	}
 }
