@@ -10,6 +10,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/contest"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv"
@@ -50,12 +51,12 @@ func inTurns(b *testing.B, callers int, ours, theirs func(caller int) error) {
 func BenchmarkKVAgainstClientV3(b *testing.B) {
 	server := testbed.Etcd(b)
 	raw, err := server.Client()
-	must(b, err)
+	check.NoError(b, err)
 	b.Cleanup(func() { _ = raw.Close() })
 	ctx, cancel := context.WithCancel(b.Context()) // as a server's handler does
 	defer cancel()
 	s, err := kv.Open(ctx, open(b, server.URL()), "bench")
-	must(b, err)
+	check.NoError(b, err)
 	b.Cleanup(func() { _ = s.Close(context.Background()) })
 
 	value := make([]byte, 256)
@@ -63,9 +64,9 @@ func BenchmarkKVAgainstClientV3(b *testing.B) {
 	for i := range keys {
 		keys[i] = fmt.Sprint("k", i)
 		_, err := s.Put(ctx, keys[i], value)
-		must(b, err)
+		check.NoError(b, err)
 		_, err = raw.Put(ctx, keys[i], string(value))
-		must(b, err)
+		check.NoError(b, err)
 	}
 	text := string(value)
 	get := func(i int) error { _, err := s.Get(ctx, keys[i]); return err }

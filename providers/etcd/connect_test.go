@@ -39,7 +39,7 @@ func TestTLS(t *testing.T) {
 			bad := maps.Clone(q)
 			change(bad)
 			_, err := fairlead.Open(t.Context(), server.URL()+"?"+bad.Encode())
-			wantCode(t, err, fairlead.Unavailable)
+			check.Code(t, err, fairlead.Unavailable)
 		})
 	}
 }
@@ -48,7 +48,7 @@ func TestCredentials(t *testing.T) {
 	server := testbed.Etcd(t, testbed.EtcdRootPassword("s3cret"))
 	addUser(t, server, "app", "app-pw", "fairlead/")
 	file := filepath.Join(t.TempDir(), "pw")
-	must(t, os.WriteFile(file, []byte("s3cret\n"), 0o600))
+	check.NoError(t, os.WriteFile(file, []byte("s3cret\n"), 0o600))
 	t.Setenv("FAIRLEAD_TEST_PASSWORD", "app-pw")
 	as := func(user, query string) string {
 		return strings.Replace(server.URL(), "etcd://", "etcd://"+user+"@", 1) + query
@@ -93,9 +93,9 @@ func TestLoginSurvivesRestart(t *testing.T) {
 	s := openStore(t, open(t, server.URLFor("root", "s3cret")), "s")
 	mustPut(t, s, "k", "1", 0)
 	w := watch(t, s, "")
-	must(t, server.Kill(t.Context()))
-	must(t, server.Start(t.Context()))
-	eventually(t, "a put after the restart", func() bool { return put(t, s, "k", "2") == nil })
+	check.NoError(t, server.Kill(t.Context()))
+	check.NoError(t, server.Start(t.Context()))
+	check.Eventually(t, "a put after the restart", func() bool { return put(t, s, "k", "2") == nil })
 	if e := next(t, w); string(e[0].Value) != "2" {
 		t.Errorf("the watch shows %q", e[0].Value)
 	}
@@ -105,7 +105,7 @@ func TestLoginSurvivesRestart(t *testing.T) {
 func addUser(t *testing.T, server *testbed.EtcdServer, name, password, prefix string) {
 	t.Helper()
 	c, err := server.Client()
-	must(t, err)
+	check.NoError(t, err)
 	defer c.Close()
 	for _, step := range []func() error{
 		func() error { _, err := c.RoleAdd(t.Context(), name); return err },
@@ -116,7 +116,7 @@ func addUser(t *testing.T, server *testbed.EtcdServer, name, password, prefix st
 		func() error { _, err := c.UserAdd(t.Context(), name, password); return err },
 		func() error { _, err := c.UserGrantRole(t.Context(), name, name); return err },
 	} {
-		must(t, step())
+		check.NoError(t, step())
 	}
 }
 
@@ -131,7 +131,7 @@ func TestBadURLs(t *testing.T) {
 		"etcds://127.0.0.1:1?cert-file=/dev/null": "key-file",
 	} {
 		_, err := fairlead.Open(t.Context(), u)
-		wantCode(t, err, fairlead.Invalid)
+		check.Code(t, err, fairlead.Invalid)
 		if err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error does not say %q: %v", u, want, err)
 		}
@@ -141,7 +141,7 @@ func TestBadURLs(t *testing.T) {
 // TestNobodyThere: Open fails with a clear error within seconds.
 func TestNobodyThere(t *testing.T) {
 	paused := testbed.Etcd(t)
-	must(t, paused.Pause(t.Context()))
+	check.NoError(t, paused.Pause(t.Context()))
 	for name, u := range map[string]string{
 		"refused":          "etcd://127.0.0.1:1",
 		"refused, a login": "etcd://u:p@127.0.0.1:1",
@@ -164,7 +164,7 @@ func TestNobodyThere(t *testing.T) {
 	began := time.Now()
 	for _, u := range []string{paused.URL(), paused.URLFor("u", "p")} {
 		_, err := fairlead.Open(ctx, u)
-		wantCode(t, err, fairlead.DeadlineExceeded)
+		check.Code(t, err, fairlead.DeadlineExceeded)
 	}
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("giving up took %v", took)

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/kv/driver"
 )
 
@@ -41,16 +42,9 @@ func open(t testing.TB, rawURL string, opts ...fairlead.Option) fairlead.Provide
 func openStore(t testing.TB, p fairlead.Provider, name string) driver.Store {
 	t.Helper()
 	s, err := p.(driver.Provider).OpenStore(t.Context(), driver.StoreConfig{Name: name})
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close(context.Background()) })
 	return s
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // one carries out one operation.
@@ -76,27 +70,10 @@ func wantValue(t testing.TB, s driver.Store, key, value string) {
 	}
 }
 
-func wantCode(t testing.TB, err error, want fairlead.Code) {
-	t.Helper()
-	if got := fairlead.CodeOf(err); got != want {
-		t.Errorf("the error %v has the code %q, want %q", err, got, want)
-	}
-}
-
-// eventually waits until f holds.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("did not happen within 20s: %s", what)
-		}
-	}
-}
-
 func facet(t testing.TB, p fairlead.Provider) fairlead.FacetDescription {
 	t.Helper()
 	d, err := p.Describe(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	f, ok := d.Facet(fairlead.KV)
 	if !ok {
 		t.Fatalf("no kv facet: %+v", d)

@@ -27,7 +27,7 @@ func put(t testing.TB, s driver.Store, key, value string) error {
 func watch(t testing.TB, s driver.Store, after driver.Revision) driver.Watcher {
 	t.Helper()
 	w, err := s.Watch(t.Context(), driver.WatchRequest{After: after})
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = w.Close(context.Background()) })
 	return w
 }
@@ -72,15 +72,15 @@ func TestEndedKeysOfNewLeader(t *testing.T) {
 		Conditions: []driver.Condition{{Key: "txn"}, {Key: "0", Revision: old}},
 		Writes:     []driver.Op{{Kind: driver.OpPut, Key: "txn", Value: []byte("new")}},
 	})
-	must(t, err)
+	check.NoError(t, err)
 	wantValue(t, s, "txn", "new")
 	w := watch(t, s, "")
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "get"}).Err, fairlead.NotFound)
+	check.Code(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "get"}).Err, fairlead.NotFound)
 	if e := next(t, w); e[0].Kind != driver.DeleteEvent || e[0].Key != "get" {
 		t.Errorf("the event is %+v", e[0])
 	}
 	page, err := s.List(ctx, driver.ListRequest{Limit: 100})
-	must(t, err)
+	check.NoError(t, err)
 	var listed []string
 	for _, e := range page.Entries {
 		listed = append(listed, e.Key)
@@ -94,10 +94,10 @@ func TestEndedKeysOfNewLeader(t *testing.T) {
 func shorten(t *testing.T, server *testbed.EtcdServer, s driver.Store, ended time.Time) {
 	t.Helper()
 	c, err := server.Client()
-	must(t, err)
+	check.NoError(t, err)
 	defer c.Close()
 	keys, err := c.Get(t.Context(), "fairlead/kv/s/", clientv3.WithPrefix())
-	must(t, err)
+	check.NoError(t, err)
 	for _, kv := range keys.Kvs {
 		if kv.Lease == 0 {
 			continue
@@ -107,7 +107,7 @@ func shorten(t *testing.T, server *testbed.EtcdServer, s driver.Store, ended tim
 			head[i] = byte(ms)
 		}
 		_, err := c.Put(t.Context(), string(kv.Key), string(head)+string(kv.Value[8:]), clientv3.WithIgnoreLease())
-		must(t, err)
+		check.NoError(t, err)
 	}
 }
 
@@ -118,17 +118,17 @@ func TestUnusedLeasesAreRevoked(t *testing.T) {
 	mustPut(t, s, "k", "v", 0)
 	for range 20 {
 		r := one(t, s, driver.Op{Kind: driver.OpCreate, Key: "k", TTL: time.Hour})
-		wantCode(t, r.Err, fairlead.Conflict)
+		check.Code(t, r.Err, fairlead.Conflict)
 		_, err := s.Txn(t.Context(), driver.Txn{
 			Conditions: []driver.Condition{{Key: "k"}},
 			Writes:     []driver.Op{{Kind: driver.OpPut, Key: "k", TTL: time.Hour}},
 		})
-		wantCode(t, err, fairlead.Conflict)
+		check.Code(t, err, fairlead.Conflict)
 	}
 	c, err := server.Client()
-	must(t, err)
+	check.NoError(t, err)
 	defer c.Close()
-	eventually(t, "no lease is left", func() bool {
+	check.Eventually(t, "no lease is left", func() bool {
 		l, err := c.Leases(t.Context())
 		return err == nil && len(l.Leases) == 0
 	})
@@ -140,25 +140,25 @@ func TestWatchOfCompactedHistory(t *testing.T) {
 	s := openStore(t, open(t, server.URL()), "s")
 	first := mustPut(t, s, "k", "1", 0)
 	page, err := s.List(ctx, driver.ListRequest{Limit: 1})
-	must(t, err)
+	check.NoError(t, err)
 	mustPut(t, s, "k2", "1", 0)
 	page, err = s.List(ctx, driver.ListRequest{Limit: 1})
-	must(t, err)
+	check.NoError(t, err)
 	last := mustPut(t, s, "k", "2", 0)
 	c, err := server.Client()
-	must(t, err)
+	check.NoError(t, err)
 	defer c.Close()
 	n, err := strconv.ParseInt(string(last), 10, 64)
-	must(t, err)
+	check.NoError(t, err)
 	_, err = c.Compact(ctx, n)
-	must(t, err)
+	check.NoError(t, err)
 	w := watch(t, s, first)
 	for range 2 {
 		_, err = w.Next(ctx)
-		wantCode(t, err, fairlead.Compacted)
+		check.Code(t, err, fairlead.Compacted)
 	}
 	_, err = s.List(ctx, driver.ListRequest{Limit: 1, Token: page.Token})
-	wantCode(t, err, fairlead.Compacted)
+	check.Code(t, err, fairlead.Compacted)
 }
 
 // TestWatchOfLostHistory: the server comes back empty.
@@ -172,18 +172,18 @@ func TestWatchOfLostHistory(t *testing.T) {
 	w := watch(t, s, "")
 	mustPut(t, s, "k", "2", 0)
 	next(t, w)
-	must(t, server.Kill(ctx))
-	must(t, os.RemoveAll(filepath.Join(server.Dir(), "data")))
-	must(t, server.Start(ctx))
+	check.NoError(t, server.Kill(ctx))
+	check.NoError(t, os.RemoveAll(filepath.Join(server.Dir(), "data")))
+	check.NoError(t, server.Start(ctx))
 	for {
 		_, err := w.Next(ctx)
 		if fairlead.CodeOf(err) == fairlead.Unavailable {
 			continue
 		}
-		wantCode(t, err, fairlead.Compacted)
+		check.Code(t, err, fairlead.Compacted)
 		break
 	}
-	eventually(t, "puts on the empty server", func() bool { return put(t, s, "k", "3") == nil })
+	check.Eventually(t, "puts on the empty server", func() bool { return put(t, s, "k", "3") == nil })
 	names, err := open(t, server.URL()).(driver.Provider).Stores(ctx, "")
 	if fmt.Sprint(names) != "[s]" || err != nil {
 		t.Errorf("stores %v, %v", names, err)
@@ -197,21 +197,21 @@ func TestFrozenServer(t *testing.T) {
 	server := testbed.Etcd(t)
 	s := openStore(t, open(t, server.URL()+"?request-timeout=1s"), "s")
 	mustPut(t, s, "k", "1", 0)
-	must(t, server.Pause(ctx))
+	check.NoError(t, server.Pause(ctx))
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	wantCode(t, s.Do(short, []driver.Op{{Kind: driver.OpGet, Key: "k"}})[0].Err, fairlead.DeadlineExceeded)
+	check.Code(t, s.Do(short, []driver.Op{{Kind: driver.OpGet, Key: "k"}})[0].Err, fairlead.DeadlineExceeded)
 	short, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	wantCode(t, s.Do(short, []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0].Err, fairlead.UnknownOutcome)
+	check.Code(t, s.Do(short, []driver.Op{{Kind: driver.OpPut, Key: "k"}})[0].Err, fairlead.UnknownOutcome)
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Unavailable)
-	wantCode(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.UnknownOutcome)
-	must(t, server.Continue(ctx))
-	eventually(t, "puts after the pause", func() bool { return put(t, s, "k", "2") == nil })
+	check.Code(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.Unavailable)
+	check.Code(t, one(t, s, driver.Op{Kind: driver.OpPut, Key: "k"}).Err, fairlead.UnknownOutcome)
+	check.NoError(t, server.Continue(ctx))
+	check.Eventually(t, "puts after the pause", func() bool { return put(t, s, "k", "2") == nil })
 }
 
 func TestRequestTooLargeForTheServer(t *testing.T) {
@@ -221,8 +221,8 @@ func TestRequestTooLargeForTheServer(t *testing.T) {
 		{Kind: driver.OpPut, Key: "large", Value: make([]byte, 1_000_000)},
 		{Kind: driver.OpPut, Key: "small", Value: []byte("v")},
 	})
-	wantCode(t, res[0].Err, fairlead.TooLarge)
-	wantCode(t, res[1].Err, 0)
+	check.Code(t, res[0].Err, fairlead.TooLarge)
+	check.Code(t, res[1].Err, 0)
 }
 
 // TestWritesHaveTheirOwnRevisions: a watch can resume after each write.
@@ -234,7 +234,7 @@ func TestWritesHaveTheirOwnRevisions(t *testing.T) {
 	}
 	seen := map[driver.Revision]bool{}
 	for _, r := range s.Do(t.Context(), ops) {
-		must(t, r.Err)
+		check.NoError(t, r.Err)
 		seen[r.Revision] = true
 	}
 	if len(seen) != len(ops) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/kv/driver"
 )
@@ -26,7 +27,7 @@ func TestOneMember(t *testing.T) {
 		t.Errorf("quorum: %q", m)
 	}
 	d, err := p.Describe(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if d.Version != "3.7.3" || d.System != "etcd" {
 		t.Errorf("version %q, system %q", d.Version, d.System)
 	}
@@ -57,7 +58,7 @@ func TestUnreadableMetrics(t *testing.T) {
 		t.Error(m)
 	}
 	d, err := p.Describe(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	if !strings.Contains(fmt.Sprint(d.Notes), "assert-durable") {
 		t.Errorf("the notes do not say so: %v", d.Notes)
 	}
@@ -70,11 +71,11 @@ func TestClusterIsAQuorum(t *testing.T) {
 	if m := missing(t, p, fairlead.DurableQuorum); m != "" {
 		t.Error(m)
 	}
-	must(t, cluster.Nodes[1].Restart(t.Context()))
-	must(t, cluster.WaitOK(t.Context()))
+	check.NoError(t, cluster.Nodes[1].Restart(t.Context()))
+	check.NoError(t, cluster.WaitOK(t.Context()))
 	s := openStore(t, p, "s")
-	eventually(t, "puts, while members come and go", func() bool { return put(t, s, "k", "v") == nil })
-	eventually(t, "the claim after the restart", func() bool { return missing(t, p, fairlead.DurableQuorum) == "" })
+	check.Eventually(t, "puts, while members come and go", func() bool { return put(t, s, "k", "v") == nil })
+	check.Eventually(t, "the claim after the restart", func() bool { return missing(t, p, fairlead.DurableQuorum) == "" })
 }
 
 func TestTxnLimitIsProbed(t *testing.T) {
@@ -97,11 +98,11 @@ func TestTxnLimitIsProbed(t *testing.T) {
 		txn.Writes = append(txn.Writes, driver.Op{Kind: driver.OpPut, Key: fmt.Sprint("k", i)})
 	}
 	_, err := s.Txn(t.Context(), txn)
-	must(t, err)
+	check.NoError(t, err)
 	txn.Writes = nil
 	for i := range 16 {
 		txn.Conditions = append(txn.Conditions, driver.Condition{Key: fmt.Sprint("k", i)})
 	}
 	_, err = s.Txn(t.Context(), txn)
-	wantCode(t, err, fairlead.Conflict)
+	check.Code(t, err, fairlead.Conflict)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub"
 )
@@ -19,7 +20,7 @@ func BenchmarkPubSub(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("publish/%d", callers), func(b *testing.B) {
 			topic, err := pubsub.Open(b.Context(), p, "publish")
-			must(b, err)
+			check.NoError(b, err)
 			defer topic.Close(context.Background())
 			share(b, callers, func() error {
 				_, err := topic.Publish(b.Context(), pubsub.Message{Body: make([]byte, 256)})
@@ -29,17 +30,9 @@ func BenchmarkPubSub(b *testing.B) {
 		b.Run(fmt.Sprintf("receive and ack/%d", callers), func(b *testing.B) {
 			ctx, name := b.Context(), fmt.Sprintf("receive-%d-%d", callers, b.N)
 			s, err := pubsub.Subscribe(ctx, p, name, pubsub.Group("g"))
-			must(b, err)
+			check.NoError(b, err)
 			defer s.Close(context.Background())
-			topic, err := pubsub.Open(ctx, p, name)
-			must(b, err)
-			defer topic.Close(context.Background())
-			msgs := make([]pubsub.Message, b.N)
-			for i := range msgs {
-				msgs[i].Body = make([]byte, 256)
-			}
-			_, err = topic.PublishMany(ctx, msgs...)
-			must(b, err)
+			publishMany(b, server.URL(), name, b.N)
 			b.ResetTimer()
 			share(b, callers, func() error {
 				d, err := s.Receive(ctx)
@@ -50,6 +43,59 @@ func BenchmarkPubSub(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkHerd measures how many messages a group delivers to so many consumers in
+// so many processes, each with one Receive at a time. The rate must not fall with
+// their number.
+func BenchmarkHerd(b *testing.B) {
+	server := testbed.Etcd(b)
+	for _, processes := range []int{1, 4} {
+		for _, consumers := range []int{1, 4, 16, 64} {
+			b.Run(fmt.Sprintf("%d processes/%d consumers", processes, processes*consumers), func(b *testing.B) {
+				name := fmt.Sprintf("herd-%d-%d-%d", processes, consumers, b.N)
+				var subs []*pubsub.Subscription
+				for range processes {
+					p := open(b, server.URL())
+					for range consumers {
+						s, err := pubsub.Subscribe(b.Context(), p, name, pubsub.Group("g"))
+						check.NoError(b, err)
+						defer s.Close(context.Background())
+						subs = append(subs, s)
+					}
+				}
+				publishMany(b, server.URL(), name, b.N)
+				b.ResetTimer()
+				next := make(chan *pubsub.Subscription, len(subs))
+				for _, s := range subs {
+					next <- s
+				}
+				share(b, len(subs), func() error {
+					s := <-next
+					defer func() { next <- s }()
+					d, err := s.Receive(b.Context())
+					if err != nil {
+						return err
+					}
+					return d.Ack(b.Context())
+				})
+			})
+		}
+	}
+}
+
+// publishMany publishes n messages of 256 bytes.
+func publishMany(b *testing.B, url, name string, n int) {
+	b.Helper()
+	topic, err := pubsub.Open(b.Context(), open(b, url), name)
+	check.NoError(b, err)
+	defer topic.Close(context.Background())
+	msgs := make([]pubsub.Message, n)
+	for i := range msgs {
+		msgs[i].Body = make([]byte, 256)
+	}
+	_, err = topic.PublishMany(b.Context(), msgs...)
+	check.NoError(b, err)
 }
 
 // share distributes b.N calls over callers.

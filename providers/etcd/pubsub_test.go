@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/pubsub"
 )
@@ -26,7 +27,7 @@ func received(ctx context.Context, t *testing.T, s *pubsub.Subscription, wanted 
 		if errors.Is(err, fairlead.Unavailable) {
 			continue
 		}
-		must(t, err)
+		check.NoError(t, err)
 		seen[string(d.Body)]++
 		if err := d.Ack(ctx); err != nil && !errors.Is(err, fairlead.Unavailable) && !errors.Is(err, fairlead.UnknownOutcome) && !errors.Is(err, fairlead.Conflict) {
 			t.Fatal(err)
@@ -43,7 +44,7 @@ func TestPublishingWhileLeadersAreKilled(t *testing.T) {
 	defer cancel()
 	cluster := testbed.EtcdCluster(t, 3)
 	sub, err := pubsub.Subscribe(ctx, open(t, cluster.URL()), "t", pubsub.Group("g"))
-	must(t, err)
+	check.NoError(t, err)
 	defer sub.Close(context.Background())
 
 	var mu sync.Mutex
@@ -53,7 +54,7 @@ func TestPublishingWhileLeadersAreKilled(t *testing.T) {
 	count := func() int { mu.Lock(); defer mu.Unlock(); return len(outcomes) }
 	for i := range 2 {
 		topic, err := pubsub.Open(ctx, open(t, cluster.URL()), "t", pubsub.Require(fairlead.DurableQuorum))
-		must(t, err)
+		check.NoError(t, err)
 		defer topic.Close(context.Background())
 		for j := range 4 {
 			group.Go(func() {
@@ -90,14 +91,14 @@ func TestPublishingWhileLeadersAreKilled(t *testing.T) {
 	})
 	for range 3 {
 		before := count()
-		eventually(t, "more publications", func() bool { return count() > before+500 })
+		check.Eventually(t, "more publications", func() bool { return count() > before+500 })
 		old, _, err := cluster.KillLeader(ctx)
-		must(t, err)
-		must(t, old.Start(ctx))
-		must(t, cluster.WaitOK(ctx))
+		check.NoError(t, err)
+		check.NoError(t, old.Start(ctx))
+		check.NoError(t, cluster.WaitOK(ctx))
 	}
 	before := count()
-	eventually(t, "more publications", func() bool { return count() > before+500 })
+	check.Eventually(t, "more publications", func() bool { return count() > before+500 })
 	stop.Store(true)
 	group.Wait()
 	failed := 0
@@ -122,10 +123,10 @@ func TestTrim(t *testing.T) {
 	server := testbed.Etcd(t)
 	p := open(t, server.URL())
 	topic, err := pubsub.Open(ctx, p, "t")
-	must(t, err)
+	check.NoError(t, err)
 	defer topic.Close(context.Background())
 	slow, err := pubsub.Subscribe(ctx, p, "t", pubsub.Group("slow"))
-	must(t, err)
+	check.NoError(t, err)
 	defer slow.Close(context.Background())
 	publish := func(n int) {
 		msgs := make([]pubsub.Message, n)
@@ -133,14 +134,14 @@ func TestTrim(t *testing.T) {
 			msgs[i].Body = []byte("m")
 		}
 		_, err := topic.PublishMany(ctx, msgs...)
-		must(t, err)
+		check.NoError(t, err)
 	}
 	kept := func() int64 {
 		c, err := server.Client()
-		must(t, err)
+		check.NoError(t, err)
 		defer c.Close()
 		r, err := c.Get(ctx, "fairlead/ps/t/message/", clientv3.WithPrefix(), clientv3.WithCountOnly())
-		must(t, err)
+		check.NoError(t, err)
 		return r.Count
 	}
 	publish(3000)

@@ -15,6 +15,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/rpc"
 	"fairlead.dev/rpc/driver"
@@ -25,7 +26,7 @@ const target = "fairlead/rpc/greeter" // of the service "greeter"
 func etcdClient(t *testing.T, server *testbed.EtcdServer) *clientv3.Client {
 	t.Helper()
 	c, err := server.Client()
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -34,11 +35,11 @@ func etcdClient(t *testing.T, server *testbed.EtcdServer) *clientv3.Client {
 func register(t *testing.T, p fairlead.Provider, address string) driver.Registration {
 	t.Helper()
 	var r driver.Registration
-	eventually(t, "the address is registered", func() (ok bool) {
+	check.Eventually(t, "the address is registered", func() (ok bool) {
 		var err error
 		r, err = p.(driver.Directory).Register(t.Context(), driver.RegisterConfig{Service: "greeter", Endpoint: driver.Endpoint{Address: address}})
 		if err != nil {
-			wantCode(t, err, fairlead.Unavailable)
+			check.Code(t, err, fairlead.Unavailable)
 		}
 		return err == nil
 	})
@@ -60,7 +61,7 @@ func register(t *testing.T, p fairlead.Provider, address string) driver.Registra
 func watchEndpoints(t *testing.T, p fairlead.Provider) driver.EndpointWatcher {
 	t.Helper()
 	w, err := p.(driver.Directory).WatchEndpoints(t.Context(), driver.WatchConfig{Service: "greeter"})
-	must(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = w.Close(context.Background()) })
 	return w
 }
@@ -75,7 +76,7 @@ func wantEndpoints(t *testing.T, w driver.EndpointWatcher, want ...string) {
 		if fairlead.CodeOf(err) == fairlead.Unavailable {
 			continue
 		}
-		must(t, err)
+		check.NoError(t, err)
 		var got []string
 		for _, e := range found {
 			got = append(got, e.Address)
@@ -91,7 +92,7 @@ func wantEndpoints(t *testing.T, w driver.EndpointWatcher, want ...string) {
 func keys(t *testing.T, c *clientv3.Client) (keys []string, lease clientv3.LeaseID) {
 	t.Helper()
 	r, err := c.Get(t.Context(), target+"/", clientv3.WithPrefix())
-	must(t, err)
+	check.NoError(t, err)
 	for _, kv := range r.Kvs {
 		keys, lease = append(keys, string(kv.Key)), clientv3.LeaseID(kv.Lease)
 	}
@@ -104,15 +105,15 @@ func TestEndpointsAreThoseOfEtcdsNaming(t *testing.T) {
 	client := etcdClient(t, server)
 	p := open(t, server.URL())
 	manager, err := endpoints.NewManager(client, target)
-	must(t, err)
-	must(t, manager.AddEndpoint(t.Context(), target+"/theirs", endpoints.Endpoint{Addr: "10.0.0.2:1", Metadata: map[string]int{"weight": 3}}))
+	check.NoError(t, err)
+	check.NoError(t, manager.AddEndpoint(t.Context(), target+"/theirs", endpoints.Endpoint{Addr: "10.0.0.2:1", Metadata: map[string]int{"weight": 3}}))
 	_, err = client.Put(t.Context(), target+"/odd", "what is this?")
-	must(t, err)
+	check.NoError(t, err)
 	register(t, p, "10.0.0.1:1")
 	wantEndpoints(t, watchEndpoints(t, p), "10.0.0.1:1", "10.0.0.2:1")
 
 	found, err := manager.List(t.Context())
-	must(t, err)
+	check.NoError(t, err)
 	var got []string
 	for key, e := range found {
 		if !strings.HasPrefix(key, target+"/") {
@@ -130,21 +131,21 @@ func TestEndpointsAreThoseOfEtcdsNaming(t *testing.T) {
 func TestEtcdsResolverFindsServers(t *testing.T) {
 	server := testbed.Etcd(t)
 	srv, err := rpc.NewServer(t.Context(), open(t, server.URL()), "greeter")
-	must(t, err)
-	must(t, srv.Listen(t.Context()))
+	check.NoError(t, err)
+	check.NoError(t, srv.Listen(t.Context()))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(context.Background()) }()
 	builder, err := resolver.NewBuilder(etcdClient(t, server))
-	must(t, err)
+	check.NoError(t, err)
 	conn, err := grpc.NewClient("etcd:///"+target, grpc.WithResolvers(builder), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
+	check.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err = healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
-	must(t, err)
-	must(t, conn.Close())
-	must(t, srv.GracefulStop(ctx))
-	must(t, <-served)
+	check.NoError(t, err)
+	check.NoError(t, conn.Close())
+	check.NoError(t, srv.GracefulStop(ctx))
+	check.NoError(t, <-served)
 }
 
 // A registration that the backend has lost is made again under another lease.
@@ -164,16 +165,16 @@ func TestLostRegistrationIsMadeAnew(t *testing.T) {
 			t.Fatalf("the keys are %q, with the lease %d", old, lease)
 		}
 		t.Logf("losing %s", what)
-		must(t, lose(old[0], lease))
-		eventually(t, "the same key under another lease", func() bool {
+		check.NoError(t, lose(old[0], lease))
+		check.Eventually(t, "the same key under another lease", func() bool {
 			again, other := keys(t, client)
 			return slices.Equal(again, old) && other != lease
 		})
 		wantEndpoints(t, watchEndpoints(t, p), "10.0.0.1:1")
 	}
-	must(t, r.Close(t.Context()))
+	check.NoError(t, r.Close(t.Context()))
 	wantEndpoints(t, w)
-	eventually(t, "no lease is left", func() bool {
+	check.Eventually(t, "no lease is left", func() bool {
 		left, err := client.Leases(t.Context())
 		return err == nil && len(left.Leases) == 0
 	})
@@ -188,20 +189,20 @@ func TestEndpointWatcherOverCompactionAndRestart(t *testing.T) {
 	wantEndpoints(t, w)
 	first := register(t, p, "10.0.0.1:1")
 	register(t, p, "10.0.0.2:1")
-	must(t, first.Close(t.Context()))
+	check.NoError(t, first.Close(t.Context()))
 	now, err := client.Get(t.Context(), "x")
-	must(t, err)
+	check.NoError(t, err)
 	_, err = client.Compact(t.Context(), now.Header.Revision, clientv3.WithCompactPhysical())
-	must(t, err)
+	check.NoError(t, err)
 	wantEndpoints(t, w, "10.0.0.2:1") // its last read is older than the history
 
-	must(t, server.Kill(t.Context()))
+	check.NoError(t, server.Kill(t.Context()))
 	_, err = w.Next(t.Context())
-	wantCode(t, err, fairlead.Unavailable)
-	must(t, server.Start(t.Context()))
+	check.Code(t, err, fairlead.Unavailable)
+	check.NoError(t, server.Start(t.Context()))
 	register(t, p, "10.0.0.3:1")
 	wantEndpoints(t, w, "10.0.0.2:1", "10.0.0.3:1")
-	must(t, w.Close(t.Context()))
+	check.NoError(t, w.Close(t.Context()))
 	_, err = w.Next(t.Context())
-	wantCode(t, err, fairlead.Closed)
+	check.Code(t, err, fairlead.Closed)
 }
