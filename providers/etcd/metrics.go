@@ -24,7 +24,12 @@ type sample struct {
 	version string
 	fsyncs  float64 // of the log, since the member was started
 	writes  float64 // to the log, since the member was started
+	quota   float64 // of the database, in bytes; 0: not told
+	size    float64 // of the database, in bytes
 }
+
+// isNearlyFull reports whether the database has used nine tenths of its quota.
+func (s sample) isNearlyFull() bool { return s.quota > 0 && s.size >= 0.9*s.quota }
 
 // The metrics that a sample is made of.
 const (
@@ -32,6 +37,8 @@ const (
 	metricWrites  = "etcd_disk_wal_write_duration_seconds_count"
 	metricID      = "etcd_server_id"
 	metricVersion = "etcd_server_version"
+	metricQuota   = "etcd_server_quota_backend_bytes"
+	metricSize    = "etcd_mvcc_db_total_size_in_bytes"
 )
 
 // fetchSample reads the metrics page of a member over a connection of its own:
@@ -71,7 +78,7 @@ func dial(ctx context.Context, c *tls.Config, u *url.URL) (net.Conn, error) {
 	return (&tls.Dialer{Config: c}).DialContext(ctx, "tcp", u.Host)
 }
 
-// parseSample reads four lines of the text format of Prometheus.
+// parseSample reads a few lines of the text format of Prometheus.
 func parseSample(r io.Reader) (s sample, err error) {
 	found := map[string]bool{}
 	lines := bufio.NewScanner(r)
@@ -86,6 +93,10 @@ func parseSample(r io.Reader) (s sample, err error) {
 			s.fsyncs, err = strconv.ParseFloat(value, 64)
 		case metricWrites:
 			s.writes, err = strconv.ParseFloat(value, 64)
+		case metricQuota:
+			s.quota, err = strconv.ParseFloat(value, 64)
+		case metricSize:
+			s.size, err = strconv.ParseFloat(value, 64)
 		case metricID:
 			s.member, err = strconv.ParseUint(label, 16, 64)
 		case metricVersion:

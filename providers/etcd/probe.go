@@ -91,6 +91,7 @@ func (p *provider) probeMembers(ctx context.Context, st *state, urls []string) e
 	}
 	st.failures, st.minTTL = failures, cmp.Or(p.prober.minTTL, usualMinTTL)
 	for _, s := range samples {
+		st.nearlyFull = st.nearlyFull || s.isNearlyFull()
 		if st.version == "" || s.version < st.version {
 			st.version = s.version
 		}

@@ -20,13 +20,18 @@ etcd_disk_wal_fsync_duration_seconds_count 7
 etcd_disk_wal_write_duration_seconds_count 1.2e+01
 etcd_server_id{server_id="ddd67b312462fd7b"} 1
 etcd_server_version{server_version="3.7.3"} 1
+etcd_server_quota_backend_bytes 2.147483648e+09
+etcd_mvcc_db_total_size_in_bytes 2e+09
 `
 
 func TestParseSample(t *testing.T) {
 	got, err := parseSample(strings.NewReader(metricsPage))
-	want := sample{member: 0xddd67b312462fd7b, version: "3.7.3", fsyncs: 7, writes: 12}
+	want := sample{member: 0xddd67b312462fd7b, version: "3.7.3", fsyncs: 7, writes: 12, quota: 1 << 31, size: 2e9}
 	if err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	if !got.isNearlyFull() {
+		t.Errorf("%+v is not nearly full", got)
 	}
 	for _, without := range []string{metricFsyncs, metricWrites, metricID} {
 		page := strings.ReplaceAll(metricsPage, without, "other")

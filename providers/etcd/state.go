@@ -21,6 +21,8 @@ type state struct {
 	failures []string  // of reading metrics
 	minTTL   time.Duration
 	txnOps   int
+
+	nearlyFull bool // the database of a member
 }
 
 // notes are facts for the operator.
@@ -28,6 +30,9 @@ func (st state) notes(c config) []string {
 	var notes []string
 	if st.hidden == "" {
 		notes = append(notes, fmt.Sprintf("voting members: %d; the cluster serves while %d of them do", len(st.members), len(st.members)/2+1))
+	}
+	if st.nearlyFull {
+		notes = append(notes, "the database of a member has used nine tenths of --quota-backend-bytes or more; when it is full, writes are refused: compact its history, and defragment the member")
 	}
 	if c.assertDurable {
 		notes = append(notes, "assert-durable: the operator vouches that members fsync, for those whose metrics do not tell")
