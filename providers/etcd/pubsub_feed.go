@@ -106,7 +106,7 @@ func (g *group) load(ctx context.Context) error {
 		for _, kv := range s.state {
 			g.showState(kv, false)
 		}
-		g.ledger.keepOurs(old)
+		g.ledger.keepNewer(old, s.revision)
 	}
 	g.showSequence(s.sequence, newest)
 	g.loaded, g.failure = true, nil

@@ -45,23 +45,24 @@ type group struct {
 	wake  providers.Trigger // wakes the goroutine that hands out
 	again providers.Trigger // asks for the state to be read again
 
-	mu           sync.Mutex
-	users        int
-	members      map[string]*subscription // by name
-	requests     []*request
-	ledger       *ledger
-	loaded       bool
-	failure      error   // why the state could not be read; nil if it could
-	lost         bool    // the topic was deleted or lost
-	reports      []error // each for one Receive
-	seen         int64   // the newest revision that was read
-	topicCreated int64   // the revision at which the topic was created; 0: not known
-	leases       uint64
-	takeAfter    time.Time // no message is taken ahead before that
-	average      int       // the size of a message
-	refused      int       // transactions in a row
-	settled      int       // acknowledgements since the last trim
-	memory       int64     // counts the changes of a broadcast, as etcd's revision those of a group
+	mu             sync.Mutex
+	users          int
+	members        map[string]*subscription // by name
+	requests       []*request
+	ledger         *ledger
+	loaded         bool
+	failure        error   // why the state could not be read; nil if it could
+	lost           bool    // the topic was deleted or lost
+	reports        []error // each for one Receive
+	seen           int64   // the newest revision that was read
+	topicCreated   int64   // the revision at which the topic was created; 0: not known
+	leases         uint64
+	takeAfter      time.Time // no message is taken ahead before that
+	contendedUntil time.Time // other processes conflict
+	average        int       // the size of a message
+	refused        int       // transactions in a row
+	settled        int       // acknowledgements since the last trim
+	memory         int64     // counts the changes of a broadcast, as etcd's revision those of a group
 }
 
 // request is a Receive that waits.
@@ -276,14 +277,16 @@ func (g *group) work(now time.Time) (work bool, at time.Time) {
 func (g *group) mayTakeAhead(now time.Time) bool {
 	l := g.ledger
 	return !g.isBroadcast() && g.loaded && g.failure == nil && !g.lost && l.topic && l.nextRev != 0 && !l.damaged &&
-		now.After(g.takeAfter) && g.mayTake() && l.countDue(now, takeAhead) < takeAhead
+		now.After(g.takeAfter) && now.After(g.contendedUntil) && g.mayTake() && l.countDue(now, takeAhead) < takeAhead
 }
 
-// nextTake returns when messages are taken ahead again after a failure; zero if
-// there was none.
+// nextTake returns when messages are taken ahead again after a failure or conflict;
+// zero if there was none.
 func (g *group) nextTake(now time.Time) (at time.Time) {
-	if g.takeAfter.After(now) {
-		at = g.takeAfter.Add(time.Millisecond)
+	for _, t := range []time.Time{g.takeAfter, g.contendedUntil} {
+		if t.After(now) && t.After(at) {
+			at = t.Add(time.Millisecond)
+		}
 	}
 	return at
 }

@@ -277,7 +277,11 @@ func (h *handout) nextRange() (next, last uint64, room int, newest uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.ledger
-	n := min(max(h.want, readBytes/max(g.average, 1), 1), g.p.handoutSize())
+	n := max(h.want, 1)
+	if h.now.After(g.contendedUntil) {
+		n = max(n, readBytes/max(g.average, 1))
+	}
+	n = min(n, g.p.handoutSize())
 	return l.next, min(l.newest, l.next+uint64(n)-1), maxWaiting - l.waiting, l.newest
 }
 
@@ -436,7 +440,11 @@ func (g *group) giveBackItems(ctx context.Context, items []item) {
 
 // maxRefused is how many transactions in a row may be refused until the state is
 // read again.
-const maxRefused = 8
+const maxRefused = 32
+
+// contendedFor is how long after a conflict with another process nothing is taken
+// before a Receive asks for it: every process would hand it out at once.
+const contendedFor = time.Second
 
 // countRefusal pauses after a transaction that was refused, so that processes that
 // conflict take turns.
@@ -445,6 +453,7 @@ func (g *group) countRefusal(ctx context.Context) {
 	if g.refused++; g.refused%maxRefused == 0 {
 		g.reload()
 	}
+	g.contendedUntil = time.Now().Add(contendedFor)
 	most := time.Millisecond << min(g.refused, 6)
 	g.mu.Unlock()
 	providers.Pause(ctx, rand.N(most))

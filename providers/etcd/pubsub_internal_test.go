@@ -273,3 +273,34 @@ func TestLeaseWithoutRecord(t *testing.T) {
 	}
 	wantNumbers(t, "given back", g.dueNumbers(time.Now()), 2)
 }
+
+// TestReadingTheStateAgain: what this process has written after the state was read
+// is kept.
+func TestReadingTheStateAgain(t *testing.T) {
+	g := testGroup()
+	g.name = "g"
+	old := newLedger(g.dueAt)
+	held := leaseRecord{Owner: "o", Lease: 1, Due: time.Now().Add(time.Hour).UnixMilli()}
+	for n := range uint64(3) {
+		old.setPending(n+1, pendingRecord{}, 3)
+		old.setLease(n+1, leaseRecord{}, 3)
+	}
+	now := newLedger(g.dueAt)
+	now.seen = 5
+	for n := range uint64(3) {
+		now.setPending(n+1, pendingRecord{}, 3)
+		now.setLease(n+1, leaseRecord{}, 3)
+	}
+	old.setLease(1, held, 6)
+	old.remove(2, 7)
+	old.setPending(4, pendingRecord{}, 8)
+	old.setLease(4, held, 8)
+	old.next, old.nextRev = 5, 8
+	now.keepNewer(old, 5)
+	g.ledger = now
+	wantNumbers(t, "free", g.dueNumbers(time.Now()), 3)
+	wantNumbers(t, "held", now.heldBy("o"), 1, 4)
+	if now.next != 5 {
+		t.Errorf("the next message is %d, want 5", now.next)
+	}
+}

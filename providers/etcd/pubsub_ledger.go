@@ -227,12 +227,29 @@ func (l *ledger) heldBy(owner string) (numbers []uint64) {
 	return numbers
 }
 
-// keepOurs keeps what another ledger has in memory only.
-func (l *ledger) keepOurs(old *ledger) {
-	for number, e := range old.entries {
-		if now := l.entries[number]; now != nil && e.ours && now.leaseRev == 0 {
-			l.keep(number, e.lease, now.leaseSeen)
+// keepNewer keeps what another ledger knows that is newer than the revision at which
+// this one was read, and what it has in memory only.
+func (l *ledger) keepNewer(old *ledger, revision int64) {
+	for number, rev := range old.removed {
+		if rev > revision {
+			l.remove(number, rev)
 		}
+	}
+	for number, e := range old.entries {
+		if e.rev > revision {
+			l.setPending(number, pendingRecord{Key: e.key}, e.rev)
+		}
+		now := l.entries[number]
+		switch {
+		case now == nil:
+		case e.ours && now.leaseRev == 0:
+			l.keep(number, e.lease, max(e.leaseSeen, now.leaseSeen))
+		case e.leaseSeen > revision && e.leaseRev != 0:
+			l.setLease(number, e.lease, e.leaseRev)
+		}
+	}
+	if old.nextRev > revision {
+		l.next, l.nextRev, l.damaged = old.next, old.nextRev, old.damaged
 	}
 }
 
