@@ -121,7 +121,7 @@
 // and their messages are handed out together, up to 63 in one transaction, which
 // needs --max-txn-ops of at least 3. A process takes a few messages before a Receive
 // asks for them: they are held by nobody, and any consumer of the group may get them.
-// Several processes take turns. Settling messages does not conflict:
+// Several processes take turns, and do not do so while they conflict. Settling messages does not conflict:
 // acknowledgements are confirmed and fenced. A lease ends by the clock of the
 // consumer that holds it; others take the message clock-skew later. When 1,000
 // messages wait for others with the same ordering key, or 100,000 are not
@@ -153,17 +153,18 @@
 // Txn that only deletes, watches, Close, and deleting stores, topics and groups work.
 // So does the renewal of a registration of rpc.
 //
-// A group works on with the messages that it has taken, up to about a hundred:
+// A group goes on with the messages that it has taken, about a hundred at most:
 // they are handed out, acknowledged, given back and extended. What cannot be written is
 // then kept in the memory of the process, which deletes the lease of the message
 // instead. If that process ends, the message comes to others when a lease would
-// have ended, and there is room again. The attempts of these deliveries may be
-// counted anew by another process. Messages that the group has not taken come when
+// have ended, and there is room again. Another process does not count
+// these deliveries as attempts. Messages that the group has not taken come when
 // there is room. Trimming works: it is done after acknowledgements, and when a
 // publisher is refused.
 //
-// Deleting alone makes no room: the operator compacts the history, defragments the
-// members and disarms the alarm. Everything goes on within a second after that.
+// Deletes make no room by themselves: the operator compacts the history, defragments
+// the members and disarms the alarm. Everything goes on within a few seconds after
+// that.
 //
 // A lock of package kv/lock renews its lease by a write, which is refused: over a
 // full database, its lease is lost.
