@@ -29,6 +29,7 @@ type handout struct {
 	items  []item
 	txn    *pb.TxnRequest
 	next   uint64   // the new position; 0: unchanged
+	at     int64    // the revision of the position on which the handout is based
 	lost   []uint64 // pending messages that are gone
 	report []error  // for the subscriptions of the group
 }
@@ -122,8 +123,8 @@ func (h *handout) begin() (due []entry, step func(context.Context) error, err er
 	switch {
 	case len(due) > 0:
 	case l.newest+1 < l.next:
-		first, last := l.newest+1, l.next-1
-		return nil, func(ctx context.Context) error { return g.moveTo(ctx, first, lostMessages(first, last)) }, nil
+		first, last, at := l.newest+1, l.next-1, l.nextRev
+		return nil, func(ctx context.Context) error { return g.moveTo(ctx, at, first, lostMessages(first, last)) }, nil
 	case g.mayTake():
 		h.room = true
 	}
@@ -277,6 +278,7 @@ func (h *handout) nextRange() (next, last uint64, room int, newest uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.ledger
+	h.at = l.nextRev
 	n := max(h.want, 1)
 	if h.now.After(g.contendedUntil) {
 		n = max(n, readBytes/max(g.average, 1))
@@ -316,11 +318,8 @@ func (h *handout) endAtGap(ctx context.Context, first, newest uint64) error {
 func (h *handout) prepareTxn() {
 	g, r := h.g, &pb.TxnRequest{}
 	if h.next != 0 {
-		g.mu.Lock()
-		rev := g.ledger.nextRev
-		g.mu.Unlock()
 		key := g.keys.position(g.name)
-		r.Compare = append(r.Compare, isAt(key, rev))
+		r.Compare = append(r.Compare, isAt(key, h.at))
 		r.Success = append(r.Success, putOp(&pb.PutRequest{Key: key, Value: formatNumber(h.next)}))
 		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: key}))
 	}
@@ -481,9 +480,9 @@ func (g *group) awaitOthers(ctx context.Context, rev int64) {
 	}
 }
 
-// moveTo sets the position of a group, and reports why.
-func (g *group) moveTo(ctx context.Context, next uint64, report error) error {
-	h := &handout{g: g, next: next, report: []error{report}}
+// moveTo sets the position of a group, which has a revision, and reports why.
+func (g *group) moveTo(ctx context.Context, at int64, next uint64, report error) error {
+	h := &handout{g: g, at: at, next: next, report: []error{report}}
 	h.prepareTxn()
 	return h.commit(ctx, false)
 }
@@ -492,14 +491,14 @@ func (g *group) moveTo(ctx context.Context, next uint64, report error) error {
 // the group may not have taken.
 func (g *group) repairPosition(ctx context.Context) error {
 	g.mu.Lock()
-	next := g.ledger.newestPending() + 1
+	next, at := g.ledger.newestPending()+1, g.ledger.nextRev
 	g.mu.Unlock()
 	number, err := g.p.firstMessage(ctx, g.keys, next)
 	if err != nil {
 		return err
 	}
 	next = max(next, number)
-	return g.moveTo(ctx, next, fairlead.Errorf(fairlead.Internal, "the position of the group cannot be read; it goes on with message %d, and messages may come again", next))
+	return g.moveTo(ctx, at, next, fairlead.Errorf(fairlead.Internal, "the position of the group cannot be read; it goes on with message %d, and messages may come again", next))
 }
 
 // checkGroup finds out why a group does not exist: because it was deleted, or
