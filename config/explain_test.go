@@ -135,7 +135,7 @@ func TestWatcherExplain(t *testing.T) {
 	all, err := w.Explain("left")
 	wantLines(t, all, err, `Left = 1, from memory "app"; overrides 0 from map`)
 	set(t, s, put("left", "-3"))
-	<-reported
+	receive(t, "a report", reported)
 	all, err = w.Explain("left")
 	wantLines(t, all, err, `Left = 1, from memory "app"; overrides 0 from map; -3 from memory "app" is rejected`)
 	all, err = w.Explain("right") // its update is rejected as well, but its value is unchanged

@@ -48,15 +48,15 @@ func TestWatchConfigMap(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(dir, "..1")); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-seen; got != (pair{2, 2, "none"}) {
+		if got := receive(t, "a change", seen); got != (pair{2, 2, "none"}) {
 			t.Errorf("got %+v", got)
 		}
 		swap("..3", "left: -1\nright: 3")
-		if err := <-reported; !errors.Is(err, fairlead.Invalid) || *w.Get() != (pair{2, 2, "none"}) {
+		if err := receive(t, "a report", reported); !errors.Is(err, fairlead.Invalid) || *w.Get() != (pair{2, 2, "none"}) {
 			t.Errorf("a bad update: reported %v, holds %+v", err, *w.Get())
 		}
 		swap("..4", "left: 4\nright: 4")
-		if got := <-seen; got.Left != 4 || w.Err() != nil {
+		if got := receive(t, "a change", seen); got.Left != 4 || w.Err() != nil {
 			t.Errorf("got %+v, %v", got, w.Err())
 		}
 	})
@@ -77,7 +77,7 @@ func TestWatchHalfWrittenFile(t *testing.T) {
 			}
 			time.Sleep(370 * time.Millisecond)
 		}
-		if got := <-changes; got.Right != 22222 || len(changes) != 0 {
+		if got := receive(t, "a change", changes); got.Right != 22222 || len(changes) != 0 {
 			t.Errorf("the first change was %+v, %d came after it", got, len(changes))
 		}
 	})
@@ -147,11 +147,11 @@ func TestWatchFileThatComesBack(t *testing.T) {
 				}
 				if name == "File" {
 					eventually(t, "the report", func() bool { return w.Err() != nil }, func() any { return w.Health() })
-				} else if got := <-changes; got != (pair{0, 0, "none"}) {
+				} else if got := receive(t, "a change", changes); got != (pair{0, 0, "none"}) {
 					t.Errorf("without the file: %+v", got)
 				}
 				go writeSlowly(t, path, "left: 22222\nright: 22222")
-				if got := <-changes; got != (pair{22222, 22222, "none"}) {
+				if got := receive(t, "a change", changes); got != (pair{22222, 22222, "none"}) {
 					t.Errorf("the first change was %+v", got)
 				}
 			})

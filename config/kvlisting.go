@@ -137,11 +137,14 @@ func (l listing) presentRevision(ctx context.Context) (kvdriver.Revision, error)
 
 // applyUntil applies events until one is at the fence, or renewFenceEvery has passed.
 func (v *view) applyUntil(ctx context.Context, fence kvdriver.Revision, passed map[kvdriver.Revision]bool) error {
-	wait, cancel := context.WithTimeout(ctx, renewFenceEvery)
-	defer cancel()
+	end := time.Now().Add(renewFenceEvery)
 	for !passed[fence] {
-		events, err := v.watcher.Next(wait)
-		if err != nil && wait.Err() != nil && ctx.Err() == nil {
+		var events []kvdriver.Event
+		timedOut, err := callWithin(ctx, time.Until(end), func(ctx context.Context) (err error) {
+			events, err = v.watcher.Next(ctx)
+			return err
+		})
+		if timedOut {
 			return nil
 		}
 		if err != nil {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"crypto/rand"
 	"time"
 
 	"fairlead.dev"
@@ -33,6 +32,11 @@ type kvSource struct {
 	// not among them may be newer than view; the store is then listed again, so
 	// that the caller does not receive an older state.
 	seen map[string]bool
+	// lost counts how often in a row the store has dropped the history that the
+	// view needs, while nothing changed. After maxListings times, there is a pause
+	// each time.
+	lost  int
+	pause backoff
 }
 
 var _ driver.Source = (*kvSource)(nil)
@@ -95,6 +99,7 @@ func (s *kvSource) nextOrWait(ctx context.Context, version string) (driver.Snaps
 		}
 	}
 	if s.view.version != version {
+		s.lost, s.pause = 0, backoff{}
 		return s.view.snapshot(), true, nil
 	}
 	return driver.Snapshot{}, false, s.applyEvents(ctx)
@@ -129,24 +134,31 @@ func (s *kvSource) rememberVersion() {
 // applyEvents applies one batch of events. After an error, the next call lists
 // the store again, whatever events the watcher still has.
 func (s *kvSource) applyEvents(ctx context.Context) error {
-	wait, cancel := context.WithTimeout(ctx, probeEvery)
-	defer cancel()
-	events, err := s.view.watcher.Next(wait)
+	var events []kvdriver.Event
+	quiet, err := callWithin(ctx, probeEvery, func(ctx context.Context) (err error) {
+		events, err = s.view.watcher.Next(ctx)
+		return err
+	})
 	if err == nil {
 		s.view.apply(events)
 		s.rememberVersion()
+		s.lost, s.pause = 0, backoff{}
 		return nil
 	}
-	if ctx.Err() != nil {
-		return fairlead.ContextError(ctx)
-	}
-	if wait.Err() != nil {
+	if quiet {
 		if err = s.probe(ctx); err == nil {
+			s.lost, s.pause = 0, backoff{}
 			return nil
 		}
 	}
+	if ended := fairlead.ContextError(ctx); ended != nil {
+		return ended
+	}
 	s.dropView(ctx)
 	if fairlead.CodeOf(err) == fairlead.Compacted {
+		if s.lost++; s.lost > maxListings {
+			s.pause.wait(ctx)
+		}
 		return nil
 	}
 	return err
@@ -154,15 +166,13 @@ func (s *kvSource) applyEvents(ctx context.Context) error {
 
 // probe fails with Unavailable if the store does not answer.
 func (s *kvSource) probe(ctx context.Context) error {
-	within, cancel := context.WithTimeout(ctx, probeEvery)
-	defer cancel()
-	err := s.store.Do(within, []kvdriver.Op{{Kind: kvdriver.OpGet, Key: probeKey}})[0].Err
+	late, err := callWithin(ctx, probeEvery, func(ctx context.Context) error {
+		return s.store.Do(ctx, []kvdriver.Op{{Kind: kvdriver.OpGet, Key: probeKey}})[0].Err
+	})
 	switch {
 	case fairlead.CodeOf(err) == fairlead.NotFound:
 		return nil
-	case ctx.Err() != nil:
-		return fairlead.ContextError(ctx)
-	case within.Err() != nil:
+	case late:
 		return fairlead.Errorf(fairlead.Unavailable, "the store did not answer within %v", probeEvery)
 	}
 	return err
@@ -175,9 +185,7 @@ func (s *kvSource) Set(ctx context.Context, changes []driver.Change) (string, er
 	}
 	now, err := s.Snapshot(ctx)
 	if err != nil {
-		// The changes are made nevertheless. With a version that no state has,
-		// Next returns at once.
-		return "after-set-" + rand.Text(), nil
+		return "", nil // the changes are made nevertheless
 	}
 	return now.Version, nil
 }

@@ -21,24 +21,19 @@ func (q quietPeriod) isSet() bool { return q.length > 0 }
 // quiet period. It begins with a state that was just read.
 func (q quietPeriod) awaitQuiet(ctx context.Context, source driver.Source, state driver.Snapshot) (driver.Snapshot, error) {
 	for end := time.Now().Add(maxQuietPeriods * q.length); q.isSet() && time.Now().Before(end); {
-		later, err := q.awaitChange(ctx, source, state.Version)
+		var later driver.Snapshot
+		timedOut, err := callWithin(ctx, q.length, func(ctx context.Context) (err error) {
+			later, err = source.Next(ctx, state.Version)
+			return err
+		})
 		switch {
 		case err == nil:
 			state = later
-		case ctx.Err() != nil:
-			return driver.Snapshot{}, err
-		case fairlead.CodeOf(err) == fairlead.DeadlineExceeded:
+		case timedOut && fairlead.CodeOf(err) != fairlead.Unavailable:
 			return state, nil
 		default:
 			return driver.Snapshot{}, err
 		}
 	}
 	return state, nil
-}
-
-// awaitChange fails with DeadlineExceeded if nothing changes for a quiet period.
-func (q quietPeriod) awaitChange(ctx context.Context, source driver.Source, version string) (driver.Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, q.length)
-	defer cancel()
-	return source.Next(ctx, version)
 }

@@ -88,7 +88,7 @@ func TestSecretsInPanicsOfCallbacks(t *testing.T) {
 	w := watch[vault](t, config.From(p, "app"), config.OnError(func(err error) { reported <- err }))
 	w.OnChange(func(_, now *vault) { panic("cannot log in with " + now.Password) })
 	set(t, s, put("password", hidden))
-	err := <-reported
+	err := receive(t, "a report", reported)
 	wantHidden(t, "a panic", err.Error())
 	if !strings.Contains(err.Error(), "log in with "+config.Redacted) {
 		t.Errorf("reported %v", err)

@@ -103,7 +103,7 @@ func (s *Source) Snapshot(ctx context.Context) (State, error) {
 // same version.
 func (s *Source) Next(ctx context.Context, version string) (State, error) {
 	return s.readState(ctx, "config.Next", func(ctx context.Context) (driver.Snapshot, error) {
-		for {
+		for pause := (backoff{}); ; pause.wait(ctx) {
 			state, err := s.driver.Next(ctx, version)
 			if err == nil {
 				state, err = s.quiet.awaitQuiet(ctx, s.driver, state)
@@ -122,7 +122,7 @@ func (s *Source) readState(ctx context.Context, op string, read func(context.Con
 		return err
 	})
 	if err != nil {
-		return State{}, fairlead.Annotate(err, op, s.provider)
+		return State{}, fairlead.Annotate(readError(ctx, err), op, s.provider)
 	}
 	return newState(state), nil
 }
@@ -146,7 +146,8 @@ func (s *Source) Get(ctx context.Context, key string) (Value, error) {
 }
 
 // Set makes changes and returns the version of a state that includes them. The
-// state may also include changes of others.
+// state may also include changes of others. The version is empty if the changes are
+// made and the state cannot be read; Next returns the present state for it.
 //
 // Where [AtomicSet] is claimed, all changes are made or none, and a failure
 // other than UnknownOutcome means none. Elsewhere they are made one by one up

@@ -144,7 +144,10 @@ func (w *Watcher[T]) followLayer(layer int, f feed, version string) {
 		if c.version != known {
 			w.sendUpdate(update{layer: layer, content: c})
 		}
-		known, version, pause = c.version, c.version, backoff{}
+		if version != "" { // the layer can also be followed, not only read
+			pause = backoff{}
+		}
+		known, version = c.version, c.version
 	}
 }
 

@@ -63,7 +63,7 @@ func TestWatchLastGoodStays(t *testing.T) {
 		{"left", "x", `"Left"`}, {"right", "", `"Right"`}, {"left", "-1", "negative"},
 	} {
 		set(t, s, put("note", "not applied"), put(bad.key, bad.value))
-		err := <-reported
+		err := receive(t, "a report", reported)
 		var r *config.Rejected
 		if !errors.As(err, &r) || !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), bad.word) {
 			t.Errorf("%v: reported %v", bad, err)
@@ -97,7 +97,7 @@ func TestWatchLayersAreIndependent(t *testing.T) {
 	reported := make(chan error, 10)
 	w := watch[pair](t, config.From(p, "low"), config.From(p, "app"), config.OnError(func(err error) { reported <- err }))
 	set(t, low, put("left", "-1"), put("right", "5"))
-	<-reported
+	receive(t, "a report", reported)
 	set(t, high, put("note", "high"))
 	eventually(t, "the other layer's change", func() bool { return *w.Get() == pair{Note: "high"} }, func() any { return *w.Get() })
 	set(t, high, put("left", "3"))
@@ -123,12 +123,12 @@ func TestWatchCallbacks(t *testing.T) {
 	for i := range 5 {
 		set(t, s, both(i+1)...)
 		next := pair{i + 1, i + 1, "none"}
-		if got := <-seen; got != (change{last, next}) {
+		if got := receive(t, "a change", seen); got != (change{last, next}) {
 			t.Errorf("got %+v, want %+v → %+v", got, last, next)
 		}
 		last = next
 	}
-	if err := <-reported; !strings.Contains(err.Error(), "panicked") {
+	if err := receive(t, "a report", reported); !strings.Contains(err.Error(), "panicked") {
 		t.Errorf("reported %v", err)
 	}
 	set(t, s, put("unknown", "x"))
@@ -211,13 +211,13 @@ func TestWatchFile(t *testing.T) {
 	replace("left: 2\nright: 2")
 	eventually(t, "the new file", func() bool { return w.Get().Left == 2 }, func() any { return w.Health() })
 	replace("left: [")
-	if err := <-reported; !strings.Contains(err.Error(), "app.yaml") || w.Get().Left != 2 {
+	if err := receive(t, "a report", reported); !strings.Contains(err.Error(), "app.yaml") || w.Get().Left != 2 {
 		t.Errorf("reported %v, holds %+v", err, *w.Get())
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-reported; !errors.Is(err, fairlead.Unavailable) || w.Health().Layers[0].Unreachable == nil {
+	if err := receive(t, "a report", reported); !errors.Is(err, fairlead.Unavailable) || w.Health().Layers[0].Unreachable == nil {
 		t.Errorf("a removed file: reported %v", err)
 	}
 	replace("left: 2\nright: 2")

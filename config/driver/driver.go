@@ -47,7 +47,8 @@ type Source interface {
 	Next(ctx context.Context, version string) (Snapshot, error)
 
 	// Set applies changes: all of them or none where ClaimAtomicSet is claimed.
-	// It returns the version after them. Claimed as ClaimWrite. A checked
+	// It returns the version after them, or "" if they are made and it cannot be
+	// read. Claimed as ClaimWrite. A checked
 	// change, claimed as ClaimCompareAndSet, fails with Conflict if the key has
 	// another version.
 	Set(ctx context.Context, changes []Change) (string, error)
