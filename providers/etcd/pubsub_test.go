@@ -156,3 +156,66 @@ func TestTrim(t *testing.T) {
 	}
 	received(ctx, t, slow, func(seen map[string]int) bool { return seen["m"] >= 1000 })
 }
+
+// TestProcessesShareAGroup: consumers of several processes that conflict all the
+// time get every message once, and every acknowledgement is accepted.
+func TestProcessesShareAGroup(t *testing.T) {
+	const processes, consumers, messages = 4, 4, 400
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	server := testbed.Etcd(t)
+	var subs []*pubsub.Subscription
+	for range processes {
+		p := open(t, server.URL())
+		for range consumers {
+			sub, err := pubsub.Subscribe(ctx, p, "t", pubsub.Group("g"))
+			check.NoError(t, err)
+			t.Cleanup(func() { _ = sub.Close(context.Background()) })
+			subs = append(subs, sub)
+		}
+	}
+	topic, err := pubsub.Open(ctx, open(t, server.URL()), "t")
+	check.NoError(t, err)
+	defer topic.Close(context.Background())
+	msgs := make([]pubsub.Message, messages)
+	for i := range msgs {
+		msgs[i].Body = fmt.Append(nil, i)
+	}
+	_, err = topic.PublishMany(ctx, msgs...)
+	check.NoError(t, err)
+
+	var mu sync.Mutex
+	seen := map[string]int{}
+	all, done := context.WithCancel(ctx)
+	defer done()
+	var group sync.WaitGroup
+	for _, sub := range subs {
+		group.Go(func() {
+			for {
+				d, err := sub.Receive(all)
+				if err == nil {
+					err = d.Ack(ctx)
+				}
+				if all.Err() != nil {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					done()
+					return
+				}
+				mu.Lock()
+				if seen[string(d.Body)]++; len(seen) == messages {
+					done()
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	for body, n := range seen {
+		if n > 1 {
+			t.Errorf("message %s came %d times", body, n)
+		}
+	}
+}
