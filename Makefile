@@ -110,6 +110,14 @@ fuzz: ## Run every fuzz target for FUZZTIME
 	  done; \
 	done
 
+.PHONY: mutate
+mutate: ## Make small breaks in the code, one at a time, and list those that no test notices; WORDS=… selects
+	$(GO) run ./internal/dev/mutate $(WORDS)
+
+.PHONY: torture
+torture: ## Tests that take long: every case over a provider whose calls take 300 ms
+	$(GO) test -tags torture -count=1 -timeout 60m -run 'Slow|Soak' ./conformance/...
+
 .PHONY: clean
 clean: ## Remove built files
 	rm -rf bin dist

@@ -119,6 +119,34 @@ func TestTrimKeepsWhatIsPending(t *testing.T) {
 	tt.receiveBodies(tt.subscribe(start), "m50")
 }
 
+// TestTrimKeepsWhatAnyGroupNeeds makes each of three groups the one that is behind,
+// whatever the order in which the server lists them.
+func TestTrimKeepsWhatAnyGroupNeeds(t *testing.T) {
+	server := testbed.Redis(t)
+	names := []string{"a", "m", "z"}
+	for _, behind := range names {
+		tt := topicTest{t, openPubsub(t, server.URL(), "retention", "1ms"), "orders"}
+		subs := map[string]driver.Subscription{}
+		for _, name := range names {
+			subs[name] = tt.subscribe(driver.SubscriptionConfig{Group: name})
+		}
+		topic := tt.topic()
+		bodies := numbered("m%d", 150)
+		tt.sendBodies(topic, bodies...)
+		for _, name := range names {
+			got := tt.receiveBodies(subs[name], bodies...)
+			if name == behind {
+				got = got[:40]
+			}
+			tt.ack(subs[name], got...)
+		}
+		awaitLength(t, tt, server, topic, 110)
+		if err := tt.p.DeleteTopic(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // awaitLength publishes until trimming has left n messages, without the messages
 // that it has published itself.
 func awaitLength(t *testing.T, tt topicTest, server *testbed.RedisServer, topic driver.Topic, n int64) {
