@@ -52,12 +52,20 @@ var kvTTLMutants = []Mutant{
 	}),
 	kvMutant("ttl-survives", "the end of a key's time to live stays when it is overwritten", cases("kv/ttl-overwrite-clears", "kv/ttl-replaced", "kv/ttl-cas", "kv/ttl-txn"), survivingTTL),
 	kvMutant("ttl-timer", "what is at a key when an earlier time to live has passed is deleted", cases("kv/ttl-overwrite-clears", "kv/ttl-replaced", "kv/ttl-recreated", "kv/ttl-cas", "kv/expiry-events"), func(s driver.Store) store {
+		var ends sync.Map // by key
 		return store{in: func(op *driver.Op) {
+			key := op.Key
+			drop := func() { one(s, driver.Op{Kind: driver.OpDelete, Key: key}) }
 			if op.TTL > 0 {
-				key := op.Key
 				// Early, because timers are late on a busy machine.
-				time.AfterFunc(op.TTL/2, func() { one(s, driver.Op{Kind: driver.OpDelete, Key: key}) })
+				time.AfterFunc(op.TTL/2, drop)
+				ends.Store(key, time.Now().Add(op.TTL/2))
 				op.TTL = 0
+			}
+			// A reader sees it, too, if the key was overwritten after that time.
+			if end, ok := ends.Load(key); ok && op.Kind == driver.OpGet && time.Now().After(end.(time.Time)) {
+				ends.Delete(key)
+				drop()
 			}
 		}}
 	}),

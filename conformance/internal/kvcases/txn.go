@@ -286,8 +286,12 @@ func testTxnReadInTurn(t *suite.T) {
 	s, reader := t.StoreOf(t.Provider(), name), t.StoreOf(t.Provider(), name)
 	write := pairWriter(t, s)
 	t.Must(write(0, -1))
+	began := time.Now()
 	runWhileWriting(t, 1, write, func(c *concurrent) {
 		for i := range 100 {
+			if i >= 10 && time.Since(began) > t.Patience() {
+				return // a slow backend: the states seen so far must suffice
+			}
 			if i%4 == 0 {
 				c.waitForWrites(1)
 			}

@@ -200,9 +200,21 @@ func leaseEnds(t *suite.T) {
 	other.ackAll(r.d)
 }
 
+// leaseEach repeats with longer leases where the suite itself was too slow.
 func leaseEach(t *suite.T) {
-	p := newPipe(t, withShortLease(t))
+	for deadline := shortLease(t); deadline < 30*time.Second; deadline *= 3 {
+		if acknowledgeSome(t, deadline) {
+			return
+		}
+	}
+	t.Errorf("this machine is too slow for the case: six acknowledgements take half of a lease")
+}
+
+// acknowledgeSome reports false if the suite was too slow to say anything.
+func acknowledgeSome(t *suite.T, deadline time.Duration) (inTime bool) {
+	p := newPipe(t, pubsub.AckDeadline(deadline))
 	p.publishTexts(numberedTexts("m", 9)...)
+	began := time.Now() // leases begin after this
 	ds := p.sub.receive(9)
 	var left []string
 	for i, d := range ds {
@@ -210,10 +222,12 @@ func leaseEach(t *suite.T) {
 			left = append(left, string(d.Body))
 		}
 	}
-	began := time.Now()
-	p.sub.ackAll(ds[1], ds[2], ds[4], ds[5], ds[7], ds[8])
-	if time.Since(began) > shortLease(t)/2 {
-		left = bodies(ds) // too slow to say anything about the others
+	for _, i := range []int{1, 2, 4, 5, 7, 8} {
+		if err := ds[i].Ack(t.Context()); time.Since(began) > deadline*3/4 {
+			return false
+		} else if err != nil {
+			t.Errorf("acknowledging %s: %v", ds[i].Body, err)
+		}
 	}
 	again := map[string]bool{}
 	for len(again) < len(left) {
@@ -221,7 +235,8 @@ func leaseEach(t *suite.T) {
 		again[string(d.Body)] = true
 		if !slices.Contains(left, string(d.Body)) {
 			t.Errorf("%s was acknowledged in time and came again", d.Body)
-			return
+			return true
 		}
 	}
+	return true
 }
