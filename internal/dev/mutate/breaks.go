@@ -36,7 +36,7 @@ var changes = []change{
 		what: "the wire between host and plugin ignores cancellations",
 		file: "plugins/internal/wire/serve.go",
 		old:  "		for _, id := range f.Cancels {\n			s.cancelCall(id)\n		}\n", new: "",
-		pkg: "./plugins/internal/wire", run: "TestCancelReachesThePlugin",
+		pkg: "./plugins/internal/wire", run: "TestCancelReachesTheCall",
 	},
 	{
 		what: "new settings are applied before Validate has seen them",

@@ -148,23 +148,6 @@ func TestGivingUp(t *testing.T) {
 	}
 }
 
-// TestCancelReachesThePlugin shows that the context of a call in the plugin ends
-// when its caller gives up, also if the call has no deadline.
-func TestCancelReachesThePlugin(t *testing.T) {
-	running := make(chan struct{}, 1)
-	wait := echo(nil)
-	l, _ := newLinkedPair(t, func(ctx context.Context, c *pluginpb.Call) *pluginpb.Reply {
-		running <- struct{}{}
-		return wait(ctx, c)
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-running; cancel() }()
-	r, err := l.Call(ctx, newCall("wait", nil), nil)
-	if err != nil || r.GetError().GetCode() != pluginpb.Code_CODE_CANCELED {
-		t.Errorf("a call without a deadline that was given up: %v, %v; want the plugin's answer to its cancellation", r, err)
-	}
-}
-
 // TestLateReply shows that a reply whose caller has gone is passed to onLate.
 func TestLateReply(t *testing.T) {
 	release := make(chan struct{})
