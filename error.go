@@ -213,7 +213,8 @@ func ContextError(ctx context.Context) error {
 
 // Annotate returns err as an [*Error] that carries op and provider, and nil
 // for nil. An op or provider that is already set stays: an error is wrapped
-// once. The error passed in is not changed.
+// once. The error passed in is not changed. Of several errors that were joined, the
+// first [*Error] gives the code; the text has all of them, and errors.Is finds them.
 func Annotate(err error, op, provider string) error {
 	if err == nil {
 		return nil
@@ -223,6 +224,9 @@ func Annotate(err error, op, provider string) error {
 		e = &Error{Code: CodeOf(err), Err: err}
 	}
 	annotated := *e
+	if others := joinedWith(err, e); len(others) > 0 {
+		annotated.Message, annotated.Err = strings.Join(append([]string{e.text()}, others...), "; and: "), err
+	}
 	if annotated.Op == "" {
 		annotated.Op = op
 	}
@@ -230,4 +234,26 @@ func Annotate(err error, op, provider string) error {
 		annotated.Provider = provider
 	}
 	return &annotated
+}
+
+// joinedWith returns the texts of the errors with which e was joined in err.
+func joinedWith(err error, e *Error) []string {
+	for err != nil && err != error(e) {
+		joined, ok := err.(interface{ Unwrap() []error })
+		if !ok {
+			err = errors.Unwrap(err)
+			continue
+		}
+		var others []string
+		for _, part := range joined.Unwrap() {
+			var found *Error
+			if errors.As(part, &found) && found == e {
+				others = append(others, joinedWith(part, e)...)
+			} else {
+				others = append(others, part.Error())
+			}
+		}
+		return others
+	}
+	return nil
 }

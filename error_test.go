@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
@@ -72,5 +74,51 @@ func TestRequirements(t *testing.T) {
 		"TTLWithin: times to live are exact to 2s, 1s is required"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestAnnotateKeepsAllErrors: what was joined is not lost.
+func TestAnnotateKeepsAllErrors(t *testing.T) {
+	first, second := Errorf(Unavailable, "no server"), Errorf(Conflict, "lost")
+	for what, err := range map[string]error{
+		"joined":  errors.Join(first, second, io.EOF),
+		"wrapped": fmt.Errorf("closing: %w", errors.Join(first, second, io.EOF)),
+		"nested":  errors.Join(errors.Join(nil, first), errors.Join(second, io.EOF)),
+		"last":    errors.Join(io.EOF, first, second),
+	} {
+		got := Annotate(err, "kv.Close", "redis")
+		if CodeOf(got) != Unavailable || !errors.Is(got, Conflict) || !errors.Is(got, io.EOF) {
+			t.Errorf("%s: got %v", what, got)
+		}
+		for _, text := range []string{"kv.Close: redis: unavailable: no server; and: ", "lost", "EOF"} {
+			if strings.Count(got.Error(), text) != 1 {
+				t.Errorf("%s: %q is not once in %q", what, text, got)
+			}
+		}
+		if again := Annotate(got, "x", "y"); again.Error() != got.Error() {
+			t.Errorf("%s: annotated again: %v", what, again)
+		}
+	}
+}
+
+// TestContextErrorAsksTheDeadline: a context whose timer has not fired has ended all
+// the same.
+func TestContextErrorAsksTheDeadline(t *testing.T) {
+	if err := ContextError(lateContext{t.Context()}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if err := ContextError(t.Context()); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// lateContext is a context whose deadline has passed and whose timer has not fired.
+type lateContext struct{ context.Context }
+
+func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+
+func TestNilOption(t *testing.T) {
+	if _, err := Open(t.Context(), "mem://", WithLogger(slog.Default()), nil); !errors.Is(err, Invalid) || !strings.Contains(err.Error(), "option 2") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -3,35 +3,46 @@ package fairlead
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"fairlead.dev/internal/opening"
 )
 
-// Option changes how [Open] opens a provider.
-type Option func(*opening.Options) error
+// Option changes how [Open] opens a provider. [WithLogger] and [WithLookupEnv] make
+// one.
+type Option interface {
+	isOption()
+}
+
+type option func(*opening.Options) error
+
+func (option) isOption() {}
+
+// Apply lets package opening set the option, for the kit as well.
+func (f option) Apply(o *opening.Options) error { return f(o) }
 
 // WithLogger sets the logger for rare events, for example that a connection or
 // a guarantee is lost or restored. The default is slog.Default.
 func WithLogger(l *slog.Logger) Option {
-	return func(o *opening.Options) error {
+	return option(func(o *opening.Options) error {
 		if l == nil {
 			return Errorf(Invalid, "WithLogger needs a logger, got nil; leave the option out for slog.Default")
 		}
 		o.Logger = l
 		return nil
-	}
+	})
 }
 
 // WithLookupEnv sets the function that looks up the environment variables
 // that a URL's settings name. The default is os.LookupEnv.
 func WithLookupEnv(lookup func(name string) (value string, ok bool)) Option {
-	return func(o *opening.Options) error {
+	return option(func(o *opening.Options) error {
 		if lookup == nil {
 			return Errorf(Invalid, "WithLookupEnv needs a function, got nil; leave the option out for os.LookupEnv")
 		}
 		o.LookupEnv = lookup
 		return nil
-	}
+	})
 }
 
 // Open connects to the backend that rawURL names and probes it. The context
@@ -41,11 +52,12 @@ func WithLookupEnv(lookup func(name string) (value string, ok bool)) Option {
 // if the backend cannot be reached; PermissionDenied if it refuses the
 // credentials.
 func Open(ctx context.Context, rawURL string, opts ...Option) (Provider, error) {
-	o := opening.Defaults()
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return nil, Annotate(err, "fairlead.Open", "")
-		}
+	if i := slices.Index(opts, nil); i >= 0 {
+		return nil, Annotate(Errorf(Invalid, "option %d is nil; leave it out", i+1), "fairlead.Open", "")
+	}
+	o, err := opening.Resolve(opts)
+	if err != nil {
+		return nil, Annotate(err, "fairlead.Open", "")
 	}
 	open := opening.CurrentOpener()
 	if open == nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 )
 
 // SourceOption is an option of [Open], [From] and [FromURL].
@@ -16,7 +17,10 @@ type sourceOptions struct {
 }
 
 func readSourceOptions(opts []SourceOption) (o sourceOptions, err error) {
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return o, handle.NilOption("the source", i)
+		}
 		if err := opt.setSource(&o); err != nil {
 			return o, err
 		}

@@ -2,15 +2,19 @@ package kv
 
 import "fairlead.dev/kv/driver"
 
-// Revision names one state of one key; see the package documentation. The
-// empty Revision names no state.
+// Revision names one state of one key, for example for [Store.CAS]. It is opaque text:
+// compare it for equality only. The empty Revision names no state. See the package
+// documentation.
 type Revision string
 
-// Entry is a key with its state.
+// Entry is a key with its value and revision at one moment. It belongs to the
+// receiver, who may change the value.
 type Entry struct {
-	Key      string
-	Value    []byte
-	Revision Revision // empty if the key does not exist
+	Key string
+	// Value is what was written last; an existing key may have an empty one.
+	Value []byte
+	// Revision is the one of the last write. It is empty if the key does not exist.
+	Revision Revision
 }
 
 // Exists reports whether the key exists. It is false only for entries of

@@ -39,9 +39,10 @@ type Event struct {
 	Kind  EventKind
 	Key   string
 	Value []byte // of a PutEvent
-	// Revision is a place in the store's history: a watch [After] it begins
-	// just after this event, or after the whole transaction if a Txn made
-	// several events. For a PutEvent it is the key's revision as well.
+	// Revision is the place of this change in the store's history. Pass it to [After]
+	// to watch on from here: the first event is then the next change, after the
+	// whole transaction if a Txn made several. For a PutEvent it is also the key's
+	// new revision, for [Store.CAS].
 	Revision Revision
 }
 

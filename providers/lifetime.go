@@ -142,6 +142,9 @@ func (l *Lifetime) End() bool {
 // returns. A watcher whose history was lost fails so with Compacted. The first
 // End after it still returns true.
 func (l *Lifetime) Fail(err error) {
+	if err == nil {
+		err = fairlead.Errorf(fairlead.Internal, "the %s failed without an error", l.name)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cancel(err)

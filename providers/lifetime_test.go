@@ -136,3 +136,47 @@ func TestLifetimeWaits(t *testing.T) {
 		wantClosed(t, "until the end", l.Wait(t.Context(), nil, time.Time{}), "handle")
 	})
 }
+
+func TestFailWithoutAnError(t *testing.T) {
+	l := NewLifetime("watcher")
+	l.Fail(nil)
+	if err := l.Err(); fairlead.CodeOf(err) != fairlead.Internal {
+		t.Errorf("got %v, want Internal", err)
+	}
+}
+
+// TestWaitError gives errors of waits to a lifetime: the deadline decides what they
+// mean, and not who noticed first.
+func TestWaitError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		life := NewLifetime("store")
+		for _, test := range []struct {
+			err  error
+			left time.Duration // until the caller's deadline
+			want fairlead.Code
+		}{
+			{nil, -time.Second, 0},
+			{context.DeadlineExceeded, time.Millisecond, fairlead.DeadlineExceeded}, // the backend was a little faster
+			{context.DeadlineExceeded, time.Minute, fairlead.Unavailable},           // a limit of the client
+			{context.Canceled, time.Minute, fairlead.Unavailable},
+			{fairlead.Errorf(fairlead.Unavailable, "away"), -time.Second, fairlead.DeadlineExceeded},
+			{fairlead.Errorf(fairlead.Unavailable, "away"), time.Minute, fairlead.Unavailable},
+			{fairlead.Errorf(fairlead.Compacted, "gone"), -time.Second, fairlead.Compacted},
+			{fairlead.Errorf(fairlead.UnknownOutcome, "no answer"), -time.Second, fairlead.UnknownOutcome},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), test.left)
+			err := life.WaitError(ctx, test.err)
+			if fairlead.CodeOf(err) != test.want {
+				t.Errorf("%v with %v left: got %v, want %v", test.err, test.left, err, test.want)
+			}
+			if test.want == fairlead.DeadlineExceeded && ctx.Err() == nil {
+				t.Errorf("%v: the caller's context has not ended", test.err)
+			}
+			cancel()
+		}
+		life.End()
+		if err := life.WaitError(t.Context(), context.Canceled); !errors.Is(err, fairlead.Closed) {
+			t.Errorf("after the end: got %v", err)
+		}
+	})
+}

@@ -103,11 +103,12 @@ func open(ctx context.Context, rawURL string, o opening.Options) (fairlead.Provi
 // OpenURL opens a URL with this scheme; it does not look at the scheme that
 // the URL names. It returns the same errors as [fairlead.Open].
 func (s Scheme) OpenURL(ctx context.Context, rawURL string, opts ...fairlead.Option) (fairlead.Provider, error) {
-	o := opening.Defaults()
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return nil, fairlead.Annotate(err, "", s.Name)
-		}
+	if i := slices.Index(opts, nil); i >= 0 {
+		return nil, fairlead.Annotate(fairlead.Errorf(fairlead.Invalid, "option %d of OpenURL is nil; leave it out", i+1), "", s.Name)
+	}
+	o, err := opening.Resolve(opts)
+	if err != nil {
+		return nil, fairlead.Annotate(err, "", s.Name)
 	}
 	return s.open(ctx, rawURL, o)
 }

@@ -15,7 +15,7 @@ type Patience struct {
 	// of them. 0 means one second.
 	Limit time.Duration
 	// Pause is the pause after the first failure in a row. It doubles with each
-	// further one, up to MaxPause. 0 means 50 ms, and 200 ms.
+	// further one, up to MaxPause. 0 and less mean 50 ms, and 200 ms.
 	Pause, MaxPause time.Duration
 	// Retries reports whether an error may pass. Nil means those with the code
 	// Unavailable.
@@ -26,12 +26,13 @@ func (p Patience) withDefaults() Patience {
 	if p.Limit == 0 {
 		p.Limit = time.Second
 	}
-	if p.Pause == 0 {
+	if p.Pause <= 0 {
 		p.Pause = 50 * time.Millisecond
 	}
-	if p.MaxPause == 0 {
-		p.MaxPause = max(p.Pause, 200*time.Millisecond)
+	if p.MaxPause <= 0 {
+		p.MaxPause = 200 * time.Millisecond
 	}
+	p.MaxPause = max(p.Pause, p.MaxPause)
 	if p.Retries == nil {
 		p.Retries = func(err error) bool { return fairlead.CodeOf(err) == fairlead.Unavailable }
 	}
@@ -112,15 +113,18 @@ func (r *retrying) again(err error) bool {
 	return now.Sub(r.since) < r.Limit
 }
 
+const shortestRenewal = 10 * time.Millisecond
+
 // KeepLease calls renew at once, and again when every has passed since it last
 // succeeded, until ctx or life ends; it returns why. While renew fails with
-// Unavailable it is retried, for a second at most. Other errors end KeepLease.
+// Unavailable it is retried, for a second at most. Other errors end KeepLease. It
+// pauses for at least 10 ms.
 func KeepLease(ctx context.Context, life *Lifetime, every time.Duration, renew func(context.Context) error) error {
 	_, err := Retry(ctx, life, Patience{}, func(ctx context.Context) (none struct{}, done bool, err error) {
 		if err := renew(ctx); err != nil {
 			return none, false, err
 		}
-		Pause(ctx, every)
+		Pause(ctx, max(every, shortestRenewal))
 		return none, false, nil
 	})
 	return err

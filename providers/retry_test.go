@@ -127,3 +127,28 @@ func TestKeepLease(t *testing.T) {
 		wantClosed(t, "after the end", KeepLease(t.Context(), l, time.Minute, func(context.Context) error { return nil }), "registration")
 	})
 }
+
+// TestNothingIsRepeatedWithoutAPause counts the calls of steps that fail or end at
+// once, with settings that name no pause.
+func TestNothingIsRepeatedWithoutAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		life, calls := NewLifetime("provider"), 0
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, _ = Retry(ctx, life, Patience{Limit: time.Hour, Pause: -1, MaxPause: -1}, func(context.Context) (none struct{}, done bool, err error) {
+			calls++
+			return none, false, errAway
+		})
+		_ = KeepLease(ctx, life, 0, nil) // the context has ended: renew is not called
+		if calls > 310 {
+			t.Errorf("%d calls in a minute", calls)
+		}
+		calls = 0
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = KeepLease(ctx, life, -1, func(context.Context) error { calls++; return nil })
+		if calls > 101 {
+			t.Errorf("%d renewals in a second", calls)
+		}
+	})
+}

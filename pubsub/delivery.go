@@ -11,9 +11,11 @@ import (
 	"fairlead.dev/pubsub/driver"
 )
 
-// Delivery is a received message. Its slice and map belong to the receiver.
+// Delivery is a received message. It is leased to this consumer for the
+// [AckDeadline], within which [Delivery.Ack] or [Delivery.Nack] settles it; in a
+// [Handler], its result does. Its slice and map belong to the receiver.
 type Delivery struct {
-	ID       string
+	ID       string // the publisher's, or one that the backend gave
 	Key      string // the ordering key; empty for none
 	Body     []byte
 	Metadata map[string]string // nil if there is none

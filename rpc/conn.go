@@ -38,7 +38,10 @@ func Dial(ctx context.Context, p fairlead.Provider, service string, opts ...Dial
 
 func newClient(ctx context.Context, p fairlead.Provider, service string, opts []DialOption) (transport.Client, error) {
 	var cfg dialConfig
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, handle.NilOption("rpc.Dial", i)
+		}
 		if err := o.applyToDial(&cfg); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 	"fairlead.dev/rpc/driver"
 	"fairlead.dev/rpc/internal/carrier"
 	"fairlead.dev/rpc/internal/directory"
@@ -40,7 +41,10 @@ func NewServer(ctx context.Context, p fairlead.Provider, service string, opts ..
 
 func newServer(ctx context.Context, p fairlead.Provider, service string, opts []ServerOption) (*Server, error) {
 	cfg := newServerConfig()
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, handle.NilOption("rpc.NewServer", i)
+		}
 		if err := o.applyToServer(&cfg); err != nil {
 			return nil, err
 		}

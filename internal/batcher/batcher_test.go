@@ -232,3 +232,35 @@ func BenchmarkExecuteOne(b *testing.B) {
 		})
 	}
 }
+
+// TestMoreCallersThanACallTakes has several times as many callers as one call takes
+// operations: each gets its own result.
+func TestMoreCallersThanACallTakes(t *testing.T) {
+	const callers, maxBatch = 700, 64
+	synctest.Test(t, func(t *testing.T) {
+		largest := 0
+		b := New(fairlead.Limits{MaxBatch: maxBatch, Pipelines: 1}, func(int) int { return 1 }, func(ctx context.Context, ops []int) []int {
+			largest = max(largest, len(ops))
+			time.Sleep(time.Second)
+			return double(ctx, ops)
+		})
+		var wg sync.WaitGroup
+		for i := range callers {
+			wg.Go(func() {
+				for j := range 3 {
+					op := i*3 + j
+					if r, err := b.ExecuteOne(t.Context(), op); err != nil || r != 2*op {
+						t.Errorf("ExecuteOne(%d) = %d, %v", op, r, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if largest != maxBatch {
+			t.Errorf("the largest call had %d operations", largest)
+		}
+		if err := b.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -22,6 +22,21 @@ func Defaults() Options {
 	return Options{Logger: slog.Default(), LookupEnv: os.LookupEnv}
 }
 
+// applier is what every fairlead.Option implements.
+type applier interface{ Apply(*Options) error }
+
+// Resolve returns what the options of a call set. Option is fairlead.Option, a type
+// that this package cannot name; none of opts is nil.
+func Resolve[Option any](opts []Option) (Options, error) {
+	o := Defaults()
+	for _, opt := range opts {
+		if err := any(opt).(applier).Apply(&o); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
 // Opener opens the provider of a URL. The provider is a fairlead.Provider, a
 // type that this package cannot name.
 type Opener func(ctx context.Context, rawURL string, o Options) (provider any, err error)

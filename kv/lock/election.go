@@ -24,10 +24,14 @@ func NewElection(store *kv.Store, name string, opts ...Option) (*Election, error
 	return &Election{p}, nil
 }
 
-// Leader is the public part of an election's leader.
+// Leader is what an election shows of its leader.
 type Leader struct {
+	// Value is what the leader passed to [Election.Campaign] or [Election.Run], or to
+	// [Lease.Proclaim] since.
 	Value []byte
-	Token uint64 // of the leader's lease; 0: there is no leader
+	// Token is the fencing token of the leader's lease: a new leader has a greater
+	// one. It is 0 if there is no leader.
+	Token uint64
 }
 
 // Run waits until there is no leader, and calls lead as the leader, with a
