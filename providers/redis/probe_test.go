@@ -145,7 +145,7 @@ func TestWritableReplicaTakesClaimsAway(t *testing.T) {
 	other, server := testbed.Redis(t), testbed.Redis(t, testbed.RedisConf("replica-read-only no"))
 	p := open(t, server.URL()+"?probe-interval=50ms")
 	host, port, _ := strings.Cut(other.Addr(), ":")
-	check.NoError(t, testbed.RedisClient(t, server).SlaveOf(t.Context(), host, port).Err())
+	check.NoError(t, testbed.RedisClient(t, server).ReplicaOf(t.Context(), host, port).Err())
 	for _, c := range []fairlead.Claim{fairlead.DurableFsync, driver.ClaimCAS, driver.ClaimList, driver.ClaimTTL, driver.ClaimLinearizableRead} {
 		check.Eventually(t, "the loss of "+string(c), func() bool { return strings.Contains(lackOf(t, p, c), "replica") })
 	}
