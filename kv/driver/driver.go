@@ -66,6 +66,9 @@
 //     when the snapshot that a token names is gone
 //   - Watch and Next: Compacted; Invalid for a revision that is not one
 //
+// docs/operators.md has a table of what an operator may do to a backend, and what
+// this facet then reports.
+//
 // # What the portable layer guarantees to a driver
 //
 // Names of stores are 1–128 of the characters A–Z a–z 0–9 . _ - and start with

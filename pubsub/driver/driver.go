@@ -77,6 +77,9 @@
 //   - OpenSubscription: Invalid for text that is not a position; Compacted for a
 //     position after which messages are gone
 //
+// docs/operators.md has a table of what an operator may do to a backend, and what
+// this facet then reports.
+//
 // # What the portable layer guarantees to a driver
 //
 // Names of topics and groups are 1–128 of the characters A–Z a–z 0–9 . _ - and
