@@ -67,7 +67,9 @@ var pubsubSettleMutants = []Mutant{
 			return false, nil
 		})},
 	{Name: "pubsub-nack-waits", Breaks: "what is given back comes again only when its lease ends",
-		CaughtBy: cases("pubsub/nack-redeliver", "pubsub/nack-others", "pubsub/handler-error", "pubsub/handle-gives-back", "pubsub/dead-letter-handler"), Open: settling(psdriver.Nack, nothing)},
+		CaughtBy: cases("pubsub/nack-redeliver", "pubsub/nack-others", "pubsub/handler-error", "pubsub/dead-letter-handler"), Open: settling(psdriver.Nack, nothing)},
+	{Name: "pubsub-release-waits", Breaks: "what no handler has begun comes again only when its lease ends",
+		CaughtBy: cases("pubsub/handle-gives-back"), Open: settling(psdriver.Release, nothing)},
 	{Name: "pubsub-nack-unseen", Breaks: "what is given back comes to calls of Receive that begin later, not to one that waits", CaughtBy: cases("pubsub/nack-any-consumer", "pubsub/broadcast-wakes"), Open: nackUnseen()},
 	{Name: "pubsub-nack-all", Breaks: "giving one message back gives back all that the consumer holds", CaughtBy: cases("pubsub/nack-others"),
 		Open: settling(psdriver.Nack, func(ctx context.Context, s *brokenSub, _ *psdriver.Settlement) (bool, error) {
