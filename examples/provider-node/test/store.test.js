@@ -165,9 +165,9 @@ test('a deleted store is gone with its rows, and one of its name has no earlier 
   const watcher = watchOf(store);
   const waiting = watcher.next(forever());
   await provider.deleteStore('s', forever());
-  await assert.rejects(waiting, refuses('CLOSED'));
-  await assert.rejects(one(store, get('k1')), refuses('CLOSED'));
-  await assert.rejects(one(store, put('k1', '')), refuses('CLOSED'));
+  await assert.rejects(waiting, refuses('COMPACTED'));
+  await assert.rejects(one(store, get('k1')), refuses('UNAVAILABLE'));
+  await assert.rejects(one(store, put('k1', '')), refuses('UNAVAILABLE'));
   assert.deepEqual(provider.stores('', forever()), []);
   const { env, release } = await acquire(at, {});
   const rows = (table) => (env.db.fresh(), env.db[table].getKeysCount());
@@ -177,6 +177,9 @@ test('a deleted store is gone with its rows, and one of its name has no earlier 
   const { revision } = await one(again, put('k', ''));
   assert.ok(Number(revision) > Number(revisions.at(-1)));
   assert.throws(() => watchOf(again, revisions[0]), refuses('COMPACTED'));
+  assert.deepEqual((await one(store, get('k'))).revision, revision); // an open handle goes on
+  await one(store, put('k', 'by the old handle'));
+  assert.equal((await one(again, get('k'))).value.toString(), 'by the old handle');
 });
 
 test('a folder that is none, or holds something else, is refused', async (t) => {

@@ -31,7 +31,7 @@ export class Provider {
     this.#env.db.fresh();
     const known = this.#env.db.meta.get(layout.nameKey(name));
     const id = known ? layout.toNumber(known) : await this.#env.writer.submit((tx) => this.#create(name, tx), 0, ctx);
-    return new Store(this.#env, id);
+    return new Store(this.#env, name, id);
   }
 
   #create(name, tx) {

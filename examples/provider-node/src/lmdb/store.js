@@ -1,19 +1,22 @@
 import { CallContext, ended } from '../call-context.js';
 import { ProviderError, toMessage } from '../errors.js';
+import * as layout from './layout.js';
 import { list } from './listing.js';
 import { applyTxn, notFound, toBytes, writeEach } from './operations.js';
 import { Watcher } from './watcher.js';
 
 const READ = 'KV_OP_KIND_GET';
 
-/** A handle of a store. */
+/** A handle of a store. It goes on with a store that is made again under its name. */
 export class Store {
   #env;
+  #name;
   #id;
 
-  /** @param {import('./environment.js').Environment} env @param {number} id */
-  constructor(env, id) {
+  /** @param {import('./environment.js').Environment} env @param {string} name @param {number} id */
+  constructor(env, name, id) {
     this.#env = env;
+    this.#name = name;
     this.#id = id;
   }
 
@@ -68,7 +71,10 @@ export class Store {
   }
 
   #transact(run, bytes, ctx) {
-    const checked = (tx) => (tx.checkStore(this.#id), run(tx));
+    const checked = (tx) => {
+      if (!tx.hasStore(this.#id)) this.#findAgain();
+      return run(tx);
+    };
     return this.#env.writer.submit(checked, bytes, ctx);
   }
 
@@ -84,11 +90,20 @@ export class Store {
   /** @param {object} request a message KVWatch */
   watch(request, ctx) {
     ctx.check();
+    this.#env.db.fresh();
+    this.#checkOpen();
     return new Watcher(this.#env, this.#id, request);
   }
 
   #checkOpen() {
-    if (!this.#env.db.state(this.#id)) throw new ProviderError('CLOSED', 'the store was deleted; open it again');
+    if (!this.#env.db.state(this.#id)) this.#findAgain();
+  }
+
+  /** Finds the store that was made again after this one was deleted. */
+  #findAgain() {
+    const id = this.#env.db.meta.get(layout.nameKey(this.#name));
+    if (!id) throw new ProviderError('UNAVAILABLE', `the store ${this.#name} was deleted; open it to make it again`);
+    this.#id = layout.toNumber(id);
   }
 }
 

@@ -1,4 +1,3 @@
-import { ProviderError } from '../errors.js';
 import * as layout from './layout.js';
 
 const nothing = Buffer.alloc(0);
@@ -57,11 +56,9 @@ export class Transaction {
     this.#db.states.removeSync(layout.storeKey(store));
   }
 
-  /** Throws if the store was deleted. */
-  checkStore(store) {
-    if (this.#state(store) === undefined) {
-      throw new ProviderError('CLOSED', 'the store was deleted; open it again');
-    }
+  /** Reports whether the store exists. */
+  hasStore(store) {
+    return this.#state(store) !== undefined;
   }
 
   /**

@@ -73,7 +73,7 @@ export class Watcher {
 
   #checkPosition() {
     const state = this.#env.db.state(this.#store);
-    if (!state) throw new ProviderError('CLOSED', 'the store was deleted; open it again');
+    if (!state) throw new ProviderError('COMPACTED', 'the store was deleted; list the store that is made again, and watch from the page\'s revision');
     if (this.#after < state.first) throw compacted();
   }
 
