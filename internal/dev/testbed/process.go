@@ -20,7 +20,7 @@ const (
 	// server's own patience does.
 	startTimeout = 60 * time.Second
 	// endTimeout bounds the wait for a killed process to be gone.
-	endTimeout = 20 * time.Second
+	endTimeout = time.Minute
 	// pollInterval is the pause between two looks at a condition.
 	pollInterval = 10 * time.Millisecond
 	// logTail is the most that Log returns, in bytes.
