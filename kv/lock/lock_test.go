@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,14 +172,14 @@ func TestAShortOutageLosesNothing(t *testing.T) {
 // applied and for writes that were not.
 func TestLostAnswers(t *testing.T) {
 	for _, applied := range []bool{true, false} {
-		for nth := 1; nth <= 6; nth++ {
+		for nth := int64(1); nth <= 6; nth++ {
 			bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
-				writes := 0
+				var writes atomic.Int64
 				p.set(func(_ context.Context, op driver.Op, do func() driver.Result) driver.Result {
 					if !op.Kind.IsWrite() {
 						return do()
 					}
-					if writes++; writes != nth {
+					if writes.Add(1) != nth {
 						return do()
 					}
 					if applied {
@@ -198,8 +199,8 @@ func TestLostAnswers(t *testing.T) {
 					t.Errorf("token %d after %d", next.Token(), l.Token())
 				}
 				must(t, next.Release(t.Context()))
-				if writes <= nth {
-					t.Fatalf("there were %d writes", writes)
+				if writes.Load() <= nth {
+					t.Fatalf("there were %d writes", writes.Load())
 				}
 			})
 		}
@@ -419,14 +420,14 @@ func TestBadArguments(t *testing.T) {
 // under way: the lock is free when the write has landed, long before its TTL ends.
 func TestAGivenUpLockIsGivenBack(t *testing.T) {
 	for _, answered := range []bool{true, false} {
-		for nth := 1; nth <= 3; nth++ {
+		for nth := int64(1); nth <= 3; nth++ {
 			bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
-				writes := 0
+				var writes atomic.Int64
 				p.set(func(ctx context.Context, op driver.Op, do func() driver.Result) driver.Result {
 					if !op.Kind.IsWrite() {
 						return do()
 					}
-					if writes++; writes != nth {
+					if writes.Add(1) != nth {
 						return do()
 					}
 					landed := make(chan driver.Result, 1)
@@ -502,9 +503,9 @@ func TestNothingIsRepeatedWithoutAPause(t *testing.T) {
 			bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
 				m := newMutex(t, s)
 				must(t, mustLock(t, m).Release(t.Context())) // so that there is a token
-				n := 0
+				var n atomic.Int64
 				p.set(func(_ context.Context, op driver.Op, do func() driver.Result) driver.Result {
-					n++
+					n.Add(1)
 					for _, kind := range refused.kinds {
 						if op.Kind == kind {
 							return driver.Result{Err: refused.err}
@@ -516,7 +517,7 @@ func TestNothingIsRepeatedWithoutAPause(t *testing.T) {
 				defer cancel()
 				_, err := m.Lock(ctx)
 				wantCode(t, err, fairlead.DeadlineExceeded)
-				if n > 400 {
+				if n := n.Load(); n > 400 {
 					t.Errorf("%d operations in a minute", n)
 				}
 				if refused.err.Code == fairlead.Unavailable && !strings.Contains(err.Error(), "the server is full") {
