@@ -99,6 +99,7 @@ func describePubSub(b *Backend) fairlead.FacetDescription {
 		MaxMessageBytes: ps.maxMessageBytes(),
 		MaxBatch:        maxBatch,
 		MinAckDeadline:  minAckDeadline,
+		MaxAckDeadline:  ps.AckDeadline,
 	}}}
 	f.settle(psdriver.ClaimBroadcast, ps.Broadcast, "gocloud.dev cannot create a subscription for one consumer", "")
 	f.settle(psdriver.ClaimManage, ps.DeleteTopic != nil, "gocloud.dev cannot list or delete topics", "")

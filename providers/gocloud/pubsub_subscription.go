@@ -22,9 +22,6 @@ type subscription struct {
 
 // OpenSubscription implements the pubsub driver's Provider.
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
-	if limit := p.backend.PubSub.AckDeadline; limit > 0 && c.AckDeadline > limit {
-		return nil, fairlead.Errorf(fairlead.Invalid, "an AckDeadline of %v is longer than the backend's own deadline of %v; use a shorter one, or raise the backend's and set ack-deadline in the URL to it", c.AckDeadline, limit)
-	}
 	var g *group
 	err := call(ctx, p.life, func(ctx context.Context) error {
 		joined, err := p.groups.join(ctx, c.Topic, c.Group)
