@@ -14,9 +14,9 @@ import (
 	"fairlead.dev/kv/driver"
 )
 
-func openProvider(t testing.TB, url string) *provider {
+func openProvider(t testing.TB, url string, opts ...fairlead.Option) *provider {
 	t.Helper()
-	p, err := fairlead.Open(t.Context(), url)
+	p, err := fairlead.Open(t.Context(), url, opts...)
 	check.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close(t.Context()) })
 	return p.(*provider)

@@ -116,13 +116,13 @@ func TestStreamSettings(t *testing.T) {
 
 // A setting that is changed while the stream is open is logged, once.
 func TestChangedSettingIsLogged(t *testing.T) {
-	p := openProvider(t, testbed.NATS(t).URL()+"?probe-interval=1m") // the test does what the probe does
+	var log bytes.Buffer
+	p := openProvider(t, testbed.NATS(t).URL()+"?probe-interval=1m", // the test does what the probe does
+		fairlead.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	opened, err := p.OpenStore(t.Context(), kvdriver.StoreConfig{Name: "s"})
 	check.NoError(t, err)
 	topic, err := p.OpenTopic(t.Context(), driver.TopicConfig{Name: "t"})
 	check.NoError(t, err)
-	var log bytes.Buffer
-	p.logger = slog.New(slog.NewTextHandler(&log, nil))
 	p.checkOpenStreams()
 	if log.Len() > 0 {
 		t.Errorf("logged without a change: %s", &log)
