@@ -23,6 +23,9 @@ import (
 const (
 	minPause = 50 * time.Millisecond
 	maxPause = 5 * time.Second
+	// maxSessionPause is less: a plugin that is killed again and again serves
+	// between the kills.
+	maxSessionPause = 200 * time.Millisecond
 )
 
 // sessionWait is how long a call that waits for events waits for a session before
@@ -151,8 +154,8 @@ func (p *provider) followDescription(s *Session) {
 	}
 }
 
-// keepSession opens a new session whenever one breaks: at once, and after a growing
-// pause if the sessions are short.
+// keepSession opens a new session whenever one breaks: at once, or after a growing
+// pause while the sessions are shorter than the pauses before them.
 func (p *provider) keepSession() {
 	pause := time.Duration(0)
 	for {
@@ -166,7 +169,7 @@ func (p *provider) keepSession() {
 		case <-p.life.Done():
 			return
 		}
-		if time.Since(began) > 2*maxPause {
+		if time.Since(began) > 2*pause { // it served: the plugin ended later
 			pause = 0
 		}
 		cause := s.Link.Err()
@@ -175,7 +178,7 @@ func (p *provider) keepSession() {
 		if pause > 0 && !await.Pause(p.life, pause/2+rand.N(pause)) {
 			return
 		}
-		pause = min(max(2*pause, minPause), maxPause)
+		pause = min(max(2*pause, minPause), maxSessionPause)
 		if s = p.reopenSession(); s == nil {
 			return
 		}
