@@ -45,9 +45,9 @@ func wordsOf(name string) []string {
 
 // RedactValue returns the value of a key as it may be shown where there is no
 // struct whose tags mark the secrets. It is [Redacted] if the key has a
-// [SecretName]. Otherwise the passwords in the value are replaced: those of URLs
-// (also if they are not escaped), of assignments such as password=…, and of JSON
-// objects, whose keys have a SecretName.
+// [SecretName]. Otherwise the passwords in the value are replaced: in URLs
+// (also if they are not escaped), in assignments such as password=…, and in JSON
+// objects, where the key is a SecretName.
 func RedactValue(key, value string) string {
 	if SecretName(key) {
 		return Redacted
@@ -56,7 +56,8 @@ func RedactValue(key, value string) string {
 }
 
 var (
-	// userInfo is that of a URL, and as much more as an unescaped password may be.
+	// userInfo matches the user information of a URL, up to the last @: an unescaped
+	// password may contain one.
 	userInfo = regexp.MustCompile(`(?s)://([^:@/?#\s]*):.*@`)
 	// onlyUser is a user without a password, which may be a token.
 	onlyUser = regexp.MustCompile(`://[^:@/?#\s]+@`)

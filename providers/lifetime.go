@@ -68,9 +68,9 @@ func (l *Lifetime) Check(ctx context.Context) error {
 }
 
 // WaitError returns what err means, the error of a wait or of a read with the
-// context ctx: the error of l if l has ended, that of ctx if ctx has ended, and
-// otherwise err. The context's deadline decides, and not who noticed first: the
-// backend, which knows the deadline, often answers before the context's timer
+// context ctx: the error of l if l has ended, the error of ctx if ctx has ended, and
+// otherwise err. The context's deadline decides it. A backend, which knows the
+// deadline, often answers before the context's timer
 // fires.
 //
 // A Canceled or DeadlineExceeded while neither has ended is a limit of the client or

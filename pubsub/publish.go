@@ -50,8 +50,8 @@ func (t *Topic) publishOne(ctx context.Context, m Message) (Receipt, error) {
 //     each result says whether that message is stored. The error says how many
 //     are stored, are not, and may be. Its code says what repeating the whole
 //     call would do: UnknownOutcome if some messages may be stored, and if some
-//     are stored and others could be repeated safely. Otherwise it is that of the
-//     first message that is not stored.
+//     are stored and others could be repeated safely. Otherwise it is the code
+//     of the first message that is not stored.
 func (t *Topic) PublishMany(ctx context.Context, msgs ...Message) ([]PublishResult, error) {
 	ctx, call := t.sending.Start(ctx)
 	results, err := t.publishEach(ctx, msgs)
@@ -121,8 +121,8 @@ func summarizeFailures(results []PublishResult) error {
 	summary := fmt.Sprintf("of %d messages, %d are stored, %d are not, and %d may be", len(results), stored, failed-unknown, unknown)
 	code := fairlead.CodeOf(first)
 	if (unknown > 0 || stored > 0 && repeatable > 0) && code != fairlead.UnknownOutcome {
-		// The first error is no cause of this one: whoever looks for its code would
-		// take the whole call for one that can be repeated.
+		// The first error is not wrapped: a caller that finds its code would take
+		// the whole call for one that can be repeated.
 		return fairlead.Errorf(fairlead.UnknownOutcome, "%s; see the results; the first error: %v", summary, first)
 	}
 	return fairlead.Errorf(code, "%s; the first error: %w", summary, first)

@@ -62,7 +62,7 @@ func isLayer(url string) bool {
 	return strings.HasPrefix(url, "file:") || strings.HasPrefix(url, "env:")
 }
 
-// checkNames checks that there is a name if one of the URLs is that of a backend.
+// checkNames checks that there is a name if one of the URLs names a backend.
 func (f settingsFlags) checkNames(cmd *cobra.Command, urls ...string) error {
 	onBackend := func(url string) bool { return strings.Contains(url, "://") && !isLayer(url) }
 	if f.name != "" || !slices.ContainsFunc(urls, onBackend) {
@@ -80,7 +80,7 @@ func firstExample(cmd *cobra.Command) string {
 // withSource calls use with the settings at the URL of a backend.
 func (f settingsFlags) withSource(cmd *cobra.Command, url string, use func(*config.Source) error) error {
 	if isLayer(url) {
-		return fmt.Errorf("%q needs the URL of a backend, and got that of a file or of the environment; \"fairlead config get\" and \"fairlead config explain\" read those", cmd.CommandPath())
+		return fmt.Errorf("%q needs the URL of a backend; \"fairlead config get\" and \"fairlead config explain\" also read the URLs file: and env:", cmd.CommandPath())
 	}
 	if err := f.checkNames(cmd, url); err != nil {
 		return err

@@ -31,8 +31,8 @@ func checkClashes(changes []change, before config.State) error {
 	return nil
 }
 
-// clash reports whether the parts of two keys are the same, or those of one begin
-// with those of the other.
+// clash reports whether two keys have the same parts, or whether the parts of one
+// key are the first parts of the other.
 func clash(a, b string) bool {
 	path := func(key string) string { return strings.ReplaceAll(key, "/", ".") + "." }
 	return strings.HasPrefix(path(a), path(b)) || strings.HasPrefix(path(b), path(a))

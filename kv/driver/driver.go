@@ -32,8 +32,8 @@
 // or fails with Compacted.
 //
 // A wait that ended: a call that waits, and ends at the time of its context's
-// deadline, returns DeadlineExceeded, whoever noticed it first: the backend, the
-// vendor's client or the context. package providers decides it with
+// deadline, returns DeadlineExceeded. It does not matter whether the backend, the
+// vendor's client or the context noticed it first. package providers decides it with
 // [fairlead.dev/providers.Lifetime.WaitError]. A call under a context that has not
 // ended never returns Canceled or DeadlineExceeded: a limit of the driver's own is
 // Unavailable, and the message names it.

@@ -17,8 +17,8 @@ import (
 )
 
 // tryEndpoints connects to the endpoints before the client logs in: etcd's client
-// reports every failure of a login, also that of the connection, as a deadline that
-// was exceeded. It fails with the reasons if no endpoint can be reached at all.
+// reports every failure of a login, a failed connection included, as a deadline
+// that was exceeded. It fails with the reasons if no endpoint can be reached at all.
 func (p *provider) tryEndpoints(ctx context.Context) error {
 	if p.config.user == "" {
 		return nil // the first call reports the reason

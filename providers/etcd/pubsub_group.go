@@ -32,7 +32,7 @@ const (
 )
 
 // group hands out the messages of a group to all subscriptions of this process, or
-// those of a broadcast to its one subscription. Two goroutines serve it: one keeps
+// the messages of a broadcast to its one subscription. Two goroutines serve it: one keeps
 // the ledger up to date, the other hands out messages, to all calls of Receive that
 // wait in one transaction. So the transactions of a process do not conflict, and
 // their number does not grow with its consumers.
@@ -62,7 +62,7 @@ type group struct {
 	average        int       // the size of a message
 	refused        int       // transactions in a row
 	settled        int       // acknowledgements since the last trim
-	memory         int64     // counts the changes of a broadcast, as etcd's revision those of a group
+	memory         int64     // counts the changes of a broadcast; a group uses etcd's revision
 }
 
 // request is a Receive that waits.

@@ -229,7 +229,7 @@ func (p *provider) readDue(ctx context.Context, k topicKeys, due []entry) ([]*mv
 }
 
 // addNew takes messages that the group has not taken, and hands them out as far as
-// there are requests. A message whose ordering key is that of a pending one waits.
+// there are requests. A message waits while another one with its ordering key is pending.
 func (h *handout) addNew(ctx context.Context) error {
 	g := h.g
 	next, last, room, newest := h.nextRange()

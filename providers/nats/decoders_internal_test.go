@@ -67,7 +67,7 @@ func FuzzDecodeAPI(f *testing.F) {
 	})
 }
 
-// A message that is encoded is decoded as it was, whatever it holds.
+// Decoding an encoded message returns the same message.
 func FuzzEncode(f *testing.F) {
 	f.Add("id", "key", "name", "value", []byte("body"))
 	f.Add("", "", "", "", []byte{})

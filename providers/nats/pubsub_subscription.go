@@ -182,8 +182,8 @@ func (s *subscription) reusePull(q *pull) {
 }
 
 // keepPull keeps a pull whose Receive gives up, or has enough, for the next
-// Receive, so that pulls do not accumulate, and messages that come meanwhile are
-// not tried in vain.
+// Receive, so that pulls do not accumulate, and a message that comes meanwhile does
+// not count as an attempt.
 func (s *subscription) keepPull(q *pull) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -236,7 +236,7 @@ func TestKVLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// A wait that ends with its context says so, whoever has noticed first.
+// A wait that ends with its context says so, also if the server noticed it first.
 func TestNextThatEndsWithItsContext(t *testing.T) {
 	p := open(t, testbed.Redis(t).URL())
 	w := watch(t, openStore(t, p, "idle"), driver.WatchRequest{})

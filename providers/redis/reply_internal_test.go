@@ -125,7 +125,7 @@ func FuzzMessageFields(f *testing.F) {
 	f.Add("\xff", "b", "k", "m", "1:a1:b")
 	f.Fuzz(func(t *testing.T, body, id, key, name, value string) {
 		if !utf8.ValidString(id) || !utf8.ValidString(key) || !utf8.ValidString(name) || !utf8.ValidString(value) {
-			t.Skip("the portable layer refuses it")
+			return // a driver gets valid UTF-8 only: the portable layer refuses the rest
 		}
 		m := driver.Message{ID: id, Key: key, Body: []byte(body)}
 		if name != "" {

@@ -47,8 +47,8 @@
 // client: they mean this handle and the caller's context.
 //
 // A wait that ended: a call that waits, and ends at the time of its context's
-// deadline, returns DeadlineExceeded, whoever noticed it first: the backend, the
-// vendor's client or the context. package providers decides it with
+// deadline, returns DeadlineExceeded. It does not matter whether the backend, the
+// vendor's client or the context noticed it first. package providers decides it with
 // [fairlead.dev/providers.Lifetime.WaitError]. A call under a context that has not
 // ended never returns Canceled or DeadlineExceeded: a limit of the driver's own is
 // Unavailable, and the message names it.
@@ -85,7 +85,7 @@
 // Names of topics and groups are 1–128 of the characters A–Z a–z 0–9 . _ - and
 // start with a letter or digit. Ids, ordering keys, metadata names and values
 // are valid UTF-8; a metadata name is not empty. The size of a message is at
-// most MaxMessageBytes, and that of a dead letter at most [DeadLetterRoom] more: so a
+// most MaxMessageBytes. A dead letter has at most [DeadLetterRoom] bytes more. So a
 // driver accepts messages that much larger than the limit that it publishes, if
 // what exceeds it is metadata. AckDeadlines and delays are within the limits, and at most
 // [fairlead.MaxDuration]. Calls have at most MaxBatch messages or settlements.

@@ -71,7 +71,7 @@ func (f Format) Decode(text []byte) (map[string]any, error) {
 	return nil, errors.New("is a single value; settings are a group of keys with values")
 }
 
-// DecodeJSON returns the value in a JSON text. Its errors are those of
+// DecodeJSON returns the value in a JSON text. It returns the same errors as
 // [Format.Decode].
 func DecodeJSON(text []byte) (any, error) {
 	if err := checkUTF8(text); err != nil {

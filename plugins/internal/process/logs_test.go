@@ -84,8 +84,8 @@ func TestPanicLines(t *testing.T) {
 	}
 }
 
-// TestNestedRecordsAreCheap shows that no line costs much more than its length,
-// whatever it has: the log of a line has a bounded size.
+// TestNestedRecordsAreCheap shows that a nested line costs little more than its
+// length: what is logged of a line has a bounded size.
 func TestNestedRecordsAreCheap(t *testing.T) {
 	head := `{"level":"INFO","msg":"m","x":`
 	for name, line := range map[string]string{
