@@ -80,7 +80,7 @@ func firstExample(cmd *cobra.Command) string {
 // withSource calls use with the settings at the URL of a backend.
 func (f settingsFlags) withSource(cmd *cobra.Command, url string, use func(*config.Source) error) error {
 	if isLayer(url) {
-		return fmt.Errorf("%q needs the URL of a backend; \"fairlead config get\" and \"fairlead config explain\" also read the URLs file: and env:", cmd.CommandPath())
+		return fmt.Errorf("%q needs the URL of a backend; \"fairlead config get\" and \"fairlead config explain\" also read the URLs file:PATH and env:PREFIX", cmd.CommandPath())
 	}
 	if err := f.checkNames(cmd, url); err != nil {
 		return err
