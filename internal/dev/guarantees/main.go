@@ -97,7 +97,7 @@ func describeAll(ctx context.Context) (columns []column, err error) {
 		return nil, err
 	}
 	for _, c := range []struct{ title, url string }{
-		{"memory", "mem://name"},
+		{"memory, `mem://NAME`", "mem://name"},
 		{"redis, `appendfsync always`", always.URL()},
 		{"redis, `everysec`", everysec.URL()},
 		{"etcd, one member", etcd.URL()},
@@ -105,7 +105,7 @@ func describeAll(ctx context.Context) (columns []column, err error) {
 		{"nats, `sync_interval: always`", synced.URL() + "?monitor=" + synced.MonitorURL()},
 		{"nats, default", nats.URL()},
 		{"dapr, components on Redis", sidecar.URL() + "?app=*"},
-		{"gocloud, `mem`", "gocloud+mem://name"},
+		{"gocloud, `gocloud+mem://NAME`", "gocloud+mem://name"},
 	} {
 		d, err := describe(ctx, c.url)
 		if err != nil {
