@@ -1,6 +1,6 @@
 module fairlead.dev/cmd/fairlead-gocloud
 
-go 1.26.0
+go 1.26.5
 
 replace fairlead.dev => ../..
 

@@ -1,6 +1,6 @@
 module fairlead.dev/examples/kubernetes/check
 
-go 1.26.0
+go 1.26.5
 
 replace fairlead.dev => ../../..
 

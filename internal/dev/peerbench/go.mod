@@ -1,6 +1,6 @@
 module fairlead.dev/internal/dev/peerbench
 
-go 1.26.0
+go 1.26.5
 
 require (
 	fairlead.dev v0.0.0

@@ -28,12 +28,26 @@ func TestUseInAModule(t *testing.T) {
 	if err := os.Symlink(checkout, filepath.Join(folder, "fairlead")); err != nil { // in place of the clone
 		t.Fatal(err)
 	}
+	const result = "run 1\nreceived: run 1 has counted\n"
+	if out, err := run(t, folder, commands); err != nil || !strings.HasSuffix(out, result) {
+		t.Fatalf("the commands of the README: %v\n%s", err, out)
+	}
+	// Fails if a requirement cannot be downloaded, even one that is not compiled.
+	if out, err := run(t, filepath.Join(folder, "hello"), "go list -m all"); err != nil {
+		t.Errorf("go list -m all: %v\n%s", err, out)
+	}
+	if out, err := run(t, filepath.Join(folder, "hello"), "go doc fairlead.dev Open"); err != nil || !strings.Contains(out, "func Open(") {
+		t.Errorf("go doc: %v\n%s", err, out)
+	}
+}
+
+// run runs shell commands in a folder and returns their output.
+func run(t *testing.T, folder, commands string) (string, error) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", commands)
 	cmd.Dir = folder
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.HasSuffix(string(out), "run 1\nreceived: run 1 has counted\n") {
-		t.Errorf("the commands of the README: %v\n%s", err, out)
-	}
+	return string(out), err
 }
 
 // commandsAfterMark returns the text of the code block after the mark.

@@ -17,7 +17,7 @@ import (
 const (
 	fairlead = "fairlead.dev"
 	// goVersion is the Go version that fairlead.dev needs.
-	goVersion = "1.26.0"
+	goVersion = "1.26.5"
 	// replaced is the version that stands for a folder.
 	replaced = "v0.0.0"
 )
