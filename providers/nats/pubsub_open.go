@@ -124,7 +124,7 @@ func (s *subscription) createConsumer(ctx context.Context, config consumerConfig
 			return err
 		})
 		if err == nil && s.group != "" {
-			err = checkConsumer(s.group, info.Config)
+			err = checkConsumer(s.group, info.Config, s.p.config.replicas)
 		}
 		if err == nil {
 			s.bind(info)

@@ -104,7 +104,8 @@ func (c streamConfig) unusable(want streamConfig) []setting {
 }
 
 // checkConsumer returns why a group cannot be used: its consumer was changed.
-func checkConsumer(group string, c consumerConfig) error {
+// replicas is the number of servers that hold the stream.
+func checkConsumer(group string, c consumerConfig, replicas int) error {
 	return firstOf(fmt.Sprintf("the consumer of the group %q", group), []setting{
 		{c.AckPolicy != "explicit", "ack_policy " + c.AckPolicy, "messages are not acknowledged one by one"},
 		{c.MaxDeliver > 0, fmt.Sprintf("max_deliver %d", c.MaxDeliver), "messages that were not handled are dropped"},
@@ -112,9 +113,13 @@ func checkConsumer(group string, c consumerConfig) error {
 		{c.HeadersOnly, "headers_only", "messages come without their bodies"},
 		{c.Memory, "mem_storage", "a restart of the server forgets what was acknowledged"},
 		{c.Inactive > 0, "inactive_threshold " + c.Inactive.String(), "the group is forgotten"},
+		{c.Replicas > 0 && c.Replicas < replicas, fmt.Sprintf("num_replicas %d", c.Replicas), fmt.Sprintf("fewer servers than the %d of the topic hold what was acknowledged", replicas)},
 		{c.AckWait > 0 && c.AckWait < ackWait, "ack_wait " + c.AckWait.String(), fmt.Sprintf("it is less than %v, and messages come again while they are handled", ackWait)},
 		{len(c.BackOff) > 0, "backoff", "messages come again while they are handled"},
 		{c.RateLimit > 0 || c.Deliver != "", "rate_limit_bps or deliver_subject", "it cannot be pulled from"},
+		{c.Replay != "instant", "replay_policy " + c.Replay, "messages come as slowly as they were published"},
+		{c.MaxAckPending > 0 && c.MaxAckPending < maxAckPending, fmt.Sprintf("max_ack_pending %d", c.MaxAckPending), fmt.Sprintf("it is less than %d, and the group stops while messages wait for a retry", maxAckPending)},
+		{c.MaxWaiting > 0 && c.MaxWaiting < maxWaiting, fmt.Sprintf("max_waiting %d", c.MaxWaiting), "it refuses our requests"},
 		{len(c.PriorityGroups) > 0, "priority_groups", "it refuses our requests"},
 		{c.MaxBatch > 0 && c.MaxBatch < pubsubBatch, fmt.Sprintf("max_batch %d", c.MaxBatch), "it refuses our requests"},
 		{c.MaxExpires > 0 && c.MaxExpires < pullExpires, "max_expires " + c.MaxExpires.String(), "it refuses our requests"},
@@ -122,29 +127,28 @@ func checkConsumer(group string, c consumerConfig) error {
 }
 
 // checkOpenStreams logs settings that take guarantees away and were changed since
-// the store or topic was opened; once each.
+// the store, topic or group was opened; once each.
 func (p *provider) checkOpenStreams() {
 	ctx, cancel := context.WithTimeout(p.life.Context(), probeTimeout)
 	defer cancel()
-	wants := map[string]streamConfig{}
+	checks := map[string]func() error{}
 	for _, h := range p.handles.All() {
 		switch h := h.(type) {
 		case *storeHandle:
 			want := p.newStoreStream(kindKV, h.name, formKV)
-			wants[want.Name] = want
+			checks[want.Name] = func() error { return p.checkOpenStream(ctx, want) }
 		case interface{ opened() *topic }:
 			want := p.newStream(kindPubSub, h.opened().name, formPubSub)
 			want.Duplicates = p.config.window
-			wants[want.Name] = want
+			checks[want.Name] = func() error { return p.checkOpenStream(ctx, want) }
+		}
+		if s, ok := h.(*subscription); ok && s.group != "" {
+			checks[s.stream+" "+s.consumer] = func() error { return p.checkOpenGroup(ctx, s) }
 		}
 	}
-	for name, want := range wants {
-		info, err := p.streamInfo(ctx, name)
-		if err != nil {
-			continue // what uses it says so
-		}
+	for name, check := range checks {
 		problem := ""
-		if err := checkStream(info.Config, want); err != nil {
+		if err := check(); err != nil {
 			problem = err.Error()
 		}
 		if problem != "" && p.warned[name] != problem {
@@ -152,4 +156,26 @@ func (p *provider) checkOpenStreams() {
 		}
 		p.warned[name] = problem
 	}
+}
+
+// checkOpenStream returns what is wrong with a stream that is open. If the server
+// does not tell it, it returns nil: what uses the stream reports that.
+func (p *provider) checkOpenStream(ctx context.Context, want streamConfig) error {
+	info, err := p.streamInfo(ctx, want.Name)
+	if err != nil {
+		return nil
+	}
+	if want.AllowDirect && !info.Config.AllowDirect {
+		return invalid("the stream %q has no allow_direct any more: reads get no answer; turn it on, or open the store again", want.Name)
+	}
+	return checkStream(info.Config, want)
+}
+
+// checkOpenGroup does for a group what checkOpenStream does for a stream.
+func (p *provider) checkOpenGroup(ctx context.Context, s *subscription) error {
+	info, err := p.consumerInfo(ctx, s.stream, s.consumer)
+	if err != nil {
+		return nil
+	}
+	return checkConsumer(s.group, info.Config, p.config.replicas)
 }
