@@ -32,7 +32,7 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			missingQuorum,
 		},
 		Limits: fairlead.Limits{
-			MaxKeyBytes: maxKeyBytes, MaxValueBytes: maxValueBytes, MaxTxnOps: maxTxnOps,
+			MaxKeyBytes: maxKeyBytes, MaxValueBytes: st.maxBulk(maxValueBytes), MaxTxnOps: maxTxnOps,
 			MaxBatch:  maxBatch,
 			Pipelines: kvPipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},

@@ -112,12 +112,12 @@ func (p *prober) probeNode(ctx context.Context, node *goredis.Client) (nodeState
 	return n, nil
 }
 
-// durabilitySettings are the settings that durability depends on.
-var durabilitySettings = []string{"appendonly", "appendfsync", "no-appendfsync-on-rewrite"}
+// probedSettings are the settings that durability, the limits and the notes depend on.
+var probedSettings = []string{"appendonly", "appendfsync", "no-appendfsync-on-rewrite", "proto-max-bulk-len", "client-query-buffer-limit"}
 
 func readConfig(ctx context.Context, node *goredis.Client) (map[string]string, error) {
 	args := []any{"config", "get"}
-	for _, name := range durabilitySettings {
+	for _, name := range probedSettings {
 		args = append(args, name)
 	}
 	list, err := node.Do(ctx, args...).StringSlice()

@@ -139,6 +139,26 @@ func TestSettingsThatTakeNothing(t *testing.T) {
 	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 }
 
+func TestLimitsOfAServerThatTakesLess(t *testing.T) {
+	p := open(t, testbed.Redis(t, testbed.RedisConf("proto-max-bulk-len 1mb")).URL())
+	d, err := p.Describe(t.Context())
+	check.NoError(t, err)
+	kv, _ := d.Facet(fairlead.KV)
+	ps, _ := d.Facet(fairlead.PubSub)
+	if kv.Limits.MaxValueBytes != 1<<20 || ps.Limits.MaxMessageBytes != 1<<20-2048 {
+		t.Fatalf("limits %+v, %+v", kv.Limits, ps.Limits)
+	}
+	s := openStore(t, p, "s")
+	value := strings.Repeat("x", kv.Limits.MaxValueBytes)
+	mustPut(t, s, "k", value, 0)
+	wantValue(t, s, "k", value)
+	tt := topicTest{t, p.(pubsubdriver.Provider), "orders"}
+	r := tt.subscribe(group)
+	body := value[:ps.Limits.MaxMessageBytes]
+	tt.sendBodies(tt.topic(), body, body)
+	tt.ack(r, tt.receiveBodies(r, body, body)...)
+}
+
 // A replica that accepts writes loses them; a provider that is open when its
 // server becomes one notices.
 func TestWritableReplicaTakesClaimsAway(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 
 const (
 	maxMessageBytes = 8 << 20
+	// deadLetterRoom is by how much a dead letter may exceed the published limit.
+	deadLetterRoom = 2048
 	// maxSendBytes keeps one call below the server's limit for the commands that
 	// a client has pending (client-query-buffer-limit, 1 GiB).
 	maxSendBytes   = 512 << 20
@@ -52,7 +54,7 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 		},
 		Missing: []fairlead.Missing{missingQuorum},
 		Limits: fairlead.Limits{
-			MaxMessageBytes: maxMessageBytes, MaxBatch: maxBatch, Pipelines: pubsubPipelines,
+			MaxMessageBytes: st.maxBulk(maxMessageBytes+deadLetterRoom) - deadLetterRoom, MaxBatch: maxBatch, Pipelines: pubsubPipelines,
 			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.pubsub.window,
 		},
 	}

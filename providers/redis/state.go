@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -42,6 +43,21 @@ func (st state) version() string {
 	return st.nodes[0].version
 }
 
+// maxBulk returns how many bytes one argument of a command may have: most, or less
+// if a server takes less.
+func (st state) maxBulk(most int) int {
+	for _, n := range st.nodes {
+		if limit, err := strconv.Atoi(n.settings["proto-max-bulk-len"]); err == nil {
+			most = min(most, limit)
+		}
+	}
+	return most
+}
+
+// leastQueryBuffer is the client-query-buffer-limit that the writes of one call
+// need: the portable layer makes calls of 16 MiB, and a little more.
+const leastQueryBuffer = 64 << 20
+
 // notes returns what a user should know and no claim expresses.
 func (st state) notes(c config) (notes []string) {
 	switch {
@@ -56,6 +72,9 @@ func (st state) notes(c config) (notes []string) {
 		}
 		if n.mayEvictAny() {
 			notes = append(notes, n.addr+": the server may evict messages before a group has read them (maxmemory-policy "+n.eviction+"); receivers then get Compacted, and a group may wait for an evicted message")
+		}
+		if limit, err := strconv.Atoi(n.settings["client-query-buffer-limit"]); err == nil && limit < leastQueryBuffer {
+			notes = append(notes, fmt.Sprintf("%s: client-query-buffer-limit is %d: a larger write, or batch of writes, breaks its connection; %s", n.addr, limit, setCommand("client-query-buffer-limit", "1gb")))
 		}
 		if n.unverified != "" && c.assertDurable {
 			notes = append(notes, n.addr+": appendfsync always and no-appendfsync-on-rewrite no are asserted by the operator (assert-durable), not verified")
