@@ -46,20 +46,28 @@ func (p *provider) kvFacet(st sidecarState) fairlead.FacetDescription {
 			MaxBatch: maxBatch, Pipelines: pipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
 	}
-	if p.config.assertDurable {
-		f.Claims = append(f.Claims, fairlead.DurableFsync)
-	} else {
-		f.Missing = append(f.Missing, fairlead.Missing{
-			Claim: fairlead.DurableFsync, Reason: api + " does not report what the component's backend stores",
-			Remedy: "if the backend confirms a write only when it is on stable storage, set assert-durable=true",
-		})
-	}
+	providers.SettleClaim(&f, fairlead.DurableFsync, p.undurable(st))
 	if kind := st.components[fairlead.KV].kind; linearizableKinds[kind] {
 		f.Claims = append(f.Claims, driver.ClaimLinearizableRead)
 	} else {
 		f.Missing = append(f.Missing, fairlead.Missing{Claim: driver.ClaimLinearizableRead, Reason: "it is not known whether reads of " + kind + " show all earlier writes"})
 	}
 	return f
+}
+
+// undurable returns why the state component's backend may not have written to stable
+// storage what it confirms.
+func (p *provider) undurable(st sidecarState) []providers.Lack {
+	switch {
+	case st.components[fairlead.KV].inMemory():
+		return []providers.Lack{{Reason: "all data is lost when the sidecar ends", Remedy: "use a component that stores data"}}
+	case p.config.assertDurable:
+		return nil
+	}
+	return []providers.Lack{{
+		Reason: "Dapr's state API does not report what the component's backend stores",
+		Remedy: "if the backend confirms a write only when it is on stable storage, set assert-durable=true",
+	}}
 }
 
 // store is a handle of a key-value store.

@@ -120,3 +120,38 @@ func TestChooseComponents(t *testing.T) {
 		}
 	}
 }
+
+// What Dapr's API does not show is in the notes; what it shows cannot be asserted
+// otherwise.
+func TestWhatIsNotVerifiedIsNoted(t *testing.T) {
+	redis := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
+	memory := testbed.Dapr(t, testbed.DaprInMemory())
+	for _, c := range []struct {
+		url     string
+		durable bool
+		notes   []string
+		lack    string
+	}{
+		{redis.URL(), false, []string{"ttlInSeconds", "maxLenApprox"}, "does not report"},
+		{redis.URL() + "?assert-durable=true", true, []string{"ttlInSeconds", "asserted by the operator (assert-durable)"}, ""},
+		{memory.URL(), false, nil, "all data is lost when the sidecar ends"},
+		{memory.URL() + "?assert-durable=true", false, nil, "all data is lost when the sidecar ends"},
+	} {
+		d, err := open(t, c.url).Describe(t.Context())
+		check.NoError(t, err)
+		f, _ := d.Facet(fairlead.KV)
+		m, lacks := fairlead.DurableFsync.Check(f)
+		if lacks == c.durable || !strings.Contains(m.String(), c.lack) {
+			t.Errorf("%s: DurableFsync: %s", c.url, m)
+		}
+		notes := strings.Join(d.Notes, "\n")
+		for _, n := range c.notes {
+			if !strings.Contains(notes, n) {
+				t.Errorf("%s: no note of %q: %q", c.url, n, d.Notes)
+			}
+		}
+		if c.notes == nil && strings.Contains(notes, "verified") {
+			t.Errorf("%s: notes %q", c.url, d.Notes)
+		}
+	}
+}

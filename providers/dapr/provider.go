@@ -124,7 +124,7 @@ func (p *provider) describe(st sidecarState) fairlead.Description {
 		System:   "dapr",
 		Version:  st.version,
 		Endpoint: p.config.host,
-		Notes:    st.notes(),
+		Notes:    st.notes(p.config),
 		Facets:   p.facets(st),
 	}
 }

@@ -26,6 +26,9 @@ type component struct {
 	kind string // its type, for example "state.redis"
 }
 
+// inMemory reports whether the component keeps its data in the sidecar's memory.
+func (c component) inMemory() bool { return strings.HasSuffix(c.kind, ".in-memory") }
+
 // kinds are the prefixes of the component types of each facet.
 var kinds = map[fairlead.Facet]string{fairlead.KV: "state.", fairlead.PubSub: "pubsub.", fairlead.Config: "configuration."}
 
@@ -85,16 +88,29 @@ func chooseComponent(registered []*runtimev1.RegisteredComponents, facet fairlea
 	return fit[0], true, nil
 }
 
+// unverified says, for each facet, which settings of a component and its backend the
+// claims rely on. Dapr's API does not show them.
+var unverified = map[fairlead.Facet]string{
+	fairlead.KV:     "the component has no ttlInSeconds, and its backend is one server that evicts nothing",
+	fairlead.PubSub: "the component has no maxLenApprox and no streamTTL, its processingTimeout is the setting processing-timeout, its redeliverInterval is not 0, and its backend evicts nothing",
+}
+
 // notes returns the notes of the description.
-func (st sidecarState) notes() []string {
+func (st sidecarState) notes(conf config) []string {
 	notes := []string{"app id " + st.appID}
 	for _, facet := range fairlead.Facets() {
 		if c, ok := st.components[facet]; ok {
 			notes = append(notes, fmt.Sprintf("%s: component %s, %s", facet, c.name, c.kind))
+			if relied := unverified[facet]; relied != "" && !c.inMemory() {
+				notes = append(notes, fmt.Sprintf("%s: relied on, not verified: %s", facet, relied))
+			}
 		}
 		if why := st.unsound[facet]; why != "" {
 			notes = append(notes, fmt.Sprintf("%s is not offered: %s", facet, why))
 		}
+	}
+	if kv, ok := st.components[fairlead.KV]; ok && conf.assertDurable && !kv.inMemory() {
+		notes = append(notes, "kv: DurableFsync is asserted by the operator (assert-durable), not verified")
 	}
 	return notes
 }

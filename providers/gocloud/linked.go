@@ -2,8 +2,10 @@ package gocloud
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,6 +93,12 @@ func openLinked(scheme string, s providers.Settings) (*Backend, error) {
 	if err := checkTemplates(s); err != nil {
 		return nil, err
 	}
+	if b.Durable != "none" {
+		if t, ok := volatileTemplate(s); ok {
+			return nil, fairlead.Errorf(fairlead.Invalid, "setting \"durable\" asserts %s, but %q keeps its data in this process; leave it out", b.Durable, t)
+		}
+		b.Notes = append(b.Notes, "durability is asserted by the operator (durable="+b.Durable+"), not verified")
+	}
 	if s.Given("topic") {
 		ps, err := linkedPubSub(s)
 		if err != nil {
@@ -130,6 +138,17 @@ func checkTemplates(s providers.Settings) error {
 	return nil
 }
 
+// volatileTemplate returns the setting whose template is a URL of a driver that keeps
+// its data in this process.
+func volatileTemplate(s providers.Settings) (setting string, ok bool) {
+	for _, setting := range slices.Sorted(maps.Keys(requiredPlaceholders)) {
+		if s.Given(setting) && slices.Contains([]string{"mem", "constant"}, schemeOf(s.String(setting))) {
+			return setting, true
+		}
+	}
+	return "", false
+}
+
 // expandTemplate replaces the placeholders of a template by names, which are
 // safe in a URL.
 func expandTemplate(template string, namesAndValues ...string) string {
@@ -153,16 +172,18 @@ func linkedPubSub(s providers.Settings) (*PubSub, error) {
 	}
 	return &PubSub{
 		OpenTopic: func(ctx context.Context, name string) (*Topic, error) {
-			t, err := pubsub.OpenTopic(ctx, expandTemplate(topicURL, "{topic}", name))
+			at := expandTemplate(topicURL, "{topic}", name)
+			t, err := pubsub.OpenTopic(ctx, at)
 			if err != nil {
-				return nil, redactURL(err)
+				return nil, redactURL(err, at)
 			}
 			return &Topic{Topic: t, Close: t.Shutdown}, nil
 		},
 		OpenSubscription: func(ctx context.Context, topic, group string) (*Subscription, error) {
-			f, err := pubsub.OpenSubscription(ctx, expandTemplate(subscriptionURL, "{topic}", topic, "{group}", group))
+			at := expandTemplate(subscriptionURL, "{topic}", topic, "{group}", group)
+			f, err := pubsub.OpenSubscription(ctx, at)
 			if err != nil {
-				return nil, redactURL(err)
+				return nil, redactURL(err, at)
 			}
 			return &Subscription{Subscription: f, Requeues: properties.requeues}, nil
 		},
@@ -175,8 +196,9 @@ func linkedDocs(s providers.Settings) *Docs {
 	template := s.String("collection")
 	return &Docs{
 		OpenCollection: func(ctx context.Context, name string) (*docstore.Collection, error) {
-			c, err := docstore.OpenCollection(ctx, expandTemplate(template, "{store}", name))
-			return c, redactURL(err)
+			at := expandTemplate(template, "{store}", name)
+			c, err := docstore.OpenCollection(ctx, at)
+			return c, redactURL(err, at)
 		},
 		Close:   (*docstore.Collection).Close,
 		Ordered: propertiesByScheme[schemeOf(template)].ordered,
@@ -188,23 +210,58 @@ func linkedVars(s providers.Settings) *Vars {
 	return &Vars{
 		Format: Format(s.String("format")),
 		OpenVariable: func(ctx context.Context, name string) (*runtimevar.Variable, error) {
-			v, err := runtimevar.OpenVariable(ctx, expandTemplate(template, "{name}", name))
-			return v, redactURL(err)
+			at := expandTemplate(template, "{name}", name)
+			v, err := runtimevar.OpenVariable(ctx, at)
+			return v, redactURL(err, at)
 		},
 	}
 }
 
-// redactURL returns an error without the credentials of a URL that gocloud.dev
-// repeats in it.
-func redactURL(err error) error {
+// redactURL returns an error without the credentials of the URL that was opened,
+// which drivers of gocloud.dev repeat in many forms.
+func redactURL(err error, opened string) error {
 	if err == nil {
 		return nil
 	}
+	code := fairlead.CodeOf(convertError(err))
+	u, parseErr := url.Parse(opened)
+	if parseErr != nil || strings.Contains(u.Path+u.Fragment, "@") { // a password that is not escaped
+		return fairlead.Errorf(fairlead.Invalid, "the %s:// URL of the template cannot be parsed; escape reserved characters of names, passwords and values, twice where they are part of a setting", schemeOf(opened))
+	}
 	text := err.Error()
-	for word := range strings.FieldsSeq(text) {
-		if u, e := url.Parse(strings.Trim(word, `":,`)); e == nil && u.User != nil {
-			text = strings.ReplaceAll(text, u.User.String()+"@", "")
+	for _, secret := range secretsOf(u) {
+		text = strings.ReplaceAll(text, secret, "…")
+	}
+	return fairlead.Errorf(code, "%s", text)
+}
+
+// secretsOf returns the parts of a URL that may be secret, in the forms in which a text
+// has them; the longest first. The values of its query are among them.
+func secretsOf(u *url.URL) (secrets []string) {
+	add := func(text string) {
+		quoted := strings.Trim(strconv.Quote(text), `"`)
+		for _, form := range []string{text, quoted, url.QueryEscape(text), url.PathEscape(text), url.UserPassword("", text).String()[1:]} {
+			if form != "" {
+				secrets = append(secrets, form)
+			}
 		}
 	}
-	return fairlead.Errorf(fairlead.CodeOf(convertError(err)), "%s", text)
+	if u.User != nil {
+		add(u.User.String())
+		if password, ok := u.User.Password(); ok {
+			add(password)
+		} else {
+			add(u.User.Username()) // a token
+		}
+	}
+	add(u.RawQuery)
+	for _, values := range u.Query() {
+		for _, v := range values {
+			if len(v) > 3 { // a shorter one is a number or a flag, and is found in other words
+				add(v)
+			}
+		}
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	return secrets
 }

@@ -10,6 +10,7 @@ import (
 
 	"gocloud.dev/pubsub"
 
+	"fairlead.dev"
 	"fairlead.dev/providers"
 	"fairlead.dev/pubsub/driver"
 )
@@ -65,17 +66,29 @@ func TestPanicsAreContained(t *testing.T) {
 	}
 }
 
-// TestErrorsHideCredentials: gocloud.dev repeats URLs in its errors.
+// TestErrorsHideCredentials: gocloud.dev repeats URLs, and parts of them, in its errors.
 func TestErrorsHideCredentials(t *testing.T) {
+	const opened = "mongo://user:s%2F%22cret@host/db?id_field=key&key=t0%2Fken"
 	for _, text := range []string{
-		`open collection mongo://user:secret@host/db: no such database`,
-		`invalid URL "mongo://user:secret@host/db": bad`,
+		`open collection ` + opened + `: no such database`,
+		`invalid URL "` + opened + `": host/db is bad`,
+		`host/db: the password is not "s/\"cret", nor s/"cret or s%2F%22cret`,
+		`host/db: map[key:[t0/ken]], key=t0%2Fken, "t0/ken"`,
 	} {
-		if err := redactURL(errors.New(text)); strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "host/db") {
-			t.Errorf("%v", err)
+		err := redactURL(errors.New(text), opened)
+		for _, part := range []string{"cret", "ken"} {
+			if strings.Contains(err.Error(), part) || !strings.Contains(err.Error(), "host/db") {
+				t.Errorf("%s: %v", text, err)
+			}
 		}
 	}
-	if redactURL(nil) != nil {
-		t.Error("nil became an error")
+	for _, opened := range []string{"mongo://user:%zzsecret@host/db", "mongo://user:12/secret@host:secret/db", "mongo://user:12#secret@host/db"} {
+		err := redactURL(errors.New(opened), opened)
+		if fairlead.CodeOf(err) != fairlead.Invalid || strings.Contains(err.Error(), "secret@") || strings.Contains(err.Error(), ":secret") {
+			t.Errorf("%s: %v", opened, err)
+		}
+	}
+	if redactURL(errors.New("no token"), "mongo://t0ken@host/db").Error() == "" || redactURL(nil, opened) != nil {
+		t.Error("nil became an error, or an error nothing")
 	}
 }

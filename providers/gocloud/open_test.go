@@ -2,6 +2,7 @@ package gocloud_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,20 @@ func TestDurabilityIsTheOperators(t *testing.T) {
 		}
 		if f, _ := d.Facet(fairlead.PubSub); f.Has(fairlead.DurableFsync) != want || f.Has(fairlead.DurableQuorum) {
 			t.Errorf("%s: claims %v", url, f.Claims)
+		}
+		if noted := strings.Contains(fmt.Sprint(d.Notes), "asserted by the operator (durable=fsync)"); noted != want {
+			t.Errorf("%s: notes %q", url, d.Notes)
+		}
+	}
+	// What is known cannot be asserted otherwise.
+	for _, url := range []string{
+		"gocloud+likesqs://?topic=mem://{topic}&subscription=mem://{topic}.{group}&ack-deadline=1h&durable=fsync",
+		linkedURL("likesqs") + "&collection=mem://{store}/key&durable=quorum",
+		linkedURL("likesqs") + "&variable=constant://?decoder=bytes%26val={name}&durable=fsync",
+		"gocloud+mem://x?durable=fsync",
+	} {
+		if _, err := fairlead.Open(t.Context(), url); !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "durable") {
+			t.Errorf("%s: %v; want Invalid, naming durable", url, err)
 		}
 	}
 }
