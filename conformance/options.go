@@ -34,6 +34,20 @@ type Filler interface {
 	Free(ctx context.Context) error
 }
 
+// Operator does to the backend, with the backend's own tools, what people and
+// other programs do while it is used. Each method returns when that is done. The
+// names are of topics, stores and keys that the suite has made.
+type Operator interface {
+	// PurgeTopic removes all messages of a topic. The topic and its groups stay.
+	PurgeTopic(ctx context.Context, topic string) error
+	// InsertMessage stores an entry among the messages of a topic, as the last one,
+	// that Fairlead did not write.
+	InsertMessage(ctx context.Context, topic string) error
+	// ReplaceValue replaces the value of a key of a store by bytes that Fairlead did
+	// not write.
+	ReplaceValue(ctx context.Context, store, key string) error
+}
+
 // Option changes what a run does.
 type Option func(*options)
 
@@ -46,6 +60,7 @@ type options struct {
 	patience  time.Duration
 	control   Control
 	filler    Filler
+	operator  Operator
 	transport string
 	known     map[string]string
 	progress  func(Result)
@@ -92,6 +107,11 @@ func WithControl(c Control) Option { return func(o *options) { o.control = c } }
 // WithFiller makes the cases run that fill the backend. While it is full, it is
 // full for every client: do not give a Filler of a backend that others use.
 func WithFiller(f Filler) Option { return func(o *options) { o.filler = f } }
+
+// WithOperator makes the cases run in which people and other programs change the
+// backend with its own tools. They change what these cases have made, and nothing
+// else.
+func WithOperator(op Operator) Option { return func(o *options) { o.operator = op } }
 
 // WithTransport names how the provider is reached, for the report; "direct"
 // by default.

@@ -17,7 +17,7 @@ const (
 	Passed     Outcome = "passed"
 	Failed     Outcome = "failed"       // by an assertion
 	Hung       Outcome = "hung"         // still running some seconds after its deadline
-	NotRun     Outcome = "not run"      // see Reason: a claim, the profile, or no control or filler
+	NotRun     Outcome = "not run"      // see Reason: a claim, the profile, or no control, filler or operator
 	KnownFails Outcome = "known"        // failed, as said beforehand
 	Unexpected Outcome = "passes again" // known to fail, and passed: a failure of the list
 )

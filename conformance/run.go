@@ -114,6 +114,8 @@ func (r *run) reasonNotToRun(c suite.Case) string {
 		return "needs control of the backend"
 	case c.Fill && r.options.filler == nil:
 		return "needs a way to fill the backend"
+	case c.Operate && r.options.operator == nil:
+		return "needs an operator of the backend"
 	}
 	return ""
 }
@@ -165,7 +167,7 @@ func (r *run) runCase(ctx context.Context, c suite.Case, res *Result) {
 func (r *run) env() *suite.Env {
 	return &suite.Env{
 		Open: r.open, Provider: r.provider, Description: r.description,
-		Patience: r.options.patience, Backend: r.options.control, Filler: r.options.filler, Prefix: r.prefix,
+		Patience: r.options.patience, Backend: r.options.control, Filler: r.options.filler, Operator: r.options.operator, Prefix: r.prefix,
 	}
 }
 

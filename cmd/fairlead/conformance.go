@@ -28,6 +28,9 @@ type conformanceFlags struct {
 	start     string
 	fill      string
 	free      string
+	purge     string
+	insert    string
+	replace   string
 	verbose   bool
 }
 
@@ -50,7 +53,15 @@ Cases that kill the backend run only if you give the commands to kill and start 
 Cases that fill the backend run only if you give the commands for that. The
 backend is then full for its other clients, too:
   fairlead conformance redis://127.0.0.1:6379 \
-    --fill-command 'redis-cli config set maxmemory 1' --free-command 'redis-cli config set maxmemory 0'`,
+    --fill-command 'redis-cli config set maxmemory 1' --free-command 'redis-cli config set maxmemory 0'
+
+Cases about what other programs do to a backend run only if you give commands that
+do so, to names that the case has made. docs/providers says where a provider keeps
+them:
+  fairlead conformance redis://127.0.0.1:6379 \
+    --purge-command 'redis-cli xtrim "fairlead:ps:{$TOPIC}:stream" maxlen 0' \
+    --insert-command 'redis-cli xadd "fairlead:ps:{$TOPIC}:stream" "*" foreign 1' \
+    --replace-command 'redis-cli set "fairlead:kv:{$STORE}:k:$KEY" foreign'`,
 		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch\n  fairlead conformance mem:// --transport loopback\n  fairlead conformance plugin+mem://    (after fairlead plugin install)",
 		Args:    requireURL,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,9 +80,13 @@ backend is then full for its other clients, too:
 	flags.StringVar(&f.start, "start-command", "", "shell `command` that starts the backend again and returns when it serves")
 	flags.StringVar(&f.fill, "fill-command", "", "shell `command` that fills the backend, so that it refuses writes, for the cases that need it")
 	flags.StringVar(&f.free, "free-command", "", "shell `command` that gives the backend space again and returns when it takes writes")
+	flags.StringVar(&f.purge, "purge-command", "", "shell `command` that removes all messages of the topic $TOPIC, for the cases about what other programs do")
+	flags.StringVar(&f.insert, "insert-command", "", "shell `command` that adds an entry to the messages of the topic $TOPIC that Fairlead would not write")
+	flags.StringVar(&f.replace, "replace-command", "", "shell `command` that replaces the value of the key $KEY in the store $STORE")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print log lines; the cases cause warnings and errors on purpose")
 	cmd.MarkFlagsRequiredTogether("kill-command", "start-command")
 	cmd.MarkFlagsRequiredTogether("fill-command", "free-command")
+	cmd.MarkFlagsRequiredTogether("purge-command", "insert-command", "replace-command")
 	cmd.AddCommand(newCleanCommand())
 	return cmd
 }
@@ -144,6 +159,9 @@ func (f conformanceFlags) options() ([]conformance.Option, error) {
 	}
 	if f.fill != "" {
 		opts = append(opts, conformance.WithFiller(shellFiller{fill: f.fill, free: f.free}))
+	}
+	if f.purge != "" {
+		opts = append(opts, conformance.WithOperator(shellOperator{purge: f.purge, insert: f.insert, replace: f.replace}))
 	}
 	return opts, nil
 }

@@ -173,6 +173,12 @@ func printNotRun(out io.Writer, r *conformance.Report) {
 	if c := n["needs control of the backend"]; c > 0 {
 		fmt.Fprintf(out, "%d cases kill the backend; to run them, give --kill-command and --start-command.\n", c)
 	}
+	if c := n["needs a way to fill the backend"]; c > 0 {
+		fmt.Fprintf(out, "%d cases fill the backend; to run them, give --fill-command and --free-command.\n", c)
+	}
+	if c := n["needs an operator of the backend"]; c > 0 {
+		fmt.Fprintf(out, "%d cases change the backend as other programs do; to run them, give --purge-command, --insert-command and --replace-command.\n", c)
+	}
 	if c := n["not in profile quick"]; c > 0 {
 		fmt.Fprintf(out, "%d cases run only with --profile full.\n", c)
 	}

@@ -18,15 +18,17 @@ type Mutant struct {
 	Control func() conformance.Control
 	// Filler, if not nil, fills the mutant's backend.
 	Filler conformance.Filler
+	// Operator, if not nil, changes the mutant's backend as other programs do.
+	Operator conformance.Operator
 }
 
 // All returns the mutants, each facet's in a row.
 func All() []Mutant {
 	return slices.Concat(
 		configClaimMutants, configAbsentMutants(), configNextMutants, configRestartMutants, configValueMutants,
-		kvBoundMutants, kvCallMutants(), kvCASMutants, kvTxnMutants, kvAbsentMutants(), kvClaimMutants, kvCoreMutants(), kvFullMutants(), kvKeyMutants(), kvKillMutants(), kvListMutants, kvTTLMutants, kvWatchMutants, kvNextMutants,
+		kvBoundMutants, kvCallMutants(), kvCASMutants, kvTxnMutants, kvAbsentMutants(), kvClaimMutants, kvCoreMutants(), kvFullMutants(), kvKeyMutants(), kvKillMutants(), kvListMutants, kvOperatorMutants(), kvTTLMutants, kvWatchMutants, kvNextMutants,
 		openDescribeMutants, openLifeMutants, openErrorMutants,
-		pubsubAbsentMutants(), pubsubBoundMutants, pubsubContentMutants, pubsubFullMutants(), pubsubReceiveMutants, pubsubRestartMutants(), pubsubSettleMutants, pubsubStoreMutants,
+		pubsubAbsentMutants(), pubsubBoundMutants, pubsubContentMutants, pubsubFullMutants(), pubsubOperatorMutants(), pubsubReceiveMutants, pubsubRestartMutants(), pubsubSettleMutants, pubsubStoreMutants,
 		rpcCallMutants, rpcDirectoryMutants, rpcFullMutants(), rpcOptionMutants, rpcServerMutants, rpcAbsentMutants(),
 	)
 }

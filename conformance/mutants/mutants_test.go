@@ -72,6 +72,9 @@ func against(t *testing.T, m Mutant, cases []string) []conformance.Result {
 	if m.Filler != nil {
 		opts = append(opts, conformance.WithFiller(m.Filler))
 	}
+	if m.Operator != nil {
+		opts = append(opts, conformance.WithOperator(m.Operator))
+	}
 	report, err := conformance.Run(t.Context(), m.Open, opts...)
 	if err != nil {
 		t.Fatal(err)

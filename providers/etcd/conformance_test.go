@@ -19,7 +19,7 @@ func opener(url string) conformance.Opener {
 // again during the run, and demands that every claim is proven.
 func TestConformance(t *testing.T) {
 	server := testbed.Etcd(t)
-	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server))
+	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server), conformance.WithOperator(operator{etcdClient(t, server)}))
 	wantProven(t, report)
 	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
 	wantClaim(t, report, fairlead.DurableQuorum, conformance.NotClaimed)

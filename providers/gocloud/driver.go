@@ -43,8 +43,8 @@ type Backend struct {
 	Vars    *Vars
 	Release func(ctx context.Context) error // may be nil
 
-	// groups is set by a backend that several providers share.
-	groups *openGroups
+	// handles is set by a backend that several providers share.
+	handles *openHandles
 }
 
 // PubSub is the pubsub facet of a driver.

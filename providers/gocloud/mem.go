@@ -31,9 +31,9 @@ func memDriver() Driver {
 
 // memBackend holds the data that the providers of one name share.
 type memBackend struct {
-	name   string
-	opened int // guarded by memories
-	groups *openGroups
+	name    string
+	opened  int // guarded by memories
+	handles *openHandles
 
 	mu            sync.Mutex
 	topics        map[string]*pubsub.Topic
@@ -53,13 +53,13 @@ func openMem(_ context.Context, s providers.Settings) (*Backend, error) {
 	m := acquireMemBackend(s.URL.Host)
 	return &Backend{
 		System: "gocloud.mem", Endpoint: m.name, Volatile: true, Shared: m.name != "",
-		PubSub: m.groups.driver,
+		PubSub: m.handles.driver,
 		Docs: &Docs{
 			OpenCollection: m.findOrCreateCollection, Collections: m.listCollections, DeleteCollection: m.deleteCollection,
 			Ordered: true, Linearizable: true, MaxValueBytes: memMaxBytes,
 		},
 		Release: m.release,
-		groups:  m.groups,
+		handles: m.handles,
 	}, nil
 }
 
@@ -74,7 +74,7 @@ func acquireMemBackend(name string) *memBackend {
 			subscriptions: map[groupName]*pubsub.Subscription{},
 			collections:   map[string]*docstore.Collection{},
 		}
-		m.groups = newOpenGroups(m.pubsub())
+		m.handles = newOpenHandles(m.pubsub())
 	}
 	if name != "" {
 		memBackends.byName[name] = m
@@ -94,7 +94,7 @@ func (m *memBackend) release(context.Context) error {
 	if !last {
 		return nil
 	}
-	m.groups.close()
+	m.handles.close()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.collections {

@@ -12,7 +12,7 @@ import (
 type provider struct {
 	*providers.Live
 	backend *Backend
-	groups  *openGroups
+	handles *openHandles
 	life    *providers.Lifetime
 }
 
@@ -25,9 +25,9 @@ func open(ctx context.Context, d Driver, s providers.Settings) (fairlead.Provide
 	if err != nil {
 		return nil, convertError(err)
 	}
-	p := &provider{Live: providers.NewLive(describe(b)), backend: b, groups: b.groups, life: providers.NewLifetime("provider")}
-	if p.groups == nil {
-		p.groups = newOpenGroups(b.PubSub)
+	p := &provider{Live: providers.NewLive(describe(b)), backend: b, handles: b.handles, life: providers.NewLifetime("provider")}
+	if p.handles == nil {
+		p.handles = newOpenHandles(b.PubSub)
 	}
 	return p, nil
 }
@@ -38,8 +38,8 @@ func (p *provider) Close(ctx context.Context) error {
 		return nil
 	}
 	p.life.End()
-	if p.backend.groups == nil {
-		p.groups.close()
+	if p.backend.handles == nil {
+		p.handles.close()
 	}
 	if p.backend.Release != nil {
 		return convertError(recoverPanic(func() error { return p.backend.Release(ctx) }))

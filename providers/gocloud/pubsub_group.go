@@ -2,6 +2,7 @@ package gocloud
 
 import (
 	"cmp"
+	"context"
 	"sync"
 	"time"
 
@@ -25,7 +26,7 @@ const maxReady = 100
 type group struct {
 	driver    *PubSub
 	name      groupName
-	consumers int // guarded by openGroups.mu
+	consumers int // guarded by openHandles.mu
 
 	opening sync.Mutex // held while the subscription is opened
 
@@ -182,6 +183,29 @@ func (g *group) closeDeleted() {
 	g.changed.Fire()
 	g.mu.Unlock()
 	g.close()
+}
+
+// restart makes a group continue after its topic was deleted. The next Receive
+// reports the loss.
+func (g *group) restart(ctx context.Context) {
+	g.mu.Lock()
+	wasClosed := g.closed
+	g.closed = true // no fetcher starts meanwhile
+	p := g.fetcher
+	g.mu.Unlock()
+	if p != nil {
+		p.stop()
+	}
+	g.opening.Lock()
+	g.mu.Lock()
+	source, ready := g.detach()
+	g.failure = fairlead.Errorf(fairlead.Compacted, "the topic was deleted, with messages that were not received; the subscription continues with those that are published from then on")
+	g.closed = wasClosed
+	g.changed.Fire()
+	g.mu.Unlock()
+	g.opening.Unlock()
+	closeSubscription(source, ready)
+	_ = g.openSource(ctx) // if it fails, the fetcher tries again
 }
 
 // close ends the fetcher and closes the subscription, which gives all held

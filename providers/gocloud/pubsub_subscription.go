@@ -14,7 +14,7 @@ import (
 // subscription is one consumer of a group.
 type subscription struct {
 	*group
-	groups      *openGroups
+	handles     *openHandles
 	ackDeadline time.Duration
 	life        *providers.Lifetime
 	leave       func()
@@ -24,12 +24,12 @@ type subscription struct {
 func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
 	var g *group
 	err := call(ctx, p.life, func(ctx context.Context) error {
-		joined, err := p.groups.join(ctx, c.Topic, c.Group)
+		joined, err := p.handles.join(ctx, c.Topic, c.Group)
 		if err != nil {
 			return err
 		}
 		if ctx.Err() != nil { // OpenSubscription has returned without it
-			p.groups.leave(joined)
+			p.handles.leave(joined)
 			return ctx.Err()
 		}
 		g = joined
@@ -38,10 +38,10 @@ func (p *provider) OpenSubscription(ctx context.Context, c driver.SubscriptionCo
 	if err != nil {
 		return nil, convertError(unwrapAbandoned(err))
 	}
-	s := &subscription{group: g, groups: p.groups, ackDeadline: c.AckDeadline, life: p.life.Child("subscription")}
+	s := &subscription{group: g, handles: p.handles, ackDeadline: c.AckDeadline, life: p.life.Child("subscription")}
 	s.leave = sync.OnceFunc(func() {
 		s.group.releaseConsumer(s)
-		s.groups.leave(s.group)
+		s.handles.leave(s.group)
 	})
 	context.AfterFunc(s.life.Context(), s.leave)
 	return s, nil

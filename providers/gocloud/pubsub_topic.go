@@ -28,7 +28,8 @@ type topic struct {
 // OpenTopic implements the pubsub driver's Provider.
 func (p *provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.Topic, error) {
 	t := &topic{driver: p.backend.PubSub, name: c.Name, life: p.life.Child("topic")}
-	t.end = sync.OnceFunc(func() { t.discard(nil) })
+	t.end = sync.OnceFunc(func() { p.handles.removeTopic(t); t.discard(nil) })
+	p.handles.addTopic(t)
 	err := call(ctx, t.life, func(ctx context.Context) error { _, err := t.reopen(ctx); return err })
 	if err != nil {
 		t.life.End()
@@ -177,12 +178,13 @@ func (p *provider) Topics(ctx context.Context, prefix string) (names []string, e
 	return names, convertError(unwrapAbandoned(err))
 }
 
-// DeleteTopic implements the pubsub driver's Provider. Open consumers fail with
-// NotFound.
+// DeleteTopic implements the pubsub driver's Provider. Open consumers report
+// Compacted, and continue. A message that an open handle publishes creates the
+// topic again.
 func (p *provider) DeleteTopic(ctx context.Context, name string) error {
 	err := call(ctx, p.life, func(ctx context.Context) error { return p.backend.PubSub.DeleteTopic(ctx, name) })
 	if err == nil {
-		p.groups.removeDeleted(func(g groupName) bool { return g.topic == name })
+		p.handles.restartTopic(ctx, name)
 	}
 	return convertWriteError(err)
 }
@@ -192,7 +194,7 @@ func (p *provider) DeleteTopic(ctx context.Context, name string) error {
 func (p *provider) DeleteGroup(ctx context.Context, topic, group string) error {
 	err := call(ctx, p.life, func(ctx context.Context) error { return p.backend.PubSub.DeleteGroup(ctx, topic, group) })
 	if err == nil {
-		p.groups.removeDeleted(func(g groupName) bool { return g == groupName{topic, group} })
+		p.handles.removeDeleted(groupName{topic, group})
 	}
 	return convertWriteError(err)
 }

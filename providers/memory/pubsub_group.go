@@ -25,6 +25,8 @@ type group struct {
 	pending map[uint64]*pendingMessage
 	due     *btree.BTreeG[*pendingMessage] // the pending messages by their due time
 	keys    keyQueues
+	handles int // open subscriptions
+	losses  int // how often its topic was deleted, with what it had not received
 	deleted bool
 }
 
@@ -74,9 +76,23 @@ func (t *topic) deleteGroup(name string) {
 	}
 	delete(t.groups, name)
 	g.deleted = true
+	g.drop()
+}
+
+// restart makes the group continue with the messages that are published from now
+// on, after its topic was deleted.
+func (g *group) restart() {
+	g.losses++
+	g.next = g.topic.log.last() + 1
+	g.keys = newKeyQueues()
+	g.drop()
+}
+
+// drop removes the messages that are pending, and wakes the consumers.
+func (g *group) drop() {
 	clear(g.pending)
 	g.due.Clear()
-	t.changed.Fire()
+	g.topic.changed.Fire()
 }
 
 // oldestNeeded returns the sequence number of the oldest message that the group

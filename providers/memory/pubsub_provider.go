@@ -45,8 +45,9 @@ func (p *provider) Topics(ctx context.Context, prefix string) ([]string, error) 
 	return p.backend.topics.names(prefix), nil
 }
 
-// DeleteTopic implements the pubsub driver's Provider. Open subscriptions fail
-// with NotFound. A message that an open handle publishes creates the topic again.
+// DeleteTopic implements the pubsub driver's Provider. Open subscriptions report
+// Compacted, and continue. A message that an open handle publishes creates the
+// topic again.
 func (p *provider) DeleteTopic(ctx context.Context, name string) error {
 	if err := p.life.Check(ctx); err != nil {
 		return err

@@ -27,13 +27,15 @@ type subscription struct {
 	name        string
 	ackDeadline time.Duration
 	life        *providers.Lifetime
+	losses      int         // of its group, that it has reported
 	stopRelease func() bool // cancels the release at the end of life
 }
 
 // newSubscription returns a handle that releases its deliveries when its life
-// ends.
+// ends. The topic is locked.
 func newSubscription(g *group, name string, ackDeadline time.Duration, life *providers.Lifetime) *subscription {
-	s := &subscription{group: g, name: name, ackDeadline: ackDeadline, life: life}
+	g.handles++
+	s := &subscription{group: g, name: name, ackDeadline: ackDeadline, life: life, losses: g.losses}
 	s.stopRelease = context.AfterFunc(life.Context(), s.release)
 	return s
 }
@@ -61,6 +63,10 @@ func (s *subscription) tryReceive(limit int) (deliveries []driver.Delivery, chan
 	if s.group.deleted {
 		return nil, nil, time.Time{}, fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 	}
+	if s.losses != s.group.losses {
+		s.losses = s.group.losses
+		return nil, nil, time.Time{}, fairlead.Errorf(fairlead.Compacted, "the topic was deleted, with messages that were not received; the subscription continues with those that are published from then on")
+	}
 	return s.group.deliver(s, limit, time.Now()), t.changed.Next(), s.group.nextDue(), nil
 }
 
@@ -82,10 +88,12 @@ func (s *subscription) Settle(ctx context.Context, settlements []driver.Settleme
 	return errs
 }
 
-// Close implements the pubsub driver's Subscription.
+// Close implements the pubsub driver's Subscription. When it returns, everything
+// is released.
 func (s *subscription) Close(context.Context) error {
+	isFirst := s.stopRelease()
 	s.life.End()
-	if s.stopRelease() {
+	if isFirst {
 		s.release()
 	}
 	return nil
@@ -97,6 +105,7 @@ func (s *subscription) release() {
 	t := s.group.topic
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	s.group.handles--
 	if strings.HasPrefix(s.name, broadcastPrefix) {
 		t.deleteGroup(s.name)
 		return

@@ -20,7 +20,7 @@ type topic struct {
 	recentIDs  recentIDs
 	groups     map[string]*group
 	broadcasts uint64           // the number of broadcast subscriptions so far
-	changed    providers.Signal // a message can be received, or a group was deleted
+	changed    providers.Signal // a message can be received, or a group or topic was deleted
 }
 
 func newTopic(historySize int, dedupeWindow time.Duration) *topic {
@@ -45,14 +45,18 @@ func (t *topic) undelete() {
 	t.deleted = false
 }
 
-// delete implements deletable.
+// delete implements deletable. A group without a handle ends with its topic.
 func (t *topic) delete() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for name := range t.groups {
-		t.deleteGroup(name)
-	}
 	t.log.clear()
+	for name, g := range t.groups {
+		if g.handles > 0 {
+			g.restart()
+		} else {
+			t.deleteGroup(name)
+		}
+	}
 	t.recentIDs = newRecentIDs(t.recentIDs.window)
 	t.deleted = true
 }

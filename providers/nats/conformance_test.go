@@ -18,7 +18,7 @@ func opener(url string) conformance.Opener {
 // again during the run, and demands that every claim is proven.
 func TestConformance(t *testing.T) {
 	server := testbed.NATS(t, testbed.NATSSync("always"))
-	report := conformance.Test(t, opener(server.URL()+"?monitor="+server.MonitorURL()), conformance.WithControl(server))
+	report := conformance.Test(t, opener(server.URL()+"?monitor="+server.MonitorURL()), conformance.WithControl(server), conformance.WithOperator(newOperator(t, server)))
 	wantProven(t, report)
 	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
 }

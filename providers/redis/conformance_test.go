@@ -22,7 +22,7 @@ func opener(url string) conformance.Opener {
 // starts, and requires that every claim is proven.
 func TestConformance(t *testing.T) {
 	server := testbed.Redis(t)
-	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server))
+	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server), conformance.WithOperator(operator{testbed.RedisClient(t, server)}))
 	for _, c := range report.Claims {
 		if c.Verdict == conformance.Unproven {
 			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)

@@ -118,12 +118,14 @@ type Provider interface {
 	Topics(ctx context.Context, prefix string) ([]string, error)
 
 	// DeleteTopic removes a topic with its messages and groups. A topic that
-	// does not exist is no error. Claimed as ClaimManage.
+	// does not exist is no error. An open subscription reports Compacted once, and
+	// continues with the messages that are published afterwards; those that an open
+	// Topic sends create the topic again. Claimed as ClaimManage.
 	DeleteTopic(ctx context.Context, name string) error
 
 	// DeleteGroup removes a group from a topic: the messages that it did not
 	// acknowledge are no longer kept for it. A group that does not exist is no
-	// error.
+	// error. Receive of an open subscription fails with NotFound from then on.
 	// Claimed as ClaimManage.
 	DeleteGroup(ctx context.Context, topic, group string) error
 }

@@ -24,6 +24,7 @@ func Cases() []suite.Case {
 		keyRefusalCases,
 		linearCases,
 		listCases,
+		operatorCases,
 		ttlCases(),
 		txnCases,
 		watchCases,

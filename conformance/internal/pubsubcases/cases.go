@@ -20,6 +20,7 @@ func Cases() []suite.Case {
 		groupCases,
 		handleCases,
 		leaseCases,
+		operatorCases,
 		optionCases,
 		orderCases,
 		keyCases,

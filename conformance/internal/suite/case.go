@@ -26,6 +26,8 @@ type Case struct {
 	Control bool
 	// Fill: the case fills the backend.
 	Fill bool
+	// Operate: the case changes the backend with its own tools.
+	Operate bool
 	// Full: the case runs in the profile full only.
 	Full bool
 	Rule string // what must be so, in one line

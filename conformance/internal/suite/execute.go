@@ -23,6 +23,13 @@ type Filler interface {
 	Free(ctx context.Context) error
 }
 
+// Operator does what people and other programs do to a backend, with its own tools.
+type Operator interface {
+	PurgeTopic(ctx context.Context, topic string) error
+	InsertMessage(ctx context.Context, topic string) error
+	ReplaceValue(ctx context.Context, store, key string) error
+}
+
 // Env has the values that all cases of a run share.
 type Env struct {
 	Open        func(ctx context.Context) (fairlead.Provider, error)
@@ -31,6 +38,7 @@ type Env struct {
 	Patience    time.Duration // how long a case waits for something that must come
 	Backend     Backend       // nil if the run does not control the backend
 	Filler      Filler        // nil if the run cannot fill the backend
+	Operator    Operator      // nil if the run has none
 	Prefix      string        // begins every name that the run makes
 }
 

@@ -108,6 +108,9 @@ func (t *T) Facet() fairlead.FacetDescription {
 // Control returns the control of the backend, for a case that needs it.
 func (t *T) Control() Backend { return t.env.Backend }
 
+// Operator returns the operator of the backend, for a case that needs it.
+func (t *T) Operator() Operator { return t.env.Operator }
+
 // Restart kills the backend and starts it again.
 func (t *T) Restart() {
 	t.Must(t.Control().Kill(t.ctx))
