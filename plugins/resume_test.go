@@ -264,7 +264,7 @@ func TestWatchGoesOn(t *testing.T) {
 	must[kv.Revision](t)(s.Put(ctx, "a", []byte("1")))
 	killed(t, h, p)
 	must[kv.Revision](t)(s.Put(ctx, "a", []byte("2")))
-	for name, w := range map[string]*kv.Watcher{"behind a revision": placed, "from now": fromNow} {
+	for name, w := range map[string]*kv.Watcher{"after a revision": placed, "from now": fromNow} {
 		for i := 1; i <= 2; {
 			events, err := w.Next(ctx)
 			if err != nil && fairlead.CodeOf(err) != fairlead.Unavailable {

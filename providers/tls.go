@@ -17,7 +17,7 @@ func TLSSettings(scheme string) []Setting {
 		only = " (" + scheme + " only)"
 	}
 	return []Setting{
-		{Name: "ca-file", Kind: File, Help: "PEM file of the authorities that may sign the server's certificate; default: those of the system" + only},
+		{Name: "ca-file", Kind: File, Help: "PEM file of the authorities that may sign the server's certificate; default: the authorities of the system" + only},
 		{Name: "cert-file", Kind: File, Help: "PEM file of the client certificate, with key-file" + only},
 		{Name: "key-file", Kind: File, Help: "PEM file of the client certificate's key, with cert-file" + only},
 		{Name: "server-name", Kind: String, Help: "name that the server's certificate must have; default: the host" + only},

@@ -101,7 +101,7 @@ func TestNewProviderRefusals(t *testing.T) {
 				t.Errorf("exit code %d, want %d and %q; printed\n%s%s", code, exitUsage, c.says, stdout, stderr)
 			}
 			if left, _ := os.ReadDir("."); len(left) > 0 {
-				t.Errorf("left behind: %v", left)
+				t.Errorf("files that were not removed: %v", left)
 			}
 		})
 	}

@@ -51,9 +51,9 @@ var pubsubBoundMutants = []Mutant{
 			}
 		})},
 	{Name: "pubsub-delay-wraps", Breaks: "the longest delay ends at once", CaughtBy: cases("pubsub/nack-delay-longest"),
-		Open: broken(broker{describe: limits(func(l *fairlead.Limits) { l.MaxDelay = 10 * year }), settle: func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
-			if st.Delay > year {
-				st.Delay = 10 * time.Millisecond
+		Open: broken(broker{describe: limits(func(l *fairlead.Limits) { l.MaxDelay = 10 * year }), settle: func(_ context.Context, _ *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			if settlement.Delay > year {
+				settlement.Delay = 10 * time.Millisecond
 			}
 			return false, nil
 		}})},
@@ -64,9 +64,9 @@ var pubsubBoundMutants = []Mutant{
 			}
 		})},
 	{Name: "pubsub-release-counts", Breaks: "a message that no handler has begun counts as delivered", CaughtBy: cases("pubsub/release", "pubsub/release-dead-letter"),
-		Open: broken(broker{settle: func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
-			if st.Kind == psdriver.Release {
-				st.Kind = psdriver.Nack
+		Open: broken(broker{settle: func(_ context.Context, _ *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			if settlement.Kind == psdriver.Release {
+				settlement.Kind = psdriver.Nack
 			}
 			return false, nil
 		}})},
@@ -81,11 +81,11 @@ func fetchAhead() func(ctx context.Context, s *brokenSub, limit int) ([]psdriver
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if len(ahead[s]) == 0 {
-			ds, err := s.Subscription.Receive(ctx, 100)
+			deliveries, err := s.Subscription.Receive(ctx, 100)
 			if err != nil {
 				return nil, err
 			}
-			ahead[s] = ds
+			ahead[s] = deliveries
 		}
 		first := ahead[s][:1]
 		ahead[s] = ahead[s][1:]

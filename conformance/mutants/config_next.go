@@ -94,7 +94,7 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-behind-by-one", Breaks: "Next returns the state before the present one", CaughtBy: cases("config/next-last", "config/next-wakes"),
+		Name: "config-next-previous", Breaks: "Next returns the state before the present one", CaughtBy: cases("config/next-last", "config/next-wakes"),
 		Open: withNext(func(s source) nexting { return olderStates(s, always, always) }),
 	},
 	{
@@ -117,7 +117,7 @@ var configNextMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-next-deaf", Breaks: "Next waits for seconds after its context has ended", CaughtBy: cases("config/next-cancel", "config/closed"),
+		Name: "config-next-context-ignored", Breaks: "Next waits for seconds after its context has ended", CaughtBy: cases("config/next-cancel", "config/closed"),
 		Open: withNext(func(s source) nexting {
 			return func(ctx context.Context, version string) (configdriver.Snapshot, error) {
 				state, err := s.portable.Next(ctx, version)

@@ -130,16 +130,16 @@ func (o *outage) healthyNext(ctx context.Context, s source, version string) (con
 		return configdriver.Snapshot{}, err
 	}
 	ends := o.ends()
-	up, cancel := context.WithCancel(ctx)
+	untilOutage, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		select {
 		case <-ends:
 			cancel()
-		case <-up.Done():
+		case <-untilOutage.Done():
 		}
 	}()
-	state, err := s.portable.Next(up, version)
+	state, err := s.portable.Next(untilOutage, version)
 	if err != nil && ctx.Err() == nil && o.ready() != nil {
 		return state, o.ready()
 	}

@@ -26,7 +26,7 @@ var configValueMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-phantom", Breaks: "there is a setting that nobody set", CaughtBy: cases("config/new-name", "config/get-missing"),
+		Name: "config-key-invented", Breaks: "there is a setting that nobody set", CaughtBy: cases("config/new-name", "config/get-missing"),
 		Open: withState(func(s *configdriver.Snapshot) { s.Values["missing"] = configdriver.Value{} }),
 	},
 	{
@@ -41,7 +41,7 @@ var configValueMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-behind", Breaks: "a handle does not see the last Set of another one",
+		Name: "config-handle-stale", Breaks: "a handle does not see the last Set of another one",
 		CaughtBy: cases("config/reopen", "config/load-bad"),
 		Open:     staleHandles(),
 	},
@@ -74,7 +74,7 @@ var configValueMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "config-text-alone", Breaks: "bytes that are not text are replaced", CaughtBy: cases("config/binary"),
+		Name: "config-text-only", Breaks: "bytes that are not text are replaced", CaughtBy: cases("config/binary"),
 		Open: withChanges(func(c *configdriver.Change) { c.Data = bytes.ToValidUTF8(c.Data, []byte("?")) }),
 	},
 	{

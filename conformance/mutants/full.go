@@ -95,8 +95,8 @@ func fullMutant(name, breaks string, caughtBy []string, change func(s *space) br
 // if refused is nil.
 func fullSettling(kind psdriver.SettleKind, refused func(*brokenSub, *psdriver.Settlement) bool) func(*space) broker {
 	return func(s *space) broker {
-		return broker{settle: func(_ context.Context, sub *brokenSub, st *psdriver.Settlement) (bool, error) {
-			if s.full() && st.Kind == kind && (refused == nil || refused(sub, st)) {
+		return broker{settle: func(_ context.Context, sub *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			if s.full() && settlement.Kind == kind && (refused == nil || refused(sub, settlement)) {
 				return true, errFull
 			}
 			return false, nil
@@ -131,7 +131,7 @@ func pubsubFullMutants() []Mutant {
 		fullMutant("ack", "an acknowledgement fails on a full backend", cases("pubsub/full-ack", "pubsub/full-key", "pubsub/full-nack"), fullSettling(psdriver.Ack, nil)),
 		fullMutant("nack", "nothing can be given back on a full backend", cases("pubsub/full-nack"), fullSettling(psdriver.Nack, nil)),
 		fullMutant("extend", "a lease cannot be extended on a full backend", cases("pubsub/full-extend"), fullSettling(psdriver.Extend, nil)),
-		fullMutant("key", "a message with a key cannot be acknowledged on a full backend", cases("pubsub/full-key"), fullSettling(psdriver.Ack, func(s *brokenSub, st *psdriver.Settlement) bool { return s.last(st.Token).Key != "" })),
+		fullMutant("key", "a message with a key cannot be acknowledged on a full backend", cases("pubsub/full-key"), fullSettling(psdriver.Ack, func(s *brokenSub, settlement *psdriver.Settlement) bool { return s.last(settlement.Token).Key != "" })),
 		fullMutant("receive", "nothing is handed out on a full backend", cases("pubsub/full-ack", "pubsub/full-handle", "pubsub/full-key"), func(s *space) broker {
 			return broker{receive: func(ctx context.Context, sub *brokenSub, limit int) ([]psdriver.Delivery, error) {
 				if s.full() {

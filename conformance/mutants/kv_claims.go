@@ -70,7 +70,7 @@ var kvClaimMutants = []Mutant{
 	kvMutantOf("delete-store-dropped", "DeleteStore does nothing", cases("kv/store-deleted", "kv/store-deleted-open"), kvProvider{
 		remove: func(context.Context, driver.Provider, string) error { return nil },
 	}),
-	kvMutantOf("delete-store-prefix", "DeleteStore deletes all stores whose names start with the given name", cases("kv/store-deleted-alone"), kvProvider{
+	kvMutantOf("delete-store-prefix", "DeleteStore deletes all stores whose names start with the given name", cases("kv/store-deleted-others"), kvProvider{
 		remove: func(ctx context.Context, p driver.Provider, prefix string) error {
 			names, err := p.Stores(ctx, prefix)
 			for _, name := range names {
@@ -80,7 +80,7 @@ var kvClaimMutants = []Mutant{
 		},
 	}),
 	silentWhenDeleted(),
-	kvMutantOf("delete-store-missing", "DeleteStore of a missing store fails", cases("kv/store-deleted-alone"), kvProvider{
+	kvMutantOf("delete-store-missing", "DeleteStore of a missing store fails", cases("kv/store-deleted-others"), kvProvider{
 		remove: func(ctx context.Context, p driver.Provider, name string) error {
 			if names, err := p.Stores(ctx, name); err != nil || !slices.Contains(names, name) {
 				return fairlead.Errorf(fairlead.NotFound, "no store %q", name)

@@ -116,7 +116,7 @@ func kvKillMutants() []Mutant {
 				return s.List(ctx, r)
 			}}
 		}),
-		killable("kill-counts-anew", "revisions are counted from the start after a restart", cases("kv/kill-revisions"), func(o *brokerOutage, s driver.Store) store {
+		killable("kill-revisions-restart", "revisions are counted from the start after a restart", cases("kv/kill-revisions"), func(o *brokerOutage, s driver.Store) store {
 			writes := 0
 			return store{out: func(op driver.Op, r *driver.Result) {
 				if kills, _ := o.state(); kills > 0 && op.Kind == driver.OpPut && r.Err == nil {
@@ -138,7 +138,7 @@ func kvKillMutants() []Mutant {
 			})
 		}),
 		killable("kill-watch-gap", "a watcher continues from the time when the backend has started", cases("kv/kill-watch"), gapAfterKill),
-		killable("kill-ttl-anew", "times to live start again when the backend starts", cases("kv/kill-ttl"), ttlAnew),
+		killable("kill-ttl-restarts", "times to live start again when the backend starts", cases("kv/kill-ttl"), ttlAnew),
 	}
 }
 

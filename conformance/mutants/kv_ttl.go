@@ -38,7 +38,7 @@ var kvTTLMutants = []Mutant{
 		}}
 	}),
 	kvDrift("ttl-below-least", "a time to live below the published least is accepted", cases("kv/ttl-refused"), func(f *fairlead.FacetDescription) { f.Limits.MinTTL = 100 * time.Millisecond }),
-	kvMutant("ttl-sticks", "a write has the time to live of the one before", cases("kv/ttl-other-keys", "kv/ttl-overwrite-clears", "kv/ttl-recreated"), func(driver.Store) store {
+	kvMutant("ttl-carried-over", "a write has the time to live of the one before", cases("kv/ttl-other-keys", "kv/ttl-overwrite-clears", "kv/ttl-recreated"), func(driver.Store) store {
 		var last time.Duration
 		return store{in: func(op *driver.Op) {
 			if op.Kind == driver.OpGet {

@@ -157,7 +157,7 @@ var kvNextMutants = []Mutant{
 			}
 		})
 	}),
-	kvMutant("watch-deaf", "a Next that waits does not notice the end of its context", cases("kv/watch-cancel"), func(s driver.Store) store {
+	kvMutant("watch-context-ignored", "a Next that waits does not notice the end of its context", cases("kv/watch-cancel"), func(s driver.Store) store {
 		return withWatcher(s, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
 			return func(ctx context.Context) ([]driver.Event, error) { return w.Next(context.WithoutCancel(ctx)) }
 		})
@@ -174,10 +174,10 @@ var kvNextMutants = []Mutant{
 			}
 		})
 	}),
-	kvMutant("watch-close-deaf", "a Next that waits does not notice that its watcher is closed", cases("kv/watch-close"), func(s driver.Store) store {
+	kvMutant("watch-close-ignored", "a Next that waits does not notice that its watcher is closed", cases("kv/watch-close"), func(s driver.Store) store {
 		return store{watch: func(ctx context.Context, r driver.WatchRequest) (driver.Watcher, error) {
 			w, err := s.Watch(ctx, r)
-			return deafWatcher{w}, err
+			return endlessWatcher{w}, err
 		}}
 	}),
 	kvMutant("watch-ended-delivers", "a Next whose context has ended delivers what there is", cases("kv/watch-ended"), func(s driver.Store) store {
@@ -242,14 +242,14 @@ func (w *lateWatcher) Close(ctx context.Context) error {
 	return w.Watcher.Close(ctx)
 }
 
-// deafWatcher ends only with its provider.
-type deafWatcher struct{ driver.Watcher }
+// endlessWatcher ends only with its provider.
+type endlessWatcher struct{ driver.Watcher }
 
-func (w deafWatcher) Next(ctx context.Context) ([]driver.Event, error) {
+func (w endlessWatcher) Next(ctx context.Context) ([]driver.Event, error) {
 	return w.Watcher.Next(context.WithoutCancel(ctx))
 }
 
-func (deafWatcher) Close(context.Context) error { return nil }
+func (endlessWatcher) Close(context.Context) error { return nil }
 
 // skipping returns a Next that begins a new watch where it should return Compacted.
 func skipping(s driver.Store, prefix string, w driver.Watcher) func(context.Context) ([]driver.Event, error) {

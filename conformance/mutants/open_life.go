@@ -31,15 +31,15 @@ var openLifeMutants = []Mutant{
 		}}),
 	},
 	{
-		Name: "open-await-deaf", Breaks: "Await does not look at its context", CaughtBy: cases("open/await-cancel"),
-		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (fairlead.Description, error) {
-			return next(context.WithoutCancel(ctx), g)
+		Name: "open-await-context-ignored", Breaks: "Await does not look at its context", CaughtBy: cases("open/await-cancel"),
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, generation uint64) (fairlead.Description, error) {
+			return next(context.WithoutCancel(ctx), generation)
 		}}),
 	},
 	{
 		Name: "open-await-outlives", Breaks: "Await is not woken by Close", CaughtBy: cases("open/await-closed"),
-		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, g uint64) (fairlead.Description, error) {
-			d, err := next(ctx, g)
+		Open: withHooks(hooks{await: func(ctx context.Context, next awaiting, generation uint64) (fairlead.Description, error) {
+			d, err := next(ctx, generation)
 			if fairlead.CodeOf(err) == fairlead.Closed {
 				<-ctx.Done()
 			}
@@ -180,7 +180,7 @@ var openErrorMutants = []Mutant{
 	},
 	{
 		Name: "open-cancel-unseen", Breaks: "a listing does not look at its context", CaughtBy: cases("open/facet-cancelled"),
-		Open: withStore(func(s driver.Store) driver.Store { return deafList{s} }),
+		Open: withStore(func(s driver.Store) driver.Store { return endlessList{s} }),
 	},
 }
 
@@ -196,8 +196,8 @@ func withStoreErrors(change func(*fairlead.Error) error) conformance.Opener {
 	})
 }
 
-type deafList struct{ driver.Store }
+type endlessList struct{ driver.Store }
 
-func (s deafList) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
+func (s endlessList) List(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
 	return s.Store.List(context.WithoutCancel(ctx), r)
 }

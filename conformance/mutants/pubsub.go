@@ -27,7 +27,7 @@ type broker struct {
 	deliver func(s *brokenSub, d *psdriver.Delivery)
 	receive func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error)
 	// settle changes a settlement, or carries it out itself.
-	settle func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (dealtWith bool, err error)
+	settle func(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (dealtWith bool, err error)
 	close  func(ctx context.Context, s *brokenSub) error
 
 	topics       func(next func() ([]string, error)) ([]string, error)
@@ -190,14 +190,14 @@ func (s *brokenSub) Receive(ctx context.Context, limit int) ([]psdriver.Delivery
 	if s.broker.receive != nil {
 		next = func() ([]psdriver.Delivery, error) { return s.broker.receive(ctx, s, limit) }
 	}
-	ds, err := next()
-	for i := range ds {
-		s.hold(ds[i])
+	deliveries, err := next()
+	for i := range deliveries {
+		s.hold(deliveries[i])
 		if s.deliver != nil {
-			s.deliver(s, &ds[i])
+			s.deliver(s, &deliveries[i])
 		}
 	}
-	return ds, err
+	return deliveries, err
 }
 
 func (s *brokenSub) hold(d psdriver.Delivery) {
@@ -210,11 +210,11 @@ func (s *brokenSub) hold(d psdriver.Delivery) {
 func (s *brokenSub) holds() []psdriver.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ds []psdriver.Delivery
+	var deliveries []psdriver.Delivery
 	for _, d := range s.held {
-		ds = append(ds, d)
+		deliveries = append(deliveries, d)
 	}
-	return ds
+	return deliveries
 }
 
 func (s *brokenSub) release(token string) {
@@ -235,17 +235,17 @@ func (s *brokenSub) last(token string) psdriver.Delivery {
 
 func (s *brokenSub) Settle(ctx context.Context, all []psdriver.Settlement) []error {
 	errs := make([]error, len(all))
-	for i, st := range slices.Clone(all) {
-		if st.Kind != psdriver.Extend {
-			s.release(st.Token)
+	for i, settlement := range slices.Clone(all) {
+		if settlement.Kind != psdriver.Extend {
+			s.release(settlement.Token)
 		}
 		if s.broker.settle != nil {
 			var dealtWith bool
-			if dealtWith, errs[i] = s.broker.settle(ctx, s, &st); dealtWith {
+			if dealtWith, errs[i] = s.broker.settle(ctx, s, &settlement); dealtWith {
 				continue
 			}
 		}
-		errs[i] = s.Subscription.Settle(ctx, []psdriver.Settlement{st})[0]
+		errs[i] = s.Subscription.Settle(ctx, []psdriver.Settlement{settlement})[0]
 	}
 	return errs
 }

@@ -99,7 +99,7 @@ var pubsubContentMutants = []Mutant{
 				}
 			}
 		})},
-	{Name: "pubsub-meta-sticks", Breaks: "a message without metadata gets the metadata of the message before it", CaughtBy: cases("pubsub/meta-none"),
+	{Name: "pubsub-meta-carried-over", Breaks: "a message without metadata gets the metadata of the message before it", CaughtBy: cases("pubsub/meta-none"),
 		Open: breaking(func() broker {
 			var mu sync.Mutex
 			last := map[string]map[string]string{}

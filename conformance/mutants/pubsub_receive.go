@@ -38,23 +38,23 @@ var pubsubReceiveMutants = []Mutant{
 			c.Group += fmt.Sprint(backends.Add(1))
 			return nil
 		}})},
-	{Name: "pubsub-hoards", Breaks: "a consumer is given all messages that are there, though it asked for one", CaughtBy: cases("pubsub/group-compete", "pubsub/group-compete-handlers", "pubsub/group-compete-unsettled"), Open: hoarding()},
+	{Name: "pubsub-takes-all", Breaks: "a consumer is given all messages that are there, though it asked for one", CaughtBy: cases("pubsub/group-compete", "pubsub/group-compete-handlers", "pubsub/group-compete-unsettled"), Open: takingAll()},
 	{Name: "pubsub-too-many", Breaks: "Receive returns more messages than asked for", CaughtBy: cases("pubsub/limit"),
 		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 			return s.Subscription.Receive(ctx, limit+2)
 		}})},
 	{Name: "pubsub-fills-up", Breaks: "Receive waits until there are as many messages as asked for", CaughtBy: cases("pubsub/limit"), Open: broken(broker{receive: fillUp})},
-	{Name: "pubsub-one-lane", Breaks: "one message of a topic is in flight at a time", Open: oneLane(true),
+	{Name: "pubsub-one-in-flight", Breaks: "one message of a topic is in flight at a time", Open: withOneKey(true),
 		CaughtBy: cases("pubsub/poison", "pubsub/waiting-many", "pubsub/group-compete-unsettled", "pubsub/handle-concurrency", "pubsub/key-one", "pubsub/key-many", "pubsub/ack-own", "pubsub/slow-group")},
-	{Name: "pubsub-no-lanes", Breaks: "messages with one key are delivered at once", Open: oneLane(false),
+	{Name: "pubsub-key-concurrent", Breaks: "messages with one key are delivered at once", Open: withOneKey(false),
 		CaughtBy: cases("pubsub/key-one", "pubsub/key-nack", "pubsub/key-lease", "pubsub/key-delay", "pubsub/key-many", "pubsub/key-handlers", "pubsub/key-broadcast")},
-	{Name: "pubsub-close-behind", Breaks: "the messages that a consumer holds when it closes come again after others with their key", CaughtBy: cases("pubsub/key-close"),
-		Open: oneLane(false, func(b *broker) { b.close = closeBehind })},
+	{Name: "pubsub-close-reorders", Breaks: "the messages that a consumer holds when it closes come again after others with their key", CaughtBy: cases("pubsub/key-close"),
+		Open: withOneKey(false, func(b *broker) { b.close = closeReordering })},
 	{Name: "pubsub-reversed", Breaks: "messages that are delivered together come in reverse order", CaughtBy: cases("pubsub/ordered", "pubsub/ordered-backlog", "pubsub/ordered-reopen", "pubsub/ordered-publishers"),
 		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
-			ds, err := s.Subscription.Receive(ctx, limit)
-			slices.Reverse(ds)
-			return ds, err
+			deliveries, err := s.Subscription.Receive(ctx, limit)
+			slices.Reverse(deliveries)
+			return deliveries, err
 		}})},
 	{Name: "pubsub-lazy-group", Breaks: "a subscription begins when it first receives", CaughtBy: cases("pubsub/group-exists", "pubsub/broadcast-exists", "pubsub/shared"), Open: lazyGroups()},
 	{Name: "pubsub-group-ends", Breaks: "a group ends with its last consumer", CaughtBy: cases("pubsub/group-kept", "pubsub/close-inflight", "pubsub/close-twice", "pubsub/count-close"),
@@ -83,7 +83,7 @@ var pubsubReceiveMutants = []Mutant{
 			}
 			return p.DeleteGroup(ctx, c.Topic, c.Group)
 		}})},
-	{Name: "pubsub-time-behind", Breaks: "a time means the messages after it, not those at it", CaughtBy: cases("pubsub/replay-time"),
+	{Name: "pubsub-time-exclusive", Breaks: "a time means the messages after it, not those at it", CaughtBy: cases("pubsub/replay-time"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) { c.Time = c.Time.Add(1) })},
 	{Name: "pubsub-time-hours", Breaks: "a time is cut to hours", CaughtBy: cases("pubsub/replay-time"),
 		Open: configured(func(c *psdriver.SubscriptionConfig) { c.Time = c.Time.Truncate(time.Hour) })},
@@ -112,7 +112,7 @@ var pubsubReceiveMutants = []Mutant{
 		CaughtBy: cases("pubsub/close-inflight", "pubsub/close-inflight-waiting", "pubsub/close-subscription", "pubsub/handles-apart", "pubsub/handle-close", "pubsub/count-close", "pubsub/key-close"),
 		Open:     closingSub(func(context.Context, *brokenSub) error { return nil })},
 	{Name: "pubsub-close-all", Breaks: "closing one consumer gives back what all of its group hold", CaughtBy: cases("pubsub/handles-apart"), Open: closingAll()},
-	{Name: "pubsub-deaf", Breaks: "a Receive that waits does not notice the end of its context, nor Close", CaughtBy: cases("pubsub/cancel-wakes", "pubsub/close-wakes"),
+	{Name: "pubsub-receive-endless", Breaks: "a Receive that waits does not notice the end of its context, nor Close", CaughtBy: cases("pubsub/cancel-wakes", "pubsub/close-wakes"),
 		Open: broken(broker{
 			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 				return s.Subscription.Receive(context.WithoutCancel(ctx), limit)
@@ -121,12 +121,12 @@ var pubsubReceiveMutants = []Mutant{
 		})},
 	{Name: "pubsub-cancel-drops", Breaks: "what a Receive has taken when its context ends is lost", CaughtBy: cases("pubsub/cancel-loses-nothing"),
 		Open: broken(broker{receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
-			ds, err := s.Subscription.Receive(ctx, limit)
+			deliveries, err := s.Subscription.Receive(ctx, limit)
 			time.Sleep(2 * time.Millisecond)
 			if ctx.Err() == nil || err != nil {
-				return ds, err
+				return deliveries, err
 			}
-			for _, d := range ds {
+			for _, d := range deliveries {
 				_ = s.one(context.WithoutCancel(ctx), d.Token, psdriver.Ack)
 			}
 			return nil, fairlead.ContextError(ctx)
@@ -135,9 +135,9 @@ var pubsubReceiveMutants = []Mutant{
 		Open: brokenShared(broker{shut: func(func() error) error { return nil }})},
 }
 
-// hoarding takes all available messages at once, and returns them in the portions
+// takingAll takes all available messages at once, and returns them in the portions
 // that callers request.
-func hoarding() conformance.Opener {
+func takingAll() conformance.Opener {
 	return breaking(func() broker {
 		var mu sync.Mutex
 		fetched := map[*brokenSub][]psdriver.Delivery{}
@@ -162,18 +162,18 @@ func hoarding() conformance.Opener {
 
 func fillUp(ctx context.Context, s *brokenSub, limit int) (all []psdriver.Delivery, err error) {
 	for len(all) < limit {
-		ds, err := s.Subscription.Receive(ctx, limit-len(all))
+		deliveries, err := s.Subscription.Receive(ctx, limit-len(all))
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, ds...)
+		all = append(all, deliveries...)
 	}
 	return all, nil
 }
 
-// oneLane stores all messages with the same key, or without any, and delivers
+// withOneKey stores all messages with the same key, or without any, and delivers
 // them with the key that they had.
-func oneLane(one bool, more ...func(*broker)) conformance.Opener {
+func withOneKey(one bool, more ...func(*broker)) conformance.Opener {
 	return breaking(func() broker {
 		var keys sync.Map
 		b := broker{
@@ -200,9 +200,9 @@ func oneLane(one bool, more ...func(*broker)) conformance.Opener {
 	})
 }
 
-// closeBehind returns the held messages to their group with a delay, so that other
+// closeReordering returns the held messages to their group with a delay, so that other
 // messages overtake them.
-func closeBehind(ctx context.Context, s *brokenSub) error {
+func closeReordering(ctx context.Context, s *brokenSub) error {
 	for _, d := range s.holds() {
 		_ = s.Subscription.Settle(ctx, []psdriver.Settlement{{Token: d.Token, Kind: psdriver.Nack, Delay: 100 * time.Millisecond}})
 	}

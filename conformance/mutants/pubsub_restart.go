@@ -96,12 +96,12 @@ func (o *brokerOutage) over(b broker) broker {
 	if b.receive == nil {
 		b.receive = o.receive
 	}
-	b.settle = func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+	b.settle = func(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
 		switch {
 		case o.down():
 			return true, errAway
 		case settle != nil:
-			return settle(ctx, s, st)
+			return settle(ctx, s, settlement)
 		}
 		return false, nil
 	}
@@ -135,11 +135,11 @@ func (o *brokerOutage) receive(ctx context.Context, s *brokenSub, limit int) ([]
 		case <-inner.Done():
 		}
 	}()
-	ds, err := s.Subscription.Receive(inner, limit)
+	deliveries, err := s.Subscription.Receive(inner, limit)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
 		err = errAway
 	}
-	return ds, err
+	return deliveries, err
 }
 
 // restarting makes a mutant whose backend can be killed.
@@ -171,11 +171,11 @@ func pubsubRestartMutants() []Mutant {
 			}}
 		}),
 		restarting("pubsub-ack-early", "an acknowledgement is confirmed before the backend has it, and a kill comes in between", durable("ack"), func(o *brokerOutage) broker {
-			return broker{settle: func(_ context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
-				if st.Kind != psdriver.Ack {
+			return broker{settle: func(_ context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+				if settlement.Kind != psdriver.Ack {
 					return false, nil
 				}
-				o.runSoon(func() { _ = s.one(context.Background(), st.Token, psdriver.Ack) })
+				o.runSoon(func() { _ = s.one(context.Background(), settlement.Token, psdriver.Ack) })
 				return true, nil
 			}}
 		}),
@@ -195,13 +195,13 @@ func pubsubRestartMutants() []Mutant {
 					return next(ctx, msgs)
 				},
 				receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
-					ds, err := o.receive(ctx, s, limit)
-					for i := range ds {
-						if key := ds[i].Metadata["key"]; key != "" {
-							ds[i].Key, ds[i].Metadata = key, nil
+					deliveries, err := o.receive(ctx, s, limit)
+					for i := range deliveries {
+						if key := deliveries[i].Metadata["key"]; key != "" {
+							deliveries[i].Key, deliveries[i].Metadata = key, nil
 						}
 					}
-					return ds, err
+					return deliveries, err
 				},
 			}
 		}),

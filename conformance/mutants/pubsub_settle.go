@@ -16,12 +16,12 @@ import (
 
 // settling opens providers that change settlements of a kind, or carry them out
 // themselves.
-func settling(kind psdriver.SettleKind, change func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error)) conformance.Opener {
-	return broken(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
-		if st.Kind != kind {
+func settling(kind psdriver.SettleKind, change func(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error)) conformance.Opener {
+	return broken(broker{settle: func(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+		if settlement.Kind != kind {
 			return false, nil
 		}
-		return change(ctx, s, st)
+		return change(ctx, s, settlement)
 	}})
 }
 
@@ -37,11 +37,11 @@ var pubsubSettleMutants = []Mutant{
 	{
 		Name: "pubsub-acks-later", Breaks: "an acknowledgement is carried out after the call has returned, and lost when the subscription is closed",
 		CaughtBy: cases("pubsub/rolling"),
-		Open: brokenShared(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
-			if st.Kind != psdriver.Ack {
+		Open: brokenShared(broker{settle: func(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			if settlement.Kind != psdriver.Ack {
 				return false, nil
 			}
-			ack := []psdriver.Settlement{*st}
+			ack := []psdriver.Settlement{*settlement}
 			time.AfterFunc(5*time.Millisecond, func() { s.Subscription.Settle(context.WithoutCancel(ctx), ack) })
 			return true, nil
 		}}),
@@ -50,9 +50,9 @@ var pubsubSettleMutants = []Mutant{
 		CaughtBy: cases("pubsub/ack-final", "pubsub/ack-many", "pubsub/ack-final-lease", "pubsub/lease-each", "pubsub/handle", "pubsub/handle-waits", "pubsub/resubscribe", "pubsub/nack-many-times", "pubsub/extend-settled"),
 		Open:     settling(psdriver.Ack, nothing)},
 	{Name: "pubsub-ack-older", Breaks: "an acknowledgement settles all older messages too", CaughtBy: cases("pubsub/ack-own", "pubsub/settle-mixed"),
-		Open: settling(psdriver.Ack, func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+		Open: settling(psdriver.Ack, func(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
 			for _, d := range s.holds() {
-				if number(d.Token) < number(st.Token) {
+				if number(d.Token) < number(settlement.Token) {
 					s.release(d.Token)
 					_ = s.one(ctx, d.Token, psdriver.Ack)
 				}
@@ -62,8 +62,8 @@ var pubsubSettleMutants = []Mutant{
 	{Name: "pubsub-nack-drops", Breaks: "giving back acknowledges",
 		CaughtBy: cases("pubsub/nack-redeliver", "pubsub/nack-many-times", "pubsub/nack-others", "pubsub/nack-any-consumer", "pubsub/redelivery-same", "pubsub/settle-mixed", "pubsub/settle-twice", "pubsub/settle-canceled",
 			"pubsub/handler-error", "pubsub/handler-panic", "pubsub/handler-settles", "pubsub/alias-groups", "pubsub/broadcast-nack", "pubsub/count-nack", "pubsub/key-nack"),
-		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
-			st.Kind = psdriver.Ack
+		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			settlement.Kind = psdriver.Ack
 			return false, nil
 		})},
 	{Name: "pubsub-nack-waits", Breaks: "what is given back comes again only when its lease ends",
@@ -83,33 +83,33 @@ var pubsubSettleMutants = []Mutant{
 	{Name: "pubsub-nack-silent", Breaks: "a consumer that waits is not told of what another gives back", CaughtBy: cases("pubsub/nack-any-consumer", "pubsub/close-inflight-waiting", "pubsub/waiting-wakes", "pubsub/waiting-many", "pubsub/key-wakes"),
 		Open: broken(broker{receive: sleepy})},
 	{Name: "pubsub-delay-none", Breaks: "the delay of giving back is ignored", CaughtBy: cases("pubsub/nack-delay", "pubsub/nack-delay-limits", "pubsub/key-delay"),
-		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
-			st.Delay = 0
+		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			settlement.Delay = 0
 			return false, nil
 		})},
 	{Name: "pubsub-delay-same", Breaks: "every delay lasts a second", CaughtBy: cases("pubsub/nack-delay-order", "pubsub/nack-delay-limits"),
-		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
-			st.Delay = min(st.Delay*1000, time.Second)
+		Open: settling(psdriver.Nack, func(_ context.Context, _ *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			settlement.Delay = min(settlement.Delay*1000, time.Second)
 			return false, nil
 		})},
 	{Name: "pubsub-extend-noop", Breaks: "extending does nothing", CaughtBy: cases("pubsub/extend", "pubsub/handle-extends"), Open: settling(psdriver.Extend, nothing)},
-	{Name: "pubsub-extend-ever", Breaks: "a lease that was extended never ends", CaughtBy: cases("pubsub/extend"),
-		Open: settling(psdriver.Extend, func(_ context.Context, _ *brokenSub, st *psdriver.Settlement) (bool, error) {
-			st.Delay = time.Hour
+	{Name: "pubsub-extend-endless", Breaks: "a lease that was extended never ends", CaughtBy: cases("pubsub/extend"),
+		Open: settling(psdriver.Extend, func(_ context.Context, _ *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			settlement.Delay = time.Hour
 			return false, nil
 		})},
-	{Name: "pubsub-lease-ever", Breaks: "a lease never ends", CaughtBy: cases("pubsub/lease-ends", "pubsub/lease-each", "pubsub/broadcast-lease", "pubsub/count-lease", "pubsub/dead-letter-crash", "pubsub/fenced-ack", "pubsub/key-lease"),
+	{Name: "pubsub-lease-endless", Breaks: "a lease never ends", CaughtBy: cases("pubsub/lease-ends", "pubsub/lease-each", "pubsub/broadcast-lease", "pubsub/count-lease", "pubsub/dead-letter-crash", "pubsub/fenced-ack", "pubsub/key-lease"),
 		Open: leasing(1000)},
 	{Name: "pubsub-lease-early", Breaks: "a lease ends before its time", CaughtBy: cases("pubsub/lease-ends"), Open: leasing(0.5)},
 	{Name: "pubsub-ack-late", Breaks: "an acknowledgement returns nil before the backend has it", CaughtBy: cases("pubsub/confirmed-ack"), Open: lateAcks("mem://")},
 	{Name: "pubsub-ack-late-shared", Breaks: "an acknowledgement returns nil before the backend has it", CaughtBy: cases("pubsub/confirmed-ack-elsewhere"), Open: lateAcks("mem://late-acks")},
 	{Name: "pubsub-unfenced", Breaks: "a settlement after the lease was lost settles the message of its new owner", CaughtBy: cases("pubsub/fenced-ack", "pubsub/fenced-nack", "pubsub/fenced-self"), Open: unfenced(nil)},
 	{Name: "pubsub-unfenced-extend", Breaks: "extending succeeds after the lease was lost", CaughtBy: cases("pubsub/fenced-extend"),
-		Open: broken(broker{settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
-			if st.Kind != psdriver.Extend {
+		Open: broken(broker{settle: func(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+			if settlement.Kind != psdriver.Extend {
 				return false, nil
 			}
-			_ = s.one(ctx, st.Token, st.Kind)
+			_ = s.one(ctx, settlement.Token, settlement.Kind)
 			return true, nil
 		}})},
 	{Name: "pubsub-fenced-in-name", Breaks: "a settlement after the lease was lost is refused, and carried out", CaughtBy: cases("pubsub/fenced-ack", "pubsub/fenced-nack", "pubsub/fenced-self"),
@@ -133,14 +133,14 @@ func number(token string) int {
 }
 
 // republish acknowledges a delivery and publishes the message again.
-func republish(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
-	d := s.last(st.Token)
+func republish(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+	d := s.last(settlement.Token)
 	t, err := s.provider.OpenTopic(ctx, psdriver.TopicConfig{Name: s.config.Topic})
 	if err != nil {
 		return true, err
 	}
 	t.Send(ctx, []psdriver.Message{{Key: d.Key, Body: d.Body, Metadata: d.Metadata}})
-	return true, s.one(ctx, st.Token, psdriver.Ack)
+	return true, s.one(ctx, settlement.Token, psdriver.Ack)
 }
 
 // sleepy receives the available messages. If there are none, it looks again only
@@ -148,10 +148,10 @@ func republish(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool
 func sleepy(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 	for {
 		now, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
-		ds, err := s.Subscription.Receive(now, limit)
+		deliveries, err := s.Subscription.Receive(now, limit)
 		cancel()
 		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
-			return ds, err
+			return deliveries, err
 		}
 		select {
 		case <-ctx.Done():
@@ -175,13 +175,13 @@ func lateAcks(url string) conformance.Opener {
 		var mu sync.Mutex
 		waiting := map[*brokenSub][]string{}
 		return broker{
-			settle: func(_ context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+			settle: func(_ context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
 				mu.Lock()
 				defer mu.Unlock()
-				if st.Kind != psdriver.Ack {
+				if settlement.Kind != psdriver.Ack {
 					return false, nil
 				}
-				waiting[s] = append(waiting[s], st.Token)
+				waiting[s] = append(waiting[s], settlement.Token)
 				return true, nil
 			},
 			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
@@ -216,14 +216,14 @@ func unfenced(answer error) conformance.Opener {
 				defer mu.Unlock()
 				owners[name(s, d.Token)] = owner{s, d.Token}
 			},
-			settle: func(ctx context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+			settle: func(ctx context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
 				mu.Lock()
 				defer mu.Unlock()
-				o := owners[name(s, st.Token)]
-				if o.token == st.Token || o.sub == nil {
+				o := owners[name(s, settlement.Token)]
+				if o.token == settlement.Token || o.sub == nil {
 					return false, nil
 				}
-				_ = o.sub.one(ctx, o.token, st.Kind)
+				_ = o.sub.one(ctx, o.token, settlement.Kind)
 				return true, answer
 			},
 		}
@@ -249,13 +249,13 @@ func nackUnseen() conformance.Opener {
 		var mu sync.Mutex
 		later := map[*brokenSub][]psdriver.Settlement{}
 		return broker{
-			settle: func(_ context.Context, s *brokenSub, st *psdriver.Settlement) (bool, error) {
+			settle: func(_ context.Context, s *brokenSub, settlement *psdriver.Settlement) (bool, error) {
 				mu.Lock()
 				defer mu.Unlock()
-				if st.Kind == psdriver.Nack {
-					later[s] = append(later[s], *st)
+				if settlement.Kind == psdriver.Nack {
+					later[s] = append(later[s], *settlement)
 				}
-				return st.Kind == psdriver.Nack, nil
+				return settlement.Kind == psdriver.Nack, nil
 			},
 			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
 				mu.Lock()

@@ -57,7 +57,7 @@ var pubsubStoreMutants = []Mutant{
 			slices.Reverse(results)
 			return results
 		}})},
-	{Name: "pubsub-publish-deaf", Breaks: "a batch is stored although its context had ended", CaughtBy: cases("pubsub/canceled-publish"),
+	{Name: "pubsub-publish-context-ignored", Breaks: "a batch is stored although its context had ended", CaughtBy: cases("pubsub/canceled-publish"),
 		Open: broken(broker{send: func(ctx context.Context, next sending, msgs []psdriver.Message) []psdriver.SendResult {
 			return next(context.WithoutCancel(ctx), msgs)
 		}})},

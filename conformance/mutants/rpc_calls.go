@@ -13,7 +13,7 @@ import (
 // rpcCallMutants transfer calls wrongly.
 var rpcCallMutants = []Mutant{
 	{
-		Name: "rpc-text-alone", Breaks: "bytes that are not text are replaced", CaughtBy: cases("rpc/unary"),
+		Name: "rpc-text-only", Breaks: "bytes that are not text are replaced", CaughtBy: cases("rpc/unary"),
 		Open: withFrame(func(f *rpcdriver.Frame) bool {
 			f.Payload = bytes.ToValidUTF8(f.Payload, []byte("?"))
 			return true

@@ -107,7 +107,7 @@ var rpcDirectoryMutants = []Mutant{
 		Open: listedBy(listed{watch: func(w rpcdriver.EndpointWatcher) rpcdriver.EndpointWatcher { return &closedShows{EndpointWatcher: w} }}),
 	},
 	{
-		Name: "rpc-directory-immortal", Breaks: "an endpoint stays although nobody keeps it", CaughtBy: cases("rpc/directory-lease"),
+		Name: "rpc-directory-lease-endless", Breaks: "an endpoint stays although nobody keeps it", CaughtBy: cases("rpc/directory-lease"),
 		Open: listedBy(listed{entry: func(r rpcdriver.Registration) rpcdriver.Registration {
 			go func() { _ = r.Keep(context.Background()) }() // until Close
 			return r

@@ -29,7 +29,7 @@ var rpcOptionMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "rpc-nobody-final", Breaks: "a name without a server fails with an error that says it will stay so", CaughtBy: cases("rpc/wait-for-ready"),
+		Name: "rpc-no-server-final", Breaks: "a name without a server fails with an error that says it will stay so", CaughtBy: cases("rpc/wait-for-ready"),
 		Open: carriedBy("mem://", carrying{open: func(ctx context.Context, next opening, c rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
 			s, err := next(ctx, c)
 			if fairlead.CodeOf(err) == fairlead.Unavailable {

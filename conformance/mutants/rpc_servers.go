@@ -42,7 +42,7 @@ var rpcServerMutants = []Mutant{
 		Open:     carriedBy("mem://", carrying{client: func(s rpcdriver.Stream) rpcdriver.Stream { return newWithholding(s) }}),
 	},
 	{
-		Name: "rpc-nobody-hangs", Breaks: "a call that nobody serves waits for its deadline", CaughtBy: cases("rpc/no-server"),
+		Name: "rpc-no-server-hangs", Breaks: "a call that nobody serves waits for its deadline", CaughtBy: cases("rpc/no-server"),
 		Open: carriedBy("mem://", carrying{open: func(ctx context.Context, next opening, c rpcdriver.StreamConfig) (rpcdriver.Stream, error) {
 			s, err := next(ctx, c)
 			if fairlead.CodeOf(err) == fairlead.Unavailable {

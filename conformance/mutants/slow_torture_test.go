@@ -118,11 +118,11 @@ type slowSubscription struct {
 
 // Receive pauses after the message came, as a slow connection does: its lease runs.
 func (s slowSubscription) Receive(ctx context.Context, limit int) ([]psdriver.Delivery, error) {
-	ds, err := s.Subscription.Receive(ctx, limit)
+	deliveries, err := s.Subscription.Receive(ctx, limit)
 	if err == nil {
 		s.pause()
 	}
-	return ds, err
+	return deliveries, err
 }
 
 func (s slowSubscription) Settle(ctx context.Context, all []psdriver.Settlement) []error {

@@ -23,14 +23,14 @@ func TestSignal(t *testing.T) {
 	s.Fire() // nobody waits
 	first, also := s.Next(), s.Next()
 	if isClosed(first) {
-		t.Error("woken by what happened before")
+		t.Error("woken by an earlier Fire")
 	}
 	s.Fire()
 	if !isClosed(first) || !isClosed(also) {
-		t.Error("not all who waited are woken")
+		t.Error("not all waiters are woken")
 	}
 	if isClosed(s.Next()) {
-		t.Error("who waits anew is woken by what happened before")
+		t.Error("a new waiter is woken by an earlier Fire")
 	}
 }
 

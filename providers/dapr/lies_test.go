@@ -20,11 +20,11 @@ var lies = []struct {
 	memory bool
 	caught string
 }{
-	{"an etag of state.redis is a compare-and-set: those of a deleted key hold still", naiveKV, false, "kv/cas-deleted"},
-	{"an etag names one state: state.redis counts anew after a delete", naiveKV, false, "kv/cas-recreated"},
+	{"an etag of state.redis is a compare-and-set: an etag of a deleted key still holds", naiveKV, false, "kv/cas-deleted"},
+	{"an etag names one state: state.redis counts from 1 again after a delete", naiveKV, false, "kv/cas-recreated"},
 	{"first-write finds every key: state.redis overlooks one that was last written last-write", naiveKV, false, "kv/create-exists"},
 	{"a write replaces a time to live: state.redis keeps the earlier one", naiveKV, false, "kv/ttl-overwrite-clears"},
-	{"state.redis is transactional: what stands before an operation that fails is applied", naiveKV, false, "kv/txn-stale"},
+	{"state.redis is transactional: the operations before one that fails are applied", naiveKV, false, "kv/txn-stale"},
 	{"RETRY gives a message back: pubsub.redis acknowledges it", naivePubSub, false, "pubsub/nack-redeliver"},
 	{"a subscription begins where it is made: pubsub.redis begins with the oldest message", naivePubSub, false, "pubsub/late-group"},
 	{"a bulk publication keeps its order: the runtime publishes its messages side by side", naivePubSub, false, "pubsub/ordered-batch"},

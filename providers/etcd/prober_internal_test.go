@@ -54,12 +54,12 @@ func TestVerdicts(t *testing.T) {
 		"nothing happened":             {[]sample{at(7, 12), at(7, 12)}, false, false},
 		"both grow":                    {[]sample{at(7, 12), at(8, 14)}, true, true},
 		"it writes and does not sync":  {[]sample{at(2, 12), at(2, 14), at(2, 16), at(2, 18)}, true, false},
-		"it goes on like that":         {[]sample{at(2, 12), at(2, 14), at(2, 16), at(2, 18), at(2, 20)}, true, false},
+		"it never syncs":               {[]sample{at(2, 12), at(2, 14), at(2, 16), at(2, 18), at(2, 20)}, true, false},
 		"a sync takes long":            {[]sample{at(2, 12), at(2, 14), at(2, 16), at(2, 16)}, false, false},
 		"known, and a sync takes long": {[]sample{at(1, 12), at(2, 14), at(2, 16), at(2, 18)}, true, true},
 		"known, and nothing happened":  {[]sample{at(7, 12), at(8, 14), at(8, 14)}, true, true},
-		"started anew":                 {[]sample{at(7, 12), at(8, 14), at(2, 20)}, false, false},
-		"started anew without":         {[]sample{at(7, 12), at(8, 14), at(2, 20), at(2, 21), at(2, 22), at(2, 23)}, true, false},
+		"restarted":                    {[]sample{at(7, 12), at(8, 14), at(2, 20)}, false, false},
+		"restarted without syncs":      {[]sample{at(7, 12), at(8, 14), at(2, 20), at(2, 21), at(2, 22), at(2, 23)}, true, false},
 		"a sync that was read early":   {[]sample{at(2, 12), at(2, 14), at(3, 14)}, true, true},
 	} {
 		var v verdict

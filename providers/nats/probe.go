@@ -187,7 +187,7 @@ func (st state) undurable(c config) (lacks []providers.Lack) {
 func (st state) unreplicated(c config) []providers.Lack {
 	if c.replicas > 1 {
 		if len(st.monitors) > 0 && !c.assertSync && len(st.monitors) < c.replicas {
-			return append(st.undurable(c), providers.Lack{Reason: "the monitoring pages of fewer servers are given than replicas", Remedy: "list those of all servers in \"monitor\""})
+			return append(st.undurable(c), providers.Lack{Reason: "\"monitor\" has the monitoring pages of fewer servers than there are replicas", Remedy: "list the pages of all servers in \"monitor\""})
 		}
 		return st.undurable(c)
 	}

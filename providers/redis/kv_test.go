@@ -364,7 +364,7 @@ func TestManyStores(t *testing.T) {
 	}
 	left, err := testbed.RedisClient(t, server).Keys(t.Context(), "*run-a*").Result()
 	if err != nil || len(left) > 0 {
-		t.Errorf("left behind: %q, %v", left, err)
+		t.Errorf("keys that were not removed: %q, %v", left, err)
 	}
 	check.Code(t, doOne(t, big, driver.Op{Kind: driver.OpGet, Key: "k"}).Err, fairlead.NotFound)
 	mustPut(t, big, "k", "again", 0) // the open handle creates the store again

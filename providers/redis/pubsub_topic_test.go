@@ -225,7 +225,7 @@ func TestTopics(t *testing.T) {
 	topics("orders.eu")
 	left, err := testbed.RedisClient(t, server).Keys(t.Context(), "*{orders}*").Result()
 	if err != nil || len(left) != 0 {
-		t.Fatalf("left behind: %q, %v", left, err)
+		t.Fatalf("keys that were not removed: %q, %v", left, err)
 	}
 }
 

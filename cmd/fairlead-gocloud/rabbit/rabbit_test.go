@@ -22,9 +22,9 @@ func TestBroker(t *testing.T) {
 	s := testbed.Rabbit(t)
 	for name, test := range map[string]func(*testing.T, *testbed.RabbitServer){
 		"a stale acknowledgement settles no other message": staleAck,
-		"names are those of AMQP":                          names,
+		"names as AMQP allows them":                        names,
 		"prefix":                                           prefix,
-		"who is refused":                                   refusedUsers,
+		"refused users":                                    refusedUsers,
 		"description":                                      description,
 		"a deleted queue":                                  deletedQueue,
 		"an interrupted broadcast":                         interrupted,

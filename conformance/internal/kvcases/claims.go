@@ -136,7 +136,7 @@ var manageCases = []suite.Case{
 			}
 		}
 	}, kv.Manage, kv.Watch),
-	newCase("store-deleted-alone", "DeleteStore leaves all other stores as they are, also where one name begins with the other; deleting a missing store is no error", func(t *suite.T) {
+	newCase("store-deleted-others", "DeleteStore leaves all other stores as they are, also where one name begins with the other; deleting a missing store is no error", func(t *suite.T) {
 		name := t.Name()
 		others := []string{name + ".x", name + "-x", name + "x", name + ".x.y"}
 		for _, n := range others {

@@ -62,7 +62,7 @@ async function attached(t) {
   return { ...h, session, token, plane, store: (await plane.reply(1)).handle };
 }
 
-test('a data plane is attached once, by whoever knows the token', async (t) => {
+test('a data plane is attached once, by a caller that knows the token', async (t) => {
   const { call, exchange, session, token } = await attached(t);
   const wrong = Buffer.from(token);
   wrong[0] ^= 1;
@@ -133,7 +133,7 @@ test('a call that the plugin does not offer is Unsupported', async (t) => {
   assert.equal((await plane.reply(3)).error.code, 'CODE_UNSUPPORTED');
 });
 
-test('a session ends with its data plane, and with Close, which waits and tells those who wait', async (t) => {
+test('a session ends with its data plane, and with Close, which waits, and answers the calls that wait', async (t) => {
   const { call, plane, session, token, store } = await attached(t);
   const described = assert.rejects(call('Describe', { session, token, generation: 1 }), (e) => e.code === grpc.status.FAILED_PRECONDITION);
   assert.equal((await call('Describe', { session, token, generation: 0 })).description.generation, 1);

@@ -4,12 +4,12 @@ import * as layout from '../src/lmdb/layout.js';
 
 const ascending = (rows) => rows.every((row, i) => i === 0 || Buffer.compare(rows[i - 1], row) < 0);
 
-test('the order of changes is that of stores, revisions and places', () => {
+test('changes are ordered by store, revision and place', () => {
   const rows = [[1, 9, 9], [2, 1, 0], [2, 1, 1], [2, 255, 0], [2, 256, 0], [2, 2 ** 40, 3], [256, 1, 0]];
   assert.ok(ascending(rows.map(([store, revision, place]) => layout.changeKey(store, revision, place))));
 });
 
-test('the order of deadlines is that of times', () => {
+test('deadlines are ordered by time', () => {
   const rows = [[1, 9, 'z'], [255, 1, 'a'], [256, 1, 'a'], [Date.now(), 1, 'a'], [2 ** 47, 1, 'a']];
   assert.ok(ascending(rows.map(([at, store, key]) => layout.deadlineKey(at, store, Buffer.from(key)))));
 });
@@ -25,7 +25,7 @@ test('what is written is read', () => {
   assert.deepEqual(layout.toDeadline(layout.deadlineKey(5, 6, Buffer.from('k'))), deadline);
 });
 
-test('behind a prefix are no keys that start with it', () => {
+test('the end of a prefix is after all keys that start with it', () => {
   for (const prefix of [[0, 1], [0, 0xff], [1, 0xff, 0xff], [0, 0x61]].map((b) => Buffer.from(b))) {
     const end = layout.keyAfter(prefix);
     assert.ok(Buffer.compare(Buffer.concat([prefix, Buffer.alloc(9, 0xff)]), end) < 0, prefix.toString('hex'));

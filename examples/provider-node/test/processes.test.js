@@ -59,7 +59,7 @@ test('a read sees what another process wrote before it began', async (t) => {
   assert.deepEqual(await Promise.all([before, after]), ['before', 'after']);
 });
 
-test('a time to live that a process set which has ended, ends', async (t) => {
+test('a time to live ends after its process has ended', async (t) => {
   const at = folder(t);
   const store = await (await open(t, at)).openStore('s', forever());
   await new Promise((resolve) => setTimeout(resolve, 50)); // until the first look for deadlines is over

@@ -70,7 +70,7 @@ test('a time to live ends with an event, not early, and once', async (t) => {
   assert.deepEqual(shown(events), ['PUT k=v', 'PUT kept=v', 'PUT kept=w', 'EXPIRE k', 'PUT end=']);
 });
 
-test('a write to a key that has expired and was not swept tells its end first', async (t) => {
+test('a write to a key that has expired and was not swept shows the expiry first', async (t) => {
   const store = await (await open(t, folder(t))).openStore('s', forever());
   const watcher = watchOf(store);
   await one(store, put('k', 'v', { ttl_nanos: 1e6 }));
@@ -81,7 +81,7 @@ test('a write to a key that has expired and was not swept tells its end first', 
   assert.deepEqual(shown(events), ['PUT k=v', 'EXPIRE k', 'PUT k=w']);
 });
 
-test('a watch goes on behind a revision, and says when the history is gone', async (t) => {
+test('a watch continues after a revision, and reports that the history is gone', async (t) => {
   const store = await (await open(t, folder(t), { history: 10 })).openStore('s', forever());
   const revisions = [];
   for (let i = 0; i < 30; i++) revisions.push((await one(store, put(`k${i}`, ''))).revision);
@@ -114,7 +114,7 @@ test('a watcher that waits ends with its caller and with its handle, and loses n
   await assert.rejects(waiting, refuses('CLOSED'));
 });
 
-test('a deadline that holds no longer is forgotten', async (t) => {
+test('a replaced deadline is forgotten', async (t) => {
   const at = folder(t);
   const store = await (await open(t, at)).openStore('s', forever());
   for (let i = 0; i < 5; i++) await one(store, put('k', '', { ttl_nanos: 3600e9 + i * 1e9 }));

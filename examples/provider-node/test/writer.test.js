@@ -41,7 +41,7 @@ test('what waits during one commit is in the next', async () => {
   assert.deepEqual(done.join(''), 'abcdefg');
 });
 
-test('a caller who gives up before the commit began has written nothing, one who does later cannot know', async () => {
+test('a caller that gives up before the commit has written nothing; one that gives up later has an unknown outcome', async () => {
   const db = slowDatabase();
   const writer = make(db);
   let [early, late] = [forever(), forever()];
@@ -70,7 +70,7 @@ test('a write that is handed over when its handle is closed gets its answer', as
   assert.equal(await handed, 'written');
 });
 
-test('a condition that does not hold fails its own call alone', async () => {
+test('a condition that does not hold fails only its own call', async () => {
   const db = slowDatabase();
   const writer = make(db);
   const conflict = writer.submit(() => { throw new ProviderError('CONFLICT', ''); }, 0, forever());
@@ -81,7 +81,7 @@ test('a condition that does not hold fails its own call alone', async () => {
   assert.equal(await fine, 'fine');
 });
 
-test('an error of the database fails all of one transaction: before the commit nothing was written, in it nobody knows', async () => {
+test('an error of the database fails all of one transaction: before the commit nothing was written, in the commit the outcome is unknown', async () => {
   const db = slowDatabase();
   const writer = make(db);
   const fine = writer.submit(() => 'fine', 0, forever());

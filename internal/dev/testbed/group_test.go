@@ -108,7 +108,7 @@ func acknowledged(ctx context.Context, s *RedisServer) error {
 	}
 	replica, err := s.field(ctx, "replication", "slave0")
 	if err == nil && !strings.Contains(replica, "offset="+offset+",") {
-		err = fmt.Errorf("the replica is behind %s: %s", offset, replica)
+		err = fmt.Errorf("the replica has not reached the offset %s: %s", offset, replica)
 	}
 	return err
 }

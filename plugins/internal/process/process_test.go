@@ -314,7 +314,7 @@ func ownSocketDir(t *testing.T) string {
 	return dir
 }
 
-// go-plugin would leave the plugin, its socket and its children behind.
+// go-plugin would not end the plugin, its socket and its children.
 func TestHostIsKilled(t *testing.T) {
 	for _, c := range []struct {
 		role    string

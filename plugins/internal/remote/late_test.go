@@ -96,16 +96,16 @@ func TestLateEventsAreNotLost(t *testing.T) {
 		after    kvdriver.Revision
 		page     string // the revision of the store's page
 		read     int    // the number of events that are read before
-		behind   string // the revision after which the new watch begins; empty: there can be none
+		begin    string // the revision after which the new watch begins; empty: there can be none
 		volatile bool   // the store is in the plugin's process, which continues to run
 	}{
-		"behind a revision":               {"0", "", 0, "0", false},
-		"behind an event":                 {"0", "", 2, "2", false},
-		"behind an event of this process": {"0", "", 2, "2", true},
-		"from now, behind the page":       {"", "0", 0, "0", false},
-		"from now, behind an event":       {"", "0", 1, "1", false},
+		"after a revision":                {"0", "", 0, "0", false},
+		"after an event":                  {"0", "", 2, "2", false},
+		"after an event of this process":  {"0", "", 2, "2", true},
+		"from now, after the page":        {"", "0", 0, "0", false},
+		"from now, after an event":        {"", "0", 1, "1", false},
 		"from now, though it cannot list": {"", "", 1, "1", false},
-		"from a place that nobody knows":  {"", "", 0, "", false},
+		"from an unknown place":           {"", "", 0, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,13 +126,13 @@ func TestLateEventsAreNotLost(t *testing.T) {
 				close(hold)
 				synctest.Wait()
 
-				if c.behind == "" {
+				if c.begin == "" {
 					wantCompacted(t, w)
 					return
 				}
 				wantEvents(t, w, c.read+1, c.read+3)
 				watches := selectCalls(p, func(c *pluginpb.Call) (string, bool) { return string(c.GetKvWatch().GetAfter()), c.GetKvWatch() != nil })
-				if want := []string{string(c.after), c.behind}; !reflect.DeepEqual(watches, want) {
+				if want := []string{string(c.after), c.begin}; !reflect.DeepEqual(watches, want) {
 					t.Errorf("watches were opened after %q, want %q", watches, want)
 				}
 				wantFirstClosed(t, p)

@@ -34,7 +34,7 @@ func FindFairlead(build *debug.BuildInfo, folder string) (Fairlead, error) {
 	f := Fairlead{Version: released(build)}
 	if folder == "" {
 		if f.Version == "" {
-			return f, fmt.Errorf("this is a development build of fairlead, which no version of %s goes with: give --fairlead PATH, the folder of a checkout of %s", fairlead, fairlead)
+			return f, fmt.Errorf("this is a development build of fairlead, and no released version of %s fits it: give --fairlead PATH, the folder of a checkout of %s", fairlead, fairlead)
 		}
 		return f, nil
 	}
@@ -44,7 +44,7 @@ func FindFairlead(build *debug.BuildInfo, folder string) (Fairlead, error) {
 	}
 	b, err := os.ReadFile(filepath.Join(f.Folder, "go.mod"))
 	if err != nil || modfile.ModulePath(b) != fairlead {
-		return f, fmt.Errorf("--fairlead is %q, which is no checkout of %s: it has no go.mod of that module", folder, fairlead)
+		return f, fmt.Errorf("--fairlead is %q, which is no checkout of %s, since it has no go.mod of that module: give the folder of a checkout", folder, fairlead)
 	}
 	return f, nil
 }
@@ -91,9 +91,9 @@ var refused = []string{"main", "init", "internal", "vendor", "plugin", "sidecar"
 func CheckName(name string, taken []string) error {
 	switch {
 	case !goodName.MatchString(name):
-		return fmt.Errorf("the name %q cannot be that of a URL scheme, a Go package and a binary at once: use lower-case letters and digits, a letter first, as acme", name)
+		return fmt.Errorf("the name %q cannot name a URL scheme, a Go package and a binary: use lower-case letters and digits, a letter first, for example acme", name)
 	case token.IsKeyword(name) || slices.Contains(refused, name):
-		return fmt.Errorf("the name %q has a meaning of its own in Go or in Fairlead: choose another, as my%s", name, name)
+		return fmt.Errorf("the name %q has another meaning in Go or in Fairlead: choose another name, for example my%s", name, name)
 	case slices.Contains(taken, name):
 		return fmt.Errorf("a provider of Fairlead has the scheme %s:// already: choose another name, for example my%s", name, name)
 	}
@@ -103,10 +103,10 @@ func CheckName(name string, taken []string) error {
 // CheckModule returns why a module cannot have a path.
 func CheckModule(path string) error {
 	if err := module.CheckPath(path); err != nil {
-		return fmt.Errorf("--module: %w; give the path by which others will import it, as example.com/fairlead-acme", err)
+		return fmt.Errorf("--module: %w; give the path by which others will import it, for example example.com/fairlead-acme", err)
 	}
 	if path == fairlead || strings.HasPrefix(path, fairlead+"/") {
-		return fmt.Errorf("--module is %q, which belongs to Fairlead itself; give a path of your own, as example.com/fairlead-acme", path)
+		return fmt.Errorf("--module is %q, which belongs to Fairlead itself; give another path, for example example.com/fairlead-acme", path)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (p Provider) path(templateName string) string {
 }
 
 // Write makes the folder dir and writes the module into it. If it fails, it
-// leaves no folder behind. It returns an error that is [fs.ErrExist] if there
+// removes the folder. It returns an error that is [fs.ErrExist] if there
 // is something at dir already.
 func (p Provider) Write(dir string) (err error) {
 	files, err := p.files()
