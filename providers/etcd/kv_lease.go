@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"fairlead.dev"
+	"fairlead.dev/providers"
 )
 
 // A key with a time to live has a lease, and is deleted when the lease ends. But a
@@ -90,8 +91,9 @@ func (p *provider) revoke(ctx context.Context, id int64) error {
 	})
 }
 
-// revokeLater queues the revocation of a lease that no key has. If the lease cannot
-// be revoked, it ends by itself.
+// revokeLater queues the revocation of a lease that is not wanted any more: a write of
+// its key that is still on its way is refused then. If the lease cannot be revoked, it
+// ends by itself.
 func (p *provider) revokeLater(id int64) {
 	select {
 	case p.unused <- id:
@@ -99,15 +101,18 @@ func (p *provider) revokeLater(id int64) {
 	}
 }
 
-// revokeUnusedLeases revokes the leases that no key has until the provider is
-// closed.
+// revokeUnusedLeases revokes the leases that are not wanted any more until the provider
+// is closed.
 func (p *provider) revokeUnusedLeases() {
 	for {
 		select {
 		case <-p.life.Done():
 			return
 		case id := <-p.unused:
-			_ = p.revoke(p.life.Context(), id)
+			patience := providers.Patience{Limit: p.config.rpcLease}
+			_, _ = providers.Retry(p.life.Context(), p.life, patience, func(ctx context.Context) (_ struct{}, done bool, err error) {
+				return struct{}{}, true, p.revoke(ctx, id)
+			})
 		}
 	}
 }

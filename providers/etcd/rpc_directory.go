@@ -144,5 +144,8 @@ func (r *registration) Close(ctx context.Context) error {
 	if errors.Is(err, rpctypes.ErrGRPCLeaseNotFound) {
 		return nil // it has ended, and the key with it
 	}
+	if err != nil {
+		r.p.revokeLater(r.lease)
+	}
 	return err
 }

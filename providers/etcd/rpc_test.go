@@ -206,3 +206,26 @@ func TestEndpointWatcherOverCompactionAndRestart(t *testing.T) {
 	_, err = w.Next(t.Context())
 	check.Code(t, err, fairlead.Closed)
 }
+
+// A registration that was given up while it was on its way is taken back, long before
+// its lease ends. So is one whose Close was given up.
+func TestGivenUpRegistrationIsTakenBack(t *testing.T) {
+	server := testbed.Etcd(t)
+	c := etcdClient(t, server)
+	p := open(t, server.URL()+"?rpc-lease=1h")
+	directory := p.(driver.Directory)
+	r, err := directory.Register(t.Context(), driver.RegisterConfig{Service: "greeter", Endpoint: driver.Endpoint{Address: "127.0.0.1:1"}})
+	check.NoError(t, err)
+	check.NoError(t, server.Pause(t.Context()))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	check.Code(t, r.Close(ctx), fairlead.DeadlineExceeded)
+	check.NoError(t, server.Continue(t.Context()))
+	check.Eventually(t, "no key, and no lease", func() bool {
+		keys, err := c.Get(t.Context(), target, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		check.NoError(t, err)
+		leases, err := c.Leases(t.Context())
+		check.NoError(t, err)
+		return keys.Count == 0 && len(leases.Leases) == 0
+	})
+}

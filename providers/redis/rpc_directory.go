@@ -32,16 +32,16 @@ func rpcFacet() fairlead.FacetDescription {
 	}
 }
 
-// serviceKeys are the keys of a service: its leases, and the stream that wakes
-// watchers when they change.
-type serviceKeys struct{ leases, changes string }
+// serviceKeys are the keys of a service: its leases, the stream that wakes watchers
+// when they change, and the members whose leases were ended a moment ago.
+type serviceKeys struct{ leases, changes, ended string }
 
 func (p *provider) serviceKeys(service string) serviceKeys {
 	base := p.prefix + ":rpc:{" + service + "}:"
-	return serviceKeys{leases: base + "leases", changes: base + "changes"}
+	return serviceKeys{leases: base + "leases", changes: base + "changes", ended: base + "ended"}
 }
 
-func (k serviceKeys) all() []string { return []string{k.leases, k.changes} }
+func (k serviceKeys) all() []string { return []string{k.leases, k.changes, k.ended} }
 
 // registration is an endpoint with a lease: a member of a sorted set. The
 // member's score is the end of the lease by the server's clock.
@@ -59,16 +59,21 @@ func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (drive
 		return nil, err
 	}
 	if err := r.setLease(ctx, p.config.rpcLease); err != nil {
+		r.endLater() // the server may carry it out all the same
 		return nil, err
 	}
 	r.life = p.life.Child("registration")
 	return r, nil
 }
 
+// endedFor is how long the server ignores a renewal that was overtaken by the end of
+// the lease: longer than one can be on its way.
+const endedFor = time.Minute
+
 // setLease has the lease end after a duration, or at once for 0. It may be
 // repeated without harm.
 func (r *registration) setLease(ctx context.Context, lease time.Duration) error {
-	_, err := r.p.query(ctx, r.keys.leases, rpcKeep.command(ctx, r.keys.all(), r.member, milliseconds(lease)))
+	_, err := r.p.query(ctx, r.keys.leases, rpcKeep.command(ctx, r.keys.all(), r.member, milliseconds(lease), milliseconds(endedFor)))
 	return err
 }
 
@@ -88,5 +93,19 @@ func (r *registration) Close(ctx context.Context) error {
 	if !r.life.End() {
 		return nil
 	}
-	return r.setLease(ctx, 0)
+	err := r.setLease(ctx, 0)
+	if err != nil {
+		r.endLater()
+	}
+	return err
+}
+
+// endLater ends the lease in the background, for as long as the lease could last.
+func (r *registration) endLater() {
+	r.p.life.Go(func() {
+		patience := providers.Patience{Limit: r.p.config.rpcLease}
+		_, _ = providers.Retry(r.p.life.Context(), r.p.life, patience, func(ctx context.Context) (_ struct{}, done bool, err error) {
+			return struct{}{}, true, r.setLease(ctx, 0)
+		})
+	})
 }

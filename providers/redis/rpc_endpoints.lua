@@ -1,5 +1,5 @@
 -- Returns the endpoints whose leases have not ended.
--- KEYS: leases, changes
+-- KEYS: leases, changes, ended
 -- Returns the ID of the last change, the ms until the next lease ends (-1 if
 -- there is no lease), and the members of the endpoints.
 local t = redis.call('TIME')

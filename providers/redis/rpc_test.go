@@ -2,7 +2,9 @@ package redis_test
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/internal/dev/check"
@@ -77,4 +79,44 @@ func TestRPCWhileTheServerIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	nextEndpoints(t, w, 0)
+}
+
+// A registration that was given up while it was on its way is taken back, long before
+// its lease ends. So is one whose Close was given up.
+func TestGivenUpRegistrationIsTakenBack(t *testing.T) {
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	p := open(t, server.URL()+"?rpc-lease=1h").(driver.Directory)
+	register := func(ctx context.Context, address string) (driver.Registration, error) {
+		return p.Register(ctx, driver.RegisterConfig{Service: "echo", Endpoint: driver.Endpoint{Address: address}})
+	}
+	kept, err := register(t.Context(), "127.0.0.1:1")
+	check.NoError(t, err)
+	closed, err := register(t.Context(), "127.0.0.1:2")
+	check.NoError(t, err)
+	scripts := func() string {
+		_, stat, _ := strings.Cut(c.Info(t.Context(), "commandstats").Val(), "cmdstat_evalsha:")
+		calls, _, _ := strings.Cut(stat, ",")
+		return calls
+	}
+	if got := scripts(); got != "calls=2" && got != "calls=3" { // one is answered with NOSCRIPT
+		t.Fatalf("%s before", got)
+	}
+	check.NoError(t, c.ConfigResetStat(t.Context()).Err())
+	check.NoError(t, server.Pause(t.Context()))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = register(ctx, "127.0.0.1:3")
+	check.Code(t, err, fairlead.DeadlineExceeded)
+	check.Code(t, closed.Close(ctx), fairlead.DeadlineExceeded)
+	check.NoError(t, server.Continue(t.Context()))
+	// The registration and two ends are there, and the Close if it was sent.
+	check.Eventually(t, "all to be carried out", func() bool { return scripts() >= "calls=3" })
+	check.Eventually(t, "only the first address to stay", func() bool {
+		return c.ZCard(t.Context(), "fairlead:rpc:{echo}:leases").Val() == 1
+	})
+	w, err := p.WatchEndpoints(t.Context(), driver.WatchConfig{Service: "echo"})
+	check.NoError(t, err)
+	nextEndpoints(t, w, 1)
+	check.NoError(t, kept.Close(t.Context()))
 }
