@@ -13,7 +13,8 @@
 //	}
 //
 // [Settings] is the validated URL that Open receives, with its passwords and its
-// TLS configuration.
+// TLS configuration. An open provider keeps a password as a [Hidden], and embeds
+// [Live]: whatever prints the provider, or a handle of it, shows no secret.
 //
 // The driver packages specify what a provider implements for each facet:
 // kv/driver, pubsub/driver, rpc/driver and config/driver.

@@ -2,6 +2,8 @@ package providers
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -26,6 +28,24 @@ type Live struct {
 func NewLive(d fairlead.Description) *Live {
 	d.Generation = 1
 	return &Live{current: d, changed: make(chan struct{})}
+}
+
+// Format implements [fmt.Formatter] for the provider that embeds l: no verb prints its
+// fields, which may hold credentials.
+func (l *Live) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, l.text()) }
+
+// LogValue implements [slog.LogValuer] for the provider that embeds l.
+func (l *Live) LogValue() slog.Value { return slog.StringValue(l.text()) }
+
+func (l *Live) text() string {
+	if l == nil {
+		return "provider that is not open"
+	}
+	d, _, err := l.state()
+	if err != nil {
+		return "closed provider"
+	}
+	return fmt.Sprintf("provider %s of %s", d.Provider, d.Endpoint)
 }
 
 // Update replaces the description if d differs from it, and reports whether

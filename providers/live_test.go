@@ -1,8 +1,10 @@
 package providers
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -71,5 +73,25 @@ func TestLiveAnnounces(t *testing.T) {
 	}
 	if d, err := l.Describe(t.Context()); err != nil || d.Generation != 3 {
 		t.Errorf("generation %d, %v", d.Generation, err)
+	}
+}
+
+// A provider that embeds Live shows none of its fields.
+func TestAProviderPrintsNoField(t *testing.T) {
+	type provider struct {
+		*Live
+		password string
+	}
+	live := NewLive(fairlead.Description{Provider: "redis", Endpoint: "127.0.0.1:6379"})
+	for _, p := range []*provider{{live, "c4nary"}, {nil, "c4nary"}} {
+		var out bytes.Buffer
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			fmt.Fprintf(&out, verb, p)
+		}
+		slog.New(slog.NewTextHandler(&out, nil)).Info("text", "provider", p)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("json", "provider", p)
+		if text := out.String(); strings.Contains(text, "c4nary") || p.Live != nil && strings.Count(text, "provider redis of 127.0.0.1:6379") != 8 {
+			t.Errorf("got %s", text)
+		}
 	}
 }

@@ -65,3 +65,32 @@ func secretFile(name, file string) (string, error) {
 	}
 	return v, nil
 }
+
+// Hidden holds a secret of an open provider: its settings keep the password as a Hidden.
+// It is a function, so that no verb of package fmt shows the secret, at any depth of the
+// value that is printed. Nil holds the empty text.
+type Hidden func() string
+
+// Hide returns a Hidden that holds the text.
+func Hide(text string) Hidden {
+	if text == "" {
+		return nil
+	}
+	return func() string { return text }
+}
+
+// Reveal returns the secret, for the client of the backend. Never print it.
+func (h Hidden) Reveal() string {
+	if h == nil {
+		return ""
+	}
+	return h()
+}
+
+// String implements [fmt.Stringer].
+func (h Hidden) String() string {
+	if h == nil {
+		return ""
+	}
+	return "(hidden)"
+}

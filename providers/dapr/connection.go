@@ -65,8 +65,8 @@ func (c config) dialOptions(handler stats.Handler) []grpc.DialOption {
 		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
 	}
-	if c.token != "" {
-		options = append(options, grpc.WithPerRPCCredentials(token(c.token)))
+	if c.token != nil {
+		options = append(options, grpc.WithPerRPCCredentials(token(c.token.Reveal())))
 	}
 	return options
 }

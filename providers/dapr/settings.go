@@ -46,7 +46,7 @@ func settings() []providers.Setting {
 type config struct {
 	host  string
 	tls   *tls.Config
-	token string
+	token providers.Hidden
 
 	components map[fairlead.Facet]string // from the URL; "-" for none, "" for the only one
 
@@ -86,9 +86,11 @@ func newConfig(s providers.Settings) (c config, err error) {
 		return config{}, invalid("setting \"prefix\" has %d bytes; it may have %d", len(c.prefix), maxPrefix)
 	}
 	c.host = hosts[0]
-	if c.token, err = s.Password(); err != nil {
+	token, err := s.Password()
+	if err != nil {
 		return config{}, err
 	}
+	c.token = providers.Hide(token)
 	c.tls, err = s.TLS(schemeTLS)
 	return c, err
 }

@@ -35,7 +35,7 @@ func (p *provider) connect(ctx context.Context) error {
 		return err
 	}
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: c.urls(), Username: c.user, Password: c.password, TLS: c.tls,
+		Endpoints: c.urls(), Username: c.user, Password: c.password.Reveal(), TLS: c.tls,
 		DialTimeout:       c.dialTimeout,
 		DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingTimeout,
 		MaxUnaryRetries: attempts,

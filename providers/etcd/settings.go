@@ -34,7 +34,8 @@ func settings() []providers.Setting {
 // config is what the URL says, checked.
 type config struct {
 	hosts          []string
-	user, password string
+	user           string
+	password       providers.Hidden
 	tls            *tls.Config
 	prefix         string
 	dialTimeout    time.Duration
@@ -61,13 +62,15 @@ func newConfig(s providers.Settings) (c config, err error) {
 	case c.prefix == "":
 		return config{}, invalid("setting \"prefix\" must not be empty")
 	}
-	if c.password, err = s.Password(); err != nil {
+	password, err := s.Password()
+	if err != nil {
 		return config{}, err
 	}
+	c.password = providers.Hide(password)
 	if s.URL.User != nil {
 		c.user = s.URL.User.Username()
 	}
-	if (c.user == "") != (c.password == "") {
+	if (c.user == "") != (c.password == nil) {
 		return config{}, invalid("a user and a password belong together; give user:password@ in the URL, or user@ and \"password-env\" or \"password-file\"")
 	}
 	c.tls, err = s.TLS(schemeTLS)

@@ -106,9 +106,9 @@ func (c config) options() ([]natsgo.Option, error) {
 	}
 	switch {
 	case c.user != "":
-		opts = append(opts, natsgo.UserInfo(c.user, c.password))
-	case c.token != "":
-		opts = append(opts, natsgo.Token(c.token))
+		opts = append(opts, natsgo.UserInfo(c.user, c.password.Reveal()))
+	case c.token != nil:
+		opts = append(opts, natsgo.Token(c.token.Reveal()))
 	case c.nkeyFile != "":
 		o, err := natsgo.NkeyOptionFromSeed(c.nkeyFile)
 		if err != nil {

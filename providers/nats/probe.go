@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"fairlead.dev"
@@ -25,7 +24,7 @@ const (
 // restart, after which it is reached again.
 type prober struct {
 	http  http.Client
-	known map[string]monitored // by URL; of one goroutine at a time
+	known map[string]monitored // by URL as it is shown; of one goroutine at a time
 }
 
 // state is what a probe found.
@@ -39,19 +38,10 @@ type state struct {
 
 // monitored is what the monitoring page of one server says.
 type monitored struct {
-	url        string
+	page       monitorPage
 	err        error
 	syncAlways bool
 	interval   time.Duration
-}
-
-// shown is the URL without its password.
-func (m monitored) shown() string {
-	u, err := url.Parse(m.url)
-	if err != nil {
-		return "" // it was parsed before
-	}
-	return u.Redacted()
 }
 
 // keepDescription probes the servers until the provider is closed.
@@ -112,25 +102,25 @@ func (p *provider) checkVersion() error {
 }
 
 // probeMonitor reads how a server syncs.
-func (p *prober) probeMonitor(ctx context.Context, page string) monitored {
+func (p *prober) probeMonitor(ctx context.Context, page monitorPage) monitored {
 	m := p.readMonitor(ctx, page)
-	if before, ok := p.known[page]; ok && m.err != nil {
+	if before, ok := p.known[page.shown]; ok && m.err != nil {
 		return before
 	}
 	if m.err == nil {
 		if p.known == nil {
 			p.known = map[string]monitored{}
 		}
-		p.known[page] = m
+		p.known[page.shown] = m
 	}
 	return m
 }
 
 // readMonitor reads a monitoring page.
-func (p *prober) readMonitor(ctx context.Context, page string) monitored {
-	m := monitored{url: page}
+func (p *prober) readMonitor(ctx context.Context, page monitorPage) monitored {
+	m := monitored{page: page}
 	m.err = func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"/jsz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, page.url.Reveal()+"/jsz", nil)
 		if err != nil {
 			return err
 		}
@@ -172,10 +162,10 @@ func (st state) undurable(c config) (lacks []providers.Lack) {
 	for _, m := range st.monitors {
 		switch {
 		case m.err != nil:
-			lacks = append(lacks, providers.Lack{Reason: "unverified: the monitoring page " + m.shown() + " cannot be read: " + m.err.Error(),
+			lacks = append(lacks, providers.Lack{Reason: "unverified: the monitoring page " + m.page.shown + " cannot be read: " + m.err.Error(),
 				Remedy: "let the provider read it, or open with assert-sync-always=true"})
 		case !m.syncAlways:
-			lacks = append(lacks, providers.Lack{Reason: fmt.Sprintf("sync_interval of %s is %v: what was acknowledged since the last sync is lost with the power", m.shown(), m.interval),
+			lacks = append(lacks, providers.Lack{Reason: fmt.Sprintf("sync_interval of %s is %v: what was acknowledged since the last sync is lost with the power", m.page.shown, m.interval),
 				Remedy: "set jetstream { sync_interval: always } and restart the server"})
 		}
 	}

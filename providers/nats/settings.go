@@ -35,20 +35,27 @@ func settings() []providers.Setting {
 type config struct {
 	hosts []string
 
-	user, password, token string
-	nkeyFile, credsFile   string
-	tls                   *tls.Config
+	user                string
+	password, token     providers.Hidden
+	nkeyFile, credsFile string
+	tls                 *tls.Config
 
 	prefix         string
 	replicas       int
 	dialTimeout    time.Duration
 	requestTimeout time.Duration
 	probeInterval  time.Duration
-	monitors       []string
+	monitors       []monitorPage
 	assertSync     bool
 	history        time.Duration
 	retention      time.Duration
 	window         time.Duration
+}
+
+// monitorPage is the monitoring page of one server.
+type monitorPage struct {
+	url   providers.Hidden // it may have a password
+	shown string           // without it
 }
 
 func newConfig(s providers.Settings) (config, error) {
@@ -91,32 +98,35 @@ func (c *config) setMonitors(s providers.Settings) error {
 	}
 	for _, m := range strings.Split(list, ",") {
 		u, err := url.Parse(m)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return invalid("setting \"monitor\" lists URLs such as http://127.0.0.1:8222, separated by commas; one of them cannot be read")
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+			return invalid("setting \"monitor\" lists URLs such as http://127.0.0.1:8222, separated by commas; one of them cannot be read, or has a query")
 		}
-		c.monitors = append(c.monitors, strings.TrimSuffix(m, "/"))
+		c.monitors = append(c.monitors, monitorPage{url: providers.Hide(strings.TrimSuffix(m, "/")), shown: u.Redacted()})
 	}
 	return nil
 }
 
-func (c *config) setCredentials(s providers.Settings) (err error) {
-	if c.password, err = s.Password(); err != nil {
+func (c *config) setCredentials(s providers.Settings) error {
+	password, err := s.Password()
+	if err != nil {
 		return err
 	}
+	token, err := s.Secret("token")
+	if err != nil {
+		return err
+	}
+	c.password, c.token = providers.Hide(password), providers.Hide(token)
 	if s.URL.User != nil {
 		c.user = s.URL.User.Username()
 	}
-	if c.token, err = s.Secret("token"); err != nil {
-		return err
-	}
-	if c.user != "" && c.password == "" { // as in NATS: a name without a password is a token
-		if c.token != "" {
+	if c.user != "" && c.password == nil { // as in NATS: a name without a password is a token
+		if c.token != nil {
 			return tooManyCredentials()
 		}
-		c.user, c.token = "", c.user
+		c.user, c.token = "", providers.Hide(c.user)
 	}
 	ways := 0
-	for _, given := range []bool{c.user != "" || c.password != "", c.token != "", c.nkeyFile != "", c.credsFile != ""} {
+	for _, given := range []bool{c.user != "" || c.password != nil, c.token != nil, c.nkeyFile != "", c.credsFile != ""} {
 		if given {
 			ways++
 		}
@@ -124,7 +134,7 @@ func (c *config) setCredentials(s providers.Settings) (err error) {
 	switch {
 	case ways > 1:
 		return tooManyCredentials()
-	case c.user == "" && c.password != "":
+	case c.user == "" && c.password != nil:
 		return invalid("a password is given and no user; name the user in the URL, for example nats://user@host")
 	}
 	return nil

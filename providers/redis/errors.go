@@ -12,6 +12,9 @@ import (
 	"fairlead.dev"
 )
 
+// unknownCommand begins the reply to a command that the server does not know.
+const unknownCommand = "ERR unknown command"
+
 // errorReplies are the codes of a Redis server's error replies, by their first
 // words. The server sends none of them after one of our scripts has begun to
 // write.
@@ -35,6 +38,8 @@ var errorReplies = []struct {
 	{"ERR max number of clients", fairlead.Unavailable, "the server has reached maxclients"},
 	{"NOSTORE ", fairlead.Unavailable, "the store was deleted during the call"},
 	{"FENCED ", fairlead.Unavailable, "the write arrived after the provider had given it up, and was not applied"},
+	{unknownCommand + " 'auth'", fairlead.PermissionDenied, "the server does not know AUTH, and takes no password; it has renamed it, or is no Redis"},
+	{unknownCommand, fairlead.Unsupported, "the server does not know a command that this provider needs; it has renamed it, is older than 7.0, or is no Redis"},
 	{"ERR DB index is out of range", fairlead.Invalid, "the server has no database with the number in the URL's path"},
 	{"ERR This instance has cluster support disabled", fairlead.Invalid, "the server is not in cluster mode; several hosts are the nodes of one cluster, or Sentinels with \"master-name\""},
 	{"WRONGPASS ", fairlead.PermissionDenied, "the server rejects the user or the password"},
@@ -91,7 +96,25 @@ func isDialError(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
+// withoutArguments returns the text of an error reply without the arguments that the
+// server repeats of a command that it does not know: they may be a password.
+func withoutArguments(text string) string {
+	before, _, _ := strings.Cut(text, ", with args beginning with")
+	return before
+}
+
+// errorReply is an error reply with another text.
+type errorReply string
+
+func (e errorReply) Error() string { return string(e) }
+
+// RedisError makes it one for the client's functions.
+func (errorReply) RedisError() {}
+
 func mapErrorReply(err error, sent bool) error {
+	if _, command, ok := strings.Cut(withoutArguments(err.Error()), unknownCommand); ok {
+		err = errorReply(unknownCommand + command)
+	}
 	if isDenial(err) {
 		return mapDenial(err, sent)
 	}

@@ -44,11 +44,11 @@ type config struct {
 	hosts      []string
 	db         int
 	user       string
-	password   string
+	password   providers.Hidden
 	masterName string
 
 	sentinelUser     string
-	sentinelPassword string
+	sentinelPassword providers.Hidden
 
 	tls           *tls.Config
 	prefix        string
@@ -139,17 +139,20 @@ func (c *config) setMode(s providers.Settings) error {
 	return nil
 }
 
-func (c *config) setCredentials(s providers.Settings) (err error) {
-	if c.password, err = s.Password(); err != nil {
+func (c *config) setCredentials(s providers.Settings) error {
+	password, err := s.Password()
+	if err != nil {
 		return err
 	}
+	c.password = providers.Hide(password)
 	if s.URL.User != nil {
 		c.user = s.URL.User.Username()
 	}
-	if c.user != "" && c.password == "" {
+	if c.user != "" && c.password == nil {
 		return invalidf("the URL names a user but no password; give the password as user:password@, in \"password-env\" or in \"password-file\"")
 	}
-	c.sentinelPassword, err = s.Secret("sentinel-password")
+	ofSentinels, err := s.Secret("sentinel-password")
+	c.sentinelPassword = providers.Hide(ofSentinels)
 	return err
 }
 

@@ -25,4 +25,4 @@ type lazyText struct {
 	args   []any
 }
 
-func (t lazyText) String() string { return fmt.Sprintf(t.format, t.args...) }
+func (t lazyText) String() string { return withoutArguments(fmt.Sprintf(t.format, t.args...)) }
