@@ -8,6 +8,7 @@ import (
 	"fairlead.dev"
 	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
+	"fairlead.dev/pubsub"
 )
 
 // found returns the durability claims of the first facet, and why the others are
@@ -67,5 +68,47 @@ func TestSmallPayload(t *testing.T) {
 	d, err := open(t, server.URL()).Describe(t.Context())
 	if err != nil || len(d.Facets) != 1 || !strings.Contains(strings.Join(d.Notes, " "), "max_payload") {
 		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// What the limits of a server or of an account do not allow is refused with the
+// server's reason, and nothing is promised of it.
+func TestLimitsOfServersAndAccounts(t *testing.T) {
+	account := func(limits string) testbed.NATSOption {
+		return testbed.NATSConf(`accounts { A { jetstream: { ` + limits + ` }, users: [ { user: "app", password: "pw" } ] } }`)
+	}
+	user := func(s *testbed.NATSServer) string { return s.URLFor("app", "pw") }
+	server := (*testbed.NATSServer).URL
+	for _, c := range []struct {
+		name   string
+		option testbed.NATSOption
+		url    func(*testbed.NATSServer) string
+		code   fairlead.Code
+		says   string
+	}{
+		{"duplicate_window", testbed.NATSLimits("duplicate_window: 1s"), server, fairlead.Invalid, "duplicates window"},
+		{"max_ack_pending of the server", testbed.NATSLimits("max_ack_pending: 100"), server, fairlead.Invalid, "max ack pending"},
+		{"max_streams", account("max_streams: 1"), user, fairlead.Unavailable, "maximum number of streams"},
+		{"max_consumers", account("max_consumers: 1"), user, fairlead.Unavailable, "maximum consumers"},
+		{"max_ack_pending of the account", account("max_ack_pending: 100"), user, fairlead.Invalid, "max ack pending"},
+		{"max_store", account("max_store: 1MB"), user, 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := open(t, c.url(testbed.NATS(t, c.option)))
+			var err error
+			for _, topic := range []string{"a", "b"} {
+				for _, group := range []string{"g", "h"} {
+					if err == nil {
+						var s *pubsub.Subscription
+						if s, err = pubsub.Subscribe(t.Context(), p, topic, pubsub.Group(group)); err == nil {
+							defer s.Close(t.Context())
+						}
+					}
+				}
+			}
+			if check.Code(t, err, c.code); err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want the words %q", err, c.says)
+			}
+		})
 	}
 }

@@ -14,6 +14,7 @@ type natsConfig struct {
 	lines   []string
 	sync    string
 	storage string
+	limits  string
 	auth    string
 	tls     bool
 	tlsAuth bool // demand a client certificate
@@ -32,6 +33,14 @@ func NATSConf(lines ...string) NATSOption {
 func NATSSync(interval string) NATSOption {
 	return func(c *natsConfig) error {
 		c.sync = interval
+		return nil
+	}
+}
+
+// NATSLimits sets JetStream's limits: "duplicate_window: 1s, max_ack_pending: 100".
+func NATSLimits(limits string) NATSOption {
+	return func(c *natsConfig) error {
+		c.limits = limits
 		return nil
 	}
 }
@@ -92,6 +101,9 @@ func (c *natsConfig) file(s *NATSServer, routes []string) string {
 	}
 	if c.storage != "" {
 		jetstream += ", max_file_store: " + c.storage
+	}
+	if c.limits != "" {
+		jetstream += ", limits: { " + c.limits + " }"
 	}
 	lines := []string{
 		"listen: " + s.Addr(), "http: " + s.ports[1].addr(), "server_name: " + s.name,
