@@ -23,6 +23,7 @@ TEST_TIMEOUT ?= 35m
 BENCH        ?= .
 BENCHTIME    ?= 1s
 FUZZTIME     ?= 5s
+IDLE         ?= 10m
 
 .PHONY: help
 help: ## Show the targets
@@ -115,8 +116,9 @@ mutate: ## Make small breaks in the code, one at a time, and list those that no 
 	$(GO) run ./internal/dev/mutate $(WORDS)
 
 .PHONY: torture
-torture: ## Tests that take long: every case over a provider whose calls take 300 ms
+torture: ## Tests that take long: every case over a provider whose calls take 300 ms; IDLE=10m of idle servers
 	$(GO) test -tags torture -count=1 -timeout 60m -run 'Slow|Soak' ./conformance/...
+	$(GO) test -tags torture -count=1 -timeout 60m ./internal/dev/soak -idle $(IDLE)
 
 .PHONY: clean
 clean: ## Remove built files
