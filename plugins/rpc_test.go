@@ -51,7 +51,7 @@ func answer(t *testing.T, p fairlead.Provider, name string) {
 func eventuallyAnswered(t *testing.T, p fairlead.Provider, name string) {
 	t.Helper()
 	conn := must[*rpc.Conn](t)(rpc.Dial(t.Context(), p, "greeter"))
-	defer conn.Close()
+	defer conn.Close(t.Context())
 	c := pb.NewTestServiceClient(conn)
 	var out *pb.SimpleResponse
 	var err error
@@ -86,7 +86,7 @@ func TestCallsOutliveADirectory(t *testing.T) {
 	p := open(t, h, "plugin+"+server.URL()+"?rpc-lease=1s")
 	answer(t, p, "first")
 	conn := must[*rpc.Conn](t)(rpc.Dial(t.Context(), p, "greeter"))
-	t.Cleanup(func() { _ = conn.Close() })
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	c := pb.NewTestServiceClient(conn)
 	ask := func() string {
 		out, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
@@ -101,7 +101,7 @@ func TestCallsOutliveADirectory(t *testing.T) {
 	answer(t, p, "second")
 	check.Eventually(t, "the server that joined is found", func() bool { return ask() == "second" })
 	late := must[*rpc.Conn](t)(rpc.Dial(t.Context(), open(t, h, "plugin+"+server.URL()), "greeter"))
-	t.Cleanup(func() { _ = late.Close() })
+	t.Cleanup(func() { _ = late.Close(context.Background()) })
 	c = pb.NewTestServiceClient(late)
 	ask()
 	check.Eventually(t, "the first server is registered again", func() bool { return ask() == "first" })
@@ -120,7 +120,7 @@ func TestCallsNeedNoDirectory(t *testing.T) {
 	p := open(t, h, "plugin+"+server.URL()+"?rpc-lease=1s")
 	answer(t, p, "first")
 	conn := must[*rpc.Conn](t)(rpc.Dial(t.Context(), p, "greeter"))
-	t.Cleanup(func() { _ = conn.Close() })
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	c := pb.NewTestServiceClient(conn)
 	ask := func() {
 		t.Helper()

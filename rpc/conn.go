@@ -106,5 +106,6 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 }
 
 // Close ends all calls of the connection with Canceled, and releases it. It does
-// not wait for the servers. Calls after the first one return nil.
-func (c *Conn) Close() error { return c.client.Close() }
+// not wait for the servers, so it works after ctx has ended, too. Calls after the
+// first one return nil.
+func (c *Conn) Close(context.Context) error { return c.client.Close() }

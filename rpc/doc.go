@@ -93,7 +93,7 @@
 // service gets one that says that it serves. A peer that does not answer for 13
 // seconds counts as lost.
 //
-// GracefulStop removes the server from the directory before it refuses calls, and
+// [Server.Close] removes the server from the directory before it refuses calls, and
 // clients move to other servers without a failed call. When a server is killed,
 // the calls that it was serving are lost; clients notice the broken connections,
 // even if the directory still has the address. While the backend of the directory

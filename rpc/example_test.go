@@ -71,7 +71,7 @@ func openGreeter(ctx context.Context, opts ...rpc.ServerOption) (*rpc.Conn, func
 		log.Fatal(err)
 	}
 	return conn, func() {
-		if err := errors.Join(conn.Close(), srv.GracefulStop(ctx), <-served, p.Close(ctx)); err != nil {
+		if err := errors.Join(conn.Close(ctx), srv.Close(ctx), <-served, p.Close(ctx)); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -101,7 +101,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close(ctx)
 	reply, err := greeterpb.NewGreeterClient(conn).SayHello(ctx, &greeterpb.SayHelloRequest{Name: "Ada"})
 	if err != nil {
 		log.Fatal(err)
@@ -190,7 +190,7 @@ func ExampleHandle() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close(ctx)
 	total, err := rpc.Call[sum, int](ctx, conn, "Calculator/Add", sum{A: 2, B: 3})
 	fmt.Println(total, err)
 	// Output: 5 <nil>
@@ -246,7 +246,7 @@ func ExampleListenAt() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close(ctx)
 	reply, err := greeterpb.NewGreeterClient(conn).SayHello(ctx, &greeterpb.SayHelloRequest{Name: "Grace"})
 	fmt.Println(reply.GetText(), err)
 	// Output: Hello, Grace <nil>
@@ -275,7 +275,7 @@ func ExampleServer_RegisterService() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close(ctx)
 	reply, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	fmt.Println(reply.GetStatus(), err)
 	// Output: SERVING <nil>

@@ -89,7 +89,7 @@ func dial(t testing.TB, p fairlead.Provider, name string, opts ...rpc.DialOption
 	t.Helper()
 	conn, err := rpc.Dial(t.Context(), p, name, opts...)
 	check.NoError(t, err)
-	t.Cleanup(func() { check.NoError(t, conn.Close()) })
+	t.Cleanup(func() { check.NoError(t, conn.Close(context.Background())) })
 	return conn
 }
 
@@ -134,7 +134,7 @@ func dialGRPC(t testing.TB, impl pb.TestServiceServer) *grpc.ClientConn {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
 	check.NoError(t, err)
-	t.Cleanup(func() { check.NoError(t, conn.Close()) })
+	t.Cleanup(func() { check.NoError(t, conn.Close(context.Background())) })
 	return conn
 }
 

@@ -82,7 +82,7 @@ func TestUnaryCallEndsWith(t *testing.T) {
 		want codes.Code
 	}{
 		"its context":    {func(e *ending) { e.cancel() }, codes.Canceled},
-		"its connection": {func(e *ending) { _ = e.conn.Close() }, codes.Canceled},
+		"its connection": {func(e *ending) { _ = e.conn.Close(context.Background()) }, codes.Canceled},
 		"the server":     {func(e *ending) { e.server.Stop() }, codes.Unavailable},
 		"the provider":   {func(e *ending) { _ = e.provider.Close(context.Background()) }, codes.Unavailable},
 	} {

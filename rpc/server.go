@@ -114,8 +114,8 @@ func (s *Server) Listen(ctx context.Context) error {
 }
 
 // Serve listens and serves calls until the server is stopped, and then returns
-// nil. It also returns nil if the server was stopped before. After GracefulStop
-// it returns when the last call has ended. When the context ends, it stops the
+// nil. It also returns nil if the server was stopped before. After Close it
+// returns when the last call has ended. When the context ends, it stops the
 // server as [Server.Stop] does and returns the context's error. Call it once.
 // Each call has a goroutine of its own.
 func (s *Server) Serve(ctx context.Context) error {
@@ -123,19 +123,19 @@ func (s *Server) Serve(ctx context.Context) error {
 	return fairlead.Annotate(s.server.Serve(ctx), "rpc.Serve", s.provider)
 }
 
-// GracefulStop accepts no more calls, waits until the running calls have ended,
-// and releases the server. Close the provider before the program ends: until
-// then the last replies may still be in flight. If the context ends before the
-// calls do, GracefulStop stops the server as [Server.Stop] does and returns the
-// context's error.
-func (s *Server) GracefulStop(ctx context.Context) error {
+// Close accepts no more calls, waits until the running calls have ended, and
+// releases the server, as GracefulStop of a gRPC server does. Close the provider
+// before the program ends: until then the last replies may still be in flight. If
+// the context ends before the calls do, Close stops the server as [Server.Stop]
+// does and returns the context's error.
+func (s *Server) Close(ctx context.Context) error {
 	s.completeServices()
-	return fairlead.Annotate(s.server.GracefulStop(ctx), "rpc.GracefulStop", s.provider)
+	return fairlead.Annotate(s.server.GracefulStop(ctx), "rpc.Close", s.provider)
 }
 
 // Stop ends the server at once: it accepts no more calls and cancels the
 // contexts of the running ones, whose callers get Unavailable. It does not wait
-// for their handlers. It may be called several times, and after GracefulStop.
+// for their handlers. It may be called several times, and after Close.
 func (s *Server) Stop() {
 	s.completeServices()
 	s.server.Stop()

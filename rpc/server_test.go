@@ -125,14 +125,14 @@ func TestLoadBalancing(t *testing.T) {
 			t.Errorf("server %d got %d of 30 calls", i, n)
 		}
 	}
-	check.NoError(t, servers[0].GracefulStop(t.Context()))
+	check.NoError(t, servers[0].Close(t.Context()))
 	call(30)
 	if counts[0].Load() != 10 || counts[1].Load() != 25 || counts[2].Load() != 25 {
 		t.Errorf("after a server was stopped: %d, %d, %d", counts[0].Load(), counts[1].Load(), counts[2].Load())
 	}
 }
 
-func TestGracefulStop(t *testing.T) {
+func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, proceed := make(chan struct{}), make(chan struct{})
 		p := open(t, "mem://")
@@ -149,10 +149,10 @@ func TestGracefulStop(t *testing.T) {
 		}()
 		<-began
 		stopped := make(chan error, 1)
-		go func() { stopped <- srv.GracefulStop(t.Context()) }()
+		go func() { stopped <- srv.Close(t.Context()) }()
 		synctest.Wait()
 		if len(stopped) > 0 {
-			t.Fatal("GracefulStop did not wait for the call")
+			t.Fatal("Close did not wait for the call")
 		}
 		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 		wantCode(t, err, codes.Unavailable)
@@ -162,7 +162,7 @@ func TestGracefulStop(t *testing.T) {
 	})
 }
 
-func TestGracefulStopEndsWithContext(t *testing.T) {
+func TestCloseEndsWithContext(t *testing.T) {
 	began, ended := make(chan struct{}, 1), make(chan error, 1)
 	p := open(t, "mem://")
 	srv := serve(t, p, "test", lingering(began, ended))
@@ -171,7 +171,7 @@ func TestGracefulStopEndsWithContext(t *testing.T) {
 	within(t, began)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := srv.GracefulStop(ctx); !errors.Is(err, context.Canceled) {
+	if err := srv.Close(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 	within(t, ended)
@@ -265,7 +265,7 @@ func TestConnCloses(t *testing.T) {
 	stream, err := c.FullDuplexCall(t.Context())
 	check.NoError(t, err)
 	within(t, began)
-	check.NoError(t, conn.Close())
+	check.NoError(t, conn.Close(t.Context()))
 	if err := within(t, ended); err != context.Canceled {
 		t.Errorf("the handler's context ended with %v", err)
 	}

@@ -55,11 +55,13 @@ func run(ctx context.Context, url, name string, args []string, out io.Writer) (e
 	if len(args) == 0 {
 		return errUsage
 	}
+	var opened fairlead.Closers
+	defer func() { err = errors.Join(err, opened.CloseWithin(10*time.Second)) }()
 	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.Close(context.WithoutCancel(ctx))) }()
+	opened.Add(p)
 	switch names := args[1:]; args[0] {
 	case "serve":
 		return serve(ctx, p, name, out)
@@ -124,7 +126,7 @@ func serve(ctx context.Context, p fairlead.Provider, name string, out io.Writer)
 	}
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(srv.GracefulStop(stopCtx), <-served)
+	return errors.Join(srv.Close(stopCtx), <-served)
 }
 
 // hello makes one unary call for each name.
@@ -133,7 +135,7 @@ func hello(ctx context.Context, p fairlead.Provider, names []string, out io.Writ
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer conn.Close(ctx)
 	client := greeterpb.NewGreeterClient(conn)
 	for _, n := range names {
 		reply, err := client.SayHello(ctx, &greeterpb.SayHelloRequest{Name: n})
@@ -151,7 +153,7 @@ func chat(ctx context.Context, p fairlead.Provider, names []string, out io.Write
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer conn.Close(ctx)
 	stream, err := greeterpb.NewGreeterClient(conn).Chat(ctx)
 	if err != nil {
 		return err
@@ -183,6 +185,6 @@ func both(ctx context.Context, p fairlead.Provider, name string, names []string,
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ctx) }()
-	err = errors.Join(hello(ctx, p, names, out), chat(ctx, p, names, out), srv.GracefulStop(ctx))
+	err = errors.Join(hello(ctx, p, names, out), chat(ctx, p, names, out), srv.Close(ctx))
 	return errors.Join(err, <-served)
 }

@@ -143,7 +143,7 @@ func killedUnderLoad(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close(t.Context())
 	client := greeterpb.NewGreeterClient(conn)
 	running := startServer(t, url, "0")
 	awaitServer(t, client, "0")

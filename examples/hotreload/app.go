@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/config"
@@ -16,7 +17,8 @@ import (
 
 // app is the service.
 type app struct {
-	origin   *origin
+	opened   fairlead.Closers
+	origin   origin
 	watcher  *config.Watcher[settings]
 	applying sync.Mutex
 	limiter  limiter
@@ -26,21 +28,28 @@ type app struct {
 // newApp reads the settings and follows their changes: it sets level and limiter at
 // once and after each change.
 func newApp(ctx context.Context, url string, log *slog.Logger, level *slog.LevelVar) (*app, error) {
-	o, err := openOrigin(ctx, url)
-	if err != nil {
-		return nil, err
+	a := &app{log: log}
+	if err := a.start(ctx, url, level); err != nil {
+		return nil, errors.Join(err, a.close())
 	}
-	a := &app{origin: o, log: log}
-	a.watcher, err = config.Watch[settings](ctx, o.layer, config.OnError(func(err error) {
-		log.Error("cannot update the settings; the last good ones stay", "error", err)
+	return a, nil
+}
+
+func (a *app) start(ctx context.Context, url string, level *slog.LevelVar) (err error) {
+	if a.origin, err = openOrigin(ctx, url, &a.opened); err != nil {
+		return err
+	}
+	a.watcher, err = config.Watch[settings](ctx, a.origin.layer, config.OnError(func(err error) {
+		a.log.Error("cannot update the settings; the last good ones stay", "error", err)
 	}))
 	if err != nil {
-		return nil, errors.Join(err, o.close(ctx))
+		return err
 	}
+	a.opened.Add(a.watcher)
 	// The call of apply after OnChange sees a change that came before it.
 	a.watcher.OnChange(func(_, _ *settings) { a.apply(level) })
 	a.apply(level)
-	return a, nil
+	return nil
 }
 
 // apply applies the present settings. Of two concurrent calls, the later one sees
@@ -54,9 +63,7 @@ func (a *app) apply(level *slog.LevelVar) {
 	a.log.Info("settings", "now", config.Redact(now))
 }
 
-func (a *app) close(ctx context.Context) error {
-	return errors.Join(a.watcher.Close(ctx), a.origin.close(ctx))
-}
+func (a *app) close() error { return a.opened.CloseWithin(5 * time.Second) }
 
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()

@@ -55,10 +55,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
-		return errors.Join(err, a.close(ctx))
+		return errors.Join(err, a.close())
 	}
 	a.log.Info("serving", "address", listener.Addr().String())
-	return errors.Join(serve(ctx, listener, a.handler()), a.close(context.WithoutCancel(ctx)))
+	return errors.Join(serve(ctx, listener, a.handler()), a.close())
 }
 
 // serve serves until ctx ends, and then finishes the requests under way.

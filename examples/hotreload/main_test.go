@@ -58,7 +58,7 @@ func start(t *testing.T, url string) running {
 	t.Cleanup(func() {
 		server.Close()
 		http.DefaultClient.CloseIdleConnections()
-		if err := a.close(context.WithoutCancel(t.Context())); err != nil {
+		if err := a.close(); err != nil {
 			t.Error(err)
 		}
 	})

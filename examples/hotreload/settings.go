@@ -32,8 +32,7 @@ func (s *settings) Validate() error {
 type origin struct {
 	layer config.Layer
 	// shared changes the settings; nil for a file, which is edited instead.
-	shared   *config.Source
-	provider fairlead.Provider
+	shared *config.Source
 }
 
 const (
@@ -42,24 +41,20 @@ const (
 	quiet = 100 * time.Millisecond
 )
 
-func openOrigin(ctx context.Context, url string) (*origin, error) {
+// openOrigin adds what it opens to opened.
+func openOrigin(ctx context.Context, url string, opened *fairlead.Closers) (origin, error) {
 	if strings.HasPrefix(url, "file:") {
-		return &origin{layer: config.FromURL(url, name)}, nil
+		return origin{layer: config.FromURL(url, name)}, nil
 	}
 	p, err := fairlead.Open(ctx, url)
 	if err != nil {
-		return nil, err
+		return origin{}, err
 	}
+	opened.Add(p)
 	shared, err := config.Open(ctx, p, name)
 	if err != nil {
-		return nil, errors.Join(err, p.Close(ctx))
+		return origin{}, err
 	}
-	return &origin{config.From(p, name, config.QuietPeriod(quiet)), shared, p}, nil
-}
-
-func (o *origin) close(ctx context.Context) error {
-	if o.shared == nil {
-		return nil
-	}
-	return errors.Join(o.shared.Close(ctx), o.provider.Close(ctx))
+	opened.Add(shared)
+	return origin{config.From(p, name, config.QuietPeriod(quiet)), shared}, nil
 }

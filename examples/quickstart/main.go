@@ -43,17 +43,19 @@ func main() {
 func run(ctx context.Context, url string, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	var opened fairlead.Closers
+	defer func() { err = errors.Join(err, opened.CloseWithin(10*time.Second)) }()
 	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.Close(context.WithoutCancel(ctx))) }()
-	n, err := count(ctx, p)
+	opened.Add(p)
+	n, err := count(ctx, p, &opened)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "run %d\n", n)
-	text, err := send(ctx, p, fmt.Sprintf("run %d has counted", n))
+	text, err := send(ctx, p, &opened, fmt.Sprintf("run %d has counted", n))
 	if err != nil {
 		return err
 	}
@@ -62,12 +64,12 @@ func run(ctx context.Context, url string, out io.Writer) (err error) {
 }
 
 // count adds one to a counter that other programs may also change.
-func count(ctx context.Context, p fairlead.Provider) (int, error) {
+func count(ctx context.Context, p fairlead.Provider, opened *fairlead.Closers) (int, error) {
 	runs, err := kv.Open(ctx, p, "quickstart", kv.Require(kv.CAS))
 	if err != nil {
 		return 0, err
 	}
-	defer runs.Close(context.WithoutCancel(ctx))
+	opened.Add(runs)
 	entry, err := runs.Update(ctx, "runs", func(before kv.Entry) ([]byte, error) {
 		if !before.Exists() {
 			return []byte("1"), nil
@@ -82,17 +84,17 @@ func count(ctx context.Context, p fairlead.Provider) (int, error) {
 }
 
 // send publishes a text, and returns the text that it receives.
-func send(ctx context.Context, p fairlead.Provider, text string) (string, error) {
+func send(ctx context.Context, p fairlead.Provider, opened *fairlead.Closers, text string) (string, error) {
 	sub, err := pubsub.Subscribe(ctx, p, "quickstart", pubsub.Group("quickstart"))
 	if err != nil {
 		return "", err
 	}
-	defer sub.Close(context.WithoutCancel(ctx))
+	opened.Add(sub)
 	topic, err := pubsub.Open(ctx, p, "quickstart")
 	if err != nil {
 		return "", err
 	}
-	defer topic.Close(context.WithoutCancel(ctx))
+	opened.Add(topic)
 	if _, err := topic.Publish(ctx, pubsub.Message{Body: []byte(text)}); err != nil {
 		return "", err
 	}

@@ -95,7 +95,7 @@ func greet(t *testing.T, server, client fairlead.Provider, name string) {
 	defer stop()
 	conn, err := rpc.Dial(t.Context(), client, name)
 	check.NoError(t, err)
-	defer conn.Close()
+	defer conn.Close(t.Context())
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	check.NoError(t, ask(ctx, conn, "hello"))
@@ -147,7 +147,7 @@ func TestPlainGRPC(t *testing.T) {
 	check.NoError(t, ask(metadata.AppendToOutgoingContext(ctx, "dapr-app-id", "ours", "dapr-stream", "true"), straight, "from a plain client"))
 	conn, err := rpc.Dial(t.Context(), p, "theirs")
 	check.NoError(t, err)
-	defer conn.Close()
+	defer conn.Close(t.Context())
 	check.NoError(t, ask(ctx, conn, "to a plain server"))
 	err = conn.Invoke(ctx, "/grpc.testing.TestService/Nothing", &pb.Empty{}, &pb.Empty{})
 	if status.Code(err) != codes.Unimplemented {
@@ -167,7 +167,7 @@ func TestNoApp(t *testing.T) {
 	p := open(t, s.URL()+"?app=*")
 	conn, err := rpc.Dial(t.Context(), p, "nobody", rpc.Require(rpc.FastNoResponder))
 	check.NoError(t, err)
-	defer conn.Close()
+	defer conn.Close(t.Context())
 	if err := ask(t.Context(), conn, "hello"); status.Code(err) != codes.Unavailable {
 		t.Errorf("a call of an app that does not exist: %v", err)
 	}

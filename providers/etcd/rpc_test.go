@@ -144,7 +144,7 @@ func TestEtcdsResolverFindsServers(t *testing.T) {
 	_, err = healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
 	check.NoError(t, err)
 	check.NoError(t, conn.Close())
-	check.NoError(t, srv.GracefulStop(ctx))
+	check.NoError(t, srv.Close(ctx))
 	check.NoError(t, <-served)
 }
 

@@ -106,7 +106,7 @@ func useRPC(ctx context.Context, p fairlead.Provider, name string, reqs ...fairl
 	}
 	srv, err := rpc.NewServer(ctx, p, name, rpc.Require(reqs...))
 	if err != nil {
-		_ = conn.Close()
+		_ = conn.Close(ctx)
 		return opened{}, err
 	}
 	return opened{
@@ -119,9 +119,9 @@ func useRPC(ctx context.Context, p fairlead.Provider, name string, reqs ...fairl
 			return once.Listen(ctx)
 		},
 		block: srv.Serve,
-		close: func(context.Context) error {
+		close: func(ctx context.Context) error {
 			srv.Stop()
-			return conn.Close()
+			return conn.Close(ctx)
 		},
 	}, nil
 }

@@ -114,7 +114,7 @@ func testJSON(t *suite.T) {
 	serveUntilEnd(t, srv)
 	conn, err := rpc.Dial(t.Context(), t.Provider(), name)
 	t.Must(err)
-	t.Cleanup(func(context.Context) error { return conn.Close() })
+	t.Cleanup(conn.Close)
 	sent := letter{From: "grüße", Body: []byte(suite.AllBytes()), Tags: map[string]int{"a": 1, "": -1}}
 	got, err := rpc.Call[letter, letter](t.PatientContext(), conn, "Post/Return", sent)
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(sent) {

@@ -121,7 +121,7 @@ func absentCases() []suite.Case {
 				conn, err := rpc.Dial(t.Context(), t.Provider(), t.Name(), rpc.Require(c))
 				t.WantCode("Dial", err, fairlead.Unsupported)
 				if err == nil {
-					_ = conn.Close()
+					_ = conn.Close(t.Context())
 				}
 				srv, err := rpc.NewServer(t.Context(), t.Provider(), t.Name(), rpc.Require(c))
 				t.WantCode("NewServer", err, fairlead.Unsupported)
@@ -189,7 +189,7 @@ func testNoServer(t *suite.T) {
 	srv := serve(t, t.Provider(), name, &service{})
 	waitUntilServed(t, c)
 	wantEcho(t, t.PatientContext(), c, "there is one")
-	t.Must(srv.GracefulStop(t.Context()))
+	t.Must(srv.Close(t.Context()))
 	call("after the server stopped")
 }
 
@@ -202,7 +202,7 @@ func testLoadBalance(t *suite.T) {
 	}
 	c := dial(t, t.Provider(), name)
 	t.Eventually(t.Patience(), "60 calls reach all 3 servers", func() bool { return len(countReached(t, c)) == 3 })
-	t.Must(servers["server 0"].GracefulStop(t.Context()))
+	t.Must(servers["server 0"].Close(t.Context()))
 	if got := countReached(t, c); len(got) != 2 || got["server 0"] > 0 {
 		t.Errorf("60 calls after server 0 has stopped reached %v; want the 2 others", got)
 	}
@@ -300,14 +300,14 @@ func testGraceful(t *suite.T) {
 	t.Must(err)
 	t.Must(both.Send(&pb.StreamingOutputCallRequest{}))
 	wantBegun(t, begun)
-	stopping := suite.RunInBackground(func() error { return srv.GracefulStop(t.Context()) })
+	stopping := suite.RunInBackground(func() error { return srv.Close(t.Context()) })
 	t.Eventually(t.Patience(), "a server that stops takes no more calls", func() bool {
 		_, err := c.EmptyCall(t.Within(time.Second), &pb.Empty{})
 		return err != nil
 	})
 	select {
 	case err := <-stopping:
-		t.Errorf("GracefulStop returned %v while a call was in progress", err)
+		t.Errorf("Close returned %v while a call was in progress", err)
 		stopping = nil
 	default:
 	}
@@ -317,7 +317,7 @@ func testGraceful(t *suite.T) {
 		t.Errorf("the call in progress got %v, %v", m, err)
 	}
 	if stopping != nil {
-		t.WantEnd("GracefulStop after the last call", stopping, 0)
+		t.WantEnd("Close after the last call", stopping, 0)
 	}
 }
 
@@ -330,7 +330,7 @@ func testRolling(t *suite.T) {
 		waitUntilServed(t, c)
 		t.Eventually(t.Patience(), "the server that joined is reached", func() bool { return countReached(t, c)[id] > 0 })
 		return func() {
-			t.Must(srv.GracefulStop(t.Context()))
+			t.Must(srv.Close(t.Context()))
 			t.Must(p.Close(t.Context()))
 		}
 	}

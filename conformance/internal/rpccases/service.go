@@ -140,7 +140,7 @@ func serveUntilEnd(t *suite.T, srv *rpc.Server) {
 func dial(t *suite.T, p fairlead.Provider, name string) pb.TestServiceClient {
 	conn, err := rpc.Dial(t.Context(), p, name)
 	t.Must(err)
-	t.Cleanup(func(context.Context) error { return conn.Close() })
+	t.Cleanup(conn.Close)
 	return pb.NewTestServiceClient(conn)
 }
 

@@ -60,7 +60,7 @@ var statusCases = []suite.Case{
 			wantStatus(t, "a method without an implementation", err, codes.Unimplemented)
 			conn, err := rpc.Dial(t.Context(), t.Provider(), name)
 			t.Must(err)
-			defer conn.Close()
+			defer conn.Close(t.Context())
 			for _, method := range []string{"/grpc.testing.TestService/Nothing", "/no.such.Service/Method"} {
 				err = conn.Invoke(t.PatientContext(), method, &pb.Empty{}, &pb.Empty{})
 				wantStatus(t, method, err, codes.Unimplemented)

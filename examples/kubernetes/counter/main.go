@@ -40,17 +40,19 @@ func main() {
 }
 
 // run serves until ctx ends, and then finishes the requests in progress.
-func run(ctx context.Context, url, listen string) error {
+func run(ctx context.Context, url, listen string) (err error) {
+	var opened fairlead.Closers
+	defer func() { err = errors.Join(err, opened.CloseWithin(10*time.Second)) }()
 	p, err := fairlead.Open(ctx, url)
 	if err != nil {
 		return err
 	}
-	defer p.Close(context.WithoutCancel(ctx))
+	opened.Add(p)
 	store, err := kv.Open(ctx, p, "counter", kv.Require(kv.CAS, fairlead.DurableFsync))
 	if err != nil {
 		return err
 	}
-	defer store.Close(context.WithoutCancel(ctx))
+	opened.Add(store)
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
@@ -100,41 +102,30 @@ func handleCount(f func(context.Context) (int, error)) http.HandlerFunc {
 
 const key = "requests"
 
+// readCount returns 0 before the first increment.
 func (c counter) readCount(ctx context.Context) (int, error) {
-	n, _, err := c.readEntry(ctx)
-	return n, err
-}
-
-// readEntry returns the count and its revision, which is empty before the first
-// increment.
-func (c counter) readEntry(ctx context.Context) (int, kv.Revision, error) {
 	e, err := c.store.Get(ctx, key)
 	if errors.Is(err, fairlead.NotFound) {
-		return 0, "", nil
+		return 0, nil
 	}
 	if err != nil {
-		return 0, "", err
+		return 0, err
 	}
-	n, err := strconv.Atoi(string(e.Value))
-	return n, e.Revision, err
+	return strconv.Atoi(string(e.Value))
 }
 
-// increment increments the count. It retries when another writer was quicker. If
-// the outcome of the write is unknown, it returns that error to the caller.
+// increment adds one to the count, and returns it. If the outcome of the write is
+// unknown, it returns that error to the caller.
 func (c counter) increment(ctx context.Context) (int, error) {
-	for {
-		n, rev, err := c.readEntry(ctx)
-		if err != nil {
-			return 0, err
+	e, err := c.store.Update(ctx, key, func(before kv.Entry) ([]byte, error) {
+		if !before.Exists() {
+			return []byte("1"), nil
 		}
-		next := []byte(strconv.Itoa(n + 1))
-		if rev == "" {
-			_, err = c.store.Create(ctx, key, next)
-		} else {
-			_, err = c.store.CAS(ctx, key, next, rev)
-		}
-		if !errors.Is(err, fairlead.Conflict) {
-			return n + 1, err
-		}
+		n, err := strconv.Atoi(string(before.Value))
+		return []byte(strconv.Itoa(n + 1)), err
+	})
+	if err != nil {
+		return 0, err
 	}
+	return strconv.Atoi(string(e.Value))
 }

@@ -53,7 +53,7 @@ func memory(b *testing.B) pb.TestServiceClient {
 	})
 	conn, err := rpc.Dial(b.Context(), p, "test")
 	must(b, err)
-	b.Cleanup(func() { must(b, conn.Close()) })
+	b.Cleanup(func() { must(b, conn.Close(context.Background())) })
 	return pb.NewTestServiceClient(conn)
 }
 
