@@ -38,7 +38,7 @@ func OptionalFile(path string) Layer { return newFile(path, true) }
 func newFile(path string, optional bool) Layer {
 	f, ok := format.OfFile(path)
 	if !ok {
-		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the file %s has another extension; accepted: .yaml, .yml, .json, .toml", quoteName(path))}
+		return Layer{err: fairlead.Errorf(fairlead.Invalid, "the extension of the file %s is not a known format; accepted: .yaml, .yml, .json, .toml", quoteName(path))}
 	}
 	return Layer{open: func(context.Context) (feed, error) { return &file{path: path, optional: optional, format: f}, nil }}
 }

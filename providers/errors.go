@@ -14,5 +14,13 @@ func AddEndpoint(err error, endpoint string) error {
 	if !errors.As(err, &e) || e.Code == fairlead.Canceled {
 		return err
 	}
-	return fairlead.Errorf(e.Code, "%s: %w", endpoint, err)
+	if err != error(e) {
+		return fairlead.Errorf(e.Code, "%s: %w", endpoint, err)
+	}
+	named := *e // its text has the code once
+	if named.Message == "" && named.Err != nil {
+		named.Message = named.Err.Error()
+	}
+	named.Message = endpoint + ": " + named.Message
+	return &named
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"strings"
 	"testing"
 
 	"fairlead.dev"
@@ -26,9 +25,13 @@ func TestSettleClaim(t *testing.T) {
 }
 
 func TestAddEndpoint(t *testing.T) {
-	refused := fairlead.Errorf(fairlead.Unavailable, "connection refused")
-	if err := AddEndpoint(refused, "h:1"); fairlead.CodeOf(err) != fairlead.Unavailable || !strings.Contains(err.Error(), "h:1: ") {
-		t.Errorf("%v", err)
+	for _, refused := range []error{
+		fairlead.Errorf(fairlead.Unavailable, "connection refused"),
+		&fairlead.Error{Code: fairlead.Unavailable, Err: errors.New("connection refused")},
+	} {
+		if err := AddEndpoint(refused, "h:1"); fairlead.CodeOf(err) != fairlead.Unavailable || err.Error() != "unavailable: h:1: connection refused" {
+			t.Errorf("%v", err)
+		}
 	}
 	for _, err := range []error{nil, errors.New("x"), fairlead.Errorf(fairlead.Canceled, "%w", context.Canceled)} {
 		if got := AddEndpoint(err, "h:1"); got != err {

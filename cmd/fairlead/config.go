@@ -140,7 +140,7 @@ func (f settingsFlags) settings(state config.State, keys []string) ([]setting, e
 	for _, key := range keys {
 		v, ok := state.Values[key]
 		if !ok {
-			return nil, fairlead.Errorf(fairlead.NotFound, "there is no setting %q under %q", key, f.name)
+			return nil, fairlead.Errorf(fairlead.NotFound, "there is no setting %q under %q; without a KEY the command prints all settings", key, f.name)
 		}
 		all = append(all, f.setting(key, v))
 	}

@@ -150,7 +150,7 @@ func (f conformanceFlags) options() ([]conformance.Option, error) {
 	if f.run != "" {
 		match, err := regexp.Compile(f.run)
 		if err != nil {
-			return nil, fmt.Errorf("--run: %w", err)
+			return nil, fmt.Errorf("--run is not a regular expression: %w; give a part of a case's name, for example watch", err)
 		}
 		opts = append(opts, conformance.WithMatch(match))
 	}
@@ -171,7 +171,7 @@ func parseFacets(names []string) ([]fairlead.Facet, error) {
 	var facets []fairlead.Facet
 	for _, name := range names {
 		if !slices.Contains(known, fairlead.Facet(name)) {
-			return nil, fmt.Errorf("--facet is %q; accepted: %s", name, strings.Trim(fmt.Sprint(known), "[]"))
+			return nil, fmt.Errorf("--facet is %q; accepted: %s", name, strings.ReplaceAll(strings.Trim(fmt.Sprint(known), "[]"), " ", ", "))
 		}
 		facets = append(facets, fairlead.Facet(name))
 	}

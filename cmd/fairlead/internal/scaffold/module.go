@@ -34,7 +34,7 @@ func FindFairlead(build *debug.BuildInfo, folder string) (Fairlead, error) {
 	f := Fairlead{Version: released(build)}
 	if folder == "" {
 		if f.Version == "" {
-			return f, fmt.Errorf("this is a development build of fairlead, and no released version of %s fits it: give --fairlead PATH, the folder of a checkout of %s", fairlead, fairlead)
+			return f, fmt.Errorf("this is a development build of fairlead, and no released version of %s fits it: give --fairlead FOLDER, the folder of a checkout of %s", fairlead, fairlead)
 		}
 		return f, nil
 	}
@@ -44,7 +44,7 @@ func FindFairlead(build *debug.BuildInfo, folder string) (Fairlead, error) {
 	}
 	b, err := os.ReadFile(filepath.Join(f.Folder, "go.mod"))
 	if err != nil || modfile.ModulePath(b) != fairlead {
-		return f, fmt.Errorf("--fairlead is %q, which is no checkout of %s, since it has no go.mod of that module: give the folder of a checkout", folder, fairlead)
+		return f, fmt.Errorf("--fairlead is %q, which is not a checkout of %s, since it has no go.mod of that module: give the folder of a checkout", folder, fairlead)
 	}
 	return f, nil
 }
