@@ -59,7 +59,7 @@ func dialTCP(t testing.TB, impl pb.TestServiceServer) grpc.ClientConnInterface {
 	t.Cleanup(srv.Stop)
 	conn, err := grpc.NewClient("passthrough:///"+lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	check.NoError(t, err)
-	t.Cleanup(func() { check.NoError(t, conn.Close(context.Background())) })
+	t.Cleanup(func() { check.NoError(t, conn.Close()) })
 	return conn
 }
 

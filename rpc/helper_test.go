@@ -134,7 +134,7 @@ func dialGRPC(t testing.TB, impl pb.TestServiceServer) *grpc.ClientConn {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
 	check.NoError(t, err)
-	t.Cleanup(func() { check.NoError(t, conn.Close(context.Background())) })
+	t.Cleanup(func() { check.NoError(t, conn.Close()) })
 	return conn
 }
 

@@ -1,26 +1,24 @@
 package dapr_test
 
 import (
-	"context"
 	"regexp"
 	"testing"
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/checkreport"
 	"fairlead.dev/internal/dev/testbed"
 )
 
-func opener(url string) conformance.Opener {
-	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
-}
-
 // TestConformanceRedis runs the suite on components on a Redis, with a sidecar
 // that is killed and started meanwhile, and requires that every claim is proven.
-// The pubsub facet has tests of its own, with other settings.
+// The pubsub facet has tests of its own, with other settings. The config facet is
+// left out: the suite cannot write settings, and so cannot prove that they are
+// shared. TestSnapshot does.
 func TestConformanceRedis(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	s := testbed.Dapr(t, testbed.DaprRedis(testbed.Redis(t).Addr()))
-	wantProven(t, conformance.Test(t, opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("redis")))
+	checkreport.Proven(t, conformance.Test(t, checkreport.Opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("redis")), fairlead.Config)
 }
 
 // TestKilledRedis runs the cases that kill the backend: they kill the Redis behind
@@ -29,7 +27,7 @@ func TestKilledRedis(t *testing.T) {
 	t.Parallel()
 	redis := testbed.Redis(t)
 	s := testbed.Dapr(t, testbed.DaprRedis(redis.Addr()))
-	report := conformance.Test(t, opener(s.URL()+"?pubsub=-&assert-durable=true"), conformance.WithControl(redis),
+	report := conformance.Test(t, checkreport.Opener(s.URL()+"?pubsub=-&assert-durable=true"), conformance.WithControl(redis),
 		conformance.WithTransport("redis killed"), conformance.WithMatch(regexp.MustCompile("^kv/(kill|durable)")))
 	for _, c := range report.Claims {
 		if c.Facet == fairlead.KV && c.Claim == fairlead.DurableFsync && c.Verdict != conformance.Proven {
@@ -43,16 +41,5 @@ func TestKilledRedis(t *testing.T) {
 func TestConformanceInMemory(t *testing.T) {
 	t.Parallel()
 	s := testbed.Dapr(t, testbed.DaprInMemory())
-	wantProven(t, conformance.Test(t, opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("in-memory")))
-}
-
-// wantProven leaves out the config facet: the suite cannot write settings, and so
-// cannot prove that they are shared. TestSnapshot does.
-func wantProven(t *testing.T, r *conformance.Report) {
-	t.Helper()
-	for _, c := range r.Claims {
-		if c.Verdict == conformance.Unproven && c.Facet != fairlead.Config {
-			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
-		}
-	}
+	checkreport.Proven(t, conformance.Test(t, checkreport.Opener(s.URL()+"?pubsub=-"), conformance.WithControl(s), conformance.WithTransport("in-memory")), fairlead.Config)
 }

@@ -9,6 +9,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/checkreport"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -43,8 +44,8 @@ func TestPubSubConformance(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	redis := testbed.Redis(t)
 	_, url := pubsubSidecar(t, redis.Addr())
-	report := conformance.Test(t, opener(url), conformance.WithFacets(fairlead.PubSub), conformance.WithControl(redis), conformance.WithTransport("pubsub"))
-	wantProven(t, report)
+	report := conformance.Test(t, checkreport.Opener(url), conformance.WithFacets(fairlead.PubSub), conformance.WithControl(redis), conformance.WithTransport("pubsub"))
+	checkreport.Proven(t, report)
 }
 
 // TestPubSubSidecarRestart runs the restart cases, which kill and start the
@@ -52,6 +53,6 @@ func TestPubSubConformance(t *testing.T) {
 func TestPubSubSidecarRestart(t *testing.T) {
 	t.Parallel() // the cases mostly wait
 	sidecar, url := pubsubSidecar(t, testbed.Redis(t).Addr())
-	conformance.Test(t, opener(url), conformance.WithFacets(fairlead.PubSub), conformance.WithControl(sidecar),
+	conformance.Test(t, checkreport.Opener(url), conformance.WithFacets(fairlead.PubSub), conformance.WithControl(sidecar),
 		conformance.WithMatch(regexp.MustCompile("pubsub/restart-")), conformance.WithTransport("sidecar restart"))
 }

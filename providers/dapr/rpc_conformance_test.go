@@ -5,6 +5,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/checkreport"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -17,7 +18,7 @@ const largeBodiesURL = "&max-body-bytes=16777216"
 // sidecar is killed and started again during the run.
 func TestRPCConformance(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprInMemory(), testbed.DaprAppPort(testbed.Port(t)), largeBodies())
-	report := conformance.Test(t, opener(s.URL()+"?pubsub=-&app=app"+largeBodiesURL),
+	report := conformance.Test(t, checkreport.Opener(s.URL()+"?pubsub=-&app=app"+largeBodiesURL),
 		conformance.WithFacets(fairlead.RPC), conformance.WithControl(s), conformance.WithTransport("rpc"))
-	wantProven(t, report)
+	checkreport.Proven(t, report)
 }

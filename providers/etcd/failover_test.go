@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/internal/dev/checkreport"
 	"fairlead.dev/internal/dev/failover"
 	"fairlead.dev/internal/dev/testbed"
 )
@@ -26,7 +27,7 @@ func TestKilledLeadersLoseNothingAcknowledged(t *testing.T) {
 // TestConformanceWhileLeadersAreKilled runs the suite while leaders are killed.
 func TestConformanceWhileLeadersAreKilled(t *testing.T) {
 	cluster := testbed.EtcdCluster(t, 3)
-	failover.Suite(t, opener(cluster.URL()), 5*time.Second, func(ctx context.Context) error {
+	failover.Suite(t, checkreport.Opener(cluster.URL()), 5*time.Second, func(ctx context.Context) error {
 		old, _, err := cluster.KillLeader(ctx)
 		if err != nil {
 			return err

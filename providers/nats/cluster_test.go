@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/checkreport"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -19,11 +20,11 @@ func clusterURL(g *testbed.NATSGroup) string {
 // calls just as the kill of a single server does.
 func TestConformanceCluster(t *testing.T) {
 	group := testbed.NATSCluster(t, 3, testbed.NATSSync("always"))
-	report := conformance.Test(t, opener(clusterURL(group)),
+	report := conformance.Test(t, checkreport.Opener(clusterURL(group)),
 		conformance.WithControl(group), conformance.WithTransport("cluster"),
 		conformance.WithFacets(conformance.Opening, fairlead.KV, fairlead.PubSub))
-	wantProven(t, report)
-	wantClaim(t, report, fairlead.DurableQuorum, conformance.Proven)
-	conformance.Test(t, opener(clusterURL(group)), conformance.WithTransport("cluster"),
+	checkreport.Proven(t, report)
+	checkreport.Verdict(t, report, fairlead.DurableQuorum, conformance.Proven)
+	conformance.Test(t, checkreport.Opener(clusterURL(group)), conformance.WithTransport("cluster"),
 		conformance.WithProfile(conformance.Quick), conformance.WithFacets(fairlead.RPC))
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/internal/dev/checkreport"
 	"fairlead.dev/internal/dev/failover"
 	"fairlead.dev/internal/dev/testbed"
 )
@@ -29,7 +30,7 @@ func TestKilledLeadersLoseNothingAcknowledged(t *testing.T) {
 // each server leads some of the suite's streams.
 func TestConformanceWhileLeadersAreKilled(t *testing.T) {
 	group := testbed.NATSCluster(t, 3)
-	failover.Suite(t, opener(clusterURL(group)), 5*time.Second, func(ctx context.Context) error {
+	failover.Suite(t, checkreport.Opener(clusterURL(group)), 5*time.Second, func(ctx context.Context) error {
 		old, _, err := group.KillLeader(ctx)
 		if err != nil {
 			return err

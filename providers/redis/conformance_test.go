@@ -10,31 +10,24 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/checkreport"
 	"fairlead.dev/internal/dev/testbed"
 	_ "fairlead.dev/providers/redis"
 )
-
-func opener(url string) conformance.Opener {
-	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
-}
 
 // TestConformance runs the whole suite on a server that the suite kills and
 // starts, and requires that every claim is proven.
 func TestConformance(t *testing.T) {
 	server := testbed.Redis(t)
-	report := conformance.Test(t, opener(server.URL()), conformance.WithControl(server), conformance.WithOperator(operator{testbed.RedisClient(t, server)}))
-	for _, c := range report.Claims {
-		if c.Verdict == conformance.Unproven {
-			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
-		}
-	}
-	wantClaim(t, report, fairlead.DurableFsync, conformance.Proven)
+	report := conformance.Test(t, checkreport.Opener(server.URL()), conformance.WithControl(server), conformance.WithOperator(operator{testbed.RedisClient(t, server)}))
+	checkreport.Proven(t, report)
+	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.Proven)
 }
 
 // TestConformanceFull runs the cases that fill the server.
 func TestConformanceFull(t *testing.T) {
 	server := testbed.Redis(t)
-	conformance.Test(t, opener(server.URL()), conformance.WithFiller(server), conformance.WithTransport("full"),
+	conformance.Test(t, checkreport.Opener(server.URL()), conformance.WithFiller(server), conformance.WithTransport("full"),
 		conformance.WithMatch(regexp.MustCompile("/full($|-)")))
 }
 
@@ -42,9 +35,9 @@ func TestConformanceFull(t *testing.T) {
 // conforms too, because it claims less.
 func TestConformanceEverysec(t *testing.T) {
 	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"))
-	report := conformance.Test(t, opener(server.URL()), conformance.WithProfile(conformance.Quick),
+	report := conformance.Test(t, checkreport.Opener(server.URL()), conformance.WithProfile(conformance.Quick),
 		conformance.WithFacets(fairlead.KV))
-	wantClaim(t, report, fairlead.DurableFsync, conformance.NotClaimed)
+	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.NotClaimed)
 }
 
 // TestConformanceSentinel and TestConformanceCluster are about servers without
@@ -60,20 +53,11 @@ func TestConformanceSentinel(t *testing.T) {
 		}
 	}
 	url := "redis://" + strings.Join(group.Addrs(), ",") + "?master-name=" + testbed.SentinelMasterName
-	conformance.Test(t, opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("sentinel"))
+	conformance.Test(t, checkreport.Opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("sentinel"))
 }
 
 func TestConformanceCluster(t *testing.T) {
 	cluster := testbed.Cluster(t, false, testbed.RedisConf("cluster-node-timeout 15000")) // Redis' default
 	url := "redis://" + strings.Join(cluster.Addrs(), ",")
-	conformance.Test(t, opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("cluster"))
-}
-
-func wantClaim(t *testing.T, r *conformance.Report, claim fairlead.Claim, want conformance.Verdict) {
-	t.Helper()
-	for _, c := range r.Claims {
-		if c.Claim == claim && c.Verdict != want {
-			t.Errorf("%s: %s is %s, want %s: %s %v", c.Facet, claim, c.Verdict, want, c.Reason, c.Cases)
-		}
-	}
+	conformance.Test(t, checkreport.Opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("cluster"))
 }

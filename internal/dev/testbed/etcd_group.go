@@ -31,19 +31,7 @@ func startEtcdGroup(ctx context.Context, n int, opts []EtcdOption) (*EtcdGroup, 
 	if err != nil {
 		return nil, err
 	}
-	program, err := BuildServers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
-	defer cancel()
-	return retryBind(func() (*EtcdGroup, error) {
-		g, err := newEtcdGroup(program, n, config)
-		if err != nil {
-			return nil, err
-		}
-		return g, g.start(ctx)
-	})
+	return startGroup(ctx, func(program string) (*EtcdGroup, error) { return newEtcdGroup(program, n, config) })
 }
 
 func newEtcdGroup(program string, n int, config *etcdConfig) (*EtcdGroup, error) {

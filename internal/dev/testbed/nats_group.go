@@ -34,19 +34,7 @@ func startNATSGroup(ctx context.Context, n int, opts []NATSOption) (*NATSGroup, 
 	if err != nil {
 		return nil, err
 	}
-	program, err := BuildServers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
-	defer cancel()
-	return retryBind(func() (*NATSGroup, error) {
-		g, err := newNATSGroup(program, n, config)
-		if err != nil {
-			return nil, err
-		}
-		return g, g.start(ctx)
-	})
+	return startGroup(ctx, func(program string) (*NATSGroup, error) { return newNATSGroup(program, n, config) })
 }
 
 func newNATSGroup(program string, n int, config *natsConfig) (*NATSGroup, error) {

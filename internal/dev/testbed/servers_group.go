@@ -76,6 +76,23 @@ func startAll[S starter](ctx context.Context, servers []S) error {
 	return nil
 }
 
+// startGroup builds the servers' program, and makes and starts a group of servers.
+func startGroup[G interface{ start(context.Context) error }](ctx context.Context, newGroup func(program string) (G, error)) (g G, err error) {
+	program, err := BuildServers(ctx)
+	if err != nil {
+		return g, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
+	defer cancel()
+	return retryBind(func() (G, error) {
+		g, err := newGroup(program)
+		if err != nil {
+			return g, err
+		}
+		return g, g.start(ctx)
+	})
+}
+
 // retryBind calls start again if another program has taken a port.
 func retryBind[T any](start func() (T, error)) (t T, err error) {
 	for range bindAttempts {
