@@ -361,7 +361,7 @@ func use(ctx context.Context, p fairlead.Provider) (values []any) {
 	conn, err := rpc.Dial(ctx, p, "canary")
 	add(conn, err)
 	if err == nil {
-		add(conn.Close())
+		add(conn.Close(ctx))
 	}
 	add(config.Load[struct{ Size int }](ctx, config.From(p, "canary")))
 	return values

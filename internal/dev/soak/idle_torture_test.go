@@ -427,12 +427,12 @@ func (i *idler) openService(ctx context.Context) {
 		return
 	}
 	i.wait("Serve", srv.Serve)
-	i.closers.Add(fairlead.CloserFunc(srv.GracefulStop))
+	i.closers.Add(srv)
 	conn, err := rpc.Dial(ctx, i.p, "idle")
 	if i.failed("rpc.Dial", err) {
 		return
 	}
-	i.closers.Add(fairlead.CloserFunc(func(context.Context) error { return conn.Close() }))
+	i.closers.Add(conn)
 	call := func() {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
