@@ -112,7 +112,8 @@ fuzz: ## Run every fuzz target for FUZZTIME
 	done
 
 .PHONY: mutate
-mutate: ## Make small breaks in the code, one at a time, and list those that no test notices; WORDS=… selects
+mutate: export FAIRLEAD_TESTBED_DIR := $(TESTBED_DIR)
+mutate: deps ## Make small breaks in the code, run for each the test that must fail, and write docs/breaks.md; WORDS=… selects, and writes nothing
 	$(GO) run ./internal/dev/mutate $(WORDS)
 
 .PHONY: torture

@@ -389,6 +389,7 @@ func TestArguments(t *testing.T) {
 		{[]string{"--listen", "/path"}, "accepted: unix:///path, tcp://host:port", 2},
 		{[]string{"--listen", "unix://path"}, "absolute path", 2},
 		{[]string{"--listen", "tcp://127.0.0.1"}, "a host and a port", 2},
+		{[]string{"--listen", "tcp://127.0.0.1:1"}, "the backend's URL is missing", 2},
 		{[]string{"--listen", "tcp://0.0.0.0:1", "--url", "mem://"}, "--tls-cert, --tls-key and --tls-client-ca", 2},
 		{append([]string{"--listen", "tcp://0.0.0.0:1"}, tlsArgs...), "the backend's URL is missing", 2},
 		{append([]string{"--listen", "tcp://0.0.0.0:1"}, tlsArgs[:4]...), "given together", 2},

@@ -173,16 +173,18 @@ func TestProclaimTooLarge(t *testing.T) {
 // refuses writes is not asked without a pause.
 func TestLockPausesWhileWritesAreRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, p *hooked, s *kv.Store) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		calls := 0
 		p.set(func(_ context.Context, op driver.Op, do func() driver.Result) driver.Result {
-			calls++
+			if calls++; calls > 2000 {
+				cancel() // without a pause, the minute never passes
+			}
 			if op.Kind.IsWrite() {
 				return driver.Result{Err: fairlead.Errorf(fairlead.Unavailable, "no memory")}
 			}
 			return do()
 		})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
 		_, err := newMutex(t, s).Lock(ctx)
 		wantCode(t, err, fairlead.DeadlineExceeded)
 		if calls > 2000 {

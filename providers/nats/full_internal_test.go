@@ -109,6 +109,16 @@ func TestFullServerDrains(t *testing.T) {
 		}
 	}
 
+	below, err := p.layerStreams(t.Context(), "t")
+	if err != nil || len(below) < 2 {
+		t.Fatalf("the layers on a full server are %+v, %v", below, err)
+	}
+	for _, l := range below[:len(below)-1] {
+		if l.Config.MaxMsgSize != frozenSize {
+			t.Errorf("the layer %d is not the highest, and takes records", l.index)
+		}
+	}
+
 	// There is room again: the records go back to a file, and none is lost.
 	purge(t, p, "fairlead-ps-filler")
 	sendKeyed(t, topic, "0", "a", "b")
@@ -178,6 +188,31 @@ func TestFullServerRestarts(t *testing.T) {
 	}
 	if !seen["3"] || !seen["4"] {
 		t.Errorf("messages were lost: %v", seen)
+	}
+}
+
+// A watcher that resumes before a key that was deleted without a marker is told that
+// it cannot see everything; one that resumes after it sees what comes.
+func TestResumeBeforeAnUnmarkedDelete(t *testing.T) {
+	server := smallStore(t)
+	p := openProvider(t, server.URL())
+	s := openTestStore(t, p)
+	before := do(t, s, kvdriver.Op{Kind: kvdriver.OpPut, Key: "k"})
+	filler, err := p.OpenTopic(t.Context(), driver.TopicConfig{Name: "filler"})
+	check.NoError(t, err)
+	fill(t, filler.(*publisher))
+	do(t, s, kvdriver.Op{Kind: kvdriver.OpDelete, Key: "k"})
+	_, err = s.Watch(t.Context(), kvdriver.WatchRequest{After: before})
+	check.Code(t, err, fairlead.Compacted)
+
+	purge(t, p, "fairlead-ps-filler")
+	after := do(t, s, kvdriver.Op{Kind: kvdriver.OpPut, Key: "l"})
+	last := do(t, s, kvdriver.Op{Kind: kvdriver.OpPut, Key: "m"})
+	w, err := s.Watch(t.Context(), kvdriver.WatchRequest{After: after})
+	check.NoError(t, err)
+	events, err := w.Next(t.Context())
+	if err != nil || len(events) == 0 || events[len(events)-1].Key == "l" {
+		t.Errorf("after %s, up to %s: %+v, %v", after, last, events, err)
 	}
 }
 
