@@ -140,7 +140,7 @@ func TestLargestMessageIsBuried(t *testing.T) {
 	handled := make(chan error, 1)
 	go func() {
 		handled <- sub.Handle(ctx, func(context.Context, *pubsub.Delivery) error {
-			return errors.New("\xff" + strings.Repeat("ü", 100_000))
+			return errors.New("\xff." + strings.Repeat("ü", 100_000)) // the cut is within a character
 		}, pubsub.OnError(func(err error) { t.Error(err) }))
 	}()
 	d, err := dead.Receive(ctx)
