@@ -3,6 +3,7 @@ package config_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,6 +158,37 @@ func TestWatchFileThatComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A file that is away for less than two looks is not taken for an empty layer, also
+// if it could not be read before.
+func TestFileThatIsAwayForAMoment(t *testing.T) {
+	path := file(t, "app.yaml", "left: 1\nright: 1")
+	synctest.Test(t, func(t *testing.T) {
+		w := watch[pair](t, config.OptionalFile(path))
+		w.OnChange(func(_, now *pair) {
+			if now.Left != 1 {
+				t.Errorf("applied %+v", *now)
+			}
+		})
+		health := func() any { return w.Health() }
+		for i := range 20 {
+			if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the report", func() bool { return w.Err() != nil }, health)
+			time.Sleep(time.Duration(i) * 50 * time.Millisecond)
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(300 * time.Millisecond)
+			note := fmt.Sprint(i)
+			if err := os.WriteFile(path, []byte("left: 1\nright: 1\nnote: n"+note), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the file", func() bool { return w.Err() == nil && w.Get().Note == "n"+note }, health)
+		}
+	})
 }
 
 // A file that cannot be read twice is refused, and does not block.

@@ -113,10 +113,10 @@ var portableChanges = []change{
 		pkg: "./config", run: "TestWatchHalfWrittenFile",
 	},
 	{
-		what: "a file that was away is applied after one look",
+		what: "a file that is away for a moment is an empty layer",
 		file: "config/file.go",
 		old:  `look{version: "absent"}, !f.known`, new: `look{version: "absent"}, true`,
-		pkg: "./config", run: "TestWatchFileThatComesBack",
+		pkg: "./config", run: "TestFileThatIsAwayForAMoment",
 	},
 	{
 		what: "numbers in JSON pass through a floating-point number",
