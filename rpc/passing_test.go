@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -110,7 +111,9 @@ func TestServerEndsWithItsDriver(t *testing.T) {
 		} {
 			srv, err := rpc.NewServer(t.Context(), failing, "test")
 			check.NoError(t, err)
-			check.Code(t, srv.Serve(t.Context()), code)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			check.Code(t, srv.Serve(ctx), code)
+			cancel()
 		}
 	}
 }
