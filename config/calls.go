@@ -1,41 +1,53 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 )
 
-// calls tracks the calls under way, so that Close can end them, and so that the
-// driver is not called after Close.
+// calls tracks the calls under way, so that Close and a requirement that is lost
+// can end them, and so that the driver is not called after Close.
 type calls struct {
+	requirements *handle.Requirements
+
 	life context.Context
 	stop context.CancelFunc
 	mu   sync.Mutex // held while a call begins, and while life ends
 	wg   sync.WaitGroup
 }
 
-func newCalls() *calls {
+func newCalls(r *handle.Requirements) *calls {
 	life, stop := context.WithCancel(context.Background())
-	return &calls{life: life, stop: stop}
+	return &calls{requirements: r, life: life, stop: stop}
 }
 
-// run calls f with a context that end cancels as well. It fails with Closed if
-// end was called before, or made f fail.
+// run calls f with a context that end and the loss of a requirement cancel as well.
+// It fails with Closed if end was called before, or made f fail, and with
+// Unsupported while a requirement does not hold.
 func (c *calls) run(ctx context.Context, f func(context.Context) error) error {
 	if !c.begin() {
 		return errClosed()
 	}
 	defer c.wg.Done()
-	ctx, cancel := context.WithCancel(ctx)
+	if err := c.requirements.Check(); err != nil {
+		return err
+	}
+	ctx, cancel := c.requirements.WhileHeld(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
 	err := f(ctx)
-	if code := fairlead.CodeOf(err); c.life.Err() != nil && (code == fairlead.Canceled || code == fairlead.DeadlineExceeded) {
+	code := fairlead.CodeOf(err)
+	if code != fairlead.Canceled && code != fairlead.DeadlineExceeded {
+		return err
+	}
+	if c.life.Err() != nil {
 		return errClosed()
 	}
-	return err
+	return cmp.Or(c.requirements.Check(), err)
 }
 
 func (c *calls) begin() bool {
@@ -49,13 +61,14 @@ func (c *calls) begin() bool {
 }
 
 // end cancels all calls, waits for them, and reports whether this is the first
-// call of end.
+// call of end. It ends the checking of the requirements.
 func (c *calls) end() bool {
 	c.mu.Lock()
 	first := c.life.Err() == nil
 	c.stop()
 	c.mu.Unlock()
 	c.wg.Wait()
+	c.requirements.Close()
 	return first
 }
 

@@ -16,7 +16,8 @@ import (
 // methods may be called concurrently. Slices that are passed in are not kept.
 //
 // Errors are [*fairlead.Error] values: Unavailable, PermissionDenied,
-// Canceled, DeadlineExceeded, Closed and Internal from any method.
+// Canceled, DeadlineExceeded, Closed and Internal from any method, and Unsupported
+// while a requirement does not hold; a Next that waits ends with it.
 type Source struct {
 	driver   driver.Source
 	provider string
@@ -68,7 +69,22 @@ func openSource(ctx context.Context, p fairlead.Provider, d fairlead.Description
 	if facet.Has(Snapshot) {
 		o.quiet = quietPeriod{}
 	}
-	return &Source{driver: src, provider: d.Provider, name: name, facet: facet, quiet: o.quiet, calls: newCalls()}, nil
+	return &Source{driver: src, provider: d.Provider, name: name, facet: facet, quiet: o.quiet, calls: newCalls(watchRequirements(p, d.Generation, o.require))}, nil
+}
+
+// watchRequirements checks what a source requires with every description of the
+// provider. It returns nil for no requirements.
+func watchRequirements(p fairlead.Provider, generation uint64, reqs []fairlead.Requirement) *handle.Requirements {
+	if len(reqs) == 0 {
+		return nil
+	}
+	return handle.WatchRequirements(p, generation, func(d fairlead.Description) error {
+		facet, ok := Describe(d)
+		if !ok {
+			return errNotOffered(d)
+		}
+		return fairlead.CheckRequirements(facet, reqs)
+	})
 }
 
 // openDriver opens the provider's own source, or a source over its kv facet.

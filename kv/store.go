@@ -102,5 +102,5 @@ func (s *Store) checkUsable() error {
 	if s.life.Err() != nil {
 		return fairlead.Errorf(fairlead.Closed, "the store is closed")
 	}
-	return s.handle.CheckRequirements()
+	return s.handle.Requirements.Check()
 }

@@ -103,7 +103,8 @@ type Watcher struct {
 //
 // Errors: Compacted if changes were lost. The watcher has then ended: list, and
 // watch again from the page's revision. Closed if the watcher or its store is
-// closed. After any other error, for example Unavailable while the backend
+// closed. Unsupported while a requirement of the store does not hold; a Next that
+// waits ends with it. After any other error, for example Unavailable while the backend
 // cannot be reached, call Next again.
 func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
 	changes, err := w.readChanges(ctx)
@@ -130,10 +131,10 @@ func (w *Watcher) awaitChanges(caller context.Context) ([]driver.Event, error) {
 	if w.life.Err() != nil {
 		return nil, fairlead.Errorf(fairlead.Closed, "the watcher is closed")
 	}
-	if err := w.store.handle.CheckRequirements(); err != nil {
+	if err := w.store.handle.Requirements.Check(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(caller)
+	ctx, cancel := w.store.handle.Requirements.WhileHeld(caller)
 	defer cancel()
 	defer context.AfterFunc(w.life, cancel)()
 	changes, err := w.driver.Next(ctx)
@@ -149,6 +150,9 @@ func (w *Watcher) awaitChanges(caller context.Context) ([]driver.Event, error) {
 func (w *Watcher) watchError(ctx context.Context, err error) error {
 	if w.life.Err() != nil {
 		return fairlead.Errorf(fairlead.Closed, "the watcher was closed")
+	}
+	if lost := w.store.handle.Requirements.Check(); lost != nil {
+		return lost
 	}
 	code := fairlead.CodeOf(err)
 	switch code {

@@ -179,7 +179,7 @@ func (t *Topic) checkUsable() error {
 	if t.life.Err() != nil {
 		return fairlead.Errorf(fairlead.Closed, "the topic is closed")
 	}
-	return t.handle.CheckRequirements()
+	return t.handle.Requirements.Check()
 }
 
 // prepareMessage validates a message and returns it in the driver's form.

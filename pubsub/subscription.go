@@ -153,7 +153,7 @@ func (s *Subscription) awaitMessages(caller context.Context, limit int) (ds []*D
 		return nil, nil, fairlead.Errorf(fairlead.Invalid, "the limit is %d; ask for at least 1 message", limit)
 	}
 	limit = min(limit, max(s.handle.Facet.Limits.MaxBatch, 1))
-	ctx, cancel := context.WithCancel(caller)
+	ctx, cancel := s.handle.Requirements.WhileHeld(caller)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
 	for {
@@ -179,8 +179,8 @@ func (s *Subscription) awaitMessages(caller context.Context, limit int) (ds []*D
 // that the caller's context has ended. Where the driver passes on such an error of
 // something else, for example of a connection, receiving can go on.
 func (s *Subscription) receiveError(ctx context.Context, err error) error {
-	if closed := s.checkOpen(); closed != nil {
-		return closed
+	if unusable := s.checkUsable(); unusable != nil {
+		return unusable
 	}
 	switch code := fairlead.CodeOf(err); code {
 	case fairlead.Canceled, fairlead.DeadlineExceeded, fairlead.Unavailable:
@@ -205,7 +205,7 @@ func (s *Subscription) checkUsable() error {
 	if err := s.checkOpen(); err != nil {
 		return err
 	}
-	return s.handle.CheckRequirements()
+	return s.handle.Requirements.Check()
 }
 
 func (s *Subscription) checkOpen() error {

@@ -6,7 +6,6 @@ package handle
 import (
 	"context"
 	"strings"
-	"sync/atomic"
 
 	"fairlead.dev"
 )
@@ -17,9 +16,7 @@ type Handle struct {
 	System   string // as in [fairlead.Description]
 	Facet    fairlead.FacetDescription
 
-	lost         atomic.Pointer[fairlead.Error] // nil while all requirements hold
-	stopChecking context.CancelFunc
-	stopped      chan struct{} // closed when the checking goroutine has ended; nil without requirements
+	Requirements *Requirements // nil if the program has none
 }
 
 // Open checks that p offers the facet and that the requirements hold. While
@@ -33,12 +30,15 @@ func Open(ctx context.Context, p fairlead.Provider, f fairlead.Facet, reqs []fai
 	if err != nil {
 		return nil, err
 	}
-	h := &Handle{Provider: d.Provider, System: d.System, stopChecking: func() {}}
+	h := &Handle{Provider: d.Provider, System: d.System}
 	if h.Facet, err = findFacet(d, f, reqs); err != nil {
 		return nil, fairlead.Annotate(err, "", d.Provider)
 	}
 	if len(reqs) > 0 {
-		h.startChecking(p, d.Generation, f, reqs)
+		h.Requirements = WatchRequirements(p, d.Generation, func(d fairlead.Description) error {
+			_, err := findFacet(d, f, reqs)
+			return err
+		})
 	}
 	return h, nil
 }
@@ -62,35 +62,6 @@ func reasonOf(d fairlead.Description) string {
 	return ": " + strings.Join(d.Notes, "; ")
 }
 
-// startChecking checks the requirements with every later description, in a
-// goroutine that ends with Close or with the provider.
-func (h *Handle) startChecking(p fairlead.Provider, generation uint64, f fairlead.Facet, reqs []fairlead.Requirement) {
-	ctx, stop := context.WithCancel(context.Background())
-	h.stopChecking, h.stopped = stop, make(chan struct{})
-	go func() {
-		defer close(h.stopped)
-		for {
-			d, err := p.Await(ctx, generation)
-			if err != nil {
-				return // the provider is closed: every call of the facet fails by itself
-			}
-			generation = d.Generation
-			_, err = findFacet(d, f, reqs)
-			lost, _ := err.(*fairlead.Error)
-			h.lost.Store(lost)
-		}
-	}()
-}
-
-// CheckRequirements returns an Unsupported error while a requirement does not
-// hold.
-func (h *Handle) CheckRequirements() error {
-	if lost := h.lost.Load(); lost != nil {
-		return lost
-	}
-	return nil
-}
-
 // CheckClaim returns an Unsupported error if the claim did not hold when the
 // handle was opened.
 func (h *Handle) CheckClaim(c fairlead.Claim) error {
@@ -100,10 +71,5 @@ func (h *Handle) CheckClaim(c fairlead.Claim) error {
 	return nil
 }
 
-// Close stops the checking, and returns when its goroutine has ended.
-func (h *Handle) Close() {
-	h.stopChecking()
-	if h.stopped != nil {
-		<-h.stopped
-	}
-}
+// Close stops the checking of the requirements.
+func (h *Handle) Close() { h.Requirements.Close() }

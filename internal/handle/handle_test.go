@@ -34,19 +34,31 @@ func TestLostRequirement(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer h.Close()
-		if err := h.CheckRequirements(); err != nil {
+		if err := h.Requirements.Check(); err != nil {
 			t.Errorf("while it holds: %v", err)
 		}
+		waiting, release := h.Requirements.WhileHeld(t.Context())
+		defer release()
 		p.Update(describe())
 		synctest.Wait()
-		err = h.CheckRequirements()
+		if waiting.Err() == nil {
+			t.Error("a wait goes on after a requirement was lost")
+		}
+		err = h.Requirements.Check()
 		if !errors.Is(err, fairlead.Unsupported) || !strings.Contains(err.Error(), "appendfsync is everysec; set it to always") {
 			t.Errorf("after it was lost: %v", err)
 		}
 		p.Update(describe(fairlead.DurableFsync))
 		synctest.Wait()
-		if err := h.CheckRequirements(); err != nil {
+		if err := h.Requirements.Check(); err != nil {
 			t.Errorf("after it came back: %v", err)
+		}
+		waiting, release = h.Requirements.WhileHeld(t.Context())
+		defer release()
+		p.Update(describe(fairlead.DurableFsync, fairlead.Shared))
+		synctest.Wait()
+		if waiting.Err() != nil {
+			t.Error("a wait ended though the requirement holds")
 		}
 	})
 }

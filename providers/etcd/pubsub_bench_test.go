@@ -45,45 +45,6 @@ func BenchmarkPubSub(b *testing.B) {
 	}
 }
 
-// BenchmarkHerd measures how many messages a group delivers to so many consumers in
-// so many processes, each with one Receive at a time. The rate must not fall with
-// their number.
-func BenchmarkHerd(b *testing.B) {
-	server := testbed.Etcd(b)
-	for _, processes := range []int{1, 4} {
-		for _, consumers := range []int{1, 4, 16, 64} {
-			b.Run(fmt.Sprintf("%d processes/%d consumers", processes, processes*consumers), func(b *testing.B) {
-				name := fmt.Sprintf("herd-%d-%d-%d", processes, consumers, b.N)
-				var subs []*pubsub.Subscription
-				for range processes {
-					p := open(b, server.URL())
-					for range consumers {
-						s, err := pubsub.Subscribe(b.Context(), p, name, pubsub.Group("g"))
-						check.NoError(b, err)
-						defer s.Close(context.Background())
-						subs = append(subs, s)
-					}
-				}
-				publishMany(b, server.URL(), name, b.N)
-				b.ResetTimer()
-				next := make(chan *pubsub.Subscription, len(subs))
-				for _, s := range subs {
-					next <- s
-				}
-				share(b, len(subs), func() error {
-					s := <-next
-					defer func() { next <- s }()
-					d, err := s.Receive(b.Context())
-					if err != nil {
-						return err
-					}
-					return d.Ack(b.Context())
-				})
-			})
-		}
-	}
-}
-
 // publishMany publishes n messages of 256 bytes.
 func publishMany(b *testing.B, url, name string, n int) {
 	b.Helper()

@@ -37,7 +37,7 @@ func (c *Conn) prepareCall(ctx context.Context, desc *grpc.StreamDesc, method st
 	if c.life.Err() != nil {
 		return nil, errConnClosed
 	}
-	if err := c.handle.CheckRequirements(); err != nil {
+	if err := c.handle.Requirements.Check(); err != nil {
 		return nil, transport.StatusError(err)
 	}
 	options, err := newCallOptions(append(c.options[:len(c.options):len(c.options)], opts...))

@@ -143,7 +143,7 @@ func (l *localCall) run() {
 }
 
 func (l *localCall) runHandler(ctx context.Context) (err error) {
-	if err := l.server.Handle.CheckRequirements(); err != nil {
+	if err := l.server.Handle.Requirements.Check(); err != nil {
 		return transport.StatusError(err)
 	}
 	defer transport.RecoverPanic(ctx, l.Method(), &err)

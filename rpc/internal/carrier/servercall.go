@@ -76,7 +76,7 @@ func (s *Server) watchClient(stream *serverStream, cancel context.CancelFunc) {
 // runHandler calls the handler and returns the error of the call. A panic becomes
 // an error.
 func (s *Server) runHandler(stream *serverStream) (err error) {
-	if err := s.Handle.CheckRequirements(); err != nil {
+	if err := s.Handle.Requirements.Check(); err != nil {
 		return transport.StatusError(err)
 	}
 	m, ok := s.methods[stream.method]

@@ -14,14 +14,14 @@ import (
 type clientChecks struct{ handle *handle.Handle }
 
 func (c clientChecks) interceptUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if err := c.handle.CheckRequirements(); err != nil {
+	if err := c.handle.Requirements.Check(); err != nil {
 		return transport.StatusError(err)
 	}
 	return next(ctx, method, req, reply, cc, opts...)
 }
 
 func (c clientChecks) interceptStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if err := c.handle.CheckRequirements(); err != nil {
+	if err := c.handle.Requirements.Check(); err != nil {
 		return nil, transport.StatusError(err)
 	}
 	return next(ctx, desc, cc, method, opts...)
@@ -32,7 +32,7 @@ func (c clientChecks) interceptStream(ctx context.Context, desc *grpc.StreamDesc
 type serverChecks struct{ handle *handle.Handle }
 
 func (c serverChecks) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (reply any, err error) {
-	if err := c.handle.CheckRequirements(); err != nil {
+	if err := c.handle.Requirements.Check(); err != nil {
 		return nil, transport.StatusError(err)
 	}
 	defer transport.RecoverPanic(ctx, info.FullMethod, &err)
@@ -40,7 +40,7 @@ func (c serverChecks) interceptUnary(ctx context.Context, req any, info *grpc.Un
 }
 
 func (c serverChecks) interceptStream(impl any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
-	if err := c.handle.CheckRequirements(); err != nil {
+	if err := c.handle.Requirements.Check(); err != nil {
 		return transport.StatusError(err)
 	}
 	defer transport.RecoverPanic(stream.Context(), info.FullMethod, &err)
