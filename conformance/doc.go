@@ -20,6 +20,12 @@
 // every claim whether it was proven, refuted, or not claimed. The command
 // "fairlead conformance URL" prints it.
 //
+// The [Conclusion] about the provider as a whole is Conforms, DoesNotConform or
+// Undecided. Only a failed assertion, or a call that does not end, counts against a
+// provider. A case could not run if something that it needs failed: the [Control],
+// the [Filler] or the [Operator], a backend that does not serve again or refuses the
+// user, or the time limit of the case while the backend still answers.
+//
 // # On shared infrastructure
 //
 // A run touches only names that start with [Prefix], each with the time of

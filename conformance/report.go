@@ -14,12 +14,14 @@ type Outcome string
 
 // The outcomes.
 const (
-	Passed     Outcome = "passed"
-	Failed     Outcome = "failed"       // by an assertion
-	Hung       Outcome = "hung"         // still running some seconds after its deadline
-	NotRun     Outcome = "not run"      // see Reason: a claim, the profile, or no control, filler or operator
-	KnownFails Outcome = "known"        // failed, as said beforehand
-	Unexpected Outcome = "passes again" // known to fail, and passed: a failure of the list
+	Passed      Outcome = "passed"
+	Failed      Outcome = "failed"        // by an assertion
+	Hung        Outcome = "hung"          // still running some seconds after its deadline
+	NotRun      Outcome = "not run"       // see Reason: a claim, the profile, or no control, filler or operator
+	KnownFails  Outcome = "known"         // failed, as said beforehand
+	Unexpected  Outcome = "passes again"  // known to fail, and passed: a failure of the list
+	CouldNotRun Outcome = "could not run" // see Reason: something that the case needs failed, and no assertion did
+	Interrupted Outcome = "interrupted"   // the run's context ended first, and no assertion had failed
 )
 
 // Result is how one case ended.
@@ -28,9 +30,10 @@ type Result struct {
 	Facet    fairlead.Facet   `json:"facet"`
 	Needs    []fairlead.Claim `json:"needs,omitempty"`
 	Control  bool             `json:"control,omitempty"` // the case kills the backend
+	Kills    int              `json:"kills,omitempty"`   // how often it did
 	Rule     string           `json:"rule"`
 	Outcome  Outcome          `json:"outcome"`
-	Reason   string           `json:"reason,omitempty"`   // why not run, or why known to fail
+	Reason   string           `json:"reason,omitempty"`   // why it was not or could not be run, or why it is known to fail
 	Failures []string         `json:"failures,omitempty"` // the assertions that failed
 	Logs     []string         `json:"logs,omitempty"`
 	Duration time.Duration    `json:"duration_ns"`
@@ -41,8 +44,24 @@ func (r Result) Bad() bool {
 	return r.Outcome == Failed || r.Outcome == Hung || r.Outcome == Unexpected
 }
 
-// Ran reports whether the case was run.
-func (r Result) Ran() bool { return r.Outcome != NotRun }
+// Ran reports whether the case was run to its end.
+func (r Result) Ran() bool {
+	return r.Outcome != NotRun && r.Outcome != CouldNotRun && r.Outcome != Interrupted
+}
+
+// wasInterrupted reports whether the case did not run to its end because the run was
+// given up.
+func (r Result) wasInterrupted() bool { return r.Outcome == Interrupted || r.Reason == notReached }
+
+// Conclusion says what a run shows about the provider as a whole.
+type Conclusion string
+
+// The conclusions.
+const (
+	Conforms       Conclusion = "conforms"         // in what was run: at least one case, none failed, and all that were to run did
+	DoesNotConform Conclusion = "does not conform" // a case failed
+	Undecided      Conclusion = "undecided"        // no case failed, and: nothing ran, or a case could not run, or the run was interrupted
+)
 
 // Verdict says what a run shows about a claim.
 type Verdict string
@@ -51,7 +70,7 @@ type Verdict string
 const (
 	Proven     Verdict = "proven"      // claimed; cases that need it ran (for durability: with kills), and all passed
 	Refuted    Verdict = "refuted"     // claimed, and a case that needs it failed, even if it is known to fail
-	Unproven   Verdict = "unproven"    // claimed, and no case that could prove it ran
+	Unproven   Verdict = "unproven"    // claimed, and no case that could prove it ran to its end; see Reason
 	NotClaimed Verdict = "not claimed" // and see Reason and Remedy
 )
 
@@ -82,7 +101,10 @@ type Report struct {
 	// Manage, which is no fault.
 	Unmanaged bool `json:"unmanaged,omitempty"`
 	// Interrupted: the context ended before all cases had run.
-	Interrupted bool `json:"interrupted,omitempty"`
+	Interrupted bool       `json:"interrupted,omitempty"`
+	Conclusion  Conclusion `json:"conclusion"`
+	// Because says why the conclusion is not Conforms.
+	Because string `json:"because,omitempty"`
 }
 
 // Count returns how many results have the outcome.
@@ -96,28 +118,44 @@ func (r *Report) Count(o Outcome) int {
 	return n
 }
 
-// Err returns nil if the provider conforms, as far as cases were run: at least
-// one case ran, and none failed.
+// Err returns nil if the provider conforms, as far as cases were run. Else it returns
+// an error with the conclusion and the reason.
 func (r *Report) Err() error {
-	var bad []string
+	if r.Conclusion == Conforms {
+		return nil
+	}
+	return fmt.Errorf("%s: %s", r.Conclusion, r.Because)
+}
+
+// conclude derives the conclusion from the results.
+func (r *Report) conclude() {
+	var bad, blocked []string
 	ran := 0
 	for _, res := range r.Results {
-		if res.Bad() {
-			bad = append(bad, res.Case)
-		}
 		if res.Ran() {
 			ran++
 		}
+		switch {
+		case res.Bad():
+			bad = append(bad, res.Case)
+		case res.Outcome == CouldNotRun:
+			blocked = append(blocked, res.Case)
+		}
 	}
 	switch {
-	case r.Interrupted:
-		return fmt.Errorf("interrupted after %d cases", ran)
-	case ran == 0:
-		return fmt.Errorf("no case was run; select more facets or a wider pattern")
 	case len(bad) > 0:
-		return fmt.Errorf("%d of %d cases failed: %v", len(bad), ran, bad)
+		r.Conclusion, r.Because = DoesNotConform, fmt.Sprintf("%d of %d cases failed: %v", len(bad), ran, bad)
+	case r.Interrupted:
+		r.Conclusion, r.Because = Undecided, fmt.Sprintf("interrupted after %d cases, and none failed", ran)
+	case len(blocked) > 0:
+		r.Conclusion, r.Because = Undecided, fmt.Sprintf("%d cases could not run: %v", len(blocked), blocked)
+	case len(r.Results) == 0:
+		r.Conclusion, r.Because = Undecided, "no case was selected"
+	case ran == 0:
+		r.Conclusion, r.Because = Undecided, "no case was run: "+r.Results[0].Case+": "+r.Results[0].Reason
+	default:
+		r.Conclusion = Conforms
 	}
-	return nil
 }
 
 // ClaimsOf returns the claims that a facet knows, with their rules.
@@ -155,9 +193,15 @@ func (r *Report) judge(fd fairlead.FacetDescription, info fairlead.ClaimInfo) Cl
 		return c
 	}
 	var proof, bad []string
+	interrupted, blocked := false, ""
 	for _, res := range r.Results {
 		switch {
-		case res.Facet != fd.Facet || !res.Ran() || !slices.Contains(res.Needs, info.Claim):
+		case res.Facet != fd.Facet || !slices.Contains(res.Needs, info.Claim):
+		case res.wasInterrupted():
+			interrupted = true
+		case res.Outcome == CouldNotRun:
+			blocked = res.Case + ": " + res.Reason
+		case !res.Ran():
 		case res.Outcome != Passed:
 			bad = append(bad, res.Case)
 		case res.Control || !suite.IsDurability(info.Claim):
@@ -167,6 +211,10 @@ func (r *Report) judge(fd fairlead.FacetDescription, info fairlead.ClaimInfo) Cl
 	switch {
 	case len(bad) > 0:
 		c.Verdict, c.Cases = Refuted, bad
+	case interrupted:
+		c.Verdict, c.Reason = Unproven, "the run was interrupted"
+	case blocked != "":
+		c.Verdict, c.Reason = Unproven, "could not run: "+blocked
 	case len(proof) > 0:
 		c.Verdict, c.Cases = Proven, proof
 	case suite.IsDurability(info.Claim):

@@ -31,8 +31,8 @@ type run struct {
 }
 
 // Run opens the provider, runs the cases that apply, and returns a report. It
-// fails only if the provider cannot be opened or described; [Report.Err] says
-// whether the provider conforms. When ctx ends, Run ends the running cases,
+// fails only if the provider cannot be opened or described; [Report.Conclusion]
+// says whether the provider conforms. When ctx ends, Run ends the running cases,
 // removes their names, and the report says Interrupted.
 func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 	r := &run{open: open, options: newOptions(opts), prefix: newPrefix(time.Now())}
@@ -52,10 +52,11 @@ func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 		Description: r.description,
 	}
 	report.Results = r.runCases(ctx)
-	report.Interrupted = ctx.Err() != nil
+	report.Interrupted = slices.ContainsFunc(report.Results, Result.wasInterrupted)
 	report.Leftovers, report.Unmanaged = r.clean(ctx)
 	report.Duration = time.Since(report.Started)
 	report.addVerdicts()
+	report.conclude()
 	return report, nil
 }
 
@@ -85,8 +86,16 @@ func (r *run) runCases(ctx context.Context) []Result {
 	runLimited(ctx, concurrent, r.options.parallel, runOne)
 	r.sweep(ctx)
 	runLimited(ctx, alone, 1, func(i int) { runOne(i); r.sweep(ctx) })
+	for _, i := range slices.Concat(concurrent, alone) {
+		if results[i].Outcome == NotRun {
+			results[i].Reason = notReached
+		}
+	}
 	return results
 }
+
+// notReached is the reason of cases that had not begun when the run was given up.
+const notReached = "the run was interrupted before it"
 
 // sweep removes the names that the cases so far have made, so that a backend that
 // is killed and started need not restore them. Names that it cannot remove are
@@ -148,12 +157,16 @@ func runLimited(ctx context.Context, indices []int, n int, runOne func(int)) {
 func (r *run) runCase(ctx context.Context, c suite.Case, res *Result) {
 	began := time.Now()
 	outcome := r.env().Execute(ctx, c)
-	res.Failures, res.Logs = outcome.Failures, outcome.Logs
+	res.Failures, res.Logs, res.Kills = outcome.Failures, outcome.Logs, outcome.Kills
 	switch {
 	case outcome.Hung:
 		res.Outcome = Hung
 	case len(outcome.Failures) > 0:
 		res.Outcome = Failed
+	case outcome.Interrupted:
+		res.Outcome = Interrupted
+	case outcome.Blocked != "":
+		res.Outcome, res.Reason = CouldNotRun, outcome.Blocked
 	default:
 		res.Outcome = Passed
 	}
@@ -177,12 +190,11 @@ func (r *Result) applyKnown(known map[string]string) {
 	if !ok {
 		return
 	}
-	r.Reason = reason
 	switch r.Outcome {
 	case Failed:
-		r.Outcome = KnownFails
+		r.Outcome, r.Reason = KnownFails, reason
 	case Passed:
-		r.Outcome = Unexpected
+		r.Outcome, r.Reason = Unexpected, reason
 		r.Failures = []string{"the case is listed as a known failure and passes: take it off the list"}
 	}
 }

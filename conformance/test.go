@@ -14,12 +14,15 @@ func Test(t *testing.T, open Opener, opts ...Option) *Report {
 	}
 	ran := 0
 	for _, res := range report.Results {
+		if res.Outcome == NotRun {
+			continue
+		}
 		if res.Ran() {
 			ran++
-			t.Run(res.Case, func(t *testing.T) { logResult(t, res) })
 		}
+		t.Run(res.Case, func(t *testing.T) { logResult(t, res) })
 	}
-	if ran == 0 {
+	if ran == 0 || report.Interrupted {
 		t.Error(report.Err())
 	}
 	for _, left := range report.Leftovers {
@@ -33,7 +36,7 @@ func Test(t *testing.T, open Opener, opts ...Option) *Report {
 	return report
 }
 
-// logResult logs a result, and fails t if the result is bad.
+// logResult logs a result, and fails t if the result is bad, or if there is none.
 func logResult(t *testing.T, res Result) {
 	for _, line := range res.Logs {
 		t.Log(line)
@@ -44,6 +47,9 @@ func logResult(t *testing.T, res Result) {
 		} else {
 			t.Log("known:", failure)
 		}
+	}
+	if res.Outcome == CouldNotRun || res.Outcome == Interrupted {
+		t.Errorf("%s: %s", res.Outcome, res.Reason)
 	}
 	if res.Bad() {
 		t.Logf("the rule: %s", res.Rule)

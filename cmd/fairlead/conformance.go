@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -42,6 +43,11 @@ func newConformanceCommand() *cobra.Command {
 		Long: `Run the conformance suite against the backend that the URL names. For every
 guarantee, print whether the provider claims it, and whether it was proven or
 refuted.
+
+The exit code is 0 if the provider conforms in what was run, and 1 if a case failed.
+It is 3 if the run decides nothing: no case failed, but the run was interrupted, the
+backend cannot be opened, a case could not run (for example because the start command
+failed), or nothing ran. It is 2 for wrong usage.
 
 The suite only uses names that start with ` + conformance.Prefix + `. It removes them when
 it ends, also after Ctrl-C.
@@ -116,17 +122,39 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	opts = append(opts, conformance.WithProgress(p.begin, p.done), conformance.WithTransport(name))
 	report, err := conformance.Run(cmd.Context(), open, opts...)
 	if err != nil {
-		return classifyError(err)
+		return explainNoRun(err)
 	}
 	p.end()
 	printReport(out, report)
-	if err := reports.write(cmd.OutOrStdout(), report); err != nil {
-		return &operationError{err}
+	err = conclude(report, f.run)
+	if writing := reports.write(cmd.OutOrStdout(), report); writing != nil {
+		return errors.Join(err, &exitError{writing, exitUndecided})
 	}
-	if err := report.Err(); err != nil {
-		return &operationError{err}
+	return err
+}
+
+// explainNoRun turns the error of a backend that cannot be opened into an error
+// without a conclusion. An Invalid error stays an error of usage.
+func explainNoRun(err error) error {
+	if fairlead.CodeOf(err) == fairlead.Invalid {
+		return err
 	}
-	return nil
+	return &exitError{fmt.Errorf("%s: the backend cannot be opened, and nothing was run: %w", conformance.Undecided, err), exitUndecided}
+}
+
+// conclude returns the error of a run that does not show that the provider
+// conforms. pattern is that of --run.
+func conclude(r *conformance.Report, pattern string) error {
+	err := r.Err()
+	switch {
+	case err == nil:
+		return nil
+	case r.Conclusion == conformance.DoesNotConform:
+		return &exitError{err, exitFailure}
+	case len(r.Results) == 0 && pattern != "":
+		err = fmt.Errorf("%w: --run %q matches no case of these facets; similar names: %s", err, pattern, strings.Join(similarCases(pattern), ", "))
+	}
+	return &exitError{err, exitUndecided}
 }
 
 func opener(url string) conformance.Opener {

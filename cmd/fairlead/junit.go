@@ -42,6 +42,10 @@ func testcase(suite string, res conformance.Result) junit.Testcase {
 	switch {
 	case res.Bad():
 		c.Failure = &junit.Result{Message: res.Rule, Data: strings.Join(append(res.Failures, res.Logs...), "\n")}
+	case res.Outcome == conformance.CouldNotRun:
+		c.Error = &junit.Result{Message: "could not run: " + res.Reason, Data: strings.Join(res.Logs, "\n")}
+	case res.Outcome == conformance.Interrupted:
+		c.Skipped = &junit.Result{Message: "interrupted"}
 	case res.Outcome == conformance.NotRun:
 		c.Skipped = &junit.Result{Message: res.Reason}
 	case res.Outcome == conformance.KnownFails:

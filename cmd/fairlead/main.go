@@ -10,9 +10,11 @@
 //	fairlead plugin list
 //	fairlead new provider acme
 //
-// Exit codes: 0 for success; 1 if a case failed, the backend cannot be reached or
-// the run was interrupted; 2 for wrong usage, including a wrong URL. The command
-// "plugin run" exits with the plugin's exit code.
+// Exit codes: 0 for success; 1 if a case failed, or the backend cannot be reached;
+// 2 for wrong usage, including a wrong URL; 3 if a run of the suite decides nothing:
+// no case failed, but the run was interrupted, the backend cannot be opened, a case
+// could not run, or nothing ran. The command "plugin run" exits with the plugin's
+// exit code.
 package main
 
 import (
@@ -48,9 +50,10 @@ func main() {
 
 // The exit codes.
 const (
-	exitOK      = 0
-	exitFailure = 1
-	exitUsage   = 2
+	exitOK        = 0
+	exitFailure   = 1
+	exitUsage     = 2
+	exitUndecided = 3
 )
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -80,8 +83,8 @@ type operationError struct{ error }
 
 func (f *operationError) Unwrap() error { return f.error }
 
-// exitError is the failure of a program that was run for the user. The command
-// exits with the program's exit code.
+// exitError is an error with an exit code of its own, such as that of a program that
+// was run for the user.
 type exitError struct {
 	error
 	code int

@@ -57,7 +57,11 @@ func TestExitCodesAndMessages(t *testing.T) {
 	}{
 		{"passes", "conformance mem:// --run ^kv/put-get$", exitOK, "conforms in what was run"},
 		{"fails", "conformance broken:// --run ^kv/put-get$", exitFailure, "1 of 1 cases failed: [kv/put-get]"},
-		{"nothing matches", "conformance mem:// --run no-such-case", exitFailure, "no case was run"},
+		{"nothing matches", "conformance mem:// --run no-such-case", exitUndecided, "undecided: no case was selected: --run \"no-such-case\" matches no case"},
+		{"nothing matches, similar", "conformance mem:// --run kv/put-gte", exitUndecided, "similar names: kv/put-get, "},
+		{"nothing runs", "conformance mem:// --run ^kv/kill-ttl$", exitUndecided, "undecided: no case was run: kv/kill-ttl: needs control"},
+		{"kill command fails", "conformance mem:// --run ^kv/kill-ttl$ --kill-command false --start-command true", exitUndecided, "the command of --kill-command failed"},
+		{"start command fails", "conformance mem:// --run ^rpc/restart$ --kill-command true --start-command false", exitUndecided, "the command of --start-command failed"},
 		{"no URL", "conformance", exitUsage, "takes one URL"},
 		{"unknown flag", "conformance mem:// --fast", exitUsage, "unknown flag: --fast"},
 		{"unknown command", "conform mem://", exitUsage, `unknown command "conform"`},
@@ -70,7 +74,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"new what", "new", exitUsage, `"fairlead new" takes a command: one of provider`},
 		{"describe", "describe mem://x", exitOK, "kv.SnapshotList"},
 		{"clean", "conformance clean mem://", exitOK, "0 names removed"},
-		{"unreachable", "conformance redis://:hidden@127.0.0.1:1", exitFailure, "unavailable"},
+		{"unreachable", "conformance redis://:hidden@127.0.0.1:1", exitUndecided, "undecided: the backend cannot be opened, and nothing was run: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
@@ -125,24 +129,25 @@ func read(t *testing.T, file string) []byte {
 }
 
 // TestInterruptCleansUp ends a run on a real server early, and looks at what
-// is left there.
+// is left there. Such a run refutes nothing.
 func TestInterruptCleansUp(t *testing.T) {
 	server := testbed.Redis(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	lines := &cancelAfter{lines: 5, cancel: cancel}
 	var errs bytes.Buffer
-	if code := run(ctx, []string{"conformance", server.URL(), "--facet", "kv"}, lines, &errs); code != exitFailure {
+	if code := run(ctx, []string{"conformance", server.URL(), "--facet", "kv"}, lines, &errs); code != exitUndecided {
 		t.Errorf("exit code %d", code)
 	}
-	if !strings.Contains(errs.String(), "interrupted after") {
-		t.Errorf("printed %s", errs.String())
+	if !strings.Contains(errs.String(), "undecided: interrupted after") || !strings.Contains(lines.text.String(), " 0 refuted,") || strings.Contains(lines.text.String(), "FAIL") {
+		t.Errorf("printed %s%s", lines.text.String(), errs.String())
 	}
 	wantStores(t, server.URL(), 0)
 }
 
 // cancelAfter cancels when that many lines were written to it.
 type cancelAfter struct {
+	text   bytes.Buffer
 	lines  int
 	cancel context.CancelFunc
 }
@@ -151,7 +156,7 @@ func (c *cancelAfter) Write(b []byte) (int, error) {
 	if c.lines--; c.lines == 0 {
 		c.cancel()
 	}
-	return len(b), nil
+	return c.text.Write(b)
 }
 
 // wantStores demands that so many stores of the suite are on the server.

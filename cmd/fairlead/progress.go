@@ -41,7 +41,7 @@ func (p *progress) begin(cases int) {
 
 func (p *progress) done(r conformance.Result) {
 	if p.bar != nil {
-		if r.Bad() {
+		if r.Bad() || !r.Ran() {
 			_ = p.bar.Clear()
 			p.printLine(r)
 		}
@@ -54,8 +54,11 @@ func (p *progress) done(r conformance.Result) {
 
 func (p *progress) printLine(r conformance.Result) {
 	mark := "ok  "
-	if r.Bad() {
+	switch {
+	case r.Bad():
 		mark = "FAIL"
+	case !r.Ran():
+		mark = string(r.Outcome)
 	}
 	fmt.Fprintf(p.out, "%s %s (%v)\n", mark, r.Case, r.Duration.Round(time.Millisecond))
 }

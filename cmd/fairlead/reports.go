@@ -37,7 +37,7 @@ func (f conformanceFlags) openReports() (reportFiles, error) {
 		r, err := openReport(one.path)
 		if err != nil {
 			all.close()
-			return nil, &operationError{fmt.Errorf("the file of %s cannot be written: %w", one.flag, err)}
+			return nil, &exitError{fmt.Errorf("%s: the file of %s cannot be written: %w", conformance.Undecided, one.flag, err), exitUndecided}
 		}
 		r.encode = one.encode
 		all = append(all, r)

@@ -42,13 +42,18 @@ func printReport(out io.Writer, r *conformance.Report) {
 	for _, left := range r.Leftovers {
 		fmt.Fprintln(out, "left on the backend:", left)
 	}
-	verdict := "conforms in what was run"
-	if r.Err() != nil {
-		verdict = "DOES NOT CONFORM" // the error on standard error says why
-	}
 	fmt.Fprintf(out, "claims: %s\n", countVerdicts(r.Claims))
 	fmt.Fprintf(out, "%s (%s, profile %s, %v): %s\n", strings.TrimSpace(r.Provider+" "+r.Description.Version),
-		r.Transport, r.Profile, r.Duration.Round(10*time.Millisecond), verdict)
+		r.Transport, r.Profile, r.Duration.Round(10*time.Millisecond), conclusionText(r))
+}
+
+// conclusionText is the conclusion. The error on standard error says why a provider
+// does not conform.
+func conclusionText(r *conformance.Report) string {
+	if r.Conclusion == conformance.Conforms {
+		return "conforms in what was run"
+	}
+	return strings.ToUpper(string(r.Conclusion))
 }
 
 // countVerdicts counts the claims by verdict.
@@ -66,6 +71,9 @@ func countVerdicts(claims []conformance.ClaimResult) string {
 
 func printFailures(out io.Writer, r *conformance.Report) {
 	for _, res := range r.Results {
+		if res.Outcome == conformance.CouldNotRun {
+			fmt.Fprintf(out, "\nCOULD NOT RUN %s: %s\n", res.Case, res.Reason)
+		}
 		if !res.Bad() {
 			continue
 		}
@@ -131,10 +139,10 @@ func reasonText(reason, remedy string) string {
 }
 
 func printFacets(out io.Writer, r *conformance.Report) {
-	t := newTable(out, "Cases", "facet", "passed", "failed", "known", "not run")
-	total := table.Row{"all", 0, 0, 0, 0}
+	t := newTable(out, "Cases", "facet", "passed", "failed", "known", "could not run", "interrupted", "not run")
+	total := table.Row{"all", 0, 0, 0, 0, 0, 0}
 	for _, f := range append([]fairlead.Facet{conformance.Opening}, fairlead.Facets()...) {
-		row := table.Row{f, 0, 0, 0, 0}
+		row := table.Row{f, 0, 0, 0, 0, 0, 0}
 		for _, res := range r.Results {
 			if res.Facet == f {
 				i := outcomeColumn(res)
@@ -157,8 +165,12 @@ func outcomeColumn(r conformance.Result) int {
 		return 2
 	case r.Outcome == conformance.KnownFails:
 		return 3
-	default:
+	case r.Outcome == conformance.CouldNotRun:
 		return 4
+	case r.Outcome == conformance.Interrupted:
+		return 5
+	default:
+		return 6
 	}
 }
 

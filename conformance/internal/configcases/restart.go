@@ -37,7 +37,7 @@ func durableSettings(name string, claim fairlead.Claim) suite.Case {
 // killUntilDown kills the backend, and waits until calls fail.
 func killUntilDown(t *suite.T, s *config.Source) {
 	t.Must(t.Control().Kill(t.Context()))
-	t.Eventually(20*time.Second, "calls fail, which shows that the kill happened", func() bool {
+	t.WaitUntilDown(t.Patience(), func() bool {
 		_, err := s.Snapshot(t.Within(time.Second))
 		return err != nil
 	})

@@ -120,7 +120,7 @@ func killUnderWriters(t *suite.T, durable bool) {
 	defer w.stop()
 	w.waitForAcks(200, "before")
 	t.Must(t.Control().Kill(t.Context()))
-	t.Eventually(2*t.Patience(), "writes fail, which shows that the kill happened", func() bool { return w.failed.Load() >= 16 })
+	t.WaitUntilDown(2*t.Patience(), func() bool { return w.failed.Load() >= 16 })
 	t.Must(t.Control().Start(t.Context()))
 	w.waitForAcks(200, "after")
 	w.stop()
@@ -137,7 +137,7 @@ func killUnderWriters(t *suite.T, durable bool) {
 // killUntilDown kills the backend and waits until calls fail.
 func killUntilDown(t *suite.T, s *kv.Store) {
 	t.Must(t.Control().Kill(t.Context()))
-	t.Eventually(2*t.Patience(), "calls fail, which shows that the kill happened", func() bool {
+	t.WaitUntilDown(2*t.Patience(), func() bool {
 		_, err := s.Get(t.Within(time.Second), "any")
 		return err != nil && fairlead.CodeOf(err) != fairlead.NotFound
 	})

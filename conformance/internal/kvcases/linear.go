@@ -42,7 +42,7 @@ var linearCases = []suite.Case{
 		defer started.Store(true)
 		t.Eventually(t.Patience(), "100 calls", func() bool { return h.count() >= 100 })
 		t.Must(t.Control().Kill(t.Context()))
-		t.Eventually(t.Patience(), "calls that fail while the backend is down", func() bool { return h.failures() > 0 })
+		t.WaitUntilDown(t.Patience(), func() bool { return h.failures() > 0 })
 		t.Must(t.Control().Start(t.Context()))
 		started.Store(true)
 		clients.Wait()

@@ -57,19 +57,11 @@ func recoveryTime(t *suite.T) time.Duration { return 3 * t.Patience() }
 // killAndStart kills the backend, demands that publishing fails, and starts it.
 func (p *pipe) killAndStart() {
 	p.Must(p.Control().Kill(p.Context()))
-	started := false
-	p.Cleanup(func(ctx context.Context) error {
-		if started {
-			return nil
-		}
-		return p.Control().Start(ctx)
-	})
-	p.Eventually(p.Patience(), "publishing fails while the backend is down", func() bool {
+	p.WaitUntilDown(p.Patience(), func() bool {
 		_, err := p.publishOne("during")
 		return err != nil
 	})
 	time.Sleep(silence) // so that others have calls in progress that fail, too
-	started = true
 	p.Must(p.Control().Start(p.Context()))
 }
 

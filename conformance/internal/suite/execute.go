@@ -44,9 +44,12 @@ type Env struct {
 
 // Outcome is how a case ended.
 type Outcome struct {
-	Failures []string // none: the case passed
-	Logs     []string
-	Hung     bool // the case had not returned some seconds after its deadline
+	Failures    []string // assertions that failed
+	Logs        []string
+	Hung        bool   // the case had not returned some seconds after its deadline
+	Blocked     string // why the case could not run; it has no failures then
+	Interrupted bool   // the run was given up while the case ran; it has no failures then
+	Kills       int    // how often the case killed the backend
 }
 
 // Grace is how long a case may take to end after its deadline before it counts
@@ -55,9 +58,10 @@ const Grace = 3 * time.Second
 
 // Execute runs one case to its end, and its cleanups.
 func (e *Env) Execute(ctx context.Context, c Case) Outcome {
-	ctx, cancel := context.WithTimeout(ctx, c.Deadline())
+	run := ctx
+	ctx, cancel := context.WithTimeout(run, c.Deadline())
 	defer cancel()
-	t := &T{env: e, c: c, ctx: ctx, name: e.Prefix + nameOf(c)}
+	t := &T{env: e, c: c, run: run, ctx: ctx, name: e.Prefix + nameOf(c), lastStep: time.Now()}
 	done := make(chan struct{})
 	go t.call(done)
 	hung := !endsInTime(ctx, done)
@@ -112,11 +116,17 @@ func (t *T) clean(ctx context.Context) {
 func (t *T) outcome(hung bool) Outcome {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o := Outcome{Failures: slices.Clone(t.failures), Hung: hung}
-	if hung {
+	o := Outcome{Failures: slices.Clone(t.failures), Kills: t.kills}
+	switch {
+	case len(o.Failures) == 0 && fairlead.ContextError(t.run) != nil:
+		o.Interrupted = true
+	case len(o.Failures) == 0 && t.blocked != "":
+		o.Blocked = t.blocked
+	case hung:
+		o.Hung = true
 		o.Failures = append(o.Failures, fmt.Sprintf("still running %v after its deadline of %v", Grace, t.c.Deadline()))
 	}
-	if len(o.Failures) > 0 {
+	if len(o.Failures) > 0 || o.Blocked != "" {
 		o.Logs = slices.Clone(t.logs)
 	}
 	return o

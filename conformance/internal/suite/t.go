@@ -19,22 +19,34 @@ import (
 type T struct {
 	env  *Env
 	c    Case
-	ctx  context.Context
-	name string // prefix of the names of this case
+	run  context.Context // ends when the run is given up
+	ctx  context.Context // ends at the deadline of the case, too
+	name string          // prefix of the names of this case
 
 	mu       sync.Mutex
 	failures []string
 	logs     []string
 	cleanups []func(context.Context) error
 	names    int
+	blocked  string    // why the case could not run
+	steps    int       // how often the case took a context, as it does for most calls
+	lastStep time.Time // when it last did so
+	kills    int       // how often it killed the backend
+	down     bool      // it killed the backend, and has not started it yet
 }
 
 // Context ends at the case's deadline, and when the run is given up.
-func (t *T) Context() context.Context { return t.ctx }
+func (t *T) Context() context.Context {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.steps++
+	t.lastStep = time.Now()
+	return t.ctx
+}
 
 // Within returns a context that ends after d, or with the case if that is earlier.
 func (t *T) Within(d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(t.ctx, d)
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(func(context.Context) error { cancel(); return nil })
 	return ctx
 }
@@ -42,12 +54,42 @@ func (t *T) Within(d time.Duration) context.Context {
 // Patience returns how long to wait for something that must come.
 func (t *T) Patience() time.Duration { return t.env.Patience }
 
-// Errorf records a failure; the case continues.
+// Errorf records a failure; the case continues. What fails after the run was given
+// up, or because the case cannot run, is recorded as a log line: it says nothing
+// about the provider.
 func (t *T) Errorf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.failures) < 10 {
-		t.failures = append(t.failures, fmt.Sprintf(format, args...))
+	message := fmt.Sprintf(format, args...)
+	if len(t.failures) == 0 && t.blocked == "" && t.isOutOfTime() {
+		t.blocked = fmt.Sprintf("its time limit of %v passed, and the backend still answered: the case made %d calls, the last one %v before",
+			t.c.Deadline(), t.steps, time.Since(t.lastStep).Round(time.Millisecond))
+	}
+	switch {
+	case t.blocked != "" || fairlead.ContextError(t.run) != nil:
+		t.logs = append(t.logs, message)
+	case len(t.failures) < maxFailures:
+		t.failures = append(t.failures, message)
+	}
+}
+
+// maxFailures is how many failures a case reports at most.
+const maxFailures = 10
+
+// isOutOfTime reports whether the time limit of the case has passed, and not because
+// of a call that waited for longer than the patience of the run: such a call does
+// not return, which is a failure of the provider.
+func (t *T) isOutOfTime() bool {
+	return fairlead.ContextError(t.ctx) != nil && time.Since(t.lastStep) < t.Patience()
+}
+
+// Block records that the case cannot run, and why, unless it has failed already.
+// Failures that follow do not count.
+func (t *T) Block(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.failures) == 0 && t.blocked == "" {
+		t.blocked = fmt.Sprintf(format, args...)
 	}
 }
 
@@ -96,41 +138,13 @@ func (t *T) Provider() fairlead.Provider { return t.env.Provider }
 // Open opens the backend once more; see [fairlead.Shared]. The provider is
 // closed when the case has ended.
 func (t *T) Open() fairlead.Provider {
-	return openForCase(t, func() (fairlead.Provider, error) { return t.env.Open(t.ctx) })
+	return openForCase(t, func() (fairlead.Provider, error) { return t.env.Open(t.Context()) })
 }
 
 // Facet returns the provider's description of the case's facet.
 func (t *T) Facet() fairlead.FacetDescription {
 	f, _ := FacetOf(t.env.Description, t.c.Facet())
 	return f
-}
-
-// Control returns the control of the backend, for a case that needs it.
-func (t *T) Control() Backend { return t.env.Backend }
-
-// Operator returns the operator of the backend, for a case that needs it.
-func (t *T) Operator() Operator { return t.env.Operator }
-
-// Restart kills the backend and starts it again.
-func (t *T) Restart() {
-	t.Must(t.Control().Kill(t.ctx))
-	t.Must(t.Control().Start(t.ctx))
-}
-
-// freeTimeout bounds the return of a backend to its free space.
-const freeTimeout = 30 * time.Second
-
-// Fill fills the backend. The function that it returns gives the backend space
-// again; the end of the case does so at the latest.
-func (t *T) Fill() (free func()) {
-	release := sync.OnceValue(func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), freeTimeout)
-		defer cancel()
-		return t.env.Filler.Free(ctx)
-	})
-	t.Cleanup(func(context.Context) error { return release() })
-	t.Must(t.env.Filler.Fill(t.ctx))
-	return func() { t.Must(release()) }
 }
 
 // Name returns an unused name for a store, topic, group or source.
@@ -146,7 +160,7 @@ func (t *T) Store(opts ...kv.Option) *kv.Store { return t.StoreOf(t.Provider(), 
 
 // StoreOf opens a store of a provider by a name from [T.Name].
 func (t *T) StoreOf(p fairlead.Provider, name string, opts ...kv.Option) *kv.Store {
-	return openForCase(t, func() (*kv.Store, error) { return kv.Open(t.ctx, p, name, opts...) })
+	return openForCase(t, func() (*kv.Store, error) { return kv.Open(t.Context(), p, name, opts...) })
 }
 
 // Topic opens a topic by a name from [T.Name].
@@ -154,7 +168,7 @@ func (t *T) Topic(name string) *pubsub.Topic { return t.TopicOf(t.Provider(), na
 
 // TopicOf opens a topic of a provider.
 func (t *T) TopicOf(p fairlead.Provider, name string) *pubsub.Topic {
-	return openForCase(t, func() (*pubsub.Topic, error) { return pubsub.Open(t.ctx, p, name) })
+	return openForCase(t, func() (*pubsub.Topic, error) { return pubsub.Open(t.Context(), p, name) })
 }
 
 // Subscribe subscribes to a topic.
@@ -164,7 +178,7 @@ func (t *T) Subscribe(topic string, opts ...pubsub.SubscribeOption) *pubsub.Subs
 
 // SubscribeOf subscribes to a topic of a provider.
 func (t *T) SubscribeOf(p fairlead.Provider, topic string, opts ...pubsub.SubscribeOption) *pubsub.Subscription {
-	return openForCase(t, func() (*pubsub.Subscription, error) { return pubsub.Subscribe(t.ctx, p, topic, opts...) })
+	return openForCase(t, func() (*pubsub.Subscription, error) { return pubsub.Subscribe(t.Context(), p, topic, opts...) })
 }
 
 // Source opens the settings of a name from [T.Name].
@@ -172,17 +186,21 @@ func (t *T) Source(name string) *config.Source { return t.SourceOf(t.Provider(),
 
 // SourceOf opens settings of a provider.
 func (t *T) SourceOf(p fairlead.Provider, name string) *config.Source {
-	return openForCase(t, func() (*config.Source, error) { return config.Open(t.ctx, p, name) })
+	return openForCase(t, func() (*config.Source, error) { return config.Open(t.Context(), p, name) })
 }
 
 // openForCase opens a handle that is closed when the case has ended. Cases that
 // kill or fill the backend run one after the other: openForCase waits for a
-// backend that does not serve again yet after an earlier case.
+// backend that does not serve again yet after an earlier case. The case cannot run
+// if the backend does not let it open anything.
 func openForCase[H interface{ Close(context.Context) error }](t *T, open func() (H, error)) H {
 	h, err := open()
 	for end := time.Now().Add(t.Patience()); t.c.Alone() && fairlead.CodeOf(err) == fairlead.Unavailable && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
 		h, err = open()
+	}
+	if t.isRefused(err) {
+		t.Block("nothing can be opened: %v", err)
 	}
 	t.Must(err)
 	t.Cleanup(h.Close)
