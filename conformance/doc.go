@@ -30,9 +30,11 @@
 //
 // A run touches only names that start with [Prefix], each with the time of
 // the run and a random part. It removes them when it ends, also when its
-// context ends early. [Clean] removes the names that a killed run has left.
-// Names on a provider that does not claim Manage cannot be removed; the report
-// lists them.
+// context ends early, and what the provider keeps for them ([providers.Cleaner]).
+// [Clean] does the same for all names that killed runs have left. Names on a
+// provider that does not claim Manage cannot be removed, and the addresses of rpc
+// servers in the directory of a provider that is no Cleaner, or that runs in a
+// separate process, end with their leases; the report lists what was left.
 //
 // # What a pass does not say
 //

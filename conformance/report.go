@@ -97,8 +97,8 @@ type Report struct {
 	Claims      []ClaimResult        `json:"claims"`
 	// Leftovers are names that could not be removed from the backend.
 	Leftovers []string `json:"leftovers,omitempty"`
-	// Unmanaged: they could not be removed because the provider does not claim
-	// Manage, which is no fault.
+	// Unmanaged: they could not be removed because the provider has no way to do so, or
+	// its user lacks the permission, which is no fault.
 	Unmanaged bool `json:"unmanaged,omitempty"`
 	// Interrupted: the context ended before all cases had run.
 	Interrupted bool       `json:"interrupted,omitempty"`

@@ -10,15 +10,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/conformance/internal/suite"
-	"fairlead.dev/kv"
-	"fairlead.dev/pubsub"
 )
-
-// Prefix begins every name that the suite makes on a backend.
-const Prefix = "flconf-"
-
-// cleanTimeout bounds the removal of names when a run ends.
-const cleanTimeout = 20 * time.Second
 
 // run is one run of the suite.
 type run struct {
@@ -53,7 +45,8 @@ func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 	}
 	report.Results = r.runCases(ctx)
 	report.Interrupted = slices.ContainsFunc(report.Results, Result.wasInterrupted)
-	report.Leftovers, report.Unmanaged = r.clean(ctx)
+	cleaned := r.clean(ctx)
+	report.Leftovers, report.Unmanaged = cleaned.Left, cleaned.Unmanaged
 	report.Duration = time.Since(report.Started)
 	report.addVerdicts()
 	report.conclude()
@@ -96,15 +89,6 @@ func (r *run) runCases(ctx context.Context) []Result {
 
 // notReached is the reason of cases that had not begun when the run was given up.
 const notReached = "the run was interrupted before it"
-
-// sweep removes the names that the cases so far have made, so that a backend that
-// is killed and started need not restore them. Names that it cannot remove are
-// left to the end of the run.
-func (r *run) sweep(ctx context.Context) {
-	if ctx.Err() == nil {
-		_, _ = r.clean(ctx)
-	}
-}
 
 // reasonNotToRun returns why a case does not apply; empty if it does.
 func (r *run) reasonNotToRun(c suite.Case) string {
@@ -197,61 +181,4 @@ func (r *Result) applyKnown(known map[string]string) {
 		r.Outcome, r.Reason = Unexpected, reason
 		r.Failures = []string{"the case is listed as a known failure and passes: take it off the list"}
 	}
-}
-
-// clean removes the names of this run. It returns the names that it could not
-// remove, and whether the reason is that the provider does not claim Manage.
-func (r *run) clean(ctx context.Context) (left []string, unmanaged bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
-	defer cancel()
-	if _, err := removeNames(ctx, r.provider, r.prefix); err != nil {
-		return []string{r.prefix + "*: " + err.Error()}, fairlead.CodeOf(err) == fairlead.Unsupported
-	}
-	return nil, false
-}
-
-// Clean removes the names that runs left on the backend because they ended
-// without cleaning up: all names that start with [Prefix]. It returns
-// the names. Do not call it during a run on the same backend.
-func Clean(ctx context.Context, p fairlead.Provider) ([]string, error) {
-	return removeNames(ctx, p, Prefix)
-}
-
-// removeNames deletes the stores and topics whose names start with prefix.
-func removeNames(ctx context.Context, p fairlead.Provider, prefix string) ([]string, error) {
-	d, err := p.Describe(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var removed []string
-	for _, m := range managers {
-		fd, ok := d.Facet(m.facet)
-		if !ok {
-			continue
-		}
-		if !fd.Has(m.claim) {
-			return removed, fairlead.Errorf(fairlead.Unsupported, "names of the facet %s cannot be removed: %s is not claimed", m.facet, m.claim)
-		}
-		names, err := m.list(ctx, p, prefix)
-		if err != nil {
-			return removed, err
-		}
-		for _, name := range names {
-			if err := m.remove(ctx, p, name); err != nil {
-				return removed, err
-			}
-			removed = append(removed, string(m.facet)+" "+name)
-		}
-	}
-	return removed, nil
-}
-
-var managers = []struct {
-	facet  fairlead.Facet
-	claim  fairlead.Claim
-	list   func(context.Context, fairlead.Provider, string) ([]string, error)
-	remove func(context.Context, fairlead.Provider, string) error
-}{
-	{fairlead.KV, kv.Manage, kv.Stores, kv.DeleteStore},
-	{fairlead.PubSub, pubsub.Manage, pubsub.Topics, pubsub.DeleteTopic},
 }

@@ -33,6 +33,12 @@
 // the provider is closed. [Signal], [Pause] and [Lifetime.Wait] wait for events
 // that are not answers to calls.
 //
+// # Cleaning up
+//
+// A provider that keeps on its backend what no facet can delete, for example the
+// addresses of rpc servers, implements [Cleaner]. The conformance suite and "fairlead
+// conformance clean" then leave the backend as it was.
+//
 // # Calls
 //
 // [Calls] bounds the calls of a client in time, and tells a write that was not

@@ -205,26 +205,3 @@ func parseFacets(names []string) ([]fairlead.Facet, error) {
 	}
 	return facets, nil
 }
-
-func newCleanCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "clean URL",
-		Short: "Remove the stores and topics that interrupted conformance runs left on a backend",
-		Long: `Remove all stores and topics whose names start with ` + conformance.Prefix + `.
-Do not run it during a conformance run on the same backend.`,
-		Args: requireURL,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := fairlead.Open(cmd.Context(), args[0])
-			if err != nil {
-				return classifyError(err)
-			}
-			defer p.Close(context.WithoutCancel(cmd.Context()))
-			removed, err := conformance.Clean(cmd.Context(), p)
-			for _, name := range removed {
-				fmt.Fprintln(cmd.OutOrStdout(), "removed", name)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d names removed\n", len(removed))
-			return classifyError(err)
-		},
-	}
-}

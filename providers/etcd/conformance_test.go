@@ -12,10 +12,13 @@ import (
 )
 
 // TestConformance runs the whole suite on one server that is killed and started
-// again during the run, and demands that every claim is proven.
+// again during the run, and demands that every claim is proven
+// and that nothing of the run is left.
 func TestConformance(t *testing.T) {
 	server := testbed.Etcd(t)
+	before := testbed.Content(t, server)
 	report := conformance.Test(t, checkreport.Opener(server.URL()), conformance.WithControl(server), conformance.WithOperator(operator{etcdClient(t, server)}))
+	testbed.WantContent(t, server, before)
 	checkreport.Proven(t, report)
 	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.Proven, fairlead.KV)
 	checkreport.Verdict(t, report, fairlead.DurableQuorum, conformance.NotClaimed, fairlead.KV)

@@ -83,6 +83,12 @@ func (p *provider) DeleteStore(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	if err := p.deleteRange(ctx, all.Key, all.RangeEnd); err != nil {
+		return err
+	}
+	if err := s.revokeUnusedLeases(ctx); err != nil {
+		return err
+	}
 	_, err := p.commitTxn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{
 		deleteOp(&pb.DeleteRangeRequest{Key: all.Key, RangeEnd: all.RangeEnd}),
 		deleteOp(&pb.DeleteRangeRequest{Key: s.entry}),

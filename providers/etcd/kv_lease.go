@@ -3,9 +3,14 @@ package etcd
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -65,23 +70,85 @@ func leaseSeconds(ttl time.Duration) int64 {
 	return seconds
 }
 
-// newLease grants a lease for a time to live.
-func (p *provider) newLease(ctx context.Context, ttl time.Duration) (lease, error) {
-	granted, err := p.grant(ctx, leaseSeconds(ttl))
-	if err != nil {
-		return lease{}, err
+// newLease grants a lease of the store for a time to live.
+func (s *store) newLease(ctx context.Context, ttl time.Duration) (lease, error) {
+	for {
+		id := int64(s.leaseTag)<<32 | int64(rand.Uint32())
+		granted, err := s.p.grant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: leaseSeconds(ttl)})
+		switch {
+		case errors.Is(err, rpctypes.ErrGRPCLeaseExist):
+			continue // by chance
+		case err != nil:
+			return lease{}, err
+		}
+		return lease{id: granted.ID, deadline: time.Now().Add(time.Duration(granted.TTL) * time.Second)}, nil
 	}
-	return lease{id: granted.ID, deadline: time.Now().Add(time.Duration(granted.TTL) * time.Second)}, nil
+}
+
+// leaseTag returns the upper half of the ids of a store's leases, by which DeleteStore
+// finds those whose keys were overwritten or deleted. It is not 0. No other program's
+// lease has it, except by chance: then it is revoked only if it has no keys.
+func leaseTag(storePrefix string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(storePrefix))
+	return h.Sum32()&math.MaxInt32 | 1
 }
 
 // grant makes a lease. If the answer is lost, there may be a lease that nothing
 // uses; it ends by itself.
-func (p *provider) grant(ctx context.Context, seconds int64) (resp *pb.LeaseGrantResponse, err error) {
+func (p *provider) grant(ctx context.Context, r *pb.LeaseGrantRequest) (resp *pb.LeaseGrantResponse, err error) {
 	err = p.calls.Read(ctx, func(ctx context.Context) (err error) {
-		resp, err = p.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: seconds})
+		resp, err = p.lease.LeaseGrant(ctx, r)
 		return err
 	})
 	return resp, err
+}
+
+// revokeUnusedLeases revokes the leases of the store that no key has. Times to live may
+// be of years, and a lease outlives its keys. A write that has granted one and not used
+// it yet fails, as if the store had been deleted after it. A user that may not list
+// leases leaves them to end by themselves.
+func (s *store) revokeUnusedLeases(ctx context.Context) error {
+	var all *pb.LeaseLeasesResponse
+	err := s.p.calls.Read(ctx, func(ctx context.Context) (err error) {
+		all, err = s.p.lease.LeaseLeases(ctx, &pb.LeaseLeasesRequest{})
+		return err
+	})
+	if err != nil {
+		return unlessDenied(err)
+	}
+	var ids []int64
+	for _, l := range all.Leases {
+		if uint32(l.ID>>32) == s.leaseTag {
+			ids = append(ids, l.ID)
+		}
+	}
+	return unlessDenied(s.p.revokeKeyless(ctx, ids))
+}
+
+func unlessDenied(err error) error {
+	if fairlead.CodeOf(err) == fairlead.PermissionDenied {
+		return nil
+	}
+	return err
+}
+
+// revokeKeyless revokes those of the leases that have no keys.
+func (p *provider) revokeKeyless(ctx context.Context, ids []int64) error {
+	for _, id := range ids {
+		var found *pb.LeaseTimeToLiveResponse
+		err := p.calls.Read(ctx, func(ctx context.Context) (err error) {
+			found, err = p.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: id, Keys: true})
+			return err
+		})
+		if err == nil && len(found.Keys) == 0 && found.GrantedTTL > 0 {
+			err = p.revoke(ctx, id)
+		}
+		if err != nil && !errors.Is(err, rpctypes.ErrGRPCLeaseNotFound) { // else it has ended
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *provider) revoke(ctx context.Context, id int64) error {
@@ -101,9 +168,9 @@ func (p *provider) revokeLater(id int64) {
 	}
 }
 
-// revokeUnusedLeases revokes the leases that are not wanted any more until the provider
+// revokeQueuedLeases revokes the leases that are not wanted any more until the provider
 // is closed.
-func (p *provider) revokeUnusedLeases() {
+func (p *provider) revokeQueuedLeases() {
 	for {
 		select {
 		case <-p.life.Done():

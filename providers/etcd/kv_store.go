@@ -16,12 +16,15 @@ type store struct {
 	prefix string // of its keys
 	entry  []byte // the key that says that it exists, also while it is empty
 
+	leaseTag uint32 // the upper half of the ids of its leases
+
 	life *providers.Lifetime
 }
 
 func (p *provider) newStore(name string) *store {
+	prefix := p.config.prefix + "/kv/" + name + "/"
 	return &store{
-		p: p, prefix: p.config.prefix + "/kv/" + name + "/", entry: []byte(p.registry(name)),
+		p: p, prefix: prefix, entry: []byte(p.registry(name)), leaseTag: leaseTag(prefix),
 		life: p.life.Child("store"),
 	}
 }

@@ -29,7 +29,7 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 func (s *store) tryTxn(ctx context.Context, t driver.Txn) (revision driver.Revision, retry bool, err error) {
 	var made leases
 	for i := range t.Writes {
-		if err := made.grantFor(ctx, s.p, &t.Writes[i]); err != nil {
+		if err := made.grantFor(ctx, s, &t.Writes[i]); err != nil {
 			made.revokeLater(s.p)
 			return "", false, err
 		}

@@ -16,12 +16,12 @@ type leases map[int64]lease
 
 // grantFor grants the lease that an operation needs, unless another operation
 // has its length.
-func (l *leases) grantFor(ctx context.Context, p *provider, op *driver.Op) error {
+func (l *leases) grantFor(ctx context.Context, s *store, op *driver.Op) error {
 	seconds := leaseSeconds(op.TTL)
 	if _, ok := (*l)[seconds]; ok || op.TTL == 0 {
 		return nil
 	}
-	made, err := p.newLease(ctx, op.TTL)
+	made, err := s.newLease(ctx, op.TTL)
 	if err == nil {
 		if *l == nil {
 			*l = leases{}
@@ -60,7 +60,7 @@ func (s *store) write(ctx context.Context, op *driver.Op) (r driver.Result) {
 
 func (s *store) tryWrite(ctx context.Context, op *driver.Op) (r driver.Result, retry bool) {
 	var made leases
-	if r.Err = made.grantFor(ctx, s.p, op); r.Err != nil {
+	if r.Err = made.grantFor(ctx, s, op); r.Err != nil {
 		return r, false
 	}
 	resp, err := s.commit(ctx, s.opRequest(op, made))

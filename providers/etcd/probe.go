@@ -113,7 +113,7 @@ const usualMinTTL = 2 * time.Second
 // probeTTL learns the shortest time to live by asking for a shorter one. It
 // makes each member write to its log, and leaves nothing.
 func (p *provider) probeTTL(ctx context.Context) error {
-	granted, err := p.grant(ctx, 1)
+	granted, err := p.grant(ctx, &pb.LeaseGrantRequest{TTL: 1})
 	switch {
 	case isFull(err):
 		return p.writeNothing(ctx)

@@ -64,7 +64,7 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 		return nil, errors.Join(providers.AddEndpoint(err, p.endpoint()), p.disconnect())
 	}
 	p.life.Go(p.keepDescription)
-	p.life.Go(p.revokeUnusedLeases)
+	p.life.Go(p.revokeQueuedLeases)
 	return p, nil
 }
 

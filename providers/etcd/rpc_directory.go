@@ -66,7 +66,7 @@ func (p *provider) Register(ctx context.Context, c driver.RegisterConfig) (drive
 // addEndpoint registers the endpoint under a new lease. The lock is held, or no
 // other goroutine knows r.
 func (r *registration) addEndpoint(ctx context.Context) error {
-	granted, err := r.p.grant(ctx, leaseSeconds(r.p.config.rpcLease))
+	granted, err := r.p.grant(ctx, &pb.LeaseGrantRequest{TTL: leaseSeconds(r.p.config.rpcLease)})
 	if err != nil {
 		return err
 	}

@@ -99,23 +99,30 @@ func (p *provider) streamInfo(ctx context.Context, name string) (info streamInfo
 }
 
 // streamNames returns the names of the stores or topics that start with prefix.
-func (p *provider) streamNames(ctx context.Context, kind, prefix string) ([]string, error) {
-	var names []string
-	for seen := 0; ; {
+func (p *provider) streamNames(ctx context.Context, kind, prefix string) (names []string, err error) {
+	streams, err := p.allStreams(ctx)
+	for _, s := range streams {
+		if name, ok := p.nameOf(kind, s); ok && strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// allStreams returns the names of all streams of the account.
+func (p *provider) allStreams(ctx context.Context) ([]string, error) {
+	var all []string
+	for {
 		var page struct {
 			Total   int      `json:"total"`
 			Streams []string `json:"streams"`
 		}
-		if err := p.callAPI(ctx, "STREAM.NAMES", map[string]int{"offset": seen}, &page, false); err != nil {
+		if err := p.callAPI(ctx, "STREAM.NAMES", map[string]int{"offset": len(all)}, &page, false); err != nil {
 			return nil, err
 		}
-		for _, s := range page.Streams {
-			if name, ok := p.nameOf(kind, s); ok && strings.HasPrefix(name, prefix) {
-				names = append(names, name)
-			}
-		}
-		if seen += len(page.Streams); seen >= page.Total || len(page.Streams) == 0 {
-			return names, nil
+		all = append(all, page.Streams...)
+		if len(all) >= page.Total || len(page.Streams) == 0 {
+			return all, nil
 		}
 	}
 }

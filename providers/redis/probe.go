@@ -67,16 +67,18 @@ func (p *prober) probePrimaries(ctx context.Context, c goredis.UniversalClient) 
 		nodes = append(nodes, n)
 		return err
 	}
-	var err error
-	switch c := c.(type) {
-	case *goredis.ClusterClient:
-		err = c.ForEachMaster(ctx, probe)
-	case *goredis.Client:
-		err = probe(ctx, c)
-	}
+	err := onPrimaries(ctx, c, probe)
 	slices.SortFunc(nodes, nodeState.compare)
 	p.dropProofs(nodes)
 	return nodes, err
+}
+
+// onPrimaries calls f with a client of each primary, at the same time.
+func onPrimaries(ctx context.Context, c goredis.UniversalClient, f func(context.Context, *goredis.Client) error) error {
+	if c, ok := c.(*goredis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, f)
+	}
+	return f(ctx, c.(*goredis.Client))
 }
 
 // dropProofs drops the proofs of servers that are gone.
