@@ -189,8 +189,8 @@ func TestLinked(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, r := range report.Results {
-				if r.Bad() {
-					t.Errorf("%s: %v", r.Case, r.Failures)
+				if r.Bad() || r.Outcome == conformance.CouldNotRun {
+					t.Errorf("%s: %s%v", r.Case, r.Reason, r.Failures)
 				}
 			}
 			t.Log(report.Count(conformance.Passed), "cases passed")

@@ -34,6 +34,9 @@ func TestConformance(t *testing.T) {
 			t.Log(r.Rule)
 		})
 	}
+	if err := report.Err(); err != nil {
+		t.Error(err)
+	}
 	for _, c := range report.Claims {
 		if c.Verdict == conformance.Refuted || c.Verdict == conformance.Unproven && c.Claim != fairlead.DurableFsync {
 			t.Errorf("%s is %s: %s", c.Claim, c.Verdict, c.Reason)

@@ -73,7 +73,7 @@ func killRepeatedly(ctx context.Context, t *testing.T, between *atomic.Int64, ki
 }
 
 // suiteRound runs the selected cases, and returns the names of those that
-// failed.
+// failed or could not run.
 func suiteRound(t *testing.T, round int, open conformance.Opener, selected conformance.Option) (failed []string, err error) {
 	began := time.Now()
 	report, err := conformance.Run(t.Context(), open, conformance.WithTransport("leaders killed"), selected)
@@ -85,12 +85,12 @@ func suiteRound(t *testing.T, round int, open conformance.Opener, selected confo
 		if r.Ran() {
 			ran++
 		}
-		if r.Bad() {
+		if r.Bad() || r.Outcome == conformance.CouldNotRun {
 			failed = append(failed, r.Case)
-			t.Logf("%s: %.300q", r.Case, strings.Join(r.Failures, "; "))
+			t.Logf("%s: %s%.300q", r.Case, r.Reason, strings.Join(r.Failures, "; "))
 		}
 	}
-	if ran == 0 {
+	if ran == 0 && len(failed) == 0 {
 		t.Errorf("no case was run")
 	}
 	t.Logf("round %d: %d of %d cases failed in %.0f s", round, len(failed), ran, time.Since(began).Seconds())
