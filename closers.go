@@ -56,7 +56,8 @@ const closeGrace = time.Second
 // their errors joined. After the context has ended, the rest is still closed,
 // each with the ended context. If a closer then does not return within a second,
 // Close does not wait for it any longer, and reports DeadlineExceeded or Canceled
-// for it. A closer that panics counts as failed with Internal. A second call closes the closers that were added since the first.
+// for it. A closer that panics, or that ends its goroutine, counts as failed with Internal. A second
+// call closes the closers that were added since the first.
 func (cs *Closers) Close(ctx context.Context) error {
 	cs.mu.Lock()
 	opened := cs.opened
@@ -79,7 +80,11 @@ func (cs *Closers) CloseWithin(d time.Duration) error {
 // closeOne returns when c is closed, or a second after the context has ended.
 func closeOne(ctx context.Context, c Closer) error {
 	closed := make(chan error, 1)
-	go func() { closed <- recoverClose(ctx, c) }()
+	go func() {
+		var err error = Errorf(Internal, "closing %T: Close ended its goroutine (runtime.Goexit)", c)
+		defer func() { closed <- err }()
+		err = recoverClose(ctx, c)
+	}()
 	select {
 	case err := <-closed:
 		return err

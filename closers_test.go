@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -81,15 +82,16 @@ func ExampleClosers() {
 	// <nil>
 }
 
-// TestClosersPanic shows that a closer that panics is reported, and that the
-// others are closed.
+// TestClosersPanic shows that a closer that does not return is reported, and that
+// the others are closed.
 func TestClosersPanic(t *testing.T) {
 	var order []string
 	var opened fairlead.Closers
 	opened.Add(closerOf(&order, "first", nil))
 	opened.Add(fairlead.CloserFunc(func(context.Context) error { panic("broken") }))
+	opened.Add(fairlead.CloserFunc(func(context.Context) error { runtime.Goexit(); return nil }))
 	err := opened.Close(t.Context())
-	if fairlead.CodeOf(err) != fairlead.Internal || !strings.Contains(err.Error(), "panicked: broken") || len(order) != 1 {
+	if fairlead.CodeOf(err) != fairlead.Internal || !strings.Contains(err.Error(), "panicked: broken") || !strings.Contains(err.Error(), "ended its goroutine") || len(order) != 1 {
 		t.Errorf("%v, closed %v", err, order)
 	}
 }

@@ -3,11 +3,11 @@ package config
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/contained"
 )
 
 // stack holds the open layers with their contents. One goroutine at a time uses
@@ -141,12 +141,11 @@ func (s *stack) validate(v any) (err error) {
 	if !ok {
 		return nil
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = &Rejected{Reason: fmt.Sprintf("Validate panicked with a %T", r)}
-		}
-	}()
-	if err := checked.Validate(); err != nil {
+	err = contained.Call(checked.Validate)
+	if failure, ok := err.(*contained.Failure); ok {
+		return &Rejected{Reason: "Validate " + failure.Kind()}
+	}
+	if err != nil {
 		return &Rejected{Reason: "Validate refuses the settings", Err: s.schema.scrubError(err, v)}
 	}
 	return nil

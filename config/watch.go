@@ -2,15 +2,14 @@ package config
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/contained"
 )
 
 const opWatch = "config.Watch"
@@ -250,16 +249,18 @@ func (w *Watcher[T]) callOnError(err error) {
 	}
 }
 
-// callContained calls f and returns its panic as an error. The function scrub
-// removes secrets from the text of the panic.
-func callContained(what string, scrub func(string) string, f func()) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			text := scrub(fmt.Sprint(r))
-			slog.Error("config: a callback panicked; updates continue", "callback", what, "panic", text, "stack", string(debug.Stack()))
-			err = fairlead.Errorf(fairlead.Internal, "a callback of %s panicked: %s", what, text)
-		}
-	}()
-	f()
-	return nil
+// callContained calls f, and returns an error if f does not return. The function
+// scrub removes secrets from the text of a panic.
+func callContained(what string, scrub func(string) string, f func()) error {
+	err := contained.Call(func() error { f(); return nil })
+	if err == nil {
+		return nil
+	}
+	text := scrub(err.Error())
+	var stack string
+	if failure, ok := err.(*contained.Failure); ok {
+		stack = string(failure.Stack)
+	}
+	slog.Error("config: a callback did not return; updates continue", "callback", what, "failure", text, "stack", stack)
+	return fairlead.Errorf(fairlead.Internal, "a callback of %s %s", what, text)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -114,8 +115,11 @@ func TestWatchCallbacks(t *testing.T) {
 	cancelled := w.OnChange(func(_, _ *pair) { t.Error("OnChange was called after it was canceled") })
 	cancelled()
 	w.OnChange(func(_, now *pair) {
-		if now.Left == 2 {
+		switch now.Left {
+		case 2:
 			panic("contained")
+		case 3:
+			runtime.Goexit()
 		}
 	})
 	w.OnChange(func(old, now *pair) { seen <- change{*old, *now} })

@@ -68,3 +68,23 @@ func TestWaitEndsWithALostRequirement(t *testing.T) {
 		}
 	}
 }
+
+// TestNextWaitsForItsTurnWithItsContext: a Next that waits for another one ends with
+// its context, and with the watcher.
+func TestNextWaitsForItsTurnWithItsContext(t *testing.T) {
+	s := open(t)
+	w, err := s.Watch(t.Context(), "")
+	check.NoError(t, err)
+	ended := make(chan error, 2)
+	for range 2 {
+		go func() { _, err := w.Next(context.Background()); ended <- err }()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = w.Next(ctx)
+	check.Code(t, err, fairlead.DeadlineExceeded)
+	check.NoError(t, w.Close(context.Background()))
+	for range 2 {
+		check.Code(t, <-ended, fairlead.Closed)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -75,7 +74,7 @@ func (s *Store) openWatcher(ctx context.Context, prefix string, opts []WatchOpti
 	if err != nil {
 		return nil, err
 	}
-	w := &Watcher{store: s, driver: d}
+	w := &Watcher{store: s, driver: d, turn: make(chan struct{}, 1)}
 	w.life, w.endLife = context.WithCancel(s.life)
 	return w, nil
 }
@@ -94,7 +93,7 @@ type Watcher struct {
 	life    context.Context // ends with Close or with the store
 	endLife context.CancelFunc
 	closing atomic.Bool
-	mu      sync.Mutex // held by the one Next that runs
+	turn    chan struct{} // holds an element while a Next runs
 }
 
 // Next blocks until there are changes and returns them, at least one. The
@@ -119,10 +118,21 @@ func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
 }
 
 func (w *Watcher) readChanges(ctx context.Context) ([]driver.Event, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	changes, err := w.awaitChanges(ctx)
+	changes, err := w.takeTurn(ctx)
 	return changes, fairlead.Annotate(err, "kv.Watcher.Next", w.store.handle.Provider)
+}
+
+// takeTurn calls awaitChanges when no other call does.
+func (w *Watcher) takeTurn(ctx context.Context) ([]driver.Event, error) {
+	select {
+	case w.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fairlead.ContextError(ctx)
+	case <-w.life.Done():
+		return nil, fairlead.Errorf(fairlead.Closed, "the watcher was closed")
+	}
+	defer func() { <-w.turn }()
+	return w.awaitChanges(ctx)
 }
 
 // awaitChanges reads from the driver until it has changes, the context ends,

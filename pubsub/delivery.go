@@ -64,11 +64,14 @@ func (d *Delivery) Nack(ctx context.Context, delay time.Duration) error {
 
 // nackFor is Nack with the reason that a dead letter states.
 func (d *Delivery) nackFor(ctx context.Context, delay time.Duration, reason string) error {
-	if dead := d.sub.dead; dead != nil && d.Attempt >= dead.maxAttempts {
-		return fairlead.Annotate(d.moveToDeadLetters(ctx, reason), "pubsub.Nack", d.sub.handle.Provider)
+	if d.settled.Load() {
+		return fairlead.Annotate(errSettled, "pubsub.Nack", d.sub.handle.Provider)
 	}
 	if err := d.sub.checkDelay(delay); err != nil {
 		return fairlead.Annotate(err, "pubsub.Nack", d.sub.handle.Provider)
+	}
+	if dead := d.sub.dead; dead != nil && d.Attempt >= dead.maxAttempts {
+		return fairlead.Annotate(d.moveToDeadLetters(ctx, reason), "pubsub.Nack", d.sub.handle.Provider)
 	}
 	return d.settle(ctx, driver.Settlement{Kind: driver.Nack, Delay: delay})
 }

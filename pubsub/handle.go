@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/internal/await"
+	"fairlead.dev/internal/contained"
 	"fairlead.dev/pubsub/driver"
 )
 
@@ -136,7 +136,10 @@ func (h *handlerRun) report(ctx context.Context, failures int, err error) {
 
 func (h *handlerRun) reportError(err error) {
 	if h.onError != nil {
-		h.onError(fairlead.Annotate(err, "pubsub.Handle", h.sub.handle.Provider))
+		annotated := fairlead.Annotate(err, "pubsub.Handle", h.sub.handle.Provider)
+		if err := contained.Call(func() error { h.onError(annotated); return nil }); err != nil {
+			slog.Error("pubsub: the function of OnError did not return", "topic", h.sub.config.Topic, "failure", err)
+		}
 	}
 }
 
@@ -218,22 +221,31 @@ func (h *handlerRun) delayBeforeRetry(d *Delivery) time.Duration {
 	if !h.sub.handle.Facet.Has(NackDelay) {
 		return 0
 	}
-	delay := h.retryDelay(d.Attempt)
+	var delay time.Duration
+	if err := contained.Call(func() error { delay = h.retryDelay(d.Attempt); return nil }); err != nil {
+		slog.Error("pubsub: the function of RetryDelay did not return; the message is given back without a delay", "topic", h.sub.config.Topic, "failure", err)
+	}
 	if limit := h.sub.handle.Facet.Limits.MaxDelay; limit > 0 {
 		delay = min(delay, limit)
 	}
 	return max(delay, 0)
 }
 
-// callHandler calls the handler, and turns a panic into an error.
-func (h *handlerRun) callHandler(ctx context.Context, d *Delivery) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			slog.ErrorContext(ctx, "pubsub: a handler panicked; its message is given back", "topic", h.sub.config.Topic, "id", d.ID, "panic", v, "stack", string(debug.Stack()))
-			err = fmt.Errorf("the handler panicked: %v", v)
+// callHandler calls the handler. A handler that does not return has an error, too.
+func (h *handlerRun) callHandler(ctx context.Context, d *Delivery) error {
+	err := contained.Call(func() error {
+		err := h.handler(ctx, d)
+		if err != nil {
+			_ = err.Error() // which may panic, and is needed later
 		}
-	}()
-	return h.handler(ctx, d)
+		return err
+	})
+	var failure *contained.Failure
+	if errors.As(err, &failure) {
+		slog.ErrorContext(ctx, "pubsub: a handler did not return; its message is given back", "topic", h.sub.config.Topic, "id", d.ID, "failure", failure.Error(), "stack", string(failure.Stack))
+		return fmt.Errorf("the handler %w", failure)
+	}
+	return err
 }
 
 // settleTimeout bounds a settlement after the context of Handle has ended.
