@@ -16,8 +16,8 @@ import (
 const unknownCommand = "ERR unknown command"
 
 // errorReplies are the codes of a Redis server's error replies, by their first
-// words. The server sends none of them after one of our scripts has begun to
-// write.
+// words. Except for UNRECORDED, the server sends none of them after one of our
+// scripts has begun to write.
 var errorReplies = []struct {
 	prefix string
 	code   fairlead.Code
@@ -37,6 +37,7 @@ var errorReplies = []struct {
 	{"BUSY ", fairlead.Unavailable, "the server is running a long script"},
 	{"ERR max number of clients", fairlead.Unavailable, "the server has reached maxclients"},
 	{"NOSTORE ", fairlead.Unavailable, "the store was deleted during the call"},
+	{"UNRECORDED ", fairlead.UnknownOutcome, "the change was applied, but its store's log does not have it, and watchers miss it; another program has used up the log's IDs"},
 	{"FENCED ", fairlead.Unavailable, "the write arrived after the provider had given it up, and was not applied"},
 	{unknownCommand + " 'auth'", fairlead.PermissionDenied, "the server does not know AUTH, and takes no password; it has renamed it, or is no Redis"},
 	{unknownCommand, fairlead.Unsupported, "the server does not know a command that this provider needs; it has renamed it, is older than 7.0, or is no Redis"},

@@ -156,6 +156,60 @@ func TestStoreOnAFullServer(t *testing.T) {
 	}
 }
 
+// Every operation of a call to a full server has the result that it has had: what is
+// refused changed nothing, and what is deleted is gone.
+func TestMixedWritesOnAFullServer(t *testing.T) {
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	s := openStore(t, open(t, server.URL()), "mixed")
+	// p puts a small value, P one of which two do not fit into a script call, c
+	// creates a key that exists, d deletes one, x deletes one that does not exist.
+	for _, kinds := range []string{"pd", "dp", "ppd", "pdp", "dd", "xp", "xpd", "cpd", "pcd", "PdPd", "PPdPc", "dPPd", "PPPPd"} {
+		t.Run(kinds, func(t *testing.T) {
+			configSet(t, c, "maxmemory", "0")
+			ops := make([]kv.Op, len(kinds))
+			for i, kind := range kinds {
+				op := kv.Op{Kind: kv.OpPut, Key: fmt.Sprint(kinds, i), Value: []byte("new")}
+				switch kind {
+				case 'P':
+					op.Value = make([]byte, 5<<20)
+				case 'c':
+					mustPut(t, s, op.Key, "old", 0)
+					op.Kind = kv.OpCreate
+				case 'd':
+					mustPut(t, s, op.Key, "old", 0)
+					op.Kind, op.Value = kv.OpDelete, nil
+				case 'x':
+					op.Kind, op.Value = kv.OpDelete, nil
+				}
+				ops[i] = op
+			}
+			fill(t, c)
+			results := s.Do(t.Context(), ops)
+			for i, kind := range kinds {
+				what, err := fmt.Sprintf("operation %d of %s", i, kinds), results[i].Err
+				got := doOne(t, s, kv.Op{Kind: kv.OpGet, Key: ops[i].Key})
+				exists := fairlead.CodeOf(got.Err) != fairlead.NotFound
+				switch {
+				case kind == 'c':
+					check.Code(t, err, fairlead.Conflict)
+				case ops[i].Kind == kv.OpDelete:
+					if err != nil || exists {
+						t.Errorf("%s: %v; exists: %v", what, err, exists)
+					}
+				case err != nil:
+					wantFull(t, what, err)
+					if exists {
+						t.Errorf("%s was refused, and is applied", what)
+					}
+				case !exists || got.Revision != results[i].Revision:
+					t.Errorf("%s has revision %s, and the key %s, %v", what, results[i].Revision, got.Revision, got.Err)
+				}
+			}
+		})
+	}
+}
+
 // A registration is kept, and ends, on a full server.
 func TestRegistrationOnAFullServer(t *testing.T) {
 	server := testbed.Redis(t)

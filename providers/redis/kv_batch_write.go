@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"strings"
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
@@ -11,6 +12,8 @@ import (
 const (
 	replyDeleted  = int64(0)
 	replyConflict = int64(1)
+	// refusalPrefix begins the server's error for an operation that it refused.
+	refusalPrefix = "-"
 )
 
 // batchWrite is the script call that applies some operations of a batch.
@@ -57,10 +60,12 @@ func (w *batchWrite) collectResults(ctx context.Context, err error) {
 func (s *store) writeResult(reply any) (r driver.Result) {
 	switch v := reply.(type) {
 	case string:
+		if refusal, refused := strings.CutPrefix(v, refusalPrefix); refused {
+			r.Err = mapErr(errorReply(refusal), false)
+			return r
+		}
 		s.noteRevision(v)
 		r.Revision = driver.Revision(v)
-	case error:
-		r.Err = mapErr(v, false) // the refusal of the operation's first write
 	case int64:
 		if v == replyConflict {
 			r.Err = conditionFailed()

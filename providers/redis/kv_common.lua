@@ -25,11 +25,21 @@ end
 
 -- record appends the changes of one revision to the log, and returns the
 -- revision, which is the ID of the entry. A change is two arguments: the kind
--- and the key in one string, and the value. If the server refuses, it returns a
--- table.
+-- and the key in one string, and the value. If the server refuses, it returns nil
+-- and the server's error.
+--
+-- No script returns an error reply inside a table: the client then takes the error
+-- for the whole reply, and the rest of the table for the next one.
 local function record(...)
-  return redis.pcall('XADD', log, 'NOMKSTREAM', 'MAXLEN', '~', history, '*', 'N', nonce, ...)
+  local reply = redis.pcall('XADD', log, 'NOMKSTREAM', 'MAXLEN', '~', history, '*', 'N', nonce, ...)
+  if type(reply) == 'table' then
+    return nil, reply.err
+  end
+  return reply
 end
+
+-- UNRECORDED begins the error of a change that was applied, but is not in the log.
+local UNRECORDED = 'UNRECORDED '
 
 -- recordExpiry records that Redis has deleted an expired key, unless that is
 -- recorded already. It writes only in that case: a server that is out of memory
@@ -111,6 +121,7 @@ local function refusalError(fence, name)
   if redis.call('EXISTS', log) == 0 then
     return { err = 'NOSTORE the store does not exist' }
   end
+  redis.call('XRANGE', log, '-', '-', 'COUNT', 1)
   redis.call('ZSCORE', index, '')
   redis.call('ZSCORE', deadlines, '')
   if redis.call('ZSCORE', fence, name) then

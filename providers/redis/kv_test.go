@@ -419,3 +419,28 @@ func TestAsReturnsTheClient(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A write that the server cannot record changes nothing, except a delete, which says
+// what it did.
+func TestWritesThatCannotBeRecorded(t *testing.T) {
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	s := openStore(t, open(t, server.URL()), "unrecorded")
+	const log = "fairlead:kv:{unrecorded}:log"
+	mustPut(t, s, "old", "1", 0)
+	mustPut(t, s, "older", "1", 0)
+	check.NoError(t, c.Do(t.Context(), "xsetid", log, "18446744073709551615-18446744073709551615").Err())
+	results := s.Do(t.Context(), []driver.Op{{Kind: driver.OpPut, Key: "new"}, {Kind: driver.OpDelete, Key: "old"}, {Kind: driver.OpDelete, Key: "none"}})
+	check.Code(t, results[0].Err, fairlead.Internal)
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpGet, Key: "new"}).Err, fairlead.NotFound)
+	check.Code(t, results[1].Err, fairlead.UnknownOutcome)
+	check.NoError(t, results[2].Err)
+	_, err := s.Txn(t.Context(), driver.Txn{Writes: []driver.Op{{Kind: driver.OpDelete, Key: "older"}}})
+	check.Code(t, err, fairlead.UnknownOutcome)
+
+	check.NoError(t, c.Set(t.Context(), "fairlead:kv:{unrecorded}:k:old", "1-1.x", 0).Err())
+	check.NoError(t, c.Del(t.Context(), log).Err())
+	check.NoError(t, c.Set(t.Context(), log, "foreign", 0).Err())
+	check.Code(t, doOne(t, s, driver.Op{Kind: driver.OpDelete, Key: "old"}).Err, fairlead.Internal)
+	wantValue(t, s, "old", "x")
+}

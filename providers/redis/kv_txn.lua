@@ -47,11 +47,12 @@ end
 -- and last if it only frees memory.
 if #writes == 0 then
   removeAll()
-  return record(unpack(changes))
+  local revision, err = record(unpack(changes))
+  return revision or { err = UNRECORDED .. err }
 end
-local revision = record(unpack(changes))
-if type(revision) == 'table' then
-  return revision
+local revision, err = record(unpack(changes))
+if not revision then
+  return { err = err }
 end
 removeAll()
 for _, w in ipairs(writes) do

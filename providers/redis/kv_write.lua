@@ -2,15 +2,18 @@
 -- KEYS: log, index, deadlines, fence, then the value key of each operation
 -- ARGV: history, name of the call, index of the key in a value key,
 --       then for each operation: kind, value, revision, time to live in ms
--- Returns one value for each operation: the revision written, 0 for a delete,
--- an error, or for a condition that did not hold: a table with what is stored
--- under the key, an empty table if the key does not exist, or 1 if another
--- program has written the key, or the values in this reply are too large together.
+-- Returns one value for each operation: the revision written, 0 for a delete, the
+-- server's error with the prefix "-", or for a condition that did not hold: a table
+-- with what is stored under the key, an empty table if the key does not exist, or 1
+-- if another program has written the key, or the values in this reply are too large
+-- together.
 log, index, deadlines, history = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local refused = refusalError(KEYS[4], ARGV[2])
 if refused then
   return refused
 end
+
+local function refusal(err) return '-' .. err end
 
 local function delete(valueKey, key, flag)
   if not flag then
@@ -19,8 +22,8 @@ local function delete(valueKey, key, flag)
   -- The removal comes first: a server that is out of memory refuses the first
   -- write of a script if it needs memory.
   removeValue(valueKey, key, flag)
-  record('D' .. key, '')
-  return 0
+  local revision, err = record('D' .. key, '')
+  return revision and 0 or refusal(UNRECORDED .. err)
 end
 
 -- room is the number of bytes of present values that one reply still takes.
@@ -50,10 +53,11 @@ local function write(valueKey, key, kind, value, revision, ttl)
   if kind == '5' or kind == '6' then
     return delete(valueKey, key, flag)
   end
-  local written = record('P' .. key, value)
-  if type(written) ~= 'table' then
-    putValue(valueKey, key, value, deadline, flag, written)
+  local written, err = record('P' .. key, value)
+  if not written then
+    return refusal(err)
   end
+  putValue(valueKey, key, value, deadline, flag, written)
   return written
 end
 
