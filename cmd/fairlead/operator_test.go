@@ -26,3 +26,13 @@ func TestOperatorCommands(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
+
+// TestOperatorCommandsWithoutEffect: cases whose commands change nothing could not
+// run.
+func TestOperatorCommandsWithoutEffect(t *testing.T) {
+	code, stdout, stderr := runCommand(t, "conformance", testbed.Redis(t).URL(), "--run", "kv/foreign-|pubsub/purged-group",
+		"--purge-command", "true", "--insert-command", "true", "--replace-command", "true")
+	if code != exitUndecided || !strings.Contains(stdout, "changed nothing") || !strings.Contains(stdout, "removed nothing") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}

@@ -1,6 +1,7 @@
 package pubsubcases
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 
@@ -70,6 +71,9 @@ func topicPurged(p *pipe, sub *consumer) {
 			lost--
 		}
 	}
+	if lost == 0 && p.Facet().Has(pubsub.ReplayStart) {
+		p.checkPurged()
+	}
 	p.Logf("%d of 3 messages that were purged did not come", lost)
 	if lost > 0 && len(errs) == 0 { // it may notice the loss after the next message
 		ds, err := sub.receiveBatch(1)
@@ -79,6 +83,16 @@ func topicPurged(p *pipe, sub *consumer) {
 		errs = append(errs, err)
 	}
 	wantReported(p, errs, fairlead.Compacted, min(lost, 1), 1)
+}
+
+// checkPurged blocks the case if a new group still receives what was purged, for
+// example because a command names another server.
+func (p *pipe) checkPurged() {
+	late, _ := p.joinGroup(p.Name(), pubsub.FromStart()).receiveUntil("new")
+	if slices.Contains(late, "a") {
+		p.Block("purging the topic %s removed nothing; does it reach the same server, with the same prefix?", p.topic)
+		runtime.Goexit()
+	}
 }
 
 func foreignMessage(p *pipe, sub *consumer) {
