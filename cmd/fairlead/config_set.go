@@ -38,7 +38,8 @@ or none. Otherwise, more than one key requires --not-atomic.
 The command does not overwrite another operator's change. Each key must still have
 the version given with --if (from "fairlead config get"), or else the version that it
 had when this command began. Otherwise nothing is changed, and the exit code is 1.
-With --force, the keys are changed without this check.`,
+With --force, the keys are changed without this check, also if another program has
+written a value that cannot be read.`,
 		Example: `  fairlead config set redis://127.0.0.1:6379 --name shop limits/rate=50 log-level=debug
   fairlead config set redis://127.0.0.1:6379 --name shop --if limits/rate=1a2b limits/rate=60
   fairlead config set redis://127.0.0.1:6379 --name shop --file db/password=- < secret.txt`,
@@ -177,7 +178,7 @@ func (f setFlags) applyChanges(ctx context.Context, out io.Writer, s *config.Sou
 	if len(changes) > 1 && !f.notAtomic && !facet.Has(config.AtomicSet) {
 		return fairlead.Errorf(fairlead.Invalid, "this backend cannot change several keys at once (it does not claim %s); change one key, or give --not-atomic", config.AtomicSet)
 	}
-	before, err := s.Snapshot(ctx)
+	before, err := f.readBefore(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -195,6 +196,19 @@ func (f setFlags) applyChanges(ctx context.Context, out io.Writer, s *config.Sou
 		return err
 	}
 	return f.printChanges(ctx, out, s, before, changes)
+}
+
+// readBefore returns the settings before the change. With --force, a value that
+// cannot be read does not prevent that it is replaced.
+func (f setFlags) readBefore(ctx context.Context, s *config.Source) (config.State, error) {
+	before, err := s.Snapshot(ctx)
+	switch {
+	case !errors.Is(err, fairlead.Internal):
+		return before, err
+	case f.force:
+		return config.State{}, nil
+	}
+	return before, fmt.Errorf("%w; with --force, the value is replaced or deleted all the same", err)
 }
 
 // withCondition makes a change depend on the version that the flags demand, or

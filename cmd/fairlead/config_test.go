@@ -14,6 +14,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/config"
+	"fairlead.dev/internal/dev/check"
 	"fairlead.dev/internal/dev/testbed"
 )
 
@@ -52,6 +53,19 @@ func TestConfigLife(t *testing.T) {
 	want(t, exitOK, "config get"+on+"log-level", "debug")
 	want(t, exitOK, "config set"+on+"limits/rate=70 --force --json", `"value": "70"`)
 	want(t, exitOK, "config set"+on+"new=1 --if-absent new", "was not set")
+}
+
+// TestConfigRepair replaces a value that another program wrote, which no command can
+// read.
+func TestConfigRepair(t *testing.T) {
+	server := testbed.Redis(t)
+	on := " " + server.URL() + " --name shop "
+	want(t, exitOK, "config set"+on+"rate=50")
+	err := testbed.RedisClient(t, server).Set(t.Context(), "fairlead:kv:{shop}:k:rate", "foreign", 0).Err()
+	check.NoError(t, err)
+	want(t, exitFailure, "config set"+on+"rate=60", `the key "rate"`, "--force")
+	want(t, exitOK, "config set"+on+"rate=60 --force", "rate: 60")
+	want(t, exitOK, "config get"+on+"rate", "60")
 }
 
 func TestConfigSecrets(t *testing.T) {

@@ -62,8 +62,8 @@ backend is then full for its other clients, too:
     --fill-command 'redis-cli config set maxmemory 1' --free-command 'redis-cli config set maxmemory 0'
 
 Cases about what other programs do to a backend run only if you give commands that
-do so, to names that the case has made. docs/providers says where a provider keeps
-them:
+do so, to names that the case has made. docs/operators.md has the commands for
+each backend. Give all three; add -p or -u for a server that is not on port 6379:
   fairlead conformance redis://127.0.0.1:6379 \
     --purge-command 'redis-cli xtrim "fairlead:ps:{$TOPIC}:stream" maxlen 0' \
     --insert-command 'redis-cli xadd "fairlead:ps:{$TOPIC}:stream" "*" foreign 1' \
