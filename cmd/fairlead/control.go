@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -24,7 +25,8 @@ func (c shellCommand) run(ctx context.Context, vars ...string) error {
 	cmd.WaitDelay = time.Second // a server that the command started may keep its output open
 	out, err := cmd.CombinedOutput()
 	if err != nil && err != exec.ErrWaitDelay {
-		return fmt.Errorf("the command of --%s failed: %w: %s", c.flag, err, strings.TrimSpace(string(out)))
+		said := cmp.Or(strings.TrimSpace(string(out)), "it printed nothing")
+		return fmt.Errorf("the command of --%s failed: %w: %s", c.flag, err, said)
 	}
 	return nil
 }
