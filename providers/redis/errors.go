@@ -15,6 +15,13 @@ import (
 // unknownCommand begins the reply to a command that the server does not know.
 const unknownCommand = "ERR unknown command"
 
+// exhaustedPrefix begins our scripts' error for a stream that has used up its IDs,
+// and streamExhausted the server's own.
+const (
+	exhaustedPrefix = "EXHAUSTED "
+	streamExhausted = "ERR The stream has exhausted"
+)
+
 // errorReplies are the codes of a Redis server's error replies, by their first
 // words. Except for UNRECORDED, the server sends none of them after one of our
 // scripts has begun to write.
@@ -37,6 +44,7 @@ var errorReplies = []struct {
 	{"BUSY ", fairlead.Unavailable, "the server is running a long script"},
 	{"ERR max number of clients", fairlead.Unavailable, "the server has reached maxclients"},
 	{"NOSTORE ", fairlead.Unavailable, "the store was deleted during the call"},
+	{exhaustedPrefix, fairlead.Internal, "another program has used up the IDs of the topic's or store's stream; delete it"},
 	{"UNRECORDED ", fairlead.UnknownOutcome, "the change was applied, but its store's log does not have it, and watchers miss it; another program has used up the log's IDs"},
 	{"FENCED ", fairlead.Unavailable, "the write arrived after the provider had given it up, and was not applied"},
 	{unknownCommand + " 'auth'", fairlead.PermissionDenied, "the server does not know AUTH, and takes no password; it has renamed it, or is no Redis"},
@@ -115,6 +123,9 @@ func (errorReply) RedisError() {}
 func mapErrorReply(err error, sent bool) error {
 	if _, command, ok := strings.Cut(withoutArguments(err.Error()), unknownCommand); ok {
 		err = errorReply(unknownCommand + command)
+	}
+	if !sent && strings.HasPrefix(err.Error(), streamExhausted) {
+		err = errorReply(exhaustedPrefix + err.Error())
 	}
 	if isDenial(err) {
 		return mapDenial(err, sent)

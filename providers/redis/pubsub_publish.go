@@ -76,14 +76,18 @@ const noTopicFlag = "nomkstream"
 // storeOne stores one message with XADD.
 func (t *publisher) storeOne(ctx context.Context, msg driver.Message) ([]any, error) {
 	m := &mark{text: noTopicFlag}
-	position, err := t.p.write(ctx, m, t.keys.stream, goredis.NewCmd(ctx, t.xaddArgs(m, msg)...))
-	switch {
+	cmd := goredis.NewCmd(ctx, t.xaddArgs(m, msg)...)
+	err := t.p.execute(ctx, t.p.defaultRoute(), t.keys.stream, cmd)
+	if err == nil && isErrorReply(cmd.Err()) {
+		return nil, mapErr(cmd.Err(), false) // a command that is refused stores nothing
+	}
+	switch err := commandError(ctx, m, cmd, err); {
 	case err == goredis.Nil:
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
-	return []any{position}, nil
+	return []any{cmd.Val()}, nil
 }
 
 // xaddArgs returns the arguments of the XADD of a message.
@@ -112,17 +116,28 @@ func (t *publisher) storeInTransaction(ctx context.Context, msgs []driver.Messag
 }
 
 // positionsOf returns the replies of the commands of a transaction, and none if
-// there is no topic.
+// there is no topic. A transaction in which a command fails is not undone.
 func positionsOf(replies []any) ([]any, error) {
+	var refusal error
+	stored := 0
 	for _, r := range replies {
 		switch r := r.(type) {
 		case nil:
 			return nil, nil
 		case error:
-			return nil, mapErr(r, true)
+			refusal = r
+		default:
+			stored++
 		}
 	}
-	return replies, nil
+	switch {
+	case refusal == nil:
+		return replies, nil
+	case stored == 0:
+		return nil, mapErr(refusal, false)
+	default:
+		return nil, fairlead.Errorf(fairlead.UnknownOutcome, "the server stored %d of %d messages and refused the others: %w", stored, len(replies), refusal)
+	}
 }
 
 // storeByScript stores messages with a script, which checks their IDs.

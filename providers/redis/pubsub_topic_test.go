@@ -130,6 +130,47 @@ func TestSendThatIsRefused(t *testing.T) {
 	tt.receiveBodies(s, "a", "b")
 }
 
+// The same holds for what another program has put under the topic's keys, and for a
+// stream whose IDs it has used up. If a part was stored, the outcome is unknown.
+func TestSendIntoDamagedTopics(t *testing.T) {
+	const (
+		allIDs = "18446744073709551615-18446744073709551615"
+		oneID  = "18446744073709551615-18446744073709551614"
+	)
+	one, two := []driver.Message{{}}, []driver.Message{{}, {}}
+	oneWithID, twoWithID := []driver.Message{{ID: "x"}}, []driver.Message{{}, {ID: "x"}}
+	for name, r := range map[string]struct {
+		damage []any
+		msgs   []driver.Message
+		code   fairlead.Code
+		stored int64
+	}{
+		"foreign ids":                  {[]any{"set", "fairlead:ps:{orders}:ids", "junk"}, twoWithID, fairlead.Internal, 0},
+		"foreign ids, one message":     {[]any{"set", "fairlead:ps:{orders}:ids", "junk"}, oneWithID, fairlead.Internal, 0},
+		"foreign older ids":            {[]any{"set", "fairlead:ps:{orders}:ids:older", "junk"}, twoWithID, fairlead.Internal, 0},
+		"no stream ID":                 {[]any{"xsetid", ordersStream, allIDs}, one, fairlead.Internal, 0},
+		"no stream ID, with ID":        {[]any{"xsetid", ordersStream, allIDs}, oneWithID, fairlead.Internal, 0},
+		"no stream ID, two":            {[]any{"xsetid", ordersStream, allIDs}, two, fairlead.Internal, 0},
+		"no stream ID, two with ID":    {[]any{"xsetid", ordersStream, allIDs}, twoWithID, fairlead.Internal, 0},
+		"one stream ID, with ID":       {[]any{"xsetid", ordersStream, oneID}, oneWithID, 0, 1},
+		"one stream ID, two with ID":   {[]any{"xsetid", ordersStream, oneID}, twoWithID, fairlead.Internal, 0},
+		"one stream ID, a transaction": {[]any{"xsetid", ordersStream, oneID}, two, fairlead.UnknownOutcome, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testbed.Redis(t)
+			tt := newTopicTest(t, server)
+			topic, c := tt.topic(), testbed.RedisClient(t, server)
+			check.NoError(t, c.Do(t.Context(), r.damage...).Err())
+			for _, result := range topic.Send(t.Context(), r.msgs) {
+				check.Code(t, result.Err, r.code)
+			}
+			if n := c.XLen(t.Context(), ordersStream).Val(); n != r.stored {
+				t.Errorf("%d messages are stored, want %d", n, r.stored)
+			}
+		})
+	}
+}
+
 func TestSendLargest(t *testing.T) {
 	tt := newTopicTest(t, testbed.Redis(t), "read-timeout", "1m", "write-timeout", "1m")
 	s := tt.subscribe(group)
