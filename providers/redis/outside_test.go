@@ -18,13 +18,24 @@ import (
 )
 
 // What an operator may do to a topic, and what a group and a broadcast then
-// report: Compacted once, and nothing is lost in silence afterwards.
+// report: Compacted once if messages are lost or delivered again although they may
+// be acknowledged. Nothing is lost in silence.
 func TestPubsubAfterOutsideHands(t *testing.T) {
 	const dueKey, metaKey = "fairlead:ps:{orders}:group:billing:due", "fairlead:ps:{orders}:meta"
+	const laneKey = "fairlead:ps:{orders}:group:billing:lane:k"
 	type row struct {
+		key       string                                    // the ordering key of all messages but the first
+		prepare   func(tt topicTest, g driver.Subscription) // what the group has done before, if not nil
 		do        func(t *testing.T, c *goredis.Client) error
+		unharmed  bool   // the group reports nothing
 		group     string // the bodies that a group receives afterwards
 		broadcast string // and a broadcast; "-" if it notices nothing
+	}
+	lease := func(tt topicTest, g driver.Subscription) { tt.receiveBodies(g, "b") }
+	postpone := func(tt topicTest, g driver.Subscription) { // b; the others of its key are parked
+		ds, err := g.Receive(tt.Context(), 10)
+		check.NoError(tt, err)
+		tt.settle(g, driver.Nack, 500*time.Millisecond, ds...)
 	}
 	for name, r := range map[string]row{
 		"unread messages are trimmed": {
@@ -54,8 +65,27 @@ func TestPubsubAfterOutsideHands(t *testing.T) {
 			group: "a b c d new", broadcast: "-",
 		},
 		"the leases are deleted": {
-			do:    func(t *testing.T, c *goredis.Client) error { return c.Del(t.Context(), dueKey).Err() },
-			group: "b c d new", broadcast: "-", // b was leased
+			prepare: lease,
+			do:      func(t *testing.T, c *goredis.Client) error { return c.Del(t.Context(), dueKey).Err() },
+			group:   "b c d new", broadcast: "-",
+		},
+		"the consumer of delayed messages is deleted": {
+			prepare: postpone, do: deleteWaitingConsumer, unharmed: true,
+			group: "b c d new", broadcast: "-",
+		},
+		"the consumer of parked messages is deleted": {
+			key: "k", prepare: postpone, do: deleteWaitingConsumer, unharmed: true,
+			group: "b c d new", broadcast: "-",
+		},
+		"messages are acknowledged by other means": {
+			key: "k", prepare: postpone, do: ackAll, unharmed: true,
+			group: "b c d new", broadcast: "-",
+		},
+		"a lane is deleted": {
+			key: "k", prepare: postpone,
+			do:       func(t *testing.T, c *goredis.Client) error { return c.Del(t.Context(), laneKey).Err() },
+			unharmed: true,
+			group:    "b c d new", broadcast: "-",
 		},
 		"the meta data is deleted": {
 			do:    func(t *testing.T, c *goredis.Client) error { return c.Del(t.Context(), metaKey).Err() },
@@ -74,28 +104,46 @@ func TestPubsubAfterOutsideHands(t *testing.T) {
 			tt.sendBodies(topic, "a")
 			tt.ack(g, tt.receiveBodies(g, "a")...)
 			tt.ack(b, tt.receiveBodies(b, "a")...)
-			tt.sendBodies(topic, "b", "c", "d")
-			if name == "the leases are deleted" {
-				tt.receiveBodies(g, "b")
+			for _, body := range []string{"b", "c", "d"} {
+				tt.send(topic, driver.Message{Key: r.key, Body: []byte(body)})
+			}
+			if r.prepare != nil {
+				r.prepare(tt, g)
 			}
 			check.NoError(t, r.do(t, c))
 			check.Eventually(t, "a publication", func() bool {
-				return topic.Send(t.Context(), []driver.Message{{Body: []byte("new")}})[0].Err == nil
+				return topic.Send(t.Context(), []driver.Message{{Key: r.key, Body: []byte("new")}})[0].Err == nil
 			})
-			wantAfterLoss(tt, g, r.group)
+			if r.unharmed {
+				wantBodies(tt, g, r.group, 0)
+			} else {
+				wantBodies(tt, g, r.group, 1)
+			}
 			if r.broadcast == "-" {
-				r.broadcast = "b c d new"
-				tt.receiveBodies(b, strings.Fields(r.broadcast)...)
+				wantBodies(tt, b, "b c d new", 0)
 				return
 			}
-			wantAfterLoss(tt, b, r.broadcast)
+			wantBodies(tt, b, r.broadcast, 1)
 		})
 	}
 }
 
-// wantAfterLoss fails the test unless s reports a loss and delivers the bodies,
-// among them the last one.
-func wantAfterLoss(tt topicTest, s driver.Subscription, bodies string) {
+func deleteWaitingConsumer(t *testing.T, c *goredis.Client) error {
+	return c.XGroupDelConsumer(t.Context(), ordersStream, group.Group, "waiting").Err()
+}
+
+func ackAll(t *testing.T, c *goredis.Client) error {
+	all, err := c.XRange(t.Context(), ordersStream, "-", "+").Result()
+	check.NoError(t, err)
+	for _, m := range all {
+		check.NoError(t, c.XAck(t.Context(), ordersStream, group.Group, m.ID).Err())
+	}
+	return nil
+}
+
+// wantBodies fails the test unless s delivers the bodies and reports this number of
+// losses.
+func wantBodies(tt topicTest, s driver.Subscription, bodies string, losses int) {
 	tt.Helper()
 	missing := map[string]bool{}
 	for _, body := range strings.Fields(bodies) {
@@ -104,7 +152,7 @@ func wantAfterLoss(tt topicTest, s driver.Subscription, bodies string) {
 	compacted := 0
 	ctx, cancel := context.WithTimeout(tt.Context(), patience)
 	defer cancel()
-	for compacted == 0 || len(missing) > 0 {
+	for compacted < losses || len(missing) > 0 {
 		ds, err := s.Receive(ctx, 1)
 		if ctx.Err() != nil {
 			tt.Fatalf("Compacted %d times, not delivered: %v", compacted, missing)
@@ -121,9 +169,36 @@ func wantAfterLoss(tt topicTest, s driver.Subscription, bodies string) {
 		}
 		_ = settle(tt.Context(), s, driver.Ack, 0, ds...)
 	}
-	if compacted != 1 {
-		tt.Errorf("Compacted %d times, want once", compacted)
+	if compacted != losses {
+		tt.Errorf("Compacted %d times, want %d", compacted, losses)
 	}
+}
+
+// A lane that was deleted and that later messages have begun again gets back its
+// parked messages, in order, after the one that is leased.
+func TestGroupLaneThatWasDeleted(t *testing.T) {
+	server := testbed.Redis(t)
+	tt := newTopicTest(t, server)
+	topic, g := tt.topic(), tt.subscribe(group)
+	send := func(bodies ...string) {
+		for _, body := range bodies {
+			tt.send(topic, driver.Message{Key: "k", Body: []byte(body)})
+		}
+	}
+	send("a", "b", "c")
+	a, err := g.Receive(t.Context(), 10)
+	check.NoError(t, err)
+	check.NoError(t, testbed.RedisClient(t, server).Del(t.Context(), "fairlead:ps:{orders}:group:billing:lane:k").Err())
+	send("d")
+	d := tt.receiveBodies(g, "d")
+	send("e")
+	tt.ack(g, a...)
+	tt.wantNoDelivery(g) // d is leased
+	tt.ack(g, d...)
+	for _, body := range []string{"b", "c", "e"} {
+		tt.ack(g, tt.receiveBodies(g, body)...)
+	}
+	tt.wantNoDelivery(g)
 }
 
 // A group that reads all the time is told of trimmed messages, too, and one that

@@ -64,12 +64,43 @@ end
 
 local function lane_key(base, key) return base .. 'lane:' .. key end
 
+-- parked_by_key returns the IDs of the parked messages by ordering key, the oldest
+-- first.
+local function parked_by_key(parked)
+  local ids, flat = {}, redis.call('HGETALL', parked)
+  for i = 1, #flat, 2 do
+    local id, key = flat[i], flat[i + 1]
+    ids[key] = ids[key] or {}
+    table.insert(ids[key], id)
+  end
+  for _, of_key in pairs(ids) do table.sort(of_key, less) end
+  return ids
+end
+
+-- unrepaired has the parked messages of the lanes that this call has not repaired.
+-- A call repairs a lane once at most: then the lane is whole.
+local unrepaired
+
+-- repair_lane puts the parked messages of a key back into its lane, after another
+-- program has removed the lane or a part of it. A later message that has begun the
+-- lane again is not parked, and stays the first.
+local function repair_lane(lane, parked, key)
+  unrepaired = unrepaired or parked_by_key(parked)
+  local ids = unrepaired[key]
+  if not ids then return end
+  unrepaired[key] = nil
+  local first = redis.call('LINDEX', lane, 0)
+  redis.call('DEL', lane)
+  if first and redis.call('HEXISTS', parked, first) == 0 then redis.call('RPUSH', lane, first) end
+  for _, id in ipairs(ids) do redis.call('RPUSH', lane, id) end
+end
+
 -- release_key removes a message from the lane of its ordering key, and makes the
 -- next message of the lane due. It returns whether there is one.
 local function release_key(base, due, parked, key, id, now)
   if key == '' then return false end
   local lane = lane_key(base, key)
-  redis.call('LREM', lane, 1, id)
+  if redis.call('LREM', lane, 1, id) == 0 then repair_lane(lane, parked, key) end
   local next = redis.call('LINDEX', lane, 0)
   if not next or redis.call('HDEL', parked, next) == 0 then return false end
   redis.call('ZADD', due, now, member_of(next, 0, NO_OWNER, key))

@@ -44,12 +44,11 @@ end
 
 local function has_room() return count < limit and bytes < max_bytes end
 
--- drop_message drops a message that is no longer pending: it was deleted from
--- the stream, or another program acknowledged it.
+-- drop_message drops a message that another program has deleted from the stream.
 local function drop_message(id, key)
   release_key(base, due, parked, key, id, now)
   redis.call('HDEL', released_key(base), id)
-  if #redis.call('XRANGE', stream, id, id) == 0 then gone = gone + 1 end
+  gone = gone + 1
 end
 
 local function lease_due(member)
@@ -59,7 +58,9 @@ local function lease_due(member)
     return
   end
   number = number + 1
-  local claimed = redis.pcall('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', number)
+  -- A message that is due was not acknowledged by the group. FORCE: it is delivered
+  -- although another program has acknowledged it, or deleted its consumer.
+  local claimed = redis.pcall('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', number, 'FORCE')
   if claimed.err then return claimed.err end
   ended[#ended + 1] = member
   if not claimed[1] then return drop_message(id, key) end
