@@ -95,9 +95,33 @@ var portableChanges = []change{
 		pkg: "./pubsub", run: "TestUnmovableMessageBlocksNothing",
 	},
 	{
+		what: "a handler that ends its goroutine ends a worker of Handle",
+		file: "pubsub/handle.go",
+		old:  "	err := contained.Call(func() error {\n		err := h.handler(ctx, d)", new: "	err := func(f func() error) error { return f() }(func() error {\n		err := h.handler(ctx, d)",
+		pkg: "./pubsub", run: "TestHandlersThatDoNotReturn",
+	},
+	{
+		what: "a message that was acknowledged becomes a dead letter",
+		file: "pubsub/delivery.go",
+		old:  "	if d.settled.Load() {\n		return fairlead.Annotate(errSettled, \"pubsub.Nack\"", new: "	if false {\n		return fairlead.Annotate(errSettled, \"pubsub.Nack\"",
+		pkg: "./pubsub", run: "TestNackAfterAck",
+	},
+	{
+		what: "a wait goes on after a requirement was lost",
+		file: "internal/handle/requirements.go",
+		old:  "		if r.Check() != nil {\n			cancel()\n		}\n", new: "",
+		pkg: "./internal/handle", run: "TestLostRequirement",
+	},
+	{
+		what: "a Next that waits for another one ignores its context",
+		file: "kv/watch.go",
+		old:  "	case <-ctx.Done():\n		return nil, fairlead.ContextError(ctx)\n	case <-w.life.Done():", new: "	case <-w.life.Done():",
+		pkg: "./kv", run: "TestNextWaitsForItsTurnWithItsContext",
+	},
+	{
 		what: "new settings are applied before Validate has seen them",
 		file: "config/stack.go",
-		old:  "	if err := checked.Validate(); err != nil {", new: "	_ = checked\n	if err := error(nil); err != nil {",
+		old:  "	err = contained.Call(checked.Validate)\n", new: "	err = contained.Call(func() error { return nil })\n	_ = checked\n",
 		pkg: "./config", run: "TestWatchLastGoodStays",
 	},
 	{

@@ -36,7 +36,7 @@ var providerChanges = []change{
 	{
 		what: "redis: a Delete writes its event before it makes room",
 		file: "providers/redis/kv_write.lua",
-		old:  "  removeValue(valueKey, key, flag)\n  record('D' .. key, '')\n", new: "  record('D' .. key, '')\n  removeValue(valueKey, key, flag)\n",
+		old:  "  removeValue(valueKey, key, flag)\n  local revision, err = record('D' .. key, '')\n", new: "  local revision, err = record('D' .. key, '')\n  removeValue(valueKey, key, flag)\n",
 		pkg: "./providers/redis", run: "TestStoreOnAFullServer",
 	},
 	{
