@@ -3,6 +3,7 @@ package mutants
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/kv/driver"
@@ -217,6 +218,7 @@ func kvFullMutants() []Mutant {
 			}}
 		}),
 		fullKVMutant("delete", "Delete fails on a full backend", cases("kv/full-deletes", "kv/full-watch"), refusingKind(driver.OpDelete)),
+		fullKVMutant("mixed", "a full backend that refuses a Put also reports Deletes as refused that it applies in the meantime", cases("kv/full-mixed"), refusingDuringPuts),
 		fullKVMutant("unlock", "DeleteIf fails on a full backend", cases("kv/full-unlocks"), refusingKind(driver.OpDeleteIf)),
 		fullKVMutant("watch", "a watcher goes quiet when the backend is full", cases("kv/full-watch"), func(s *space, _, refusing driver.Store) store {
 			return withWatcher(refusing, func(w driver.Watcher) func(context.Context) ([]driver.Event, error) {
@@ -242,6 +244,27 @@ func refusingKind(kind driver.OpKind) func(s *space, inner, refusing driver.Stor
 			return one(refusing, op)
 		}}
 	}
+}
+
+// refusingDuringPuts applies the deletes during a put that is refused, and answers
+// them as the put.
+func refusingDuringPuts(s *space, _, refusing driver.Store) store {
+	var puts atomic.Int32
+	return store{each: func(op driver.Op) driver.Result {
+		if !s.full() {
+			return one(refusing, op)
+		}
+		if needsSpace(op) {
+			puts.Add(1)
+			defer puts.Add(-1)
+			time.Sleep(5 * time.Millisecond)
+		}
+		r := one(refusing, op)
+		if op.Kind == driver.OpDelete && puts.Load() > 0 {
+			r.Err = errFull
+		}
+		return r
+	}}
 }
 
 func rpcFullMutants() []Mutant {

@@ -36,6 +36,7 @@ var fullBackendCases = []suite.Case{
 		}
 		wantValue(t, s, "kept", "1")
 	}),
+	newFullBackendCase("full-mixed", "each of many concurrent Puts and Deletes on a full backend has its own result: what is refused with Unavailable changed nothing, and what is acknowledged is done", testFullMixed),
 	newFullBackendCase("full-unlocks", "DeleteIf, with which a lock is unlocked, works on a full backend, and a stale one is a Conflict", func(t *suite.T) {
 		s := t.Store()
 		stale := put(t, s, "lock", "old")
@@ -142,6 +143,45 @@ func testFullConditional(t *suite.T) {
 		wantEntry(t, s, "k", "1", rev)
 		wantMissing(t, s, "new")
 	}
+}
+
+func testFullMixed(t *suite.T) {
+	s := t.Store()
+	old := numberedKeys("old", 64)
+	putAll(t, s, old)
+	t.Fill()
+	fillUp(t, s)
+	type write struct {
+		key string
+		put bool
+	}
+	var writes []write
+	for i, key := range old {
+		writes = append(writes, write{key, false}, write{fmt.Sprintf("new%05d", i), true})
+	}
+	// A write that fails without an effect leaves the key as it was.
+	forEachConcurrently(32, writes, func(w write) {
+		what, err := "Delete of "+w.key, error(nil)
+		if w.put {
+			what = "Put of " + w.key
+			_, err = s.Put(t.PatientContext(), w.key, []byte(w.key))
+		} else {
+			err = s.Delete(t.PatientContext(), w.key)
+		}
+		if err != nil && fairlead.CodeOf(err) != fairlead.Unavailable {
+			t.Errorf("%s on a full backend: want no error or unavailable, got %v", what, err)
+			return
+		}
+		_, readErr := s.Get(t.PatientContext(), w.key)
+		exists := readErr == nil
+		if !exists && fairlead.CodeOf(readErr) != fairlead.NotFound {
+			t.Errorf("Get of %s on a full backend: %v", w.key, readErr)
+			return
+		}
+		if want := w.put == (err == nil); exists != want {
+			t.Errorf("%s on a full backend returned %v; the key exists: %v, want %v", what, err, exists, want)
+		}
+	})
 }
 
 func testFullWatch(t *suite.T) {
