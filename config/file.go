@@ -5,15 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"syscall"
 	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/config/driver/format"
+	"fairlead.dev/internal/regularfile"
 )
 
 const (
@@ -24,11 +21,13 @@ const (
 	// settledAfter is how long a file must not have been modified to be used
 	// after one look.
 	settledAfter = time.Second
+	// maxFile is the longest file that is read, in bytes.
+	maxFile = 16 << 20
 )
 
 // File is a layer of a file in YAML (.yaml, .yml), JSON (.json) or TOML
-// (.toml). The file must exist when it is opened. A watcher reads it twice a
-// second.
+// (.toml), of at most 16 MiB. It must exist when it is opened, and be a regular
+// file, or a symbolic link to one. A watcher reads it twice a second.
 func File(path string) Layer { return newFile(path, false) }
 
 // OptionalFile is [File], except that a file that does not exist is an empty
@@ -61,6 +60,7 @@ type look struct {
 	version string
 	data    string
 	failure string // why the file cannot be read
+	refused string // why its content is not looked at
 }
 
 // look reads the file. It is settled if nobody can be in the middle of writing
@@ -71,6 +71,8 @@ func (f *file) look() (seen look, settled bool) {
 	case err == nil:
 		sum := sha256.Sum256(data)
 		return look{version: hex.EncodeToString(sum[:]), data: string(data)}, time.Since(modified) >= settledAfter
+	case errors.Is(err, regularfile.ErrTooLong):
+		return look{version: "too long", refused: err.Error()}, false
 	case f.optional && errors.Is(err, fs.ErrNotExist):
 		return look{version: "absent"}, !f.known
 	}
@@ -80,21 +82,15 @@ func (f *file) look() (seen look, settled bool) {
 // readFile reads a regular file. It returns when the file was last modified, as
 // it was after the reading.
 func readFile(path string) (data []byte, modified time.Time, err error) {
-	in, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe does not block
+	in, err := regularfile.Open(path)
 	if err != nil {
 		return nil, modified, err
 	}
 	defer in.Close()
+	if data, err = regularfile.ReadOpen(in, maxFile); err != nil {
+		return nil, modified, err
+	}
 	info, err := in.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file; settings are read more than once", path)
-	}
-	if err == nil {
-		data, err = io.ReadAll(in)
-	}
-	if err == nil {
-		info, err = in.Stat()
-	}
 	if err != nil {
 		return nil, modified, err
 	}
@@ -129,6 +125,10 @@ func (f *file) parse(seen look) (content, error) {
 	}
 	f.known = true
 	c := content{version: seen.version}
+	if seen.refused != "" {
+		c.bad = &Rejected{Reason: seen.refused}
+		return c, nil
+	}
 	values, err := f.format.Decode([]byte(seen.data))
 	if err != nil {
 		c.bad = &Rejected{Reason: err.Error()}

@@ -191,6 +191,27 @@ func TestFileThatIsAwayForAMoment(t *testing.T) {
 	})
 }
 
+// A file that is too long is refused, and a watcher keeps what it has.
+func TestFileThatIsTooLong(t *testing.T) {
+	path := file(t, "app.yaml", "left: 1\nright: 1")
+	long := file(t, "long.yaml", "left: 2\nright: 2\n")
+	if err := os.Truncate(long, 16<<20+1); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		_, err := config.Load[pair](t.Context(), config.File(long))
+		wantCode(t, err, fairlead.Invalid)
+		w := watch[pair](t, config.File(path))
+		if err := os.Rename(long, path); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the report", func() bool { return w.Err() != nil }, func() any { return w.Health() })
+		if err := w.Err(); !errors.Is(err, fairlead.Invalid) || !strings.Contains(err.Error(), "more than 16777216 bytes") || w.Get().Left != 1 {
+			t.Errorf("got %v, holds %+v", err, *w.Get())
+		}
+	})
+}
+
 // A file that cannot be read twice is refused, and does not block.
 func TestFileThatIsNoFile(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe.yaml")

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/regularfile"
 )
 
 // manifestTimeout is how long a binary may take to print its manifest.
@@ -76,7 +77,7 @@ func stageAndMove(ctx context.Context, binary, dir, temp string) (Installed, err
 }
 
 func copyBinary(from, to string) (sum string, err error) {
-	f, err := openRegular(from)
+	f, err := regularfile.Open(from)
 	if err != nil {
 		return "", err
 	}

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/regularfile"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/service"
 	"fairlead.dev/plugins/internal/wire"
@@ -100,7 +101,7 @@ func (a *sidecarArguments) findURL() error {
 	case a.url != "" && a.urlFile != "":
 		return errors.New("--url and --url-file exclude each other; use one of them")
 	case a.urlFile != "":
-		b, err := os.ReadFile(a.urlFile)
+		b, err := regularfile.Read(a.urlFile, regularfile.MaxCredential)
 		if err != nil {
 			return fmt.Errorf("--url-file: %w", err)
 		}
@@ -135,7 +136,7 @@ func checkURL(rawURL string) error {
 // serverTLS reads the certificate files, so that mistakes are found at the start.
 // The files are read again for each connection: certificates are renewed.
 func (a *sidecarArguments) serverTLS() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(a.cert, a.key)
+	pair, err := regularfile.ReadKeyPair(a.cert, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
 	}

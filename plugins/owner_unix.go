@@ -11,9 +11,6 @@ import (
 	"syscall"
 )
 
-// openNonblock keeps an open from waiting for the other end of a named pipe.
-const openNonblock = syscall.O_NONBLOCK
-
 // maxLinks is how many symbolic links a path may lead through.
 const maxLinks = 40
 

@@ -28,6 +28,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/internal/await"
+	"fairlead.dev/internal/regularfile"
 	"fairlead.dev/plugins/internal/pluginpb/fairlead/plugin/v1"
 	"fairlead.dev/plugins/internal/remote"
 	"fairlead.dev/plugins/internal/service"
@@ -143,12 +144,12 @@ func clientTLS(s providers.Settings) (*tls.Config, error) {
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: s.String("server-name")}
 	cert, key := s.String("cert-file"), s.String("key-file")
-	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+	if _, err := regularfile.ReadKeyPair(cert, key); err != nil {
 		return nil, fairlead.Errorf(fairlead.Invalid, "the settings \"cert-file\" and \"key-file\": %w", err)
 	}
 	// The files are read again for each connection: certificates are renewed.
 	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cert, key)
+		pair, err := regularfile.ReadKeyPair(cert, key)
 		return &pair, err
 	}
 	if s.Given("ca-file") {
@@ -162,7 +163,7 @@ func clientTLS(s providers.Settings) (*tls.Config, error) {
 }
 
 func readPool(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
+	pem, err := regularfile.Read(file, regularfile.MaxCredential)
 	if err != nil {
 		return nil, err
 	}

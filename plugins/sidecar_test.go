@@ -374,6 +374,10 @@ func TestArguments(t *testing.T) {
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tlsArgs := []string{"--tls-cert", certs.ServerCert, "--tls-key", certs.ServerKey, "--tls-client-ca", certs.CA}
 	for _, c := range []struct {
 		args []string
@@ -398,6 +402,9 @@ func TestArguments(t *testing.T) {
 		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://?a=b"}, `unknown setting "a"`, 2},
 		{[]string{"--listen", "unix:///tmp/x", "--url", "mem://", "--url-file", empty}, "exclude each other", 2},
 		{[]string{"--listen", "unix:///tmp/x", "--url-file", empty}, "is empty", 2},
+		{[]string{"--listen", "unix:///tmp/x", "--url-file", pipe}, "not a regular file but a named pipe", 2},
+		{[]string{"--listen", "tcp://127.0.0.1:1", "--url", "mem://", "--tls-cert", pipe, "--tls-key", empty, "--tls-client-ca", empty}, "not a regular file but a named pipe", 2},
+		{append([]string{"--listen", "tcp://127.0.0.1:1", "--url", "mem://", "--tls-client-ca", pipe}, tlsArgs[:4]...), "not a regular file but a named pipe", 2},
 		{[]string{"--check", "nonsense"}, "accepted: unix:///path", 1},
 	} {
 		cmd := exec.Command(binary(t, "memory"), c.args...)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/regularfile"
 )
 
 // Verify returns an error unless the plugin may be started. It requires that
@@ -104,7 +105,7 @@ func openInside(dir, path string) (*os.File, error) {
 // openTrusted opens a regular file that belongs to this user or to root, and that
 // not every user may write to.
 func openTrusted(path string) (*os.File, error) {
-	f, err := openRegular(path)
+	f, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -118,29 +119,6 @@ func openTrusted(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// openRegular opens a regular file for reading. It never waits, as opening a named
-// pipe would, and leaves devices alone.
-func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, notRegular(path)
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, notRegular(path)
-	}
-	return f, nil
-}
-
-func notRegular(path string) error { return fmt.Errorf("%s is not a regular file", path) }
 
 func checkBinary(f *os.File, want string) error {
 	if info, err := f.Stat(); err != nil || !isExecutable(info) {

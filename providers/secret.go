@@ -1,7 +1,6 @@
 package providers
 
 import (
-	"os"
 	"strings"
 
 	"fairlead.dev"
@@ -55,9 +54,9 @@ func (s Settings) Secret(name string) (string, error) {
 }
 
 func secretFile(name, file string) (string, error) {
-	b, err := os.ReadFile(file)
+	b, err := readFile(name+"-file", file)
 	if err != nil {
-		return "", fairlead.Errorf(fairlead.Invalid, "setting \"%s-file\" names a file that cannot be read: %w", name, withoutPath(err))
+		return "", err
 	}
 	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	if v == "" {

@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/regularfile"
 )
 
 // Kind is the type of a [Setting]'s value.
@@ -28,7 +28,7 @@ const (
 	Int      Kind = "int"      // a decimal number
 	Duration Kind = "duration" // as time.ParseDuration reads it: 1500ms, 2s, 1h
 	Enum     Kind = "enum"     // one of Values
-	File     Kind = "file"     // a path of a file that can be read
+	File     Kind = "file"     // the path of a regular file of at most 1 MiB that can be read, or of a link to one
 	Env      Kind = "env"      // the name of an environment variable that holds a secret
 )
 
@@ -168,9 +168,8 @@ func (d Setting) check(value string) error {
 			err = fmt.Errorf("accepted: %s", strings.Join(d.Values, ", "))
 		}
 	case File:
-		if err := readable(value); err != nil {
-			return fairlead.Errorf(fairlead.Invalid, "setting %q names a file that cannot be read: %w", d.Name, withoutPath(err))
-		}
+		_, err := readFile(d.Name, value)
+		return err
 	}
 	if err != nil {
 		return fairlead.Errorf(fairlead.Invalid, "setting %q has the value %q, which is not %s: %w", d.Name, value, d.article(), err)
@@ -219,7 +218,8 @@ func withoutValue(err error) error {
 	return err
 }
 
-// withoutPath returns the cause in an error of package os, which repeats the path.
+// withoutPath returns the cause in an error of package os, which repeats the path. An
+// error that names what exists there keeps it.
 func withoutPath(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
@@ -228,12 +228,13 @@ func withoutPath(err error) error {
 	return err
 }
 
-func readable(path string) error {
-	f, err := os.Open(path)
+// readFile returns the content of the file that a setting names.
+func readFile(setting, path string) ([]byte, error) {
+	b, err := regularfile.Read(path, regularfile.MaxCredential)
 	if err != nil {
-		return err
+		return nil, fairlead.Errorf(fairlead.Invalid, "setting %q names a file that cannot be read: %w", setting, withoutPath(err))
 	}
-	return f.Close()
+	return b, nil
 }
 
 // String returns the value of a setting, or its default. It panics, as the

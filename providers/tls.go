@@ -3,9 +3,9 @@ package providers
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"os"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/regularfile"
 )
 
 // TLSSettings returns the settings from which [Settings.TLS] and
@@ -68,9 +68,9 @@ func setAuthorities(c *tls.Config, file string) error {
 	if file == "" {
 		return nil
 	}
-	pem, err := os.ReadFile(file)
+	pem, err := readFile("ca-file", file)
 	if err != nil {
-		return fairlead.Errorf(fairlead.Invalid, "setting \"ca-file\" names a file that cannot be read: %w", withoutPath(err))
+		return err
 	}
 	c.RootCAs = x509.NewCertPool()
 	if !c.RootCAs.AppendCertsFromPEM(pem) {
@@ -86,7 +86,7 @@ func setClientCertificate(c *tls.Config, certFile, keyFile string) error {
 	if certFile == "" {
 		return nil
 	}
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := regularfile.ReadKeyPair(certFile, keyFile)
 	if err != nil {
 		return fairlead.Errorf(fairlead.Invalid, "\"cert-file\" and \"key-file\" cannot be used: %w", withoutPath(err))
 	}

@@ -194,6 +194,16 @@ func (p *provider) bound(ctx context.Context, life *providers.Lifetime) (context
 	}
 }
 
+// explainCanceled returns what err means, the error of a call that the caller made
+// with ctx. A call whose context was canceled was ended by its handle, or by the
+// caller.
+func explainCanceled(ctx context.Context, life *providers.Lifetime, err error) error {
+	if fairlead.CodeOf(err) == fairlead.Canceled {
+		return life.WaitError(ctx, err)
+	}
+	return err
+}
+
 // contextEnd returns why a context has ended: the caller's time is over, or limit is,
 // the request-timeout.
 func contextEnd(ctx context.Context, limit time.Duration) error {

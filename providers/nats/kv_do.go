@@ -27,6 +27,7 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 		}
 		return results
 	}
+	caller := ctx
 	ctx, cancel := s.p.bound(ctx, s.life)
 	defer cancel()
 	b := &batch{s: s, ctx: ctx, ops: ops, results: results}
@@ -40,6 +41,9 @@ func (s *store) Do(ctx context.Context, ops []driver.Op) []driver.Result {
 	group.Wait()
 	b.later = append(b.later, refused...)
 	b.retryLater()
+	for i := range results {
+		results[i].Err = explainCanceled(caller, s.life, results[i].Err)
+	}
 	return results
 }
 

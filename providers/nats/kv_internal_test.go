@@ -237,3 +237,42 @@ func TestListGoesOnElsewhere(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A call that waits when its store is closed, under a context that has not ended,
+// is Closed.
+func TestCloseEndsCalls(t *testing.T) {
+	server := testbed.NATS(t)
+	p := openProvider(t, server.URL())
+	for what, call := range map[string]func(s *store) error{
+		"List": func(s *store) error {
+			_, err := s.List(t.Context(), driver.ListRequest{Limit: 10})
+			return err
+		},
+		"CAS": func(s *store) error {
+			return s.Do(t.Context(), []driver.Op{{Kind: driver.OpCAS, Key: "k", Revision: s.formatRevision(revision{seq: 1, kind: ofTxn})}})[0].Err
+		},
+		"Get": func(s *store) error {
+			return s.Do(t.Context(), []driver.Op{{Kind: driver.OpGet, Key: "k"}})[0].Err
+		},
+	} {
+		s := openTestStore(t, p)
+		check.NoError(t, server.Pause(t.Context()))
+		result := make(chan error, 1)
+		go func() { result <- call(s) }()
+		check.Eventually(t, "the call waits", func() bool {
+			p.calls.mu.Lock()
+			defer p.calls.mu.Unlock()
+			for _, w := range p.calls.waiting {
+				if strings.Contains(w.subject, s.stream) {
+					return true
+				}
+			}
+			return false
+		})
+		s.life.End()
+		if err := <-result; fairlead.CodeOf(err) != fairlead.Closed {
+			t.Errorf("%s: got %v, want Closed", what, err)
+		}
+		check.NoError(t, server.Continue(t.Context()))
+	}
+}

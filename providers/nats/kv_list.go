@@ -22,8 +22,13 @@ func (s *store) List(ctx context.Context, r driver.ListRequest) (driver.Page, er
 	if err := s.life.Check(ctx); err != nil {
 		return driver.Page{}, err
 	}
-	ctx, cancel := s.life.Join(ctx)
+	joined, cancel := s.life.Join(ctx)
 	defer cancel()
+	page, err := s.readPage(joined, r)
+	return page, explainCanceled(ctx, s.life, err)
+}
+
+func (s *store) readPage(ctx context.Context, r driver.ListRequest) (driver.Page, error) {
 	l, last, err := s.listing(ctx, r)
 	if err != nil {
 		return driver.Page{}, err

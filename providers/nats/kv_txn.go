@@ -30,8 +30,14 @@ func (s *store) Txn(ctx context.Context, t driver.Txn) (driver.Revision, error) 
 	if err := s.life.Check(ctx); err != nil {
 		return "", err
 	}
-	ctx, cancel := s.p.bound(ctx, s.life)
+	bounded, cancel := s.p.bound(ctx, s.life)
 	defer cancel()
+	r, err := s.tryTxn(bounded, t)
+	return r, explainCanceled(ctx, s.life, err)
+}
+
+// tryTxn repeats a transaction that had no effect while it may succeed.
+func (s *store) tryTxn(ctx context.Context, t driver.Txn) (driver.Revision, error) {
 	for until := time.Now().Add(noResponderPatience); ; {
 		expected, err := s.readSequences(ctx, t.Conditions)
 		if err != nil {

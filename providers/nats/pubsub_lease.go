@@ -166,12 +166,18 @@ func (s *subscription) Settle(ctx context.Context, all []driver.Settlement) []er
 		}
 		return errs
 	}
+	caller := ctx
 	ctx, cancel := s.p.bound(ctx, s.life)
 	defer cancel()
 	answers := make(chan answer, len(all))
 	var tokens []string
 	var turns sync.WaitGroup
-	defer turns.Wait()
+	defer func() {
+		turns.Wait()
+		for i, err := range errs {
+			errs[i] = explainCanceled(caller, s.life, err)
+		}
+	}()
 	waits := map[int]bool{}
 	for i, st := range all {
 		x, err := s.leases.held(st.Token)

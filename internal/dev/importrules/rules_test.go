@@ -35,11 +35,11 @@ var rules = []rule{
 	},
 	{
 		name:    "the authors' kit imports the root package and the standard library only",
-		applies: `providers`, own: `|internal/(opening|await)`,
+		applies: `providers`, own: `|internal/(opening|await|regularfile)`,
 	},
 	{
 		name:    "the kit's part for gRPC imports the kit and grpc",
-		applies: `providers/grpcsent`, own: `|providers|internal/(opening|await)`, third: grpc,
+		applies: `providers/grpcsent`, own: `|providers|internal/(opening|await|regularfile)`, third: grpc,
 	},
 	{
 		name:    "the formats of settings import the parsers only",
@@ -110,7 +110,7 @@ var rules = []rule{
 const kitUsers = `(providers|plugins|conformance|cmd|internal/dev)(/.*)?`
 
 // shipped matches the folders below internal that programs of users link.
-const shipped = `internal/(await|batcher|handle|opening|telemetry)(/.*)?`
+const shipped = `internal/(await|batcher|handle|opening|regularfile|telemetry)(/.*)?`
 
 // below returns the path below the module's, and whether it is in the module.
 func below(importPath string) (string, bool) {
