@@ -85,14 +85,14 @@ func TestNewProviderRefusals(t *testing.T) {
 		{"digit first", []string{"3scale"}, "a letter first"},
 		{"hyphen", []string{"my-kv"}, "use lower-case letters and digits"},
 		{"empty", []string{""}, "use lower-case letters and digits"},
-		{"keyword", []string{"func"}, "choose another, as myfunc"},
-		{"main", []string{"main"}, "choose another, as mymain"},
+		{"keyword", []string{"func"}, "choose another name, for example myfunc"},
+		{"main", []string{"main"}, "choose another name, for example mymain"},
 		{"taken", []string{"redis"}, "a provider of Fairlead has the scheme redis:// already"},
 		{"exists", []string{"acme", "--dir", there, "--fairlead", checkout}, "exists already: give another one with --dir, or remove it"},
 		{"bad module", []string{"acme", "--module", "not a path", "--fairlead", checkout}, "--module: malformed module path"},
 		{"our module", []string{"acme", "--module", "fairlead.dev/acme", "--fairlead", checkout}, "belongs to Fairlead itself"},
-		{"no checkout", []string{"acme", "--fairlead", there}, "which is no checkout of fairlead.dev"},
-		{"development build", []string{"acme"}, "give --fairlead PATH"},
+		{"no checkout", []string{"acme", "--fairlead", there}, "which is not a checkout of fairlead.dev"},
+		{"development build", []string{"acme"}, "give --fairlead FOLDER"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Chdir(t.TempDir())

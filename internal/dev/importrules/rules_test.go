@@ -110,7 +110,7 @@ var rules = []rule{
 const kitUsers = `(providers|plugins|conformance|cmd|internal/dev)(/.*)?`
 
 // shipped matches the folders below internal that programs of users link.
-const shipped = `internal/(await|batcher|handle|opening|regularfile|telemetry)(/.*)?`
+const shipped = `internal/(await|batcher|contained|handle|opening|regularfile|telemetry)(/.*)?`
 
 // below returns the path below the module's, and whether it is in the module.
 func below(importPath string) (string, bool) {
