@@ -128,13 +128,10 @@ func TestKeptMessageIsGivenBack(t *testing.T) {
 // an error, and goes on.
 func TestGroupWithMostMessagesInFlight(t *testing.T) {
 	p := openProvider(t, testbed.NATS(t).URL())
-	topic, err := p.OpenTopic(t.Context(), driver.TopicConfig{Name: "t"})
-	check.NoError(t, err)
-	group := &subscription{topic: topic.(*publisher).topic, group: "g", consumer: groupConsumer("g")}
-	config := group.config()
-	config.MaxAckPending = 2
-	check.NoError(t, p.createConsumer(t.Context(), group.stream, config))
-	_, s := openTopicAndGroup(t, p, "g")
+	topic, s := openTopicAndGroup(t, p, "g")
+	config := s.config()
+	config.MaxAckPending = 2 // set by an operator while the group is open; opening it would fail
+	check.NoError(t, p.createConsumer(t.Context(), s.stream, config))
 	for _, r := range topic.Send(t.Context(), make([]driver.Message, 3)) {
 		check.NoError(t, r.Err)
 	}
