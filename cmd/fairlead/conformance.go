@@ -143,7 +143,7 @@ func explainNoRun(err error) error {
 }
 
 // conclude returns the error of a run that does not show that the provider
-// conforms. pattern is that of --run.
+// conforms. pattern is the value of --run.
 func conclude(r *conformance.Report, pattern string) error {
 	err := r.Err()
 	switch {

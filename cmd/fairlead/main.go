@@ -83,7 +83,7 @@ type operationError struct{ error }
 
 func (f *operationError) Unwrap() error { return f.error }
 
-// exitError is an error with an exit code of its own, such as that of a program that
+// exitError is an error with an exit code of its own, for example of a program that
 // was run for the user.
 type exitError struct {
 	error

@@ -133,7 +133,7 @@ func unlessDenied(err error) error {
 	return err
 }
 
-// revokeKeyless revokes those of the leases that have no keys.
+// revokeKeyless revokes the leases that have no keys.
 func (p *provider) revokeKeyless(ctx context.Context, ids []int64) error {
 	for _, id := range ids {
 		var found *pb.LeaseTimeToLiveResponse

@@ -163,7 +163,7 @@
 // when other programs have destroyed the group or a part of its state. Messages
 // that other programs have trimmed or deleted before a group has read them are
 // Compacted, once, within seconds. Messages that other programs have acknowledged
-// in the group, and those of a consumer or a lane that they have deleted, are
+// in the group, and messages of a consumer or a lane that they have deleted, are
 // delivered again without a report. Receive on a group that DeleteGroup has deleted
 // is NotFound. After a failover that lost writes, a group continues from where the
 // new primary has it.

@@ -56,7 +56,7 @@ func newJudge(all []change) judge {
 	return j
 }
 
-// try runs the test of a break. The details are for whoever looks into a verdict that
+// try runs the test of a break. The details are for a person who looks into a verdict that
 // is not good.
 func (j judge) try(c change) (v verdict, details string) {
 	if err := j.sound[c.pkg](); err != nil {

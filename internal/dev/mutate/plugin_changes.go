@@ -27,7 +27,7 @@ var pluginChanges = []change{
 		pkg: "./plugins/internal/service", run: "TestConnectionWithoutAttach",
 	},
 	{
-		what: "whoever guesses the number of a session can close it",
+		what: "a client that guesses the number of a session can close it",
 		file: "plugins/internal/service/service.go",
 		old:  "	_, err := s.findSession(req.Session, req.Token)\n	if", new: "	var err error\n	if",
 		pkg: "./plugins/internal/service", run: "TestSessionsBelongToTheirHosts",
