@@ -1,6 +1,8 @@
 package dapr_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -82,14 +84,16 @@ func TestNobodyThere(t *testing.T) {
 }
 
 func TestBadURLs(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file.pem")
+	check.NoError(t, os.WriteFile(file, nil, 0o600))
 	for u, want := range map[string]string{
-		"dapr://":                              "hosts",
-		"dapr://a,b":                           "2 hosts",
-		"dapr://127.0.0.1:1/path":              "path",
-		"dapr://user@127.0.0.1:1":              "user",
-		"dapr://127.0.0.1:1?prefix=":           "prefix",
-		"dapr://127.0.0.1:1?ca-file=/dev/null": "daprs",
-		"dapr://127.0.0.1:1?nonsense=1":        "nonsense",
+		"dapr://":                            "hosts",
+		"dapr://a,b":                         "2 hosts",
+		"dapr://127.0.0.1:1/path":            "path",
+		"dapr://user@127.0.0.1:1":            "user",
+		"dapr://127.0.0.1:1?prefix=":         "prefix",
+		"dapr://127.0.0.1:1?ca-file=" + file: "daprs",
+		"dapr://127.0.0.1:1?nonsense=1":      "nonsense",
 	} {
 		_, err := fairlead.Open(t.Context(), u)
 		check.Code(t, err, fairlead.Invalid)

@@ -121,14 +121,16 @@ func addUser(t *testing.T, server *testbed.EtcdServer, name, password, prefix st
 }
 
 func TestBadURLs(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file.pem")
+	check.NoError(t, os.WriteFile(file, nil, 0o600))
 	for u, want := range map[string]string{
-		"etcd://":                                 "names no host",
-		"etcd://127.0.0.1:1/path":                 "path",
-		"etcd://127.0.0.1:1?prefix=":              "prefix",
-		"etcd://127.0.0.1:1?ca-file=/dev/null":    "etcds",
-		"etcd://user@127.0.0.1:1":                 "password",
-		"etcd://127.0.0.1:1?nonsense=1":           "nonsense",
-		"etcds://127.0.0.1:1?cert-file=/dev/null": "key-file",
+		"etcd://":                               "names no host",
+		"etcd://127.0.0.1:1/path":               "path",
+		"etcd://127.0.0.1:1?prefix=":            "prefix",
+		"etcd://127.0.0.1:1?ca-file=" + file:    "etcds",
+		"etcd://user@127.0.0.1:1":               "password",
+		"etcd://127.0.0.1:1?nonsense=1":         "nonsense",
+		"etcds://127.0.0.1:1?cert-file=" + file: "key-file",
 	} {
 		_, err := fairlead.Open(t.Context(), u)
 		check.Code(t, err, fairlead.Invalid)

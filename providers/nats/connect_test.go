@@ -194,6 +194,8 @@ func TestPermissions(t *testing.T) {
 }
 
 func TestInvalidSettings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	check.NoError(t, os.WriteFile(file, nil, 0o600))
 	for _, c := range []struct{ query, says string }{
 		{"replicas=2", "replicas"},
 		{"replicas=6", "replicas"},
@@ -205,7 +207,7 @@ func TestInvalidSettings(t *testing.T) {
 		{"tls=false&server-name=x", "tls"},
 		{"watch-history=1s", "watch-history"},
 		{"token-env=FAIRLEAD_NOT_SET", "token-env"},
-		{"nkey-file=/dev/null&creds-file=/dev/null", "more than one way"},
+		{"nkey-file=" + file + "&creds-file=" + file, "more than one way"},
 		{"sise=1", "unknown setting"},
 	} {
 		_, err := fairlead.Open(t.Context(), "nats://127.0.0.1:1?"+c.query)
