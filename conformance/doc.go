@@ -14,6 +14,8 @@
 //		})
 //	}
 //
+// Each case is a subtest: "go test -run TestConformance/kv/list-pages" runs one.
+//
 // # From a program
 //
 // [Run] needs no package testing and returns a [Report]: what was run, and for

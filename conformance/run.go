@@ -19,15 +19,26 @@ type run struct {
 	provider    fairlead.Provider
 	description fairlead.Description
 	prefix      string
+	around      around
 	progress    sync.Mutex // held while the option's progress function runs
 }
+
+// around runs one case by calling run, or leaves it out. It gives run a function that
+// gets the case's log lines while the case runs.
+type around func(name string, run func(log func(line string)) Result)
 
 // Run opens the provider, runs the cases that apply, and returns a report. It
 // fails only if the provider cannot be opened or described; [Report.Conclusion]
 // says whether the provider conforms. When ctx ends, Run ends the running cases,
 // removes their names, and the report says Interrupted.
 func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
-	r := &run{open: open, options: newOptions(opts), prefix: newPrefix(time.Now())}
+	return runAround(ctx, open, func(_ string, run func(func(string)) Result) { run(func(string) {}) }, opts)
+}
+
+// runAround is Run with a function around each case. It calls the function from
+// several goroutines.
+func runAround(ctx context.Context, open Opener, around around, opts []Option) (*Report, error) {
+	r := &run{open: open, options: newOptions(opts), prefix: newPrefix(time.Now()), around: around}
 	var err error
 	if r.provider, err = open(ctx); err != nil {
 		return nil, err
@@ -75,20 +86,26 @@ func (r *run) runCases(ctx context.Context) []Result {
 		}
 	}
 	r.options.listed(len(concurrent) + len(alone))
-	runOne := func(i int) { r.runCase(ctx, cases[i], &results[i]) }
-	runLimited(ctx, concurrent, r.options.parallel, runOne)
+	runLimited(ctx, concurrent, r.options.parallel, func(i int) { r.runCase(ctx, cases[i], &results[i]) })
 	r.sweep(ctx)
-	runLimited(ctx, alone, 1, func(i int) { runOne(i); r.sweep(ctx) })
+	runLimited(ctx, alone, 1, func(i int) {
+		if r.runCase(ctx, cases[i], &results[i]) {
+			r.sweep(ctx)
+		}
+	})
 	for _, i := range slices.Concat(concurrent, alone) {
-		if results[i].Outcome == NotRun {
+		if results[i].Outcome == NotRun && results[i].Reason == "" {
 			results[i].Reason = notReached
 		}
 	}
 	return results
 }
 
-// notReached is the reason of cases that had not begun when the run was given up.
-const notReached = "the run was interrupted before it"
+// The reasons of cases that apply and were not run.
+const (
+	notReached  = "the run was interrupted before it"
+	notSelected = "not selected by the flags of go test" // -run, -skip and -failfast
+)
 
 // reasonNotToRun returns why a case does not apply; empty if it does.
 func (r *run) reasonNotToRun(c suite.Case) string {
@@ -137,10 +154,26 @@ func runLimited(ctx context.Context, indices []int, n int, runOne func(int)) {
 	}
 }
 
-// runCase runs one case, and fills in its result.
-func (r *run) runCase(ctx context.Context, c suite.Case, res *Result) {
+// runCase runs one case, unless the run's around function leaves it out. It fills in
+// the result, and reports whether the case was run.
+func (r *run) runCase(ctx context.Context, c suite.Case, res *Result) (ran bool) {
+	r.around(c.Name, func(log func(string)) Result {
+		ran = true
+		r.execute(ctx, c, res, log)
+		return *res
+	})
+	if !ran {
+		res.Reason = notSelected
+	}
+	return ran
+}
+
+// execute runs one case, and fills in its result.
+func (r *run) execute(ctx context.Context, c suite.Case, res *Result, log func(string)) {
 	began := time.Now()
-	outcome := r.env().Execute(ctx, c)
+	env := r.env()
+	env.Log = log
+	outcome := env.Execute(ctx, c)
 	res.Failures, res.Logs, res.Kills = outcome.Failures, outcome.Logs, outcome.Kills
 	switch {
 	case outcome.Hung:

@@ -1,28 +1,39 @@
 package conformance
 
 import (
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
 	"testing"
 )
 
-// Test runs the suite as subtests of t, one for each case. Cases that do not
-// apply are not shown; the last log line says how many ran.
+// Test runs the suite as subtests of t, one for each case. A case runs inside of its
+// subtest, so the flags of go test select cases, and a subtest shows its own time and
+// log lines:
+//
+//	go test -v -run '^TestConformance$/^kv$/^list-pages$'
+//
+// As many subtests run at once as [WithParallel] says, whatever the flag -parallel is.
+// Cases that do not apply are not shown; the last log line says how many ran. A run
+// from which the flags leave out cases does not fail for those.
 func Test(t *testing.T, open Opener, opts ...Option) *Report {
 	t.Helper()
-	report, err := Run(t.Context(), open, opts...)
+	report, err := runAround(t.Context(), open, func(name string, run func(func(string)) Result) {
+		t.Run(name, func(t *testing.T) {
+			logResult(t, run(func(line string) { t.Log(line) }))
+		})
+	}, opts)
 	if err != nil {
 		t.Fatalf("the provider under test cannot be opened: %v", err)
 	}
 	ran := 0
 	for _, res := range report.Results {
-		if res.Outcome == NotRun {
-			continue
-		}
 		if res.Ran() {
 			ran++
 		}
-		t.Run(res.Case, func(t *testing.T) { logResult(t, res) })
 	}
-	if ran == 0 || report.Interrupted {
+	if ran == 0 && !report.Filtered() || report.Interrupted {
 		t.Error(report.Err())
 	}
 	for _, left := range report.Leftovers {
@@ -36,11 +47,15 @@ func Test(t *testing.T, open Opener, opts ...Option) *Report {
 	return report
 }
 
-// logResult logs a result, and fails t if the result is bad, or if there is none.
+// Filtered reports whether the flags of go test left out cases that apply. The report
+// then says less about the claims than one of a whole run.
+func (r *Report) Filtered() bool {
+	return slices.ContainsFunc(r.Results, func(res Result) bool { return res.Reason == notSelected })
+}
+
+// logResult fails t if the result is bad, or if there is none, and then says how to
+// repeat the case. The log lines of the case were logged while it ran.
 func logResult(t *testing.T, res Result) {
-	for _, line := range res.Logs {
-		t.Log(line)
-	}
 	for _, failure := range res.Failures {
 		if res.Bad() {
 			t.Error(failure)
@@ -51,7 +66,25 @@ func logResult(t *testing.T, res Result) {
 	if res.Outcome == CouldNotRun || res.Outcome == Interrupted {
 		t.Errorf("%s: %s", res.Outcome, res.Reason)
 	}
-	if res.Bad() {
+	if t.Failed() {
 		t.Logf("the rule: %s", res.Rule)
+		t.Logf("to repeat this case: %s", testCommand(t.Name()))
 	}
+}
+
+// testCommand returns the command that runs one subtest.
+func testCommand(name string) string {
+	elements := strings.Split(name, "/")
+	for i, e := range elements {
+		elements[i] = "^" + regexp.QuoteMeta(e) + "$"
+	}
+	return "go test -v -count=1 -run '" + strings.Join(elements, "/") + "' " + testedPackage()
+}
+
+// testedPackage returns the import path of the package whose test binary runs.
+func testedPackage() string {
+	if info, ok := debug.ReadBuildInfo(); ok && strings.HasSuffix(info.Path, ".test") {
+		return strings.TrimSuffix(info.Path, ".test")
+	}
+	return "."
 }

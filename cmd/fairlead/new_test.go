@@ -34,6 +34,9 @@ func TestNewProvider(t *testing.T) {
 	if out := command(t, dir, true, "go", "test", "-v", "./..."); !strings.Contains(out, "fairlead-provider-ran: acme direct") || !strings.Contains(out, "fairlead-provider-ran: acme loopback") || !strings.Contains(out, "PASS: TestConformance/kv/list-pages") {
 		t.Errorf("the suite was not run:\n%s", out)
 	}
+	if out := command(t, dir, true, "go", "test", "-v", "-run", "TestConformance$/kv/list-pages$", "."); !strings.Contains(out, "PASS: TestConformance/kv/list-pages") || !strings.Contains(out, "cases=1\n") {
+		t.Errorf("not one case was run:\n%s", out)
+	}
 	wantInstallable(t, dir, "acme")
 	claimTooMuch(t, filepath.Join(dir, "provider.go"))
 	if out := command(t, dir, false, "go", "test", "./..."); !strings.Contains(out, "FAIL: TestConformance/kv/watch") {

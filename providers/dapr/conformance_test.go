@@ -29,11 +29,7 @@ func TestKilledRedis(t *testing.T) {
 	s := testbed.Dapr(t, testbed.DaprRedis(redis.Addr()))
 	report := conformance.Test(t, checkreport.Opener(s.URL()+"?pubsub=-&assert-durable=true"), conformance.WithControl(redis),
 		conformance.WithTransport("redis killed"), conformance.WithMatch(regexp.MustCompile("^kv/(kill|durable)")))
-	for _, c := range report.Claims {
-		if c.Facet == fairlead.KV && c.Claim == fairlead.DurableFsync && c.Verdict != conformance.Proven {
-			t.Errorf("%s is %s, want proven", c.Claim, c.Verdict)
-		}
-	}
+	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.Proven, fairlead.KV)
 }
 
 // TestConformanceInMemory runs the suite on components that lose everything when

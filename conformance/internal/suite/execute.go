@@ -35,11 +35,12 @@ type Env struct {
 	Open        func(ctx context.Context) (fairlead.Provider, error)
 	Provider    fairlead.Provider
 	Description fairlead.Description
-	Patience    time.Duration // how long a case waits for something that must come
-	Backend     Backend       // nil if the run does not control the backend
-	Filler      Filler        // nil if the run cannot fill the backend
-	Operator    Operator      // nil if the run has none
-	Prefix      string        // begins every name that the run makes
+	Patience    time.Duration     // how long a case waits for something that must come
+	Backend     Backend           // nil if the run does not control the backend
+	Filler      Filler            // nil if the run cannot fill the backend
+	Operator    Operator          // nil if the run has none
+	Prefix      string            // begins every name that the run makes
+	Log         func(line string) // gets the log lines of a case while it runs; may be nil
 }
 
 // Outcome is how a case ended.
@@ -116,6 +117,7 @@ func (t *T) clean(ctx context.Context) {
 func (t *T) outcome(hung bool) Outcome {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.ended = true
 	o := Outcome{Failures: slices.Clone(t.failures), Kills: t.kills}
 	switch {
 	case len(o.Failures) == 0 && fairlead.ContextError(t.run) != nil:

@@ -61,3 +61,25 @@ func TestCaseThatCannotOpen(t *testing.T) {
 		t.Errorf("a failed assertion: %+v", o)
 	}
 }
+
+// TestLog: log lines come while the case runs, and none when its outcome is known,
+// even of a case that hangs.
+func TestLog(t *testing.T) {
+	var lines []string
+	late, said := make(chan struct{}), make(chan struct{})
+	env := &Env{Patience: time.Millisecond, Log: func(line string) { lines = append(lines, line) }}
+	env.Execute(t.Context(), Case{Name: "kv/x", Timeout: time.Millisecond, Run: func(c *T) {
+		c.Logf("early")
+		if len(lines) != 1 || lines[0] != "early" {
+			t.Errorf("lines while the case runs: %q", lines)
+		}
+		<-late
+		c.Logf("late")
+		close(said)
+	}})
+	close(late)
+	<-said
+	if len(lines) != 1 {
+		t.Errorf("lines after the outcome: %q", lines)
+	}
+}

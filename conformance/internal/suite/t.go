@@ -33,6 +33,7 @@ type T struct {
 	lastStep time.Time // when it last did so
 	kills    int       // how often it killed the backend
 	down     bool      // it killed the backend, and has not started it yet
+	ended    bool      // its outcome is known: what a hung case still says is ignored
 }
 
 // Context ends at the case's deadline, and when the run is given up.
@@ -67,7 +68,7 @@ func (t *T) Errorf(format string, args ...any) {
 	}
 	switch {
 	case t.blocked != "" || fairlead.ContextError(t.run) != nil:
-		t.logs = append(t.logs, message)
+		t.addLog(message)
 	case len(t.failures) < maxFailures:
 		t.failures = append(t.failures, message)
 	}
@@ -103,7 +104,18 @@ func (t *T) Fatalf(format string, args ...any) {
 func (t *T) Logf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.logs = append(t.logs, fmt.Sprintf(format, args...))
+	t.addLog(fmt.Sprintf(format, args...))
+}
+
+// addLog records a line. The caller holds t.mu.
+func (t *T) addLog(line string) {
+	if t.ended {
+		return
+	}
+	t.logs = append(t.logs, line)
+	if t.env.Log != nil {
+		t.env.Log(line)
+	}
 }
 
 // Must ends the case if err is not nil.
