@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,7 @@ type conformanceFlags struct {
 	purge     string
 	insert    string
 	replace   string
+	known     string
 	verbose   bool
 }
 
@@ -67,7 +69,12 @@ each backend. Give all three; add -p or -u for a server that is not on port 6379
   fairlead conformance redis://127.0.0.1:6379 \
     --purge-command 'redis-cli xtrim "fairlead:ps:{$TOPIC}:stream" maxlen 0' \
     --insert-command 'redis-cli xadd "fairlead:ps:{$TOPIC}:stream" "*" foreign 1' \
-    --replace-command 'redis-cli set "fairlead:kv:{$STORE}:k:$KEY" foreign'`,
+    --replace-command 'redis-cli set "fairlead:kv:{$STORE}:k:$KEY" foreign'
+
+Cases that are known to fail do not fail the run if they are in the file of --known.
+They are run, and one that passes fails the run: it must be taken off the list. An
+entry no longer counts when its last day (in UTC) has passed. The file is YAML:
+` + knownFormat,
 		Example: "  fairlead conformance mem://\n  fairlead conformance redis://127.0.0.1:6379 --facet kv --run watch\n  fairlead conformance mem:// --transport loopback\n  fairlead conformance plugin+mem://    (after fairlead plugin install)",
 		Args:    requireURL,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -89,6 +96,7 @@ each backend. Give all three; add -p or -u for a server that is not on port 6379
 	flags.StringVar(&f.purge, "purge-command", "", "shell `command` that removes all messages of the topic $TOPIC, for the cases about what other programs do")
 	flags.StringVar(&f.insert, "insert-command", "", "shell `command` that adds an entry to the messages of the topic $TOPIC that Fairlead would not write")
 	flags.StringVar(&f.replace, "replace-command", "", "shell `command` that replaces the value of the key $KEY in the store $STORE")
+	flags.StringVar(&f.known, "known", "", "YAML `file` with the cases that are known to fail, each with the reason and the last day on which that counts")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print log lines; the cases cause warnings and errors on purpose")
 	cmd.MarkFlagsRequiredTogether("kill-command", "start-command")
 	cmd.MarkFlagsRequiredTogether("fill-command", "free-command")
@@ -99,6 +107,10 @@ each backend. Give all three; add -p or -u for a server that is not on port 6379
 
 func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	opts, err := f.options()
+	if err != nil {
+		return err
+	}
+	known, err := readKnown(f.known)
 	if err != nil {
 		return err
 	}
@@ -118,8 +130,12 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 		return err
 	}
 	defer reports.close()
+	reasons, expired := splitKnown(known, time.Now())
+	for _, line := range expired {
+		fmt.Fprintln(out, line)
+	}
 	p := newProgress(out)
-	opts = append(opts, conformance.WithProgress(p.begin, p.done), conformance.WithTransport(name))
+	opts = append(opts, conformance.WithKnownFailures(reasons), conformance.WithProgress(p.begin, p.done), conformance.WithTransport(name))
 	report, err := conformance.Run(cmd.Context(), open, opts...)
 	if err != nil {
 		return explainNoRun(err)

@@ -57,6 +57,9 @@ func (p *progress) printLine(r conformance.Result) {
 	switch {
 	case r.Bad():
 		mark = "FAIL"
+	case r.Outcome == conformance.KnownFails:
+		fmt.Fprintf(p.out, "known %s: %s (%v)\n", r.Case, r.Reason, r.Duration.Round(time.Millisecond))
+		return
 	case !r.Ran():
 		mark = string(r.Outcome)
 	}
