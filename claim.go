@@ -2,6 +2,7 @@ package fairlead
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -76,7 +77,47 @@ func (c Claim) Check(d FacetDescription) (Missing, bool) {
 			return m, true
 		}
 	}
-	return Missing{Claim: c, Reason: "not claimed by this provider"}, true
+	return Missing{Claim: c, Reason: c.unknownReason(d)}, true
+}
+
+// unknownReason says why d has nothing about the claim: it belongs to another facet, is
+// misspelled, or the provider does not know it.
+func (c Claim) unknownReason(d FacetDescription) string {
+	facet, _, ok := strings.Cut(string(c), ".")
+	if ok && Facet(facet) != d.Facet && slices.Contains([]Facet{KV, PubSub, RPC, Config}, Facet(facet)) {
+		return fmt.Sprintf("it is a claim of the facet %s; demand it there", facet)
+	}
+	if similar := c.similarClaims(d); len(similar) > 0 {
+		return "this provider knows no claim of that name; similar: " + strings.Join(similar, ", ")
+	}
+	return "not claimed by this provider"
+}
+
+// similarClaims returns the claims that d names, and that have the name of c but for
+// the facet, for capital letters, or for a part that is left out.
+func (c Claim) similarClaims(d FacetDescription) []string {
+	known := slices.Clone(d.Claims)
+	for _, m := range d.Missing {
+		known = append(known, m.Claim)
+	}
+	for _, common := range CommonClaims() {
+		known = append(known, common.Claim)
+	}
+	wanted := c.bareName()
+	var similar []string
+	for _, k := range known {
+		name := k.bareName()
+		if wanted != "" && (strings.Contains(name, wanted) || strings.Contains(wanted, name)) && !slices.Contains(similar, string(k)) {
+			similar = append(similar, string(k))
+		}
+	}
+	slices.Sort(similar)
+	return similar
+}
+
+// bareName returns the claim without its facet, in lower case.
+func (c Claim) bareName() string {
+	return strings.ToLower(string(c[strings.LastIndex(string(c), ".")+1:]))
 }
 
 type limitRequirement func(FacetDescription) (Missing, bool)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -118,11 +119,14 @@ func (c Code) Retry() Retry {
 // Error is the one error type of Fairlead.
 //
 // A driver returns it with Code and Err or Message set; the portable layer
-// adds Op and Provider once, with [Annotate]. It never holds a credential.
+// adds Op and Provider once, with [Annotate], and Object and Key where it knows them.
+// It never holds a credential.
 type Error struct {
 	Code     Code
 	Op       string // the portable operation, for example "kv.Put"
 	Provider string // the provider's name, for example "redis"
+	Object   string // what the call was about, for example `store "users"`; may be empty
+	Key      string // the key in the object, for example of the store; may be empty
 	Message  string // what is wrong and how to fix it; may be empty
 	Err      error  // the cause, may be nil; does not cross a process, its text does
 }
@@ -134,15 +138,39 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// Error returns "op: provider: code: message".
+// Error returns "op: provider: code: object, key: message". It leaves out a key
+// that the message has, and cuts a long one.
 func (e *Error) Error() string {
-	parts := make([]string, 0, 4)
-	for _, s := range []string{e.Op, e.Provider, e.Code.String(), e.text()} {
+	text := e.text()
+	parts := make([]string, 0, 5)
+	for _, s := range []string{e.Op, e.Provider, e.Code.String(), e.subject(text), text} {
 		if s != "" {
 			parts = append(parts, s)
 		}
 	}
 	return strings.Join(parts, ": ")
+}
+
+// subject returns the object and the key, without what the text has already.
+func (e *Error) subject(text string) string {
+	var parts []string
+	if e.Object != "" && !strings.Contains(text, e.Object) {
+		parts = append(parts, e.Object)
+	}
+	if key := strconv.Quote(cutLongKey(e.Key)); e.Key != "" && !strings.Contains(text, key) {
+		parts = append(parts, "key "+key)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// maxKeyBytes is how many bytes of a key an error's text has.
+const maxKeyBytes = 64
+
+func cutLongKey(key string) string {
+	if len(key) <= maxKeyBytes {
+		return key
+	}
+	return strings.ToValidUTF8(key[:maxKeyBytes], "") + "…"
 }
 
 func (e *Error) text() string {

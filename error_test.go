@@ -21,6 +21,21 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
+// TestErrorTextNamesObjectAndKey: the object and the key stand before the message, once,
+// and a long key is cut.
+func TestErrorTextNamesObjectAndKey(t *testing.T) {
+	for want, e := range map[string]*Error{
+		`kv.Get: redis: not found: store "s", key "a b": the key does not exist`: {
+			Code: NotFound, Op: "kv.Get", Provider: "redis", Object: `store "s"`, Key: "a b", Message: "the key does not exist"},
+		`conflict: store "s": the key "a" exists`:           {Code: Conflict, Object: `store "s"`, Key: "a", Message: `the key "a" exists`},
+		`not found: key "` + strings.Repeat("k", 64) + `…"`: {Code: NotFound, Key: strings.Repeat("k", 5000)},
+	} {
+		if e.Error() != want {
+			t.Errorf("got  %s\nwant %s", e, want)
+		}
+	}
+}
+
 func TestErrorIs(t *testing.T) {
 	err := Annotate(Errorf(UnknownOutcome, "no answer: %w", io.ErrUnexpectedEOF), "kv.Put", "redis")
 	for target, want := range map[error]bool{
@@ -74,6 +89,25 @@ func TestRequirements(t *testing.T) {
 		"TTLWithin: times to live are exact to 2s, 1s is required"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestUnknownRequirements: a claim of another facet, and one that is misspelled, are
+// told from one that does not hold.
+func TestUnknownRequirements(t *testing.T) {
+	d := FacetDescription{Facet: KV, Claims: []Claim{"kv.Watch", "kv.CAS"}, Missing: []Missing{{Claim: "kv.WatchEvery"}}}
+	for c, want := range map[Claim]string{
+		"pubsub.Ordered": "it is a claim of the facet pubsub; demand it there",
+		"Watch":          "similar: kv.Watch, kv.WatchEvery",
+		"kv.watch":       "similar: kv.Watch, kv.WatchEvery",
+		"kv.CASS":        "similar: kv.CAS",
+		"durablefsync":   "similar: DurableFsync",
+		"kv.Nothing":     "not claimed by this provider",
+	} {
+		m, lacks := c.Check(d)
+		if !lacks || !strings.HasSuffix(m.Reason, want) {
+			t.Errorf("%s: got %q, want %q", c, m.Reason, want)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func ExampleRequirement() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// kv.Open: memory: unsupported: required of kv but missing: DurableFsync: all data is lost when the process ends; use a provider that stores data, for example redis://
+	// kv.Open: memory: unsupported: store "users": required of kv but missing: DurableFsync: all data is lost when the process ends; use a provider that stores data, for example redis://
 }
 
 // A wrong URL is an error that names what is accepted.

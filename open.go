@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"fairlead.dev/internal/opening"
 )
@@ -61,7 +62,8 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (Provider, error) 
 	}
 	open := opening.CurrentOpener()
 	if open == nil {
-		return nil, Annotate(Errorf(Invalid, "no provider is linked in; import one, for example _ \"fairlead.dev/providers/memory\""), "fairlead.Open", "")
+		scheme, _, _ := strings.Cut(rawURL, "://")
+		return nil, Annotate(Errorf(Invalid, "no provider is linked in; %s", opening.SchemeRemedy(scheme)), "fairlead.Open", "")
 	}
 	p, err := open(ctx, rawURL, o)
 	if err != nil {

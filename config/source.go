@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"math/rand/v2"
 	"time"
@@ -44,7 +45,7 @@ func Open(ctx context.Context, p fairlead.Provider, name string, opts ...SourceO
 		return nil, fairlead.Annotate(err, op, "")
 	}
 	s, err := openSource(ctx, p, d, name, opts)
-	return s, fairlead.Annotate(err, op, d.Provider)
+	return s, handle.Annotate(err, op, d.Provider, objectOf(name), "")
 }
 
 func openSource(ctx context.Context, p fairlead.Provider, d fairlead.Description, name string, opts []SourceOption) (*Source, error) {
@@ -100,6 +101,13 @@ func openDriver(ctx context.Context, p fairlead.Provider, d fairlead.Description
 	return cp.OpenSource(ctx, driver.SourceConfig{Name: name})
 }
 
+// objectOf names a source in an error.
+func objectOf(source string) string { return fmt.Sprintf("source %q", source) }
+
+func (s *Source) annotate(err error, op string) error {
+	return handle.Annotate(err, op, s.provider, objectOf(s.name), "")
+}
+
 // Name returns the name that the source was opened with.
 func (s *Source) Name() string { return s.name }
 
@@ -138,7 +146,7 @@ func (s *Source) readState(ctx context.Context, op string, read func(context.Con
 		return err
 	})
 	if err != nil {
-		return State{}, fairlead.Annotate(readError(ctx, err), op, s.provider)
+		return State{}, s.annotate(readError(ctx, err), op)
 	}
 	return newState(state), nil
 }
@@ -148,7 +156,7 @@ func (s *Source) readState(ctx context.Context, op string, read func(context.Con
 func (s *Source) Get(ctx context.Context, key string) (Value, error) {
 	const op = "config.Get"
 	if err := checkKey(key); err != nil {
-		return Value{}, fairlead.Annotate(err, op, s.provider)
+		return Value{}, s.annotate(err, op)
 	}
 	state, err := s.readState(ctx, op, s.driver.Snapshot)
 	if err != nil {
@@ -156,7 +164,7 @@ func (s *Source) Get(ctx context.Context, key string) (Value, error) {
 	}
 	v, ok := state.Values[key]
 	if !ok {
-		return Value{}, fairlead.Annotate(fairlead.Errorf(fairlead.NotFound, "no setting %q", key), op, s.provider)
+		return Value{}, s.annotate(fairlead.Errorf(fairlead.NotFound, "no setting %q", key), op)
 	}
 	return v, nil
 }
@@ -178,13 +186,13 @@ func (s *Source) Set(ctx context.Context, changes ...Change) (version string, er
 	const op = "config.Set"
 	all, err := driverChanges(s.facet, changes)
 	if err != nil {
-		return "", fairlead.Annotate(err, op, s.provider)
+		return "", s.annotate(err, op)
 	}
 	err = s.calls.run(ctx, func(ctx context.Context) (err error) {
 		version, err = s.driver.Set(ctx, all)
 		return err
 	})
-	return version, fairlead.Annotate(err, op, s.provider)
+	return version, s.annotate(err, op)
 }
 
 // Watch returns an iterator over the states that differ from the version
@@ -216,7 +224,7 @@ func (s *Source) Close(ctx context.Context) error {
 	if !s.calls.end() {
 		return nil
 	}
-	return fairlead.Annotate(s.driver.Close(ctx), "config.Close", s.provider)
+	return s.annotate(s.driver.Close(ctx), "config.Close")
 }
 
 // backoff is a growing pause between attempts. The zero value is ready.

@@ -199,7 +199,7 @@ func ExampleWithTTL() {
 	// <nil>
 	// put session/1
 	// expire session/1
-	// kv.Put: memory: invalid: the time to live is 0s; pass a positive one, or leave WithTTL out for a key that stays
+	// kv.Put: memory: invalid: store "example", key "session/2": the time to live is 0s; pass a positive one, or leave WithTTL out for a key that stays
 }
 
 func ExampleStore_GetMany() {

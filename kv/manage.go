@@ -32,7 +32,7 @@ func DeleteStore(ctx context.Context, p fairlead.Provider, name string) error {
 	if err == nil {
 		err = dp.DeleteStore(ctx, name)
 	}
-	return fairlead.Annotate(err, "kv.DeleteStore", "")
+	return handle.Annotate(err, "kv.DeleteStore", "", objectOf(name), "")
 }
 
 // managingProvider returns the driver of a provider that claims [Manage].

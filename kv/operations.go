@@ -56,7 +56,7 @@ func (s *Store) runWrite(ctx context.Context, t *telemetry.Operation, op driver.
 	o, err := resolveWriteOptions(opts)
 	if err != nil {
 		_, call := t.Start(ctx)
-		return "", call.End(err)
+		return "", call.EndWithKey(op.Key, err)
 	}
 	op.TTL = o.ttl
 	r, err := s.runOperation(ctx, t, op)
@@ -68,7 +68,7 @@ func (s *Store) runWrite(ctx context.Context, t *telemetry.Operation, op driver.
 func (s *Store) runOperation(ctx context.Context, t *telemetry.Operation, op driver.Op) (driver.Result, error) {
 	ctx, call := t.Start(ctx)
 	if err := s.validateOperation(op); err != nil {
-		return driver.Result{}, call.End(err)
+		return driver.Result{}, call.EndWithKey(op.Key, err)
 	}
 	op.Deadline, _ = ctx.Deadline()
 	r, err := s.batcher.ExecuteOne(ctx, op)
@@ -78,7 +78,7 @@ func (s *Store) runOperation(ctx context.Context, t *telemetry.Operation, op dri
 	case err != nil && !op.Kind.IsWrite():
 		err = readError(ctx, err)
 	}
-	return r, call.End(err)
+	return r, call.EndWithKey(op.Key, err)
 }
 
 // readError replaces the UnknownOutcome of a read whose caller gave up by the

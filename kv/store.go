@@ -15,6 +15,7 @@ import (
 // Store is an opened key-value store of a provider.
 type Store struct {
 	handle    *handle.Handle
+	object    string // for errors: the store's name
 	driver    driver.Store
 	batcher   *batcher.Batcher[driver.Op, driver.Result]
 	telemetry storeTelemetry
@@ -31,7 +32,7 @@ type Store struct {
 // does not hold; the error names all that are missing, with the reasons.
 func Open(ctx context.Context, p fairlead.Provider, name string, opts ...Option) (*Store, error) {
 	s, err := openStore(ctx, p, name, opts)
-	return s, fairlead.Annotate(err, "kv.Open", "")
+	return s, handle.Annotate(err, "kv.Open", "", objectOf(name), "")
 }
 
 func openStore(ctx context.Context, p fairlead.Provider, name string, opts []Option) (*Store, error) {
@@ -51,7 +52,7 @@ func openStore(ctx context.Context, p fairlead.Provider, name string, opts []Opt
 		h.Close()
 		return nil, fairlead.Annotate(err, "", h.Provider)
 	}
-	s := &Store{handle: h, driver: d, telemetry: newStoreTelemetry(h, name)}
+	s := &Store{handle: h, object: objectOf(name), driver: d, telemetry: newStoreTelemetry(h, name)}
 	s.batcher = batcher.New(h.Facet.Limits, driver.Op.Size, d.Do)
 	s.life, s.endLife = context.WithCancel(context.Background())
 	return s, nil
@@ -90,7 +91,7 @@ func (s *Store) Close(ctx context.Context) error {
 	s.endLife()
 	s.handle.Close()
 	err := errors.Join(s.batcher.Close(ctx), s.driver.Close(ctx))
-	return fairlead.Annotate(err, "kv.Close", s.handle.Provider)
+	return handle.Annotate(err, "kv.Close", s.handle.Provider, s.object, "")
 }
 
 // Context returns a context that ends when the store is closed.

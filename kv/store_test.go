@@ -31,10 +31,10 @@ func Example() {
 	fmt.Println(errors.Is(err, kv.ErrConflict), err)
 	// Output:
 	// <nil>
-	// true kv.CAS: memory: conflict: key "ann" has another revision
+	// true kv.CAS: memory: conflict: store "users": key "ann" has another revision
 }
 
-func open(t *testing.T) *kv.Store {
+func open(t testing.TB) *kv.Store {
 	t.Helper()
 	ctx := context.Background()
 	p, err := fairlead.Open(ctx, "mem://")

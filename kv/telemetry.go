@@ -1,12 +1,17 @@
 package kv
 
 import (
+	"fmt"
+
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"fairlead.dev/internal/handle"
 	"fairlead.dev/internal/telemetry"
 )
+
+// objectOf names a store in an error.
+func objectOf(store string) string { return fmt.Sprintf("store %q", store) }
 
 // storeTelemetry holds the telemetry of every method, built when the store is
 // opened.
@@ -20,7 +25,7 @@ func newStoreTelemetry(h *handle.Handle, store string) storeTelemetry {
 		return t.Operation("kv."+method, name+" "+store, trace.SpanKindClient,
 			attribute.String("db.system.name", h.System),
 			attribute.String("db.operation.name", name),
-			attribute.String("db.collection.name", store))
+			attribute.String("db.collection.name", store)).About(objectOf(store))
 	}
 	return storeTelemetry{
 		get: operation("Get", "get"), getMany: operation("GetMany", "get_many"),

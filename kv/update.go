@@ -8,6 +8,7 @@ import (
 
 	"fairlead.dev"
 	"fairlead.dev/internal/await"
+	"fairlead.dev/internal/handle"
 )
 
 const (
@@ -35,10 +36,10 @@ const (
 // repeated.
 func (s *Store) Update(ctx context.Context, key string, change func(Entry) ([]byte, error), opts ...WriteOption) (Entry, error) {
 	if change == nil {
-		return Entry{}, s.updateError(fairlead.Errorf(fairlead.Invalid, "Update needs a function that returns the new value, got nil"))
+		return Entry{}, s.updateError(key, fairlead.Errorf(fairlead.Invalid, "Update needs a function that returns the new value, got nil"))
 	}
 	if err := s.handle.CheckClaim(CAS); err != nil {
-		return Entry{}, s.updateError(err)
+		return Entry{}, s.updateError(key, err)
 	}
 	current, err := s.getIfExists(ctx, key)
 	for attempt := 1; err == nil; attempt++ {
@@ -79,14 +80,14 @@ func (s *Store) prepareRetry(ctx context.Context, key string, attempt int, faile
 	case !errors.Is(failed, ErrConflict):
 		return Entry{}, failed
 	case attempt >= updateAttempts:
-		return Entry{}, s.updateError(fairlead.Errorf(fairlead.Conflict,
+		return Entry{}, s.updateError(key, fairlead.Errorf(fairlead.Conflict,
 			"other writers were faster in all %d attempts to write the key %q; try later, or share the load between more keys", attempt, key))
 	}
 	// The entry in a conflict is fresh at first, so every other retry is
 	// immediate. After a pause it may be stale: then the write is refused, and
 	// its conflict carries a fresh one.
 	if attempt%2 == 0 && !pauseBeforeRetry(ctx, attempt/2) {
-		return Entry{}, s.updateError(fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up after %d attempts, each of which lost against another writer: %w", attempt, ctx.Err()))
+		return Entry{}, s.updateError(key, fairlead.Errorf(fairlead.CodeOf(ctx.Err()), "gave up after %d attempts, each of which lost against another writer: %w", attempt, ctx.Err()))
 	}
 	if current, told := Current(failed); told {
 		return current, nil
@@ -99,6 +100,6 @@ func pauseBeforeRetry(ctx context.Context, nth int) bool {
 	return await.Pause(ctx, rand.N(min(firstUpdatePause<<min(nth-1, 10), longestUpdatePause)))
 }
 
-func (s *Store) updateError(err error) error {
-	return fairlead.Annotate(err, "kv.Update", s.handle.Provider)
+func (s *Store) updateError(key string, err error) error {
+	return handle.Annotate(err, "kv.Update", s.handle.Provider, s.object, key)
 }

@@ -119,7 +119,7 @@ func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
 
 func (w *Watcher) readChanges(ctx context.Context) ([]driver.Event, error) {
 	changes, err := w.takeTurn(ctx)
-	return changes, fairlead.Annotate(err, "kv.Watcher.Next", w.store.handle.Provider)
+	return changes, handle.Annotate(err, "kv.Watcher.Next", w.store.handle.Provider, w.store.object, "")
 }
 
 // takeTurn calls awaitChanges when no other call does.
@@ -229,5 +229,5 @@ func (w *Watcher) Close(ctx context.Context) error {
 	}
 	w.endLife()
 	err := w.driver.Close(ctx)
-	return fairlead.Annotate(err, "kv.Watcher.Close", w.store.handle.Provider)
+	return handle.Annotate(err, "kv.Watcher.Close", w.store.handle.Provider, w.store.object, "")
 }

@@ -161,7 +161,7 @@ func (s Scheme) Parse(rawURL string) (Settings, error) {
 func schemeNames() string {
 	schemes := Schemes()
 	if len(schemes) == 0 {
-		return "none; import a provider's package, as _ \"fairlead.dev/providers/memory\""
+		return "none"
 	}
 	names := make([]string, len(schemes))
 	for i, s := range schemes {
@@ -171,9 +171,5 @@ func schemeNames() string {
 }
 
 func unknownScheme(name string) error {
-	hint := ""
-	if strings.HasPrefix(name, "plugin+") {
-		hint = "; to find plugins, import _ \"fairlead.dev/plugins/auto\""
-	}
-	return fairlead.Errorf(fairlead.Invalid, "unknown URL scheme %q; linked in: %s%s", name, schemeNames(), hint)
+	return fairlead.Errorf(fairlead.Invalid, "unknown URL scheme %q; linked in: %s; %s", name, schemeNames(), opening.SchemeRemedy(name))
 }

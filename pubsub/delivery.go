@@ -65,13 +65,13 @@ func (d *Delivery) Nack(ctx context.Context, delay time.Duration) error {
 // nackFor is Nack with the reason that a dead letter states.
 func (d *Delivery) nackFor(ctx context.Context, delay time.Duration, reason string) error {
 	if d.settled.Load() {
-		return fairlead.Annotate(errSettled, "pubsub.Nack", d.sub.handle.Provider)
+		return d.sub.annotate(errSettled, "pubsub.Nack")
 	}
 	if err := d.sub.checkDelay(delay); err != nil {
-		return fairlead.Annotate(err, "pubsub.Nack", d.sub.handle.Provider)
+		return d.sub.annotate(err, "pubsub.Nack")
 	}
 	if dead := d.sub.dead; dead != nil && d.Attempt >= dead.maxAttempts {
-		return fairlead.Annotate(d.moveToDeadLetters(ctx, reason), "pubsub.Nack", d.sub.handle.Provider)
+		return d.sub.annotate(d.moveToDeadLetters(ctx, reason), "pubsub.Nack")
 	}
 	return d.settle(ctx, driver.Settlement{Kind: driver.Nack, Delay: delay})
 }
@@ -93,10 +93,10 @@ func (s *Subscription) checkDelay(delay time.Duration) error {
 // claim [Extend]. Errors as for Ack.
 func (d *Delivery) Extend(ctx context.Context) error {
 	if err := d.sub.handle.CheckClaim(Extend); err != nil {
-		return fairlead.Annotate(err, "pubsub.Extend", d.sub.handle.Provider)
+		return d.sub.annotate(err, "pubsub.Extend")
 	}
 	if d.settled.Load() {
-		return fairlead.Annotate(errSettled, "pubsub.Extend", d.sub.handle.Provider)
+		return d.sub.annotate(errSettled, "pubsub.Extend")
 	}
 	return d.sub.sendSettlement(ctx, driver.Settlement{Token: d.token, Kind: driver.Extend})
 }
@@ -107,7 +107,7 @@ var errSettled = fairlead.Errorf(fairlead.Conflict, "the delivery was settled be
 // lease with this consumer, it can be settled again.
 func (d *Delivery) settle(ctx context.Context, st driver.Settlement) error {
 	if !d.settled.CompareAndSwap(false, true) {
-		return fairlead.Annotate(errSettled, "pubsub.Settle", d.sub.handle.Provider)
+		return d.sub.annotate(errSettled, "pubsub.Settle")
 	}
 	st.Token = d.token
 	err := d.sub.sendSettlement(ctx, st)

@@ -54,7 +54,7 @@ func (s *Subscription) Handle(ctx context.Context, fn Handler, opts ...HandleOpt
 	if err == nil {
 		err = s.newHandlerRun(fn, o).run(ctx)
 	}
-	return fairlead.Annotate(err, "pubsub.Handle", s.handle.Provider)
+	return s.annotate(err, "pubsub.Handle")
 }
 
 func (s *Subscription) newHandlerRun(fn Handler, o handleOptions) *handlerRun {
@@ -136,7 +136,7 @@ func (h *handlerRun) report(ctx context.Context, failures int, err error) {
 
 func (h *handlerRun) reportError(err error) {
 	if h.onError != nil {
-		annotated := fairlead.Annotate(err, "pubsub.Handle", h.sub.handle.Provider)
+		annotated := h.sub.annotate(err, "pubsub.Handle")
 		if err := contained.Call(func() error { h.onError(annotated); return nil }); err != nil {
 			slog.Error("pubsub: the function of OnError did not return", "topic", h.sub.config.Topic, "failure", err)
 		}

@@ -28,7 +28,7 @@ func listTopics(ctx context.Context, p fairlead.Provider, prefix string) ([]stri
 // DeleteTopic removes a topic with its messages and groups. A topic that does
 // not exist is no error. It requires the claim [Manage].
 func DeleteTopic(ctx context.Context, p fairlead.Provider, name string) error {
-	return fairlead.Annotate(deleteTopic(ctx, p, name), "pubsub.DeleteTopic", "")
+	return handle.Annotate(deleteTopic(ctx, p, name), "pubsub.DeleteTopic", "", objectOf(name, ""), "")
 }
 
 func deleteTopic(ctx context.Context, p fairlead.Provider, name string) error {
@@ -46,7 +46,7 @@ func deleteTopic(ctx context.Context, p fairlead.Provider, name string) error {
 // for it. A group that does not exist is no error. It requires the claim
 // [Manage].
 func DeleteGroup(ctx context.Context, p fairlead.Provider, topic, group string) error {
-	return fairlead.Annotate(deleteGroup(ctx, p, topic, group), "pubsub.DeleteGroup", "")
+	return handle.Annotate(deleteGroup(ctx, p, topic, group), "pubsub.DeleteGroup", "", objectOf(topic, group), "")
 }
 
 func deleteGroup(ctx context.Context, p fairlead.Provider, topic, group string) error {

@@ -67,9 +67,7 @@ func (t *Topic) PublishMany(ctx context.Context, msgs ...Message) ([]PublishResu
 	return results, call.End(t.annotateMany(summarizeFailures(results)))
 }
 
-func (t *Topic) annotateMany(err error) error {
-	return fairlead.Annotate(err, "pubsub.PublishMany", t.handle.Provider)
-}
+func (t *Topic) annotateMany(err error) error { return t.annotate(err, "pubsub.PublishMany") }
 
 // publishEach sends the messages that are valid. Its error means that it sent
 // none.

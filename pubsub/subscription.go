@@ -21,6 +21,7 @@ import (
 type Subscription struct {
 	provider    fairlead.Provider
 	handle      *handle.Handle
+	object      string // for errors: the names of topic and group
 	driver      driver.Subscription
 	settlements *batcher.Batcher[driver.Settlement, error]
 	config      driver.SubscriptionConfig
@@ -44,7 +45,7 @@ type Subscription struct {
 // are no longer kept.
 func Subscribe(ctx context.Context, p fairlead.Provider, topic string, opts ...SubscribeOption) (*Subscription, error) {
 	s, err := openSubscription(ctx, p, topic, opts)
-	return s, fairlead.Annotate(err, "pubsub.Subscribe", "")
+	return s, handle.Annotate(err, "pubsub.Subscribe", "", objectOf(topic, ""), "")
 }
 
 func openSubscription(ctx context.Context, p fairlead.Provider, topic string, opts []SubscribeOption) (*Subscription, error) {
@@ -62,7 +63,7 @@ func openSubscription(ctx context.Context, p fairlead.Provider, topic string, op
 	s := newSubscription(p, h, o.driver)
 	if err := s.openDriver(ctx, p, o); err != nil {
 		h.Close()
-		return nil, fairlead.Annotate(err, "", h.Provider)
+		return nil, handle.Annotate(err, "", h.Provider, s.object, "")
 	}
 	return s, nil
 }
@@ -74,13 +75,15 @@ func newSubscription(p fairlead.Provider, h *handle.Handle, c driver.Subscriptio
 	}
 	calls := newTelemetry(h)
 	handlers := telemetry.New(scope, "messaging.process.duration", h.Provider)
+	object := objectOf(c.Topic, c.Group)
 	s := &Subscription{
 		provider:   p,
 		handle:     h,
+		object:     object,
 		config:     c,
-		receiving:  newOperation(calls, "pubsub.Receive", "receive", c.Topic, trace.SpanKindClient, attrs),
-		settling:   newOperation(calls, "pubsub.Settle", "settle", c.Topic, trace.SpanKindClient, attrs),
-		processing: newOperation(handlers, "pubsub.Handle", "process", c.Topic, trace.SpanKindConsumer, attrs).MarkEveryError(),
+		receiving:  newOperation(calls, "pubsub.Receive", "receive", c.Topic, trace.SpanKindClient, attrs).About(object),
+		settling:   newOperation(calls, "pubsub.Settle", "settle", c.Topic, trace.SpanKindClient, attrs).About(object),
+		processing: newOperation(handlers, "pubsub.Handle", "process", c.Topic, trace.SpanKindConsumer, attrs).MarkEveryError().About(object),
 		received:   newCounter("messaging.client.consumed.messages", "Messages that were received.", attrs),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
@@ -245,5 +248,9 @@ func (s *Subscription) Close(ctx context.Context) error {
 	s.end()
 	s.handle.Close()
 	err := errors.Join(s.settlements.Close(ctx), s.driver.Close(ctx), s.dead.close(ctx))
-	return fairlead.Annotate(err, "pubsub.Subscription.Close", s.handle.Provider)
+	return s.annotate(err, "pubsub.Subscription.Close")
+}
+
+func (s *Subscription) annotate(err error, op string) error {
+	return handle.Annotate(err, op, s.handle.Provider, s.object, "")
 }

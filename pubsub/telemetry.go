@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -27,6 +28,14 @@ func topicAttributes(h *handle.Handle, topic string) []attribute.KeyValue {
 		attribute.String("messaging.system", h.System),
 		attribute.String("messaging.destination.name", topic),
 	}
+}
+
+// objectOf names a topic, and a group if there is one, in an error.
+func objectOf(topic, group string) string {
+	if group == "" {
+		return fmt.Sprintf("topic %q", topic)
+	}
+	return fmt.Sprintf("topic %q, group %q", topic, group)
 }
 
 // newOperation prebuilds an operation by the messaging conventions: the span's

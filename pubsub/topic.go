@@ -17,6 +17,7 @@ import (
 // Topic publishes to one topic of a provider.
 type Topic struct {
 	handle *handle.Handle
+	object string // for errors: the topic's name
 	driver driver.Topic
 	// maxMessageBytes is the published limit; a dead letter has some room more.
 	maxMessageBytes int
@@ -38,7 +39,7 @@ type Topic struct {
 // is missing, with the reasons.
 func Open(ctx context.Context, p fairlead.Provider, name string, opts ...TopicOption) (*Topic, error) {
 	t, err := openTopic(ctx, p, name, opts)
-	return t, fairlead.Annotate(err, "pubsub.Open", "")
+	return t, handle.Annotate(err, "pubsub.Open", "", objectOf(name, ""), "")
 }
 
 func openTopic(ctx context.Context, p fairlead.Provider, name string, opts []TopicOption) (*Topic, error) {
@@ -82,12 +83,13 @@ func newTopic(h *handle.Handle, d driver.Topic, name string) *Topic {
 	attrs := topicAttributes(h, name)
 	t := &Topic{
 		handle: h,
+		object: objectOf(name, ""),
 		driver: d,
 
 		maxMessageBytes: h.Facet.Limits.MaxMessageBytes,
 
 		batcher: batcher.New(h.Facet.Limits, driver.Message.Size, d.Send),
-		sending: newOperation(newTelemetry(h), "pubsub.Publish", "send", name, trace.SpanKindProducer, attrs),
+		sending: newOperation(newTelemetry(h), "pubsub.Publish", "send", name, trace.SpanKindProducer, attrs).About(objectOf(name, "")),
 		stored:  newCounter("messaging.client.sent.messages", "Messages that were stored.", attrs),
 	}
 	t.life, t.end = context.WithCancel(context.Background())
@@ -106,5 +108,9 @@ func (t *Topic) Close(ctx context.Context) error {
 	t.end()
 	t.handle.Close()
 	err := errors.Join(t.batcher.Close(ctx), t.driver.Close(ctx))
-	return fairlead.Annotate(err, "pubsub.Topic.Close", t.handle.Provider)
+	return t.annotate(err, "pubsub.Topic.Close")
+}
+
+func (t *Topic) annotate(err error, op string) error {
+	return handle.Annotate(err, op, t.handle.Provider, t.object, "")
 }

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 
 	"google.golang.org/grpc"
 
@@ -31,7 +32,7 @@ type Conn struct {
 func Dial(ctx context.Context, p fairlead.Provider, service string, opts ...DialOption) (*Conn, error) {
 	client, err := newClient(ctx, p, service, opts)
 	if err != nil {
-		return nil, fairlead.Annotate(err, "rpc.Dial", "")
+		return nil, handle.Annotate(err, "rpc.Dial", "", objectOf(service), "")
 	}
 	return &Conn{client: client}, nil
 }
@@ -77,6 +78,9 @@ func (cfg dialConfig) newTransportClient(p fairlead.Provider) (transport.Client,
 	}
 	return carrier.NewConn(c, cfg.ClientConfig)
 }
+
+// objectOf names a service in an error.
+func objectOf(service string) string { return fmt.Sprintf("service %q", service) }
 
 // openHandle makes the checks that Dial and NewServer have in common.
 func openHandle(ctx context.Context, p fairlead.Provider, service string, reqs []fairlead.Requirement) (*handle.Handle, error) {

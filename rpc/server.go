@@ -20,6 +20,7 @@ var _ grpc.ServiceRegistrar = (*Server)(nil)
 // generated functions, then call [Server.Serve].
 type Server struct {
 	provider string // its name
+	object   string // for errors: the service's name
 	services *transport.Services
 	server   transport.Server
 
@@ -36,7 +37,7 @@ type Server struct {
 // an option is not met; Invalid for a bad name or option; Closed.
 func NewServer(ctx context.Context, p fairlead.Provider, service string, opts ...ServerOption) (*Server, error) {
 	s, err := newServer(ctx, p, service, opts)
-	return s, fairlead.Annotate(err, "rpc.NewServer", "")
+	return s, handle.Annotate(err, "rpc.NewServer", "", objectOf(service), "")
 }
 
 func newServer(ctx context.Context, p fairlead.Provider, service string, opts []ServerOption) (*Server, error) {
@@ -59,7 +60,7 @@ func newServer(ctx context.Context, p fairlead.Provider, service string, opts []
 		h.Close()
 		return nil, fairlead.Annotate(err, "", h.Provider)
 	}
-	return &Server{provider: h.Provider, services: cfg.Services, server: server}, nil
+	return &Server{provider: h.Provider, object: objectOf(service), services: cfg.Services, server: server}, nil
 }
 
 // newTransportServer returns a server of the transport that fits the provider.
@@ -110,7 +111,7 @@ func (s *Server) completeServices() {
 // returns nil if the server listens already, and Closed if it was stopped.
 func (s *Server) Listen(ctx context.Context) error {
 	s.completeServices()
-	return fairlead.Annotate(s.server.Listen(ctx), "rpc.Listen", s.provider)
+	return s.annotate(s.server.Listen(ctx), "rpc.Listen")
 }
 
 // Serve listens and serves calls until the server is stopped, and then returns
@@ -120,7 +121,7 @@ func (s *Server) Listen(ctx context.Context) error {
 // Each call has a goroutine of its own.
 func (s *Server) Serve(ctx context.Context) error {
 	s.completeServices()
-	return fairlead.Annotate(s.server.Serve(ctx), "rpc.Serve", s.provider)
+	return s.annotate(s.server.Serve(ctx), "rpc.Serve")
 }
 
 // Close accepts no more calls, waits until the running calls have ended, and
@@ -130,7 +131,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // does and returns the context's error.
 func (s *Server) Close(ctx context.Context) error {
 	s.completeServices()
-	return fairlead.Annotate(s.server.GracefulStop(ctx), "rpc.Close", s.provider)
+	return s.annotate(s.server.GracefulStop(ctx), "rpc.Close")
 }
 
 // Stop ends the server at once: it accepts no more calls and cancels the
@@ -139,4 +140,8 @@ func (s *Server) Close(ctx context.Context) error {
 func (s *Server) Stop() {
 	s.completeServices()
 	s.server.Stop()
+}
+
+func (s *Server) annotate(err error, op string) error {
+	return handle.Annotate(err, op, s.provider, s.object, "")
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"fairlead.dev"
+	"fairlead.dev/internal/handle"
 )
 
 // Telemetry makes the spans and the duration metric of one handle.
@@ -62,6 +63,14 @@ type Operation struct {
 	startOptions  []trace.SpanStartOption
 	recordOptions [fairlead.Internal + 1][]metric.RecordOption // by code
 	everyError    bool
+	object        string // for errors, for example `store "users"`
+}
+
+// About sets what the operation is about, which its errors name: for example
+// `store "users"`.
+func (o *Operation) About(object string) *Operation {
+	o.object = object
+	return o
 }
 
 // MarkEveryError makes every error one of the span, also those that a program
@@ -116,7 +125,10 @@ func (o *Operation) Start(ctx context.Context) (context.Context, Call) {
 // End ends a call, and returns err annotated with the operation and the provider's
 // name. NotFound, Canceled and Conflict are not errors of the span: they are answers
 // that a program expects.
-func (c Call) End(err error) error {
+func (c Call) End(err error) error { return c.EndWithKey("", err) }
+
+// EndWithKey is End of a call about one key, which the error names.
+func (c Call) EndWithKey(key string, err error) error {
 	code := fairlead.CodeOf(err)
 	if !c.began.IsZero() {
 		c.duration.Record(c.ctx, time.Since(c.began).Seconds(), c.recordOptions[code]...)
@@ -125,7 +137,7 @@ func (c Call) End(err error) error {
 		c.markError(code, err)
 	}
 	c.Span.End()
-	return fairlead.Annotate(err, c.op, c.provider)
+	return handle.Annotate(err, c.op, c.provider, c.object, key)
 }
 
 func (c Call) markError(code fairlead.Code, err error) {

@@ -163,7 +163,7 @@ func (s *store) get(ctx context.Context, key string) (driver.Result, error) {
 		return driver.Result{}, err
 	}
 	if d.Deleted {
-		return driver.Result{}, fairlead.Errorf(fairlead.NotFound, "no key %q", key)
+		return driver.Result{}, fairlead.Errorf(fairlead.NotFound, "the key does not exist")
 	}
 	rev, err := s.coll.RevisionToString(d.DocstoreRevision)
 	if err != nil {

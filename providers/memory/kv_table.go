@@ -63,11 +63,14 @@ func (t *table) executeTxn(txn driver.Txn, now time.Time) (driver.Revision, erro
 	return formatRevision(t.revision), nil
 }
 
+// errNoKey is never changed: the portable layer copies it.
+var errNoKey = fairlead.Errorf(fairlead.NotFound, "the key does not exist")
+
 // get reads one key.
 func (t *table) get(key string) driver.Result {
 	it, exists := t.items.Get(key)
 	if !exists {
-		return driver.Result{Err: fairlead.Errorf(fairlead.NotFound, "no key %q", key)}
+		return driver.Result{Err: errNoKey}
 	}
 	return driver.Result{Value: copyBytes(it.value), Revision: formatRevision(it.revision)}
 }

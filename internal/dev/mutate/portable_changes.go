@@ -103,7 +103,7 @@ var portableChanges = []change{
 	{
 		what: "a message that was acknowledged becomes a dead letter",
 		file: "pubsub/delivery.go",
-		old:  "	if d.settled.Load() {\n		return fairlead.Annotate(errSettled, \"pubsub.Nack\"", new: "	if false {\n		return fairlead.Annotate(errSettled, \"pubsub.Nack\"",
+		old:  "	if d.settled.Load() {\n		return d.sub.annotate(errSettled, \"pubsub.Nack\"", new: "	if false {\n		return d.sub.annotate(errSettled, \"pubsub.Nack\"",
 		pkg: "./pubsub", run: "TestNackAfterAck",
 	},
 	{
