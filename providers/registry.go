@@ -20,6 +20,10 @@ type Scheme struct {
 	// Open connects, probes, and returns a provider whose Describe is true.
 	// It fails rather than return a provider that cannot reach its backend.
 	Open func(ctx context.Context, s Settings) (fairlead.Provider, error)
+	// Inspect prepares the checks of [Diagnose], and connects to nothing. Its error is
+	// the one that Open would return for wrong settings. Nil: Diagnose makes the checks
+	// that need no knowledge of the backend.
+	Inspect func(s Settings, t Trial) (Inspection, error)
 }
 
 var registry = struct {

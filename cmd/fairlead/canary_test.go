@@ -37,7 +37,7 @@ func TestCommandsShowNoPasswordOfURLs(t *testing.T) {
 		"redis://" + host + "?password-env=" + canary, "file://user:" + canary + "@" + host, "file:redis://user:" + canary + "@" + host, canary + "@" + host,
 	} {
 		for _, command := range [][]string{
-			{"describe", url}, {"describe", url, "--json"}, {"conformance", url, "--run", "^kv/put-get$"}, {"conformance", "clean", url},
+			{"describe", url}, {"describe", url, "--json"}, {"doctor", url}, {"doctor", url, "--json"}, {"conformance", url, "--run", "^kv/put-get$"}, {"conformance", "clean", url},
 			{"config", "get", url, "-n", "x"}, {"config", "set", url, "-n", "x", "a=b"}, {"config", "watch", url, "-n", "x"},
 			{"config", "explain", url, "-n", "x"}, {"config", "diff", url, "env:NONE_", "-n", "x"}, {url}, {"config", url}, {"plugin", url},
 			{"plugin", "list", url}, {"plugin", "verify", "a", url}, {"new", url}, {"describe", url, url}, {"describe", "-p" + canary, url},

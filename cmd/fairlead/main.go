@@ -6,6 +6,7 @@
 //	fairlead conformance redis://127.0.0.1:6379 --facet kv --junit report.xml
 //	fairlead conformance clean redis://127.0.0.1:6379
 //	fairlead describe redis://127.0.0.1:6379
+//	fairlead doctor redis://127.0.0.1:6379
 //	fairlead config get redis://127.0.0.1:6379 --name shop
 //	fairlead plugin list
 //	fairlead new provider acme
@@ -111,7 +112,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(explainFlagError)
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", `{{if and .Runnable (not (index .Annotations "group"))}}`, 1))
-	root.AddCommand(newConformanceCommand(), newDescribeCommand(), newNewCommand(), newPluginCommand(), newConfigCommand())
+	root.AddCommand(newConformanceCommand(), newDescribeCommand(), newDoctorCommand(), newNewCommand(), newPluginCommand(), newConfigCommand())
 	return root
 }
 

@@ -25,6 +25,7 @@ func init() {
 			Help:     "Redis 7: " + name + "://[user:password@]host:port[,host:port…][/db]",
 			Settings: settings(),
 			Open:     open,
+			Inspect:  inspect,
 		})
 	}
 }

@@ -23,6 +23,7 @@ type nodeState struct {
 	aofInUse     bool // see prober.aofInUse
 	configSets   int  // how often CONFIG SET was called
 	unchanged    bool // no setting and no role was changed since the server started
+	usedMemory   string
 	maxMemory    string
 	eviction     string // maxmemory-policy
 	writable     bool   // a replica that accepts writes
@@ -47,6 +48,7 @@ func parseInfo(text string) nodeState {
 		aofWriteOK:   f["aof_last_write_status"] == "ok",
 		configSets:   parseCalls(f["cmdstat_config|set"]),
 		unchanged:    unchangedSinceStart(f),
+		usedMemory:   f["used_memory"],
 		maxMemory:    f["maxmemory"], eviction: f["maxmemory_policy"],
 		writable: f["slave_read_only"] == "0",
 	}
