@@ -58,6 +58,7 @@ type options struct {
 	cases     []string
 	parallel  int
 	patience  time.Duration
+	maxRate   int
 	control   Control
 	filler    Filler
 	operator  Operator
@@ -97,9 +98,15 @@ func WithParallel(n int) Option { return func(o *options) { o.parallel = max(n, 
 const DefaultPatience = 20 * time.Second
 
 // WithPatience sets how long a case waits for something that must come before
-// it fails. A shorter time makes a run quicker that expects failures, for example
+// it fails; more if calls take long, see [Pace]. A shorter time makes a run quicker that expects failures, for example
 // of a broken provider.
 func WithPatience(d time.Duration) Option { return func(o *options) { o.patience = d } }
+
+// WithMaxRate makes the suite send at most n calls of drivers in any second to the
+// backend, over all its connections, for a run beside other users; 0, the default, is no
+// bound. A call may carry a batch of operations. What a provider sends by itself, such as
+// probes and the renewal of leases, does not count. The cases get more time; see [Pace].
+func WithMaxRate(n int) Option { return func(o *options) { o.maxRate = max(n, 0) } }
 
 // WithControl makes the cases run that kill and start the backend.
 func WithControl(c Control) Option { return func(o *options) { o.control = c } }

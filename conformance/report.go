@@ -93,6 +93,7 @@ type Report struct {
 	Started     time.Time            `json:"started"`
 	Duration    time.Duration        `json:"duration_ns"`
 	Description fairlead.Description `json:"description"`
+	Pace        Pace                 `json:"pace"` // the time limits, and what they follow from
 	Results     []Result             `json:"results"`
 	Claims      []ClaimResult        `json:"claims"`
 	// Leftovers are names that could not be removed from the backend.

@@ -20,6 +20,7 @@ type run struct {
 	description fairlead.Description
 	prefix      string
 	around      around
+	pace        Pace
 	progress    sync.Mutex // held while the option's progress function runs
 }
 
@@ -39,8 +40,11 @@ func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 // several goroutines.
 func runAround(ctx context.Context, open Opener, around around, opts []Option) (*Report, error) {
 	r := &run{open: open, options: newOptions(opts), prefix: newPrefix(time.Now()), around: around}
+	if r.options.maxRate > 0 {
+		r.open = limitRate(open, r.options.maxRate)
+	}
 	var err error
-	if r.provider, err = open(ctx); err != nil {
+	if r.provider, err = r.open(ctx); err != nil {
 		return nil, err
 	}
 	defer r.provider.Close(context.WithoutCancel(ctx))
@@ -55,6 +59,7 @@ func runAround(ctx context.Context, open Opener, around around, opts []Option) (
 		Description: r.description,
 	}
 	report.Results = r.runCases(ctx)
+	report.Pace = r.pace
 	report.Interrupted = slices.ContainsFunc(report.Results, Result.wasInterrupted)
 	cleaned := r.clean(ctx)
 	report.Leftovers, report.Unmanaged = cleaned.Left, cleaned.Unmanaged
@@ -85,6 +90,7 @@ func (r *run) runCases(ctx context.Context) []Result {
 			concurrent = append(concurrent, i)
 		}
 	}
+	r.pace = newPace(r.measureRoundTrip(ctx, facetsOf(cases, slices.Concat(concurrent, alone))), r.options)
 	r.options.listed(len(concurrent) + len(alone))
 	runLimited(ctx, concurrent, r.options.parallel, func(i int) { r.runCase(ctx, cases[i], &results[i]) })
 	r.sweep(ctx)
@@ -99,6 +105,14 @@ func (r *run) runCases(ctx context.Context) []Result {
 		}
 	}
 	return results
+}
+
+// facetsOf returns the facets of some of the cases.
+func facetsOf(cases []suite.Case, indices []int) (facets []fairlead.Facet) {
+	for _, i := range indices {
+		facets = append(facets, cases[i].Facet())
+	}
+	return facets
 }
 
 // The reasons of cases that apply and were not run.
@@ -197,7 +211,7 @@ func (r *run) execute(ctx context.Context, c suite.Case, res *Result, log func(s
 func (r *run) env() *suite.Env {
 	return &suite.Env{
 		Open: r.open, Provider: r.provider, Description: r.description,
-		Patience: r.options.patience, Backend: r.options.control, Filler: r.options.filler, Operator: r.options.operator, Prefix: r.prefix,
+		Patience: r.pace.Patience, Soon: r.pace.soon, Wait: r.pace.wait, Extend: r.pace.extend, Backend: r.options.control, Filler: r.options.filler, Operator: r.options.operator, Prefix: r.prefix,
 	}
 }
 

@@ -34,6 +34,7 @@ type conformanceFlags struct {
 	insert    string
 	replace   string
 	known     string
+	maxRate   int
 	verbose   bool
 }
 
@@ -96,6 +97,7 @@ entry no longer counts when its last day (in UTC) has passed. The file is YAML:
 	flags.StringVar(&f.purge, "purge-command", "", "shell `command` that removes all messages of the topic $TOPIC, for the cases about what other programs do")
 	flags.StringVar(&f.insert, "insert-command", "", "shell `command` that adds an entry to the messages of the topic $TOPIC that Fairlead would not write")
 	flags.StringVar(&f.replace, "replace-command", "", "shell `command` that replaces the value of the key $KEY in the store $STORE")
+	flags.IntVar(&f.maxRate, "max-rate", 0, "greatest number of calls in a second that the suite sends to the backend, for a run beside other users; 0 for no bound")
 	flags.StringVar(&f.known, "known", "", "YAML `file` with the cases that are known to fail, each with the reason and the last day on which that counts")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print log lines; the cases cause warnings and errors on purpose")
 	cmd.MarkFlagsRequiredTogether("kill-command", "start-command")
@@ -133,6 +135,9 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	reasons, expired := splitKnown(known, time.Now())
 	for _, line := range expired {
 		fmt.Fprintln(out, line)
+	}
+	if f.maxRate > 0 {
+		fmt.Fprintf(out, "at most %d calls in a second are sent to the backend (--max-rate); cases take longer, and may\n", f.maxRate)
 	}
 	p := newProgress(out)
 	opts = append(opts, conformance.WithKnownFailures(reasons), conformance.WithProgress(p.begin, p.done), conformance.WithTransport(name))
@@ -177,6 +182,9 @@ func opener(url string) conformance.Opener {
 	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
+// maxRateAccepted is the greatest value of --max-rate. A greater one bounds nothing.
+const maxRateAccepted = 1_000_000
+
 // options validates the flags.
 func (f conformanceFlags) options() ([]conformance.Option, error) {
 	opts := []conformance.Option{conformance.WithParallel(f.parallel)}
@@ -186,6 +194,10 @@ func (f conformanceFlags) options() ([]conformance.Option, error) {
 	default:
 		return nil, fmt.Errorf("--profile is %q; accepted: quick, full", f.profile)
 	}
+	if f.maxRate < 0 || f.maxRate > maxRateAccepted {
+		return nil, fmt.Errorf("--max-rate is %d; accepted: 1 to %d calls in a second, and 0 for no bound", f.maxRate, maxRateAccepted)
+	}
+	opts = append(opts, conformance.WithMaxRate(f.maxRate))
 	facets, err := parseFacets(f.facets)
 	if err != nil {
 		return nil, err

@@ -35,12 +35,15 @@ type Env struct {
 	Open        func(ctx context.Context) (fairlead.Provider, error)
 	Provider    fairlead.Provider
 	Description fairlead.Description
-	Patience    time.Duration     // how long a case waits for something that must come
-	Backend     Backend           // nil if the run does not control the backend
-	Filler      Filler            // nil if the run cannot fill the backend
-	Operator    Operator          // nil if the run has none
-	Prefix      string            // begins every name that the run makes
-	Log         func(line string) // gets the log lines of a case while it runs; may be nil
+	Patience    time.Duration                     // how long a case waits for something that must come
+	Soon        time.Duration                     // how long a call may take that has nothing to wait for; at most Patience
+	Wait        time.Duration                     // how long calls may wait for their turn, because the rate of calls is bounded
+	Extend      func(time.Duration) time.Duration // of a case's time limit, because calls take long; nil for none
+	Backend     Backend                           // nil if the run does not control the backend
+	Filler      Filler                            // nil if the run cannot fill the backend
+	Operator    Operator                          // nil if the run has none
+	Prefix      string                            // begins every name that the run makes
+	Log         func(line string)                 // gets the log lines of a case while it runs; may be nil
 }
 
 // Outcome is how a case ended.
@@ -54,19 +57,20 @@ type Outcome struct {
 }
 
 // Grace is how long a case may take to end after its deadline before it counts
-// as hung.
+// as hung, if calls need not wait for their turn; see Env.Wait.
 const Grace = 3 * time.Second
 
 // Execute runs one case to its end, and its cleanups.
 func (e *Env) Execute(ctx context.Context, c Case) Outcome {
 	run := ctx
-	ctx, cancel := context.WithTimeout(run, c.Deadline())
+	limit := e.limitOf(c)
+	ctx, cancel := context.WithTimeout(run, limit)
 	defer cancel()
-	t := &T{env: e, c: c, run: run, ctx: ctx, name: e.Prefix + nameOf(c), lastStep: time.Now()}
+	t := &T{env: e, c: c, limit: limit, run: run, ctx: ctx, name: e.Prefix + nameOf(c), lastStep: time.Now()}
 	done := make(chan struct{})
 	go t.call(done)
-	hung := !endsInTime(ctx, done)
-	cleaning, stop := context.WithTimeout(context.WithoutCancel(ctx), Grace)
+	hung := !endsInTime(ctx, done, Grace+e.Wait)
+	cleaning, stop := context.WithTimeout(context.WithoutCancel(ctx), Grace+e.Wait)
 	defer stop()
 	if !hung {
 		t.clean(cleaning)
@@ -74,9 +78,17 @@ func (e *Env) Execute(ctx context.Context, c Case) Outcome {
 	return t.outcome(hung)
 }
 
-// endsInTime waits until done is closed, for no longer than Grace after ctx
+// limitOf returns how long a case may take in this run.
+func (e *Env) limitOf(c Case) time.Duration {
+	if e.Extend == nil {
+		return c.Deadline()
+	}
+	return e.Extend(c.Deadline())
+}
+
+// endsInTime waits until done is closed, for no longer than grace after ctx
 // has ended.
-func endsInTime(ctx context.Context, done <-chan struct{}) bool {
+func endsInTime(ctx context.Context, done <-chan struct{}, grace time.Duration) bool {
 	select {
 	case <-done:
 		return true
@@ -85,7 +97,7 @@ func endsInTime(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
-	case <-time.After(Grace):
+	case <-time.After(grace):
 		return false
 	}
 }
@@ -126,7 +138,7 @@ func (t *T) outcome(hung bool) Outcome {
 		o.Blocked = t.blocked
 	case hung:
 		o.Hung = true
-		o.Failures = append(o.Failures, fmt.Sprintf("still running %v after its deadline of %v", Grace, t.c.Deadline()))
+		o.Failures = append(o.Failures, fmt.Sprintf("still running %v after its deadline of %v", Grace+t.env.Wait, t.limit.Round(time.Millisecond)))
 	}
 	if len(o.Failures) > 0 || o.Blocked != "" {
 		o.Logs = slices.Clone(t.logs)

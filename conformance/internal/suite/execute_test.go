@@ -29,6 +29,10 @@ func TestTimeLimit(t *testing.T) {
 	if o := execute(t.Context(), time.Hour, waitForEnd); len(o.Failures) > 0 || !strings.Contains(o.Blocked, "its time limit of 20ms passed") {
 		t.Errorf("a slow case: %+v", o)
 	}
+	env := &Env{Patience: time.Hour, Extend: func(d time.Duration) time.Duration { return 2 * d }}
+	if o := env.Execute(t.Context(), Case{Name: "kv/x", Timeout: 20 * time.Millisecond, Run: waitForEnd}); !strings.Contains(o.Blocked, "its time limit of 40ms passed") {
+		t.Errorf("a slow case with more time: %+v", o)
+	}
 	if o := execute(t.Context(), time.Millisecond, waitForEnd); len(o.Failures) != 1 || o.Blocked != "" {
 		t.Errorf("a call that does not return: %+v", o)
 	}

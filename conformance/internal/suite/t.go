@@ -17,11 +17,12 @@ import (
 // the methods that open something must be called from the case's own goroutine.
 // All others may be called from any goroutine.
 type T struct {
-	env  *Env
-	c    Case
-	run  context.Context // ends when the run is given up
-	ctx  context.Context // ends at the deadline of the case, too
-	name string          // prefix of the names of this case
+	env   *Env
+	c     Case
+	run   context.Context // ends when the run is given up
+	ctx   context.Context // ends at the deadline of the case, too
+	name  string          // prefix of the names of this case
+	limit time.Duration   // how long the case may take
 
 	mu       sync.Mutex
 	failures []string
@@ -64,7 +65,7 @@ func (t *T) Errorf(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	if len(t.failures) == 0 && t.blocked == "" && t.isOutOfTime() {
 		t.blocked = fmt.Sprintf("its time limit of %v passed, and the backend still answered: the case made %d calls, the last one %v before",
-			t.c.Deadline(), t.steps, time.Since(t.lastStep).Round(time.Millisecond))
+			t.limit.Round(time.Millisecond), t.steps, time.Since(t.lastStep).Round(time.Millisecond))
 	}
 	switch {
 	case t.blocked != "" || fairlead.ContextError(t.run) != nil:

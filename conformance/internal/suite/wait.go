@@ -17,8 +17,8 @@ const Quiet = 200 * time.Millisecond
 // nothing to wait for. The contracts say about a second. The bound is longer
 // because it only has to distinguish such a call from one that does not end, or
 // that ends with its deadline. The exact duration depends as much on the machine
-// as on the provider.
-func (t *T) Soon() time.Duration { return min(10*time.Second, t.Patience()) }
+// as on the provider. It is longer where calls take long.
+func (t *T) Soon() time.Duration { return min(t.env.Soon, t.Patience()) }
 
 // PatientContext returns a context that ends after the patience of the run.
 func (t *T) PatientContext() context.Context { return t.Within(t.Patience()) }
