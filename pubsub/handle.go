@@ -43,9 +43,9 @@ type handlerRun struct {
 // Handle continues through an outage of the backend, and through every other error
 // that may pass or that concerns one message: it reports the error ([OnError]), and
 // tries again after a pause of at most two seconds. It returns an error if the
-// subscription or its provider is closed (Closed), if a requirement is lost
-// (Unsupported), for Invalid and PermissionDenied, and if there is a gap
-// and no [OnGap].
+// subscription or its provider is closed (Closed), if the group was deleted
+// (NotFound: subscribe again), if a requirement is lost (Unsupported), for Invalid and
+// PermissionDenied, and if there is a gap and no [OnGap].
 func (s *Subscription) Handle(ctx context.Context, fn Handler, opts ...HandleOption) error {
 	o, err := s.readHandleOptions(opts)
 	if fn == nil {
@@ -119,7 +119,7 @@ func (h *handlerRun) fetchMessages(ctx context.Context) error {
 // isFinal reports whether receiving cannot go on after an error.
 func isFinal(err error) bool {
 	switch fairlead.CodeOf(err) {
-	case fairlead.Closed, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:
+	case fairlead.Closed, fairlead.NotFound, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:
 		return true
 	}
 	return false

@@ -19,7 +19,7 @@ import (
 // TestHandleGoesOn lets every condition that passes fail a receive: Handle reports
 // it, and goes on.
 func TestHandleGoesOn(t *testing.T) {
-	passing := []fairlead.Code{fairlead.Unavailable, fairlead.Internal, fairlead.TooLarge, fairlead.Conflict, fairlead.NotFound,
+	passing := []fairlead.Code{fairlead.Unavailable, fairlead.Internal, fairlead.TooLarge, fairlead.Conflict,
 		fairlead.UnknownOutcome, fairlead.Closed, fairlead.Canceled, fairlead.DeadlineExceeded}
 	synctest.Test(t, func(t *testing.T) {
 		p := openFake(t)
@@ -47,7 +47,7 @@ func TestHandleGoesOn(t *testing.T) {
 }
 
 func TestHandleEnds(t *testing.T) {
-	for _, code := range []fairlead.Code{fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied, fairlead.Compacted} {
+	for _, code := range []fairlead.Code{fairlead.NotFound, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied, fairlead.Compacted} {
 		p := openFake(t)
 		p.receive = func(context.Context, int, receiveFunc) ([]driver.Delivery, error) {
 			return nil, fairlead.Errorf(code, "for good")

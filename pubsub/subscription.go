@@ -114,7 +114,8 @@ func (s *Subscription) Describe() fairlead.FacetDescription { return copyDescrip
 // Receive blocks until there is a message and returns it. The caller settles
 // it with Ack or Nack.
 //
-// Errors: Closed, Invalid, Unsupported and PermissionDenied do not pass. Compacted
+// Errors: Closed, NotFound (the group was deleted: subscribe again), Invalid,
+// Unsupported and PermissionDenied do not pass. Compacted
 // (ErrGap) if messages were lost; the next call resumes after the gap. After every
 // other one, for example Unavailable while the backend cannot be reached, call again
 // after a pause.

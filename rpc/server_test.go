@@ -21,6 +21,7 @@ import (
 )
 
 func TestPanicAndGoexit(t *testing.T) {
+	var streams atomic.Int32
 	impl := &service{
 		unary: func(_ context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			switch in.ResponseSize {
@@ -31,9 +32,14 @@ func TestPanicAndGoexit(t *testing.T) {
 			}
 			return &pb.SimpleResponse{}, nil
 		},
-		duplex: func(duplexServer) error { panic(io.EOF) },
+		duplex: func(duplexServer) error { // by turns
+			if streams.Add(1)%2 == 0 {
+				runtime.Goexit()
+			}
+			panic(io.EOF)
+		},
 	}
-	for name, dial := range map[string]func(testing.TB, pb.TestServiceServer) *rpc.Conn{"memory": dialMemory, "frames": dialFrames} {
+	for name, dial := range map[string]func(testing.TB, pb.TestServiceServer) *rpc.Conn{"memory": dialMemory, "frames": dialFrames, "directory": dialDirectory} {
 		t.Run(name, func(t *testing.T) { survives(t, pb.NewTestServiceClient(dial(t, impl))) })
 	}
 }
@@ -41,19 +47,23 @@ func TestPanicAndGoexit(t *testing.T) {
 // survives checks that a handler which panics or exits its goroutine fails only its
 // own call.
 func survives(t *testing.T, c pb.TestServiceClient) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for how := range int32(3) {
-		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{ResponseSize: how})
+		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{ResponseSize: how})
 		want := codes.Internal
 		if how == 0 {
 			want = codes.OK
 		}
 		wantCode(t, err, want)
 	}
-	stream, err := c.FullDuplexCall(t.Context())
-	check.NoError(t, err)
-	_, err = stream.Recv()
-	wantCode(t, err, codes.Internal)
-	_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+	for range 2 {
+		stream, err := c.FullDuplexCall(ctx)
+		check.NoError(t, err)
+		_, err = stream.Recv()
+		wantCode(t, err, codes.Internal)
+	}
+	_, err := c.UnaryCall(ctx, &pb.SimpleRequest{})
 	check.NoError(t, err)
 }
 

@@ -216,7 +216,36 @@ func pubsubOperatorMutants() []Mutant {
 				return p.DeleteGroup(ctx, topic, group)
 			}
 		}),
+		untoldWhileHandling(),
 	}
+}
+
+// untoldWhileHandling is a mutant that does not tell a consumer that its group was
+// deleted, if that held a message then.
+func untoldWhileHandling() Mutant {
+	return Mutant{Name: "pubsub-group-delete-untold", Breaks: "a consumer that held a message when its group was deleted is told Unavailable for ever", CaughtBy: cases("pubsub/group-deleted-handle"), Open: breaking(func() broker {
+		var unsettled, untold atomic.Int64
+		return broker{
+			deliver: func(*brokenSub, *psdriver.Delivery) { unsettled.Add(1) },
+			settle: func(_ context.Context, _ *brokenSub, settlement *psdriver.Settlement) (bool, error) {
+				if settlement.Kind != psdriver.Extend {
+					unsettled.Add(-1)
+				}
+				return false, nil
+			},
+			deleteGroup: func(ctx context.Context, p psdriver.Provider, topic, group string) error {
+				untold.Store(unsettled.Load())
+				return p.DeleteGroup(ctx, topic, group)
+			},
+			receive: func(ctx context.Context, s *brokenSub, limit int) ([]psdriver.Delivery, error) {
+				ds, err := s.Subscription.Receive(ctx, limit)
+				if fairlead.CodeOf(err) == fairlead.NotFound && untold.Load() > 0 {
+					err = fairlead.Errorf(fairlead.Unavailable, "the group cannot be reached")
+				}
+				return ds, err
+			},
+		}
+	})}
 }
 
 // silentAfterDelete is a mutant whose consumers wait for ever after a deletion.

@@ -134,3 +134,28 @@ func TestTopicCreatedAgain(t *testing.T) {
 		t.Error("the loss was not reported")
 	}
 }
+
+// A group that is missing for a moment was not deleted: a server that starts may know a
+// stream before its consumers.
+func TestGroupMissingForAMoment(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL())
+	topic, s := openTopicAndGroup(t, p, "g")
+	remove := func() {
+		t.Helper()
+		check.NoError(t, p.callAPI(t.Context(), "CONSUMER.DELETE."+s.stream+"."+s.consumer, nil, nil, true))
+	}
+	remove()
+	ctx, cancel := context.WithTimeout(t.Context(), confirmAfter/4)
+	defer cancel()
+	got, err := s.Receive(ctx, 1)
+	check.Code(t, err, fairlead.DeadlineExceeded)
+	if len(got) > 0 {
+		t.Errorf("a group that is missing delivered %+v", got)
+	}
+	check.NoError(t, s.createConsumer(t.Context(), s.config()))
+	check.NoError(t, topic.Send(t.Context(), []driver.Message{{Body: []byte("m")}})[0].Err)
+	ackNext(t, s, "m")
+	remove()
+	_, err = s.Receive(t.Context(), 1)
+	check.Code(t, err, fairlead.NotFound)
+}

@@ -183,12 +183,43 @@ func (s *subscription) explainMissing(ctx context.Context) error {
 		_, err := s.p.consumerInfo(ctx, s.stream, s.consumer)
 		switch {
 		case err == nil || !isAPI(err, codeConsumerNotFound):
+			s.setMissing(time.Time{})
 			return err
 		case s.group != "":
-			return fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
+			return s.confirmDeleted(ctx)
 		}
 	}
 	return errors.Join(s.recreate(ctx), fairlead.Errorf(fairlead.Compacted, "messages were lost: the topic was deleted, or the server lost it, or forgot the broadcast after %v without a word from it", broadcastIdle))
+}
+
+// confirmAfter is how long a group must be missing before it counts as deleted. A
+// server that starts may know a stream before its consumers.
+const confirmAfter = time.Second
+
+// confirmDeleted looks a second time whether the group is missing, after a pause. If
+// the context ends in the pause, the next call goes on with what is left of it.
+func (s *subscription) confirmDeleted(ctx context.Context) error {
+	since := s.setMissing(time.Now())
+	if left := confirmAfter - time.Since(since); left > 0 && !providers.Pause(ctx, left) {
+		return fairlead.ContextError(ctx)
+	}
+	_, err := s.p.consumerInfo(ctx, s.stream, s.consumer)
+	if isAPI(err, codeConsumerNotFound) {
+		return fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
+	}
+	s.setMissing(time.Time{})
+	return err
+}
+
+// setMissing notes since when the group is missing, or that it is not, for the zero
+// time. It returns since when.
+func (s *subscription) setMissing(now time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.IsZero() || s.missing.IsZero() {
+		s.missing = now
+	}
+	return s.missing
 }
 
 // recreate begins again with the oldest message that there is.

@@ -49,6 +49,9 @@ type subscription struct {
 	free   []*pull             // their inboxes serve again
 	seen   natsgo.SequencePair // of the last first delivery of a message
 	seenOn int                 // the connection on which it came
+	// missing is since when the server does not know the consumer of the group; zero if
+	// it knows it.
+	missing time.Time
 
 	life  *providers.Lifetime
 	swept time.Time // when the keys' records were last swept

@@ -37,11 +37,13 @@
 // is then called again; it resumes without loss or fails with Compacted.
 //
 // Conditions that end a subscription, and conditions that pass: after an error of
-// Receive with the code Closed (of this handle), Invalid, Unsupported or
-// PermissionDenied, the consumer stops. Every other one is temporary: the consumer
+// Receive with the code Closed (of this handle), NotFound (the group was deleted), Invalid,
+// Unsupported or PermissionDenied, the consumer stops. Every other one is temporary: the consumer
 // reports it, pauses, and calls Receive again. So a driver returns none of the
 // final codes for a condition that passes, or that concerns one message, one
-// connection or one partition. One bad message (foreign, malformed, too large for
+// connection or one partition. NotFound needs an answer of the backend that is certain: a
+// server that starts, or takes over, may not know its groups yet; then it is
+// Unavailable. One bad message (foreign, malformed, too large for
 // an answer) is reported once with Internal, and does not hold back the
 // messages after it. Closed and Canceled are never passed on from the vendor's
 // client: they mean this handle and the caller's context.
@@ -68,7 +70,8 @@
 //     Internal
 //   - Send: UnknownOutcome; TooLarge where the backend refuses what the
 //     published limits allow
-//   - Receive: Compacted: messages that this subscription should have received
+//   - Receive: NotFound: the group was deleted; Compacted: messages that this
+//     subscription should have received
 //     are gone; the subscription resumes after the gap when Receive is called
 //     again
 //   - Settle: Conflict: the token is stale, since its lease was lost and the

@@ -1,9 +1,11 @@
 package pubsubcases
 
 import (
+	"context"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"fairlead.dev"
 	"fairlead.dev/conformance/internal/suite"
@@ -30,6 +32,26 @@ var operatorCases = []suite.Case{
 			p.publishTexts("new")
 			ds, err := p.sub.receiveBatch(1)
 			p.WantCode("receiving "+excerpt(bodies(ds))+" in a group that was deleted", err, fairlead.NotFound)
+		})},
+	{Name: "pubsub/group-deleted-handle", Needs: managing,
+		Rule: "Handle ends with NotFound if its group is deleted, also while a message of it is handled",
+		Run: withPipe(func(p *pipe) {
+			p.publishTexts("m")
+			began, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+			free := sync.OnceFunc(func() { close(release) })
+			defer free()
+			begin := sync.OnceFunc(func() { close(began) })
+			go func() {
+				ended <- p.sub.Handle(p.Context(), func(context.Context, *pubsub.Delivery) error {
+					begin()
+					<-release
+					return nil
+				})
+			}()
+			receiveFrom(p.T, "the handler gets the message", began)
+			p.Must(pubsub.DeleteGroup(p.Context(), p.Provider(), p.topic, p.group))
+			free()
+			p.WantCode("Handle in a group that was deleted", receiveFrom(p.T, "Handle ends after its group was deleted", ended), fairlead.NotFound)
 		})},
 	{Name: "pubsub/purged-group", Operate: true,
 		Rule: "if messages are purged that a group has not received, its consumer reports Compacted once, and receives what is published afterwards",

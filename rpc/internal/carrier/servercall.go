@@ -31,9 +31,11 @@ func (s *Server) serveCall(in driver.Incoming) {
 	defer watching.Stop()
 	err := errHandlerExited
 	defer func() { stream.finish(s.callError(err)) }() // also after a runtime.Goexit
-	if err = codecErr; err == nil {
-		err = s.runHandler(stream)
+	if codecErr != nil {
+		err = codecErr
+		return
 	}
+	err = s.runHandler(stream)
 }
 
 // callError returns the error of a call whose handler has returned err.
