@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -237,5 +238,36 @@ func TestFullStore(t *testing.T) {
 	_, err = s.Txn(t.Context(), kvdriver.Txn{Writes: []kvdriver.Op{{Kind: kvdriver.OpPut, Key: "a"}, {Kind: kvdriver.OpPut, Key: "b"}}})
 	if fairlead.CodeOf(err) != fairlead.Unavailable || !strings.Contains(err.Error(), "full") {
 		t.Errorf("a transaction: %v; want Unavailable, and the word full", err)
+	}
+}
+
+// The note of a process about keys that it deleted without a marker survives the note
+// of another one that has seen less, and is written again if it is lost.
+func TestNotesOfTwoProcesses(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL())
+	s := openTestStore(t, p)
+	check.NoError(t, s.Do(t.Context(), []kvdriver.Op{{Kind: kvdriver.OpPut, Key: "k"}})[0].Err)
+	noted := func() uint64 {
+		t.Helper()
+		info, err := p.streamInfo(t.Context(), s.stream)
+		check.NoError(t, err)
+		return info.unmarked()
+	}
+	check.NoError(t, s.writeNote(t.Context(), 100))
+	check.NoError(t, s.writeNote(t.Context(), 50))
+	if got := noted(); got != 100 {
+		t.Errorf("after the note of a process that has seen less: %d, want 100", got)
+	}
+	// Another process has read the configuration before the note, and writes it after.
+	check.NoError(t, p.updateStream(t.Context(), s.stream, func(config map[string]json.RawMessage) error {
+		config["metadata"] = json.RawMessage(strings.Replace(string(config["metadata"]), `"100"`, `"0"`, 1))
+		return nil
+	}))
+	if got := noted(); got != 0 {
+		t.Fatalf("the note is %d: the test shows nothing", got)
+	}
+	s.restoreNote(t.Context())
+	if got := noted(); got != 1 {
+		t.Errorf("after the note was overwritten: %d, want 1", got)
 	}
 }

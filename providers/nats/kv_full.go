@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +51,7 @@ func (s *store) removeKey(ctx context.Context, op driver.Op) (r driver.Result) {
 		}
 		if removed {
 			s.announceRemoval(op.Key)
+			s.restoreNote(ctx)
 			return r
 		}
 		if !providers.Pause(ctx, conflictPause) { // the key has changed
@@ -59,36 +61,78 @@ func (s *store) removeKey(ctx context.Context, op driver.Op) (r driver.Result) {
 	}
 }
 
-// noteUnmarked makes the stream's metadata say that keys are deleted without a
-// marker.
+// noteAttempts bounds how often a note is written that other processes overwrite.
+const noteAttempts = 10
+
+// noteUnmarked makes the stream's metadata say up to which sequence keys may have been
+// deleted without a marker. The server replaces the whole configuration, and compares
+// nothing: of two processes that write at once, one may put back what it had read
+// before. So the note is read again until it is there, or a higher one.
 func (s *store) noteUnmarked(ctx context.Context) error {
-	info, err := s.p.streamInfo(ctx, s.stream)
-	switch {
-	case err != nil:
-		return err
-	case info.epoch() != s.epoch:
-		return s.errDeleted()
+	var last uint64
+	for attempt := range noteAttempts {
+		info, err := s.p.streamInfo(ctx, s.stream)
+		switch {
+		case err != nil:
+			return err
+		case info.epoch() != s.epoch:
+			return s.errDeleted()
+		}
+		if attempt == 0 {
+			last = info.State.Last
+		}
+		if info.unmarked() >= last && last > 0 {
+			return nil
+		}
+		if attempt > 0 && !providers.Pause(ctx, rand.N(conflictPause)) {
+			return fairlead.ContextError(ctx)
+		}
+		if err := s.writeNote(ctx, last); err != nil {
+			return err
+		}
 	}
-	last := strconv.FormatUint(info.State.Last, 10)
-	if info.Config.Metadata[metaUnmarked] == last {
-		return nil
+	return fairlead.Errorf(fairlead.Unavailable, "the server is full, and other processes overwrote the note of a Delete in the metadata of the stream %q %d times; try again", s.stream, noteAttempts)
+}
+
+// restoreNote writes the note again if another process, which had read the
+// configuration before, has overwritten it since. The Delete is done in any case.
+func (s *store) restoreNote(ctx context.Context) {
+	if err := s.noteUnmarked(ctx); err != nil {
+		s.p.logger.Debug("nats: looking for the note of a deleted key failed", slog.String("stream", s.stream), slog.Any("error", err))
 	}
+}
+
+// writeNote raises the note in the stream's metadata to a sequence.
+func (s *store) writeNote(ctx context.Context, last uint64) error {
 	return s.p.updateStream(ctx, s.stream, func(config map[string]json.RawMessage) error {
 		meta := map[string]string{}
 		if err := json.Unmarshal(config["metadata"], &meta); err != nil {
 			return err
 		}
-		meta[metaUnmarked] = last
+		if noted, err := strconv.ParseUint(meta[metaUnmarked], 10, 64); err != nil || noted < last {
+			meta[metaUnmarked] = strconv.FormatUint(last, 10)
+		}
+		var err error
 		config["metadata"], err = json.Marshal(meta)
 		return err
 	})
 }
 
+// unmarked returns the sequence up to which keys may have been deleted without a
+// marker; 0 if none was.
+func (i streamInfo) unmarked() uint64 {
+	last, err := strconv.ParseUint(i.Config.Metadata[metaUnmarked], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return last
+}
+
 // mayHideRemovals reports whether a watcher that was last connected at a sequence may
 // have missed keys that were deleted without a marker.
 func (i streamInfo) mayHideRemovals(seq uint64) bool {
-	last, err := strconv.ParseUint(i.Config.Metadata[metaUnmarked], 10, 64)
-	return err == nil && seq <= last
+	last := i.unmarked()
+	return last > 0 && seq <= last
 }
 
 // announceRemoval tells the watchers of a key that was deleted without a marker,
