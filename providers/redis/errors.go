@@ -54,6 +54,7 @@ var errorReplies = []struct {
 	{"WRONGPASS ", fairlead.PermissionDenied, "the server rejects the user or the password"},
 	{"ERR invalid password", fairlead.PermissionDenied, "the server rejects the password"},
 	{"ERR AUTH ", fairlead.PermissionDenied, "the server has no password for this user"},
+	{"ERR Protocol error: unauthenticated ", fairlead.PermissionDenied, "the server requires a password, and takes no command of this size without it; give it in the URL as user:password@, in \"password-env\" or in \"password-file\""},
 	{"NOAUTH ", fairlead.PermissionDenied, "the server requires a password; give it in the URL as user:password@, in \"password-env\" or in \"password-file\""},
 }
 

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -308,4 +309,91 @@ func TestForeignEntriesHoldNothingUp(t *testing.T) {
 	e, err := d.WatchEndpoints(t.Context(), rpc.WatchConfig{Service: "echo"})
 	check.NoError(t, err)
 	nextEndpoints(t, e, 1)
+}
+
+// Keys of a group that have a value of another type, and garbage in them, do not stop
+// the group: it says so, and every message comes.
+func TestGroupKeysWithForeignValues(t *testing.T) {
+	const base = "fairlead:ps:{orders}:group:billing:"
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	for name, do := range map[string]func(ctx context.Context) error{
+		"due":      func(ctx context.Context) error { return c.Set(ctx, base+"due", "x", 0).Err() },
+		"parked":   func(ctx context.Context) error { return c.Set(ctx, base+"parked", "x", 0).Err() },
+		"released": func(ctx context.Context) error { return c.Set(ctx, base+"released", "x", 0).Err() },
+		"wake":     func(ctx context.Context) error { return c.Set(ctx, base+"wake", "x", 0).Err() },
+		"lane":     func(ctx context.Context) error { return c.Set(ctx, base+"lane:k", "x", 0).Err() },
+		"in lane":  func(ctx context.Context) error { return c.LPush(ctx, base+"lane:k", "x").Err() },
+		"in meta": func(ctx context.Context) error {
+			return c.HSet(ctx, "fairlead:ps:{orders}:meta", "inspected:billing", "x", "read:billing", "x").Err()
+		},
+		"in parked": func(ctx context.Context) error { return c.HSet(ctx, base+"parked", "x", "k").Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			check.NoError(t, c.FlushDB(t.Context()).Err())
+			tt := newTopicTest(t, server)
+			topic, g := tt.topic(), tt.subscribe(group)
+			tt.send(topic, messagesOfKey("k", 3)...)
+			first, err := g.Receive(t.Context(), 1)
+			check.NoError(t, err)
+			check.NoError(t, do(t.Context()))
+			_ = settle(t.Context(), g, driver.Ack, 0, first...) // it may come again
+			tt.send(topic, messagesOfKey("k", 1)...)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			came, told := map[string]bool{first[0].Position: true}, false
+			wrongType := name == "due" || name == "parked" || name == "released" || name == "wake"
+			for len(came) < 4 || wrongType && !told {
+				ds, err := g.Receive(ctx, 1)
+				if ctx.Err() != nil {
+					t.Fatalf("%d of 4 messages came; the last error is %v", len(came), err)
+				}
+				told = told || strings.Contains(fmt.Sprint(err), strconv.Quote(base+name))
+				for _, d := range ds {
+					came[d.Position] = true
+				}
+				_ = settle(ctx, g, driver.Ack, 0, ds...)
+			}
+			if told && !wrongType {
+				t.Error("the key is named in an error")
+			}
+		})
+	}
+	t.Run("meta", func(t *testing.T) {
+		check.NoError(t, c.FlushDB(t.Context()).Err())
+		tt := newTopicTest(t, server)
+		topic, g := tt.topic(), tt.subscribe(group)
+		check.NoError(t, c.Rename(t.Context(), "fairlead:ps:{orders}:meta", "{orders}aside").Err())
+		check.NoError(t, c.Set(t.Context(), "fairlead:ps:{orders}:meta", "x", 0).Err())
+		_, err := g.Receive(t.Context(), 1)
+		check.Code(t, err, fairlead.Internal)
+		if !strings.Contains(err.Error(), "redis-cli DEL 'fairlead:ps:{orders}:meta'") {
+			t.Errorf("the error does not say what to do: %v", err)
+		}
+		check.NoError(t, c.Rename(t.Context(), "{orders}aside", "fairlead:ps:{orders}:meta").Err())
+		tt.send(topic, messagesOfKey("k", 1)...)
+		tt.ack(g, tt.receive(g, 1)...)
+	})
+}
+
+// A password that the server demands from now on is PermissionDenied from every call.
+func TestPasswordDemandedWhileConnected(t *testing.T) {
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	tt := newTopicTest(t, server)
+	g, b := tt.subscribe(group), tt.subscribe(everything)
+	check.NoError(t, c.ConfigSet(t.Context(), "requirepass", "secret").Err())
+	check.NoError(t, c.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
+	for what, s := range map[string]driver.Subscription{"group": g, "broadcast": b} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		var err error
+		for err == nil || fairlead.CodeOf(err) == fairlead.Unavailable { // of the connections that were cut
+			_, err = s.Receive(ctx, 1)
+		}
+		cancel()
+		if fairlead.CodeOf(err) != fairlead.PermissionDenied {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	check.NoError(t, c.ConfigSet(t.Context(), "requirepass", "").Err())
 }

@@ -64,6 +64,30 @@ end
 
 local function lane_key(base, key) return base .. 'lane:' .. key end
 
+-- is_wrong_type reports whether a reply says that a key has a value of another type.
+local function is_wrong_type(reply)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true) ~= nil
+end
+
+-- wrong_type returns the error for a key with a value of another type that cannot be
+-- deleted without a loss.
+local function wrong_type(key)
+  return redis.error_reply("WRONGTYPE the key '" .. key .. "' has a value of another type, which another program wrote; run redis-cli DEL '" .. key .. "'")
+end
+
+-- count_of returns a number that the provider wrote, and 0 for none or for what
+-- another program has written.
+local function count_of(text) return tonumber(text or nil) or 0 end
+
+-- append_to_lane appends a message to a lane, and returns how many it then has. A
+-- lane with a value of another type begins again, as if it had been deleted.
+local function append_to_lane(lane, id)
+  local n = redis.pcall('RPUSH', lane, id)
+  if not is_wrong_type(n) then return n end
+  redis.call('DEL', lane)
+  return redis.call('RPUSH', lane, id)
+end
+
 -- parked_by_key returns the IDs of the parked messages by ordering key, the oldest
 -- first.
 local function parked_by_key(parked)
@@ -89,9 +113,9 @@ local function repair_lane(lane, parked, key)
   local ids = unrepaired[key]
   if not ids then return end
   unrepaired[key] = nil
-  local first = redis.call('LINDEX', lane, 0)
+  local first = redis.pcall('LINDEX', lane, 0)
   redis.call('DEL', lane)
-  if first and redis.call('HEXISTS', parked, first) == 0 then redis.call('RPUSH', lane, first) end
+  if first and not is_wrong_type(first) and redis.call('HEXISTS', parked, first) == 0 then redis.call('RPUSH', lane, first) end
   for _, id in ipairs(ids) do redis.call('RPUSH', lane, id) end
 end
 
@@ -100,8 +124,14 @@ end
 local function release_key(base, due, parked, key, id, now)
   if key == '' then return false end
   local lane = lane_key(base, key)
-  if redis.call('LREM', lane, 1, id) == 0 then repair_lane(lane, parked, key) end
-  local next = redis.call('LINDEX', lane, 0)
+  local removed = redis.pcall('LREM', lane, 1, id)
+  if removed == 0 or is_wrong_type(removed) then repair_lane(lane, parked, key) end
+  local next = redis.pcall('LINDEX', lane, 0)
+  while next and not is_wrong_type(next) and not split_id(next) do -- another program has added it
+    redis.call('LPOP', lane)
+    next = redis.call('LINDEX', lane, 0)
+  end
+  if is_wrong_type(next) then return false end -- nothing of the lane waits
   if not next or redis.call('HDEL', parked, next) == 0 then return false end
   redis.call('ZADD', due, now, member_of(next, 0, NO_OWNER, key))
   return true

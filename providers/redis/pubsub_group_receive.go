@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fairlead.dev"
@@ -121,10 +122,10 @@ func (s *groupSubscription) leaseMessages(limit int) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if inspect == 1 {
+	l := asList(reply)
+	if inspect == 1 && asText(elementOf(l, 0)) != "deleted" {
 		s.inspected = sent
 	}
-	l := asList(reply)
 	return l, s.acceptReply(l, sent.Add(s.config.AckDeadline))
 }
 
@@ -136,6 +137,8 @@ func (s *groupSubscription) acceptReply(reply []any, until time.Time) error {
 	case "lost":
 		s.epoch = ""
 		return lostMessagesError()
+	case "deleted":
+		return deletedKeysError(asList(elementOf(reply, 1)))
 	case "gone":
 		return fairlead.Errorf(fairlead.NotFound, "the group was deleted; subscribe again")
 	default:
@@ -167,6 +170,15 @@ func parseDeliveries(flat []any) (deliveries []driver.Delivery, err error) {
 		rest = rest[4+n:]
 	}
 	return deliveries, nil
+}
+
+// deletedKeysError reports that the script has deleted keys of the group.
+func deletedKeysError(keys []any) error {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = strconv.Quote(asText(key))
+	}
+	return fairlead.Errorf(fairlead.Internal, "another program has put a value of another type under a key of the group; it was deleted, and the group goes on: messages may come again: %s", strings.Join(names, ", "))
 }
 
 func lostMessagesError() error {

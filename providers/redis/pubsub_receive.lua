@@ -24,7 +24,9 @@ local MAX_READS = 64
 -- How often a group looks for what other programs have removed, in ms.
 local INSPECT_INTERVAL = 1000
 
-if redis.call('HGET', meta, 'epoch') ~= epoch then return { 'lost' } end
+local known = redis.pcall('HGET', meta, 'epoch')
+if is_wrong_type(known) then return wrong_type(meta) end
+if known ~= epoch then return { 'lost' } end
 
 local now = server_ms()
 local out, count, bytes, gone, new = {}, 0, 0, 0, 0
@@ -64,7 +66,7 @@ local function lease_due(member)
   if claimed.err then return claimed.err end
   ended[#ended + 1] = member
   if not claimed[1] then return drop_message(id, key) end
-  local released = redis.call('HGET', released_key(base), id) or 0
+  local released = count_of(redis.call('HGET', released_key(base), id))
   lease_message(id, number, number - released, key, claimed[1][2])
 end
 
@@ -80,7 +82,7 @@ end
 -- not settled.
 local function lease_or_park(entry)
   local id, key = entry[1], key_of(entry[2])
-  if key == '' or redis.call('RPUSH', lane_key(base, key), id) == 1 then
+  if key == '' or append_to_lane(lane_key(base, key), id) == 1 then
     return lease_message(id, 1, 1, key, entry[2])
   end
   redis.call('HSET', parked, id, key)
@@ -99,6 +101,20 @@ local function read_new()
     new = new + #got[1][2]
   end
   return 'again'
+end
+
+-- delete_wrong_types deletes the group's keys that another program has replaced by
+-- something of another type, and returns them. restart_group repairs the rest, as if
+-- the program had deleted them.
+local function delete_wrong_types()
+  local deleted = {}
+  for _, read in ipairs({ { 'ZCARD', due }, { 'HLEN', parked }, { 'HGET', released_key(base), '-' }, { 'XREVRANGE', wake, '+', '-', 'COUNT', 1 } }) do
+    if is_wrong_type(redis.pcall(unpack(read))) then
+      redis.call('DEL', read[2])
+      deleted[#deleted + 1] = read[2]
+    end
+  end
+  return deleted
 end
 
 -- group_info returns what the server knows about the group, or nil.
@@ -155,6 +171,7 @@ local function restart_group()
 end
 
 local function error_reply(err)
+  if string.find(err, 'WRONGTYPE', 1, true) then return wrong_type(stream) end
   if not string.find(err, 'NOGROUP', 1, true) then return redis.error_reply(err) end
   -- DeleteGroup deletes the field, too. Other programs delete less.
   if redis.call('EXISTS', stream) == 1 and redis.call('HEXISTS', meta, 'group:' .. group) == 0 then return { 'gone' } end
@@ -163,8 +180,10 @@ end
 
 -- One consumer of the group inspects for all.
 inspect = inspect and redis.call('EXISTS', stream) == 1
-  and math.abs(now - (redis.call('HGET', meta, inspected_field(group)) or 0)) >= INSPECT_INTERVAL
+  and math.abs(now - count_of(redis.call('HGET', meta, inspected_field(group)))) >= INSPECT_INTERVAL
 if inspect then
+  local deleted = delete_wrong_types()
+  if #deleted > 0 then return { 'deleted', deleted } end
   redis.call('HSET', meta, inspected_field(group), digits(now))
   restart_group()
   count_removed(false)
@@ -176,7 +195,7 @@ next_step, err = read_new()
 if err then return error_reply(err) end
 
 if new > 0 then
-  local read = redis.call('HGET', meta, read_field(group))
+  local read = tonumber(redis.call('HGET', meta, read_field(group)) or nil)
   if read then redis.call('HSET', meta, read_field(group), digits(read + new)) end
 end
 if #ended > 0 then redis.call('ZREM', due, unpack(ended)) end

@@ -41,7 +41,7 @@ end
 
 settle['4'] = function(member, id, key)
   local released = released_key(base)
-  redis.call('HSET', released, id, digits((redis.call('HGET', released, id) or 0) + 1))
+  redis.call('HSET', released, id, digits(count_of(redis.call('HGET', released, id)) + 1))
   settle['2'](member, id, key, 0)
 end
 
