@@ -60,6 +60,25 @@ func (m Missing) String() string {
 	return s
 }
 
+// Basis says what a claim rests on that depends on the backend's settings.
+type Basis struct {
+	Claim  Claim
+	Kind   BasisKind
+	Detail string // what was read, or what was asserted, for example "assert-durable=true"
+}
+
+// BasisKind says how the provider knows the backend's settings.
+type BasisKind string
+
+const (
+	// Verified: the provider has read the settings from the backend. It reads them
+	// again from time to time.
+	Verified BasisKind = "verified"
+	// Asserted: the URL says what the settings are, and the provider cannot read
+	// them. The claim is as good as the word of the person who wrote the URL.
+	Asserted BasisKind = "asserted"
+)
+
 // Requirement is what a program demands of a facet when it opens it. A [Claim]
 // is a Requirement; [TTLWithin] and [TxnOps] demand a limit.
 type Requirement interface {

@@ -43,7 +43,10 @@ type FacetDescription struct {
 	Facet   Facet
 	Claims  []Claim   // what holds
 	Missing []Missing // what does not hold, where the provider knows why
-	Limits  Limits
+	// Bases say what claims rest on that depend on the backend's settings. A claim
+	// without one rests on what the backend always does.
+	Bases  []Basis
+	Limits Limits
 }
 
 // Facet returns the description of one facet, and false if the provider does
@@ -59,6 +62,17 @@ func (d Description) Facet(f Facet) (FacetDescription, bool) {
 
 // Has reports whether the claim holds.
 func (d FacetDescription) Has(c Claim) bool { return slices.Contains(d.Claims, c) }
+
+// Basis returns what a claim rests on, and false if it rests on what the backend
+// always does, or does not hold.
+func (d FacetDescription) Basis(c Claim) (Basis, bool) {
+	for _, b := range d.Bases {
+		if b.Claim == c {
+			return b, true
+		}
+	}
+	return Basis{}, false
+}
 
 // MaxDuration is the longest time to live, acknowledgement deadline and delay that
 // any provider takes: 100 years of 365 days. The packages kv and pubsub answer a

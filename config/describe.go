@@ -58,6 +58,10 @@ func describeStore(store fairlead.FacetDescription) fairlead.FacetDescription {
 		m, lacks := c.from.Check(store)
 		if c.from == "" || !lacks {
 			d.Claims = append(d.Claims, c.claim)
+			if b, ok := store.Basis(c.from); ok {
+				b.Claim = c.claim
+				d.Bases = append(d.Bases, b)
+			}
 			continue
 		}
 		if c.from != c.claim {

@@ -66,13 +66,21 @@ func printFacet(out io.Writer, fd fairlead.FacetDescription) {
 		if m, lacks := info.Claim.Check(fd); lacks {
 			t.AppendRow(table.Row{info.Claim, "no", reasonText(m.Reason, m.Remedy)})
 		} else {
-			t.AppendRow(table.Row{info.Claim, "yes", info.Rule})
+			t.AppendRow(table.Row{info.Claim, "yes", meaning(fd, info)})
 		}
 	}
 	t.Render()
 	for _, l := range limitLines(fd.Limits) {
 		fmt.Fprintln(out, "  ", l)
 	}
+}
+
+// meaning says what a claim that holds means, and what it rests on.
+func meaning(fd fairlead.FacetDescription, info fairlead.ClaimInfo) string {
+	if b, ok := fd.Basis(info.Claim); ok {
+		return fmt.Sprintf("%s; %s: %s", info.Rule, b.Kind, b.Detail)
+	}
+	return info.Rule
 }
 
 // limitLines returns a line for each limit that applies.

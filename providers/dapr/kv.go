@@ -46,7 +46,7 @@ func (p *provider) kvFacet(st sidecarState) fairlead.FacetDescription {
 			MaxBatch: maxBatch, Pipelines: pipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
 	}
-	providers.SettleClaim(&f, fairlead.DurableFsync, p.undurable(st))
+	providers.SettleClaim(&f, fairlead.DurableFsync, p.undurable(st), providers.Asserted("assert-durable=true"))
 	if kind := st.components[fairlead.KV].kind; linearizableKinds[kind] {
 		f.Claims = append(f.Claims, driver.ClaimLinearizableRead)
 	} else {

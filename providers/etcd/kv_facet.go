@@ -35,7 +35,7 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			TTLResolution: time.Second, MinTTL: st.minTTL,
 		},
 	}
-	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config))
-	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config), st.durabilityBasis())
+	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config), st.durabilityBasis())
 	return f
 }

@@ -39,8 +39,8 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 			MinAckDeadline: 100 * time.Millisecond, MaxDelay: maxDelay,
 		},
 	}
-	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config))
-	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config), st.durabilityBasis())
+	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config), st.durabilityBasis())
 	return f
 }
 

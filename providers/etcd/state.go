@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev"
 	"fairlead.dev/providers"
 )
 
@@ -60,6 +61,14 @@ func (st state) undurable(c config) []providers.Lack {
 		}}
 	}
 	return st.unverified()
+}
+
+// durabilityBasis returns what the claims of durability rest on, if they hold.
+func (st state) durabilityBasis() fairlead.Basis {
+	if st.hidden != "" || len(st.unverified()) > 0 {
+		return providers.Asserted("assert-durable=true")
+	}
+	return providers.Verified("every voting member was seen to call fsync for its log (/metrics)")
 }
 
 // unverified names the first member whose fsyncs were not observed.

@@ -47,13 +47,13 @@ func describe(b *Backend) fairlead.Description {
 // facet is a description under construction.
 type facet struct{ fairlead.FacetDescription }
 
-// settle claims c if it holds, and says why if it does not.
-func (f *facet) settle(c fairlead.Claim, holds bool, reason, remedy string) {
+// settle claims c if it holds, with what it rests on, and says why if it does not.
+func (f *facet) settle(c fairlead.Claim, holds bool, reason, remedy string, on ...fairlead.Basis) {
 	var lacks []providers.Lack
 	if !holds {
 		lacks = append(lacks, providers.Lack{Reason: reason, Remedy: remedy})
 	}
-	providers.SettleClaim(&f.FacetDescription, c, lacks)
+	providers.SettleClaim(&f.FacetDescription, c, lacks, on...)
 }
 
 // disclaim says why claims never hold.
@@ -70,8 +70,9 @@ func (f *facet) settleCommon(b *Backend) {
 	if b.Volatile {
 		reason, remedy = "all data is lost when the process ends", "use a backend that stores data"
 	}
-	f.settle(fairlead.DurableFsync, b.Durable == "fsync" || b.Durable == "quorum", reason, remedy)
-	f.settle(fairlead.DurableQuorum, b.Durable == "quorum", reason, remedy)
+	asserted := providers.Asserted("durable=" + b.Durable)
+	f.settle(fairlead.DurableFsync, b.Durable == "fsync" || b.Durable == "quorum", reason, remedy, asserted)
+	f.settle(fairlead.DurableQuorum, b.Durable == "quorum", reason, remedy, asserted)
 	f.settle(fairlead.Shared, b.Shared, "every Open of this URL has a backend of its own", "name the backend, for example gocloud+mem://NAME")
 }
 

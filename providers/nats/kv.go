@@ -47,8 +47,8 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			MaxBatch: kvBatch, Pipelines: kvPipelines, TTLResolution: time.Second, MinTTL: time.Second,
 		},
 	}
-	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config))
-	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config), p.config.durabilityBasis())
+	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config), p.config.durabilityBasis())
 	providers.SettleClaim(&f, driver.ClaimLinearizableRead, p.config.lacksLinearizableRead())
 	return f
 }

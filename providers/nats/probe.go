@@ -172,6 +172,14 @@ func (st state) undurable(c config) (lacks []providers.Lack) {
 	return lacks
 }
 
+// durabilityBasis returns what the claims of durability rest on, if they hold.
+func (c config) durabilityBasis() fairlead.Basis {
+	if c.assertSync {
+		return providers.Asserted("assert-sync-always=true")
+	}
+	return providers.Verified("sync_interval is always (monitoring pages)")
+}
+
 // unreplicated lists what keeps acknowledged writes from being on the stable
 // storage of a majority.
 func (st state) unreplicated(c config) []providers.Lack {

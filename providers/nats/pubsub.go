@@ -62,8 +62,8 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.window,
 		},
 	}
-	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config))
-	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.undurable(p.config), p.config.durabilityBasis())
+	providers.SettleClaim(&f, fairlead.DurableQuorum, st.unreplicated(p.config), p.config.durabilityBasis())
 	providers.SettleClaim(&f, driver.ClaimConfirmedAck, p.config.lacksConfirmedAck())
 	return f
 }

@@ -37,7 +37,7 @@ func (p *provider) kvFacet(st state) fairlead.FacetDescription {
 			Pipelines: kvPipelines, TTLResolution: time.Millisecond, MinTTL: time.Millisecond,
 		},
 	}
-	providers.SettleClaim(&f, fairlead.DurableFsync, st.durabilityLacks(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.durabilityLacks(p.config), st.durabilityBasis())
 	for _, c := range []fairlead.Claim{
 		driver.ClaimCAS, driver.ClaimTxn, driver.ClaimList, driver.ClaimWatch, driver.ClaimWatchEvery, driver.ClaimWatchTxn,
 	} {

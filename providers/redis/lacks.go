@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead.dev"
 	"fairlead.dev/providers"
 )
 
@@ -32,6 +33,16 @@ func (n nodeState) durabilityLacks(asserted bool) []providers.Lack {
 		Reason: "unverified: the server does not let this user read its settings (" + n.unverified + ")",
 		Remedy: "allow the user +config|get, or assert the settings with the setting assert-durable=true",
 	})
+}
+
+// durabilityBasis returns what the claim of durability rests on, if it holds.
+func (st state) durabilityBasis() fairlead.Basis {
+	for _, n := range st.nodes {
+		if n.unverified != "" {
+			return providers.Asserted("assert-durable=true")
+		}
+	}
+	return providers.Verified("appendonly is yes, appendfsync always, and no-appendfsync-on-rewrite no (CONFIG GET, INFO)")
 }
 
 func (n nodeState) infoLacks() (lacks []providers.Lack) {

@@ -58,7 +58,7 @@ func (p *provider) pubsubFacet(st state) fairlead.FacetDescription {
 			MinAckDeadline: minAckDeadline, MaxDelay: maxDelay, DedupeWindow: p.config.pubsub.window,
 		},
 	}
-	providers.SettleClaim(&f, fairlead.DurableFsync, st.durabilityLacks(p.config))
+	providers.SettleClaim(&f, fairlead.DurableFsync, st.durabilityLacks(p.config), st.durabilityBasis())
 	for _, c := range []fairlead.Claim{
 		driver.ClaimOrderedByKey, driver.ClaimReplayStart, driver.ClaimReplayTime, driver.ClaimReplayPosition,
 		driver.ClaimConfirmedAck, driver.ClaimFencedAck, driver.ClaimNackDelay, driver.ClaimExtend, driver.ClaimRelease,

@@ -57,6 +57,9 @@ func fromFacet(f fairlead.FacetDescription) *pluginpb.FacetDescription {
 		Missing: each(f.Missing, func(m fairlead.Missing) *pluginpb.Missing {
 			return &pluginpb.Missing{Claim: string(m.Claim), Reason: m.Reason, Remedy: m.Remedy}
 		}),
+		Bases: each(f.Bases, func(b fairlead.Basis) *pluginpb.Basis {
+			return &pluginpb.Basis{Claim: string(b.Claim), Kind: string(b.Kind), Detail: b.Detail}
+		}),
 		Limits: fromLimits(f.Limits),
 	}
 }
@@ -86,6 +89,9 @@ func toFacet(f *pluginpb.FacetDescription) fairlead.FacetDescription {
 		Claims: each(f.Claims, func(c string) fairlead.Claim { return fairlead.Claim(c) }),
 		Missing: each(f.Missing, func(m *pluginpb.Missing) fairlead.Missing {
 			return fairlead.Missing{Claim: fairlead.Claim(m.Claim), Reason: m.Reason, Remedy: m.Remedy}
+		}),
+		Bases: each(f.Bases, func(b *pluginpb.Basis) fairlead.Basis {
+			return fairlead.Basis{Claim: fairlead.Claim(b.Claim), Kind: fairlead.BasisKind(b.Kind), Detail: b.Detail}
 		}),
 		Limits: toLimits(f.Limits),
 	}

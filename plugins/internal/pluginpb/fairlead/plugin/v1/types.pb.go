@@ -280,9 +280,11 @@ type FacetDescription struct {
 	// kv, pubsub, rpc or config.
 	Facet string `protobuf:"bytes,1,opt,name=facet,proto3" json:"facet,omitempty"`
 	// The claims that hold.
-	Claims        []string   `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"`
-	Missing       []*Missing `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`
-	Limits        *Limits    `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
+	Claims  []string   `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"`
+	Missing []*Missing `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`
+	Limits  *Limits    `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
+	// What claims rest on that depend on the backend's settings.
+	Bases         []*Basis `protobuf:"bytes,5,rep,name=bases,proto3" json:"bases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -345,6 +347,76 @@ func (x *FacetDescription) GetLimits() *Limits {
 	return nil
 }
 
+func (x *FacetDescription) GetBases() []*Basis {
+	if x != nil {
+		return x.Bases
+	}
+	return nil
+}
+
+// Basis says what a claim rests on that depends on the backend's settings.
+type Basis struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Claim string                 `protobuf:"bytes,1,opt,name=claim,proto3" json:"claim,omitempty"`
+	// verified: the provider has read the settings. asserted: the URL says what they are.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// What was read, or what was asserted.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Basis) Reset() {
+	*x = Basis{}
+	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Basis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Basis) ProtoMessage() {}
+
+func (x *Basis) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Basis.ProtoReflect.Descriptor instead.
+func (*Basis) Descriptor() ([]byte, []int) {
+	return file_fairlead_plugin_v1_types_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Basis) GetClaim() string {
+	if x != nil {
+		return x.Claim
+	}
+	return ""
+}
+
+func (x *Basis) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Basis) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // Missing is a claim that does not hold, and what the operator can change.
 type Missing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -357,7 +429,7 @@ type Missing struct {
 
 func (x *Missing) Reset() {
 	*x = Missing{}
-	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[3]
+	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +441,7 @@ func (x *Missing) String() string {
 func (*Missing) ProtoMessage() {}
 
 func (x *Missing) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[3]
+	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +454,7 @@ func (x *Missing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missing.ProtoReflect.Descriptor instead.
 func (*Missing) Descriptor() ([]byte, []int) {
-	return file_fairlead_plugin_v1_types_proto_rawDescGZIP(), []int{3}
+	return file_fairlead_plugin_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Missing) GetClaim() string {
@@ -431,7 +503,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[4]
+	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +515,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[4]
+	mi := &file_fairlead_plugin_v1_types_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +528,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_fairlead_plugin_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_fairlead_plugin_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Limits) GetMaxKeyBytes() int64 {
@@ -575,12 +647,17 @@ const file_fairlead_plugin_v1_types_proto_rawDesc = "" +
 	"generation\x12\x14\n" +
 	"\x05notes\x18\x06 \x03(\tR\x05notes\x12<\n" +
 	"\x06facets\x18\a \x03(\v2$.fairlead.plugin.v1.FacetDescriptionR\x06facets\x12\x1a\n" +
-	"\bvolatile\x18\b \x01(\bR\bvolatile\"\xab\x01\n" +
+	"\bvolatile\x18\b \x01(\bR\bvolatile\"\xdc\x01\n" +
 	"\x10FacetDescription\x12\x14\n" +
 	"\x05facet\x18\x01 \x01(\tR\x05facet\x12\x16\n" +
 	"\x06claims\x18\x02 \x03(\tR\x06claims\x125\n" +
 	"\amissing\x18\x03 \x03(\v2\x1b.fairlead.plugin.v1.MissingR\amissing\x122\n" +
-	"\x06limits\x18\x04 \x01(\v2\x1a.fairlead.plugin.v1.LimitsR\x06limits\"O\n" +
+	"\x06limits\x18\x04 \x01(\v2\x1a.fairlead.plugin.v1.LimitsR\x06limits\x12/\n" +
+	"\x05bases\x18\x05 \x03(\v2\x19.fairlead.plugin.v1.BasisR\x05bases\"I\n" +
+	"\x05Basis\x12\x14\n" +
+	"\x05claim\x18\x01 \x01(\tR\x05claim\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"O\n" +
 	"\aMissing\x12\x14\n" +
 	"\x05claim\x18\x01 \x01(\tR\x05claim\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -631,25 +708,27 @@ func file_fairlead_plugin_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_fairlead_plugin_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fairlead_plugin_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_fairlead_plugin_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_fairlead_plugin_v1_types_proto_goTypes = []any{
 	(Code)(0),                // 0: fairlead.plugin.v1.Code
 	(*Error)(nil),            // 1: fairlead.plugin.v1.Error
 	(*Description)(nil),      // 2: fairlead.plugin.v1.Description
 	(*FacetDescription)(nil), // 3: fairlead.plugin.v1.FacetDescription
-	(*Missing)(nil),          // 4: fairlead.plugin.v1.Missing
-	(*Limits)(nil),           // 5: fairlead.plugin.v1.Limits
+	(*Basis)(nil),            // 4: fairlead.plugin.v1.Basis
+	(*Missing)(nil),          // 5: fairlead.plugin.v1.Missing
+	(*Limits)(nil),           // 6: fairlead.plugin.v1.Limits
 }
 var file_fairlead_plugin_v1_types_proto_depIdxs = []int32{
 	0, // 0: fairlead.plugin.v1.Error.code:type_name -> fairlead.plugin.v1.Code
 	3, // 1: fairlead.plugin.v1.Description.facets:type_name -> fairlead.plugin.v1.FacetDescription
-	4, // 2: fairlead.plugin.v1.FacetDescription.missing:type_name -> fairlead.plugin.v1.Missing
-	5, // 3: fairlead.plugin.v1.FacetDescription.limits:type_name -> fairlead.plugin.v1.Limits
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 2: fairlead.plugin.v1.FacetDescription.missing:type_name -> fairlead.plugin.v1.Missing
+	6, // 3: fairlead.plugin.v1.FacetDescription.limits:type_name -> fairlead.plugin.v1.Limits
+	4, // 4: fairlead.plugin.v1.FacetDescription.bases:type_name -> fairlead.plugin.v1.Basis
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_plugin_v1_types_proto_init() }
@@ -663,7 +742,7 @@ func file_fairlead_plugin_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_plugin_v1_types_proto_rawDesc), len(file_fairlead_plugin_v1_types_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
