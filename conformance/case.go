@@ -41,6 +41,7 @@ type Case struct {
 	// Fill: the case fills the backend.
 	Fill    bool
 	Profile Profile // Quick: also run by Full
+	RuleID  string  // see [Rule]
 	Rule    string  // what must be so, in one line
 	// Timeout bounds the case.
 	Timeout time.Duration
@@ -72,6 +73,6 @@ func describe(c suite.Case) Case {
 	}
 	return Case{
 		Name: c.Name, Facet: c.Facet(), Needs: c.Needs, Lacks: c.Lacks, Control: c.Control, Fill: c.Fill,
-		Profile: profile, Rule: c.Rule, Timeout: c.Deadline(),
+		Profile: profile, RuleID: ruleID(c.Name), Rule: c.Rule, Timeout: c.Deadline(),
 	}
 }

@@ -69,12 +69,16 @@ var claimCases = []suite.Case{
 // absentCases returns a case for each claim of the facet that may be absent.
 func absentCases() []suite.Case {
 	var cases []suite.Case
-	for name, c := range map[string]fairlead.Claim{
-		"write": config.Write, "cas": config.CompareAndSet, "snapshot": config.Snapshot,
-		"atomic-set": config.AtomicSet, "delete-visible": config.DeleteVisible,
+	for _, one := range []struct {
+		name  string
+		claim fairlead.Claim
+	}{
+		{"write", config.Write}, {"cas", config.CompareAndSet}, {"snapshot", config.Snapshot}, {"atomic-set", config.AtomicSet},
+		{"delete-visible", config.DeleteVisible},
 	} {
+		c := one.claim
 		cases = append(cases, suite.Case{
-			Name: "config/absent-" + name, Lacks: c,
+			Name: "config/absent-" + one.name, Lacks: c,
 			Rule: fmt.Sprintf("without the claim %s, opening settings that require it fails, and the calls that need it return Unsupported", c),
 			Run: func(t *suite.T) {
 				s, err := config.Open(t.Context(), t.Provider(), t.Name(), config.Require(c))

@@ -110,12 +110,16 @@ var serverCases = []suite.Case{
 // absentCases returns a case for each claim of the facet.
 func absentCases() []suite.Case {
 	var cases []suite.Case
-	for name, c := range map[string]fairlead.Claim{
-		"full-duplex": rpc.FullDuplex, "flow-control": rpc.FlowControl, "no-server": rpc.FastNoResponder, "load-balance": rpc.LoadBalance,
-		"directory": rpc.Directory,
+	for _, one := range []struct {
+		name  string
+		claim fairlead.Claim
+	}{
+		{"flow-control", rpc.FlowControl}, {"no-server", rpc.FastNoResponder}, {"load-balance", rpc.LoadBalance}, {"directory", rpc.Directory},
+		{"full-duplex", rpc.FullDuplex},
 	} {
+		c := one.claim
 		cases = append(cases, suite.Case{
-			Name: "rpc/absent-" + name, Lacks: c,
+			Name: "rpc/absent-" + one.name, Lacks: c,
 			Rule: fmt.Sprintf("without the claim %s, opening a client or a server that requires it fails", c),
 			Run: func(t *suite.T) {
 				conn, err := rpc.Dial(t.Context(), t.Provider(), t.Name(), rpc.Require(c))
