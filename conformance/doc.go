@@ -19,8 +19,9 @@
 // # From a program
 //
 // [Run] needs no package testing and returns a [Report]: what was run, and for
-// every claim whether it was proven, refuted, or not claimed. The command
-// "fairlead conformance URL" prints it.
+// every claim which kind of evidence there is (see [Verdict]). The command
+// "fairlead conformance URL" prints it. [Rules] returns the sentences that the cases
+// test; a claim is the set of rules that name it.
 //
 // The [Conclusion] about the provider as a whole is Conforms, DoesNotConform or
 // Undecided. Only a failed assertion, or a call that does not end, counts against a

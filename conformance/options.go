@@ -60,6 +60,7 @@ type options struct {
 	patience  time.Duration
 	maxRate   int
 	control   Control
+	powerCut  bool
 	filler    Filler
 	operator  Operator
 	transport string
@@ -82,7 +83,8 @@ func WithProfile(p Profile) Option { return func(o *options) { o.profile = p } }
 // WithFacets runs only the cases of these facets; by default, of all.
 func WithFacets(f ...fairlead.Facet) Option { return func(o *options) { o.facets = f } }
 
-// WithMatch runs only the cases whose names match.
+// WithMatch runs only the cases whose names, or whose rules, match: "kv/watch",
+// "KV-CAS-3".
 func WithMatch(r *regexp.Regexp) Option { return func(o *options) { o.match = r } }
 
 // WithCases runs only the cases with these names. A name that no case has
@@ -110,6 +112,14 @@ func WithMaxRate(n int) Option { return func(o *options) { o.maxRate = max(n, 0)
 
 // WithControl makes the cases run that kill and start the backend.
 func WithControl(c Control) Option { return func(o *options) { o.control = c } }
+
+// WithPowerCut is WithControl for a control whose Kill cuts the power of the
+// backend's machine, or has the same effect on its disks: what was written and not
+// synced is lost. Only so does a run show that a write that was acknowledged is on
+// stable storage.
+func WithPowerCut(c Control) Option {
+	return func(o *options) { o.control, o.powerCut = c, true }
+}
 
 // WithFiller makes the cases run that fill the backend. While it is full, it is
 // full for every client: do not give a Filler of a backend that others use.
@@ -139,6 +149,6 @@ func WithProgress(listed func(cases int), done func(Result)) Option {
 // selects reports whether the case is wanted at all.
 func (o options) selects(c suite.Case) bool {
 	return (len(o.facets) == 0 || slices.Contains(o.facets, c.Facet())) &&
-		(o.match == nil || o.match.MatchString(c.Name)) &&
+		(o.match == nil || o.match.MatchString(c.Name) || o.match.MatchString(ruleID(c.Name))) &&
 		(o.cases == nil || slices.Contains(o.cases, c.Name))
 }

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"fairlead.dev"
@@ -26,17 +25,20 @@ const (
 
 // Result is how one case ended.
 type Result struct {
-	Case     string           `json:"case"`
-	Facet    fairlead.Facet   `json:"facet"`
-	Needs    []fairlead.Claim `json:"needs,omitempty"`
-	Control  bool             `json:"control,omitempty"` // the case kills the backend
-	Kills    int              `json:"kills,omitempty"`   // how often it did
-	Rule     string           `json:"rule"`
-	Outcome  Outcome          `json:"outcome"`
-	Reason   string           `json:"reason,omitempty"`   // why it was not or could not be run, or why it is known to fail
-	Failures []string         `json:"failures,omitempty"` // the assertions that failed
-	Logs     []string         `json:"logs,omitempty"`
-	Duration time.Duration    `json:"duration_ns"`
+	Case    string           `json:"case"`
+	Facet   fairlead.Facet   `json:"facet"`
+	Needs   []fairlead.Claim `json:"needs,omitempty"`
+	Control bool             `json:"control,omitempty"` // the case kills the backend
+	Kills   int              `json:"kills,omitempty"`   // how often it did
+	// Acknowledged is how many acknowledged writes it looked for after its kills.
+	Acknowledged int           `json:"acknowledged,omitempty"`
+	RuleID       string        `json:"rule_id"` // see [Rule]
+	Rule         string        `json:"rule"`
+	Outcome      Outcome       `json:"outcome"`
+	Reason       string        `json:"reason,omitempty"`   // why it was not or could not be run, or why it is known to fail
+	Failures     []string      `json:"failures,omitempty"` // the assertions that failed
+	Logs         []string      `json:"logs,omitempty"`
+	Duration     time.Duration `json:"duration_ns"`
 }
 
 // Bad reports whether the result makes a provider fail.
@@ -63,28 +65,6 @@ const (
 	Undecided      Conclusion = "undecided"        // no case failed, and: nothing ran, or a case could not run, or the run was interrupted
 )
 
-// Verdict says what a run shows about a claim.
-type Verdict string
-
-// The verdicts.
-const (
-	Proven     Verdict = "proven"      // claimed; cases that need it ran (for durability: with kills), and all passed
-	Refuted    Verdict = "refuted"     // claimed, and a case that needs it failed, even if it is known to fail
-	Unproven   Verdict = "unproven"    // claimed, and no case that could prove it ran to its end; see Reason
-	NotClaimed Verdict = "not claimed" // and see Reason and Remedy
-)
-
-// ClaimResult is the verdict on one claim of one facet.
-type ClaimResult struct {
-	Facet   fairlead.Facet `json:"facet"`
-	Claim   fairlead.Claim `json:"claim"`
-	Rule    string         `json:"rule"`
-	Verdict Verdict        `json:"verdict"`
-	Cases   []string       `json:"cases,omitempty"` // that ran and need it; only the failed ones if refuted
-	Reason  string         `json:"reason,omitempty"`
-	Remedy  string         `json:"remedy,omitempty"`
-}
-
 // Report is the outcome of a run.
 type Report struct {
 	Provider    string               `json:"provider"`
@@ -93,7 +73,8 @@ type Report struct {
 	Started     time.Time            `json:"started"`
 	Duration    time.Duration        `json:"duration_ns"`
 	Description fairlead.Description `json:"description"`
-	Pace        Pace                 `json:"pace"` // the time limits, and what they follow from
+	Pace        Pace                 `json:"pace"`                // the time limits, and what they follow from
+	PowerCut    bool                 `json:"power_cut,omitempty"` // the cases that kill the backend cut its power
 	Results     []Result             `json:"results"`
 	Claims      []ClaimResult        `json:"claims"`
 	// Leftovers are names that could not be removed from the backend.
@@ -172,56 +153,4 @@ func Facets(d fairlead.Description) []fairlead.FacetDescription {
 		}
 	}
 	return facets
-}
-
-// addVerdicts derives the verdicts from the results, for each facet that has results.
-func (r *Report) addVerdicts() {
-	for _, fd := range Facets(r.Description) {
-		if !slices.ContainsFunc(r.Results, func(res Result) bool { return res.Facet == fd.Facet }) {
-			continue
-		}
-		for _, info := range ClaimsOf(fd.Facet) {
-			r.Claims = append(r.Claims, r.judge(fd, info))
-		}
-	}
-}
-
-// judge returns the verdict on one claim.
-func (r *Report) judge(fd fairlead.FacetDescription, info fairlead.ClaimInfo) ClaimResult {
-	c := ClaimResult{Facet: fd.Facet, Claim: info.Claim, Rule: info.Rule}
-	if m, lacks := info.Claim.Check(fd); lacks {
-		c.Verdict, c.Reason, c.Remedy = NotClaimed, m.Reason, m.Remedy
-		return c
-	}
-	var proof, bad []string
-	interrupted, blocked := false, ""
-	for _, res := range r.Results {
-		switch {
-		case res.Facet != fd.Facet || !slices.Contains(res.Needs, info.Claim):
-		case res.wasInterrupted():
-			interrupted = true
-		case res.Outcome == CouldNotRun:
-			blocked = res.Case + ": " + res.Reason
-		case !res.Ran():
-		case res.Outcome != Passed:
-			bad = append(bad, res.Case)
-		case res.Control || !suite.IsDurability(info.Claim):
-			proof = append(proof, res.Case)
-		}
-	}
-	switch {
-	case len(bad) > 0:
-		c.Verdict, c.Cases = Refuted, bad
-	case interrupted:
-		c.Verdict, c.Reason = Unproven, "the run was interrupted"
-	case blocked != "":
-		c.Verdict, c.Reason = Unproven, "could not run: "+blocked
-	case len(proof) > 0:
-		c.Verdict, c.Cases = Proven, proof
-	case suite.IsDurability(info.Claim):
-		c.Verdict, c.Reason = Unproven, "no case that kills the backend was run"
-	default:
-		c.Verdict, c.Reason = Unproven, "no case that needs it was run"
-	}
-	return c
 }

@@ -57,6 +57,7 @@ func runAround(ctx context.Context, open Opener, around around, opts []Option) (
 		Profile:     r.options.profile,
 		Started:     time.Now(),
 		Description: r.description,
+		PowerCut:    r.options.powerCut,
 	}
 	report.Results = r.runCases(ctx)
 	report.Pace = r.pace
@@ -64,7 +65,7 @@ func runAround(ctx context.Context, open Opener, around around, opts []Option) (
 	cleaned := r.clean(ctx)
 	report.Leftovers, report.Unmanaged = cleaned.Left, cleaned.Unmanaged
 	report.Duration = time.Since(report.Started)
-	report.addVerdicts()
+	report.addEvidence()
 	report.conclude()
 	return report, nil
 }
@@ -80,7 +81,7 @@ func (r *run) runCases(ctx context.Context) []Result {
 	results := make([]Result, len(cases))
 	var concurrent, alone []int
 	for i, c := range cases {
-		results[i] = Result{Case: c.Name, Facet: c.Facet(), Needs: c.Needs, Control: c.Control, Rule: c.Rule, Outcome: NotRun}
+		results[i] = Result{Case: c.Name, Facet: c.Facet(), Needs: c.Needs, Control: c.Control, RuleID: ruleID(c.Name), Rule: c.Rule, Outcome: NotRun}
 		results[i].Reason = r.reasonNotToRun(c)
 		switch {
 		case results[i].Reason != "":
@@ -188,7 +189,7 @@ func (r *run) execute(ctx context.Context, c suite.Case, res *Result, log func(s
 	env := r.env()
 	env.Log = log
 	outcome := env.Execute(ctx, c)
-	res.Failures, res.Logs, res.Kills = outcome.Failures, outcome.Logs, outcome.Kills
+	res.Failures, res.Logs, res.Kills, res.Acknowledged = outcome.Failures, outcome.Logs, outcome.Kills, outcome.Acknowledged
 	switch {
 	case outcome.Hung:
 		res.Outcome = Hung

@@ -27,6 +27,7 @@ type conformanceFlags struct {
 	junit     string
 	parallel  int
 	kill      string
+	cut       string
 	start     string
 	fill      string
 	free      string
@@ -44,8 +45,7 @@ func newConformanceCommand() *cobra.Command {
 		Use:   "conformance URL",
 		Short: "Run the conformance suite against a backend",
 		Long: `Run the conformance suite against the backend that the URL names. For every
-guarantee, print whether the provider claims it, and whether it was proven or
-refuted.
+guarantee, print whether the provider claims it, and the evidence for it.
 
 The exit code is 0 if the provider conforms in what was run, and 1 if a case failed.
 It is 3 if the run decides nothing: no case failed, but the run was interrupted, the
@@ -58,6 +58,10 @@ it ends, also after Ctrl-C.
 Cases that kill the backend run only if you give the commands to kill and start it:
   fairlead conformance redis://127.0.0.1:6379 \
     --kill-command 'systemctl kill -s KILL redis' --start-command 'systemctl start redis'
+
+A kill keeps what the operating system has not written to its disk. If you can cut the
+power of the backend's machine, give --cut-command in place of --kill-command; only
+then a run shows that a write that was acknowledged is on stable storage.
 
 Cases that fill the backend run only if you give the commands for that. The
 backend is then full for its other clients, too:
@@ -91,6 +95,7 @@ entry no longer counts when its last day (in UTC) has passed. The file is YAML:
 	flags.StringVar(&f.junit, "junit", "", "write the report as JUnit XML to this `file`; - for standard output")
 	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "number of cases that run at the same time")
 	flags.StringVar(&f.kill, "kill-command", "", "shell `command` that kills the backend, for the cases that need it")
+	flags.StringVar(&f.cut, "cut-command", "", "shell `command` that cuts the power of the backend's machine, in place of --kill-command: what was not synced is lost")
 	flags.StringVar(&f.start, "start-command", "", "shell `command` that starts the backend again and returns when it serves")
 	flags.StringVar(&f.fill, "fill-command", "", "shell `command` that fills the backend, so that it refuses writes, for the cases that need it")
 	flags.StringVar(&f.free, "free-command", "", "shell `command` that gives the backend space again and returns when it takes writes")
@@ -100,7 +105,7 @@ entry no longer counts when its last day (in UTC) has passed. The file is YAML:
 	flags.IntVar(&f.maxRate, "max-rate", 0, "greatest number of calls in a second that the suite sends to the backend, for a run beside other users; 0 for no bound")
 	flags.StringVar(&f.known, "known", "", "YAML `file` with the cases that are known to fail, each with the reason and the last day on which that counts")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print log lines; the cases cause warnings and errors on purpose")
-	cmd.MarkFlagsRequiredTogether("kill-command", "start-command")
+	cmd.MarkFlagsMutuallyExclusive("kill-command", "cut-command")
 	cmd.MarkFlagsRequiredTogether("fill-command", "free-command")
 	cmd.MarkFlagsRequiredTogether("purge-command", "insert-command", "replace-command")
 	cmd.AddCommand(newCleanCommand())
@@ -210,8 +215,14 @@ func (f conformanceFlags) options() ([]conformance.Option, error) {
 		}
 		opts = append(opts, conformance.WithMatch(match))
 	}
+	if (f.kill != "" || f.cut != "") != (f.start != "") {
+		return nil, errors.New("give --start-command together with --kill-command or --cut-command: a backend that is killed must be started again")
+	}
+	if f.cut != "" {
+		opts = append(opts, conformance.WithPowerCut(shellControl{shellCommand{"cut-command", f.cut}, f.start}))
+	}
 	if f.kill != "" {
-		opts = append(opts, conformance.WithControl(shellControl{kill: f.kill, start: f.start}))
+		opts = append(opts, conformance.WithControl(shellControl{shellCommand{"kill-command", f.kill}, f.start}))
 	}
 	if f.fill != "" {
 		opts = append(opts, conformance.WithFiller(shellFiller{fill: f.fill, free: f.free}))

@@ -32,11 +32,12 @@ func (c shellCommand) run(ctx context.Context, vars ...string) error {
 }
 
 // shellControl kills and starts the backend with commands of the operator.
-type shellControl struct{ kill, start string }
-
-func (c shellControl) Kill(ctx context.Context) error {
-	return shellCommand{"kill-command", c.kill}.run(ctx)
+type shellControl struct {
+	kill  shellCommand // or the one that cuts the power
+	start string
 }
+
+func (c shellControl) Kill(ctx context.Context) error { return c.kill.run(ctx) }
 
 func (c shellControl) Start(ctx context.Context) error {
 	return shellCommand{"start-command", c.start}.run(ctx)

@@ -70,7 +70,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"bad pattern", "conformance mem:// --run (", exitUsage, "--run is not a regular expression: error parsing regexp"},
 		{"bad scheme", "conformance memory://", exitUsage, `unknown URL scheme "memory"; linked in: broken, `},
 		{"bad setting", "describe mem://?histroy=1", exitUsage, `unknown setting "histroy"; accepted: dedupe-window, history`},
-		{"half a control", "conformance mem:// --kill-command true", exitUsage, "kill-command start-command"},
+		{"half a control", "conformance mem:// --kill-command true", exitUsage, "give --start-command together with --kill-command"},
 		{"new what", "new", exitUsage, `"fairlead new" takes a command: one of provider`},
 		{"describe", "describe mem://x", exitOK, "kv.SnapshotList"},
 		{"clean", "conformance clean mem://", exitOK, "0 names removed"},

@@ -63,8 +63,10 @@ func countVerdicts(claims []conformance.ClaimResult) string {
 		n[c.Verdict]++
 	}
 	var parts []string
-	for _, v := range []conformance.Verdict{conformance.Proven, conformance.Refuted, conformance.Unproven, conformance.NotClaimed} {
-		parts = append(parts, fmt.Sprintf("%d %s", n[v], v))
+	for _, v := range conformance.Verdicts() {
+		if n[v] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[v], v))
+		}
 	}
 	return strings.Join(parts, ", ")
 }
@@ -85,31 +87,31 @@ func printFailures(out io.Writer, r *conformance.Report) {
 }
 
 func printClaims(out io.Writer, r *conformance.Report) {
-	t := newTable(out, "Guarantees", "claim", "verdict", "by")
+	t := newTable(out, "Guarantees", "claim", "verdict", "evidence")
 	for _, row := range claimRows(r.Claims) {
-		t.AppendRow(table.Row{row.name, row.verdict, row.by})
+		t.AppendRow(table.Row{row.name, row.verdict, row.evidence})
 	}
 	t.Render()
 }
 
 type claimRow struct {
-	name    string
-	verdict conformance.Verdict
-	by      string
+	name     string
+	verdict  conformance.Verdict
+	evidence string
 }
 
 // claimRows returns a row for each claim. A common claim has one row for all
-// facets with the same verdict and the same reason.
+// facets with the same verdict and the same evidence.
 func claimRows(claims []conformance.ClaimResult) []claimRow {
 	var rows []claimRow
 	for _, c := range claims {
-		row := claimRow{string(c.Claim), c.Verdict, cmp.Or(caseNames(c.Cases), reasonText(c.Reason, c.Remedy))}
+		row := claimRow{string(c.Claim), c.Verdict, c.Evidence()}
 		if strings.Contains(row.name, ".") {
 			rows = append(rows, row)
 			continue
 		}
 		same := func(r claimRow) bool {
-			return strings.HasPrefix(r.name, row.name) && r.verdict == row.verdict && r.by == row.by
+			return strings.HasPrefix(r.name, row.name) && r.verdict == row.verdict && r.evidence == row.evidence
 		}
 		if i := slices.IndexFunc(rows, same); i >= 0 {
 			rows[i].name += ", " + string(c.Facet)
@@ -122,13 +124,6 @@ func claimRows(claims []conformance.ClaimResult) []claimRow {
 		return cmp.Compare(strings.Count(b.name, "."), strings.Count(a.name, "."))
 	})
 	return rows
-}
-
-func caseNames(cases []string) string {
-	if len(cases) > 3 {
-		return fmt.Sprintf("%s and %d more cases", strings.Join(cases[:2], " "), len(cases)-2)
-	}
-	return strings.Join(cases, " ")
 }
 
 func reasonText(reason, remedy string) string {

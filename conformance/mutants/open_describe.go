@@ -41,6 +41,12 @@ var openDescribeMutants = []Mutant{
 		Open: ofKV(func(f *fairlead.FacetDescription) { f.Missing[0].Reason = "" }),
 	},
 	{
+		Name: "open-basis-of-missing", Breaks: "a claim that is not made rests on something", CaughtBy: cases("open/claims-basis"),
+		Open: ofKV(func(f *fairlead.FacetDescription) {
+			f.Bases = []fairlead.Basis{{Claim: f.Missing[0].Claim, Kind: fairlead.Verified, Detail: "a setting"}}
+		}),
+	},
+	{
 		Name: "open-durability-silent", Breaks: "durability is neither claimed nor missing", CaughtBy: cases("open/durability-reason"),
 		Open: facetsOf(func(f *fairlead.FacetDescription) { f.Missing = nil }),
 	},

@@ -119,10 +119,10 @@ func TestNaiveClaimsAreRefuted(t *testing.T) {
 				t.Fatal(err)
 			}
 			i := slices.IndexFunc(report.Claims, func(c conformance.ClaimResult) bool { return c.Claim == n.claim })
-			if i < 0 || report.Claims[i].Verdict != conformance.Refuted || !slices.Contains(report.Claims[i].Cases, n.refutedBy) {
+			if i < 0 || report.Claims[i].Verdict != conformance.Refuted || !slices.ContainsFunc(report.Claims[i].Broken, func(b conformance.BrokenRule) bool { return b.Case == n.refutedBy }) {
 				t.Fatalf("the claim %s is not refuted by %s: %+v", n.claim, n.refutedBy, report.Claims)
 			}
-			t.Log("refuted by", report.Claims[i].Cases)
+			t.Log("refuted:", report.Claims[i].Evidence())
 		})
 	}
 }

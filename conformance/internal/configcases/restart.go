@@ -94,6 +94,7 @@ func testDurable(t *suite.T) {
 	setChanges(t, s, config.Delete("k0"), config.Put("k1", nil))
 	killUntilDown(t, s)
 	startUntilUp(t, s, "after", "the start")
+	t.LookedFor(51)
 	for _, handle := range []*config.Source{s, t.Source(name)} {
 		got := textsOf(takeSnapshot(t, handle))
 		for i := 2; i < 50; i++ {

@@ -130,6 +130,7 @@ func killUnderWriters(t *suite.T, durable bool) {
 			outcome[i] = fairlead.Errorf(fairlead.UnknownOutcome, "acknowledged, and not promised to survive")
 		}
 	}
+	t.LookedFor(int(w.acked.Load()))
 	wantOutcomes(t, s, w.keys, outcome)
 	wantOutcomes(t, t.StoreOf(t.Provider(), name), w.keys, outcome)
 }

@@ -210,7 +210,8 @@ func (h *history) count() int {
 func (h *history) check() {
 	switch porcupine.CheckOperationsTimeout(registers, h.calls, 20*time.Second) {
 	case porcupine.Illegal:
-		h.t.Errorf("of %d calls of 8 clients, some read or condition saw a state that no order of the writes explains", len(h.calls))
+		h.t.Errorf("of %d calls of 8 clients, some read or condition saw a state that no order of the writes explains; the fewest calls that show it:\n%s",
+			len(h.calls), formatCalls(shortestIllegal(h.calls)))
 	case porcupine.Unknown:
 		h.t.Errorf("no order of %d calls was found within 20s, nor shown to be impossible", len(h.calls))
 	}

@@ -33,6 +33,11 @@ var describeCases = []suite.Case{
 		Run:  claimsOrMissing,
 	},
 	{
+		Name: "open/claims-basis",
+		Rule: "what a claim rests on is said once, of a claim that is made, as verified or asserted, with what was read or asserted",
+		Run:  claimsBasis,
+	},
+	{
 		Name: "open/durability-reason",
 		Rule: "a facet that stores data claims durability or says why it does not",
 		Run:  durabilityReason,
@@ -159,6 +164,18 @@ func claimsOrMissing(t *suite.T) {
 			if m.Reason == "" {
 				t.Errorf("%s: %q is missing without a reason", f.Facet, m.Claim)
 			}
+		}
+	}
+}
+
+func claimsBasis(t *suite.T) {
+	for _, f := range t.Description().Facets {
+		said := map[fairlead.Claim]bool{}
+		for _, b := range f.Bases {
+			if !f.Has(b.Claim) || said[b.Claim] || b.Detail == "" || b.Kind != fairlead.Verified && b.Kind != fairlead.Asserted {
+				t.Errorf("%s: %+v: the claim is not made, or has another basis, or the basis has no detail or another kind than verified and asserted", f.Facet, b)
+			}
+			said[b.Claim] = true
 		}
 	}
 }

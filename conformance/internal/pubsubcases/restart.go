@@ -233,6 +233,7 @@ func durablePublish(p *pipe) {
 	for body := range l.stored {
 		lost[body] = true
 	}
+	p.LookedFor(len(lost))
 	for len(lost) > 0 {
 		d := p.receiveAfterOutage(func() string { return fmt.Sprintf("%d of %d acknowledged messages are lost", len(lost), len(l.stored)) })
 		body := string(d.Body)
@@ -289,6 +290,7 @@ func durableGroup(t *suite.T) {
 			left[body] = true
 		}
 	}
+	t.LookedFor(len(left))
 	for len(left) > 0 {
 		d := p.receiveAfterOutage(func() string {
 			return fmt.Sprintf("%d messages of the group are lost: %v", len(left), slices.Sorted(maps.Keys(left)))
@@ -335,6 +337,7 @@ func durableAck(t *suite.T) {
 		return true
 	})
 	time.Sleep(leaseForOutage(t) + 2*silence) // for the messages that come again
+	t.LookedFor(l.count())
 }
 
 // keyTurns records how many messages of each key were acknowledged.
@@ -415,6 +418,7 @@ func durableKey(t *suite.T) {
 	p.killAndStart()
 	send(each/2, each)
 	t.Eventually(recoveryTime(t), "all messages come and are acknowledged after the outage", func() bool { return turns.total() == keys*each })
+	t.LookedFor(keys * each)
 }
 
 func durableAtomic(p *pipe) {

@@ -69,6 +69,14 @@ func (t *T) WaitUntilDown(d time.Duration, fails func() bool) {
 	}
 }
 
+// LookedFor records that the case has looked, after it killed the backend, for n writes
+// that had been acknowledged.
+func (t *T) LookedFor(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.acknowledged += n
+}
+
 func (t *T) isDown() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -38,7 +38,7 @@ func FacetOf(d fairlead.Description, f fairlead.Facet) (fairlead.FacetDescriptio
 }
 
 // IsDurability reports whether a claim is about data that outlives the backend's
-// process. Such a claim cannot be proven while the process lives.
+// process. Cases cannot observe such a claim while the process lives.
 func IsDurability(c fairlead.Claim) bool {
 	return c == fairlead.DurableFsync || c == fairlead.DurableQuorum
 }

@@ -54,6 +54,8 @@ type Outcome struct {
 	Blocked     string // why the case could not run; it has no failures then
 	Interrupted bool   // the run was given up while the case ran; it has no failures then
 	Kills       int    // how often the case killed the backend
+	// Acknowledged is how many acknowledged writes the case looked for after that.
+	Acknowledged int
 }
 
 // Grace is how long a case may take to end after its deadline before it counts
@@ -130,7 +132,7 @@ func (t *T) outcome(hung bool) Outcome {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true
-	o := Outcome{Failures: slices.Clone(t.failures), Kills: t.kills}
+	o := Outcome{Failures: slices.Clone(t.failures), Kills: t.kills, Acknowledged: t.acknowledged}
 	switch {
 	case len(o.Failures) == 0 && fairlead.ContextError(t.run) != nil:
 		o.Interrupted = true

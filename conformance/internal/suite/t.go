@@ -35,6 +35,8 @@ type T struct {
 	kills    int       // how often it killed the backend
 	down     bool      // it killed the backend, and has not started it yet
 	ended    bool      // its outcome is known: what a hung case still says is ignored
+
+	acknowledged int // writes that the case looked for after kills
 }
 
 // Context ends at the case's deadline, and when the run is given up.

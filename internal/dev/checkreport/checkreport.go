@@ -16,18 +16,29 @@ func Opener(url string) conformance.Opener {
 	return func(ctx context.Context) (fairlead.Provider, error) { return fairlead.Open(ctx, url) }
 }
 
-// Proven fails the test if a claim is not proven. It leaves out the given facets, and
-// demands nothing of a report from which -run left out cases.
-func Proven(t testing.TB, r *conformance.Report, except ...fairlead.Facet) {
+// Tried fails the test if no rule of a claim was tried, or if the backend was not killed
+// for a claim of durability. It leaves out the given facets, and demands nothing of a
+// report from which -run left out cases.
+func Tried(t testing.TB, r *conformance.Report, except ...fairlead.Facet) {
 	t.Helper()
 	if r.Filtered() {
 		return
 	}
 	for _, c := range r.Claims {
-		if c.Verdict == conformance.Unproven && !slices.Contains(except, c.Facet) {
-			t.Errorf("%s: %s is claimed and unproven: %s", c.Facet, c.Claim, c.Reason)
+		if isUntried(c) && !slices.Contains(except, c.Facet) {
+			t.Errorf("%s: %s is claimed, and was not tried: %s", c.Facet, c.Claim, c.Evidence())
 		}
 	}
+}
+
+func isUntried(c conformance.ClaimResult) bool {
+	switch c.Verdict {
+	case conformance.NotTried, conformance.VerifiedInSettings:
+		return true
+	case conformance.AssertedByOperator:
+		return c.Kills == 0
+	}
+	return false
 }
 
 // Verdict fails the test unless the claim has the verdict in every one of the given
@@ -40,7 +51,7 @@ func Verdict(t testing.TB, r *conformance.Report, claim fairlead.Claim, want con
 	}
 	for _, c := range r.Claims {
 		if c.Claim == claim && c.Verdict != want && (len(facets) == 0 || slices.Contains(facets, c.Facet)) {
-			t.Errorf("%s: %s is %s, want %s: %s %v", c.Facet, claim, c.Verdict, want, c.Reason, c.Cases)
+			t.Errorf("%s: %s is %s, want %s: %s", c.Facet, claim, c.Verdict, want, c.Evidence())
 		}
 	}
 }
