@@ -139,7 +139,7 @@ func TestInterruptCleansUp(t *testing.T) {
 	if code := run(ctx, []string{"conformance", server.URL(), "--facet", "kv"}, lines, &errs); code != exitUndecided {
 		t.Errorf("exit code %d", code)
 	}
-	if !strings.Contains(errs.String(), "undecided: interrupted after") || !strings.Contains(lines.text.String(), " 0 refuted,") || strings.Contains(lines.text.String(), "FAIL") {
+	if !strings.Contains(errs.String(), "undecided: interrupted after") || strings.Contains(lines.text.String(), "refuted") || strings.Contains(lines.text.String(), "FAIL") {
 		t.Errorf("printed %s%s", lines.text.String(), errs.String())
 	}
 	wantStores(t, server.URL(), 0)
