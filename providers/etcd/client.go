@@ -116,7 +116,11 @@ func (p *provider) putKey(ctx context.Context, r *pb.PutRequest) (*pb.TxnRespons
 		resp, err = p.kv.Put(ctx, r)
 		return err
 	})
-	return &pb.TxnResponse{Header: resp.GetHeader(), Succeeded: true}, err
+	answer := &pb.TxnResponse{Header: resp.GetHeader(), Succeeded: true}
+	if resp.GetPrevKv() != nil {
+		answer.Responses = []*pb.ResponseOp{{Response: &pb.ResponseOp_ResponsePut{ResponsePut: resp}}}
+	}
+	return answer, err
 }
 
 // readTxn carries out a transaction that writes nothing.

@@ -158,15 +158,44 @@ func (p *provider) revoke(ctx context.Context, id int64) error {
 	})
 }
 
+// unusedLease is a lease that is not wanted any more.
+type unusedLease struct {
+	id       int64
+	replaced bool // a key that had it was overwritten or deleted; other keys may have it
+}
+
+// revokeReplaced queues the leases of the keys that a request has overwritten or deleted:
+// each would stay until its time to live ends, and they would grow with the rate of
+// writes. Only leases of this store are queued.
+func (s *store) revokeReplaced(resp *pb.TxnResponse) {
+	for _, r := range resp.GetResponses() {
+		s.revokeLeaseOf(r.GetResponsePut().GetPrevKv())
+		for _, kv := range r.GetResponseDeleteRange().GetPrevKvs() {
+			s.revokeLeaseOf(kv)
+		}
+	}
+}
+
+func (s *store) revokeLeaseOf(kv *mvccpb.KeyValue) {
+	if lease := kv.GetLease(); lease != 0 && uint32(lease>>32) == s.leaseTag {
+		s.p.queueRevocation(unusedLease{id: lease, replaced: true})
+	}
+}
+
 // revokeLater queues the revocation of a lease that is not wanted any more: a write of
 // its key that is still on its way is refused then. If the lease cannot be revoked, it
 // ends by itself.
-func (p *provider) revokeLater(id int64) {
+func (p *provider) revokeLater(id int64) { p.queueRevocation(unusedLease{id: id}) }
+
+func (p *provider) queueRevocation(l unusedLease) {
 	select {
-	case p.unused <- id:
+	case p.unused <- l:
 	default:
 	}
 }
+
+// revokers is how many leases are revoked at a time.
+const revokers = 4
 
 // revokeQueuedLeases revokes the leases that are not wanted any more until the provider
 // is closed.
@@ -175,10 +204,13 @@ func (p *provider) revokeQueuedLeases() {
 		select {
 		case <-p.life.Done():
 			return
-		case id := <-p.unused:
+		case l := <-p.unused:
 			patience := providers.Patience{Limit: p.config.rpcLease}
 			_, _ = providers.Retry(p.life.Context(), p.life, patience, func(ctx context.Context) (_ struct{}, done bool, err error) {
-				return struct{}{}, true, p.revoke(ctx, id)
+				if l.replaced { // keys that were written together share a lease
+					return struct{}{}, true, p.revokeKeyless(ctx, []int64{l.id})
+				}
+				return struct{}{}, true, p.revoke(ctx, l.id)
 			})
 		}
 	}

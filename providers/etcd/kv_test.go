@@ -111,7 +111,8 @@ func shorten(t *testing.T, server *testbed.EtcdServer, s driver.Store, ended tim
 	}
 }
 
-// TestUnusedLeasesAreRevoked: a refused write leaves no lease.
+// TestUnusedLeasesAreRevoked: a refused write leaves no lease, and neither does a key that
+// is overwritten or deleted. A lease that another key has stays.
 func TestUnusedLeasesAreRevoked(t *testing.T) {
 	server := testbed.Etcd(t)
 	s := openStore(t, open(t, server.URL()), "s")
@@ -128,10 +129,32 @@ func TestUnusedLeasesAreRevoked(t *testing.T) {
 	c, err := server.Client()
 	check.NoError(t, err)
 	defer c.Close()
-	check.Eventually(t, "no lease is left", func() bool {
-		l, err := c.Leases(t.Context())
-		return err == nil && len(l.Leases) == 0
-	})
+	left := func(n int) {
+		t.Helper()
+		check.Eventually(t, fmt.Sprintf("%d leases are left", n), func() bool {
+			l, err := c.Leases(t.Context())
+			return err == nil && len(l.Leases) == n
+		})
+	}
+	left(0)
+	_, err = s.Txn(t.Context(), driver.Txn{Writes: []driver.Op{ // with one lease
+		{Kind: driver.OpPut, Key: "a", TTL: time.Hour}, {Kind: driver.OpPut, Key: "b", TTL: time.Hour},
+	}})
+	check.NoError(t, err)
+	for range 20 {
+		mustPut(t, s, "a", "v", time.Hour)
+		rev := mustPut(t, s, "lock", "v", time.Hour)
+		check.NoError(t, one(t, s, driver.Op{Kind: driver.OpDeleteIf, Key: "lock", Revision: rev}).Err)
+		mustPut(t, s, "d", "v", time.Hour)
+		check.NoError(t, one(t, s, driver.Op{Kind: driver.OpDelete, Key: "d"}).Err)
+	}
+	left(2) // of a and b
+	check.NoError(t, one(t, s, driver.Op{Kind: driver.OpGet, Key: "b"}).Err)
+	_, err = s.Txn(t.Context(), driver.Txn{Writes: []driver.Op{
+		{Kind: driver.OpPut, Key: "a", TTL: 2 * time.Hour}, {Kind: driver.OpDelete, Key: "b"},
+	}})
+	check.NoError(t, err)
+	left(1)
 }
 
 func TestWatchOfCompactedHistory(t *testing.T) {

@@ -36,6 +36,7 @@ func (s *store) tryTxn(ctx context.Context, t driver.Txn) (revision driver.Revis
 	}
 	resp, err := s.p.commitTxn(ctx, s.txnRequest(t, made))
 	if err == nil && resp.Succeeded {
+		s.revokeReplaced(resp)
 		return formatRevision(resp.Header.Revision), false, nil
 	}
 	if fairlead.CodeOf(err) != fairlead.UnknownOutcome {
@@ -61,7 +62,7 @@ func (s *store) txnRequest(t driver.Txn, made leases) *pb.TxnRequest {
 	}
 	for i := range t.Writes {
 		op := &t.Writes[i]
-		change := deleteOp(&pb.DeleteRangeRequest{Key: s.key(op.Key)})
+		change := deleteOp(&pb.DeleteRangeRequest{Key: s.key(op.Key), PrevKv: true})
 		if op.Kind == driver.OpPut {
 			change = made.putOp(s.key(op.Key), op)
 		}

@@ -44,7 +44,7 @@ func (l leases) putOp(key []byte, op *driver.Op) *pb.RequestOp {
 		return putOp(&pb.PutRequest{Key: key, Value: op.Value})
 	}
 	made := l[leaseSeconds(op.TTL)]
-	return putOp(&pb.PutRequest{Key: key, Value: made.encodeValue(op.Value), Lease: made.id})
+	return putOp(&pb.PutRequest{Key: key, Value: made.encodeValue(op.Value), Lease: made.id, PrevKv: true})
 }
 
 var errConflict = fairlead.Errorf(fairlead.Conflict, "the condition of the write did not hold")
@@ -73,8 +73,11 @@ func (s *store) tryWrite(ctx context.Context, op *driver.Op) (r driver.Result, r
 		}
 	case err != nil:
 		r.Err = err
-	case op.Kind != driver.OpDelete && op.Kind != driver.OpDeleteIf:
-		r.Revision = formatRevision(resp.Header.Revision)
+	default:
+		s.revokeReplaced(resp)
+		if op.Kind != driver.OpDelete && op.Kind != driver.OpDeleteIf {
+			r.Revision = formatRevision(resp.Header.Revision)
+		}
 	}
 	if retry || r.Err != nil && fairlead.CodeOf(r.Err) != fairlead.UnknownOutcome {
 		made.revokeLater(s.p)
@@ -94,7 +97,7 @@ func (s *store) commit(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 // opRequest returns an operation as a transaction.
 func (s *store) opRequest(op *driver.Op, made leases) *pb.TxnRequest {
 	key := s.key(op.Key)
-	change := deleteOp(&pb.DeleteRangeRequest{Key: key})
+	change := deleteOp(&pb.DeleteRangeRequest{Key: key, PrevKv: true})
 	if op.Kind != driver.OpDelete && op.Kind != driver.OpDeleteIf {
 		change = made.putOp(key, op)
 	}

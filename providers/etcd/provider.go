@@ -42,7 +42,7 @@ type provider struct {
 	cluster pb.ClusterClient
 
 	prober *prober
-	unused chan int64 // leases that no key has
+	unused chan unusedLease // leases to revoke
 
 	progressEvery time.Duration // how often watchers ask for it
 
@@ -64,14 +64,16 @@ func open(ctx context.Context, s providers.Settings) (fairlead.Provider, error) 
 		return nil, errors.Join(providers.AddEndpoint(err, p.endpoint()), p.disconnect())
 	}
 	p.life.Go(p.keepDescription)
-	p.life.Go(p.revokeQueuedLeases)
+	for range revokers {
+		p.life.Go(p.revokeQueuedLeases)
+	}
 	return p, nil
 }
 
 func newProvider(c config, logger *slog.Logger) *provider {
 	life := providers.NewLifetime("provider")
 	return &provider{
-		config: c, logger: logger, prober: newProber(c), unused: make(chan int64, 1024), progressEvery: usualProgress, life: life,
+		config: c, logger: logger, prober: newProber(c), unused: make(chan unusedLease, 1024), progressEvery: usualProgress, life: life,
 		calls: providers.Calls{Life: life, Timeout: c.requestTimeout, Setting: "request-timeout", MapError: mapErr},
 	}
 }

@@ -35,15 +35,15 @@ var portableChanges = []change{
 	{
 		what: "Handle ends when the backend reports an internal error",
 		file: "pubsub/handle.go",
-		old:  "fairlead.Closed, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:\n		return true",
-		new:  "fairlead.Closed, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied, fairlead.Internal:\n		return true",
+		old:  "fairlead.Closed, fairlead.NotFound, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:\n		return true",
+		new:  "fairlead.Closed, fairlead.NotFound, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied, fairlead.Internal:\n		return true",
 		pkg:  "./pubsub", run: "TestHandleGoesOn",
 	},
 	{
 		what: "Handle goes on after PermissionDenied",
 		file: "pubsub/handle.go",
-		old:  "fairlead.Closed, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:\n		return true",
-		new:  "fairlead.Closed, fairlead.Invalid, fairlead.Unsupported:\n		return true",
+		old:  "fairlead.Closed, fairlead.NotFound, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:\n		return true",
+		new:  "fairlead.Closed, fairlead.NotFound, fairlead.Invalid, fairlead.Unsupported:\n		return true",
 		pkg:  "./pubsub", run: "TestHandleEnds",
 	},
 	{

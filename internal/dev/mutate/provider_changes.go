@@ -126,7 +126,7 @@ var providerChanges = []change{
 	{
 		what: "nats: a resumed watcher misses a Delete on a full server in silence",
 		file: "providers/nats/kv_full.go",
-		old:  "	return err == nil && seq <= last\n", new: "	return err == nil && seq < 0*last\n",
+		old:  "	return last > 0 && seq <= last\n", new: "	return last > 0 && seq < 0*last\n",
 		pkg: "./providers/nats", run: "TestResumeBeforeAnUnmarkedDelete",
 	},
 	{
