@@ -225,7 +225,7 @@ func TestDoctorWithoutServer(t *testing.T) {
 		all, _ = runDoctorOn(t, nil, exitFailure, scheme+"://host.invalid:1")
 		wantFinding(t, all, providers.CheckName, providers.CheckProblem, "host.invalid", "correct the name")
 	}
-	for _, u := range []string{"redis://" + addr + "?password-env=FAIRLEAD_NOT_SET", "etcd://" + addr + "?ca-file=/nowhere", "nosuch://" + addr, "redis://"} {
+	for _, u := range []string{"redis://" + addr + "?password-env=FAIRLEAD_NOT_SET", "etcd://" + addr + "?ca-file=/nowhere", "nosuch://" + addr, "nats://"} {
 		all, _ := runDoctorOn(t, nil, exitUsage, u)
 		wantFinding(t, all, providers.CheckURL, providers.CheckProblem)
 		wantFinding(t, all, providers.CheckDial, providers.CheckNotReached)

@@ -21,6 +21,7 @@ func init() {
 			Help:     "Dapr 1.18: " + name + "://[:API-TOKEN@]host:port of the sidecar's gRPC port",
 			Settings: settings(),
 			Open:     open,
+			Inspect:  inspect,
 		})
 	}
 }

@@ -41,33 +41,41 @@ const (
 	metricSize    = "etcd_mvcc_db_total_size_in_bytes"
 )
 
-// fetchSample reads the metrics page of a member over a connection of its own:
-// http.Client writes to the log of the process when it meets a port that speaks
-// gRPC only.
-func fetchSample(ctx context.Context, c *tls.Config, endpoint string) (sample, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/metrics", nil)
+// fetchSample reads the metrics page of a member.
+func fetchSample(ctx context.Context, c *tls.Config, endpoint string) (s sample, err error) {
+	err = fetchPage(ctx, c, endpoint+"/metrics", func(res *http.Response) error {
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s/metrics: %s", endpoint, res.Status)
+		}
+		s, err = parseSample(io.LimitReader(res.Body, metricsBytes))
+		return err
+	})
+	return s, err
+}
+
+// fetchPage reads a page of a member over a connection of its own: http.Client writes to
+// the log of the process when it meets a port that speaks gRPC only.
+func fetchPage(ctx context.Context, c *tls.Config, page string, read func(*http.Response) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
 	if err != nil {
-		return sample{}, err
+		return err
 	}
 	req.Close = true
 	conn, err := dial(ctx, c, req.URL)
 	if err != nil {
-		return sample{}, err
+		return err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if err := req.Write(conn); err != nil {
-		return sample{}, err
+		return err
 	}
 	res, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
-		return sample{}, fmt.Errorf("%s/metrics: %w", endpoint, err)
+		return fmt.Errorf("%s: %w", page, err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return sample{}, fmt.Errorf("%s/metrics: %s", endpoint, res.Status)
-	}
-	return parseSample(io.LimitReader(res.Body, metricsBytes))
+	return read(res)
 }
 
 // dial connects to the host of a URL.

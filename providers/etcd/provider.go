@@ -22,6 +22,7 @@ func init() {
 			Help:     "etcd 3.6: " + name + "://[user:password@]host:port[,host:port…]",
 			Settings: settings(),
 			Open:     open,
+			Inspect:  inspect,
 		})
 	}
 }

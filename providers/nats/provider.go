@@ -22,6 +22,7 @@ func init() {
 		Help:     "NATS 2.15 with JetStream: nats://[user:password@]host:port[,host:port…]",
 		Settings: settings(),
 		Open:     open,
+		Inspect:  inspect,
 	})
 }
 
