@@ -65,12 +65,11 @@ type options struct {
 	operator  Operator
 	transport string
 	known     map[string]string
-	progress  func(Result)
-	listed    func(cases int)
+	observer  Observer
 }
 
 func newOptions(opts []Option) options {
-	o := options{profile: Full, parallel: 4, patience: DefaultPatience, transport: "direct", progress: func(Result) {}, listed: func(int) {}}
+	o := options{profile: Full, parallel: 4, patience: DefaultPatience, transport: "direct"}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -140,11 +139,23 @@ func WithKnownFailures(reasons map[string]string) Option {
 	return func(o *options) { o.known = reasons }
 }
 
-// WithProgress calls listed with the number of cases that will be run, and
-// done after each, from one goroutine at a time.
-func WithProgress(listed func(cases int), done func(Result)) Option {
-	return func(o *options) { o.listed, o.progress = listed, done }
+// Observer is told what a run does. Its functions are called by one goroutine at a time,
+// and the run waits for them. A nil function is not called.
+type Observer struct {
+	Planned func(Plan)            // once, before the first case
+	Began   func(caseName string) // before a case
+	Done    func(Result)          // after a case
 }
+
+// Plan is what a run is about to do.
+type Plan struct {
+	Run    []string // the names of the cases that will be run, in the order in which they begin
+	NotRun []Result // the selected cases that will not be run, with the reasons
+	Pace   Pace     // the time limits
+}
+
+// WithObserver sets who is told what the run does.
+func WithObserver(o Observer) Option { return func(all *options) { all.observer = o } }
 
 // selects reports whether the case is wanted at all.
 func (o options) selects(c suite.Case) bool {

@@ -21,7 +21,7 @@ type run struct {
 	prefix      string
 	around      around
 	pace        Pace
-	progress    sync.Mutex // held while the option's progress function runs
+	observing   sync.Mutex // held while the observer is told something
 }
 
 // around runs one case by calling run, or leaves it out. It gives run a function that
@@ -92,7 +92,7 @@ func (r *run) runCases(ctx context.Context) []Result {
 		}
 	}
 	r.pace = newPace(r.measureRoundTrip(ctx, facetsOf(cases, slices.Concat(concurrent, alone))), r.options)
-	r.options.listed(len(concurrent) + len(alone))
+	r.tellPlan(results, slices.Concat(concurrent, alone))
 	runLimited(ctx, concurrent, r.options.parallel, func(i int) { r.runCase(ctx, cases[i], &results[i]) })
 	r.sweep(ctx)
 	runLimited(ctx, alone, 1, func(i int) {
@@ -185,6 +185,7 @@ func (r *run) runCase(ctx context.Context, c suite.Case, res *Result) (ran bool)
 
 // execute runs one case, and fills in its result.
 func (r *run) execute(ctx context.Context, c suite.Case, res *Result, log func(string)) {
+	r.tellBegan(c.Name)
 	began := time.Now()
 	env := r.env()
 	env.Log = log
@@ -204,9 +205,40 @@ func (r *run) execute(ctx context.Context, c suite.Case, res *Result, log func(s
 	}
 	res.Duration = time.Since(began)
 	res.applyKnown(r.options.known)
-	r.progress.Lock()
-	defer r.progress.Unlock()
-	r.options.progress(*res)
+	r.tellDone(*res)
+}
+
+// tellPlan tells the observer which cases will be run, and which will not be.
+func (r *run) tellPlan(results []Result, toRun []int) {
+	if r.options.observer.Planned == nil {
+		return
+	}
+	p := Plan{Pace: r.pace}
+	for _, i := range toRun {
+		p.Run = append(p.Run, results[i].Case)
+	}
+	for _, res := range results {
+		if res.Reason != "" {
+			p.NotRun = append(p.NotRun, res)
+		}
+	}
+	r.options.observer.Planned(p)
+}
+
+func (r *run) tellBegan(name string) {
+	r.observing.Lock()
+	defer r.observing.Unlock()
+	if began := r.options.observer.Began; began != nil {
+		began(name)
+	}
+}
+
+func (r *run) tellDone(res Result) {
+	r.observing.Lock()
+	defer r.observing.Unlock()
+	if done := r.options.observer.Done; done != nil {
+		done(res)
+	}
 }
 
 func (r *run) env() *suite.Env {

@@ -141,17 +141,14 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	for _, line := range expired {
 		fmt.Fprintln(out, line)
 	}
-	if f.maxRate > 0 {
-		fmt.Fprintf(out, "at most %d calls in a second are sent to the backend (--max-rate); cases take longer, and may\n", f.maxRate)
-	}
 	p := newProgress(out)
-	opts = append(opts, conformance.WithKnownFailures(reasons), conformance.WithProgress(p.begin, p.done), conformance.WithTransport(name))
+	opts = append(opts, conformance.WithKnownFailures(reasons), conformance.WithObserver(conformance.Observer{Planned: p.begin, Began: p.began, Done: p.done}), conformance.WithTransport(name))
 	report, err := conformance.Run(cmd.Context(), open, opts...)
 	if err != nil {
 		return explainNoRun(err)
 	}
 	p.end()
-	printReport(out, report)
+	printReport(out, report, func(r conformance.Result) string { return repeatCommand(cmd.Flags(), url, r) })
 	err = conclude(report, f.run)
 	if writing := reports.write(cmd.OutOrStdout(), report); writing != nil {
 		return errors.Join(err, &exitError{writing, exitUndecided})

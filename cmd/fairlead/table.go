@@ -9,34 +9,15 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 
 	"fairlead.dev"
 	"fairlead.dev/conformance"
 )
 
-// maxColumnWidth is the width, in characters, at which the text of a column wraps.
-const maxColumnWidth = 60
-
-func newTable(out io.Writer, title string, header ...any) table.Writer {
-	t := table.NewWriter()
-	t.SetOutputMirror(out)
-	t.SetTitle(title)
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
-	t.Style().Title.Align = text.AlignLeft
-	t.AppendHeader(table.Row(header))
-	configs := make([]table.ColumnConfig, len(header))
-	for i := range configs {
-		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: maxColumnWidth, WidthMaxEnforcer: text.WrapSoft}
-	}
-	t.SetColumnConfigs(configs)
-	return t
-}
-
 // printReport prints the failures, the claims, the cases by facet, and the verdict.
-func printReport(out io.Writer, r *conformance.Report) {
-	printFailures(out, r)
+// repeat returns the command that repeats a case.
+func printReport(out io.Writer, r *conformance.Report, repeat func(conformance.Result) string) {
+	printFailures(out, r, repeat)
 	printClaims(out, r)
 	printFacets(out, r)
 	for _, left := range r.Leftovers {
@@ -71,19 +52,31 @@ func countVerdicts(claims []conformance.ClaimResult) string {
 	return strings.Join(parts, ", ")
 }
 
-func printFailures(out io.Writer, r *conformance.Report) {
+// printFailures prints, for each case that failed or could not run, its rule, what the
+// assertions expected and saw, and the command that repeats it.
+func printFailures(out io.Writer, r *conformance.Report, repeat func(conformance.Result) string) {
 	for _, res := range r.Results {
-		if res.Outcome == conformance.CouldNotRun {
-			fmt.Fprintf(out, "\nCOULD NOT RUN %s: %s\n", res.Case, res.Reason)
-		}
-		if !res.Bad() {
+		if !res.Bad() && res.Outcome != conformance.CouldNotRun {
 			continue
 		}
-		fmt.Fprintf(out, "\n%s %s: %s\n", strings.ToUpper(string(res.Outcome)), res.Case, res.Rule)
-		for _, line := range append(res.Failures, res.Logs...) {
-			fmt.Fprintln(out, "    "+strings.ReplaceAll(line, "\n", "\n    "))
+		fmt.Fprintf(out, "\n%s %s\n", strings.ToUpper(string(res.Outcome)), res.Case)
+		printIndented(out, "rule", res.Rule)
+		if res.Reason != "" {
+			printIndented(out, "reason", res.Reason)
 		}
+		for _, line := range res.Failures {
+			printIndented(out, "seen", line)
+		}
+		for _, line := range res.Logs {
+			printIndented(out, "log", line)
+		}
+		printIndented(out, "repeat", repeat(res))
 	}
+}
+
+// printIndented prints a text with a name before its first line.
+func printIndented(out io.Writer, name, text string) {
+	fmt.Fprintf(out, "    %-8s%s\n", name+":", strings.ReplaceAll(text, "\n", "\n            "))
 }
 
 func printClaims(out io.Writer, r *conformance.Report) {
@@ -137,6 +130,9 @@ func printFacets(out io.Writer, r *conformance.Report) {
 	t := newTable(out, "Cases", "facet", "passed", "failed", "known", "could not run", "interrupted", "not run")
 	total := table.Row{"all", 0, 0, 0, 0, 0, 0}
 	for _, f := range append([]fairlead.Facet{conformance.Opening}, fairlead.Facets()...) {
+		if !slices.ContainsFunc(r.Results, func(res conformance.Result) bool { return res.Facet == f }) {
+			continue
+		}
 		row := table.Row{f, 0, 0, 0, 0, 0, 0}
 		for _, res := range r.Results {
 			if res.Facet == f {
@@ -149,7 +145,6 @@ func printFacets(out io.Writer, r *conformance.Report) {
 	}
 	t.AppendFooter(total)
 	t.Render()
-	printNotRun(out, r)
 }
 
 func outcomeColumn(r conformance.Result) int {
@@ -166,27 +161,5 @@ func outcomeColumn(r conformance.Result) int {
 		return 5
 	default:
 		return 6
-	}
-}
-
-// printNotRun prints why cases were not run, if the operator can change that.
-func printNotRun(out io.Writer, r *conformance.Report) {
-	n := map[string]int{}
-	for _, res := range r.Results {
-		if res.Outcome == conformance.NotRun {
-			n[res.Reason]++
-		}
-	}
-	if c := n["needs control of the backend"]; c > 0 {
-		fmt.Fprintf(out, "%d cases kill the backend; to run them, give --kill-command and --start-command.\n", c)
-	}
-	if c := n["needs a way to fill the backend"]; c > 0 {
-		fmt.Fprintf(out, "%d cases fill the backend; to run them, give --fill-command and --free-command.\n", c)
-	}
-	if c := n["needs an operator of the backend"]; c > 0 {
-		fmt.Fprintf(out, "%d cases change the backend as other programs do; to run them, give --purge-command, --insert-command and --replace-command.\n", c)
-	}
-	if c := n["not in profile quick"]; c > 0 {
-		fmt.Fprintf(out, "%d cases run only with --profile full.\n", c)
 	}
 }
