@@ -142,13 +142,10 @@ func (r *run) medianTime(ctx context.Context, f func() error, answers ...fairlea
 // what is lost in rounding.
 func callInterval(n int) time.Duration { return time.Second/time.Duration(n) + time.Microsecond }
 
-// limitRate returns an opener of providers that together make at most n calls in any
-// second, evenly spread.
-func limitRate(open Opener, n int) Opener {
+// limitRate returns a hook that lets at most n calls pass in any second, evenly spread.
+func limitRate(n int) func(context.Context, *intercept.Call) error {
 	limiter := rate.NewLimiter(rate.Every(callInterval(n)), 1)
-	return intercept.Opener(open, intercept.Hooks{Before: func(ctx context.Context, _ *intercept.Call) error {
-		return waitForTurn(ctx, limiter)
-	}})
+	return func(ctx context.Context, _ *intercept.Call) error { return waitForTurn(ctx, limiter) }
 }
 
 // waitForTurn waits until the limiter lets one more call pass, or ctx ends. Unlike

@@ -31,14 +31,18 @@ type Result struct {
 	Control bool             `json:"control,omitempty"` // the case kills the backend
 	Kills   int              `json:"kills,omitempty"`   // how often it did
 	// Acknowledged is how many acknowledged writes it looked for after its kills.
-	Acknowledged int           `json:"acknowledged,omitempty"`
-	RuleID       string        `json:"rule_id"` // see [Rule]
-	Rule         string        `json:"rule"`
-	Outcome      Outcome       `json:"outcome"`
-	Reason       string        `json:"reason,omitempty"`   // why it was not or could not be run, or why it is known to fail
-	Failures     []string      `json:"failures,omitempty"` // the assertions that failed
-	Logs         []string      `json:"logs,omitempty"`
-	Duration     time.Duration `json:"duration_ns"`
+	Acknowledged int      `json:"acknowledged,omitempty"`
+	RuleID       string   `json:"rule_id"` // see [Rule]
+	Rule         string   `json:"rule"`
+	Outcome      Outcome  `json:"outcome"`
+	Reason       string   `json:"reason,omitempty"`   // why it was not or could not be run, or why it is known to fail
+	Failures     []string `json:"failures,omitempty"` // the assertions that failed
+	Logs         []string `json:"logs,omitempty"`
+	// History has the last calls that the case made of the provider's drivers, a line
+	// for each, unless it passed: when it began and ended, since the beginning of the
+	// run, of which store, topic, source or service, and its result.
+	History  []string      `json:"history,omitempty"`
+	Duration time.Duration `json:"duration_ns"`
 }
 
 // Bad reports whether the result makes a provider fail.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/conformance/internal/history"
+	"fairlead.dev/conformance/internal/intercept"
 	"fairlead.dev/conformance/internal/suite"
 )
 
@@ -20,6 +22,7 @@ type run struct {
 	description fairlead.Description
 	prefix      string
 	around      around
+	history     *history.History
 	pace        Pace
 	observing   sync.Mutex // held while the observer is told something
 }
@@ -39,10 +42,8 @@ func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 // runAround is Run with a function around each case. It calls the function from
 // several goroutines.
 func runAround(ctx context.Context, open Opener, around around, opts []Option) (*Report, error) {
-	r := &run{open: open, options: newOptions(opts), prefix: newPrefix(time.Now()), around: around}
-	if r.options.maxRate > 0 {
-		r.open = limitRate(open, r.options.maxRate)
-	}
+	r := &run{options: newOptions(opts), prefix: newPrefix(time.Now()), around: around, history: history.New()}
+	r.open = intercept.Opener(open, r.hooks())
 	var err error
 	if r.provider, err = r.open(ctx); err != nil {
 		return nil, err
@@ -68,6 +69,15 @@ func runAround(ctx context.Context, open Opener, around around, opts []Option) (
 	report.addEvidence()
 	report.conclude()
 	return report, nil
+}
+
+// hooks bound the rate of calls, and keep the last ones of each case.
+func (r *run) hooks() intercept.Hooks {
+	h := intercept.Hooks{After: r.history.Record}
+	if r.options.maxRate > 0 {
+		h.Before = limitRate(r.options.maxRate)
+	}
+	return h
 }
 
 func newPrefix(now time.Time) string {
@@ -202,6 +212,9 @@ func (r *run) execute(ctx context.Context, c suite.Case, res *Result, log func(s
 		res.Outcome, res.Reason = CouldNotRun, outcome.Blocked
 	default:
 		res.Outcome = Passed
+	}
+	if calls := r.history.Take(r.prefix + suite.NameOf(c)); res.Outcome != Passed {
+		res.History = calls
 	}
 	res.Duration = time.Since(began)
 	res.applyKnown(r.options.known)

@@ -4,6 +4,7 @@ package intercept
 
 import (
 	"context"
+	"time"
 
 	"fairlead.dev"
 	configdriver "fairlead.dev/config/driver"
@@ -20,6 +21,7 @@ type Call struct {
 	// Input is the argument besides the context: a driver's type, for example
 	// []driver.Op, or nil. It belongs to the caller again when After has returned.
 	Input any
+	Began time.Time // set before Before is called
 }
 
 // Hooks see the calls. A nil hook does nothing. They are called concurrently.
@@ -34,6 +36,7 @@ type Hooks struct {
 
 // run makes a call between the hooks.
 func run[O any](ctx context.Context, h *Hooks, c Call, call func() (O, error)) (O, error) {
+	c.Began = time.Now()
 	if h.Before != nil {
 		if err := h.Before(ctx, &c); err != nil {
 			var none O
@@ -70,6 +73,7 @@ func runBatch[I, R any](ctx context.Context, h *Hooks, c Call, items []I, call f
 
 // runClose makes a call that closes something, even if Before fails.
 func runClose(ctx context.Context, h *Hooks, c Call, call func(context.Context) error) error {
+	c.Began = time.Now()
 	if h.Before != nil {
 		_ = h.Before(context.WithoutCancel(ctx), &c) // what stays open would leak
 	}

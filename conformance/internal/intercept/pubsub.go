@@ -9,33 +9,33 @@ import (
 
 // OpenTopic implements [driver.Provider].
 func (p provider) OpenTopic(ctx context.Context, c driver.TopicConfig) (driver.Topic, error) {
-	return open(ctx, p, fairlead.PubSub, Call{"pubsub.OpenTopic", c.Name, c},
+	return open(ctx, p, fairlead.PubSub, Call{Op: "pubsub.OpenTopic", Target: c.Name, Input: c},
 		func(d driver.Provider) (driver.Topic, error) { return d.OpenTopic(ctx, c) },
 		func(t driver.Topic) driver.Topic { return topic{t, c.Name, p.hooks} })
 }
 
 // OpenSubscription implements [driver.Provider].
 func (p provider) OpenSubscription(ctx context.Context, c driver.SubscriptionConfig) (driver.Subscription, error) {
-	return open(ctx, p, fairlead.PubSub, Call{"pubsub.OpenSubscription", c.Topic, c},
+	return open(ctx, p, fairlead.PubSub, Call{Op: "pubsub.OpenSubscription", Target: c.Topic, Input: c},
 		func(d driver.Provider) (driver.Subscription, error) { return d.OpenSubscription(ctx, c) },
 		func(s driver.Subscription) driver.Subscription { return subscription{s, c.Topic, p.hooks} })
 }
 
 // Topics implements [driver.Provider].
 func (p provider) Topics(ctx context.Context, prefix string) ([]string, error) {
-	return manage(ctx, p, fairlead.PubSub, Call{"pubsub.Topics", prefix, nil},
+	return manage(ctx, p, fairlead.PubSub, Call{Op: "pubsub.Topics", Target: prefix},
 		func(d driver.Provider) ([]string, error) { return d.Topics(ctx, prefix) })
 }
 
 // DeleteTopic implements [driver.Provider].
 func (p provider) DeleteTopic(ctx context.Context, name string) error {
-	return managePlain(ctx, p, fairlead.PubSub, Call{"pubsub.DeleteTopic", name, nil},
+	return managePlain(ctx, p, fairlead.PubSub, Call{Op: "pubsub.DeleteTopic", Target: name},
 		func(d driver.Provider) error { return d.DeleteTopic(ctx, name) })
 }
 
 // DeleteGroup implements [driver.Provider].
 func (p provider) DeleteGroup(ctx context.Context, topic, group string) error {
-	return managePlain(ctx, p, fairlead.PubSub, Call{"pubsub.DeleteGroup", topic, group},
+	return managePlain(ctx, p, fairlead.PubSub, Call{Op: "pubsub.DeleteGroup", Target: topic, Input: group},
 		func(d driver.Provider) error { return d.DeleteGroup(ctx, topic, group) })
 }
 
@@ -54,7 +54,7 @@ func (t topic) Send(ctx context.Context, msgs []driver.Message) []driver.SendRes
 
 // Close implements [driver.Topic].
 func (t topic) Close(ctx context.Context) error {
-	return runClose(ctx, t.hooks, Call{"pubsub.Topic.Close", t.name, nil}, t.Topic.Close)
+	return runClose(ctx, t.hooks, Call{Op: "pubsub.Topic.Close", Target: t.name}, t.Topic.Close)
 }
 
 type subscription struct {
@@ -65,7 +65,7 @@ type subscription struct {
 
 // Receive implements [driver.Subscription].
 func (s subscription) Receive(ctx context.Context, limit int) ([]driver.Delivery, error) {
-	return run(ctx, s.hooks, Call{"pubsub.Receive", s.topic, limit}, func() ([]driver.Delivery, error) { return s.Subscription.Receive(ctx, limit) })
+	return run(ctx, s.hooks, Call{Op: "pubsub.Receive", Target: s.topic, Input: limit}, func() ([]driver.Delivery, error) { return s.Subscription.Receive(ctx, limit) })
 }
 
 // Settle implements [driver.Subscription].
@@ -77,5 +77,5 @@ func (s subscription) Settle(ctx context.Context, all []driver.Settlement) []err
 
 // Close implements [driver.Subscription].
 func (s subscription) Close(ctx context.Context) error {
-	return runClose(ctx, s.hooks, Call{"pubsub.Subscription.Close", s.topic, nil}, s.Subscription.Close)
+	return runClose(ctx, s.hooks, Call{Op: "pubsub.Subscription.Close", Target: s.topic}, s.Subscription.Close)
 }

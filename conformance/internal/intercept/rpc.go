@@ -10,28 +10,28 @@ import (
 
 // Listen implements [driver.Carrier].
 func (p provider) Listen(ctx context.Context, c driver.ListenConfig) (driver.Listener, error) {
-	return open(ctx, p, fairlead.RPC, Call{"rpc.Listen", c.Service, c},
+	return open(ctx, p, fairlead.RPC, Call{Op: "rpc.Listen", Target: c.Service, Input: c},
 		func(d driver.Carrier) (driver.Listener, error) { return d.Listen(ctx, c) },
 		func(l driver.Listener) driver.Listener { return &listener{l, c.Service, p.hooks} })
 }
 
 // OpenStream implements [driver.Carrier].
 func (p provider) OpenStream(ctx context.Context, c driver.StreamConfig) (driver.Stream, error) {
-	return open(ctx, p, fairlead.RPC, Call{"rpc.OpenStream", c.Service, c},
+	return open(ctx, p, fairlead.RPC, Call{Op: "rpc.OpenStream", Target: c.Service, Input: c},
 		func(d driver.Carrier) (driver.Stream, error) { return d.OpenStream(ctx, c) },
 		func(s driver.Stream) driver.Stream { return stream{s, c.Service, p.hooks} })
 }
 
 // Register implements [driver.Directory].
 func (p provider) Register(ctx context.Context, c driver.RegisterConfig) (driver.Registration, error) {
-	return open(ctx, p, fairlead.RPC, Call{"rpc.Register", c.Service, c},
+	return open(ctx, p, fairlead.RPC, Call{Op: "rpc.Register", Target: c.Service, Input: c},
 		func(d driver.Directory) (driver.Registration, error) { return d.Register(ctx, c) },
 		func(r driver.Registration) driver.Registration { return registration{r, c.Service, p.hooks} })
 }
 
 // WatchEndpoints implements [driver.Directory].
 func (p provider) WatchEndpoints(ctx context.Context, c driver.WatchConfig) (driver.EndpointWatcher, error) {
-	return open(ctx, p, fairlead.RPC, Call{"rpc.WatchEndpoints", c.Service, c},
+	return open(ctx, p, fairlead.RPC, Call{Op: "rpc.WatchEndpoints", Target: c.Service, Input: c},
 		func(d driver.Directory) (driver.EndpointWatcher, error) { return d.WatchEndpoints(ctx, c) },
 		func(w driver.EndpointWatcher) driver.EndpointWatcher { return endpoints{w, c.Service, p.hooks} })
 }
@@ -44,7 +44,7 @@ type listener struct {
 
 // Accept implements [driver.Listener].
 func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
-	in, err := run(ctx, l.hooks, Call{"rpc.Accept", l.service, nil}, func() (driver.Incoming, error) { return l.Listener.Accept(ctx) })
+	in, err := run(ctx, l.hooks, Call{Op: "rpc.Accept", Target: l.service}, func() (driver.Incoming, error) { return l.Listener.Accept(ctx) })
 	if err == nil && in.Stream != nil {
 		in.Stream = stream{in.Stream, l.service, l.hooks}
 	}
@@ -53,7 +53,7 @@ func (l *listener) Accept(ctx context.Context) (driver.Incoming, error) {
 
 // Close implements [driver.Listener].
 func (l *listener) Close(ctx context.Context) error {
-	return runClose(ctx, l.hooks, Call{"rpc.Listener.Close", l.service, nil}, l.Listener.Close)
+	return runClose(ctx, l.hooks, Call{Op: "rpc.Listener.Close", Target: l.service}, l.Listener.Close)
 }
 
 type stream struct {
@@ -64,17 +64,17 @@ type stream struct {
 
 // Send implements [driver.Stream].
 func (s stream) Send(ctx context.Context, frames []driver.Frame) error {
-	return runPlain(ctx, s.hooks, Call{"rpc.Send", s.service, frames}, func() error { return s.Stream.Send(ctx, frames) })
+	return runPlain(ctx, s.hooks, Call{Op: "rpc.Send", Target: s.service, Input: frames}, func() error { return s.Stream.Send(ctx, frames) })
 }
 
 // Recv implements [driver.Stream].
 func (s stream) Recv(ctx context.Context) ([]driver.Frame, error) {
-	return run(ctx, s.hooks, Call{"rpc.Recv", s.service, nil}, func() ([]driver.Frame, error) { return s.Stream.Recv(ctx) })
+	return run(ctx, s.hooks, Call{Op: "rpc.Recv", Target: s.service}, func() ([]driver.Frame, error) { return s.Stream.Recv(ctx) })
 }
 
 // Close implements [driver.Stream].
 func (s stream) Close(ctx context.Context) error {
-	return runClose(ctx, s.hooks, Call{"rpc.Stream.Close", s.service, nil}, s.Stream.Close)
+	return runClose(ctx, s.hooks, Call{Op: "rpc.Stream.Close", Target: s.service}, s.Stream.Close)
 }
 
 type registration struct {
@@ -85,12 +85,12 @@ type registration struct {
 
 // Keep implements [driver.Registration].
 func (r registration) Keep(ctx context.Context) error {
-	return runPlain(ctx, r.hooks, Call{"rpc.Keep", r.service, nil}, func() error { return r.Registration.Keep(ctx) })
+	return runPlain(ctx, r.hooks, Call{Op: "rpc.Keep", Target: r.service}, func() error { return r.Registration.Keep(ctx) })
 }
 
 // Close implements [driver.Registration].
 func (r registration) Close(ctx context.Context) error {
-	return runClose(ctx, r.hooks, Call{"rpc.Registration.Close", r.service, nil}, r.Registration.Close)
+	return runClose(ctx, r.hooks, Call{Op: "rpc.Registration.Close", Target: r.service}, r.Registration.Close)
 }
 
 type endpoints struct {
@@ -101,12 +101,12 @@ type endpoints struct {
 
 // Next implements [driver.EndpointWatcher].
 func (w endpoints) Next(ctx context.Context) ([]driver.Endpoint, error) {
-	return run(ctx, w.hooks, Call{"rpc.Endpoints.Next", w.service, nil}, func() ([]driver.Endpoint, error) { return w.EndpointWatcher.Next(ctx) })
+	return run(ctx, w.hooks, Call{Op: "rpc.Endpoints.Next", Target: w.service}, func() ([]driver.Endpoint, error) { return w.EndpointWatcher.Next(ctx) })
 }
 
 // Close implements [driver.EndpointWatcher].
 func (w endpoints) Close(ctx context.Context) error {
-	return runClose(ctx, w.hooks, Call{"rpc.Endpoints.Close", w.service, nil}, w.EndpointWatcher.Close)
+	return runClose(ctx, w.hooks, Call{Op: "rpc.Endpoints.Close", Target: w.service}, w.EndpointWatcher.Close)
 }
 
 // listeners are the wrapped listeners of a run, by the provider's own: a client finds
@@ -150,7 +150,7 @@ type localCarrier struct {
 
 // NextListener implements [driver.Local].
 func (c localCarrier) NextListener(ctx context.Context, service string, accepts func(driver.Listener) bool) (driver.Listener, error) {
-	l, err := run(ctx, c.hooks, Call{"rpc.NextListener", service, nil}, func() (driver.Listener, error) {
+	l, err := run(ctx, c.hooks, Call{Op: "rpc.NextListener", Target: service}, func() (driver.Listener, error) {
 		return c.Local.NextListener(ctx, service, func(l driver.Listener) bool { return accepts(c.all.find(l)) })
 	})
 	if err != nil || l == nil {

@@ -68,7 +68,7 @@ func (e *Env) Execute(ctx context.Context, c Case) Outcome {
 	limit := e.limitOf(c)
 	ctx, cancel := context.WithTimeout(run, limit)
 	defer cancel()
-	t := &T{env: e, c: c, limit: limit, run: run, ctx: ctx, name: e.Prefix + nameOf(c), lastStep: time.Now()}
+	t := &T{env: e, c: c, limit: limit, run: run, ctx: ctx, name: e.Prefix + NameOf(c), lastStep: time.Now()}
 	done := make(chan struct{})
 	go t.call(done)
 	hung := !endsInTime(ctx, done, Grace+e.Wait)
@@ -148,7 +148,7 @@ func (t *T) outcome(hung bool) Outcome {
 	return o
 }
 
-// nameOf makes a part of a store's or topic's name from a case's name.
-func nameOf(c Case) string {
+// NameOf makes a part of a store's or topic's name from a case's name.
+func NameOf(c Case) string {
 	return strings.NewReplacer("/", "-", "_", "-").Replace(c.Name)
 }
