@@ -152,6 +152,9 @@ type Plan struct {
 	Run    []string // the names of the cases that will be run, in the order in which they begin
 	NotRun []Result // the selected cases that will not be run, with the reasons
 	Pace   Pace     // the time limits
+	// Report returns the report as far as the run has come. It may be called at any
+	// time and from any goroutine, but not from a function of the observer.
+	Report func() *Report
 }
 
 // WithObserver sets who is told what the run does.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev"
+	"fairlead.dev/conformance/internal/history"
 	"fairlead.dev/conformance/internal/suite"
 )
 
@@ -80,6 +81,7 @@ type Report struct {
 	Pace        Pace                 `json:"pace"`                // the time limits, and what they follow from
 	PowerCut    bool                 `json:"power_cut,omitempty"` // the cases that kill the backend cut its power
 	Results     []Result             `json:"results"`
+	Latencies   []Latency            `json:"latencies,omitempty"` // of the drivers' calls
 	Claims      []ClaimResult        `json:"claims"`
 	// Leftovers are names that could not be removed from the backend.
 	Leftovers []string `json:"leftovers,omitempty"`
@@ -92,6 +94,10 @@ type Report struct {
 	// Because says why the conclusion is not Conforms.
 	Because string `json:"because,omitempty"`
 }
+
+// Latency says how long the calls of one kind took, while up to [WithParallel] cases
+// ran at once, with large values, and with kills. It is no benchmark.
+type Latency = history.Latency
 
 // Count returns how many results have the outcome.
 func (r *Report) Count(o Outcome) int {

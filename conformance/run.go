@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +25,9 @@ type run struct {
 	around      around
 	history     *history.History
 	pace        Pace
-	observing   sync.Mutex // held while the observer is told something
+	began       time.Time
+	done        map[string]Result // the results so far, by case
+	observing   sync.Mutex        // guards done; held while the observer is told something
 }
 
 // around runs one case by calling run, or leaves it out. It gives run a function that
@@ -42,7 +45,7 @@ func Run(ctx context.Context, open Opener, opts ...Option) (*Report, error) {
 // runAround is Run with a function around each case. It calls the function from
 // several goroutines.
 func runAround(ctx context.Context, open Opener, around around, opts []Option) (*Report, error) {
-	r := &run{options: newOptions(opts), prefix: newPrefix(time.Now()), around: around, history: history.New()}
+	r := &run{options: newOptions(opts), prefix: newPrefix(time.Now()), around: around, history: history.New(), done: map[string]Result{}}
 	r.open = intercept.Opener(open, r.hooks())
 	var err error
 	if r.provider, err = r.open(ctx); err != nil {
@@ -52,23 +55,56 @@ func runAround(ctx context.Context, open Opener, around around, opts []Option) (
 	if r.description, err = r.provider.Describe(ctx); err != nil {
 		return nil, err
 	}
-	report := &Report{
-		Provider:    r.description.Provider,
-		Transport:   r.options.transport,
-		Profile:     r.options.profile,
-		Started:     time.Now(),
-		Description: r.description,
-		PowerCut:    r.options.powerCut,
-	}
-	report.Results = r.runCases(ctx)
-	report.Pace = r.pace
+	r.began = time.Now()
+	results := r.runCases(ctx)
+	report := r.newReport(results)
 	report.Interrupted = slices.ContainsFunc(report.Results, Result.wasInterrupted)
 	cleaned := r.clean(ctx)
 	report.Leftovers, report.Unmanaged = cleaned.Left, cleaned.Unmanaged
 	report.Duration = time.Since(report.Started)
+	report.Latencies = r.history.Latencies()
 	report.addEvidence()
 	report.conclude()
 	return report, nil
+}
+
+// newReport returns a report with these results, without evidence and conclusion.
+func (r *run) newReport(results []Result) *Report {
+	return &Report{
+		Provider:    r.description.Provider,
+		Transport:   r.options.transport,
+		Profile:     r.options.profile,
+		Started:     r.began,
+		Duration:    time.Since(r.began),
+		Description: r.description,
+		Pace:        r.pace,
+		PowerCut:    r.options.powerCut,
+		Results:     results,
+	}
+}
+
+// unfinished returns the report as far as the run has come. planned are the results
+// before the first case.
+func (r *run) unfinished(planned []Result) *Report {
+	r.observing.Lock()
+	done := maps.Clone(r.done)
+	r.observing.Unlock()
+	results := slices.Clone(planned)
+	for i, res := range results {
+		if finished, ok := done[res.Case]; ok {
+			results[i] = finished
+		} else if res.Reason == "" {
+			results[i].Reason = notYet
+		}
+	}
+	report := r.newReport(results)
+	report.Latencies = r.history.Latencies()
+	report.addEvidence()
+	report.conclude()
+	if report.Conclusion == Conforms {
+		report.Conclusion, report.Because = Undecided, "the run goes on"
+	}
+	return report
 }
 
 // hooks bound the rate of calls, and keep the last ones of each case.
@@ -129,6 +165,7 @@ func facetsOf(cases []suite.Case, indices []int) (facets []fairlead.Facet) {
 // The reasons of cases that apply and were not run.
 const (
 	notReached  = "the run was interrupted before it"
+	notYet      = "not run yet"
 	notSelected = "not selected by the flags of go test" // -run, -skip and -failfast
 )
 
@@ -235,6 +272,8 @@ func (r *run) tellPlan(results []Result, toRun []int) {
 			p.NotRun = append(p.NotRun, res)
 		}
 	}
+	planned := slices.Clone(results)
+	p.Report = func() *Report { return r.unfinished(planned) }
 	r.options.observer.Planned(p)
 }
 
@@ -249,6 +288,7 @@ func (r *run) tellBegan(name string) {
 func (r *run) tellDone(res Result) {
 	r.observing.Lock()
 	defer r.observing.Unlock()
+	r.done[res.Case] = res
 	if done := r.options.observer.Done; done != nil {
 		done(res)
 	}

@@ -23,6 +23,7 @@ type History struct {
 
 	mu    sync.Mutex
 	calls map[string][]call
+	times map[string]*histogram // by kind of call
 }
 
 type call struct {
@@ -31,10 +32,13 @@ type call struct {
 }
 
 // New returns an empty history that begins now.
-func New() *History { return &History{began: time.Now(), calls: map[string][]call{}} }
+func New() *History {
+	return &History{began: time.Now(), calls: map[string][]call{}, times: map[string]*histogram{}}
+}
 
 // Record is a hook after a call.
 func (h *History) Record(c *intercept.Call, output any, err error) {
+	h.measure(c)
 	if c.Target == "" {
 		return
 	}
