@@ -70,8 +70,15 @@ const (
 	Undecided      Conclusion = "undecided"        // no case failed, and: nothing ran, or a case could not run, or the run was interrupted
 )
 
+// ReportVersion is the version of the JSON form of a [Report] that this package writes.
+// docs/report.schema.json is its schema. New fields do not change the version.
+const ReportVersion = 1
+
 // Report is the outcome of a run.
 type Report struct {
+	// SchemaVersion is [ReportVersion] of the package that made the report.
+	SchemaVersion int `json:"schema_version"`
+
 	Provider    string               `json:"provider"`
 	Transport   string               `json:"transport"`
 	Profile     Profile              `json:"profile"`

@@ -71,15 +71,16 @@ func runAround(ctx context.Context, open Opener, around around, opts []Option) (
 // newReport returns a report with these results, without evidence and conclusion.
 func (r *run) newReport(results []Result) *Report {
 	return &Report{
-		Provider:    r.description.Provider,
-		Transport:   r.options.transport,
-		Profile:     r.options.profile,
-		Started:     r.began,
-		Duration:    time.Since(r.began),
-		Description: r.description,
-		Pace:        r.pace,
-		PowerCut:    r.options.powerCut,
-		Results:     results,
+		SchemaVersion: ReportVersion,
+		Provider:      r.description.Provider,
+		Transport:     r.options.transport,
+		Profile:       r.options.profile,
+		Started:       r.began,
+		Duration:      time.Since(r.began),
+		Description:   r.description,
+		Pace:          r.pace,
+		PowerCut:      r.options.powerCut,
+		Results:       results,
 	}
 }
 

@@ -67,7 +67,7 @@ func logResult(t *testing.T, res Result) {
 		t.Errorf("%s: %s", res.Outcome, res.Reason)
 	}
 	if t.Failed() {
-		t.Logf("the rule: %s", res.Rule)
+		t.Logf("the rule: %s: %s", res.RuleID, res.Rule)
 		t.Logf("to repeat this case: %s", testCommand(t.Name()))
 	}
 }

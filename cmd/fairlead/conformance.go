@@ -76,7 +76,8 @@ each backend. Give all three; add -p or -u for a server that is not on port 6379
     --insert-command 'redis-cli xadd "fairlead:ps:{$TOPIC}:stream" "*" foreign 1' \
     --replace-command 'redis-cli set "fairlead:kv:{$STORE}:k:$KEY" foreign'
 
-Cases that are known to fail do not fail the run if they are in the file of --known.
+Cases that are known to fail do not fail the run if they are in the file of --known,
+by their name or by the identifier of their rule ("rule: KV-CAS-3").
 They are run, and one that passes fails the run: it must be taken off the list. An
 entry no longer counts when its last day (in UTC) has passed. The file is YAML:
 ` + knownFormat,

@@ -86,14 +86,14 @@ func parseKnownList(root *yaml.Node) ([]knownFailure, error) {
 	return list, errors.Join(problems...)
 }
 
-// knownFields are the fields of an entry. Each must be given.
-var knownFields = []string{"case", "reason", "until"}
+// knownFields are the fields of an entry. An entry has a case or a rule, and the others.
+var knownFields = []string{"case", "rule", "reason", "until"}
 
 // parseKnownEntry returns an entry, and an error for each field that is wrong.
 func parseKnownEntry(node *yaml.Node) (knownFailure, []error) {
 	entry := knownFailure{line: node.Line}
 	if node.Kind != yaml.MappingNode {
-		return entry, []error{fmt.Errorf("line %d: the entry is no group of fields; it has the fields case, reason and until", node.Line)}
+		return entry, []error{fmt.Errorf("line %d: the entry is no group of fields; it has the fields case or rule, reason and until", node.Line)}
 	}
 	var problems []error
 	given := map[string]bool{}
@@ -108,7 +108,13 @@ func parseKnownEntry(node *yaml.Node) (knownFailure, []error) {
 		}
 		given[key.Value] = true
 	}
-	for _, field := range knownFields {
+	if given["rule"] {
+		if given["case"] {
+			problems = append(problems, fmt.Errorf("line %d: rule: the entry has a case, too; remove one of them", node.Line))
+		}
+		given["case"] = true
+	}
+	for _, field := range []string{"case", "reason", "until"} {
 		if !given[field] {
 			problems = append(problems, fmt.Errorf("line %d: %s: the entry lacks it", node.Line, field))
 		}
@@ -127,6 +133,8 @@ func (k *knownFailure) set(field string, value *yaml.Node) error {
 	switch field {
 	case "case":
 		return k.setCase(value.Value)
+	case "rule":
+		return k.setRule(value.Value)
 	case "until":
 		return k.setUntil(value.Value)
 	}
@@ -140,6 +148,19 @@ func (k *knownFailure) setCase(name string) error {
 		return fmt.Errorf("no case has the name %q; similar names: %s", name, strings.Join(similarCases(name), ", "))
 	}
 	return nil
+}
+
+// setRule sets the case that tests a rule.
+func (k *knownFailure) setRule(id string) error {
+	var ids []string
+	for _, r := range conformance.Rules() {
+		if r.ID == id {
+			k.name = r.Case
+			return nil
+		}
+		ids = append(ids, r.ID)
+	}
+	return fmt.Errorf("no rule has the identifier %q; similar ones: %s", id, strings.Join(mostSimilar(id, ids), ", "))
 }
 
 func (k *knownFailure) setUntil(date string) error {

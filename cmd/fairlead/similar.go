@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/conformance"
 )
 
-// similarShown is how many similar names of cases are shown.
+// similarShown is how many similar names are shown.
 const similarShown = 5
 
 // similarCases returns the names of cases that are most similar to a pattern, the most
@@ -18,10 +18,15 @@ func similarCases(pattern string) []string {
 	for _, c := range conformance.Cases() {
 		names = append(names, c.Name)
 	}
+	return mostSimilar(pattern, names)
+}
+
+// mostSimilar returns the first of the names, sorted by their similarity to a text.
+func mostSimilar(text string, names []string) []string {
 	slices.SortStableFunc(names, func(a, b string) int {
-		return cmp.Compare(similarity(pattern, b), similarity(pattern, a))
+		return cmp.Compare(similarity(text, b), similarity(text, a))
 	})
-	return names[:similarShown]
+	return names[:min(similarShown, len(names))]
 }
 
 // similarity is the share of pairs of neighbouring letters that two texts have in

@@ -60,7 +60,7 @@ func printFailures(out io.Writer, r *conformance.Report, repeat func(conformance
 			continue
 		}
 		fmt.Fprintf(out, "\n%s %s\n", strings.ToUpper(string(res.Outcome)), res.Case)
-		printIndented(out, "rule", res.Rule)
+		printIndented(out, "rule", res.RuleID+": "+res.Rule)
 		if res.Reason != "" {
 			printIndented(out, "reason", res.Reason)
 		}
