@@ -61,11 +61,17 @@ func TestCouldNotRun(t *testing.T) {
 		hands
 		run, says string
 	}{
-		"kill":    {hands{kill: fails}, "kv/kill-ttl", "could not be killed: no such unit"},
-		"alive":   {hands{}, "kv/kill-ttl", "still answers 400ms after it was killed: the kill did not end it"},
-		"start":   {hands{start: fails}, "rpc/restart", "could not be started: no such unit"},
-		"fill":    {hands{fill: fails}, "kv/full-refused", "could not be filled: no such unit"},
-		"operate": {hands{operate: fails}, "kv/foreign-watch", "could not be changed by its own tools: no such unit"},
+		"kill":          {hands{kill: fails}, "kv/kill-ttl", "could not be killed: no such unit"},
+		"alive":         {hands{}, "kv/kill-ttl", "still answers 400ms after it was killed: the kill did not end it"},
+		"start":         {hands{start: fails}, "rpc/restart", "could not be started: no such unit"},
+		"fill":          {hands{fill: fails}, "kv/full-refused", "could not be filled: no such unit"},
+		"filled":        {hands{}, "kv/full-refused", "the fill command returned, and the backend still takes writes"},
+		"filled topic":  {hands{}, "pubsub/full-refused", "the fill command returned, and the backend still takes writes"},
+		"filled source": {hands{}, "config/full", "the fill command returned, and the backend still takes writes"},
+		"inserted":      {hands{}, "pubsub/foreign-group", "changed nothing"},
+		"purged":        {hands{}, "pubsub/purged-group", "removed nothing"},
+		"replaced":      {hands{}, "kv/foreign-read", "changed nothing"},
+		"operate":       {hands{operate: fails}, "kv/foreign-watch", "could not be changed by its own tools: no such unit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := runCases(t, t.Context(), openMemory, c.hands, c.run)

@@ -124,14 +124,13 @@ func (o *tools) isLost(topic string, d psdriver.Delivery) bool {
 	return d.Time.Before(o.purged[topic])
 }
 
-// split returns the messages that are neither purged nor foreign, and how many
-// were purged.
+// split returns the messages that are not purged, and how many were purged. A foreign
+// message is delivered as it is.
 func (o *tools) split(topic string, ds []psdriver.Delivery) (left []psdriver.Delivery, lost int) {
 	for _, d := range ds {
-		switch {
-		case o.isLost(topic, d):
+		if o.isLost(topic, d) {
 			lost++
-		case d.Metadata[foreignMark] == "":
+		} else {
 			left = append(left, d)
 		}
 	}

@@ -3,7 +3,7 @@
 -- ARGV: the endpoint's member, the lease in ms (0 ends it), for how many ms a member
 -- whose lease was ended stays in the set of those
 -- A command of a member in that set was overtaken: it has no effect.
--- The stream of changes wakes the watchers. Its content does not matter.
+-- The stream of changes, which is kept for as long as those members, wakes the watchers. Its content does not matter.
 -- Nothing before the first removal needs memory, so that this works on a full server.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -27,6 +27,7 @@ else
 end
 if changed > 0 then
   redis.call('XADD', KEYS[2], 'MAXLEN', 1, '*', 'changed', changed)
-  redis.call('PEXPIRE', KEYS[2], 86400000)
+  -- Those who wait have seen it by then. A later stream has newer IDs.
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
 end
 return changed

@@ -120,3 +120,26 @@ func TestGivenUpRegistrationIsTakenBack(t *testing.T) {
 	nextEndpoints(t, w, 1)
 	check.NoError(t, kept.Close(t.Context()))
 }
+
+// TestServiceLeavesNothing: when its last server is gone, the keys of a service end
+// within minutes.
+func TestServiceLeavesNothing(t *testing.T) {
+	server := testbed.Redis(t)
+	c := testbed.RedisClient(t, server)
+	p, err := fairlead.Open(t.Context(), server.URL())
+	check.NoError(t, err)
+	defer p.Close(context.Background())
+	r, err := p.(driver.Directory).Register(t.Context(), driver.RegisterConfig{Service: "echo", Endpoint: driver.Endpoint{Address: "127.0.0.1:1"}})
+	check.NoError(t, err)
+	check.NoError(t, r.Close(t.Context()))
+	keys, err := c.Keys(t.Context(), "fairlead:rpc:*").Result()
+	check.NoError(t, err)
+	if len(keys) == 0 {
+		t.Fatal("there are no keys: the test shows nothing")
+	}
+	for _, key := range keys {
+		if ttl := c.PTTL(t.Context(), key).Val(); ttl < 0 || ttl > 2*time.Minute {
+			t.Errorf("the key %s ends in %v", key, ttl)
+		}
+	}
+}

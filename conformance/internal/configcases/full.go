@@ -18,10 +18,9 @@ func testFull(t *suite.T) {
 	s, w, _ := watchTyped(t, "name", "before")
 	free := t.Fill()
 	var err error
-	t.Eventually(2*t.Patience(), "a Set is refused", func() bool {
+	for began := time.Now(); err == nil; t.CheckFilled(began) {
 		_, err = s.Set(t.PatientContext(), config.Put("filling", make([]byte, 64<<10)))
-		return err != nil
-	})
+	}
 	t.WantFull("Set", err)
 	if _, err = s.Set(t.PatientContext(), config.Put("name", []byte("refused"))); err != nil {
 		t.WantFull("Set", err)

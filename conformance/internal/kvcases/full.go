@@ -80,9 +80,7 @@ func fillUp(t *suite.T, s *kv.Store) (refused []string) {
 		key := fmt.Sprintf("filling-%05d", i)
 		_, err := s.Put(t.PatientContext(), key, make([]byte, size))
 		if err == nil {
-			if time.Since(began) > 2*t.Patience() {
-				t.Fatalf("the backend still takes writes %v after it was filled", time.Since(began))
-			}
+			t.CheckFilled(began)
 			continue
 		}
 		t.WantFull("Put", err)

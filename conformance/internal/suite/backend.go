@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -151,6 +152,15 @@ func (t *T) Fill() (free func()) {
 		t.Must(err)
 	}
 	return func() { t.Must(release()) }
+}
+
+// CheckFilled ends the case, which cannot run, if the backend has taken writes for a
+// long time after it was filled: then the fill had no effect.
+func (t *T) CheckFilled(since time.Time) {
+	if took := time.Since(since); took > 2*t.Patience() {
+		t.Block("the fill command returned, and the backend still takes writes after %v; does it reach the same server, and does it fill what this facet uses?", took.Round(time.Millisecond))
+		runtime.Goexit()
+	}
 }
 
 // Operator returns the operator of the backend, for a case that needs it. The case
