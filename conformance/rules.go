@@ -2,6 +2,7 @@ package conformance
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,6 +22,9 @@ const (
 )
 
 var harms = []Harm{DataLost, SecretShown, OrderBroken, Late, Cosmetic}
+
+// Harms returns all harms, the worst first.
+func Harms() []Harm { return slices.Clone(harms) }
 
 // Rule is one sentence of the contract.
 type Rule struct {

@@ -109,7 +109,7 @@ entry no longer counts when its last day (in UTC) has passed. The file is YAML:
 	cmd.MarkFlagsMutuallyExclusive("kill-command", "cut-command")
 	cmd.MarkFlagsRequiredTogether("fill-command", "free-command")
 	cmd.MarkFlagsRequiredTogether("purge-command", "insert-command", "replace-command")
-	cmd.AddCommand(newCleanCommand())
+	cmd.AddCommand(newCleanCommand(), newCompareCommand())
 	return cmd
 }
 

@@ -5,14 +5,15 @@
 //	fairlead conformance mem://
 //	fairlead conformance redis://127.0.0.1:6379 --facet kv --junit report.xml
 //	fairlead conformance clean redis://127.0.0.1:6379
+//	fairlead conformance compare before.json after.json
 //	fairlead describe redis://127.0.0.1:6379
 //	fairlead doctor redis://127.0.0.1:6379
 //	fairlead config get redis://127.0.0.1:6379 --name shop
 //	fairlead plugin list
 //	fairlead new provider acme
 //
-// Exit codes: 0 for success; 1 if a case failed, or the backend cannot be reached;
-// 2 for wrong usage, including a wrong URL; 3 if a run of the suite decides nothing:
+// Exit codes: 0 for success; 1 if a case failed, the backend cannot be reached, or the
+// last of the compared reports is worse; 2 for wrong usage, including a wrong URL; 3 if a run of the suite decides nothing:
 // no case failed, but the run was interrupted, the backend cannot be opened, a case
 // could not run, or nothing ran. The command "plugin run" exits with the plugin's
 // exit code.
