@@ -273,10 +273,12 @@ func show(t *testing.T, open opener, at place) (opened bool) {
 	return err == nil
 }
 
-// TestCanary opens and uses every provider with a password, given in every way.
+// TestCanary opens, uses and diagnoses every provider with a password, given in every
+// way.
 func TestCanary(t *testing.T) {
 	opened := map[string]bool{}
 	for _, at := range places(t) {
+		showDiagnosis(t, at)
 		if scheme, _, _ := strings.Cut(at.url, ":"); show(t, fairlead.Open, at) {
 			opened[scheme] = true
 		}
