@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -290,4 +291,29 @@ func TestDoctorHelp(t *testing.T) {
 			t.Errorf("the help does not say %q:\n%s", want, out)
 		}
 	}
+}
+
+// TestDoctorPage makes the situation whose output docs/doctor.md shows.
+func TestDoctorPage(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"), testbed.RedisUser("app", "pw", redisPermissions(t)+" -hset -set -zadd"))
+	_, printed := runDoctorOn(t, server, exitFailure, server.URLFor("app", "pw"))
+	page, err := os.ReadFile("../../docs/doctor.md")
+	check.NoError(t, err)
+	_, shown, _ := strings.Cut(string(page), "```\n$ fairlead doctor ")
+	_, shown, _ = strings.Cut(shown, "\n")
+	shown, _, ok := strings.Cut(shown, "```")
+	if got, want := withoutNumbers(printed, server.Addr()), withoutNumbers(shown, "127.0.0.1:6379"); !ok || got != want {
+		t.Errorf("docs/doctor.md shows\n%s\nthe command prints\n%s", want, printed)
+	}
+}
+
+// withoutNumbers returns an output without what differs from run to run: the address,
+// times, sizes and where lines end.
+func withoutNumbers(out, addr string) string {
+	_, port, _ := strings.Cut(addr, ":")
+	out = strings.NewReplacer(addr, "ADDR", "-p "+port, "-p PORT", "\\\n", "\n").Replace(out)
+	for _, varies := range []string{`connected in \S+`, `[0-9.]+ [KM]iB`, `[0-9.]+m?s (ahead of|behind) this`, `Redis 7\S+`} {
+		out = regexp.MustCompile(varies).ReplaceAllString(out, "VARIES")
+	}
+	return strings.Join(strings.Fields(out), " ")
 }

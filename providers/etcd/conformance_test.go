@@ -40,12 +40,3 @@ func TestConformanceCluster(t *testing.T) {
 	checkreport.Tried(t, report)
 	checkreport.Verdict(t, report, fairlead.DurableQuorum, conformance.SurvivedKills, fairlead.KV)
 }
-
-// TestConformanceNoFsync shows that a server that does not fsync conforms too,
-// since it claims less.
-func TestConformanceNoFsync(t *testing.T) {
-	server := testbed.Etcd(t, testbed.EtcdArgs("--unsafe-no-fsync"))
-	report := conformance.Test(t, checkreport.Opener(server.URL()), conformance.WithProfile(conformance.Quick), conformance.WithTransport("no-fsync"),
-		conformance.WithFacets(fairlead.KV))
-	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.NotClaimed, fairlead.KV)
-}

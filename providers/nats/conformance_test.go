@@ -21,12 +21,3 @@ func TestConformance(t *testing.T) {
 	checkreport.Tried(t, report)
 	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.SurvivedKills)
 }
-
-// TestConformanceDefault shows that a server which syncs late conforms too,
-// since it claims less.
-func TestConformanceDefault(t *testing.T) {
-	server := testbed.NATS(t)
-	report := conformance.Test(t, checkreport.Opener(server.URL()), conformance.WithProfile(conformance.Quick),
-		conformance.WithFacets(fairlead.KV))
-	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.NotClaimed)
-}

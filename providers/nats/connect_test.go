@@ -287,27 +287,34 @@ func TestMonitorPasswordIsHidden(t *testing.T) {
 	}
 }
 
+// documentedAccount is the configuration of a user with the permissions that
+// docs/providers/nats.md lists, for the subjects of a prefix, without one of them.
+func documentedAccount(t *testing.T, prefix, without string) testbed.NATSOption {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/providers/nats.md")
+	check.NoError(t, err)
+	var rights []string
+	for _, action := range []string{"publish", "subscribe"} {
+		_, row, ok := strings.Cut(string(page), "| "+action+" | ")
+		if !ok {
+			t.Fatalf("docs/providers/nats.md has no row for %q", action)
+		}
+		row, _, _ = strings.Cut(row, " |\n")
+		row = strings.NewReplacer("`", `"`, "{prefix}", prefix).Replace(row)
+		if without != "" {
+			row = strings.Replace(row, `"`+without+`", `, "", 1)
+		}
+		rights = append(rights, action+": { allow: ["+row+"] }")
+	}
+	return testbed.NATSConf(
+		`accounts { A { jetstream: enabled, users: [ { user: "app", password: "pw", permissions: { ` + strings.Join(rights, ", ") + ` } } ] } }`)
+}
+
 // The permissions that docs/providers/nats.md lists are enough. Without the one for
 // removals, watchers work all the same.
 func TestDocumentedPermissions(t *testing.T) {
-	page, err := os.ReadFile("../../docs/providers/nats.md")
-	check.NoError(t, err)
 	for _, without := range []string{"", "fairlead.kvd.>"} {
-		var rights []string
-		for _, action := range []string{"publish", "subscribe"} {
-			_, row, ok := strings.Cut(string(page), "| "+action+" | ")
-			if !ok {
-				t.Fatalf("docs/providers/nats.md has no row for %q", action)
-			}
-			row, _, _ = strings.Cut(row, " |\n")
-			row = strings.NewReplacer("`", `"`, "{prefix}", "fairlead").Replace(row)
-			if without != "" {
-				row = strings.Replace(row, `"`+without+`", `, "", 1)
-			}
-			rights = append(rights, action+": { allow: ["+row+"] }")
-		}
-		server := testbed.NATS(t, testbed.NATSConf(
-			`accounts { A { jetstream: enabled, users: [ { user: "app", password: "pw", permissions: { `+strings.Join(rights, ", ")+` } } ] } }`))
+		server := testbed.NATS(t, documentedAccount(t, "fairlead", without))
 		p := open(t, server.URLFor("app", "pw"))
 		works(t, p)
 		s, err := kv.Open(t.Context(), p, "s")

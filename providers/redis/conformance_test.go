@@ -33,15 +33,6 @@ func TestConformanceFull(t *testing.T) {
 		conformance.WithMatch(regexp.MustCompile("/full($|-)")))
 }
 
-// TestConformanceEverysec shows that a provider on a server that calls fsync late
-// conforms too, because it claims less.
-func TestConformanceEverysec(t *testing.T) {
-	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"))
-	report := conformance.Test(t, checkreport.Opener(server.URL()), conformance.WithProfile(conformance.Quick),
-		conformance.WithFacets(fairlead.KV))
-	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.NotClaimed)
-}
-
 // TestConformanceSentinel and TestConformanceCluster are about servers without
 // failures. Long timeouts prevent a failover on a busy machine.
 func TestConformanceSentinel(t *testing.T) {

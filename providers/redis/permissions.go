@@ -19,9 +19,9 @@ var facetCommands = map[fairlead.Facet]string{
 	"": `info; exists $; time; xadd $ * f v; xread streams $ 0; xrevrange $ + -; zadd $ 0 m; zrem $ m;
 		zrangebyscore $ 0 0; pexpire $ 1`,
 	fairlead.KV: `get $; mget $; set $ v; getrange $ 0 0; unlink $; xrange $ - +; xinfo|stream $; zscore $ m;
-		zrange $ 0 0; zrangebylex $ - +; zremrangebyscore $ 0 0; sadd $ m; sismember $ m; srem $ m; smembers $`,
+		zrange $ 0 0; zrangebylex $ - +; zremrangebyscore $ 0 0; sadd $ m; sismember $ m; srem $ m; smembers $; strlen $`,
 	fairlead.PubSub: `del $; unlink $; rename $ $; pttl $; hget $ f; hgetall $; hset $ f v; hdel $ f; hexists $ f; hlen $;
-		lindex $ 0; lrem $ 0 m; rpush $ v; sadd $ m; sismember $ m; srem $ m; smembers $; xack $ g 1-1; xclaim $ g c 0 1-1;
+		lindex $ 0; lpop $; lrem $ 0 m; rpush $ v; sadd $ m; sismember $ m; srem $ m; smembers $; xack $ g 1-1; xclaim $ g c 0 1-1;
 		xgroup|create $ g 0; xgroup|delconsumer $ g c; xgroup|destroy $ g; xinfo|consumers $ g; xinfo|groups $;
 		xinfo|stream $; xpending $ g; xrange $ - +; xreadgroup group g c streams $ >; xsetid $ 1-1; xtrim $ maxlen 0;
 		zcard $; zmscore $ m; zrange $ 0 0; zscan $ 0`,

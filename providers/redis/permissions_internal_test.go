@@ -2,6 +2,8 @@ package redis
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -34,4 +36,41 @@ func TestPermissionsAreDocumented(t *testing.T) {
 			t.Errorf("%s: documented %q, checked %q", facet, documented, checked)
 		}
 	}
+}
+
+// The commands that the scripts of a facet run are checked, and so documented.
+func TestPermissionsOfScriptsAreChecked(t *testing.T) {
+	call := regexp.MustCompile(`redis\.p?call\('([A-Za-z]+)'(?:, '([A-Za-z]+)')?`)
+	files, err := filepath.Glob("*.lua")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		script, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range facetsOfScript(file) {
+			commands := facetCommands[""] + ";" + facetCommands[f]
+			for _, c := range call.FindAllStringSubmatch(string(script), -1) {
+				name := strings.ToLower(c[1])
+				if name == "xgroup" || name == "xinfo" {
+					name += "|" + strings.ToLower(c[2])
+				}
+				if !slices.ContainsFunc(splitLines(commands), func(line string) bool { return strings.HasPrefix(line, name+" ") || line == name }) {
+					t.Errorf("%s runs %s, which is not in facetCommands for %s", file, name, f)
+				}
+			}
+		}
+	}
+}
+
+// facetsOfScript returns the facets whose permissions a script needs.
+func facetsOfScript(file string) []fairlead.Facet {
+	for prefix, f := range map[string]fairlead.Facet{"kv_": fairlead.KV, "pubsub_": fairlead.PubSub, "rpc_": fairlead.RPC} {
+		if strings.HasPrefix(file, prefix) {
+			return []fairlead.Facet{f}
+		}
+	}
+	return []fairlead.Facet{fairlead.KV, fairlead.PubSub}
 }

@@ -213,11 +213,16 @@ func permissionsOf(t *testing.T, facet string) string {
 // startForLeastUser starts a server with the user "least", which has only the
 // documented permissions of the facets.
 func startForLeastUser(t *testing.T, facets ...string) *testbed.RedisServer {
-	rules := "~fairlead:*"
+	return testbed.Redis(t, testbed.RedisUser("least", "pw", leastRules(t, "fairlead", facets...)))
+}
+
+// leastRules returns the documented permissions of the facets, for the keys of a prefix.
+func leastRules(t *testing.T, prefix string, facets ...string) string {
+	rules := "~" + prefix + ":*"
 	for _, f := range facets {
 		rules += " " + permissionsOf(t, f)
 	}
-	return testbed.Redis(t, testbed.RedisUser("least", "pw", rules))
+	return rules
 }
 
 func TestLeastPermissions(t *testing.T) {

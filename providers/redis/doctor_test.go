@@ -1,0 +1,22 @@
+package redis_test
+
+import (
+	"testing"
+
+	"fairlead.dev"
+	"fairlead.dev/conformance"
+	"fairlead.dev/internal/dev/checkreport"
+	"fairlead.dev/internal/dev/testbed"
+)
+
+// TestConformanceLeastPermissions runs the suite as a user with exactly the permissions
+// that docs/providers/redis.md lists for it. The server calls fsync late: a provider on it
+// conforms too, because it claims less.
+func TestConformanceLeastPermissions(t *testing.T) {
+	server := testbed.Redis(t, testbed.RedisConf("appendfsync everysec"), testbed.RedisUser("least", "pw", leastRules(t, "suite", "every facet", "kv, config", "pubsub", "rpc", "the conformance suite")))
+	before := testbed.Content(t, server)
+	url := server.URLFor("least", "pw") + "?prefix=suite"
+	report := conformance.Test(t, checkreport.Opener(url), conformance.WithProfile(conformance.Quick), conformance.WithTransport("least permissions"))
+	checkreport.Verdict(t, report, fairlead.DurableFsync, conformance.NotClaimed, fairlead.KV)
+	testbed.WantContent(t, server, before)
+}
