@@ -41,7 +41,7 @@ func testcase(suite string, res conformance.Result) junit.Testcase {
 	c := junit.Testcase{Name: res.Case, Classname: suite, Time: secondsText(res.Duration)}
 	switch {
 	case res.Bad():
-		c.Failure = &junit.Result{Message: res.Rule, Data: strings.Join(append(res.Failures, res.Logs...), "\n")}
+		c.Failure = &junit.Result{Message: res.RuleID + ": " + res.Rule, Data: strings.Join(append(res.Failures, res.Logs...), "\n")}
 	case res.Outcome == conformance.CouldNotRun:
 		c.Error = &junit.Result{Message: "could not run: " + res.Reason, Data: strings.Join(res.Logs, "\n")}
 	case res.Outcome == conformance.Interrupted:
