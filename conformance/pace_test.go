@@ -43,13 +43,13 @@ func (m *clockedMemory) run(t *testing.T, opts ...Option) *Report {
 	return r
 }
 
-// TestMaxRate runs the quick profile of a facet at a low rate, in fake time: no second has more
-// calls than the rate, and no case fails for want of time.
+// TestMaxRate runs the quick profile of three facets at a low rate, in fake time: no
+// second has more calls than the rate, and no case fails for want of time.
 func TestMaxRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 20
 		var m clockedMemory
-		r := m.run(t, WithMaxRate(n), WithProfile(Quick), WithFacets(fairlead.KV))
+		r := m.run(t, WithMaxRate(n), WithProfile(Quick), WithFacets(fairlead.KV, fairlead.PubSub, fairlead.Config))
 		wantConforms(t, r)
 		for i := n; i < len(m.times); i++ {
 			if d := m.times[i].Sub(m.times[i-n]); d < time.Second {
@@ -65,7 +65,7 @@ func TestMaxRate(t *testing.T) {
 // TestSlowCalls: cases get more time where calls take long.
 func TestSlowCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := (&clockedMemory{latency: 300 * time.Millisecond}).run(t, WithProfile(Quick), WithFacets(fairlead.KV))
+		r := (&clockedMemory{latency: 300 * time.Millisecond}).run(t, WithProfile(Quick), WithFacets(fairlead.KV, fairlead.PubSub, fairlead.Config))
 		wantConforms(t, r)
 		if p := r.Pace; p.RoundTrip != 300*time.Millisecond || p.CaseTime != 10*time.Minute || p.Patience != time.Minute {
 			t.Errorf("%+v", p)
