@@ -153,7 +153,7 @@ type Plan struct {
 	NotRun []Result // the selected cases that will not be run, with the reasons
 	Pace   Pace     // the time limits
 	// Report returns the report as far as the run has come. It may be called at any
-	// time and from any goroutine, but not from a function of the observer.
+	// time and from any goroutine.
 	Report func() *Report
 }
 

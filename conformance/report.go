@@ -82,6 +82,7 @@ type Report struct {
 	Provider    string               `json:"provider"`
 	Transport   string               `json:"transport"`
 	Profile     Profile              `json:"profile"`
+	Names       string               `json:"names"` // what the names that the run made begin with
 	Started     time.Time            `json:"started"`
 	Duration    time.Duration        `json:"duration_ns"`
 	Description fairlead.Description `json:"description"`

@@ -26,8 +26,9 @@ type run struct {
 	history     *history.History
 	pace        Pace
 	began       time.Time
+	observing   sync.Mutex // held while the observer is told something
+	doneMu      sync.Mutex
 	done        map[string]Result // the results so far, by case
-	observing   sync.Mutex        // guards done; held while the observer is told something
 }
 
 // around runs one case by calling run, or leaves it out. It gives run a function that
@@ -75,6 +76,7 @@ func (r *run) newReport(results []Result) *Report {
 		Provider:      r.description.Provider,
 		Transport:     r.options.transport,
 		Profile:       r.options.profile,
+		Names:         r.prefix,
 		Started:       r.began,
 		Duration:      time.Since(r.began),
 		Description:   r.description,
@@ -87,9 +89,9 @@ func (r *run) newReport(results []Result) *Report {
 // unfinished returns the report as far as the run has come. planned are the results
 // before the first case.
 func (r *run) unfinished(planned []Result) *Report {
-	r.observing.Lock()
+	r.doneMu.Lock()
 	done := maps.Clone(r.done)
-	r.observing.Unlock()
+	r.doneMu.Unlock()
 	results := slices.Clone(planned)
 	for i, res := range results {
 		if finished, ok := done[res.Case]; ok {
@@ -287,9 +289,11 @@ func (r *run) tellBegan(name string) {
 }
 
 func (r *run) tellDone(res Result) {
+	r.doneMu.Lock()
+	r.done[res.Case] = res
+	r.doneMu.Unlock()
 	r.observing.Lock()
 	defer r.observing.Unlock()
-	r.done[res.Case] = res
 	if done := r.options.observer.Done; done != nil {
 		done(res)
 	}

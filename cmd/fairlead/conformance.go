@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fairlead.dev"
+	"fairlead.dev/cmd/fairlead/internal/page"
 	"fairlead.dev/conformance"
 )
 
@@ -25,6 +26,8 @@ type conformanceFlags struct {
 	transport string
 	json      string
 	junit     string
+	html      string
+	serve     string
 	parallel  int
 	kill      string
 	cut       string
@@ -94,6 +97,8 @@ entry no longer counts when its last day (in UTC) has passed. The file is YAML:
 	flags.StringVar(&f.transport, "transport", "", "how to call a provider that is linked in: direct (the default); loopback or loopback-stream encode and decode every call as for a plugin")
 	flags.StringVar(&f.json, "json", "", "write the report as JSON to this `file`; - for standard output")
 	flags.StringVar(&f.junit, "junit", "", "write the report as JUnit XML to this `file`; - for standard output")
+	flags.StringVar(&f.html, "html", "", "write the report as one HTML page, which needs no other file, to this `file`; - for standard output")
+	flags.StringVar(&f.serve, "serve", "", "show the page of --html at this `address` while the run goes on, and after it until Ctrl-C; for example 127.0.0.1:8080")
 	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "number of cases that run at the same time")
 	flags.StringVar(&f.kill, "kill-command", "", "shell `command` that kills the backend, for the cases that need it")
 	flags.StringVar(&f.cut, "cut-command", "", "shell `command` that cuts the power of the backend's machine, in place of --kill-command: what was not synced is lost")
@@ -126,14 +131,22 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 	if err != nil {
 		return err
 	}
+	onPage := page.Run{
+		Command: runCommandLine(cmd.Flags(), url),
+		Repeat:  func(r conformance.Result) string { return repeatCommand(cmd.Flags(), url, r) },
+	}
+	forms, err := f.forms(onPage)
+	if err != nil {
+		return err
+	}
 	out := cmd.OutOrStdout()
-	if f.json == "-" || f.junit == "-" {
+	if toStdout(forms) {
 		out = cmd.ErrOrStderr() // standard output holds only the report
 	}
 	if !f.verbose {
 		slog.SetDefault(slog.New(slog.DiscardHandler))
 	}
-	reports, err := f.openReports()
+	reports, err := openReports(forms)
 	if err != nil {
 		return err
 	}
@@ -143,17 +156,25 @@ func runConformance(cmd *cobra.Command, url string, f conformanceFlags) error {
 		fmt.Fprintln(out, line)
 	}
 	p := newProgress(out)
-	opts = append(opts, conformance.WithKnownFailures(reasons), conformance.WithObserver(conformance.Observer{Planned: p.begin, Began: p.began, Done: p.done}), conformance.WithTransport(name))
+	live, err := serveLive(f.serve, onPage, out)
+	if err != nil {
+		return err
+	}
+	defer live.close()
+	opts = append(opts, conformance.WithKnownFailures(reasons), conformance.WithObserver(conformance.Observer{
+		Planned: func(plan conformance.Plan) { p.begin(plan); live.show(plan.Report) }, Began: p.began, Done: p.done,
+	}), conformance.WithTransport(name))
 	report, err := conformance.Run(cmd.Context(), open, opts...)
 	if err != nil {
 		return explainNoRun(err)
 	}
 	p.end()
-	printReport(out, report, func(r conformance.Result) string { return repeatCommand(cmd.Flags(), url, r) })
+	printReport(out, report, onPage.Repeat)
 	err = conclude(report, f.run)
 	if writing := reports.write(cmd.OutOrStdout(), report); writing != nil {
 		return errors.Join(err, &exitError{writing, exitUndecided})
 	}
+	live.keep(cmd.Context(), report, out)
 	return err
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
+	"fairlead.dev/cmd/fairlead/internal/page"
 	"fairlead.dev/conformance"
 )
 
@@ -21,19 +23,41 @@ type reportFile struct {
 // reportFiles are the reports that the flags name.
 type reportFiles []*reportFile
 
-// openReports opens the files that the flags name.
-func (f conformanceFlags) openReports() (reportFiles, error) {
-	if f.json != "" && f.json == f.junit {
-		return nil, fmt.Errorf("--json and --junit are both %q; give different files", f.json)
-	}
-	var all reportFiles
-	for _, one := range []struct {
-		flag, path string
-		encode     func(*conformance.Report) ([]byte, error)
-	}{{"--json", f.json, encodeJSON}, {"--junit", f.junit, junitXML}} {
+// reportForm is a form in which a report is written, and the flag with the path.
+type reportForm struct {
+	flag, path string
+	encode     func(*conformance.Report) ([]byte, error)
+}
+
+// forms returns the forms that the flags ask for, or an error if two of them have the
+// same path.
+func (f conformanceFlags) forms(run page.Run) (all []reportForm, err error) {
+	for _, one := range []reportForm{
+		{"--json", f.json, encodeJSON}, {"--junit", f.junit, junitXML},
+		{"--html", f.html, func(r *conformance.Report) ([]byte, error) { return page.Draw(r, run) }},
+	} {
 		if one.path == "" {
 			continue
 		}
+		for _, other := range all {
+			if other.path == one.path {
+				return nil, fmt.Errorf("%s and %s are both %q; give different files", other.flag, one.flag, one.path)
+			}
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// toStdout reports whether a report is written to standard output.
+func toStdout(forms []reportForm) bool {
+	return slices.ContainsFunc(forms, func(f reportForm) bool { return f.path == "-" })
+}
+
+// openReports opens the files of the reports.
+func openReports(forms []reportForm) (reportFiles, error) {
+	var all reportFiles
+	for _, one := range forms {
 		r, err := openReport(one.path)
 		if err != nil {
 			all.close()

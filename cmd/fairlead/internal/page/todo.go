@@ -1,0 +1,112 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"fairlead.dev"
+	"fairlead.dev/conformance"
+)
+
+// todo is one thing to do about a report, and a link to the part of the page that says
+// more.
+type todo struct{ Text, Link string }
+
+var harmOrder = []conformance.Harm{conformance.DataLost, conformance.SecretShown, conformance.OrderBroken, conformance.Late, conformance.Cosmetic}
+
+// sortByHarm puts what the provider has broken first, by harm, and then what could not
+// run.
+func sortByHarm(cases []caseView) {
+	rank := func(c caseView) int {
+		if !c.Bad() {
+			return len(harmOrder)
+		}
+		return slices.Index(harmOrder, c.Rule.Harm)
+	}
+	slices.SortStableFunc(cases, func(a, b caseView) int { return rank(a) - rank(b) })
+}
+
+// consequence says what a broken rule means for a program.
+var consequence = map[conformance.Harm]string{
+	conformance.DataLost:    "Do not keep data there that must not be lost, until this is mended",
+	conformance.SecretShown: "Change the secret, and do not share logs",
+	conformance.OrderBroken: "Do not rely on the order, or on reads of the last state, until this is mended",
+	conformance.Late:        "Expect calls or programs that hang, or come late",
+	conformance.Cosmetic:    "Nothing is lost; do not rely on the code or text",
+}
+
+// todos lists what to do about a report, the most urgent first.
+func todos(r *conformance.Report, failed []caseView) []todo {
+	var all []todo
+	for _, c := range failed {
+		if c.Bad() {
+			all = append(all, todo{fmt.Sprintf("%s (%s): broken is “%s”. %s.", c.RuleID, c.Rule.Harm, c.Rule.Text, consequence[c.Rule.Harm]), "#" + slug(c.Case)})
+		}
+	}
+	for _, c := range failed {
+		if c.Outcome == conformance.CouldNotRun {
+			all = append(all, todo{fmt.Sprintf("%s could not run: %s", c.Case, c.Reason), "#" + slug(c.Case)})
+		}
+	}
+	for _, c := range r.Claims {
+		if c.Verdict == conformance.AssertedByOperator {
+			all = append(all, todo{fmt.Sprintf("%s of %s rests on %s, which nothing here can check. Let the provider read the server's settings, or cut the power during a run (--cut-command).", c.Claim, c.Facet, c.Basis.Detail), "#" + slug(c.Facet, c.Claim)})
+		}
+	}
+	all = append(all, untried(r)...)
+	all = append(all, undurable(r)...)
+	for _, left := range r.Leftovers {
+		all = append(all, todo{"Left on the backend: " + left, ""})
+	}
+	return all
+}
+
+// undurable says what to change so that durability holds, once for each reason.
+func undurable(r *conformance.Report) []todo {
+	var all []todo
+	names := map[string][]string{}
+	var reasons []conformance.ClaimResult
+	for _, c := range r.Claims {
+		if c.Verdict != conformance.NotClaimed || c.Remedy == "" || !isDurability(c.Claim) {
+			continue
+		}
+		if names[c.Reason] == nil {
+			reasons = append(reasons, c)
+		}
+		names[c.Reason] = append(names[c.Reason], fmt.Sprintf("%s (%s)", c.Claim, c.Facet))
+	}
+	for _, c := range reasons {
+		all = append(all, todo{fmt.Sprintf("Not claimed: %s. The cause: %s. To change this: %s", strings.Join(names[c.Reason], ", "), c.Reason, c.Remedy), "#" + slug(c.Facet, c.Claim)})
+	}
+	return all
+}
+
+func isDurability(c fairlead.Claim) bool {
+	return c == fairlead.DurableFsync || c == fairlead.DurableQuorum
+}
+
+// hooks are the flags that make cases run, by the reason for which they did not.
+var hooks = []struct{ reason, flags string }{
+	{"needs control of the backend", "--kill-command and --start-command: these cases kill the backend"},
+	{"needs a way to fill the backend", "--fill-command and --free-command: these cases fill the backend"},
+	{"needs an operator of the backend", "--purge-command, --insert-command and --replace-command: these cases change the backend as other programs do"},
+	{"not in profile quick", "--profile full: these cases take longer"},
+}
+
+// untried says how to try what was not tried.
+func untried(r *conformance.Report) []todo {
+	var all []todo
+	for _, h := range hooks {
+		n := 0
+		for _, res := range r.Results {
+			if res.Outcome == conformance.NotRun && strings.HasPrefix(res.Reason, h.reason) {
+				n++
+			}
+		}
+		if n > 0 {
+			all = append(all, todo{fmt.Sprintf("%d cases were not tried. To run them, give %s.", n, h.flags), ""})
+		}
+	}
+	return all
+}
