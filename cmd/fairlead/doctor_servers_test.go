@@ -165,3 +165,30 @@ func TestDoctorOfDapr(t *testing.T) {
 	found, _ = runDoctorOn(t, nil, exitFailure, "daprs://:t0ken@"+sidecar.Addr())
 	wantFinding(t, found, providers.CheckTLS, providers.CheckProblem, "a plain port met with TLS", "dapr://")
 }
+
+// TestDoctorOfARedisCluster: the permissions of a user are those that it has on every
+// server.
+func TestDoctorOfARedisCluster(t *testing.T) {
+	nodes := testbed.Cluster(t, false, testbed.RedisUser("app", "pw", redisPermissions(t)))
+	at := func(addrs ...string) string { return "redis://app:pw@" + strings.Join(addrs, ",") }
+	found, _ := runDoctorOn(t, nodes.Nodes[0], exitFailure, at(nodes.Addrs()[0]))
+	f := wantFinding(t, found, providers.CheckPermissions, providers.CheckProblem, "every facet: the user lacks +cluster|slots", "on every server")
+	if f.Command != "redis-cli ACL SETUSER app '+cluster|slots'" {
+		t.Errorf("the command is %s", f.Command)
+	}
+	for i, node := range nodes.Nodes {
+		rules := []any{"acl", "setuser", "app", "+cluster|slots"}
+		if i == 1 {
+			rules = append(rules, "-hset")
+		}
+		check.NoError(t, testbed.RedisClient(t, node).Do(t.Context(), rules...).Err())
+	}
+	found, _ = runDoctorOn(t, nil, exitFailure, at(nodes.Addrs()...))
+	wantFinding(t, found, providers.CheckPermissions, providers.CheckProblem, "pubsub: the user lacks +hset")
+	if n := len(found.of(providers.CheckVersion)); n != len(nodes.Nodes) {
+		t.Errorf("%d versions of %d servers", n, len(nodes.Nodes))
+	}
+	check.NoError(t, testbed.RedisClient(t, nodes.Nodes[1]).Do(t.Context(), "acl", "setuser", "app", "+hset").Err())
+	found, _ = runDoctorOn(t, nodes.Nodes[1], exitOK, at(nodes.Addrs()...))
+	wantNoProblem(t, found)
+}

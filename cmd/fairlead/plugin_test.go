@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/conformance"
 	"fairlead.dev/internal/dev/testbed"
 	"fairlead.dev/plugins"
+	"fairlead.dev/providers"
 )
 
 // binaries are the plugins of this repository, built once.
@@ -199,6 +200,11 @@ func TestPluginConformance(t *testing.T) {
 	wantTransport(t, "plugin+mem://", process)
 	want(t, exitOK, "describe plugin+"+testbed.Redis(t).URL(), "redis 7", "kv.WatchTxn")
 	want(t, exitUsage, "describe plugin+redis://127.0.0.1?pool-size=many", `setting "pool-size"`)
+	found, _ := runDoctorOn(t, nil, exitOK, "plugin+"+testbed.Redis(t, testbed.RedisConf("appendfsync everysec")).URL())
+	wantFinding(t, found, providers.CheckDial, providers.CheckOK, "connected")
+	wantFinding(t, found, providers.CheckPermissions, providers.CheckNotTold, "the provider")
+	wantFinding(t, found, providers.CheckVersion, providers.CheckOK, "7.")
+	wantFinding(t, found, providers.CheckDurability, providers.CheckWarning, "appendfsync is everysec")
 	want(t, exitUsage, "conformance plugin+mem:// --transport loopback", "the URL names a process")
 }
 

@@ -51,16 +51,38 @@ type access struct {
 // cluster, the user lacks what it lacks on one of the servers.
 func (i *inspection) checkPermissionsOfUser(ctx context.Context) []providers.Finding {
 	var mu sync.Mutex
+	var asked bool
 	all := access{denied: map[string]bool{}}
-	failed := i.onEach(ctx, func(ctx context.Context, node *goredis.Client) ([]providers.Finding, error) {
+	ask := func(ctx context.Context, node *goredis.Client) ([]providers.Finding, error) {
 		a, err := i.accessOn(ctx, node)
 		mu.Lock()
 		defer mu.Unlock()
 		maps.Copy(all.denied, a.denied)
-		all.noKey, all.unseen = all.noKey || a.noKey, all.unseen || a.unseen
+		asked, all.noKey, all.unseen = true, all.noKey || a.noKey, all.unseen || a.unseen
 		return nil, err
-	})
+	}
+	failed := i.onEach(ctx, ask)
+	if !asked { // the user may not ask for the servers of the cluster
+		failed = i.askHosts(ctx, ask)
+	}
+	if !asked {
+		return failed
+	}
 	return append(failed, i.permissionFindings(all)...)
+}
+
+// askHosts calls ask with a client of each host of the URL.
+func (i *inspection) askHosts(ctx context.Context, ask func(context.Context, *goredis.Client) ([]providers.Finding, error)) (failed []providers.Finding) {
+	for _, host := range i.config.hosts {
+		c := i.config
+		c.mode, c.hosts = standalone, []string{host}
+		client := goredis.NewClient(c.clientOptions(1, c.readTimeout, func() {}).Simple())
+		if _, err := ask(ctx, client); err != nil {
+			failed = append(failed, deniedOrProblem(err)...)
+		}
+		_ = client.Close()
+	}
+	return failed
 }
 
 // accessOn asks one server. Commands that could write are only queued in a transaction
@@ -266,6 +288,9 @@ func (i *inspection) grantCommand(rules []string) string {
 	words := []string{"redis-cli"}
 	if host, port, err := net.SplitHostPort(i.config.hosts[0]); err == nil && i.config.mode == standalone {
 		words = append(words, "-h", host, "-p", port)
+	}
+	if i.config.tls != nil {
+		words = append(words, "--tls")
 	}
 	for _, word := range append([]string{"ACL", "SETUSER", i.config.userName()}, slices.Compact(rules)...) {
 		words = append(words, quoteForShell(word))
