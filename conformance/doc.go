@@ -38,6 +38,12 @@
 // provider that does not claim Manage cannot be removed, and the addresses of rpc
 // servers in the directory of a provider that is no Cleaner, or that runs in a
 // separate process, end with their leases; the report lists what was left.
+// [WithMaxRate] bounds the calls in a second.
+//
+// # Time limits
+//
+// A slow backend conforms. A run measures some cheap calls first, and the time limits
+// of its cases grow with the round trip; [Pace] has the formula.
 //
 // # What a pass does not say
 //
