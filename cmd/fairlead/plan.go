@@ -40,11 +40,11 @@ func printPlan(out io.Writer, p conformance.Plan) {
 	}
 	for i, r := range notRunReasons {
 		if n[i] > 0 {
-			fmt.Fprintf(out, "not run: %d %s%s\n", n[i], r.cases, r.remedy)
+			fmt.Fprintf(out, "not run (%d): %s%s\n", n[i], r.cases, r.remedy)
 		}
 	}
 	for _, reason := range slices.Sorted(maps.Keys(rest)) {
-		fmt.Fprintf(out, "not run: %d cases: %s\n", rest[reason], reason)
+		fmt.Fprintf(out, "not run (%d): %s\n", rest[reason], reason)
 	}
 	if len(p.Run) > 0 {
 		fmt.Fprintln(out, paceText(p.Pace))

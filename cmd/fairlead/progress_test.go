@@ -14,9 +14,9 @@ func TestPlanComesFirst(t *testing.T) {
 	lines := strings.Split(stdout, "\n")
 	for i, want := range []string{
 		"2 cases to run, 3 not",
-		"not run: 1 cases that kill the backend; to run them, give --kill-command and --start-command",
-		"not run: 1 cases that fill the backend; to run them, give --fill-command and --free-command",
-		"not run: 1 cases that test that a missing guarantee is refused",
+		"not run (1): cases that kill the backend; to run them, give --kill-command and --start-command",
+		"not run (1): cases that fill the backend; to run them, give --fill-command and --free-command",
+		"not run (1): cases that test that a missing guarantee is refused",
 		"cases may take ",
 		"[1/2] ok   kv/",
 		"[2/2] ok   kv/",
@@ -76,7 +76,7 @@ func TestPlanReasons(t *testing.T) {
 		all = append(all, conformance.Result{Reason: r.reason})
 	}
 	printPlan(&b, conformance.Plan{NotRun: append(all, conformance.Result{Reason: "another reason"})})
-	if n := strings.Count(b.String(), "\nnot run: 1 cases "); n != len(all) || !strings.Contains(b.String(), "not run: 1 cases: another reason") {
+	if n := strings.Count(b.String(), "\nnot run (1): cases "); n != len(all) || !strings.Contains(b.String(), "not run (1): another reason") {
 		t.Errorf("printed\n%s", b.String())
 	}
 }

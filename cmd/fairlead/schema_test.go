@@ -72,7 +72,7 @@ func compareSchemas(t *testing.T, root *jsonschema.Schema, path string, got, wan
 	}
 	for name, field := range want.Properties {
 		if got.Properties[name] == nil {
-			t.Errorf("%s: the schema lacks %s", path, name)
+			t.Errorf("%s: docs/report.schema.json lacks %s: add it, with a description", path, name)
 			continue
 		}
 		compareSchemas(t, root, path+"."+name, got.Properties[name], field)
