@@ -81,7 +81,10 @@ func TestNextWaitsForItsTurnWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
+	// A Next that ignores its context ends as well, with another error.
+	late := time.AfterFunc(20*time.Second, func() { _ = w.Close(context.Background()) })
 	_, err = w.Next(ctx)
+	late.Stop()
 	check.Code(t, err, fairlead.DeadlineExceeded)
 	check.NoError(t, w.Close(context.Background()))
 	for range 2 {

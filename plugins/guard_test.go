@@ -1,6 +1,7 @@
 package plugins_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -192,10 +193,12 @@ func TestStrangersSidecar(t *testing.T) {
 	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
 	check.Eventually(t, "the sidecar listens", func() bool { _, err := os.Stat(path); return err == nil })
 	t.Setenv(plugins.ReattachEnv, `{"memory":"unix://`+path+`"}`)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // of a host that goes on waiting
+	defer cancel()
 	for name, open := range map[string]func() (fairlead.Provider, error){
-		"a sidecar": func() (fairlead.Provider, error) { return fairlead.Open(t.Context(), "sidecar+unix://"+path) },
+		"a sidecar": func() (fairlead.Provider, error) { return fairlead.Open(ctx, "sidecar+unix://"+path) },
 		"reattached": func() (fairlead.Provider, error) {
-			return newHost(t, plugins.WithFolders(installed(t, "memory"))).Open(t.Context(), "plugin+mem://")
+			return newHost(t, plugins.WithFolders(installed(t, "memory"))).Open(ctx, "plugin+mem://")
 		},
 	} {
 		if _, err := open(); !errors.Is(err, fairlead.PermissionDenied) || !strings.Contains(err.Error(), "runs as user 65534") {

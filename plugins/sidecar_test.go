@@ -407,9 +407,11 @@ func TestArguments(t *testing.T) {
 		{append([]string{"--listen", "tcp://127.0.0.1:1", "--url", "mem://", "--tls-client-ca", pipe}, tlsArgs[:4]...), "not a regular file but a named pipe", 2},
 		{[]string{"--check", "nonsense"}, "accepted: unix:///path", 1},
 	} {
-		cmd := exec.Command(binary(t, "memory"), c.args...)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // of a sidecar that starts
+		cmd := exec.CommandContext(ctx, binary(t, "memory"), c.args...)
 		cmd.Env = []string{}
 		out, _ := cmd.CombinedOutput()
+		cancel()
 		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), c.want) {
 			t.Errorf("%q: exit code %d, output %q; want %d and %q", c.args, code, out, c.code, c.want)
 		}

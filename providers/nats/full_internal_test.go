@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -189,6 +190,48 @@ func TestFullServerRestarts(t *testing.T) {
 	}
 	if !seen["3"] || !seen["4"] {
 		t.Errorf("messages were lost: %v", seen)
+	}
+}
+
+// The record of a key on file holds a token that was acknowledged since, and the layer
+// in memory that says so is lost. Another group keeps the messages in the stream.
+func TestLostLayerHoldsNoKeyBack(t *testing.T) {
+	p := openProvider(t, testbed.NATS(t).URL())
+	topic, s := openTopicAndGroup(t, p, "g")
+	openTopicAndGroup(t, p, "other")
+	sendKeyed(t, topic, "k", "0", "1")
+	held, err := s.Receive(t.Context(), 1)
+	if err != nil || len(held) != 1 {
+		t.Fatal(held, err)
+	}
+	records := s.records().(*sharedRecords)
+	onFile, err := records.opened(t.Context())
+	check.NoError(t, err)
+	check.NoError(t, p.createLayer(t.Context(), "t", 1, inMemory))
+	records.forget(onFile)
+	check.NoError(t, s.Settle(t.Context(), []driver.Settlement{{Token: held[0].Token, Kind: driver.Ack}})[0])
+	ackNext(t, s, "1")
+	check.Eventually(t, "the server knows of both acknowledgements", func() bool {
+		info, err := p.consumerInfo(t.Context(), s.stream, s.consumer)
+		return err == nil && info.Acked.Stream == 2
+	})
+	found, err := p.layerStreams(t.Context(), "t")
+	if err != nil || len(found) != 2 {
+		t.Fatalf("the layers are %+v, %v; want two", found, err)
+	}
+	check.NoError(t, p.deleteStream(t.Context(), found[1].Config.Name))
+
+	sendKeyed(t, topic, "k", "2")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // of a key that is held back for good
+	defer cancel()
+	for {
+		got, err := s.Receive(ctx, 1)
+		if ctx.Err() != nil {
+			t.Fatalf("the key is held back: %v", err)
+		}
+		if len(got) == 1 && string(got[0].Body) == "2" {
+			return
+		}
 	}
 }
 

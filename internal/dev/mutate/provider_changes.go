@@ -109,7 +109,7 @@ var providerChanges = []change{
 		what: "nats: old records hold keys back after the layer in memory was lost",
 		file: "providers/nats/pubsub_key_layers.go",
 		old:  "			if err := b.repairLayers(ctx, found); err != nil {\n				return nil, err\n			}\n", new: "",
-		pkg: "./providers/nats", run: "TestFullServerRestarts",
+		pkg: "./providers/nats", run: "TestLostLayerHoldsNoKeyBack",
 	},
 	{
 		what: "nats: a record of an ordering key that is damaged holds its key up",
