@@ -202,4 +202,35 @@ var portableChanges = []change{
 		old:  "if !ok || time.Now().Before(deadline) {", new: "if !ok || time.Until(deadline) > -time.Hour {",
 		pkg: ".", run: "TestContextErrorAsksTheDeadline",
 	},
+	{
+		what: "Handle goes on after its group was deleted",
+		file: "pubsub/handle.go",
+		old:  "fairlead.Closed, fairlead.NotFound, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:\n		return true",
+		new:  "fairlead.Closed, fairlead.Invalid, fairlead.Unsupported, fairlead.PermissionDenied:\n		return true",
+		pkg:  "./pubsub", run: "TestHandleEnds",
+	},
+	{
+		what: "a stream whose handler ends its goroutine ends with success",
+		file: "rpc/internal/carrier/servercall.go",
+		old:  "	err := errHandlerExited\n", new: "	var err error\n",
+		pkg: "./rpc", run: "TestPanicAndGoexit",
+	},
+	{
+		what: "a call over a directory whose handler ends its goroutine is never answered",
+		file: "rpc/internal/directory/interceptors.go",
+		old:  "	err := contained.Call(func() (err error) {", new: "	err := func(f func() error) error { return f() }(func() (err error) {",
+		pkg: "./rpc", run: "TestPanicAndGoexit",
+	},
+	{
+		what: "conformance: a fill without an effect is a failed case",
+		file: "conformance/internal/suite/backend.go",
+		old:  "		t.Block(\"the fill command returned", new: "		t.Errorf(\"the fill command returned",
+		pkg: "./conformance", run: "TestCouldNotRun",
+	},
+	{
+		what: "conformance: a slow backend gets no more time",
+		file: "conformance/pace.go",
+		old:  "	p.Factor = min(maxTimeFactor, slow) +", new: "	p.Factor = min(1, slow) +",
+		pkg: "./conformance", run: "TestNewPace",
+	},
 }

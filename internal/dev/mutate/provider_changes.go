@@ -183,4 +183,46 @@ var providerChanges = []change{
 		old:  "	if p.config.user == \"\" {\n", new: "	if p.config.user != \"\" {\n",
 		pkg: "./providers/etcd", run: "TestReasonOfAFailedLogin",
 	},
+	{
+		what: "redis: a foreign value under a lane's key stops its group",
+		file: "providers/redis/pubsub_common.lua",
+		old:  "redis.pcall('RPUSH', lane, id)", new: "redis.call('RPUSH', lane, id)",
+		pkg: "./providers/redis", run: "TestGroupKeysWithForeignValues",
+	},
+	{
+		what: "redis: garbage in a group's numbers stops the group",
+		file: "providers/redis/pubsub_common.lua",
+		old:  "return tonumber(text or nil) or 0", new: "return text or 0",
+		pkg: "./providers/redis", run: "TestGroupKeysWithForeignValues",
+	},
+	{
+		what: "redis: the changes of a service stay for a day",
+		file: "providers/redis/rpc_keep.lua",
+		old:  "  redis.call('PEXPIRE', KEYS[2], ARGV[3])\n", new: "  redis.call('PEXPIRE', KEYS[2], 86400000)\n",
+		pkg: "./providers/redis", run: "TestServiceLeavesNothing",
+	},
+	{
+		what: "nats: a note about unmarked deletes lowers the note of another process",
+		file: "providers/nats/kv_full.go",
+		old:  "err != nil || noted < last {", new: "err != nil || noted != last {",
+		pkg: "./providers/nats", run: "TestNotesOfTwoProcesses",
+	},
+	{
+		what: "nats: a group that is missing for a moment counts as deleted",
+		file: "providers/nats/pubsub_open.go",
+		old:  "			return s.confirmDeleted(ctx)\n", new: "			return fairlead.Errorf(fairlead.NotFound, \"the group was deleted; subscribe again\")\n",
+		pkg: "./providers/nats", run: "TestGroupMissingForAMoment",
+	},
+	{
+		what: "etcd: the lease of a key that is overwritten or deleted stays",
+		file: "providers/etcd/kv_lease.go",
+		old:  "uint32(lease>>32) == s.leaseTag {", new: "uint32(lease>>32) == s.leaseTag+1 {",
+		pkg: "./providers/etcd", run: "TestUnusedLeasesAreRevoked",
+	},
+	{
+		what: "etcd: a lease is revoked that another key still has",
+		file: "providers/etcd/kv_lease.go",
+		old:  "				if l.replaced {", new: "				if l.replaced && l.id == 0 {",
+		pkg: "./providers/etcd", run: "TestUnusedLeasesAreRevoked",
+	},
 }
