@@ -54,6 +54,8 @@ func TestDoctorOfEtcd(t *testing.T) {
 		_, err = c.UserGrantRole(t.Context(), role, role)
 		check.NoError(t, err)
 	}
+	_, err = c.Put(t.Context(), "fairlead/kv/store/key", "kept")
+	check.NoError(t, err)
 	for user, lacks := range map[string]string{"reader": "may not write", "nobody": "may not read and write", "half": "may not read and write"} {
 		all, _ := runDoctorOn(t, server, exitFailure, server.URLFor(user, "pw"))
 		f := wantFinding(t, all, providers.CheckPermissions, providers.CheckProblem, lacks, "begin with fairlead/")

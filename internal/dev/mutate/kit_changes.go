@@ -50,4 +50,22 @@ var kitChanges = []change{
 		old:  "			Pause(joined, r.pause)\n", new: "",
 		pkg: "./providers", run: "TestNothingIsRepeatedWithoutAPause",
 	},
+	{
+		what: "a diagnosis goes on after an essential check that failed",
+		file: "providers/diagnose.go",
+		old:  "		d.failed = c.Name\n", new: "",
+		pkg: "./providers", run: "TestDiagnosisGoesOnWhereItCan",
+	},
+	{
+		what: "a diagnosis accepts a certificate for another host",
+		file: "providers/diagnose_tls.go",
+		old:  "	if leaf.VerifyHostname(c.ServerName) != nil {", new: "	if false {",
+		pkg: "./providers", run: "TestCertificateFaults",
+	},
+	{
+		what: "a diagnosis shows the credentials of the URL",
+		file: "providers/diagnose.go",
+		old:  "parts = append(parts, \"with credentials\")", new: "parts = append(parts, d.settings.URL.User.String())",
+		pkg: "./cmd/fairlead", run: "TestCommandsShowNoPasswordOfURLs",
+	},
 }

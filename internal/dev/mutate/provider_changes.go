@@ -225,4 +225,34 @@ var providerChanges = []change{
 		old:  "				if l.replaced {", new: "				if l.replaced && l.id == 0 {",
 		pkg: "./providers/etcd", run: "TestUnusedLeasesAreRevoked",
 	},
+	{
+		what: "redis: the list of permissions lacks a command of a script",
+		file: "providers/redis/permissions.go",
+		old:  "; strlen $", new: "",
+		pkg: "./providers/redis", run: "TestPermissionsOfScriptsAreChecked",
+	},
+	{
+		what: "redis: the doctor does not see what a transaction is denied",
+		file: "providers/redis/doctor_permissions.go",
+		old:  "		return a, a.tryQueued(ctx, conn, key)\n", new: "		return a, nil\n",
+		pkg: "./cmd/fairlead", run: "TestDoctorNamesAllMissingPermissions",
+	},
+	{
+		what: "redis: the doctor checks no permissions if the user may not list the servers of a cluster",
+		file: "providers/redis/doctor_permissions.go",
+		old:  "		failed = i.askHosts(ctx, ask)\n", new: "",
+		pkg: "./cmd/fairlead", run: "TestDoctorOfARedisCluster",
+	},
+	{
+		what: "etcd: the doctor carries out the transaction with which it tries the permissions",
+		file: "providers/etcd/doctor.go",
+		old:  "Result: pb.Compare_EQUAL", new: "Result: pb.Compare_LESS",
+		pkg: "./cmd/fairlead", run: "TestDoctorOfEtcd",
+	},
+	{
+		what: "nats: the doctor takes a denied publication for a denied subscription",
+		file: "providers/nats/doctor_permissions.go",
+		old:  "violation = \"for subscription to \"", new: "violation = \"\"",
+		pkg: "./cmd/fairlead", run: "TestDoctorOfNATS",
+	},
 }
