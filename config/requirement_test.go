@@ -2,42 +2,21 @@ package config_test
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/config"
 	"fairlead.dev/internal/dev/check"
+	"fairlead.dev/internal/dev/withdraw"
 	"fairlead.dev/kv"
-	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
-
-// withdrawing is a memory provider whose description a test changes.
-type withdrawing struct {
-	driver.Provider
-	live *providers.Live
-}
-
-func (w withdrawing) Describe(ctx context.Context) (fairlead.Description, error) {
-	return w.live.Describe(ctx)
-}
-
-func (w withdrawing) Await(ctx context.Context, generation uint64) (fairlead.Description, error) {
-	return w.live.Await(ctx, generation)
-}
 
 // TestLostRequirement: a Next that waits, and every call after it, fail when a
 // requirement of the source is lost, and work when it holds again.
 func TestLostRequirement(t *testing.T) {
 	ctx := t.Context()
-	inner, err := fairlead.Open(ctx, "mem://")
-	check.NoError(t, err)
-	defer inner.Close(context.Background())
-	whole, err := inner.Describe(ctx)
-	check.NoError(t, err)
-	p := withdrawing{inner.(driver.Provider), providers.NewLive(whole)}
+	p := withdraw.Open(t)
 	s, err := config.Open(ctx, p, "app", config.Require(config.AtomicSet))
 	check.NoError(t, err)
 	defer s.Close(context.Background())
@@ -46,11 +25,7 @@ func TestLostRequirement(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { _, err := s.Next(ctx, state.Version); ended <- err }()
 
-	less, err := inner.Describe(ctx)
-	check.NoError(t, err)
-	f := &less.Facets[slices.IndexFunc(less.Facets, func(f fairlead.FacetDescription) bool { return f.Facet == fairlead.KV })]
-	f.Claims = slices.DeleteFunc(slices.Clone(f.Claims), func(c fairlead.Claim) bool { return c == kv.Txn })
-	p.live.Update(less)
+	p.Withdraw(t, fairlead.KV, kv.Txn)
 	select {
 	case err := <-ended:
 		check.Code(t, err, fairlead.Unsupported)
@@ -59,7 +34,7 @@ func TestLostRequirement(t *testing.T) {
 	}
 	_, err = s.Set(ctx, config.Put("k", []byte("v")))
 	check.Code(t, err, fairlead.Unsupported)
-	p.live.Update(whole)
+	p.Restore(t)
 	check.Eventually(t, "Set works when the requirement holds again", func() bool {
 		_, err := s.Set(ctx, config.Put("k", []byte("v")))
 		return err == nil

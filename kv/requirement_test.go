@@ -2,41 +2,20 @@ package kv_test
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
 	"fairlead.dev"
 	"fairlead.dev/internal/dev/check"
+	"fairlead.dev/internal/dev/withdraw"
 	"fairlead.dev/kv"
-	"fairlead.dev/kv/driver"
-	"fairlead.dev/providers"
 )
-
-// withdrawing is a memory provider whose description a test changes.
-type withdrawing struct {
-	driver.Provider
-	live *providers.Live
-}
-
-func (w withdrawing) Describe(ctx context.Context) (fairlead.Description, error) {
-	return w.live.Describe(ctx)
-}
-
-func (w withdrawing) Await(ctx context.Context, generation uint64) (fairlead.Description, error) {
-	return w.live.Await(ctx, generation)
-}
 
 // TestWaitEndsWithALostRequirement: a Next that waits, and All, fail at once when a
 // requirement of the store is lost.
 func TestWaitEndsWithALostRequirement(t *testing.T) {
 	ctx := t.Context()
-	inner, err := fairlead.Open(ctx, "mem://")
-	check.NoError(t, err)
-	defer inner.Close(context.Background())
-	d, err := inner.Describe(ctx)
-	check.NoError(t, err)
-	p := withdrawing{inner.(driver.Provider), providers.NewLive(d)}
+	p := withdraw.Open(t)
 	s, err := kv.Open(ctx, p, "s", kv.Require(kv.TTL))
 	check.NoError(t, err)
 	defer s.Close(context.Background())
@@ -54,11 +33,7 @@ func TestWaitEndsWithALostRequirement(t *testing.T) {
 		check.NoError(t, err)
 		go func() { ended <- wait(w) }()
 	}
-	d, err = inner.Describe(ctx) // a copy
-	check.NoError(t, err)
-	f := &d.Facets[slices.IndexFunc(d.Facets, func(f fairlead.FacetDescription) bool { return f.Facet == fairlead.KV })]
-	f.Claims = slices.DeleteFunc(slices.Clone(f.Claims), func(c fairlead.Claim) bool { return c == kv.TTL })
-	p.live.Update(d)
+	p.Withdraw(t, fairlead.KV, kv.TTL)
 	for range 2 {
 		select {
 		case err := <-ended:
