@@ -31,7 +31,8 @@
 // A [Lifetime] is how long the provider, or a handle that was opened from it, is
 // open. [Handles] is the set of the handles that have something to give back when
 // the provider is closed. [Signal], [Pause] and [Lifetime.Wait] wait for events
-// that are not answers to calls.
+// that are not answers to calls. [TakeInbox] takes what has come for the reader of a
+// stream.
 //
 // # Cleaning up
 //

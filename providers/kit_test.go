@@ -52,6 +52,24 @@ func TestTrigger(t *testing.T) {
 	}
 }
 
+// TestTakeInbox: what has come is taken before the end is reported, and by one reader only.
+func TestTakeInbox(t *testing.T) {
+	var changed Signal
+	inbox, ended := []string{"a", "b"}, errors.New("ended")
+	if got, next, err := TakeInbox(&inbox, ended, &changed); len(got) != 2 || next != nil || err != nil || inbox != nil {
+		t.Errorf("with an inbox: %q, %v, %v; left are %q", got, next, err, inbox)
+	}
+	if got, next, err := TakeInbox(&inbox, ended, &changed); got != nil || next != nil || err != ended {
+		t.Errorf("at the end: %q, %v, %v", got, next, err)
+	}
+	got, next, err := TakeInbox(&inbox, nil, &changed)
+	if got != nil || next == nil || err != nil {
+		t.Fatalf("before anything comes: %q, %v, %v", got, next, err)
+	}
+	changed.Fire()
+	<-next
+}
+
 func TestSignal(t *testing.T) {
 	var s Signal
 	s.Fire()

@@ -18,6 +18,21 @@ func (s *Signal) Next() <-chan struct{} { return s.signal.Next() }
 // Fire wakes all goroutines that wait.
 func (s *Signal) Fire() { s.signal.Fire() }
 
+// TakeInbox empties the inbox of a stream, and returns what was in it: the slice belongs
+// to the caller. If there was nothing, it returns the reason why nothing more comes or,
+// if that is nil, a channel that the next Fire of changed closes. The lock that guards
+// the inbox must be held.
+func TakeInbox[T any](inbox *[]T, ended error, changed *Signal) (taken []T, next <-chan struct{}, err error) {
+	switch {
+	case len(*inbox) > 0:
+		taken, *inbox = *inbox, nil
+		return taken, nil, nil
+	case ended != nil:
+		return nil, nil, ended
+	}
+	return nil, changed.Next(), nil
+}
+
 // Pause waits for d, and returns false if ctx ends first.
 func Pause(ctx context.Context, d time.Duration) bool { return await.Pause(ctx, d) }
 

@@ -74,17 +74,10 @@ func (e *callEnd) Recv(ctx context.Context) ([]driver.Frame, error) {
 func (e *callEnd) tryRecv() ([]driver.Frame, <-chan struct{}, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case e.closed:
+	if e.closed {
 		return nil, nil, errStreamClosed
-	case len(e.inbox) > 0:
-		frames := e.inbox
-		e.inbox = nil
-		return frames, nil, nil
-	case e.finished != nil:
-		return nil, nil, e.finished
 	}
-	return nil, e.changed.Next(), nil
+	return providers.TakeInbox(&e.inbox, e.finished, &e.changed)
 }
 
 // Close implements [driver.Stream].

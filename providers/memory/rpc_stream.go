@@ -112,12 +112,8 @@ func (s *stream) Recv(ctx context.Context) ([]rpcdriver.Frame, error) {
 func (s *stream) takeInbox() ([]rpcdriver.Frame, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.inbox) == 0 {
-		return nil, s.arrived.Next()
-	}
-	frames := s.inbox
-	s.inbox = nil
-	return frames, nil
+	frames, arrived, _ := providers.TakeInbox(&s.inbox, nil, &s.arrived)
+	return frames, arrived
 }
 
 // Close implements [rpcdriver.Stream].

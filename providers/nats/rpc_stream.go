@@ -310,7 +310,7 @@ func (s *stream) Send(ctx context.Context, frames []driver.Frame) error {
 // Recv implements the rpc driver's Stream.
 func (s *stream) Recv(ctx context.Context) ([]driver.Frame, error) {
 	for {
-		frames, changed, err := s.look()
+		frames, changed, err := s.tryRecv()
 		if frames != nil || err != nil {
 			return frames, err
 		}
@@ -322,20 +322,13 @@ func (s *stream) Recv(ctx context.Context) ([]driver.Frame, error) {
 	}
 }
 
-func (s *stream) look() ([]driver.Frame, <-chan struct{}, error) {
+func (s *stream) tryRecv() ([]driver.Frame, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.closed:
+	if s.closed {
 		return nil, nil, errStreamClosed
-	case len(s.inbox) > 0:
-		frames := s.inbox
-		s.inbox = nil
-		return frames, nil, nil
-	case s.err != nil:
-		return nil, nil, s.err
 	}
-	return nil, s.changed.Next(), nil
+	return providers.TakeInbox(&s.inbox, s.err, &s.changed)
 }
 
 // Close implements the rpc driver's Stream.
