@@ -49,17 +49,30 @@ func todos(r *conformance.Report, failed []caseView) []todo {
 			all = append(all, todo{fmt.Sprintf("%s could not run: %s", c.Case, c.Reason), "#" + slug(c.Case)})
 		}
 	}
-	for _, c := range r.Claims {
-		if c.Verdict == conformance.AssertedByOperator {
-			all = append(all, todo{fmt.Sprintf("%s of %s rests on %s, which nothing here can check. Let the provider read the server's settings, or cut the power during a run (--cut-command).", c.Claim, c.Facet, c.Basis.Detail), "#" + slug(c.Facet, c.Claim)})
-		}
-	}
+	all = append(all, asserted(r)...)
 	all = append(all, untried(r)...)
 	all = append(all, undurable(r)...)
 	for _, left := range r.Leftovers {
 		all = append(all, todo{"Left on the backend: " + left, ""})
 	}
 	return all
+}
+
+// asserted says which claims rest on the word of the operator.
+func asserted(r *conformance.Report) []todo {
+	var names []string
+	var link, basis string
+	for _, c := range r.Claims {
+		if c.Verdict == conformance.AssertedByOperator {
+			names = append(names, fmt.Sprintf("%s (%s)", c.Claim, c.Facet))
+			link, basis = "#"+slug(c.Facet, c.Claim), c.Basis.Detail
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return []todo{{fmt.Sprintf("Asserted, and not verified: %s. Nothing here can check %s: a kill keeps what the operating system has not written to its disk. Let the provider read the server's settings, or cut the power during a run (--cut-command).",
+		strings.Join(names, ", "), basis), link}}
 }
 
 // undurable says what to change so that durability holds, once for each reason.
