@@ -28,6 +28,7 @@ type conformanceFlags struct {
 	junit     string
 	html      string
 	serve     string
+	badge     string
 	parallel  int
 	kill      string
 	cut       string
@@ -99,6 +100,7 @@ entry no longer counts when its last day (in UTC) has passed. The file is YAML:
 	flags.StringVar(&f.junit, "junit", "", "write the report as JUnit XML to this `file`; - for standard output")
 	flags.StringVar(&f.html, "html", "", "write the report as one HTML page, which needs no other file, to this `file`; - for standard output")
 	flags.StringVar(&f.serve, "serve", "", "show the page of --html at this `address` while the run goes on, and after it until Ctrl-C; for example 127.0.0.1:8080")
+	flags.StringVar(&f.badge, "badge", "", "write a badge with the conclusion as SVG to this `file`; - for standard output")
 	flags.IntVar(&f.parallel, "parallel", max(4, runtime.NumCPU()), "number of cases that run at the same time")
 	flags.StringVar(&f.kill, "kill-command", "", "shell `command` that kills the backend, for the cases that need it")
 	flags.StringVar(&f.cut, "cut-command", "", "shell `command` that cuts the power of the backend's machine, in place of --kill-command: what was not synced is lost")

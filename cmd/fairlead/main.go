@@ -13,10 +13,10 @@
 //	fairlead new provider acme
 //
 // Exit codes: 0 for success; 1 if a case failed, the backend cannot be reached, or the
-// last of the compared reports is worse; 2 for wrong usage, including a wrong URL; 3 if a run of the suite decides nothing:
-// no case failed, but the run was interrupted, the backend cannot be opened, a case
-// could not run, or nothing ran. The command "plugin run" exits with the plugin's
-// exit code.
+// last of the compared reports is worse; 2 for wrong usage, including a wrong URL; 3 if
+// a run of the suite decides nothing: no case failed, but the run was interrupted, the
+// backend cannot be opened, a case could not run, or nothing ran. The command "plugin
+// run" exits with the plugin's exit code.
 package main
 
 import (

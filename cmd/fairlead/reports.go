@@ -33,7 +33,7 @@ type reportForm struct {
 // same path.
 func (f conformanceFlags) forms(run page.Run) (all []reportForm, err error) {
 	for _, one := range []reportForm{
-		{"--json", f.json, encodeJSON}, {"--junit", f.junit, junitXML},
+		{"--json", f.json, encodeJSON}, {"--junit", f.junit, junitXML}, {"--badge", f.badge, badgeSVG},
 		{"--html", f.html, func(r *conformance.Report) ([]byte, error) { return page.Draw(r, run) }},
 	} {
 		if one.path == "" {
