@@ -190,7 +190,7 @@ func Example_provider() {
 	fmt.Println(fairlead.CodeOf(err))
 	// Output:
 	// paid <nil>
-	// kv.Open: acme: unsupported: required of kv but missing: DurableFsync: the server runs without --fsync; start it with --fsync
+	// kv.Open: acme: unsupported: store "ledger": required of kv but missing: DurableFsync: the server runs without --fsync; start it with --fsync
 	// <nil>
 	// closed
 }
