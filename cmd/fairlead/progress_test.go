@@ -30,7 +30,7 @@ func TestPlanComesFirst(t *testing.T) {
 // TestFailureSaysHowToRepeat: a failure has its rule, what was seen, and the command that
 // repeats the case with the flags of the run.
 func TestFailureSaysHowToRepeat(t *testing.T) {
-	code, stdout, stderr := runCommand(t, "conformance", "broken://", "--run", "^kv/(put-get|create-new)$", "--parallel", "2", "--json", t.TempDir()+"/r.json",
+	code, stdout, stderr := runCommand(t, "conformance", "broken://", "--run", "^kv/(put-get|create-new)$", "--parallel", "2", "--json", t.TempDir()+"/r.json", "--badge", t.TempDir()+"/b.svg",
 		"--kill-command", "redis-cli -u redis://:hidden@host shutdown", "--start-command", "it's")
 	want := []string{"FAILED kv/put-get\n    rule:   ", "\n    seen:   ",
 		`    repeat: fairlead conformance broken:// --run '^kv/put-get$' --kill-command 'redis-cli -u redis://`, `--parallel 2 --start-command 'it'\''s'`}
@@ -39,8 +39,8 @@ func TestFailureSaysHowToRepeat(t *testing.T) {
 			t.Errorf("exit code %d, no %q in\n%s%s", code, w, stdout, stderr)
 		}
 	}
-	if strings.Contains(stdout, "hidden") {
-		t.Errorf("a password in\n%s", stdout)
+	if strings.Contains(stdout, "hidden") || strings.Contains(stdout, "--badge") {
+		t.Errorf("a password, or the file of a badge, in\n%s", stdout)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // onceFlags are the flags of a run that do not belong to the command that repeats one
 // of its cases: they select cases, or write reports.
-var onceFlags = []string{"run", "facet", "json", "junit", "html", "serve", "known"}
+var onceFlags = []string{"run", "facet", "json", "junit", "html", "badge", "serve", "known"}
 
 // repeatCommand returns the command that repeats one case as the run with these flags ran
 // it. Passwords in it are redacted.
