@@ -16,7 +16,7 @@ var ruleGroups = []ruleGroup{
 	{"OPEN-DESCRIBE", DataLost, words("claims", "describe", "durability", "limits"),
 		"A program decides by the description whether a backend may hold its data. A false description makes it trust what does not hold."},
 	{"OPEN-SECRET", SecretShown, words("no"),
-		"A password in an error or a description reaches every log, and everybody who reads one."},
+		"A password in an error or a description reaches the logs, and all their readers."},
 	{"OPEN-REQUIRE", DataLost, words("require", "facet"),
 		"A program that demands a guarantee must not run without it, and must be told what is missing before it writes."},
 	{"OPEN-ERROR", Cosmetic, words("error", "retry", "as"),

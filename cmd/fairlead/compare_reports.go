@@ -133,8 +133,8 @@ func compareClaims(reports []*conformance.Report) (all []comparedClaim) {
 	return all
 }
 
-// claimsIn returns the claims of a facet, if a report judges one of them, and those of
-// reports that this version does not know.
+// claimsIn returns the claims of a facet, if a report judges one of them. It adds the
+// claims in reports that this version does not know.
 func claimsIn(reports []*conformance.Report, f fairlead.Facet) []fairlead.ClaimInfo {
 	infos := conformance.ClaimsOf(f)
 	known := map[fairlead.Claim]bool{}

@@ -263,8 +263,8 @@ func usageFinding(subject string, all []usage, more string) providers.Finding {
 	return f
 }
 
-// checkQuotas looks at the limits of the account, and at those of the servers whose
-// monitoring pages are known.
+// checkQuotas looks at the limits of the account. It also looks at the limits of the
+// servers, if their monitoring pages are known.
 func (i *inspection) checkQuotas(ctx context.Context) []providers.Finding {
 	found := []providers.Finding{i.checkAccount(ctx)}
 	for _, page := range i.config.monitors {
