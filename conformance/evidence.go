@@ -95,8 +95,13 @@ func (c ClaimResult) Evidence() string {
 	default:
 		parts = append(parts, fmt.Sprintf("%d of %d rules held", c.Held, c.Rules))
 	}
-	if c.Kills > 0 {
-		parts = append(parts, fmt.Sprintf("%d acknowledged writes were found after %d kills", c.Acknowledged, c.Kills))
+	switch {
+	case c.Acknowledged > 0:
+		parts = append(parts, fmt.Sprintf("all %d acknowledged writes were found after %d kills", c.Acknowledged, c.Kills))
+	case c.Kills > 0:
+		parts = append(parts, fmt.Sprintf("%d kills", c.Kills))
+	case suite.IsDurability(c.Claim) && c.Verdict != NotClaimed:
+		parts = append(parts, "the backend was not killed")
 	}
 	if c.Basis != nil {
 		parts = append(parts, string(c.Basis.Kind)+": "+c.Basis.Detail)

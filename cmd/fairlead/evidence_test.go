@@ -78,6 +78,9 @@ func TestEvidenceOfDurability(t *testing.T) {
 			t.Errorf("the report says %q:\n%s", word, stdout)
 		}
 	}
+	if want := fmt.Sprintf("all %d acknowledged writes were found after %d kills", c.Acknowledged, c.Kills); !strings.Contains(c.Evidence(), want) {
+		t.Errorf("%s; want %s", c.Evidence(), want)
+	}
 	loseTail := everysec.kill + fmt.Sprintf("; truncate -s -3000 %s/appendonlydir/*.incr.aof", everysec.dir)
 	c, _ = everysec.run(t, "?assert-durable=true", exitFailure, "--cut-command", loseTail)
 	if c.Verdict != conformance.Refuted || len(c.Broken) != 1 || c.Broken[0].Harm != conformance.DataLost {

@@ -8,39 +8,26 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev/cmd/fairlead/internal/notrun"
 	"fairlead.dev/conformance"
 )
-
-type notRunReason struct{ reason, cases, remedy string }
-
-// notRunReasons say why cases are not run, by the reason in their results, and what
-// changes it. Reasons that begin with one of these count.
-var notRunReasons = []notRunReason{
-	{"needs control of the backend", "cases that kill the backend", "; to run them, give --kill-command and --start-command"},
-	{"needs a way to fill the backend", "cases that fill the backend", "; to run them, give --fill-command and --free-command"},
-	{"needs an operator of the backend", "cases that change the backend as other programs do", "; to run them, give --purge-command, --insert-command and --replace-command"},
-	{"not in profile quick", "cases that take long", "; to run them, give --profile full"},
-	{"not claimed: ", "cases that need a guarantee that the provider does not claim", "; the table of guarantees says what changes that"},
-	{"claimed: ", "cases that test that a missing guarantee is refused, and the provider claims it", ""},
-	{"the facet is not offered", "cases about a facet that the provider does not offer", ""},
-}
 
 // printPlan prints what will not be run, by reason, and the time limits of the run.
 func printPlan(out io.Writer, p conformance.Plan) {
 	fmt.Fprintf(out, "%s to run, %d not\n", countOf(len(p.Run), "case"), len(p.NotRun))
 	rest := map[string]int{}
-	n := make([]int, len(notRunReasons))
+	n := make([]int, len(notrun.Reasons))
 	for _, res := range p.NotRun {
-		i := slices.IndexFunc(notRunReasons, func(r notRunReason) bool { return strings.HasPrefix(res.Reason, r.reason) })
+		i := slices.IndexFunc(notrun.Reasons, func(r notrun.Reason) bool { return strings.HasPrefix(res.Reason, r.Prefix) })
 		if i < 0 {
 			rest[res.Reason]++
 			continue
 		}
 		n[i]++
 	}
-	for i, r := range notRunReasons {
+	for i, r := range notrun.Reasons {
 		if n[i] > 0 {
-			fmt.Fprintf(out, "not run (%d): %s%s\n", n[i], r.cases, r.remedy)
+			fmt.Fprintf(out, "not run (%d): %s%s\n", n[i], r.Cases, r.Remedy)
 		}
 	}
 	for _, reason := range slices.Sorted(maps.Keys(rest)) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead.dev/cmd/fairlead/internal/notrun"
 	"fairlead.dev/conformance"
 )
 
@@ -72,8 +73,8 @@ func TestRunningText(t *testing.T) {
 func TestPlanReasons(t *testing.T) {
 	var b strings.Builder
 	var all []conformance.Result
-	for _, r := range notRunReasons {
-		all = append(all, conformance.Result{Reason: r.reason})
+	for _, r := range notrun.Reasons {
+		all = append(all, conformance.Result{Reason: r.Prefix})
 	}
 	printPlan(&b, conformance.Plan{NotRun: append(all, conformance.Result{Reason: "another reason"})})
 	if n := strings.Count(b.String(), "\nnot run (1): cases "); n != len(all) || !strings.Contains(b.String(), "not run (1): another reason") {

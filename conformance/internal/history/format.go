@@ -51,7 +51,8 @@ func formatInput(input any) string {
 		return fmt.Sprintf("group %q, start %d, deadline %v", in.Group, in.Start, in.AckDeadline)
 	case []psdriver.Settlement:
 		return list(in, func(s psdriver.Settlement) string {
-			return fmt.Sprintf("kind %d of token %s, delay %v", s.Kind, quote(s.Token), s.Delay)
+			names := []string{"?", "ack", "nack", "extend", "release"}
+			return fmt.Sprintf("%s of token %s, delay %v", names[min(int(s.Kind), len(names)-1)], quote(s.Token), s.Delay)
 		})
 	case []configdriver.Change:
 		return list(in, formatChange)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairlead.dev"
+	"fairlead.dev/cmd/fairlead/internal/notrun"
 	"fairlead.dev/conformance"
 )
 
@@ -13,16 +14,15 @@ import (
 // more.
 type todo struct{ Text, Link string }
 
-var harmOrder = []conformance.Harm{conformance.DataLost, conformance.SecretShown, conformance.OrderBroken, conformance.Late, conformance.Cosmetic}
-
 // sortByHarm puts what the provider has broken first, by harm, and then what could not
 // run.
 func sortByHarm(cases []caseView) {
+	order := conformance.Harms()
 	rank := func(c caseView) int {
 		if !c.Bad() {
-			return len(harmOrder)
+			return len(order)
 		}
-		return slices.Index(harmOrder, c.Rule.Harm)
+		return slices.Index(order, c.Rule.Harm)
 	}
 	slices.SortStableFunc(cases, func(a, b caseView) int { return rank(a) - rank(b) })
 }
@@ -49,6 +49,7 @@ func todos(r *conformance.Report, failed []caseView) []todo {
 			all = append(all, todo{fmt.Sprintf("%s could not run: %s", c.Case, c.Reason), "#" + slug(c.Case)})
 		}
 	}
+	all = append(all, unkilled(r)...)
 	all = append(all, asserted(r)...)
 	all = append(all, untried(r)...)
 	all = append(all, undurable(r)...)
@@ -56,6 +57,22 @@ func todos(r *conformance.Report, failed []caseView) []todo {
 		all = append(all, todo{"Left on the backend: " + left, ""})
 	}
 	return all
+}
+
+// unkilled says which claims of durability were not tried by a kill.
+func unkilled(r *conformance.Report) []todo {
+	var names []string
+	link := ""
+	for _, c := range r.Claims {
+		if isDurability(c.Claim) && c.Verdict != conformance.NotClaimed && c.Kills == 0 && len(c.Broken) == 0 {
+			names = append(names, fmt.Sprintf("%s (%s)", c.Claim, c.Facet))
+			link = "#" + slug(c.Facet, c.Claim)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return []todo{{"Not tried by a kill: " + strings.Join(names, ", ") + ". Give --kill-command and --start-command, and --profile full.", link}}
 }
 
 // asserted says which claims rest on the word of the operator.
@@ -99,26 +116,18 @@ func isDurability(c fairlead.Claim) bool {
 	return c == fairlead.DurableFsync || c == fairlead.DurableQuorum
 }
 
-// hooks are the flags that make cases run, by the reason for which they did not.
-var hooks = []struct{ reason, flags string }{
-	{"needs control of the backend", "--kill-command and --start-command: these cases kill the backend"},
-	{"needs a way to fill the backend", "--fill-command and --free-command: these cases fill the backend"},
-	{"needs an operator of the backend", "--purge-command, --insert-command and --replace-command: these cases change the backend as other programs do"},
-	{"not in profile quick", "--profile full: these cases take longer"},
-}
-
 // untried says how to try what was not tried.
 func untried(r *conformance.Report) []todo {
 	var all []todo
-	for _, h := range hooks {
+	for _, reason := range notrun.Reasons {
 		n := 0
 		for _, res := range r.Results {
-			if res.Outcome == conformance.NotRun && strings.HasPrefix(res.Reason, h.reason) {
+			if res.Outcome == conformance.NotRun && strings.HasPrefix(res.Reason, reason.Prefix) {
 				n++
 			}
 		}
-		if n > 0 {
-			all = append(all, todo{fmt.Sprintf("%d cases were not tried. To run them, give %s.", n, h.flags), ""})
+		if n > 0 && reason.CanChange {
+			all = append(all, todo{fmt.Sprintf("Not run: %d %s%s.", n, reason.Cases, reason.Remedy), ""})
 		}
 	}
 	return all
